@@ -1,0 +1,3 @@
+"""Learn to reason across parallel samples."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,122 @@
+"""Every error the package raises on purpose.
+
+SampleSetError
+├── InvalidArgumentError (ValueError)       an option or argument has no meaning as given
+│   └── UnknownNameError                    no aggregator, backend, dataset ... of that name
+├── InputNotFoundError (FileNotFoundError)  a file or folder is not there
+├── DataError (ValueError)                  a file is there, its content cannot be used
+│   ├── MalformedRecordError                one row; carries the file and the line
+│   └── MissingGoldError                    gold answers are needed and absent
+├── MissingExtraError (ImportError)         an optional part is not installed
+├── BackendError (RuntimeError)             a model could not be asked
+│   ├── TransientBackendError               worth another try (429, 5xx, reset, timeout)
+│   ├── BackendUnreachableError             nothing answers at the address
+│   ├── AuthenticationError                 the server refuses the key
+│   ├── UnknownModelError                   the server does not know the model
+│   ├── ContextOverflowError                prompt and completion exceed the context
+│   └── UnsupportedByBackendError           this backend cannot do what was asked
+└── SamplingError (RuntimeError)            too few samples of a question came back
+
+`exit_code` is what the command line leaves with: 2 where the user's input is at fault,
+1 where the world is. Every message says what failed, shows the value and names the remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SampleSetError(Exception):
+    """Base of all errors raised by sampleset."""
+
+    exit_code = 1
+
+
+class InvalidArgumentError(SampleSetError, ValueError):
+    """An option or argument is out of range or contradicts another."""
+
+    exit_code = 2
+
+
+class UnknownNameError(InvalidArgumentError):
+    """Nothing is registered under the name given."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names) or 'none'}."
+        super().__init__(f"No {kind} named {name!r}. {hint}")
+        self.name = name
+
+
+class InputNotFoundError(SampleSetError, FileNotFoundError):
+    """A file or folder that was named does not exist."""
+
+    exit_code = 2
+
+
+class DataError(SampleSetError, ValueError):
+    """A file exists but what it holds cannot be used."""
+
+    exit_code = 2
+
+
+class MalformedRecordError(DataError):
+    """One row cannot be read; the message opens with `file:line`."""
+
+
+class MissingGoldError(DataError):
+    """Gold answers are needed to grade, and some problems have none."""
+
+
+class MissingExtraError(SampleSetError, ImportError):
+    """An optional dependency is not installed; the message holds the install command."""
+
+    exit_code = 2
+
+
+class BackendError(SampleSetError, RuntimeError):
+    """A model could not be asked, and asking again the same way will not help."""
+
+
+class TransientBackendError(BackendError):
+    """A model could not be asked just now.
+
+    Attributes:
+        retry_after: Seconds the server asked to wait, or `None`.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BackendUnreachableError(BackendError):
+    """Nothing answers at the address of the server."""
+
+
+class AuthenticationError(BackendError):
+    """The server refuses the API key, or wants one."""
+
+
+class UnknownModelError(BackendError):
+    """The server, or this machine, has no model of that name."""
+
+    exit_code = 2
+
+
+class ContextOverflowError(BackendError):
+    """Prompt and completion together exceed the model's context."""
+
+    exit_code = 2
+
+
+class UnsupportedByBackendError(BackendError):
+    """The backend cannot do what was asked of it."""
+
+    exit_code = 2
+
+
+class SamplingError(SampleSetError, RuntimeError):
+    """Fewer samples of a question came back than the quorum asks for."""

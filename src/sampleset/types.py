@@ -1,0 +1,233 @@
+"""Frozen records that the parts hand to each other: question → SampleSet → Answer → Grade.
+
+The gold answer lives in `Problem` only. `Question` and `SampleSet`, which aggregators see, hold known
+fields and nothing else, so a row's other columns (labels among them) cannot reach an aggregator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
+
+from sampleset.errors import InvalidArgumentError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Text to solve.
+
+    Attributes:
+        id: Stable name, unique within a file.
+        text: The question as it is put to a model.
+        choices: Lettered options in order (`A` first), or `None` for open questions.
+    """
+
+    id: str
+    text: str
+    choices: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A question with its gold answer; `answer` is `None` where no gold is known."""
+
+    question: Question
+    answer: str | None
+    solution: str | None = None
+    subject: str | None = None
+    level: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def id(self) -> str:
+        """The question's id."""
+        return self.question.id
+
+
+@dataclass(frozen=True, slots=True)
+class LogprobSummary:
+    """Token log-probabilities of one sample, in nats, kept in summary.
+
+    Attributes:
+        mean: Mean over all tokens, ≤ 0.
+        min_window: Lowest mean over any window of 32 consecutive tokens (all tokens if fewer), ≤ 0.
+    """
+
+    mean: float
+    min_window: float
+
+    WINDOW = 32
+
+    @classmethod
+    def of(cls, logprobs: Sequence[float]) -> LogprobSummary | None:
+        """Summary of a sample's token log-probabilities in order; `None` when there are none."""
+        if not logprobs:
+            return None
+        width = min(cls.WINDOW, len(logprobs))
+        window = lowest = sum(logprobs[:width])
+        for entering, leaving in zip(logprobs[width:], logprobs, strict=False):
+            window += entering - leaving
+            lowest = min(lowest, window)
+        return cls(mean=sum(logprobs) / len(logprobs), min_window=lowest / width)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One generated solution; `error` says why there is none.
+
+    Attributes:
+        index: Place in the draw order, from 0.
+        text: What the model wrote; empty for a failed draw.
+        finish_reason: `stop`, `length` (truncated), `error`, or what the server said.
+        prompt_tokens: Prompt length in tokens, `None` if unknown.
+        completion_tokens: Sample length in tokens, `None` if unknown.
+        scores: Scores by name (a reward model's, say), without gold.
+    """
+
+    index: int
+    text: str
+    finish_reason: str | None = None
+    seed: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    logprobs: LogprobSummary | None = None
+    model: str | None = None
+    error: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def failed(self) -> bool:
+        """Whether the draw failed; a failed draw counts in n and abstains."""
+        return self.error is not None
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the token limit cut the sample off."""
+        return self.finish_reason == "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of the model calls of one stage.
+
+    Attributes:
+        prompt_tokens: Prompt tokens. A prompt that K samples of one call share counts once.
+        completion_tokens: Generated tokens.
+        calls: Model calls made.
+        uncounted: Calls whose tokens the source did not record; they are missing from the sums.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    calls: int = 0
+    uncounted: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.calls + other.calls,
+            self.uncounted + other.uncounted,
+        )
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion tokens together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSet:
+    """The samples of one question, in draw order; this is all an aggregator sees."""
+
+    question: Question
+    samples: tuple[Sample, ...]
+    model: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The question's id."""
+        return self.question.id
+
+    @property
+    def n(self) -> int:
+        """Samples drawn, failed ones included."""
+        return len(self.samples)
+
+    def subset(self, indices: Sequence[int]) -> SampleSet:
+        """The samples at these places of the tuple, in the order given.
+
+        Raises:
+            InvalidArgumentError: A place is out of range.
+        """
+        for place in indices:
+            if not 0 <= place < self.n:
+                raise InvalidArgumentError(
+                    f"Sample {place!r} of question {self.id!r} was asked for; it has samples 0 to {self.n - 1}."
+                )
+        return replace(self, samples=tuple(self.samples[place] for place in indices))
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens it took to draw the set: every draw's completion, every draw's prompt."""
+        return Usage(
+            prompt_tokens=sum(sample.prompt_tokens or 0 for sample in self.samples),
+            completion_tokens=sum(sample.completion_tokens or 0 for sample in self.samples),
+            calls=self.n,
+            uncounted=sum(sample.completion_tokens is None for sample in self.samples),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One distinct answer of a sample set.
+
+    Attributes:
+        answer: The answer as its first sample writes it.
+        votes: How many samples give it, up to equivalence.
+        indices: Places of those samples in the set, rising.
+    """
+
+    answer: str
+    votes: int
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an aggregator makes of one sample set.
+
+    Attributes:
+        answer: The final answer; `None` abstains.
+        text: The text it was read from (a sample, or what the aggregator wrote).
+        confidence: Probability in [0, 1] that the method gives its answer, `None` if it has none.
+        candidates: Distinct answers of the set, in the order they first appear.
+        usage: Tokens of the aggregation alone; the sampling is the sample set's own.
+        flags: Notes by name on what happened on the way (`tie`, `fallback_vote`, ...).
+    """
+
+    id: str
+    aggregator: str
+    answer: str | None
+    text: str = ""
+    confidence: float | None = None
+    candidates: tuple[Candidate, ...] = ()
+    usage: Usage = Usage()
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """Correctness against gold; `correct` is `None` where it could not be decided."""
+
+    correct: bool | None
+    rule: str
+
+
+def as_dict(record: Any) -> dict[str, Any]:
+    """A record as plain JSON values, without the fields that are empty."""
+    plain = cast("dict[str, Any]", asdict(record))
+    return {name: value for name, value in plain.items() if value is not None and value not in ((), {}, [])}
