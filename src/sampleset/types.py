@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 from sampleset.errors import InvalidArgumentError
 
@@ -166,7 +166,7 @@ class SampleSet:
         for place in indices:
             if not 0 <= place < self.n:
                 raise InvalidArgumentError(
-                    f"Sample {place!r} of question {self.id!r} was asked for; it has samples 0 to {self.n - 1}."
+                    f"Question {self.id!r} has samples 0 to {self.n - 1}; sample {place!r} was asked for."
                 )
         return replace(self, samples=tuple(self.samples[place] for place in indices))
 
@@ -229,5 +229,5 @@ class Grade:
 
 def as_dict(record: Any) -> dict[str, Any]:
     """A record as plain JSON values, without the fields that are empty."""
-    plain = cast("dict[str, Any]", asdict(record))
+    plain = asdict(record)
     return {name: value for name, value in plain.items() if value is not None and value not in ((), {}, [])}

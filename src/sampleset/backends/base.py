@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict, runtime_checkable
 
+from sampleset.errors import InvalidArgumentError
 from sampleset.registry import Registry
 from sampleset.types import LogprobSummary
 
@@ -35,6 +36,14 @@ class SamplingParams:
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise InvalidArgumentError(f"temperature={self.temperature!r} must be at least 0.")
+        if not 0 < self.top_p <= 1:
+            raise InvalidArgumentError(f"top_p={self.top_p!r} must be above 0 and at most 1.")
+        if self.max_tokens < 1:
+            raise InvalidArgumentError(f"max_tokens={self.max_tokens!r} must be at least 1.")
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
@@ -56,10 +65,17 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """How likely a given text is after a prompt: sum of its tokens' log-probabilities, in nats."""
+    """How likely a given text is after a prompt.
+
+    Attributes:
+        logprob: Sum of its tokens' log-probabilities, in nats.
+        tokens: Its length in tokens.
+        prompt_tokens: Length of the prompt before it, in tokens.
+    """
 
     logprob: float
     tokens: int
+    prompt_tokens: int
 
 
 @runtime_checkable
@@ -72,11 +88,13 @@ class Backend(Protocol):
         model: Identity of the model; part of the key under which a draw is stored.
         group_size: How many draws of one prompt one `generate` call takes at most.
         context_size: Tokens that prompt and completion may take together, `None` if unknown.
+        continues_assistant: Whether a last message of the role `assistant` is continued, not answered.
     """
 
     model: str
     group_size: int
     context_size: int | None
+    continues_assistant: bool
 
     async def check(self) -> None:
         """Return if the model can be asked; spends no tokens.
@@ -89,9 +107,7 @@ class Backend(Protocol):
     async def generate(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
     ) -> list[Generation]:
-        """One completion for every seed, in the order of the seeds.
-
-        A last message of the role `assistant` is continued. A cancelled call stops the model.
+        """One completion for every seed, in the order of the seeds. A cancelled call stops the model.
 
         Args:
             messages: The chat so far.

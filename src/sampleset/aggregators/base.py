@@ -1,0 +1,186 @@
+"""SampleSet → Answer: the interface, how a set's answers are read, and how a vote is decided.
+
+One file per aggregator; its name is the module's name. An aggregator is a frozen dataclass whose fields
+are its options. A field called `backend` is filled with the model that `--aggregator-model` names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+from sampleset.answers import canonical, count_choices, extract_answer, group_answers
+from sampleset.backends.base import Backend, Generation
+from sampleset.errors import ContextOverflowError
+from sampleset.registry import Registry
+from sampleset.types import Answer, Candidate, Question, Sample, SampleSet, Usage
+
+
+class Aggregator(Protocol):
+    """One way to make one answer of a sample set.
+
+    Attributes:
+        name: The name users type; also the name of the module.
+    """
+
+    name: ClassVar[str]
+
+    async def aggregate(self, sample_set: SampleSet) -> Answer:
+        """The answer to the question of this set. Draws no new samples and sees no gold.
+
+        Raises:
+            BackendError: A model that the method needs cannot be asked.
+        """
+        ...
+
+
+AGGREGATORS: Registry[type[Aggregator]] = Registry("aggregator", "sampleset.aggregators")
+
+Ties = Literal["seeded", "first"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The final answers of a sample set.
+
+    Attributes:
+        answers: One per sample; `None` where a sample failed or states none.
+        candidates: Classes of equal answers, in the order they first appear.
+        notes: What was noted while answers were read and compared.
+    """
+
+    answers: tuple[str | None, ...]
+    candidates: tuple[Candidate, ...]
+    notes: tuple[str, ...]
+
+    def of_sample(self, place: int) -> Candidate | None:
+        """The candidate that the sample at this place votes for."""
+        return next((one for one in self.candidates if place in one.indices), None)
+
+
+async def tally(sample_set: SampleSet) -> Tally:
+    """The final answers of a set, read and grouped off the event loop."""
+    return await asyncio.to_thread(tally_now, sample_set)
+
+
+def tally_now(sample_set: SampleSet) -> Tally:
+    """The final answers of a set; equal answers (1/2 and 0.5, say) make one candidate."""
+    answers = tuple(sample_answer(sample, sample_set.question) for sample in sample_set.samples)
+    grouping = group_answers(answers)
+    return Tally(
+        answers,
+        tuple(Candidate(group.answer, len(group.indices), group.indices) for group in grouping.groups),
+        grouping.notes,
+    )
+
+
+def sample_answer(sample: Sample, question: Question) -> str | None:
+    """The final answer of one sample, `None` if it failed or states none.
+
+    Of a truncated sample only an answer it marks as final counts, never the last number in it.
+    """
+    if sample.failed:
+        return None
+    choices = len(question.choices) if question.choices else count_choices(question.text)
+    found = extract_answer(sample.text, choices=choices, truncated=sample.truncated)
+    return found.text if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The winner of a vote; `tied` says whether others weighed as much."""
+
+    winner: Candidate
+    tied: bool
+
+
+def decide(
+    candidates: Sequence[Candidate], weights: Sequence[float], ties: Ties, seed: int, question_id: str
+) -> Decision | None:
+    """The candidate of the greatest weight, `None` if there is no candidate.
+
+    Args:
+        candidates: Distinct answers, in the order they first appear.
+        weights: One weight per candidate.
+        ties: `seeded`: one of the heaviest by a draw that depends on the seed and the question's id only,
+            not on the order of the samples. `first`: the one that appears first.
+        seed: Seed of that draw.
+        question_id: The question's id.
+    """
+    if not candidates:
+        return None
+    heaviest = max(weights)
+    # Sums of the same weights in another order differ in the last bits.
+    tied = [
+        one
+        for one, weight in zip(candidates, weights, strict=True)
+        if weight >= heaviest - 1e-9 * abs(heaviest)
+    ]
+    if ties == "first" or len(tied) == 1:
+        return Decision(tied[0], len(tied) > 1)
+    by_text = sorted(tied, key=lambda one: canonical(one.answer))
+    return Decision(random.Random(f"{seed}:{question_id}").choice(by_text), True)
+
+
+def vote_answer(sample_set: SampleSet, name: str, counted: Tally, flags: Sequence[str], seed: int) -> Answer:
+    """The majority vote as another method's answer: where it need not, or cannot, decide by itself.
+
+    Flagged `unanimous` where there is one candidate, `no_answers` (and abstaining) where there is none.
+    """
+    votes = [float(one.votes) for one in counted.candidates]
+    decision = decide(counted.candidates, votes, "seeded", seed, sample_set.id)
+    state = {0: ("no_answers",), 1: ("unanimous",)}.get(len(counted.candidates), ())
+    return Answer(
+        id=sample_set.id,
+        aggregator=name,
+        answer=decision.winner.answer if decision else None,
+        text=sample_set.samples[decision.winner.indices[0]].text if decision else "",
+        candidates=counted.candidates,
+        flags=(*counted.notes, *flags, *state),
+    )
+
+
+def shown_order(sample_set: SampleSet, seed: int, permutation: int) -> list[int]:
+    """Places of the samples that did not fail, in the order in which a model is shown them."""
+    places = [place for place, sample in enumerate(sample_set.samples) if not sample.failed]
+    random.Random(f"{seed}:{permutation}:{sample_set.id}").shuffle(places)
+    return places
+
+
+_TEMPLATE_TOKENS = 64
+_UNKNOWN_CONTEXT = 4096
+
+
+def prompt_budget(backend: Backend, asked: int | None, reply_tokens: int) -> int:
+    """Tokens a prompt may take: what the context leaves beside the reply and the chat template's marks.
+
+    Args:
+        backend: The model; one that does not tell its context is taken to have 4,096 tokens.
+        asked: The user's own limit.
+        reply_tokens: Most tokens of the reply.
+
+    Raises:
+        ContextOverflowError: The limit, or the reply alone, exceeds the context.
+    """
+    room = (backend.context_size or _UNKNOWN_CONTEXT) - reply_tokens - _TEMPLATE_TOKENS
+    if asked is None and room > 0:
+        return room
+    if asked is None or (asked > room and backend.context_size is not None):
+        raise ContextOverflowError(
+            f"max_prompt_tokens={asked} and max_tokens={reply_tokens} do not fit the context of "
+            f"{backend.model!r}, {backend.context_size} tokens. Lower one of them."
+        )
+    return asked
+
+
+def usage_of(replies: Sequence[Generation]) -> Usage:
+    """Tokens of the calls that gave these replies, one prompt each."""
+    return Usage(
+        prompt_tokens=sum(reply.prompt_tokens or 0 for reply in replies),
+        completion_tokens=sum(reply.completion_tokens or 0 for reply in replies),
+        calls=len(replies),
+        uncounted=sum(reply.completion_tokens is None for reply in replies),
+    )

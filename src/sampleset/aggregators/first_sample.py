@@ -1,0 +1,29 @@
+"""The first sample: what one gets without any aggregation. Cost: no call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sampleset.aggregators.base import AGGREGATORS, tally
+from sampleset.types import Answer, SampleSet
+
+
+@AGGREGATORS.register("first_sample")
+@dataclass(frozen=True)
+class FirstSample:
+    """Return the answer of the first sample; abstain if it states none."""
+
+    name: ClassVar[str] = "first_sample"
+
+    async def aggregate(self, sample_set: SampleSet) -> Answer:
+        """The first sample's answer."""
+        counted = await tally(sample_set)
+        return Answer(
+            id=sample_set.id,
+            aggregator=self.name,
+            answer=counted.answers[0],
+            text=sample_set.samples[0].text,
+            candidates=counted.candidates,
+            flags=counted.notes,
+        )

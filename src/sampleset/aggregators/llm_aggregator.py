@@ -1,0 +1,205 @@
+"""A language model reads the whole set and gives the answer, untrained, under the prompt that the trained
+Sample Set Aggregator (Qi et al. 2025, arXiv 2506.09014) reads: the fair control for it.
+
+Modes, and their cost per set with P permutations and C distinct answers:
+
+- `think`: reason, then answer. P calls, each one prompt and up to `max_tokens`.
+- `direct`: answer at once. P calls, each one prompt and a few tokens.
+- `select`: the probability of each distinct answer under the direct prompt, normalised over them. P
+  prompts and P·C answers of a few tokens; nothing is sampled, and none is asked where C is 1.
+
+Departures from the paper: samples are shown in permuted order, over P orders if asked; each keeps its
+ending when the token budget is short; equal answers may be shown once with their count; `select` is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from sampleset.aggregators.base import (
+    AGGREGATORS,
+    Tally,
+    decide,
+    prompt_budget,
+    shown_order,
+    tally,
+    usage_of,
+    vote_answer,
+)
+from sampleset.answers import extract_answer, group_answers
+from sampleset.backends.base import Backend, Generation, Message, SamplingParams, ScoringBackend
+from sampleset.errors import InvalidArgumentError, UnsupportedByBackendError
+from sampleset.prompts import (
+    ANSWER_CLOSE,
+    ANSWER_OPEN,
+    THINK_OPEN,
+    Mode,
+    Shown,
+    aggregation_messages,
+)
+from sampleset.types import Answer, Candidate, SampleSet, Usage
+
+
+@AGGREGATORS.register("llm_aggregator")
+@dataclass(frozen=True)
+class LLMAggregator:
+    """Return the answer that a model gives after it has read all samples.
+
+    A reply without a readable answer abstains from the vote over the P orders; where no order yields one,
+    the majority vote of the samples answers, flagged `fallback_vote`. An answer that none of the samples
+    gives is flagged `new_answer`. The confidence is the probability of the answer in mode `select`, and the
+    share of the P orders that give it in the others (`None` where P is 1).
+
+    Attributes:
+        backend: The model that reads.
+        mode: `think`, `direct` or `select`.
+        permutations: P, how many orders of the samples are read.
+        max_prompt_tokens: Token budget of the prompt; by default what the model's context leaves.
+        max_tokens: Most tokens of a reply; by default 512 in mode `think`, 64 in mode `direct`.
+        temperature: Temperature of a reply.
+        fold: Show samples of equal answers once, with their count; samples without an answer are left out.
+        vote_weight: Mode `select` only: added to a candidate's log-probability, times the log of its votes.
+        skip_unanimous: Take the answer of sets whose samples all give one without asking; `select` always
+            does, having no choice.
+        seed: Seed of the orders, of the replies and of ties.
+    """
+
+    name: ClassVar[str] = "llm_aggregator"
+    backend: Backend
+    mode: Mode = "think"
+    permutations: int = 1
+    max_prompt_tokens: int | None = None
+    max_tokens: int | None = None
+    temperature: float = 0.0
+    fold: bool = False
+    vote_weight: float = 0.0
+    skip_unanimous: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field, value in (("permutations", self.permutations), ("max_tokens", self.max_tokens)):
+            if value is not None and value < 1:
+                raise InvalidArgumentError(f"{field}={value!r} must be at least 1.")
+        if self.mode == "select" and not isinstance(self.backend, ScoringBackend):
+            raise UnsupportedByBackendError(
+                f"Mode 'select' needs log-probabilities of given texts, which the backend of "
+                f"{self.backend.model!r} does not give. Use mode=direct, or a local model."
+            )
+
+    async def aggregate(self, sample_set: SampleSet) -> Answer:
+        """The model's answer to the question of this set."""
+        counted = await tally(sample_set)
+        single = len(counted.candidates) < 2
+        if single and (self.mode == "select" or (self.skip_unanimous and counted.candidates)):
+            return vote_answer(sample_set, self.name, counted, (), self.seed)
+        prompts = [
+            await self._messages(sample_set, counted, permutation) for permutation in range(self.permutations)
+        ]
+        if self.mode == "select":
+            return await self._select(sample_set, counted, prompts)
+        return await self._write(sample_set, counted, prompts)
+
+    async def _select(
+        self, sample_set: SampleSet, counted: Tally, prompts: Sequence[Sequence[Message]]
+    ) -> Answer:
+        assert isinstance(self.backend, ScoringBackend)
+        texts = [one.answer + ANSWER_CLOSE for one in counted.candidates]
+        mean = [0.0] * len(texts)
+        usage = Usage()
+        for messages in prompts:
+            scores = await self.backend.score(messages, texts)
+            logits = [
+                score.logprob + self.vote_weight * math.log(one.votes)
+                for score, one in zip(scores, counted.candidates, strict=True)
+            ]
+            mean = [before + now / len(prompts) for before, now in zip(mean, softmax(logits), strict=True)]
+            usage += Usage(scores[0].prompt_tokens, sum(score.tokens for score in scores), calls=1)
+        decision = decide(counted.candidates, mean, "seeded", self.seed, sample_set.id)
+        assert decision is not None  # two candidates at least
+        return Answer(
+            id=sample_set.id,
+            aggregator=self.name,
+            answer=decision.winner.answer,
+            text=sample_set.samples[decision.winner.indices[0]].text,
+            confidence=mean[counted.candidates.index(decision.winner)],
+            candidates=counted.candidates,
+            usage=usage,
+            flags=counted.notes,
+        )
+
+    async def _write(
+        self, sample_set: SampleSet, counted: Tally, prompts: Sequence[Sequence[Message]]
+    ) -> Answer:
+        opening = THINK_OPEN if self.mode == "think" else ANSWER_OPEN
+        prefilled = opening if self.backend.continues_assistant else ""
+        params = SamplingParams(
+            temperature=self.temperature, max_tokens=self._reply_tokens, stop=(ANSWER_CLOSE,)
+        )
+        replies: list[Generation] = []
+        for number, messages in enumerate(prompts):
+            replies += await self.backend.generate(messages, params, [self.seed + number])
+        read = [extract_answer(prefilled + reply.text, truncated=True) for reply in replies]
+        answers = [found.text if found else None for found in read]
+        grouping = group_answers(answers)
+        flags = [*counted.notes]
+        if any(found is None for found in read):
+            flags.append("unreadable_reply")
+        if any(found is not None and found.rule != "answer_tag" for found in read):
+            flags.append("untagged_answer")
+        if not grouping.groups:
+            own = [flag for flag in flags if flag not in counted.notes]
+            fallen = vote_answer(sample_set, self.name, counted, (*own, "fallback_vote"), self.seed)
+            return replace(fallen, text=replies[0].text, usage=usage_of(replies))
+        orders = [Candidate(one.answer, len(one.indices), one.indices) for one in grouping.groups]
+        votes = [float(one.votes) for one in orders]
+        decision = decide(orders, votes, "seeded", self.seed, sample_set.id)
+        assert decision is not None  # at least one group
+        winner = decision.winner
+        known = [one.answer for one in counted.candidates]
+        if len(group_answers([*known, winner.answer]).groups) > len(known):
+            flags.append("new_answer")
+        return Answer(
+            id=sample_set.id,
+            aggregator=self.name,
+            answer=winner.answer,
+            text=prefilled + replies[winner.indices[0]].text,
+            confidence=winner.votes / self.permutations if self.permutations > 1 else None,
+            candidates=counted.candidates,
+            usage=usage_of(replies),
+            flags=tuple(flags),
+        )
+
+    async def _messages(self, sample_set: SampleSet, counted: Tally, permutation: int) -> list[Message]:
+        """The prompt for one order of the samples, with the assistant's first words where they are kept."""
+        order = shown_order(sample_set, self.seed, permutation)
+        if self.fold and counted.candidates:
+            firsts = {one.indices[0]: one for one in counted.candidates}
+            shown = [
+                Shown(sample_set.samples[place].text, firsts[place].votes)
+                for place in order
+                if place in firsts
+            ]
+        else:
+            shown = [Shown(sample_set.samples[place].text) for place in order]
+        budget = prompt_budget(self.backend, self.max_prompt_tokens, self._reply_tokens)
+        messages = await aggregation_messages(sample_set.question, shown, self.mode, self.backend, budget)
+        if self.backend.continues_assistant:
+            opening = THINK_OPEN if self.mode == "think" else ANSWER_OPEN
+            messages.append({"role": "assistant", "content": opening})
+        return messages
+
+    @property
+    def _reply_tokens(self) -> int:
+        if self.max_tokens is not None:
+            return self.max_tokens
+        return 512 if self.mode == "think" else 64
+
+
+def softmax(logits: Sequence[float]) -> list[float]:
+    """Probabilities in proportion to exp(logit)."""
+    highest = max(logits)
+    weights = [math.exp(logit - highest) for logit in logits]
+    return [weight / sum(weights) for weight in weights]

@@ -1,0 +1,70 @@
+"""Universal self-consistency (Chen et al. 2023, arXiv 2311.17311): a model picks the most consistent sample.
+
+Departures: the samples are shown in an order permuted by the seed, each keeps its ending when the budget
+is short, and samples are defused of text that imitates the prompt. Cost: one call per set; its prompt
+holds all K samples (up to `max_prompt_tokens`), its completion up to `max_tokens`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from sampleset.aggregators.base import AGGREGATORS, prompt_budget, shown_order, tally, usage_of, vote_answer
+from sampleset.backends.base import Backend, SamplingParams
+from sampleset.errors import InvalidArgumentError
+from sampleset.prompts import Shown, chosen_response, consistency_messages
+from sampleset.types import Answer, SampleSet
+
+
+@AGGREGATORS.register("universal_self_consistency")
+@dataclass(frozen=True)
+class UniversalSelfConsistency:
+    """Return the answer of the sample that a model names as the most consistent one.
+
+    A reply that names no sample, or one without an answer, falls back to the majority vote, flagged
+    `fallback_vote`. Sets whose samples all give one answer are not asked about, flagged `unanimous`.
+
+    Attributes:
+        backend: The model that chooses.
+        max_prompt_tokens: Token budget of the prompt; by default what the model's context leaves.
+        max_tokens: Most tokens of the reply.
+        seed: Seed of the order in which the samples are shown, and of ties in the fallback vote.
+    """
+
+    name: ClassVar[str] = "universal_self_consistency"
+    backend: Backend
+    max_prompt_tokens: int | None = None
+    max_tokens: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise InvalidArgumentError(f"max_tokens={self.max_tokens!r} must be at least 1.")
+
+    async def aggregate(self, sample_set: SampleSet) -> Answer:
+        """The answer of the sample the model names."""
+        counted = await tally(sample_set)
+        if len(counted.candidates) < 2:
+            return vote_answer(sample_set, self.name, counted, (), self.seed)
+        order = shown_order(sample_set, self.seed, 0)
+        shown = [Shown(sample_set.samples[place].text) for place in order]
+        budget = prompt_budget(self.backend, self.max_prompt_tokens, self.max_tokens)
+        messages = await consistency_messages(sample_set.question, shown, self.backend, budget)
+        params = SamplingParams(temperature=0.0, max_tokens=self.max_tokens)
+        (reply,) = await self.backend.generate(messages, params, [self.seed])
+        named = chosen_response(reply.text, len(shown))
+        answer = counted.answers[order[named]] if named is not None else None
+        if named is None or answer is None:
+            flags = ("unreadable_reply" if named is None else "chose_no_answer", "fallback_vote")
+            fallen = vote_answer(sample_set, self.name, counted, flags, self.seed)
+            return replace(fallen, text=reply.text, usage=usage_of([reply]))
+        return Answer(
+            id=sample_set.id,
+            aggregator=self.name,
+            answer=answer,
+            text=reply.text,
+            candidates=counted.candidates,
+            usage=usage_of([reply]),
+            flags=counted.notes,
+        )

@@ -1,0 +1,249 @@
+"""Rows ↔ records: how problems, samples, sample sets and answers look in a file.
+
+Unknown fields survive a round trip without reaching an aggregator: a `StoredSet` keeps the row it came
+from, its `sample_set` holds known fields only. Shapes that other projects write are read as well:
+
+- `samples`, `completions`, `responses` or `generations`: a list of texts (or of sample rows) per question
+  (ours; search-and-learn; large_language_monkeys);
+- `generation`: one text per row, one file per seed (NeMo-Skills); `storage` joins the files.
+
+A column `scores` or `<name>_scores` with one number per sample becomes `Sample.scores[<column>]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeGuard, cast
+
+from sampleset.errors import DataError
+from sampleset.types import (
+    SCHEMA_VERSION,
+    Answer,
+    Candidate,
+    LogprobSummary,
+    Problem,
+    Question,
+    Sample,
+    SampleSet,
+    Usage,
+    as_dict,
+)
+
+Row = Mapping[str, Any]
+
+ID_COLUMNS = ("id", "problem_id", "unique_id")
+QUESTION_COLUMNS = ("question", "problem")
+ANSWER_COLUMNS = ("answer", "expected_answer")
+SAMPLES_COLUMNS = ("samples", "completions", "responses", "generations")
+_PROBLEM_FIELDS = {"schema", "choices", "solution", "subject", "level"}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSet:
+    """One row of a file of sample sets: what aggregators see, the gold beside it, and the row itself."""
+
+    sample_set: SampleSet
+    problem: Problem
+    row: Row
+
+    def to_row(self) -> dict[str, Any]:
+        """The row to write back: the known fields as they are now, every other as it was read."""
+        kept = {name: value for name, value in self.row.items() if name not in SAMPLES_COLUMNS}
+        kept["schema"] = SCHEMA_VERSION
+        kept["id"] = self.sample_set.id
+        kept["question"] = self.sample_set.question.text
+        if self.sample_set.model is not None:
+            kept["model"] = self.sample_set.model
+        if self.problem.answer is not None:
+            kept["answer"] = self.problem.answer
+        kept["samples"] = [_sample_or_text(sample) for sample in self.sample_set.samples]
+        return kept
+
+
+def problem_from_row(row: Row, number: int) -> Problem:
+    """The problem of a row; without an id column its id is its place in the file, from 0.
+
+    Raises:
+        DataError: There is no question, or a field has the wrong type.
+    """
+    text = _text(row, QUESTION_COLUMNS)
+    if text is None or not text.strip():
+        raise DataError(f"no question: expected a non-empty text in one of {', '.join(QUESTION_COLUMNS)}")
+    choices = row.get("choices")
+    if choices is not None and not _is_texts(choices):
+        raise DataError(f"'choices' must be a list of texts, got {_shown(choices)}")
+    identity = _text(row, ID_COLUMNS)
+    known = {*ID_COLUMNS, *QUESTION_COLUMNS, *ANSWER_COLUMNS, *_PROBLEM_FIELDS}
+    return Problem(
+        question=Question(
+            id=str(number) if identity is None else identity,
+            text=text,
+            choices=tuple(choices) if choices else None,
+        ),
+        answer=_text(row, ANSWER_COLUMNS),
+        solution=_text(row, ("solution",)),
+        subject=_text(row, ("subject",)),
+        level=_text(row, ("level",)),
+        extra={name: value for name, value in row.items() if name not in known},
+    )
+
+
+def problem_to_row(problem: Problem) -> dict[str, Any]:
+    """The row of a problem, unknown fields included."""
+    row: dict[str, Any] = {
+        "schema": SCHEMA_VERSION,
+        "id": problem.id,
+        "question": problem.question.text,
+        "answer": problem.answer,
+    }
+    for name in ("solution", "subject", "level"):
+        if (value := getattr(problem, name)) is not None:
+            row[name] = value
+    if problem.question.choices:
+        row["choices"] = list(problem.question.choices)
+    return row | dict(problem.extra)
+
+
+def sample_to_row(sample: Sample) -> dict[str, Any]:
+    """The row of a sample, empty fields left out."""
+    return {"index": sample.index, "text": sample.text} | as_dict(sample)
+
+
+def sample_from_row(row: Row, index: int | None = None) -> Sample:
+    """The sample of a row; fields that are not a sample's stay behind.
+
+    Args:
+        row: The row; `text` is required.
+        index: Place in the draw order where the row itself does not say.
+
+    Raises:
+        DataError: The text or the index is missing or has the wrong type.
+    """
+    text = row.get("text", row.get("generation"))
+    place = row.get("index", index)
+    if not isinstance(text, str):
+        raise DataError(f"a sample must have a text, got {_shown(text)}")
+    if not isinstance(place, int):
+        raise DataError(f"a sample's 'index' must be an integer, got {_shown(place)}")
+    logprobs = row.get("logprobs")
+    known = {field.name for field in fields(Sample)} - {"index", "text", "logprobs"}
+    values = {name: value for name, value in row.items() if name in known and value is not None}
+    return Sample(
+        index=place,
+        text=text,
+        logprobs=LogprobSummary(**cast("Row", logprobs)) if isinstance(logprobs, Mapping) else None,
+        **values,
+    )
+
+
+def stored_set_from_row(row: Row, number: int) -> StoredSet:
+    """The sample set of a row with its gold answer beside it.
+
+    Raises:
+        DataError: There is no question or no list of samples, or the list is empty.
+    """
+    problem = problem_from_row(row, number)
+    column = next((name for name in SAMPLES_COLUMNS if name in row), None)
+    if column is None:
+        raise DataError(f"no samples: expected a list in one of {', '.join(SAMPLES_COLUMNS)}")
+    listed = row[column]
+    if not _is_list(listed):
+        raise DataError(f"{column!r} must be a list of texts or sample rows, got {_shown(listed)}")
+    if not listed:
+        raise DataError(f"question {problem.id!r} has no samples")
+    scores = _scores(row, len(listed))
+    samples = tuple(
+        _sample_of(item, index, {name: column[index] for name, column in scores.items()})
+        for index, item in enumerate(listed)
+    )
+    model = row.get("model")
+    return StoredSet(
+        SampleSet(problem.question, samples, model if isinstance(model, str) else None), problem, row
+    )
+
+
+def answer_to_row(answer: Answer, sampling: Usage) -> dict[str, Any]:
+    """The row of an answer, with the tokens of both stages."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "id": answer.id,
+        "aggregator": answer.aggregator,
+        "answer": answer.answer,
+        "text": answer.text,
+        "confidence": answer.confidence,
+        "candidates": [as_dict(candidate) for candidate in answer.candidates],
+        "usage": {"sampling": as_dict(sampling), "aggregation": as_dict(answer.usage)},
+        "flags": list(answer.flags),
+    }
+
+
+def answer_from_row(row: Row) -> Answer:
+    """The answer of a row that `answer_to_row` wrote."""
+    return Answer(
+        id=row["id"],
+        aggregator=row["aggregator"],
+        answer=row["answer"],
+        text=row["text"],
+        confidence=row["confidence"],
+        candidates=tuple(
+            Candidate(item["answer"], item["votes"], tuple(item["indices"])) for item in row["candidates"]
+        ),
+        usage=Usage(**row["usage"]["aggregation"]),
+        flags=tuple(row["flags"]),
+    )
+
+
+def _sample_of(item: object, index: int, scores: Mapping[str, float]) -> Sample:
+    if isinstance(item, str):
+        return Sample(index=index, text=item, scores=scores)
+    if isinstance(item, Mapping):
+        row = cast("Row", item)
+        return sample_from_row({**row, "scores": {**row.get("scores", {}), **scores}}, index)
+    raise DataError(f"sample {index} must be a text or a sample row, got {_shown(item)}")
+
+
+def _sample_or_text(sample: Sample) -> str | dict[str, Any]:
+    row = sample_to_row(sample)
+    return sample.text if set(row) <= {"index", "text", "scores"} else row
+
+
+def _scores(row: Row, n: int) -> dict[str, list[float]]:
+    """Columns of one number per sample that are named as scores."""
+    return {
+        name: [float(value) for value in column]
+        for name, column in row.items()
+        if (name == "scores" or name.endswith("_scores")) and _is_numbers(column) and len(column) == n
+    }
+
+
+def _text(row: Row, names: Sequence[str]) -> str | None:
+    """The first of these columns that holds something; numbers become text."""
+    for name in names:
+        value = row.get(name)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
+        if value is not None:
+            raise DataError(f"{name!r} must be a text, got {_shown(value)}")
+    return None
+
+
+def _is_list(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list)
+
+
+def _is_texts(value: object) -> TypeGuard[list[str]]:
+    return _is_list(value) and all(isinstance(item, str) for item in value)
+
+
+def _is_numbers(value: object) -> TypeGuard[list[float]]:
+    return _is_list(value) and all(
+        isinstance(item, int | float) and not isinstance(item, bool) for item in value
+    )
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

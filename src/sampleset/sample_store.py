@@ -1,0 +1,238 @@
+"""The append-only store of samples: what was drawn once is never paid for twice.
+
+A store is a folder:
+
+- `samples.jsonl`: one row per draw, keyed by (model, messages, sampling parameters, index);
+- `problems.jsonl`: the problems it was drawn for, gold answers included;
+- `config.json`: the resolved configuration of the last command that drew into it;
+- `claims`: locks by which two processes that draw into one store share the work.
+
+A *configuration* is everything in a draw's key but the question and the index. A store may hold several.
+A failed draw is kept as a row with an `error`; it counts in n, and a later command draws it again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sampleset.errors import DataError, InputNotFoundError
+from sampleset.records import StoredSet, problem_from_row, problem_to_row, sample_from_row, sample_to_row
+from sampleset.storage import JsonlLog
+from sampleset.types import SCHEMA_VERSION, Problem, Sample, SampleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """How a sample set is drawn, the question aside.
+
+    Attributes:
+        model: Identity of the model.
+        prompt: Name and version of the prompt that turns a question into messages.
+        params: Sampling parameters as JSON values, the base seed included.
+    """
+
+    model: str
+    prompt: str
+    params: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits that stand for the configuration."""
+        return digest([self.model, self.prompt, self.params])[:8]
+
+
+def draw_key(configuration: Configuration, messages: Sequence[Mapping[str, object]]) -> str:
+    """Key that all draws of one question under one configuration share; the index completes it."""
+    return digest([configuration.model, [dict(message) for message in messages], configuration.params])[:32]
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a JSON value, in hexadecimal; the order of object keys does not matter."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class SampleStore:
+    """One store folder; several processes may use it at once.
+
+    Args:
+        folder: Made if it is not there, unless `must_exist`.
+
+    Raises:
+        InputNotFoundError: `must_exist`, and the folder holds no store.
+        MalformedRecordError: A row cannot be read.
+    """
+
+    def __init__(self, folder: Path, *, must_exist: bool = False) -> None:
+        if must_exist and not is_store(folder):
+            raise InputNotFoundError(f"No sample store in {str(folder)!r}. Draw one with `sampleset sample`.")
+        self.folder = folder
+        self._log = JsonlLog(folder / "samples.jsonl")
+        self._problem_log = JsonlLog(folder / "problems.jsonl")
+        self._problems: dict[str, Problem] = {}
+        self._draws: dict[str, dict[int, _Draw]] = {}
+        self._keys_by_problem: dict[str, dict[str, str]] = {}
+        self._configurations: dict[str, Configuration] = {}
+        self._claims: int | None = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what other processes have added."""
+        for _, row in self._problem_log.new_rows():
+            problem = problem_from_row(row, len(self._problems))
+            self._problems.setdefault(problem.id, problem)
+        for offset, row in self._log.new_rows():
+            self._index(offset, row)
+
+    def add_problems(self, problems: Iterable[Problem]) -> None:
+        """Record the problems that are drawn for; those already there stay as they are.
+
+        Raises:
+            DataError: An id stands for another question, or another gold answer, in this store.
+        """
+        new: list[Problem] = []
+        for problem in problems:
+            known = self._problems.get(problem.id)
+            if known is None:
+                new.append(problem)
+                self._problems[problem.id] = problem
+            elif (known.question, known.answer) != (problem.question, problem.answer):
+                raise DataError(
+                    f"The id {problem.id!r} stands for another question or gold answer in "
+                    f"{str(self.folder)!r}. Draw into another --output-dir."
+                )
+        if new:
+            self._problem_log.append(problem_to_row(problem) for problem in new)
+
+    def add(self, key: str, problem_id: str, configuration: Configuration, samples: Sequence[Sample]) -> None:
+        """Append draws; they are safe from a kill once this returns."""
+        head = {"schema": SCHEMA_VERSION, "key": key, "problem_id": problem_id}
+        tail = {
+            "configuration": configuration.id,
+            "model": configuration.model,
+            "prompt": configuration.prompt,
+            "params": dict(configuration.params),
+        }
+        self._log.append(head | sample_to_row(sample) | tail for sample in samples)
+        self.refresh()
+
+    def drawn(self, key: str) -> dict[int, Sample]:
+        """The draws under a key, by index; failed ones included."""
+        return {index: self._read(draw) for index, draw in sorted(self._draws.get(key, {}).items())}
+
+    def succeeded(self, key: str) -> set[int]:
+        """Indices of the draws under a key that did not fail."""
+        return {index for index, draw in self._draws.get(key, {}).items() if not draw.failed}
+
+    @property
+    def configurations(self) -> dict[str, Configuration]:
+        """The configurations in the store by id, in the order they were first drawn."""
+        return dict(self._configurations)
+
+    def sample_sets(self, configuration: str | None = None) -> Iterator[StoredSet]:
+        """The sample sets of one configuration, in the order of the problems.
+
+        Args:
+            configuration: Its id, or the beginning of it; not needed where the store holds one only.
+
+        Raises:
+            DataError: None or several match, or the store is empty.
+        """
+        chosen = self._choose(configuration)
+        for problem in self._problems.values():
+            key = self._keys_by_problem.get(problem.id, {}).get(chosen.id)
+            if key is not None:
+                samples = tuple(self.drawn(key).values())
+                row = problem_to_row(problem)
+                yield StoredSet(SampleSet(problem.question, samples, chosen.model), problem, row)
+
+    def claim(self, key: str) -> bool:
+        """Take a question for this process until `release`, or until the process ends however it ends.
+
+        Returns:
+            Whether it was free.
+        """
+        if self._claims is None:
+            path = self.folder / "claims"
+            self._claims = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.fcntl(self._claims, fcntl.F_OFD_SETLK, _byte_lock(fcntl.F_WRLCK, key))
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+    def release(self, key: str) -> None:
+        """Give a claimed question back."""
+        if self._claims is not None:
+            fcntl.fcntl(self._claims, fcntl.F_OFD_SETLK, _byte_lock(fcntl.F_UNLCK, key))
+
+    def close(self) -> None:
+        """Give back every claim and write what was appended to the disk itself."""
+        if self._claims is not None:
+            os.close(self._claims)
+            self._claims = None
+        if self._log.path.exists():
+            with open(self._log.path, "rb") as file:
+                os.fsync(file.fileno())
+
+    def _index(self, offset: int, row: dict[str, Any]) -> None:
+        try:
+            key, problem_id, identity = row["key"], row["problem_id"], row["configuration"]
+            if identity not in self._configurations:
+                self._configurations[identity] = Configuration(row["model"], row["prompt"], row["params"])
+            index = row["index"]
+        except KeyError as error:
+            raise DataError(
+                f"{self._log.path}: a row lacks the field {error}; this is not a sample store."
+            ) from error
+        draws = self._draws.setdefault(key, {})
+        # A draw that failed is drawn again later; one that succeeded stands.
+        if index not in draws or draws[index].failed:
+            draws[index] = _Draw(offset, "error" in row)
+        self._keys_by_problem.setdefault(problem_id, {})[identity] = key
+
+    def _read(self, draw: _Draw) -> Sample:
+        return sample_from_row(self._log.row_at(draw.offset))
+
+    def _choose(self, wanted: str | None) -> Configuration:
+        matching = {
+            identity: configuration
+            for identity, configuration in self._configurations.items()
+            if identity.startswith(wanted or "")
+        }
+        if len(matching) == 1:
+            return next(iter(matching.values()))
+        if not self._configurations:
+            raise DataError(f"The sample store {str(self.folder)!r} holds no samples yet.")
+        listed = "; ".join(
+            f"{identity}: {configuration.model}, {json.dumps(dict(configuration.params))}"
+            for identity, configuration in self._configurations.items()
+        )
+        asked = (
+            "Choose one with --configuration" if wanted is None else f"Configuration {wanted!r} is not one"
+        )
+        raise DataError(f"The sample store {str(self.folder)!r} holds {listed}. {asked}.")
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder holds a sample store."""
+    return (folder / "samples.jsonl").exists() and (folder / "problems.jsonl").exists()
+
+
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    offset: int
+    failed: bool
+
+
+def _byte_lock(kind: int, key: str) -> bytes:
+    """A `struct flock` over one byte whose place is read off the key."""
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, int(key[:14], 16), 1, 0)
