@@ -1,3 +1,119 @@
-"""Learn to reason across parallel samples."""
+"""Learn to reason across parallel samples: draw K solutions, read them together, give one answer.
+
+The names below are imported when they are first used, so that `import sampleset` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sampleset.aggregators.base import AGGREGATORS, Aggregator
+    from sampleset.answers import extract_answer, group_answers, matches_gold, same_answer
+    from sampleset.backends.base import BACKENDS, Backend, SamplingParams, ScoringBackend
+    from sampleset.backends.replay import ReplayBackend
+    from sampleset.datasets.base import DATASETS, load_problems
+    from sampleset.errors import SampleSetError
+    from sampleset.evaluation import evaluate
+    from sampleset.grading import grade
+    from sampleset.models import open_backend
+    from sampleset.records import StoredSet
+    from sampleset.sample_store import SampleStore
+    from sampleset.sampling import Sampler, SamplingOptions
+    from sampleset.specs import build as build_aggregator
+    from sampleset.storage import read_problems, read_sample_sets
+    from sampleset.types import (
+        Answer,
+        Candidate,
+        Grade,
+        LogprobSummary,
+        Problem,
+        Question,
+        Sample,
+        SampleSet,
+        Usage,
+    )
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "AGGREGATORS": "aggregators.base",
+    "Aggregator": "aggregators.base",
+    "Answer": "types",
+    "BACKENDS": "backends.base",
+    "Backend": "backends.base",
+    "Candidate": "types",
+    "DATASETS": "datasets.base",
+    "Grade": "types",
+    "LogprobSummary": "types",
+    "Problem": "types",
+    "Question": "types",
+    "ReplayBackend": "backends.replay",
+    "Sample": "types",
+    "SampleSet": "types",
+    "SampleSetError": "errors",
+    "SampleStore": "sample_store",
+    "Sampler": "sampling",
+    "SamplingOptions": "sampling",
+    "SamplingParams": "backends.base",
+    "ScoringBackend": "backends.base",
+    "StoredSet": "records",
+    "Usage": "types",
+    "build_aggregator": "specs:build",
+    "evaluate": "evaluation",
+    "extract_answer": "answers",
+    "grade": "grading",
+    "group_answers": "answers",
+    "load_problems": "datasets.base",
+    "matches_gold": "answers",
+    "open_backend": "models",
+    "read_problems": "storage",
+    "read_sample_sets": "storage",
+    "same_answer": "answers",
+}
+
+__all__ = [
+    "AGGREGATORS",
+    "BACKENDS",
+    "DATASETS",
+    "Aggregator",
+    "Answer",
+    "Backend",
+    "Candidate",
+    "Grade",
+    "LogprobSummary",
+    "Problem",
+    "Question",
+    "ReplayBackend",
+    "Sample",
+    "SampleSet",
+    "SampleSetError",
+    "SampleStore",
+    "Sampler",
+    "SamplingOptions",
+    "SamplingParams",
+    "ScoringBackend",
+    "StoredSet",
+    "Usage",
+    "build_aggregator",
+    "evaluate",
+    "extract_answer",
+    "grade",
+    "group_answers",
+    "load_problems",
+    "matches_gold",
+    "open_backend",
+    "read_problems",
+    "read_sample_sets",
+    "same_answer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, original = _HOME[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), original or name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

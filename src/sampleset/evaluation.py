@@ -9,6 +9,7 @@ halfway goes on where it stopped.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -199,6 +200,7 @@ class EvaluationProgress:
     done: int = 0
     method: str = ""
     usage: Usage = field(default_factory=Usage)
+    started: float = field(default_factory=time.monotonic)
 
 
 async def evaluate(

@@ -57,7 +57,9 @@ class StoredSet:
             kept["model"] = self.sample_set.model
         if self.problem.answer is not None:
             kept["answer"] = self.problem.answer
-        kept["samples"] = [_sample_or_text(sample) for sample in self.sample_set.samples]
+        rows = [sample_to_row(sample) for sample in self.sample_set.samples]
+        is_plain = all(set(row) <= {"index", "text", "scores"} for row in rows)
+        kept["samples"] = [row["text"] for row in rows] if is_plain else rows
         return kept
 
 
@@ -201,11 +203,6 @@ def _sample_of(item: object, index: int, scores: Mapping[str, float]) -> Sample:
         row = cast("Row", item)
         return sample_from_row({**row, "scores": {**row.get("scores", {}), **scores}}, index)
     raise DataError(f"sample {index} must be a text or a sample row, got {_shown(item)}")
-
-
-def _sample_or_text(sample: Sample) -> str | dict[str, Any]:
-    row = sample_to_row(sample)
-    return sample.text if set(row) <= {"index", "text", "scores"} else row
 
 
 def _scores(row: Row, n: int) -> dict[str, list[float]]:

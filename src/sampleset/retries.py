@@ -102,8 +102,16 @@ class PatientBackend:
         self._limiter = asyncio.Semaphore(max_concurrency)
         self.model = backend.model
         self.group_size = backend.group_size
-        self.context_size = backend.context_size
-        self.continues_assistant = backend.continues_assistant
+
+    @property
+    def context_size(self) -> int | None:
+        """As the backend's, which may learn it from its server."""
+        return self._backend.context_size
+
+    @property
+    def continues_assistant(self) -> bool:
+        """As the backend's, which may learn it from its server."""
+        return self._backend.continues_assistant
 
     async def check(self) -> None:
         """As the backend's."""

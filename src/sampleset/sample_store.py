@@ -82,6 +82,8 @@ class SampleStore:
         self._keys_by_problem: dict[str, dict[str, str]] = {}
         self._configurations: dict[str, Configuration] = {}
         self._claims: int | None = None
+        self._held: set[str] = set()
+        folder.mkdir(parents=True, exist_ok=True)
         self.refresh()
 
     def refresh(self) -> None:
@@ -147,19 +149,27 @@ class SampleStore:
             DataError: None or several match, or the store is empty.
         """
         chosen = self._choose(configuration)
+        keys = {
+            self._problems[problem_id].question.text: by_configuration[chosen.id]
+            for problem_id, by_configuration in self._keys_by_problem.items()
+            if chosen.id in by_configuration and problem_id in self._problems
+        }
         for problem in self._problems.values():
-            key = self._keys_by_problem.get(problem.id, {}).get(chosen.id)
+            # Problems that ask the same share their draws, whichever of them was drawn for.
+            key = keys.get(problem.question.text)
             if key is not None:
                 samples = tuple(self.drawn(key).values())
                 row = problem_to_row(problem)
                 yield StoredSet(SampleSet(problem.question, samples, chosen.model), problem, row)
 
     def claim(self, key: str) -> bool:
-        """Take a question for this process until `release`, or until the process ends however it ends.
+        """Take a question until `release`, or until the process ends however it ends.
 
         Returns:
             Whether it was free.
         """
+        if key in self._held:
+            return False
         if self._claims is None:
             path = self.folder / "claims"
             self._claims = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -167,10 +177,12 @@ class SampleStore:
             fcntl.fcntl(self._claims, fcntl.F_OFD_SETLK, _byte_lock(fcntl.F_WRLCK, key))
         except (BlockingIOError, PermissionError):
             return False
+        self._held.add(key)
         return True
 
     def release(self, key: str) -> None:
         """Give a claimed question back."""
+        self._held.discard(key)
         if self._claims is not None:
             fcntl.fcntl(self._claims, fcntl.F_OFD_SETLK, _byte_lock(fcntl.F_UNLCK, key))
 
@@ -179,6 +191,7 @@ class SampleStore:
         if self._claims is not None:
             os.close(self._claims)
             self._claims = None
+            self._held.clear()
         if self._log.path.exists():
             with open(self._log.path, "rb") as file:
                 os.fsync(file.fileno())

@@ -80,6 +80,8 @@ class SamplingProgress:
         retries: Calls tried again after a transient error.
         prompt_tokens: Prompt tokens of this run's draws.
         completion_tokens: Tokens generated in this run.
+        returned: Successful draws of the questions done, reused ones included.
+        distinct: How many different texts there are among them, counted question by question.
         identical: Questions whose successful draws (two or more, at a temperature above 0) are all one text.
         comparable: Questions that could have shown such identical draws.
         below_quorum: Messages of the questions that missed the quorum.
@@ -94,6 +96,8 @@ class SamplingProgress:
     retries: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    returned: int = 0
+    distinct: int = 0
     identical: int = 0
     comparable: int = 0
     below_quorum: list[str] = field(default_factory=list[str])
@@ -317,6 +321,8 @@ class Sampler:
         """Count the question; below the quorum raise."""
         self.progress.questions += 1
         texts = [sample.text for sample in drawn.samples if not sample.failed]
+        self.progress.returned += len(texts)
+        self.progress.distinct += len(set(texts))
         if len(texts) > 1 and self.options.params.temperature > 0:
             self.progress.comparable += 1
             self.progress.identical += len(set(texts)) == 1

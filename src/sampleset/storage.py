@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -235,7 +236,7 @@ def _write_lines(file: IO[bytes], rows: Iterable[Mapping[str, Any]]) -> int:
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    parquet = _pyarrow_parquet()
+    parquet = _pyarrow("pyarrow.parquet")
     number = 0
     try:
         for batch in parquet.ParquetFile(path).iter_batches(batch_size=256):
@@ -248,18 +249,20 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    parquet = _pyarrow_parquet()
+    parquet = _pyarrow("pyarrow.parquet")
     listed = [dict(row) for row in rows]
-    parquet.write_table(parquet.pa.Table.from_pylist(listed), path, compression="zstd")
+    # Rows of different shapes share a table: a column that a row lacks is null in it.
+    columns = dict.fromkeys(name for row in listed for name in row)
+    table = {name: [row.get(name) for row in listed] for name in columns}
+    parquet.write_table(_pyarrow().table(table), path, compression="zstd")
     return len(listed)
 
 
-def _pyarrow_parquet() -> Any:
+def _pyarrow(module: str = "pyarrow") -> Any:
     try:
-        import pyarrow.parquet as parquet
+        return import_module(module)
     except ImportError as error:
         raise MissingExtraError("Parquet needs pyarrow: pip install 'sampleset[parquet]'") from error
-    return parquet
 
 
 def _with_source(path: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:

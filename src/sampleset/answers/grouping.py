@@ -1,0 +1,169 @@
+"""Distinct answers of a sample set: which answers count as one when votes are counted."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from sampleset.answers.equivalence import TOLERANCE, compare_forms, is_endless
+from sampleset.answers.forms import Form, read
+
+_MAX_COMPARISONS = 4096
+_PATIENCE = 2
+_PLAIN = frozenset(("number", "words", "letter", "date", "opaque"))
+_NOTES = {"ambiguous": "ambiguous_parentheses"}
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGroup:
+    """Answers that are one.
+
+    Attributes:
+        answer: As its first member writes it.
+        indices: Places of the members in what was grouped, rising.
+    """
+
+    answer: str
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Distinct answers of a set.
+
+    Attributes:
+        groups: In order of first appearance; `None` entries belong to no group.
+        notes: What was decided on the whole set or left undecided, by name and sorted:
+            `percent_read_as_number`, `ambiguous_parentheses`, `mixed_units`, `timeout`, ...
+    """
+
+    groups: tuple[AnswerGroup, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Answers with one key; `members` are places in the input."""
+
+    form: Form
+    members: list[int]
+
+
+def group_answers(answers: Sequence[str | None]) -> Grouping:
+    """The distinct answers of a set, without a gold.
+
+    Texts that are equal after stripping always share a group. Numbers of one value share one
+    (exactly, and within the tolerance of `same_answer` where one is a decimal and the other has no
+    finite expansion); different known units keep them apart, and then a bare number stands alone
+    (note `mixed_units`). A percentage joins its value (`25%` and `0.25`) if the set has it, else
+    the bare number before its sign (`25%` and `25`), noted as `percent_read_as_number`. Other
+    answers are compared pairwise with the earlier groups, by algebra where that can help;
+    what stays undecided stays apart and is noted. The result depends on the answers only.
+    """
+    notes: set[str] = set()
+    buckets: dict[Hashable, _Bucket] = {}
+    for place, answer in enumerate(answers):
+        if answer is None:
+            continue
+        form = read(answer)
+        number = form.number
+        key: Hashable = (number.value, number.unit, number.percent) if number else form.text
+        buckets.setdefault(key, _Bucket(form, [])).members.append(place)
+    numbers = [bucket for bucket in buckets.values() if bucket.form.number]
+    others = [bucket for bucket in buckets.values() if not bucket.form.number]
+    merged = _merge_numbers(numbers, notes)
+    merged = sorted(merged + others, key=lambda bucket: bucket.members[0])
+    merged = _merge_by_algebra(merged, notes)
+    groups = (AnswerGroup(_text(answers, bucket), tuple(sorted(bucket.members))) for bucket in merged)
+    return Grouping(tuple(sorted(groups, key=lambda group: group.indices[0])), tuple(sorted(notes)))
+
+
+def _text(answers: Sequence[str | None], bucket: _Bucket) -> str:
+    text = answers[min(bucket.members)]
+    assert text is not None
+    return text
+
+
+def _merge_numbers(buckets: Iterable[_Bucket], notes: set[str]) -> list[_Bucket]:
+    """Numbers by value, then percentages, then decimals of endless fractions."""
+    by_value: dict[Fraction, list[_Bucket]] = defaultdict(list)
+    for bucket in buckets:
+        by_value[_value(bucket)].append(bucket)
+    for value, same in list(by_value.items()):
+        if (
+            all(bucket.form.number and bucket.form.number.percent for bucket in same)
+            and value * 100 in by_value
+        ):
+            by_value[value * 100] += by_value.pop(value)
+            notes.add("percent_read_as_number")
+    decimals = sorted(
+        value
+        for value, same in by_value.items()
+        if any(bucket.form.number and bucket.form.number.decimal for bucket in same) and not is_endless(value)
+    )
+    for value in [value for value in by_value if is_endless(value)]:
+        reach = abs(value) * TOLERANCE
+        for near in decimals[bisect_left(decimals, value - 2 * reach) :]:
+            if near > value + 2 * reach:
+                break
+            if abs(near - value) <= TOLERANCE * max(abs(near), abs(value)) and near in by_value:
+                by_value[value] += by_value.pop(near)
+    return [bucket for same in by_value.values() for bucket in _merge_units(same, notes)]
+
+
+def _value(bucket: _Bucket) -> Fraction:
+    assert bucket.form.number is not None
+    return bucket.form.number.value
+
+
+def _merge_units(buckets: list[_Bucket], notes: set[str]) -> list[_Bucket]:
+    """One bucket if the numbers name at most one unit, else one for each unit and one for none."""
+    by_unit: dict[str | None, list[_Bucket]] = defaultdict(list)
+    for bucket in buckets:
+        by_unit[bucket.form.number.unit if bucket.form.number else None].append(bucket)
+    units = [unit for unit in by_unit if unit is not None]
+    if len(units) > 1:
+        notes.add("mixed_units")
+        return [_join(same) for same in by_unit.values()]
+    return [_join(buckets)]
+
+
+def _join(buckets: list[_Bucket]) -> _Bucket:
+    ordered = sorted(buckets, key=lambda bucket: bucket.members[0])
+    return _Bucket(ordered[0].form, [place for bucket in ordered for place in bucket.members])
+
+
+def _merge_by_algebra(buckets: list[_Bucket], notes: set[str]) -> list[_Bucket]:
+    """Each bucket joins the first earlier one that equals it."""
+    merged: list[_Bucket] = []
+    strikes: dict[int, int] = defaultdict(int)
+    left = _MAX_COMPARISONS
+    for bucket in buckets:
+        for earlier in merged:
+            if earlier.form.kind in _PLAIN and bucket.form.kind in _PLAIN:
+                continue
+            # An answer that keeps running out of time is not compared with all others.
+            if max(strikes[id(bucket)], strikes[id(earlier)]) >= _PATIENCE:
+                continue
+            if not left:
+                notes.add("too_many_comparisons")
+                merged.append(bucket)
+                break
+            left -= 1
+            verdict = compare_forms(
+                *sorted((earlier.form, bucket.form), key=lambda form: form.text), graded=False
+            )
+            if verdict.equal:
+                earlier.members.extend(bucket.members)
+                break
+            if verdict.equal is None:
+                notes.add(_NOTES.get(verdict.rule, verdict.rule))
+                if verdict.rule in ("timeout", "memory", "crash"):
+                    strikes[id(bucket)] += 1
+                    strikes[id(earlier)] += 1
+        else:
+            merged.append(bucket)
+    return merged

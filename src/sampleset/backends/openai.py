@@ -1,0 +1,459 @@
+"""Any server that speaks OpenAI's chat API: OpenAI, vLLM, llama.cpp, SGLang, Ollama, OpenRouter and others.
+
+One request is one draw, with `n=1` and its own seed: servers that ignore `n` or give every choice of a
+request the same seed cannot turn K samples into one. Replies are read as plain JSON rather than through
+the SDK's models, which let malformed replies pass and cost time on long lists of log-probabilities.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import math
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Literal, cast
+from urllib.parse import urlsplit
+
+from sampleset.backends.base import (
+    BACKENDS,
+    Generation,
+    Message,
+    SamplingParams,
+    estimate_pieces,
+    plain_params,
+)
+from sampleset.errors import (
+    AuthenticationError,
+    BackendError,
+    BackendUnreachableError,
+    ContextOverflowError,
+    InvalidArgumentError,
+    TransientBackendError,
+    UnknownModelError,
+)
+from sampleset.types import LogprobSummary
+
+if TYPE_CHECKING:
+    from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
+
+_log = logging.getLogger(__name__)
+
+_OPENAI_URL = "https://api.openai.com/v1"
+# Servers that need no key still get a header: the SDK does not start without one.
+_PLACEHOLDER_KEY = "not-needed"
+# A server that does not answer this fast to a question about itself counts as unreachable.
+_LISTING_TIMEOUT = 30.0
+_SHOWN_CHARACTERS = 300
+# Left out once a server refuses them, most specific first; without them a draw is still a draw.
+_OPTIONAL_FIELDS = ("top_logprobs", "logprobs", "seed", "top_k")
+# Servers write -inf or the lowest float for a token of probability 0; OpenAI and vLLM write this.
+_LOWEST_LOGPROB = -9999.0
+_OVERFLOW_CODES = ("context_length_exceeded", "exceed_context_size_error")
+_OVERFLOW_TEXT = re.compile(
+    r"maximum context length|model's context length|available context size", re.IGNORECASE
+)
+
+
+@BACKENDS.register("openai")
+@dataclass(eq=False)
+class OpenAIBackend:
+    """A model behind an OpenAI-compatible server.
+
+    A last message of the role `assistant` is continued by llama.cpp (whose echo of it is taken off) and by
+    vLLM (which is asked to by its own two fields). Other servers get the messages as they are; some
+    continue, many, OpenAI among them, start a new turn instead.
+
+    What a model writes as `reasoning_content` is not part of a sample's text; its tokens are counted.
+
+    Attributes:
+        model: Name under which the server knows the model.
+        base_url: Address up to and including `/v1`; by default `OPENAI_BASE_URL`, else OpenAI's own.
+        api_key: By default `OPENAI_API_KEY`; servers at a `base_url` may need none.
+        max_tokens_field: Name of the token limit on the wire; `auto` starts with `max_tokens`.
+        context_size: Tokens of prompt and completion; if `None`, `check` takes what vLLM or llama.cpp say.
+        logprobs: Whether to ask for token log-probabilities.
+        continues_assistant: Whether the server is one of the two that continue; false until `check` ran.
+
+    Raises:
+        InvalidArgumentError: There is neither a key nor a base URL, or one of them is malformed.
+    """
+
+    model: str
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    max_tokens_field: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
+    context_size: int | None = None
+    logprobs: bool = True
+    group_size: int = field(default=1, init=False)
+    continues_assistant: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._open_client: AsyncOpenAI | None = None
+        self._refused: frozenset[str] = frozenset()
+        self._listed = False
+        self._owner: str | None = None
+        self.base_url = (self.base_url or os.environ.get("OPENAI_BASE_URL", "")).strip() or None
+        self.api_key = (self.api_key or os.environ.get("OPENAI_API_KEY", "")).strip() or None
+        if self.base_url is None and self.api_key is None:
+            raise InvalidArgumentError(
+                f"The model {self.model!r} needs a server: set OPENAI_API_KEY to ask OpenAI, "
+                "or pass --base-url (such as http://localhost:8000/v1) to ask another one."
+            )
+        if self.base_url is not None and not _is_http(self.base_url):
+            raise InvalidArgumentError(
+                f"The base URL {self.base_url!r} is no HTTP address; write it like http://localhost:8000/v1."
+            )
+        # Checked here because the HTTP client's own complaint would show the key.
+        if self.api_key is not None and not re.fullmatch(r"[!-~]+", self.api_key):
+            raise InvalidArgumentError(
+                "The API key holds a space, a line break or a character outside ASCII; copy it again."
+            )
+
+    async def check(self) -> None:
+        """Return if the server answers, accepts the key and, if it lists its models, lists this one.
+
+        Raises:
+            BackendUnreachableError: Nothing answers at the address.
+            AuthenticationError: The server refuses the key.
+            UnknownModelError: The server lists models, and this is not one of them.
+        """
+        import openai
+
+        try:
+            names = await self._list_models()
+        except openai.APIConnectionError as error:
+            raise BackendUnreachableError(
+                f"No answer from {self._where} ({_reason(error)}). "
+                "Is the server running, and is the base URL right?"
+            ) from error
+        except openai.APIStatusError as error:
+            raise await self._converted(error) from self._cause(error)
+        if names and not _lists(names, self.model):
+            raise self._unknown_model(names)
+
+    async def generate(
+        self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
+    ) -> list[Generation]:
+        """One completion for every seed, in the order of the seeds, each by its own request.
+
+        Empty text comes back where the model itself ended up with none: its budget or its whole reply went
+        into reasoning. A reply that lost its text is an error.
+
+        Raises:
+            TransientBackendError: The server is busy, failing, gone or answers with something malformed.
+            ContextOverflowError: Prompt and token limit exceed the model's context.
+            AuthenticationError: The server refuses the key.
+            UnknownModelError: The server does not know the model.
+            BackendError: The server refuses the request for another reason.
+        """
+        return [await self._draw(messages, params, seed) for seed in seeds]
+
+    async def tokenize(self, text: str) -> list[str]:
+        """Pieces of the text, an estimate on the long side: the API has no tokenizer."""
+        return estimate_pieces(text)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._open_client is not None:
+            await self._open_client.close()
+            self._open_client = None
+
+    async def _draw(self, messages: Sequence[Message], params: SamplingParams, seed: int) -> Generation:
+        import openai
+
+        prefill = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None
+        # Remembered only once it helped: an error text may name a field by chance.
+        refused = self._refused
+        try:
+            if prefill is not None and not self._listed:
+                await self._list_models()
+            while True:
+                fields = self._fields(params, seed, refused, continues=prefill is not None)
+                try:
+                    reply = await self._client.chat.completions.with_raw_response.create(
+                        model=self.model, messages=cast("Any", list(messages)), extra_body=fields
+                    )
+                    break
+                except openai.APIStatusError as error:
+                    name = self._refused_field(error, fields)
+                    if name is None:
+                        raise
+                    refused |= {name}
+        except openai.APIError as error:
+            raise await self._converted(error) from self._cause(error)
+        for name in sorted(refused - self._refused):
+            _log.warning("%s refuses %r; requests go without it from now on.", self._where, name)
+        self._refused |= refused
+        return self._generation(reply.text, prefill)
+
+    def _fields(
+        self, params: SamplingParams, seed: int, refused: frozenset[str], *, continues: bool
+    ) -> dict[str, Any]:
+        """Everything a request says besides model and messages."""
+        fields = plain_params(params)
+        if self.max_tokens_field == "max_completion_tokens" or "max_tokens" in refused:
+            fields["max_completion_tokens"] = fields.pop("max_tokens")
+        if params.top_k == 0:
+            fields["top_k"] = -1  # vLLM and SGLang have refused 0; llama.cpp takes either
+        fields |= {"n": 1, "seed": seed}
+        if self.logprobs and "logprobs" not in refused:
+            # llama.cpp sends none at 0 and twenty alternatives a token, ten times the bytes, by default.
+            fields |= {"logprobs": True, "top_logprobs": 1}
+        if continues and self._owner == "vllm":
+            fields |= {"add_generation_prompt": False, "continue_final_message": True}
+        return {name: value for name, value in fields.items() if name not in refused}
+
+    def _refused_field(self, error: APIStatusError, fields: Mapping[str, Any]) -> str | None:
+        """The field of this request that the server does not take and a draw can do without."""
+        text = _server_text(error.body)
+        # vLLM's overflow message names max_completion_tokens.
+        if error.status_code not in (400, 422) or _is_overflow(error, text):
+            return None
+        if self.max_tokens_field == "auto" and "max_tokens" in fields and "max_completion_tokens" in text:
+            return "max_tokens"
+        sent = [name for name in _OPTIONAL_FIELDS if name in fields]
+        if error.param in sent:
+            return error.param
+        return next((name for name in sent if re.search(rf"\b{name}\b", text)), None)
+
+    def _generation(self, raw: str, prefill: str | None) -> Generation:
+        try:
+            reply = _mapping(json.loads(raw))
+        except (ValueError, RecursionError) as error:
+            raise TransientBackendError(
+                f"{self._where} answered with broken JSON ({len(raw)} characters, ending in {raw[-40:]!r})."
+            ) from error
+        choices = _list(reply.get("choices"))
+        if not choices:
+            told = self._shown(_server_text(reply.get("error"))) or "no reason given"
+            raise TransientBackendError(f"{self._where} answered without a completion ({told}).")
+        choice = _mapping(choices[0])
+        message = _mapping(choice.get("message"))
+        finish_reason = choice.get("finish_reason")
+        text = _text(message.get("content")) or _text(message.get("refusal"))
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
+        if finish_reason == "content_filter" and not text:
+            raise BackendError(f"The content filter of {self._where} withheld the completion.")
+        if not (text or reasoning or prefill or finish_reason == "length"):
+            raise TransientBackendError(
+                f"{self._where} answered with an empty completion (finish reason {finish_reason!r})."
+            )
+        if prefill and self._owner == "llamacpp":
+            text = text.removeprefix(prefill)
+        usage = _mapping(reply.get("usage"))
+        return Generation(
+            text=text,
+            finish_reason=finish_reason if isinstance(finish_reason, str) else None,
+            prompt_tokens=_count(usage.get("prompt_tokens")),
+            completion_tokens=_count(usage.get("completion_tokens")),
+            logprobs=_logprobs(choice.get("logprobs")),
+        )
+
+    async def _list_models(self) -> list[str] | None:
+        """Names of the server's models, `None` if it does not tell; remembers what kind of server it is."""
+        import openai
+
+        try:
+            reply = await self._client.models.with_raw_response.list(timeout=_LISTING_TIMEOUT)
+        except openai.APIStatusError as error:
+            # OpenAI's restricted keys may sample without being allowed to list.
+            if error.status_code in (404, 405, 501) or "Missing scopes" in _server_text(error.body):
+                self._listed = True
+                return None
+            raise
+        self._listed = True
+        try:
+            listing: Any = json.loads(reply.text)
+        except ValueError:
+            raise BackendError(
+                f"{self._where}/models is no list of models but {self._shown(reply.text)[:60]!r}; "
+                "base URLs mostly end in /v1."
+            ) from None
+        # Together answers with the bare list.
+        entries = [_mapping(row) for row in _list(_mapping(listing).get("data")) or _list(listing)]
+        names: list[str] = []
+        for entry in entries:
+            its_names = [str(name) for name in (entry.get("id"), *_list(entry.get("aliases")))]
+            names += its_names
+            if self.model in its_names:
+                told = entry.get("max_model_len") or _mapping(entry.get("meta")).get("n_ctx")
+                self.context_size = self.context_size or _count(told)
+        self._owner = next((str(entry["owned_by"]) for entry in entries if "owned_by" in entry), None)
+        self.continues_assistant = self._owner in ("vllm", "llamacpp")
+        return list(dict.fromkeys(names))
+
+    async def _converted(self, error: APIError) -> BackendError:
+        """The package's own error for one of the SDK's."""
+        import openai
+
+        if not isinstance(error, openai.APIStatusError):
+            return TransientBackendError(f"{self._where} did not answer ({_reason(error)}).")
+        status = error.status_code
+        text = _server_text(error.body)
+        told = f"{self._where} answered {status}: {self._shown(text) or 'no reason given'}"
+        if error.code == "model_not_found" or status == 404 or "is not a valid model" in text:
+            return await self._not_found(told)
+        if status == 401:  # without the server's words, which quote parts of the key
+            fault = "refuses the API key" if self.api_key else "wants an API key"
+            return AuthenticationError(f"{self._where} {fault}; set OPENAI_API_KEY or pass --api-key.")
+        if status == 403:
+            return AuthenticationError(
+                f"{self._where} refuses the API key; set OPENAI_API_KEY or pass --api-key. ({told})"
+            )
+        if _is_overflow(error, text):
+            return ContextOverflowError(f"{_closed(told)} Lower --max-tokens, or shorten the prompt.")
+        if "insufficient_quota" in (error.code, error.type):
+            return BackendError(f"{_closed(told)} Add credit to the account, or use another key.")
+        if status in (408, 409, 429) or status >= 500:
+            return TransientBackendError(told, retry_after=parse_retry_after(error.response.headers))
+        return BackendError(told)
+
+    async def _not_found(self, told: str) -> BackendError:
+        import openai
+
+        try:
+            names = await self._list_models()
+        except (openai.APIError, BackendError):
+            names = None
+        if not names:
+            return UnknownModelError(
+                f"{_closed(told)} Check the model name {self.model!r}, and that the base URL ends in /v1."
+            )
+        if _lists(names, self.model):
+            return BackendError(told)
+        return self._unknown_model(names)
+
+    def _unknown_model(self, names: Sequence[str]) -> UnknownModelError:
+        near = difflib.get_close_matches(self.model, names, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        return UnknownModelError(
+            f"{self._where} has no model {self.model!r}. {hint}"
+            f"It has: {_shortened(', '.join(sorted(names)))}."
+        )
+
+    @property
+    def _client(self) -> AsyncOpenAI:
+        if self._open_client is None:
+            import openai
+
+            # Retries, limits and timeouts live in `sampling`.
+            self._open_client = openai.AsyncOpenAI(
+                api_key=self.api_key or _PLACEHOLDER_KEY,
+                base_url=self.base_url or _OPENAI_URL,
+                max_retries=0,
+                timeout=None,
+            )
+        return self._open_client
+
+    @property
+    def _where(self) -> str:
+        """The server's address without a password or query that it may hold."""
+        parts = urlsplit(self.base_url or _OPENAI_URL)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+
+    def _shown(self, text: str) -> str:
+        """Words of the server as they may be shown: short, and without the key."""
+        return _shortened(text.replace(self.api_key, "***") if self.api_key else text)
+
+    def _cause(self, error: Exception) -> Exception | None:
+        """The error as a cause, unless its text, which a traceback prints, holds the key."""
+        return None if self.api_key and self.api_key in str(error) else error
+
+
+def parse_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds a server asks to wait, ≥ 0, from `retry-after-ms` or `retry-after` (seconds or HTTP date).
+
+    `None` where neither is there or makes sense.
+    """
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * scale
+        except ValueError:
+            continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    try:
+        # `timestamp` would read a date without a zone as local time; HTTP dates are in GMT.
+        date = parsedate_to_datetime(headers.get("retry-after", ""))
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, date.timestamp() - time.time()) if date.tzinfo else None
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_overflow(error: APIStatusError, text: str) -> bool:
+    known = error.code in _OVERFLOW_CODES or error.type in _OVERFLOW_CODES
+    return known or (error.status_code in (400, 413, 422) and _OVERFLOW_TEXT.search(text) is not None)
+
+
+def _reason(error: APIError | APIConnectionError) -> str:
+    cause = error.__cause__ or error
+    return _shortened(str(cause)) or type(cause).__name__
+
+
+def _server_text(body: object) -> str:
+    """What the server says is wrong, from the shapes in use: OpenAI's, FastAPI's, plain text."""
+    if isinstance(body, str):
+        return body
+    fields = _mapping(body)
+    detail = fields.get("detail")
+    if faults := [_mapping(fault) for fault in _list(detail)]:
+        # A validation error also quotes the request, which names every field; place and message count.
+        return "; ".join(f"{fault.get('loc')}: {fault.get('msg')}" for fault in faults)
+    return str(fields.get("message") or detail or "")
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def _closed(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "!", "?", "…")) else f"{sentence}."
+
+
+def _lists(names: Sequence[str], model: str) -> bool:
+    """Whether the model is listed; Ollama lists `name` as `name:latest`, Google as `models/name`."""
+    return any(name in (model, f"{model}:latest", f"models/{model}") for name in names)
+
+
+def _text(content: object) -> str:
+    """The text of a message whose content is a string or a list of parts (Mistral's)."""
+    if parts := [_mapping(part) for part in _list(content)]:
+        content = "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
+    if not isinstance(content, str):
+        return ""
+    # Half a surrogate pair, left by a cut inside a character, could not be written to a file.
+    return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _logprobs(field: object) -> LogprobSummary | None:
+    values: list[Any] = [_mapping(row).get("logprob") for row in _list(_mapping(field).get("content"))]
+    if not all(isinstance(value, (int, float)) and not math.isnan(value) for value in values):
+        return None
+    return LogprobSummary.of([min(0.0, max(value, _LOWEST_LOGPROB)) for value in values])
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _list(value: object) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}

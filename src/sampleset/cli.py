@@ -1,0 +1,399 @@
+"""The command line: parse, call, print. Data goes to stdout, progress and notes to stderr.
+
+Heavy modules are imported inside the commands, so that `--help` stays quick. Order of settings: defaults,
+`--config FILE`, `--set KEY=VALUE`, environment (`SAMPLESET_<OPTION>`), flags.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from sampleset import __version__
+from sampleset.errors import InvalidArgumentError, SampleSetError
+
+if TYPE_CHECKING:
+    from sampleset.sampling import SamplingOptions
+
+app = typer.Typer(
+    help="Learn to reason across parallel samples: draw K solutions, read them together, give one answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line; an error the package raises on purpose is one line and an exit code."""
+    try:
+        app()
+    except SampleSetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; what was drawn or answered so far is kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _option(*names: str, help: str, **more: Any) -> Any:
+    """An option whose environment variable is `SAMPLESET_` and its long name."""
+    long = next(name for name in names if name.startswith("--"))
+    variable = f"SAMPLESET_{long.removeprefix('--').replace('-', '_').upper()}"
+    return typer.Option(*names, help=help, envvar=variable, show_envvar=False, **more)
+
+
+def _load_config(context: typer.Context, path: Path | None) -> Path | None:
+    from sampleset.settings import read_settings
+
+    if path is not None:
+        _take_settings(context, read_settings(path), overrule=False)
+    return path
+
+
+def _load_overrides(context: typer.Context, overrides: list[str] | None) -> list[str] | None:
+    from sampleset.settings import parse_overrides
+
+    _take_settings(context, parse_overrides(overrides or []), overrule=True)
+    return overrides
+
+
+def _take_settings(context: typer.Context, settings: dict[str, Any], *, overrule: bool) -> None:
+    """Make settings the defaults of the command that is being parsed."""
+    from sampleset.settings import options_for
+
+    commands: dict[str, Any] = cast("Any", context.find_root().command).commands
+    known = {
+        name: [parameter.name or "" for parameter in command.params] for name, command in commands.items()
+    }
+    new = options_for(context.command.name or "", settings, known)
+    old = dict(context.default_map or {})
+    context.default_map = {**old, **new} if overrule else {**new, **old}
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings from a YAML file.", is_eager=True, callback=_load_config),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE over the file.", is_eager=True, callback=_load_overrides),
+]
+Model = Annotated[str, _option("--model", help="embedded, a .gguf path, replay:FILE, or a server's name.")]
+BaseUrl = Annotated[str | None, _option("--base-url", help="OpenAI-compatible server, up to /v1.")]
+ApiKey = Annotated[str | None, _option("--api-key", help="The server's key [default: OPENAI_API_KEY].")]
+Samples = Annotated[int, _option("-k", "-n", "--samples", help="Samples drawn per question.")]
+Temperature = Annotated[float, _option("--temperature", help="0 is greedy.")]
+TopP = Annotated[float, _option("--top-p", help="Nucleus mass.")]
+MaxTokens = Annotated[int, _option("--max-tokens", help="Most tokens of one sample.")]
+Seed = Annotated[int, _option("--seed", help="Draw i uses seed + i.")]
+Concurrency = Annotated[int, _option("--max-concurrency", help="Backend calls in flight at once.")]
+Retries = Annotated[int, _option("--max-retries", help="Further tries after a transient error.")]
+Timeout = Annotated[float, _option("--timeout", help="Seconds one call may take.")]
+Deadline = Annotated[float | None, _option("--deadline", help="Seconds one question may take.")]
+MinSamples = Annotated[int, _option("--min-samples", help="Quorum: fewer successful draws are an error.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Limit = Annotated[int | None, _option("--limit", help="Only the first so many questions.")]
+OneAggregator = Annotated[str, _option("--aggregator", help="NAME or NAME:key=value,key=value.")]
+Aggregators = Annotated[
+    list[str] | None, _option("--aggregator", help="NAME or NAME:key=value,...; repeatable.")
+]
+AggregatorModel = Annotated[
+    str | None, _option("--aggregator-model", help="Model an aggregator asks [default: embedded].")
+]
+AggregatorUrl = Annotated[str | None, _option("--aggregator-base-url", help="Its server, up to /v1.")]
+Configuration = Annotated[
+    str | None, _option("--configuration", help="Which of a store's configurations to read.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Learn to reason across parallel samples: draw K solutions, read them together, give one answer."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    output_dir: Annotated[Path, _option("--output-dir", help="Where the report goes.")] = Path("demo"),
+    limit: Limit = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Show the whole path on the embedded model: samples, answers, a table, a page."""
+    from sampleset.demo import run_demo
+
+    report = _run(run_demo(output_dir, limit, seed, quiet=as_json))
+    if as_json:
+        _print_json(report)
+
+
+@app.command()
+def answer(
+    question: Annotated[str, typer.Argument(help="The question; - reads it from stdin.")],
+    model: Model = "embedded",
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    samples: Samples = 5,
+    temperature: Temperature = 0.8,
+    top_p: TopP = 1.0,
+    max_tokens: MaxTokens = 512,
+    seed: Seed = 0,
+    max_concurrency: Concurrency = 8,
+    max_retries: Retries = 4,
+    timeout: Timeout = 600.0,
+    deadline: Deadline = None,
+    min_samples: MinSamples = 1,
+    aggregator: OneAggregator = "majority_vote",
+    aggregator_model: AggregatorModel = None,
+    aggregator_base_url: AggregatorUrl = None,
+    show: Annotated[bool, typer.Option("--show", help="Print the samples side by side.")] = False,
+    output_dir: Annotated[Path | None, _option("--output-dir", help="Keep the draws in this store.")] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Draw k samples for one question, aggregate them, print the final answer."""
+    from sampleset.commands import answer_question
+    from sampleset.records import answer_to_row, sample_to_row
+    from sampleset.terminal import print_samples
+
+    text = sys.stdin.read() if question == "-" else question
+    if not text.strip():
+        raise InvalidArgumentError("The question is empty. Give a text, or - to read it from stdin.")
+    options = _options(locals())
+    given = _run(
+        answer_question(
+            text,
+            options,
+            model=(model, base_url, api_key),
+            aggregator=aggregator,
+            aggregator_model=(aggregator_model, aggregator_base_url),
+            store_folder=output_dir,
+            settings=_settings("answer", locals()),
+        )
+    )
+    if as_json:
+        row = answer_to_row(given.answer, given.sample_set.usage)
+        _print_json(row | {"samples": [sample_to_row(sample) for sample in given.sample_set.samples]})
+        return
+    if show:
+        print_samples(given.sample_set)
+    print(given.answer.answer if given.answer.answer is not None else "(no answer)")
+    if given.answer.answer is None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def sample(
+    dataset: Annotated[str, typer.Argument(help="A name (`sampleset list datasets`) or a file of problems.")],
+    output_dir: Annotated[Path, _option("--output-dir", help="The store; a later run goes on in it.")],
+    model: Model = "embedded",
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    samples: Samples = 8,
+    temperature: Temperature = 0.8,
+    top_p: TopP = 1.0,
+    max_tokens: MaxTokens = 512,
+    seed: Seed = 0,
+    limit: Limit = None,
+    max_concurrency: Concurrency = 8,
+    max_retries: Retries = 4,
+    timeout: Timeout = 600.0,
+    deadline: Deadline = None,
+    min_samples: MinSamples = 1,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Also write the sets to .jsonl[.gz] or .parquet.")
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Draw n samples per question into a store. Run it again to go on where it stopped."""
+    from sampleset.commands import sample_dataset
+
+    summary = _run(
+        sample_dataset(
+            dataset,
+            output_dir,
+            _options(locals()),
+            model=(model, base_url, api_key),
+            limit=limit,
+            export=export,
+            settings=_settings("sample", locals()),
+        )
+    )
+    _print_summary(summary, as_json)
+    if summary["below_quorum"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def aggregate(
+    samples: Annotated[Path, typer.Argument(help="A store, or a file of sample sets.")],
+    aggregator: OneAggregator = "majority_vote",
+    k: Annotated[int | None, _option("-k", "--k", help="Samples read per question [default: all].")] = None,
+    aggregator_model: AggregatorModel = None,
+    aggregator_base_url: AggregatorUrl = None,
+    api_key: ApiKey = None,
+    configuration: Configuration = None,
+    limit: Limit = None,
+    max_concurrency: Concurrency = 8,
+    max_retries: Retries = 4,
+    timeout: Timeout = 600.0,
+    output_dir: Annotated[
+        Path | None, _option("--output-dir", help="Write answers.jsonl here [default: stdout].")
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Give one answer per stored sample set. Run it again to go on where it stopped."""
+    from sampleset.commands import aggregate_file
+
+    summary = _run(
+        aggregate_file(
+            samples,
+            aggregator,
+            k=k,
+            aggregator_model=(aggregator_model, aggregator_base_url, api_key),
+            configuration=configuration,
+            limit=limit,
+            max_concurrency=max_concurrency,
+            patience=(max_retries, timeout),
+            output_dir=output_dir,
+            settings=_settings("aggregate", locals()),
+        )
+    )
+    if output_dir is not None:
+        _print_summary(summary, as_json)
+
+
+@app.command()
+def evaluate(
+    samples: Annotated[list[Path], typer.Argument(help="Stores or files of sample sets, with gold answers.")],
+    aggregator: Aggregators = None,
+    k: Annotated[int | None, _option("-k", "--k", help="Samples read per question [default: all].")] = None,
+    aggregator_model: AggregatorModel = None,
+    aggregator_base_url: AggregatorUrl = None,
+    api_key: ApiKey = None,
+    configuration: Configuration = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    max_concurrency: Concurrency = 8,
+    max_retries: Retries = 4,
+    timeout: Timeout = 600.0,
+    output_dir: Annotated[Path, _option("--output-dir", help="The report's folder.")] = Path("report"),
+    as_json: AsJson = False,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Compare aggregators on the same sample sets: table, report.json, report.md, report.html."""
+    from sampleset.commands import DEFAULT_METHODS, evaluate_files
+    from sampleset.report import report_dict
+    from sampleset.terminal import print_results
+
+    settings = _settings("evaluate", locals())
+    results = _run(
+        evaluate_files(
+            samples,
+            aggregator or list(DEFAULT_METHODS),
+            k=k,
+            aggregator_model=(aggregator_model, aggregator_base_url, api_key),
+            configuration=configuration,
+            limit=limit,
+            seed=seed,
+            max_concurrency=max_concurrency,
+            patience=(max_retries, timeout),
+            output_dir=output_dir,
+            settings=settings,
+        )
+    )
+    if as_json:
+        _print_json(report_dict(results, settings))
+    else:
+        print_results(results)
+        print(f"report: {output_dir / 'report.html'}", file=sys.stderr)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(help="aggregators, backends or datasets; all by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what there is, one line each."""
+    from sampleset.commands import listing
+
+    entries = listing(kind)
+    if as_json:
+        _print_json(entries)
+        return
+    for one, names in entries.items():
+        width = max(len(name) for name in names)
+        if kind is None:
+            print(f"{one}:")
+        for name, says in names.items():
+            print(f"{'' if kind else '  '}{name:<{width}}  {says}")
+
+
+def _options(values: dict[str, Any]) -> SamplingOptions:
+    from sampleset.backends.base import SamplingParams
+    from sampleset.retries import Patience
+    from sampleset.sampling import SamplingOptions
+
+    return SamplingOptions(
+        n=values["samples"],
+        params=SamplingParams(
+            temperature=values["temperature"], top_p=values["top_p"], max_tokens=values["max_tokens"]
+        ),
+        seed=values["seed"],
+        max_concurrency=values["max_concurrency"],
+        patience=Patience(values["max_retries"], values["timeout"]),
+        deadline=values["deadline"],
+        min_samples=values["min_samples"],
+    )
+
+
+def _settings(command: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The resolved options as JSON values, without the key and without what led to them."""
+    left_out = ("api_key", "config", "set_", "as_json", "options")
+    plain: Callable[[Any], Any] = lambda value: str(value) if isinstance(value, Path) else value  # noqa: E731
+    return {"version": __version__, "command": command} | {
+        name: [plain(item) for item in cast("list[Any]", value)] if isinstance(value, list) else plain(value)
+        for name, value in values.items()
+        if name not in left_out and isinstance(value, str | int | float | bool | Path | list | None)
+    }
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(summary)
+        return
+    for name, value in summary.items():
+        if value not in (None, [], {}):
+            print(f"{name.replace('_', ' ')}: {value}")

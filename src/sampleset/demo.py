@@ -1,0 +1,116 @@
+"""The demo: the whole path on parts that install from PyPI, in a few minutes on two cores.
+
+First a one-step question is put to the embedded model (135 million parameters, which is too small for
+real word problems) and every method answers from its samples. Then recorded sample sets of larger models
+are aggregated and graded: by votes at once, and by the embedded model reading the samples live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sampleset.aggregators.base import AGGREGATORS, Aggregator
+from sampleset.backends.base import Backend, SamplingParams
+from sampleset.commands import opened
+from sampleset.datasets.base import load_problems
+from sampleset.evaluation import AnswerLog, FileResult, evaluate
+from sampleset.grading import grade
+from sampleset.progress import evaluation_line, sampling_line, status_line
+from sampleset.report import report_dict, write_report
+from sampleset.retries import Patience, patient
+from sampleset.sampling import Sampler, SamplingOptions
+from sampleset.specs import build, needs_model, parse_spec
+from sampleset.storage import JsonlLog, read_sample_sets
+from sampleset.terminal import print_answers, print_results, print_samples
+
+K = 5
+VOTES = ("first_sample", "majority_vote")
+CONFIDENCE = ("weighted_vote", "weighted_vote:by=window", "best_of_n")
+READERS = (
+    "universal_self_consistency:max_prompt_tokens=480",
+    "llm_aggregator:mode=select,max_prompt_tokens=480",
+    "llm_aggregator:mode=direct,max_prompt_tokens=480,skip_unanimous=true",
+)
+RECORDED = (("gsm8k_qwen05b_100", VOTES + CONFIDENCE), ("gsm8k_small8_100", VOTES + READERS))
+"""Files of recorded sets in the package, with the methods that are run on each."""
+
+_LIVE = (*VOTES, *CONFIDENCE, *READERS)
+
+
+async def run_demo(folder: Path, limit: int | None, seed: int, *, quiet: bool) -> dict[str, Any]:
+    """Run the demo, print what it shows unless `quiet`, and return the report's figures.
+
+    Args:
+        folder: Where the report goes.
+        limit: Recorded sets per file at most.
+        seed: Seed of the live draws.
+        quiet: Print nothing to stdout.
+
+    Raises:
+        MissingExtraError: The embedded model or its engine is not installed.
+    """
+    async with opened(("embedded", None, None)) as backend:
+        await _live(backend, seed, quiet=quiet)
+        results = await _recorded(backend, folder, limit)
+    settings = {"command": "demo", "model": backend.model, "seed": seed, "limit": limit, "k": K}
+    paths = write_report(folder, results, settings)
+    if not quiet:
+        print_results(results)
+        page = next(path for path in paths if path.suffix == ".html")
+        print(f"The same as a page, with every question and its samples: {page}")
+    return report_dict(results, settings)
+
+
+async def _live(backend: Backend, seed: int, *, quiet: bool) -> None:
+    """One question, K samples side by side, and every method's answer."""
+    problem = load_problems("one_step", limit=1)[0]
+    with status_line() as show:
+        options = SamplingOptions(n=K, params=SamplingParams(max_tokens=200), seed=seed)
+        sampler = Sampler(backend, options, on_progress=lambda now: show(sampling_line(now)))
+        sampler.progress.total = 1
+        drawn = await sampler.sample(problem.question)
+        answers = [await one.aggregate(drawn) for one in _built(_LIVE, backend).values()]
+    if quiet:
+        return
+    print(f"Question: {problem.question.text}\n(right answer: {problem.answer})\n")
+    print(f"{K} samples of the embedded model, {backend.model}; it is tiny, and often wrong:\n")
+    print_samples(drawn)
+    print("\nOne answer from these samples, by method:\n")
+    print_answers(answers, [grade(one.answer, problem).correct for one in answers], list(_LIVE))
+    print(
+        "\nOne question proves nothing. So: recorded samples of larger models on GSM8K test questions, "
+        f"{K} read per question.\n"
+    )
+
+
+async def _recorded(backend: Backend, folder: Path, limit: int | None) -> list[FileResult]:
+    """Every recorded file with its methods; answers are logged, so a second run is quick."""
+    log = AnswerLog(JsonlLog(folder / "answers.jsonl"))
+    results: list[FileResult] = []
+    with status_line() as show:
+        for name, methods in RECORDED:
+            with as_file(files("sampleset") / "data" / f"{name}.jsonl.gz") as path:
+                stored = list(islice(read_sample_sets(path), limit))
+            results.append(
+                await evaluate(
+                    name,
+                    stored,
+                    _built(methods, backend),
+                    k=K,
+                    log=log,
+                    on_progress=lambda now, name=name: show(f"{name}: {evaluation_line(now)}"),
+                )
+            )
+    return results
+
+
+def _built(specs: Sequence[str], backend: Backend) -> dict[str, Aggregator]:
+    asked = patient(backend, Patience(), max_concurrency=1)
+    return {
+        spec: build(spec, asked if needs_model(AGGREGATORS.get(parse_spec(spec)[0])) else None)
+        for spec in specs
+    }

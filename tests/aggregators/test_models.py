@@ -1,0 +1,174 @@
+"""Aggregators that ask a model, against a model that answers from memory."""
+
+import pytest
+
+from sampleset.aggregators.llm_aggregator import LLMAggregator, softmax
+from sampleset.aggregators.universal_self_consistency import UniversalSelfConsistency
+from sampleset.backends.base import Generation
+from sampleset.backends.replay import ReplayBackend
+from sampleset.errors import ContextOverflowError, InvalidArgumentError, UnsupportedByBackendError
+from sampleset.types import Usage
+
+
+def saying(text: str) -> ReplayBackend:
+    return ReplayBackend(lambda messages, seed: Generation(text, "stop", 100, 10))
+
+
+def liking(answer: str) -> ReplayBackend:
+    return ReplayBackend(
+        lambda messages, seed: "", scores=lambda messages, text: -0.5 if text.startswith(answer) else -4.0
+    )
+
+
+async def test_thinking_reads_the_answer_in_the_tags(make_set):
+    backend = saying("They disagree; 2 is right.</think>\n<answer>2</answer>")
+    answer = await LLMAggregator(backend).aggregate(make_set(["1", "1", "2"]))
+    assert answer.answer == "2"
+    assert answer.usage == Usage(100, 10, 1)
+    assert answer.flags == ()
+    assert backend.calls[0][0][-1] == {"role": "assistant", "content": "<think>\n"}
+
+
+async def test_an_answer_that_no_sample_gives_is_flagged(make_set):
+    answer = await LLMAggregator(saying("</think><answer>42</answer>")).aggregate(make_set(["1", "2"]))
+    assert answer.answer == "42"
+    assert answer.flags == ("new_answer",)
+
+
+async def test_an_equal_answer_in_another_spelling_is_not_new(make_set):
+    reply = saying("</think><answer>\\frac{1}{2}</answer>")
+    assert (await LLMAggregator(reply).aggregate(make_set(["0.5", "2"]))).flags == ()
+
+
+async def test_a_direct_answer_needs_no_closing_tag(make_set):
+    answer = await LLMAggregator(saying("2"), mode="direct").aggregate(make_set(["1", "2"]))
+    assert answer.answer == "2"
+
+
+async def test_a_model_that_does_not_continue_is_not_given_the_first_words(make_set):
+    backend = saying("<answer>2</answer>")
+    backend.continues_assistant = False
+    answer = await LLMAggregator(backend, mode="direct").aggregate(make_set(["1", "2"]))
+    assert answer.answer == "2"
+    assert [message["role"] for message in backend.calls[0][0]] == ["user"]
+
+
+async def test_an_answer_outside_the_tags_counts_and_is_flagged(make_set):
+    answer = await LLMAggregator(saying("so \\boxed{2}")).aggregate(make_set(["1", "2"]))
+    assert answer.answer == "2"
+    assert answer.flags == ("untagged_answer",)
+
+
+async def test_a_number_in_passing_is_no_answer_so_the_vote_decides(make_set):
+    answer = await LLMAggregator(saying("Of the 5 answers some say 2")).aggregate(make_set(["1", "1", "2"]))
+    assert answer.answer == "1"
+    assert answer.flags == ("unreadable_reply", "fallback_vote")
+    assert answer.usage == Usage(100, 10, 1)
+
+
+async def test_orders_vote_among_themselves(make_set):
+    replies = iter(["<answer>2</answer>", "nothing", "<answer>2</answer>", "<answer>1</answer>"])
+    backend = ReplayBackend(lambda messages, seed: next(replies))
+    answer = await LLMAggregator(backend, permutations=4).aggregate(make_set(["1", "1", "2"]))
+    assert answer.answer == "2"
+    assert answer.confidence == pytest.approx(2 / 4)
+    assert answer.usage.calls == 4
+    assert len({call[0][0]["content"] for call in backend.calls}) > 1
+
+
+async def test_the_same_seed_shows_the_same_order(make_set):
+    one, two = saying("<answer>1</answer>"), saying("<answer>1</answer>")
+    whole = make_set(list("123456789"))
+    await LLMAggregator(one, seed=5).aggregate(whole)
+    await LLMAggregator(two, seed=5).aggregate(whole)
+    assert one.calls == two.calls
+
+
+async def test_selecting_takes_the_likeliest_candidate_with_its_probability(make_set):
+    answer = await LLMAggregator(liking("2"), mode="select").aggregate(make_set(["1", "1", "2"]))
+    assert answer.answer == "2"
+    assert answer.confidence == pytest.approx(softmax([-4.0, -0.5])[1])
+    assert answer.usage.calls == 1
+
+
+async def test_votes_can_be_weighed_in(make_set):
+    aggregator = LLMAggregator(liking("2"), mode="select", vote_weight=10.0)
+    assert (await aggregator.aggregate(make_set(["1", "1", "2"]))).answer == "1"
+
+
+async def test_selecting_does_not_ask_about_unanimous_sets(make_set):
+    backend = ReplayBackend(lambda messages, seed: "")  # gives no scores: asking would raise
+    answer = await LLMAggregator(backend, mode="select").aggregate(make_set(["1", "1", None]))
+    assert answer.answer == "1"
+    assert answer.confidence == 1.0
+    assert answer.flags == ("unanimous",)
+
+
+async def test_folding_shows_equal_answers_once(make_set):
+    backend = saying("<answer>1</answer>")
+    await LLMAggregator(backend, fold=True).aggregate(make_set(["0.5", "1/2", "3", None]))
+    prompt = backend.calls[0][0][0]["content"]
+    assert "(given 2 times)" in prompt
+    assert prompt.count("Some reasoning.") == 2
+
+
+async def test_selecting_is_refused_where_a_model_cannot_score(make_set):
+    class Plain:
+        model, group_size, context_size, continues_assistant = "gpt", 1, None, False
+
+        async def check(self) -> None: ...
+        async def generate(self, messages, params, seeds): ...
+        async def tokenize(self, text: str): ...
+        async def aclose(self) -> None: ...
+
+    with pytest.raises(UnsupportedByBackendError, match="'gpt' does not give"):
+        LLMAggregator(Plain(), mode="select")
+
+
+async def test_a_budget_beyond_the_context_is_refused_before_asking(make_set):
+    backend = saying("<answer>1</answer>")
+    backend.context_size = 1000
+    with pytest.raises(ContextOverflowError, match="max_prompt_tokens=5000"):
+        await LLMAggregator(backend, max_prompt_tokens=5000).aggregate(make_set(["1", "2"]))
+    assert backend.calls == []
+
+
+def test_options_out_of_range_are_refused():
+    with pytest.raises(InvalidArgumentError, match="permutations=0 must be at least 1"):
+        LLMAggregator(saying(""), permutations=0)
+
+
+async def test_the_named_response_is_taken(make_set):
+    backend = saying("The most consistent response is Response 1")
+    whole = make_set(["1", "2", "3"])
+    answer = await UniversalSelfConsistency(backend).aggregate(whole)
+    shown = backend.calls[0][0][0]["content"]
+    first = shown.split("Response 1:\n")[1].split("\n\n")[0]
+    assert f"\\boxed{{{answer.answer}}}" in first
+
+
+@pytest.mark.parametrize(
+    ("reply", "flag"),
+    [
+        pytest.param("I cannot decide.", "unreadable_reply", id="names none"),
+        pytest.param("Response 12", "unreadable_reply", id="out of range"),
+    ],
+)
+async def test_a_reply_that_names_no_sample_falls_back_to_the_vote(make_set, reply: str, flag: str):
+    answer = await UniversalSelfConsistency(saying(reply)).aggregate(make_set(["1", "1", "2"]))
+    assert answer.answer == "1"
+    assert answer.flags == (flag, "fallback_vote")
+    assert answer.text == reply
+
+
+async def test_a_named_sample_without_an_answer_falls_back_to_the_vote(make_set):
+    whole = make_set([None, "1", "1", "2"])
+    backend = saying("Response 1")
+    answers = [await UniversalSelfConsistency(backend, seed=seed).aggregate(whole) for seed in range(12)]
+    assert ("chose_no_answer", "fallback_vote") in {answer.flags for answer in answers}
+
+
+async def test_unanimous_sets_are_not_asked_about(make_set):
+    backend = saying("Response 1")
+    assert (await UniversalSelfConsistency(backend).aggregate(make_set(["1", "1"]))).answer == "1"
+    assert backend.calls == []

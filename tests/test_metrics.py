@@ -1,0 +1,74 @@
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sampleset.errors import InvalidArgumentError
+from sampleset.metrics import mcnemar_exact, paired_bootstrap, pass_at_k, wilson_interval
+
+
+def test_the_wilson_interval_of_a_worked_example():
+    # Newcombe 1998, Statistics in Medicine 17:857, table I: 81/263 and 15/148.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+
+
+def test_the_wilson_interval_does_not_leave_zero_and_one():
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    low, high = wilson_interval(20, 20)
+    assert (low, high) == pytest.approx((0.8389, 1.0), abs=5e-5)
+
+
+@given(st.integers(1, 8), st.data())
+def test_pass_at_k_is_the_share_of_subsets_with_a_right_sample(n: int, data: st.DataObject):
+    correct = data.draw(st.integers(0, n))
+    k = data.draw(st.integers(1, n))
+    subsets = list(combinations(range(n), k))
+    hits = sum(any(place < correct for place in subset) for subset in subsets)
+    assert pass_at_k(n, correct, k) == pytest.approx(hits / len(subsets))
+
+
+@given(st.integers(1, 40), st.data())
+def test_pass_at_k_never_falls_as_k_grows(n: int, data: st.DataObject):
+    correct = data.draw(st.integers(0, n))
+    values = [pass_at_k(n, correct, k) for k in range(1, n + 1)]
+    assert values == sorted(values)
+
+
+@pytest.mark.parametrize(("n", "correct", "k"), [(5, 2, 6), (5, 2, 0), (5, 6, 1), (5, -1, 1)])
+def test_pass_at_k_refuses_what_makes_no_sense(n: int, correct: int, k: int):
+    with pytest.raises(InvalidArgumentError):
+        pass_at_k(n, correct, k)
+
+
+@pytest.mark.parametrize(
+    ("mended", "spoilt", "p_value"),
+    [
+        pytest.param(0, 0, 1.0, id="nothing changed"),
+        pytest.param(5, 5, 1.0, id="as many"),
+        pytest.param(6, 0, 2 / 64, id="six to none: 2 * (1/2)^6"),
+        pytest.param(1, 5, 2 * (1 + 6) / 64, id="one to five"),
+        pytest.param(9, 1, 2 * (1 + 10) / 1024, id="nine to one"),
+    ],
+)
+def test_mcnemar_by_hand(mended: int, spoilt: int, p_value: float):
+    assert mcnemar_exact(mended, spoilt) == pytest.approx(p_value)
+
+
+def test_a_bootstrap_of_equal_differences_has_no_width():
+    assert paired_bootstrap([1.0] * 30, 1000, 0) == (1.0, 1.0)
+
+
+def test_a_bootstrap_comes_near_the_normal_interval():
+    differences = [1.0] * 60 + [0.0] * 300 + [-1.0] * 40
+    mean = 20 / 400
+    deviation = ((60 + 40) / 400 - mean**2) ** 0.5 / 400**0.5
+    low, high = paired_bootstrap(differences, 20_000, 0)
+    assert low == pytest.approx(mean - 1.96 * deviation, abs=0.004)
+    assert high == pytest.approx(mean + 1.96 * deviation, abs=0.004)
+
+
+def test_a_bootstrap_of_nothing_is_refused():
+    with pytest.raises(InvalidArgumentError):
+        paired_bootstrap([], 100, 0)

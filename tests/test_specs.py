@@ -1,0 +1,57 @@
+import pytest
+
+from sampleset.aggregators.base import AGGREGATORS
+from sampleset.aggregators.llm_aggregator import LLMAggregator
+from sampleset.aggregators.majority_vote import MajorityVote
+from sampleset.backends.replay import ReplayBackend
+from sampleset.errors import InvalidArgumentError, UnknownNameError
+from sampleset.specs import build, options_of, parse_spec, summary
+
+BACKEND = ReplayBackend(lambda messages, seed: "", model="memory")
+
+
+def test_a_name_alone_has_no_options():
+    assert parse_spec("majority_vote") == ("majority_vote", {})
+
+
+def test_options_become_values_of_their_type():
+    built = build(
+        "llm_aggregator:mode=direct, permutations=3,fold=true,max_tokens=none,temperature=0.5", BACKEND
+    )
+    assert built == LLMAggregator(BACKEND, mode="direct", permutations=3, fold=True, temperature=0.5)
+
+
+def test_options_are_saved_with_the_identity_of_the_model():
+    saved = options_of(build("llm_aggregator:mode=select", BACKEND))
+    assert saved["backend"] == "memory"
+    assert saved["mode"] == "select"
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "says"),
+    [
+        pytest.param("majorty_vote", UnknownNameError, "Did you mean 'majority_vote'", id="name"),
+        pytest.param("majority_vote:tie=first", InvalidArgumentError, "It has: ties, seed", id="option"),
+        pytest.param("majority_vote:ties=x", InvalidArgumentError, "It takes: seeded, first", id="choice"),
+        pytest.param("majority_vote:seed=x", InvalidArgumentError, "'x' is no value for option", id="int"),
+        pytest.param("majority_vote:ties", InvalidArgumentError, "Write ties=VALUE", id="no value"),
+        pytest.param("llm_aggregator:fold=yes", InvalidArgumentError, "It takes: true, false", id="bool"),
+    ],
+)
+def test_what_a_user_may_mistype_is_named(spec: str, error: type[Exception], says: str):
+    with pytest.raises(error, match=says):
+        build(spec, BACKEND)
+
+
+def test_a_method_that_asks_a_model_needs_one():
+    with pytest.raises(InvalidArgumentError, match="--aggregator-model"):
+        build("llm_aggregator")
+
+
+def test_a_method_that_asks_none_gets_none():
+    assert build("majority_vote:seed=4", BACKEND) == MajorityVote(seed=4)
+
+
+def test_every_aggregator_says_in_a_line_what_it_returns():
+    for name in AGGREGATORS.names():
+        assert summary(AGGREGATORS.get(name)).startswith("Return ")

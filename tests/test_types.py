@@ -1,0 +1,38 @@
+import pytest
+
+from sampleset.errors import InvalidArgumentError
+from sampleset.types import LogprobSummary, Question, Sample, SampleSet, Usage
+
+
+def test_the_lowest_window_is_the_lowest_mean_of_32_consecutive_tokens():
+    logprobs = [-0.1] * 40 + [-2.0] * 32 + [-0.1] * 40
+    summary = LogprobSummary.of(logprobs)
+    assert summary is not None
+    assert summary.min_window == pytest.approx(-2.0)
+    assert summary.mean == pytest.approx((-0.1 * 80 - 2.0 * 32) / 112)
+
+
+def test_a_short_sample_is_one_window():
+    assert LogprobSummary.of([-1.0, -3.0]) == LogprobSummary(mean=-2.0, min_window=-2.0)
+
+
+def test_no_tokens_have_no_summary():
+    assert LogprobSummary.of([]) is None
+
+
+def test_a_subset_keeps_the_order_asked_for():
+    whole = SampleSet(Question("q", "?"), tuple(Sample(index, str(index)) for index in range(4)))
+    assert [sample.text for sample in whole.subset([3, 0]).samples] == ["3", "0"]
+
+
+def test_a_subset_beyond_the_set_names_the_place_and_the_range():
+    whole = SampleSet(Question("q7", "?"), (Sample(0, "a"),))
+    with pytest.raises(InvalidArgumentError, match=r"'q7' has samples 0 to 0; sample 1"):
+        whole.subset([1])
+
+
+def test_draws_without_token_counts_are_said_to_be_uncounted():
+    whole = SampleSet(
+        Question("q", "?"), (Sample(0, "a", prompt_tokens=5, completion_tokens=7), Sample(1, "b"))
+    )
+    assert whole.usage == Usage(prompt_tokens=5, completion_tokens=7, calls=2, uncounted=1)
