@@ -142,9 +142,8 @@ def file_notes(result: FileResult) -> list[str]:
 
 def method_notes(method: MethodResult, result: FileResult) -> list[str]:
     """What to know of a method before its numbers are read: abstentions, fallbacks, failures."""
-    whole = f"all {result.problems:,} problems"
     notes = [
-        text.format(n=whole if count == result.problems else _problems(count))
+        text.format(n=("all " if count == result.problems > 1 else "") + _problems(count))
         for flag, text in _FLAGS.items()
         if (count := method.flags.get(flag, 0))
     ]
@@ -155,7 +154,7 @@ def method_notes(method: MethodResult, result: FileResult) -> list[str]:
     if own := mended_without_right_sample(method.label, result.questions):
         notes.append(f"right on {_problems(own)} where no sample is")
     if method.usage.uncounted:
-        notes.append(f"tokens of {method.usage.uncounted:,} calls not reported by the server")
+        notes.append(f"calls whose tokens the server did not report: {method.usage.uncounted:,}")
     return notes
 
 
@@ -367,7 +366,8 @@ def _footnotes(result: FileResult) -> list[str]:
     """The size of the comparison, how its numbers are made, and the notes."""
     noted = [(method.label, method_notes(method, result)) for method in result.methods]
     return [
-        f"{_problems(result.problems)}, k = {result.k}; every method reads the same samples. {METHODS_CAPTION}",
+        f"{_problems(result.problems)}, k = {result.k}; every method reads the same samples.",
+        METHODS_CAPTION,
         COLUMNS_CAPTION,
         *file_notes(result),
         *(f"{label}: {'; '.join(notes)}." for label, notes in noted if notes),

@@ -135,8 +135,15 @@ async def test_a_sample_without_a_weight_weighs_the_mean(make_set):
 
 
 async def test_a_negative_weight_is_refused(make_set):
-    with pytest.raises(InvalidArgumentError, match=r"'rm_scores'.*-1.0.*Use best_of_n"):
+    with pytest.raises(InvalidArgumentError, match=r"'rm_scores'.*-1.0.*Use softmax=true"):
         await WeightedVote(by="rm_scores").aggregate(make_set(["1"], scores=[-1.0]))
+
+
+async def test_negative_scores_weigh_by_softmax(make_set):
+    scored = make_set(["1", "1", "2"], scores=[-3.0, -3.0, -1.0])
+    answer = await WeightedVote(by="rm_scores", softmax=True).aggregate(scored)
+    assert answer.answer == "2"
+    assert answer.confidence == pytest.approx(1 / (1 + 2 * math.exp(-2.0)))
 
 
 async def test_the_highest_score_wins_and_the_earliest_of_equals(make_set):

@@ -9,6 +9,7 @@ scores per answer follow Li et al. 2022 (arXiv 2206.02336).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,12 +29,14 @@ class WeightedVote:
     Attributes:
         by: `confidence` (mean token log-probability), `window` (its lowest window), or the name of a score
             that the samples carry, such as `rm_scores`.
+        softmax: Weigh by exp(score), over the set's highest, instead of the score: for scores below 0.
         ties: As in `majority_vote`.
         seed: Seed of the draw among tied answers.
     """
 
     name: ClassVar[str] = "weighted_vote"
     by: str = "confidence"
+    softmax: bool = False
     ties: Ties = "seeded"
     seed: int = 0
 
@@ -63,7 +66,7 @@ class WeightedVote:
 
     def _weights(self, sample_set: SampleSet) -> tuple[list[float], tuple[str, ...]]:
         known = [sample_score(sample, self.by) for sample in sample_set.samples]
-        weights = [self._weight(score, sample_set.id) for score in known if score is not None]
+        weights = self._weigh([score for score in known if score is not None], sample_set.id)
         if not weights:
             return [1.0] * sample_set.n, ("no_weights",)
         mean = sum(weights) / len(weights)
@@ -71,15 +74,16 @@ class WeightedVote:
         filled = [mean if score is None else next(rest) for score in known]
         return filled, ("weights_missing",) if None in known else ()
 
-    def _weight(self, score: float, question_id: str) -> float:
+    def _weigh(self, scores: Sequence[float], question_id: str) -> list[float]:
         if self.by in ("confidence", "window"):
-            return math.exp(score)
-        if not math.isfinite(score) or score < 0:
-            raise InvalidArgumentError(
-                f"Score {self.by!r} of a sample of question {question_id!r} is {score!r}; a weight must be "
-                "finite and at least 0. Use best_of_n, which needs an order only."
-            )
-        return score
+            return [math.exp(score) for score in scores]
+        for score in scores:
+            if not math.isfinite(score) or (score < 0 and not self.softmax):
+                raise InvalidArgumentError(
+                    f"Score {self.by!r} of a sample of question {question_id!r} is {score!r}; a weight must "
+                    "be finite and at least 0. Use softmax=true, or best_of_n, which needs an order only."
+                )
+        return [math.exp(score - max(scores)) for score in scores] if self.softmax else list(scores)
 
 
 def sample_score(sample: Sample, by: str) -> float | None:

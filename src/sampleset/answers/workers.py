@@ -55,6 +55,10 @@ class _Worker:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def start(self) -> None:
         """Wait until the worker has imported what it needs.
 
@@ -132,7 +136,7 @@ class _Pool:
             "seconds": round(seconds, 3),
             "megabytes": MEMORY_LIMIT,
         }
-        # A worker may have been killed from outside since its last use: one more try.
+        # A worker may be killed from outside while it is asked: one more try.
         for _ in range(2):
             worker = self._take()
             if worker is None:
@@ -160,21 +164,25 @@ class _Pool:
         with self._changed:
             while not self._idle and len(self._all) + self._starting >= _MAX_WORKERS:
                 self._changed.wait()
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.alive:
+                    return worker
+                self._all.discard(worker)
+                worker.stop()
             self._starting += 1
-        worker: _Worker | None = None
+        started: _Worker | None = None
         try:
-            worker = _Worker()
+            started = _Worker()
         except OSError:
             return None
         finally:
             with self._changed:
                 self._starting -= 1
-                if worker is not None:
-                    self._all.add(worker)
+                if started is not None:
+                    self._all.add(started)
                 self._changed.notify()
-        return worker
+        return started
 
     def _put_back(self, worker: _Worker) -> None:
         with self._changed:

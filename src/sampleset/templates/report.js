@@ -30,7 +30,7 @@
     return Number(text) === 0 ? "0.0" : difference > 0 ? `+${text}` : text.replace("-", "−");
   }
   const pointRange = ([low, high]) => `${points(low)} to ${points(high)}`;
-  const pValue = (p) => (p < 0.001 ? "< 0.001" : p.toFixed(3));
+  const pValue = (p) => (p < 0.001 ? "< 0.001" : p.toFixed(3));
   const count = (number) => number.toLocaleString("en");
   const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
   const sure = (method) => method.difference_interval[0] > 0 || method.difference_interval[1] < 0;
@@ -49,15 +49,15 @@
     const vote = file.methods.find((method) => method.label === VOTE);
     const left = file.oracle - vote.accuracy;
     byId("summary").textContent =
-      `One sample is right on ${percent(file.sample_accuracy)} % of the ${plural(file.problems, "problem")}, ` +
-      `the majority vote on ${percent(vote.accuracy)} %. ` +
-      `On ${percent(file.oracle)} % at least one of the ${file.k} samples is right, ` +
+      `One sample is right on ${percent(file.sample_accuracy)} % of the ${plural(file.problems, "problem")}, ` +
+      `the majority vote on ${percent(vote.accuracy)} %. ` +
+      `On ${percent(file.oracle)} % at least one of the ${file.k} samples is right, ` +
       `so a method that picks a sample can gain ${percent(left)} points over the vote at most.`;
-    const headings = ["Method", "Right, %", "Against the vote, points", "Mended", "Spoilt", "Exact p", "Aggregation tokens per question"];
+    const headings = ["Method", "Right, %", "vs vote, points", "Mended", "Spoilt", "Exact p", "Aggregation tokens"];
     const bound = (name, said, share) =>
       make("tr", { class: "bound" },
         make("th", { scope: "row" }, name, make("span", { class: "said" }, said)),
-        make("td", {}, percent(share), make("span", { class: "range" })),
+        make("td", {}, percent(share), " ", make("span", { class: "range" })),
         ...headings.slice(2).map(() => make("td")));
     byId("results").replaceChildren(
       make("thead", {}, make("tr", {}, headings.map((heading) => make("th", { scope: "col" }, heading)))),
@@ -77,8 +77,8 @@
     const tokens = method.usage.prompt_tokens + method.usage.completion_tokens;
     const change = sure(method) ? (method.difference > 0 ? "up" : "down") : "";
     const none = () => make("td", {}, "–");
-    return make("tr", { class: isVote && "reference" },
-      make("th", { scope: "row" }, breakable(method.label)),
+    return make("tr", {},
+      make("th", { scope: "row" }, breakable(method.label), isVote ? make("span", { class: "said" }, "what the others are compared with") : null),
       make("td", {}, make("strong", {}, percent(method.accuracy)), " ", make("span", { class: "range" }, range(method.interval))),
       isVote ? make("td", {}, "–", make("span", { class: "range wide" })) : make("td", {},
         make("strong", { class: change }, points(method.difference)), " ",
@@ -109,35 +109,37 @@
       { name: "one sample", share: file.sample_accuracy, kind: "one" },
       { name: "vote", share: vote.accuracy, kind: "vote" },
       { name: "oracle", share: file.oracle, kind: "oracle" },
-    ].sort((a, b) => a.share - b.share);
+    ];
     const ends = [...lines.map((line) => line.share), ...file.methods.flatMap((method) => method.interval)];
-    const marks = ticks(100 * Math.min(...ends), Math.min(100, 100 * Math.max(...ends) + 1), 6);
-    const row = 44, top = 62, height = top + row * file.methods.length + 34;
-    const said = file.methods.map((method) => `${method.label} ${percent(method.accuracy)} %`).join(", ");
-    const { svg, width } = frame(byId("accuracy-figure"), height, `Accuracy: ${lines.map((line) => `${line.name} ${percent(line.share)} %`).join(", ")}; ${said}.`);
+    const rows = layout(byId("accuracy-figure"), file.methods, 62);
+    const most = Math.max(2, Math.floor((byId("accuracy-figure").clientWidth - rows.gutter) / 64));
+    const marks = ticks(100 * Math.min(...ends), Math.min(100, 100 * Math.max(...ends) + 1), most);
+    const height = rows.height + 28;
+    const said = file.methods.map((method) => `${method.label} ${percent(method.accuracy)} %`).join(", ");
+    const { svg, width } = frame(byId("accuracy-figure"), height, `Accuracy: ${lines.map((line) => `${line.name} ${percent(line.share)} %`).join(", ")}; ${said}.`);
     const low = marks[0], high = marks[marks.length - 1];
-    const x = (value) => 8 + ((value - low) / (high - low)) * (width - 16);
-    const foot = height - 26;
+    const x = (value) => rows.gutter + 8 + ((value - low) / (high - low)) * (width - rows.gutter - 16);
+    const foot = rows.height;
     for (const value of marks) {
-      svg.append(draw("line", { class: "grid", x1: x(value), x2: x(value), y1: top - 6, y2: foot }));
-      svg.append(draw("text", { class: "soft", x: x(value), y: height - 8, "text-anchor": edge(x(value), width) }, `${value} %`));
+      svg.append(draw("line", { class: "grid", x1: x(value), x2: x(value), y1: rows.top - 6, y2: foot }));
+      svg.append(draw("text", { class: "soft", x: x(value), y: height - 8, "text-anchor": edge(x(value), width) }, `${value} %`));
     }
-    // Names of the lines stand on three levels, so that they never cover each other.
-    lines.forEach((line, level) => {
+    // Names stand on three levels and point inwards; a line begins at its name. The outer names stand higher,
+    // so that no line runs through a name.
+    const turn = (rows.gutter + 8 + width) / 2;
+    const outwards = (line) => Math.abs(x(100 * line.share) - turn);
+    [...lines].sort((a, b) => outwards(b) - outwards(a)).forEach((line, level) => {
       const place = x(100 * line.share), y = 14 + level * 16;
       svg.append(draw("line", { class: line.kind, x1: place, x2: place, y1: y + 4, y2: foot }));
-      const leftwards = place > width / 2;
-      svg.append(draw("text", { class: "soft", x: place + (leftwards ? -5 : 5), y: y + 3, "text-anchor": leftwards ? "end" : "start" },
+      const leftwards = place > turn;
+      svg.append(draw("text", { class: "soft halo", x: place + (leftwards ? -5 : 5), y: y + 3, "text-anchor": leftwards ? "end" : "start" },
         `${line.name} ${percent(line.share)}`));
     });
     file.methods.forEach((method, number) => {
-      const y = top + row * number + 30;
+      const y = rows.middle(number);
       const [from, to] = method.interval.map((share) => x(100 * share));
       const group = draw("g", { class: method.label === VOTE ? "is-vote" : "" });
-      const text = label(method.label, width * 0.62);
-      const leftwards = from > width / 2;
-      group.append(draw("text", { x: leftwards ? Math.max(from, 8) - 0 : from, y: y - 12, "text-anchor": "start" }, text));
-      if (leftwards) anchorInside(group.firstChild, text, from, width);
+      group.append(rows.name(method.label, number));
       group.append(draw("line", { class: "whisker", x1: from, x2: to, y1: y, y2: y }));
       for (const end of [from, to]) group.append(draw("line", { class: "whisker", x1: end, x2: end, y1: y - 4, y2: y + 4 }));
       const place = x(100 * method.accuracy);
@@ -150,34 +152,44 @@
       make("span", {}, "Bars: 95 % intervals, where the true accuracy plausibly lies given this many problems. Whether a method differs from the vote is read off the paired difference in the table, not off overlapping bars; a filled dot says that its interval excludes 0."),
       make("span", {}, `Oracle: at least one of the ${file.k} samples is right. No method that picks a sample can pass it; one that writes an answer of its own can.`));
   }
-  const edge = (place, width) => (place < 24 ? "start" : place > width - 24 ? "end" : "middle");
-  const label = (text, room) => (text.length * 7.2 > room ? `${text.slice(0, Math.floor(room / 7.2) - 1)}…` : text);
-  function anchorInside(element, text, from, width) {
-    const room = width - from;
-    if (text.length * 7.2 > room) { element.setAttribute("x", width); element.setAttribute("text-anchor", "end"); }
+  const edge = (place, width) => (place > width - 24 ? "end" : "middle");
+
+  // Methods stand in a column at the left where there is room, else each above its own row.
+  function layout(host, methods, top) {
+    const width = Math.max(280, host.clientWidth);
+    const letter = 7.4;
+    const longest = letter * Math.max(...methods.map((method) => method.label.length), 0);
+    const beside = width >= 460;
+    const gutter = beside ? Math.min(longest + 10, width * 0.4) : 0;
+    const step = beside ? 32 : 46;
+    const room = Math.floor((beside ? gutter - 10 : width) / letter);
+    const middle = (number) => top + step * number + (beside ? 16 : 30);
+    const name = (text, number) => draw("text", { class: "halo", x: 0, y: middle(number) + (beside ? 4 : -12) },
+      text.length > room ? `${text.slice(0, room - 1)}…` : text);
+    return { top, gutter, middle, name, height: top + step * Math.max(1, methods.length) };
   }
 
   function changeFigure(file) {
     const methods = file.methods.filter((method) => method.label !== VOTE);
     const most = Math.max(1, ...methods.flatMap((method) => [method.mended, method.spoilt]));
-    const row = 44, top = 24, height = top + row * Math.max(1, methods.length) + 6;
+    const rows = layout(byId("change-figure"), methods, 24), height = rows.height + 4;
     const said = methods.map((method) => `${method.label} mended ${method.mended}, spoilt ${method.spoilt}`).join("; ");
     const { svg, width } = frame(byId("change-figure"), height, `Against the vote: ${said || "no other method"}.`);
-    const middle = width / 2, reach = middle - 44;
+    const middle = (rows.gutter + width) / 2, reach = (width - rows.gutter) / 2 - 40;
     const size = (number) => (number / most) * reach;
     svg.append(draw("text", { class: "soft", x: middle - 8, y: 12, "text-anchor": "end" }, "← spoilt"));
     svg.append(draw("text", { class: "soft", x: middle + 8, y: 12 }, "mended →"));
     methods.forEach((method, number) => {
-      const y = top + row * number;
+      const y = rows.middle(number) - 8;
       const own = size(method.mended_without_right_sample), mended = size(method.mended), spoilt = size(method.spoilt);
-      svg.append(draw("text", { x: 0, y: y + 11 }, label(method.label, width)));
-      svg.append(draw("rect", { class: "spoilt", x: middle - spoilt, y: y + 17, width: spoilt, height: 16 }));
-      svg.append(draw("rect", { class: "mended", x: middle, y: y + 17, width: mended - own, height: 16 }));
-      if (own) svg.append(draw("rect", { class: "mended new", x: middle + mended - own, y: y + 17, width: own, height: 16 }));
-      svg.append(draw("text", { x: middle - spoilt - 6, y: y + 30, "text-anchor": "end" }, count(method.spoilt)));
-      svg.append(draw("text", { x: middle + mended + 6, y: y + 30 }, count(method.mended)));
+      svg.append(rows.name(method.label, number));
+      svg.append(draw("rect", { class: "spoilt", x: middle - spoilt, y, width: spoilt, height: 16 }));
+      svg.append(draw("rect", { class: "mended", x: middle, y, width: mended - own, height: 16 }));
+      if (own) svg.append(draw("rect", { class: "mended new", x: middle + mended - own, y, width: own, height: 16 }));
+      svg.append(draw("text", { x: middle - spoilt - 6, y: y + 13, "text-anchor": "end" }, count(method.spoilt)));
+      svg.append(draw("text", { x: middle + mended + 6, y: y + 13 }, count(method.mended)));
     });
-    svg.append(draw("line", { class: "axis", x1: middle, x2: middle, y1: top, y2: height - 4 }));
+    svg.append(draw("line", { class: "axis", x1: middle, x2: middle, y1: rows.top - 4, y2: rows.height }));
     byId("change-caption").replaceChildren(
       make("span", {}, "Mended: right where the vote is wrong. Spoilt: wrong where the vote is right. Their difference is what a method gains."),
       ...(methods.some((method) => method.mended_without_right_sample)
@@ -187,11 +199,11 @@
   // ---- questions ----------------------------------------------------------------------------
   const isRight = (question, name) => question.right[name] === true;
   const FILTERS = [
-    { name: "all", label: () => "All", passes: () => true },
-    { name: "mended", label: (method) => `Vote ✗, ${method} ✓`, passes: (one, method) => !isRight(one, VOTE) && isRight(one, method) },
-    { name: "spoilt", label: (method) => `Vote ✓, ${method} ✗`, passes: (one, method) => isRight(one, VOTE) && !isRight(one, method) },
-    { name: "none-right", label: () => "All samples wrong", passes: (one) => !one.sample_right.includes(true) },
-    { name: "disagree", label: () => "Methods disagree", passes: (one) => one.disagree },
+    { name: "all", label: "All", passes: () => true },
+    { name: "mended", label: "Vote wrong, method right", passes: (one, method) => !isRight(one, VOTE) && isRight(one, method) },
+    { name: "spoilt", label: "Vote right, method wrong", passes: (one, method) => isRight(one, VOTE) && !isRight(one, method) },
+    { name: "none-right", label: "All samples wrong", passes: (one) => !one.sample_right.includes(true) },
+    { name: "disagree", label: "Methods disagree", passes: (one) => one.disagree },
   ];
 
   function showControls(file) {
@@ -211,7 +223,7 @@
     byId("filters").replaceChildren(legend, ...FILTERS.map((filter) =>
       make("label", {},
         make("input", { type: "radio", name: "filter", value: filter.name, checked: filter.name === state.filter }),
-        make("span", {}, filter.label(state.method)),
+        make("span", {}, filter.label),
         make("span", { class: "number" }, count(file.questions.filter((one) => filter.passes(one, state.method)).length)))));
   }
 
@@ -244,15 +256,18 @@
 
   function questionRow(file, place) {
     const one = file.questions[shown[place]];
-    const symbol = (name) => mark(verdict(one.answers[name], one.right[name])).textContent.slice(0, 1);
+    const symbol = (name) => {
+      const { kind, symbol: sign, word } = verdict(one.answers[name], one.right[name]);
+      return make("span", { class: `mark ${kind}`, title: word }, sign);
+    };
     const rights = one.sample_right.filter((right) => right === true).length;
-    const compared = state.method === VOTE ? "" : ` · ${state.method} ${symbol(state.method)}`;
+    const compared = state.method === VOTE ? [] : [" · ", symbol(state.method), ` ${state.method}`];
     const row = make("div", {
       class: "row", role: "option", id: `row-${place}`, "aria-selected": String(place === at),
       "aria-setsize": shown.length, "aria-posinset": place + 1,
     },
       make("span", { class: "line", dir: "auto" }, one.question.slice(0, 160)),
-      make("span", { class: "line" }, `${rights}/${file.k} samples right · vote ${symbol(VOTE)}${compared}`));
+      make("span", { class: "line" }, `${rights}/${file.k} right · `, symbol(VOTE), " vote", compared));
     row.style.top = `${place * ROW}px`;
     row.addEventListener("click", () => {
       open(place);
@@ -308,11 +323,11 @@
   function card(one, text, number) {
     const answer = one.sample_answers[number];
     const said = verdict(answer, one.sample_right[number]);
-    return make("section", { class: `card ${said.kind}`, "aria-label": `Sample ${number + 1}, ${said.word}` },
+    return make("article", { class: `card ${said.kind}`, "aria-label": `Sample ${number + 1}, ${said.word}` },
       make("header", {},
         make("div", { class: "top" }, make("span", {}, `Sample ${number + 1}`), mark(said)),
         make("p", { class: "read mono", dir: "auto" }, answer === null ? "–" : answer)),
-      make("p", { class: "text", dir: "auto", tabindex: "0", "aria-label": `Text of sample ${number + 1}`, role: "region" }, text || "(empty)"));
+      make("p", { class: "text", dir: "auto", tabindex: "0", "aria-label": `Text of sample ${number + 1}`, role: "group" }, text || "(empty)"));
   }
 
   // ---- the page as a whole ------------------------------------------------------------------

@@ -1,0 +1,5 @@
+"""`python -m sampleset`."""
+
+from sampleset.cli import main
+
+main()

@@ -1,0 +1,205 @@
+"""Which answers are equal, which are not, and which are left undecided."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sampleset.answers import Verdict, canonical, matches_gold, same_answer
+
+ONE_CLASS = {
+    "one_half": ["1/2", "0.5", ".5", r"\frac{1}{2}", r"\dfrac12", r"\tfrac12", r"\frac 12", "½", r"$\frac{1}{2}$", "50%"],
+    "thousands": ["1234", "1,234", "1{,}234", r"1\,234", r"1,\!234", "1234.0", "+1234", "$1234$", "1 234"],
+    "scientific": ["120000", "1.2e5", r"1.2\times 10^{5}", r"1.2 \cdot 10^5", "1.2 × 10⁵", "120,000"],
+    "mixed": ["2.5", "2 1/2", r"2\frac{1}{2}", r"2\frac12", "5/2", "2½"],
+    "percent": ["10%", r"10\%", "0.1", "10 percent", "1/10"],
+    "money": ["$5", r"\$5", "5 dollars", "$5.00", "5"],
+    "length": ["5 cm", r"5\text{ cm}", "5cm", "5 centimeters", "5"],
+    "count": ["18", "18 eggs", r"18 \text{ eggs}", "x = 18", "**18**", r"\boxed{18}", "eighteen", "18."],
+    "angle": ["90", r"90^\circ", r"90^{\circ}", "90°", "90 degrees"],
+    "unordered": ["1, -2", "-2,1", "-2 and 1", r"\{1,-2\}", "{-2, 1}", "x = 1, x = -2", "−2, 1"],
+    "root": [r"2\sqrt2", r"2\sqrt{2}", "2√2", "2sqrt(2)", r"2 \sqrt {2}", r"$2\sqrt{2}$"],
+    "circle": [r"12\pi", "12π", r"12 \pi", r"12\pi \text{ cm}^2", "12pi"],
+    "letter": ["B", "(B)", "B.", r"\text{(B)}", r"(\text{B})", "b", "**B**"],
+    "word": ["odd", "Odd", r"\text{odd}", "odd."],
+    "yes": ["yes", "Yes", "YES.", r"\text{Yes}"],
+    "date": ["05/01/2021", "5/1/2021"],
+    "time": ["4:30 p.m.", r"\text{4:30 p.m.}", "4:30 PM", r"4:30 \text{ p.m.}"],
+    "ray": ["x > 2", "2 < x", r"(2,\infty)", "(2, ∞)", r"x\in(2,\infty)", r"\left(2,\infty\right)"],
+    "half_open": ["1 < x <= 2", "(1,2]", r"1<x\le 2", r"2 \geq x > 1"],
+    "union": [r"(-\infty,-8)\cup(8,\infty)", "x < -8 or x > 8", r"(8,\infty)\cup(-\infty,-8)"],
+    "plus_minus": [r"3\pm\sqrt{2}", r"3+\sqrt2, 3-\sqrt2", "3 ± √2"],
+    "function": ["2x", "f(x) = 2x", "f(x)=2x", "y = 2x"],
+    "equations": ["x=1, y=2", "y = 2, x = 1"],
+    "chain": ["308", "200 + (20 * 3) + (12 * 4) = 200 + 60 + 48 = 308"],
+    "large": ["1.5 million", "1500000", "1,500,000"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("writings", [pytest.param(same, id=name) for name, same in ONE_CLASS.items()])
+def test_ways_to_write_one_answer_are_equal(writings: list[str]) -> None:
+    first = writings[0]
+    for other in writings[1:]:
+        assert (other, same_answer(first, other).equal) == (other, True)
+        assert (other, matches_gold(other, first).equal) == (other, True)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        pytest.param("1/3", "0.333", id="three_digits_are_not_a_third"),
+        pytest.param("10000001", "10000002", id="whole_numbers_are_exact"),
+        pytest.param("1234567.89", "1234567.90", id="decimals_are_exact"),
+        pytest.param(r"\frac{1}{2004!}", "0", id="small_is_not_zero"),
+        pytest.param("5 cm", "5 m", id="units_that_differ"),
+        pytest.param("5 cm", r"5 \text{ cm}^2", id="length_and_area"),
+        pytest.param("9 a.m.", "9 p.m.", id="morning_and_evening"),
+        pytest.param("50 cents", "$50", id="cents_and_dollars"),
+        pytest.param("(1,2)", "(2,1)", id="a_tuple_is_ordered"),
+        pytest.param("[1,2]", "(1,2)", id="closed_and_open"),
+        pytest.param("(1,2]", "[1,2)", id="half_open"),
+        pytest.param("1,2", "1,2,2", id="a_list_keeps_repetitions"),
+        pytest.param("x=1, y=2", "x=2, y=1", id="named_values"),
+        pytest.param("5 apples and 3 pears", "3 apples and 5 pears", id="counted_things"),
+        pytest.param("yes", "true", id="true_equals_only_itself"),
+        pytest.param("yes", "no", id="yes_and_no"),
+        pytest.param("5/1/2021", "5/2021", id="a_date_is_no_fraction"),
+        pytest.param("05/01/2021", "01/05/2021", id="day_and_month"),
+        pytest.param("A", "B", id="letters"),
+        pytest.param("6m", "6", id="a_product_is_no_unit"),
+        pytest.param("25_6", "25_7", id="bases"),
+        pytest.param("$118 000", "$128 000", id="spaces_between_thousands"),
+        pytest.param("x^2", "x^3", id="powers"),
+        pytest.param("x+y=5", "5", id="an_equation_is_not_its_right_side"),
+        pytest.param("7.0711", r"5\sqrt{2}", id="five_digits_of_a_root"),
+        pytest.param("", "5", id="empty"),
+    ],
+)
+def test_different_answers_are_kept_apart(a: str, b: str) -> None:
+    assert same_answer(a, b).equal is False
+    assert same_answer(b, a).equal is False
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "rule"),
+    [
+        pytest.param(r"\sqrt{8}", r"2\sqrt{2}", "numeric", id="roots"),
+        pytest.param("x^2-1", "(x-1)(x+1)", "symbolic", id="polynomials"),
+        pytest.param("10^5", "100000", "numeric", id="power"),
+        pytest.param("7.0710678", r"5\sqrt{2}", "numeric", id="a_decimal_of_a_root"),
+        pytest.param("1/3", "0.3333333", "number", id="a_decimal_of_a_third"),
+        pytest.param(r"(\sqrt8, 1)", r"(2\sqrt2, 1)", "numeric", id="members_of_a_tuple"),
+        pytest.param(r"1, \sqrt8", r"2\sqrt2, 1", "numeric", id="members_of_a_list"),
+        pytest.param(
+            r"\begin{pmatrix} 2/5 \\ 1 \end{pmatrix}", r"\begin{pmatrix} 0.4 \\ 1 \end{pmatrix}", "symbolic", id="matrix"
+        ),
+    ],
+)  # fmt: skip
+def test_algebra_decides_what_text_and_value_cannot(a: str, b: str, rule: str) -> None:
+    assert same_answer(a, b) == Verdict(True, rule)
+    assert same_answer(b, a) == Verdict(True, rule)
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "equal"),
+    [
+        pytest.param("25%", "25", True, id="percent_for_a_number"),
+        pytest.param("25", "25%", True, id="number_for_percent"),
+        pytest.param("0.25", "25%", True, id="share_for_percent"),
+        pytest.param("25%", "0.25", True, id="percent_for_a_share"),
+        pytest.param("25", "0.25", False, id="number_for_a_share"),
+        pytest.param("0.25", "25", False, id="share_for_a_number"),
+        pytest.param("1,234", "1, 234", True, id="a_list_gold_reads_a_list"),
+        pytest.param("1,234", "1234", True, id="a_number_gold_reads_a_number"),
+        pytest.param("(1,2)", "1<x<2", True, id="an_interval_gold_reads_an_interval"),
+        pytest.param("(1,2)", "(1,2)", True, id="same_text"),
+        pytest.param("1<x<2", "(1,2)", None, id="the_gold_may_be_a_point"),
+        pytest.param("1, 2", "(1,2)", True, id="a_tuple_without_parentheses"),
+        pytest.param("2, 1", "(1,2)", False, id="in_the_wrong_order"),
+        pytest.param("(B) mitosis", "B", True, id="an_option_written_out"),
+        pytest.param("B. mitosis", "C", False, id="another_option"),
+        pytest.param("2112", "2112_6", True, id="base_left_out"),
+        pytest.param("2112_7", "2112_6", False, id="another_base"),
+        pytest.param("5 m", "5 cm", False, id="another_unit"),
+        pytest.param("June 20", r"\text{June 20}", True, id="words_with_a_number"),
+        pytest.param("garbage here", "5", False, id="garbage"),
+        pytest.param("", "5", False, id="empty"),
+        pytest.param(r"\frac{1}{", r"\sqrt{2}", False, id="unreadable_answer_is_wrong"),
+        pytest.param("the answer is not 5", "5", False, id="gold_within_a_sentence"),
+        pytest.param("5, 6", "5", False, id="gold_among_others"),
+    ],
+)
+def test_the_gold_decides_how_an_answer_is_read(answer: str, gold: str, equal: bool | None) -> None:
+    assert matches_gold(answer, gold).equal is equal
+
+
+def test_an_open_interval_and_parentheses_are_undecided_without_a_gold() -> None:
+    assert same_answer("(1,2)", "1<x<2") == Verdict(None, "ambiguous")
+
+
+def test_a_percentage_and_its_bare_number_are_the_same_between_two() -> None:
+    assert same_answer("25%", "25") == Verdict(True, "percent_read_as_number")
+
+
+def test_a_comparison_out_of_time_is_undecided() -> None:
+    assert same_answer("9^{9^{9^9}}", r"\sqrt{2}") == Verdict(None, "timeout")
+    assert matches_gold("9^{9^{9^9}}", "5") == Verdict(None, "timeout")
+
+
+def test_the_same_tower_is_equal_by_text_without_being_evaluated() -> None:
+    assert same_answer("9^{9^{9^9}}", "$9^{9^{9^{9}}}$") == Verdict(True, "text")
+
+
+def test_long_texts_equal_only_themselves() -> None:
+    assert same_answer("a" * 2000, "a" * 2000) == Verdict(True, "text")
+    assert same_answer("a" * 2000, "a" * 2001) == Verdict(None, "too_long")
+    assert matches_gold("a" * 2000, "5") == Verdict(False, "too_long")
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        pytest.param(r"\dfrac12", "1/2", id="fraction"),
+        pytest.param("0.50", "1/2", id="decimal"),
+        pytest.param("25%", "25%", id="percent"),
+        pytest.param("5 centimeters", "5 cm", id="unit"),
+        pytest.param("18 eggs", "18", id="unknown_unit"),
+        pytest.param("3, 1", "{1, 3}", id="list"),
+        pytest.param("New York", "newyork", id="words"),
+        pytest.param("x>2", r"(2, \infty)", id="inequality"),
+        pytest.param("x^10 + \\sqrt2", r"x^{10}+\sqrt{2}", id="expression"),
+        pytest.param("", "", id="empty"),
+    ],
+)
+def test_canonical_text(answer: str, text: str) -> None:
+    assert canonical(answer) == text
+
+
+_MATHS = st.text(alphabet=r"0123456789abxyBpi \{}()[]^_+-*/=,.<>$%!:;frcsqtdo" + "√π°½", max_size=30)
+_NUMBERS = st.builds(lambda top, bottom: f"{top}/{bottom}", st.integers(-999, 999), st.integers(1, 99))
+
+
+@given(answer=st.one_of(st.text(max_size=40), _MATHS))
+def test_canonical_text_is_total_and_idempotent(answer: str) -> None:
+    once = canonical(answer)
+    assert canonical(once) == once
+
+
+@given(a=st.one_of(_NUMBERS, st.text(max_size=8)), b=st.one_of(_NUMBERS, st.text(max_size=8)))
+def test_equality_is_symmetric(a: str, b: str) -> None:
+    assert same_answer(a, b) == same_answer(b, a)
+
+
+@given(answer=st.text(min_size=1, max_size=40).filter(str.strip))
+def test_every_answer_equals_itself(answer: str) -> None:
+    assert same_answer(answer, answer).equal is True
+    assert matches_gold(answer, answer).equal is True
+
+
+@given(top=st.integers(-(10**6), 10**6), power=st.integers(0, 6))
+def test_a_decimal_equals_its_fraction(top: int, power: int) -> None:
+    sign = "-" if top < 0 else ""
+    digits = f"{abs(top):0{power + 1}d}"
+    decimal = f"{sign}{digits[:-power]}.{digits[-power:]}" if power else f"{top}.0"
+    assert same_answer(decimal, rf"\frac{{{top}}}{{{10**power}}}").equal is True
