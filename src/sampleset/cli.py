@@ -90,7 +90,7 @@ Set = Annotated[
 ]
 Model = Annotated[str, _option("--model", help="embedded, a .gguf path, replay:FILE, or a server's name.")]
 BaseUrl = Annotated[str | None, _option("--base-url", help="OpenAI-compatible server, up to /v1.")]
-ApiKey = Annotated[str | None, _option("--api-key", help="The server's key [default: OPENAI_API_KEY].")]
+ApiKey = Annotated[str | None, _option("--api-key", help="The server's key; by default OPENAI_API_KEY.")]
 Samples = Annotated[int, _option("-k", "-n", "--samples", help="Samples drawn per question.")]
 Temperature = Annotated[float, _option("--temperature", help="0 is greedy.")]
 TopP = Annotated[float, _option("--top-p", help="Nucleus mass.")]
@@ -108,7 +108,7 @@ Aggregators = Annotated[
     list[str] | None, _option("--aggregator", help="NAME or NAME:key=value,...; repeatable.")
 ]
 AggregatorModel = Annotated[
-    str | None, _option("--aggregator-model", help="Model an aggregator asks [default: embedded].")
+    str | None, _option("--aggregator-model", help="Model an aggregator asks.")
 ]
 AggregatorUrl = Annotated[str | None, _option("--aggregator-base-url", help="Its server, up to /v1.")]
 Configuration = Annotated[
@@ -247,7 +247,7 @@ def sample(
 def aggregate(
     samples: Annotated[Path, typer.Argument(help="A store, or a file of sample sets.")],
     aggregator: OneAggregator = "majority_vote",
-    k: Annotated[int | None, _option("-k", "--k", help="Samples read per question [default: all].")] = None,
+    k: Annotated[int | None, _option("-k", "--k", help="Samples read per question; all by default.")] = None,
     aggregator_model: AggregatorModel = None,
     aggregator_base_url: AggregatorUrl = None,
     api_key: ApiKey = None,
@@ -257,7 +257,7 @@ def aggregate(
     max_retries: Retries = 4,
     timeout: Timeout = 600.0,
     output_dir: Annotated[
-        Path | None, _option("--output-dir", help="Write answers.jsonl here [default: stdout].")
+        Path | None, _option("--output-dir", help="Write answers.jsonl here, not to stdout.")
     ] = None,
     as_json: AsJson = False,
     config: Config = None,
@@ -288,7 +288,7 @@ def aggregate(
 def evaluate(
     samples: Annotated[list[Path], typer.Argument(help="Stores or files of sample sets, with gold answers.")],
     aggregator: Aggregators = None,
-    k: Annotated[int | None, _option("-k", "--k", help="Samples read per question [default: all].")] = None,
+    k: Annotated[int | None, _option("-k", "--k", help="Samples read per question; all by default.")] = None,
     aggregator_model: AggregatorModel = None,
     aggregator_base_url: AggregatorUrl = None,
     api_key: ApiKey = None,

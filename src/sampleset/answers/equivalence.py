@@ -182,8 +182,8 @@ def _compare_containers(first: Form, second: Form, graded: bool, deadline: float
             return verdict
         if verdict.equal is None:
             undecided = undecided or verdict.rule
-        elif verdict.rule != "text":
-            rule = verdict.rule
+        elif rule in ("text", "number"):
+            rule = verdict.rule if verdict.rule != "text" else rule
     return Verdict(None, undecided) if undecided else Verdict(True, rule)
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Literal
 
 from sampleset.answers.numerals import Numeral, read_numeral, strip_unit
-from sampleset.answers.spelling import closing, respell, split_top, squeeze, too_deep
+from sampleset.answers.spelling import balanced, closing, respell, split_top, squeeze, too_deep
 
 MAX_LENGTH = 1000
 """Characters; longer texts equal only themselves."""
@@ -70,6 +70,7 @@ _VARIABLE = re.compile(r"\\?[A-Za-z]+(?:_\{[A-Za-z0-9]+\})?(?:\([A-Za-z]\))?")
 _CUP = re.compile(r" ?\\cup(?![A-Za-z]) ?")
 _MISREAD = re.compile(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.")
 _LONG_WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _INFINITE = frozenset((r"\infty", r"-\infty", r"+\infty"))
 
 
@@ -121,7 +122,7 @@ def _form(text: str, nesting: int) -> Form:
     number = read_numeral(text)
     if number:
         return _number_form(number)
-    if nesting < _MAX_NESTING:
+    if nesting < _MAX_NESTING and balanced(text):
         found = _bracketed(text, nesting) or _listed(text, nesting) or _relation(text, nesting)
         if found:
             return found
@@ -217,6 +218,8 @@ def _listed(text: str, nesting: int) -> Form | None:
         start = found.end() if found else 0
         plus, minus = (side[start:].strip().removeprefix("+").strip() for side in (plus, minus))
         return _container("list", [plus, minus], nesting)
+    if ", " in text or _WORD.search(text):
+        text = _THOUSANDS.sub("", text)
     members = [piece for part in split_top(text, ",;") for piece in _AND.split(part)]
     members = [member.strip() for member in members if member.strip()]
     if len(members) < 2:
@@ -233,7 +236,7 @@ def _listed(text: str, nesting: int) -> Form | None:
 def _container(
     kind: Kind, members: list[str], nesting: int, opening: str = "", ending: str = ""
 ) -> Form | None:
-    if len(members) > MAX_PARTS or not all(members):
+    if len(members) > MAX_PARTS or not all(members) or any(member.endswith("\\") for member in members):
         return None
     parts = tuple(_form(member, nesting + 1) for member in members)
     if len({part.number.label for part in parts if part.number and part.number.label}) > 1:

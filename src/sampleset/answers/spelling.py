@@ -65,8 +65,9 @@ _SPACES = re.compile(r"\s+")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
 _PLAIN_POWER = re.compile(r"\*\*(?=[\d(a-zA-Z{-])")
 _PLAIN_SQRT = re.compile(r"(?<![\\A-Za-z])sqrt(?![A-Za-z])")
-_PLAIN_CONSTANT = re.compile(r"(?<![\\A-Za-z])(pi|infinity|infty|inf)(?![A-Za-z])")
+_PLAIN_CONSTANT = re.compile(r"(?<![\\A-Za-z])(pi|(?i:infinity|infty|inf))(?![A-Za-z])")
 _CONSTANTS = {"pi": r"\pi ", "infinity": r"\infty ", "infty": r"\infty ", "inf": r"\infty "}
+_SPACE_BEFORE_SCRIPT = re.compile(r" (?=[\^_])")
 _PAIRS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"'))
 _BOX = re.compile(r"\\(?:boxed|fbox)\s?\{")
 
@@ -83,8 +84,8 @@ def respell(text: str) -> str:
     text = _unwrap(_SPACES.sub(" ", text))
     text = _PLAIN_POWER.sub("^", text)
     text = _PLAIN_SQRT.sub(r"\\sqrt", text)
-    text = _PLAIN_CONSTANT.sub(lambda found: _CONSTANTS[found[1]], text)
-    return _SPACES.sub(" ", _brace(text)).strip()
+    text = _PLAIN_CONSTANT.sub(lambda found: _CONSTANTS[found[1].lower()], text)
+    return _SPACE_BEFORE_SCRIPT.sub("", _SPACES.sub(" ", _brace(text))).strip()
 
 
 def too_deep(text: str) -> bool:
@@ -100,17 +101,28 @@ def too_deep(text: str) -> bool:
     return False
 
 
+def balanced(text: str) -> bool:
+    """Whether every bracket closes, whichever way: `(0,1]` is balanced."""
+    depth = 0
+    for character in text:
+        depth += (character in "{([") - (character in "})]")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
 def squeeze(text: str) -> str:
-    """Respelt text without spaces, but for those that end a LaTeX command."""
+    """Respelt text without spaces, but for those that keep two tokens apart."""
     pieces: list[str] = []
-    after_command = False
+    before = ""
     for token in _TOKEN.findall(text):
         if token.isspace():
             continue
-        if after_command and token[0].isalpha():
+        after_command = len(before) > 1 and before[0] == "\\" and before[1].isalpha()
+        if (after_command and token[0].isalpha()) or (before.isdigit() and token.isdigit()):
             pieces.append(" ")
         pieces.append(token)
-        after_command = len(token) > 1 and token[0] == "\\" and token[1].isalpha()
+        before = token
     return "".join(pieces)
 
 

@@ -138,12 +138,17 @@ class _Algebra:
 
     def __init__(self) -> None:
         import sympy
+        from latex2sympy2_extended import NormalizationConfig
         from math_verify import LatexExtractionConfig, parse, verify
 
         self._sympy: Any = sympy
         self._parse: Any = parse
         self._verify: Any = verify
-        self._targets = [LatexExtractionConfig()]
+        # With units, `6m` would be read as 6; units are the caller's business.
+        spelling = NormalizationConfig(
+            basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all", equations=False
+        )
+        self._targets = [LatexExtractionConfig(normalization_config=spelling)]
         self._parsed: dict[str, Any] = {}
 
     def forget(self) -> None:
@@ -159,10 +164,16 @@ class _Algebra:
         numeric = self._numeric(first, second)
         if numeric is not None:
             return numeric, "numeric"
+        if both and self._is_relation(first) != self._is_relation(second):
+            # math-verify would compare the right side of `x+y=5` with 5.
+            return False, "kind"
         equal = bool(self._verify(first, second, timeout_seconds=None))
         if equal and both:
             equal = bool(self._verify(second, first, timeout_seconds=None))
         return equal, "symbolic"
+
+    def _is_relation(self, parsed: Any) -> bool:
+        return isinstance(parsed, self._sympy.core.relational.Relational)
 
     def _read(self, latex: str) -> Any:
         if latex not in self._parsed:

@@ -346,11 +346,12 @@ class _Engine:
 
     async def complete(self, body: Mapping[str, Any]) -> list[_Result]:
         """Results of a completion request in the order of their index; stops when cancelled."""
-        results = [_Result() for _ in range(int(body.get("n", 1)))]
+        results: list[_Result] = [_Result() for _ in range(body.get("n", 1))]
         request = {**body, "stream": True, "return_progress": True, "response_fields": RESULT_FIELDS}
         async with aclosing(self._events(request)) as events:
             async for event in events:
-                result = results[event["index"]]
+                place: int = event["index"]
+                result = results[place]
                 result.text += event["content"]
                 result.logprobs += _logprobs(event)
                 if event["stop"]:

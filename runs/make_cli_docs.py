@@ -1,0 +1,31 @@
+"""Write docs/cli.md from the `--help` pages.
+
+    python runs/make_cli_docs.py docs/cli.md
+
+A test compares the file with what this makes.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from sampleset.cli import app
+
+COMMANDS = ("demo", "answer", "sample", "aggregate", "evaluate", "list")
+
+
+def help_pages() -> str:
+    """All `--help` pages as one Markdown text."""
+    os.environ.update(COLUMNS="100", TERMINAL_WIDTH="100", NO_COLOR="1", TERM="dumb")
+    parts = ["# Command line\n\nMade from the `--help` pages by `python runs/make_cli_docs.py docs/cli.md`.\n"]
+    for command in COMMANDS:
+        page = CliRunner().invoke(app, [command, "--help"], prog_name="sampleset").output
+        lines = "\n".join(line.rstrip() for line in page.strip("\n").splitlines())
+        parts.append(f"## sampleset {command}\n\n```\n{lines}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(help_pages(), encoding="utf-8")

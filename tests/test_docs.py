@@ -1,0 +1,52 @@
+"""The examples in the docs run."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from sampleset.aggregators.base import AGGREGATORS
+from sampleset.specs import build
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL)
+
+
+async def test_the_aggregator_of_the_guide_works(make_set):
+    (code,) = blocks("docs/add-an-aggregator.md", "python")
+    try:
+        exec(compile(code, "longest_sample.py", "exec"), {"__name__": "longest_sample"})
+        whole = make_set(["1", "2 222 222", "1"])
+        assert (await build("longest_sample").aggregate(whole)).answer == "2 222 222"
+    finally:
+        AGGREGATORS._entries.pop("longest_sample", None)
+
+
+@pytest.mark.parametrize("number", range(len(blocks("README.md", "python"))))
+def test_the_python_of_the_readme_runs(number: int, tmp_path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks("README.md", "python")[number], "README.md", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")) + ["../README.md"])
+def test_every_link_to_a_file_leads_somewhere(page: str):
+    path = ROOT / "docs" / page
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text()):
+        if not target.startswith(("http", "mailto")):
+            assert (path.parent / target).exists(), target
+
+
+def test_the_commands_of_the_readme_are_there():
+    from typer.main import get_command
+
+    from sampleset.cli import app
+
+    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    used = set(re.findall(r"^\s*sampleset ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert used
+    assert used <= known
+    assert "sampleset" in sys.modules
