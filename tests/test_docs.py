@@ -32,7 +32,9 @@ def test_the_python_of_the_readme_runs(number: int, tmp_path, monkeypatch: pytes
     exec(compile(blocks("README.md", "python")[number], "README.md", "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")) + ["../README.md"])
+@pytest.mark.parametrize(
+    "page", sorted(path.name for path in (ROOT / "docs").glob("*.md")) + ["../README.md"]
+)
 def test_every_link_to_a_file_leads_somewhere(page: str):
     path = ROOT / "docs" / page
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text()):

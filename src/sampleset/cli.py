@@ -107,9 +107,7 @@ OneAggregator = Annotated[str, _option("--aggregator", help="NAME or NAME:key=va
 Aggregators = Annotated[
     list[str] | None, _option("--aggregator", help="NAME or NAME:key=value,...; repeatable.")
 ]
-AggregatorModel = Annotated[
-    str | None, _option("--aggregator-model", help="Model an aggregator asks.")
-]
+AggregatorModel = Annotated[str | None, _option("--aggregator-model", help="Model an aggregator asks.")]
 AggregatorUrl = Annotated[str | None, _option("--aggregator-base-url", help="Its server, up to /v1.")]
 Configuration = Annotated[
     str | None, _option("--configuration", help="Which of a store's configurations to read.")

@@ -317,7 +317,7 @@ def _write_line(row: dict[str, Any]) -> None:
 def _warn_of_identical(progress: SamplingProgress) -> None:
     if progress.seeds_ignored:
         print(
-            "warning: all draws of a question are one and the same text. The server seems to ignore the seed, or to answer from a cache; such "
-            "samples carry no more than one does.",
+            "warning: all draws of a question are one and the same text. The server seems to ignore the "
+            "seed, or to answer from a cache; such samples carry no more than one does.",
             file=sys.stderr,
         )

@@ -1,8 +1,9 @@
 """Name → factory, found by file name.
 
 A registry watches one folder: the module called `x` in it must register the name `x`. Adding a file
-adds an entry; there is no list to edit. Other packages add theirs by an entry point in the group
-`sampleset.<folder>`. A module is imported only when its name is asked for.
+adds an entry; there is no list to edit. `base` and names that open with an underscore are no entries.
+Other packages add theirs by an entry point in the group `sampleset.<folder>`. A module is imported only
+when its name is asked for.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class Registry(Generic[T]):
 
     def _modules(self) -> set[str]:
         folder = importlib.import_module(self.package)
-        return {module.name for module in pkgutil.iter_modules(folder.__path__)} - {"base"}
+        names = {module.name for module in pkgutil.iter_modules(folder.__path__)} - {"base"}
+        return {name for name in names if not name.startswith("_")}
 
     def _plugins(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.package)}

@@ -29,9 +29,7 @@ from sampleset.answers import Extracted, count_choices, extract_answer, matches_
         pytest.param(
             r"<think>\boxed{7}</think>", "7", "boxed", id="nothing_after_reasoning_reads_the_reasoning"
         ),
-        pytest.param(
-            r"\boxed{\frac{1}{\sqrt{2}}}", r"\frac{1}{\sqrt{2}}", "boxed", id="nested_braces"
-        ),
+        pytest.param(r"\boxed{\frac{1}{\sqrt{2}}}", r"\frac{1}{\sqrt{2}}", "boxed", id="nested_braces"),
         pytest.param(r"\boxed{[0,1)}", "[0,1)", "boxed", id="unpaired_bracket_in_box"),
         pytest.param(r"$\boxed{\{1,2\}}$", r"\{1,2\}", "boxed", id="escaped_braces_in_box"),
         pytest.param(r"so \boxed 5.", "5", "boxed", id="box_without_braces"),
@@ -103,7 +101,9 @@ def test_a_boxed_letter_in_text_reads_as_the_letter() -> None:
     ("text", "letter", "rule"),
     [
         pytest.param("The answer is (B).", "B", "phrase", id="phrase"),
-        pytest.param("The answer is (B). Now the next: the answer is (J).", "B", "phrase", id="J_is_no_option"),
+        pytest.param(
+            "The answer is (B). Now the next: the answer is (J).", "B", "phrase", id="J_is_no_option"
+        ),
         pytest.param(r"\boxed{\text{(C)}}", "C", "boxed", id="box"),
         pytest.param(r"\boxed{C. mitosis}", "C", "boxed", id="option_written_out"),
         pytest.param("<answer>d</answer>", "D", "answer_tag", id="lower_case"),

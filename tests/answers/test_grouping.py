@@ -73,7 +73,23 @@ def test_numbers_with_spaces_between_thousands_are_not_products_with_zero() -> N
     assert members(["$118 000", "$128 000", "190 000", "118 000"]) == [(0, 3), (1,), (2,)]
 
 
-_POOL = ["5", "5.0", "$5", "5%", "0.05", "1/3", "0.3333333", "(1,2)", "1<x<2", "B", "(B)", "yes", "x", r"\sqrt{2}", None]
+_POOL = [
+    "5",
+    "5.0",
+    "$5",
+    "5%",
+    "0.05",
+    "1/3",
+    "0.3333333",
+    "(1,2)",
+    "1<x<2",
+    "B",
+    "(B)",
+    "yes",
+    "x",
+    r"\sqrt{2}",
+    None,
+]
 
 
 @given(answers=st.lists(st.sampled_from(_POOL), max_size=12))
@@ -95,5 +111,7 @@ def test_the_order_of_the_answers_does_not_change_who_is_together(
     order = data.draw(st.permutations(range(len(answers))))
     shuffled = [answers[place] for place in order]
     before = {frozenset(answers[place] for place in group.indices) for group in group_answers(answers).groups}
-    after = {frozenset(shuffled[place] for place in group.indices) for group in group_answers(shuffled).groups}
+    after = {
+        frozenset(shuffled[place] for place in group.indices) for group in group_answers(shuffled).groups
+    }
     assert before == after

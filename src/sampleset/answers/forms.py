@@ -90,8 +90,10 @@ def _read(answer: str) -> Form:
         return Form("opaque", answer)
     text = respell(answer)
     if len(text) > 2 * MAX_LENGTH or too_deep(text):
-        return Form("opaque", squeeze(text))
-    return _form(text, 0)
+        return Form("opaque", answer)
+    form = _form(text, 0)
+    # Broken LaTeX may come out as a text that reads otherwise; such an answer is its own text.
+    return form if _form(respell(form.text), 0).text == form.text else Form("expression", answer)
 
 
 def read(answer: str) -> Form:

@@ -95,10 +95,14 @@ class Backend(Protocol):
     group_size: int
 
     @property
-    def context_size(self) -> int | None: ...
+    def context_size(self) -> int | None:
+        """Tokens of prompt and completion together."""
+        ...
 
     @property
-    def continues_assistant(self) -> bool: ...
+    def continues_assistant(self) -> bool:
+        """Whether a prefilled reply is continued."""
+        ...
 
     async def check(self) -> None:
         """Return if the model can be asked; spends no tokens.

@@ -10,16 +10,28 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-import math
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
 
+from sampleset.backends._openai_replies import (
+    closed,
+    count_of,
+    is_http,
+    is_overflow,
+    list_of,
+    lists,
+    logprobs_of,
+    mapping_of,
+    parse_retry_after,
+    reason_of,
+    server_text,
+    shortened,
+    text_of,
+)
 from sampleset.backends.base import (
     BACKENDS,
     Generation,
@@ -37,10 +49,9 @@ from sampleset.errors import (
     TransientBackendError,
     UnknownModelError,
 )
-from sampleset.types import LogprobSummary
 
 if TYPE_CHECKING:
-    from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
+    from openai import APIError, APIStatusError, AsyncOpenAI
 
 _log = logging.getLogger(__name__)
 
@@ -49,15 +60,8 @@ _OPENAI_URL = "https://api.openai.com/v1"
 _PLACEHOLDER_KEY = "not-needed"
 # A server that does not answer this fast to a question about itself counts as unreachable.
 _LISTING_TIMEOUT = 30.0
-_SHOWN_CHARACTERS = 300
 # Left out once a server refuses them, most specific first; without them a draw is still a draw.
 _OPTIONAL_FIELDS = ("top_logprobs", "logprobs", "seed", "top_k")
-# Servers write -inf or the lowest float for a token of probability 0; OpenAI and vLLM write this.
-_LOWEST_LOGPROB = -9999.0
-_OVERFLOW_CODES = ("context_length_exceeded", "exceed_context_size_error")
-_OVERFLOW_TEXT = re.compile(
-    r"maximum context length|model's context length|available context size", re.IGNORECASE
-)
 
 
 @BACKENDS.register("openai")
@@ -105,7 +109,7 @@ class OpenAIBackend:
                 f"The model {self.model!r} needs a server: set OPENAI_API_KEY to ask OpenAI, "
                 "or pass --base-url (such as http://localhost:8000/v1) to ask another one."
             )
-        if self.base_url is not None and not _is_http(self.base_url):
+        if self.base_url is not None and not is_http(self.base_url):
             raise InvalidArgumentError(
                 f"The base URL {self.base_url!r} is no HTTP address; write it like http://localhost:8000/v1."
             )
@@ -129,12 +133,12 @@ class OpenAIBackend:
             names = await self._list_models()
         except openai.APIConnectionError as error:
             raise BackendUnreachableError(
-                f"No answer from {self._where} ({_reason(error)}). "
+                f"No answer from {self._where} ({reason_of(error)}). "
                 "Is the server running, and is the base URL right?"
             ) from error
         except openai.APIStatusError as error:
             raise await self._converted(error) from self._cause(error)
-        if names and not _lists(names, self.model):
+        if names and not lists(names, self.model):
             raise self._unknown_model(names)
 
     async def generate(
@@ -211,9 +215,9 @@ class OpenAIBackend:
 
     def _refused_field(self, error: APIStatusError, fields: Mapping[str, Any]) -> str | None:
         """The field of this request that the server does not take and a draw can do without."""
-        text = _server_text(error.body)
+        text = server_text(error.body)
         # vLLM's overflow message names max_completion_tokens.
-        if error.status_code not in (400, 422) or _is_overflow(error, text):
+        if error.status_code not in (400, 422) or is_overflow(error, text):
             return None
         if self.max_tokens_field == "auto" and "max_tokens" in fields and "max_completion_tokens" in text:
             return "max_tokens"
@@ -224,19 +228,19 @@ class OpenAIBackend:
 
     def _generation(self, raw: str, prefill: str | None) -> Generation:
         try:
-            reply = _mapping(json.loads(raw))
+            reply = mapping_of(json.loads(raw))
         except (ValueError, RecursionError) as error:
             raise TransientBackendError(
                 f"{self._where} answered with broken JSON ({len(raw)} characters, ending in {raw[-40:]!r})."
             ) from error
-        choices = _list(reply.get("choices"))
+        choices = list_of(reply.get("choices"))
         if not choices:
-            told = self._shown(_server_text(reply.get("error"))) or "no reason given"
+            told = self._shown(server_text(reply.get("error"))) or "no reason given"
             raise TransientBackendError(f"{self._where} answered without a completion ({told}).")
-        choice = _mapping(choices[0])
-        message = _mapping(choice.get("message"))
+        choice = mapping_of(choices[0])
+        message = mapping_of(choice.get("message"))
         finish_reason = choice.get("finish_reason")
-        text = _text(message.get("content")) or _text(message.get("refusal"))
+        text = text_of(message.get("content")) or text_of(message.get("refusal"))
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         if finish_reason == "content_filter" and not text:
             raise BackendError(f"The content filter of {self._where} withheld the completion.")
@@ -246,13 +250,13 @@ class OpenAIBackend:
             )
         if prefill and self._owner == "llamacpp":
             text = text.removeprefix(prefill)
-        usage = _mapping(reply.get("usage"))
+        usage = mapping_of(reply.get("usage"))
         return Generation(
             text=text,
             finish_reason=finish_reason if isinstance(finish_reason, str) else None,
-            prompt_tokens=_count(usage.get("prompt_tokens")),
-            completion_tokens=_count(usage.get("completion_tokens")),
-            logprobs=_logprobs(choice.get("logprobs")),
+            prompt_tokens=count_of(usage.get("prompt_tokens")),
+            completion_tokens=count_of(usage.get("completion_tokens")),
+            logprobs=logprobs_of(choice.get("logprobs")),
         )
 
     async def _list_models(self) -> list[str] | None:
@@ -263,7 +267,7 @@ class OpenAIBackend:
             reply = await self._client.models.with_raw_response.list(timeout=_LISTING_TIMEOUT)
         except openai.APIStatusError as error:
             # OpenAI's restricted keys may sample without being allowed to list.
-            if error.status_code in (404, 405, 501) or "Missing scopes" in _server_text(error.body):
+            if error.status_code in (404, 405, 501) or "Missing scopes" in server_text(error.body):
                 self._listed = True
                 return None
             raise
@@ -276,14 +280,14 @@ class OpenAIBackend:
                 "base URLs mostly end in /v1."
             ) from None
         # Together answers with the bare list.
-        entries = [_mapping(row) for row in _list(_mapping(listing).get("data")) or _list(listing)]
+        entries = [mapping_of(row) for row in list_of(mapping_of(listing).get("data")) or list_of(listing)]
         names: list[str] = []
         for entry in entries:
-            its_names = [str(name) for name in (entry.get("id"), *_list(entry.get("aliases")))]
+            its_names = [str(name) for name in (entry.get("id"), *list_of(entry.get("aliases")))]
             names += its_names
             if self.model in its_names:
-                told = entry.get("max_model_len") or _mapping(entry.get("meta")).get("n_ctx")
-                self.context_size = self.context_size or _count(told)
+                told = entry.get("max_model_len") or mapping_of(entry.get("meta")).get("n_ctx")
+                self.context_size = self.context_size or count_of(told)
         self._owner = next((str(entry["owned_by"]) for entry in entries if "owned_by" in entry), None)
         self.continues_assistant = self._owner in ("vllm", "llamacpp")
         return list(dict.fromkeys(names))
@@ -293,9 +297,9 @@ class OpenAIBackend:
         import openai
 
         if not isinstance(error, openai.APIStatusError):
-            return TransientBackendError(f"{self._where} did not answer ({_reason(error)}).")
+            return TransientBackendError(f"{self._where} did not answer ({reason_of(error)}).")
         status = error.status_code
-        text = _server_text(error.body)
+        text = server_text(error.body)
         told = f"{self._where} answered {status}: {self._shown(text) or 'no reason given'}"
         if error.code == "model_not_found" or status == 404 or "is not a valid model" in text:
             return await self._not_found(told)
@@ -306,10 +310,10 @@ class OpenAIBackend:
             return AuthenticationError(
                 f"{self._where} refuses the API key; set OPENAI_API_KEY or pass --api-key. ({told})"
             )
-        if _is_overflow(error, text):
-            return ContextOverflowError(f"{_closed(told)} Lower --max-tokens, or shorten the prompt.")
+        if is_overflow(error, text):
+            return ContextOverflowError(f"{closed(told)} Lower --max-tokens, or shorten the prompt.")
         if "insufficient_quota" in (error.code, error.type):
-            return BackendError(f"{_closed(told)} Add credit to the account, or use another key.")
+            return BackendError(f"{closed(told)} Add credit to the account, or use another key.")
         if status in (408, 409, 429) or status >= 500:
             return TransientBackendError(told, retry_after=parse_retry_after(error.response.headers))
         return BackendError(told)
@@ -323,9 +327,9 @@ class OpenAIBackend:
             names = None
         if not names:
             return UnknownModelError(
-                f"{_closed(told)} Check the model name {self.model!r}, and that the base URL ends in /v1."
+                f"{closed(told)} Check the model name {self.model!r}, and that the base URL ends in /v1."
             )
-        if _lists(names, self.model):
+        if lists(names, self.model):
             return BackendError(told)
         return self._unknown_model(names)
 
@@ -333,8 +337,7 @@ class OpenAIBackend:
         near = difflib.get_close_matches(self.model, names, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         return UnknownModelError(
-            f"{self._where} has no model {self.model!r}. {hint}"
-            f"It has: {_shortened(', '.join(sorted(names)))}."
+            f"{self._where} has no model {self.model!r}. {hint}It has: {shortened(', '.join(sorted(names)))}."
         )
 
     @property
@@ -359,101 +362,8 @@ class OpenAIBackend:
 
     def _shown(self, text: str) -> str:
         """Words of the server as they may be shown: short, and without the key."""
-        return _shortened(text.replace(self.api_key, "***") if self.api_key else text)
+        return shortened(text.replace(self.api_key, "***") if self.api_key else text)
 
     def _cause(self, error: Exception) -> Exception | None:
         """The error as a cause, unless its text, which a traceback prints, holds the key."""
         return None if self.api_key and self.api_key in str(error) else error
-
-
-def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds a server asks to wait, ≥ 0, from `retry-after-ms` or `retry-after` (seconds or HTTP date).
-
-    `None` where neither is there or makes sense.
-    """
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name, "")) * scale
-        except ValueError:
-            continue
-        if math.isfinite(seconds) and seconds >= 0:
-            return seconds
-    try:
-        # `timestamp` would read a date without a zone as local time; HTTP dates are in GMT.
-        date = parsedate_to_datetime(headers.get("retry-after", ""))
-    except (ValueError, TypeError):
-        return None
-    return max(0.0, date.timestamp() - time.time()) if date.tzinfo else None
-
-
-def _is_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _is_overflow(error: APIStatusError, text: str) -> bool:
-    known = error.code in _OVERFLOW_CODES or error.type in _OVERFLOW_CODES
-    return known or (error.status_code in (400, 413, 422) and _OVERFLOW_TEXT.search(text) is not None)
-
-
-def _reason(error: APIError | APIConnectionError) -> str:
-    cause = error.__cause__ or error
-    return _shortened(str(cause)) or type(cause).__name__
-
-
-def _server_text(body: object) -> str:
-    """What the server says is wrong, from the shapes in use: OpenAI's, FastAPI's, plain text."""
-    if isinstance(body, str):
-        return body
-    fields = _mapping(body)
-    detail = fields.get("detail")
-    if faults := [_mapping(fault) for fault in _list(detail)]:
-        # A validation error also quotes the request, which names every field; place and message count.
-        return "; ".join(f"{fault.get('loc')}: {fault.get('msg')}" for fault in faults)
-    return str(fields.get("message") or detail or "")
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
-
-
-def _closed(sentence: str) -> str:
-    return sentence if sentence.endswith((".", "!", "?", "…")) else f"{sentence}."
-
-
-def _lists(names: Sequence[str], model: str) -> bool:
-    """Whether the model is listed; Ollama lists `name` as `name:latest`, Google as `models/name`."""
-    return any(name in (model, f"{model}:latest", f"models/{model}") for name in names)
-
-
-def _text(content: object) -> str:
-    """The text of a message whose content is a string or a list of parts (Mistral's)."""
-    if parts := [_mapping(part) for part in _list(content)]:
-        content = "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
-    if not isinstance(content, str):
-        return ""
-    # Half a surrogate pair, left by a cut inside a character, could not be written to a file.
-    return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _logprobs(field: object) -> LogprobSummary | None:
-    values: list[Any] = [_mapping(row).get("logprob") for row in _list(_mapping(field).get("content"))]
-    if not all(isinstance(value, (int, float)) and not math.isnan(value) for value in values):
-        return None
-    return LogprobSummary.of([min(0.0, max(value, _LOWEST_LOGPROB)) for value in values])
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _list(value: object) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
