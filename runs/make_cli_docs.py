@@ -19,7 +19,8 @@ COMMANDS = ("demo", "answer", "sample", "aggregate", "evaluate", "list")
 def help_pages() -> str:
     """All `--help` pages as one Markdown text."""
     os.environ.update(COLUMNS="100", TERMINAL_WIDTH="100", NO_COLOR="1", TERM="dumb")
-    parts = ["# Command line\n\nMade from the `--help` pages by `python runs/make_cli_docs.py docs/cli.md`.\n"]
+    made = "Made from the `--help` pages by `python runs/make_cli_docs.py docs/cli.md`."
+    parts = [f"# Command line\n\n{made}\n"]
     for command in COMMANDS:
         page = CliRunner().invoke(app, [command, "--help"], prog_name="sampleset").output
         lines = "\n".join(line.rstrip() for line in page.strip("\n").splitlines())

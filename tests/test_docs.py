@@ -1,6 +1,7 @@
 """The examples in the docs run."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ async def test_the_aggregator_of_the_guide_works(make_set):
         AGGREGATORS._entries.pop("longest_sample", None)
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("number", range(len(blocks("README.md", "python"))))
 def test_the_python_of_the_readme_runs(number: int, tmp_path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
@@ -42,6 +44,15 @@ def test_every_link_to_a_file_leads_somewhere(page: str):
             assert (path.parent / target).exists(), target
 
 
+def test_the_page_of_commands_is_what_help_says(monkeypatch: pytest.MonkeyPatch):
+    done = subprocess.run(
+        [sys.executable, ROOT / "runs" / "make_cli_docs.py", "/dev/stdout"], capture_output=True, text=True
+    )
+    assert done.stdout == (ROOT / "docs" / "cli.md").read_text(), (
+        "run python runs/make_cli_docs.py docs/cli.md"
+    )
+
+
 def test_the_commands_of_the_readme_are_there():
     from typer.main import get_command
 
@@ -51,4 +62,3 @@ def test_the_commands_of_the_readme_are_there():
     used = set(re.findall(r"^\s*sampleset ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert used
     assert used <= known
-    assert "sampleset" in sys.modules

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from sampleset.backends.base import BACKENDS, Backend, Generation, Message, SamplingParams
 from sampleset.backends._openai_replies import parse_retry_after
+from sampleset.backends.base import BACKENDS, Backend, Generation, Message, SamplingParams
 from sampleset.backends.openai import OpenAIBackend
 from sampleset.errors import (
     AuthenticationError,

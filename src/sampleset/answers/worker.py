@@ -23,7 +23,10 @@ from typing import Any
 
 _CACHE_SIZE = 512
 _RELATIVE_TOLERANCE = 1e-6
+_ROUNDING = 1e-12
+_EXACT = 1e-20
 _DIGITS = 30
+_MAX_DIGITS = 600
 _WARM_UP = (
     r"\frac{1}{2}+\sqrt{3}",
     r"2\pi x^{2}-1",
@@ -197,17 +200,51 @@ class _Algebra:
         if symbols != second.free_symbols:
             return None
         try:
-            points = self._points(symbols)
-            decimal = bool(first.atoms(sympy.Float) or second.atoms(sympy.Float))
-            for point in points:
-                close = self._close(first, second, point, decimal)
-                if close is None or (symbols and close is False and decimal):
+            tolerance = self._tolerance(first, second)
+            for point in self._points(symbols):
+                close = self._close(first, second, point, tolerance or _EXACT)
+                if close is None or (symbols and not close and tolerance):
                     return None
                 if not close:
                     return False
+            if symbols:
+                return None
+            return True if tolerance else self._no_gap(first, second)
         except (TypeError, ValueError, ArithmeticError, AttributeError, NotImplementedError):
             return None
-        return None if symbols else True
+
+    def _tolerance(self, first: Any, second: Any) -> float | None:
+        """Relative tolerance where a side is written as a decimal, else `None`."""
+        decimals = [bool(side.atoms(self._sympy.Float)) for side in (first, second)]
+        if not any(decimals):
+            return None
+        exact = second if decimals[0] else first
+        if all(decimals) or self._ends(exact):
+            return _ROUNDING
+        return _RELATIVE_TOLERANCE
+
+    def _ends(self, exact: Any) -> bool:
+        """Whether an exact value has a finite decimal expansion."""
+        value = exact.doit()
+        if not value.is_Rational:
+            return False
+        rest = int(value.q)
+        for prime in (2, 5):
+            while rest % prime == 0:
+                rest //= prime
+        return rest == 1
+
+    def _no_gap(self, first: Any, second: Any) -> bool:
+        """Whether two exact values that agree in their leading digits differ in none.
+
+        `10^{200}+1` and `10^{200}+2` agree in two hundred.
+        """
+        gap = (first - second).doit()
+        if gap.is_Rational:
+            return bool(gap == 0)
+        parts = gap.evalf(15, maxn=_MAX_DIGITS).as_real_imag()
+        # A precision of one bit is how evalf says that it found no digit that is not zero.
+        return all(part == 0 or getattr(part, "_prec", 1) <= 1 for part in parts)
 
     def _points(self, symbols: Any) -> list[dict[Any, Any]]:
         """Two fixed positive points, told apart by name; one empty point without variables."""
@@ -220,7 +257,7 @@ class _Algebra:
             for shift in (0, 4)
         ]
 
-    def _close(self, first: Any, second: Any, point: dict[Any, Any], decimal: bool) -> bool | None:
+    def _close(self, first: Any, second: Any, point: dict[Any, Any], tolerance: float) -> bool | None:
         left, right = (side.subs(point).doit().evalf(_DIGITS) for side in (first, second))
         if not (left.is_number and right.is_number and left.is_finite and right.is_finite):
             return None
@@ -228,7 +265,7 @@ class _Algebra:
         size = max(abs(left), abs(right))
         if not (gap.is_Float or gap.is_Rational):
             return None
-        return bool(gap <= size * (_RELATIVE_TOLERANCE if decimal else 1e-20))
+        return bool(gap <= size * tolerance)
 
 
 if __name__ == "__main__":
