@@ -76,7 +76,7 @@ def test_hostile_texts_cost_little_memory() -> None:
         for name, text in HOSTILE.items():
             extract_answer(text)
             canonical(text)
-        group_answers([text for name, text in HOSTILE.items() if not name.endswith("tower")])
+        group_answers([text for text in HOSTILE.values() if len(text) > 5000])
         print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
         """
     )

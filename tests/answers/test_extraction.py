@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampleset.answers import Extracted, count_choices, extract_answer, matches_gold
@@ -150,6 +150,7 @@ def test_options_are_counted_at_the_end_of_the_question(question: str, count: in
         pytest.param("Thus the answer is {}.", id="phrase"),
     ],
 )
+@settings(max_examples=60, deadline=None)
 @given(number=st.integers(-(10**9), 10**9), places=st.sampled_from([0, 1, 3]))
 def test_reading_gives_back_what_was_written(frame: str, number: int, places: int) -> None:
     written = f"{number / 10**places:.{places}f}"
@@ -158,6 +159,7 @@ def test_reading_gives_back_what_was_written(frame: str, number: int, places: in
     assert found.text == written
 
 
+@settings(max_examples=60, deadline=None)
 @given(text=st.text())
 def test_any_text_can_be_read(text: str) -> None:
     extract_answer(text)

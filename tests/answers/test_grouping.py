@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampleset.answers import AnswerGroup, Grouping, group_answers
@@ -92,6 +92,7 @@ _POOL = [
 ]
 
 
+@settings(max_examples=50, deadline=None)
 @given(answers=st.lists(st.sampled_from(_POOL), max_size=12))
 def test_every_answer_is_in_one_group_and_equal_texts_share_theirs(answers: list[str | None]) -> None:
     groups = group_answers(answers).groups
@@ -104,6 +105,7 @@ def test_every_answer_is_in_one_group_and_equal_texts_share_theirs(answers: list
         assert home[place] == home[answers.index(answers[place])]
 
 
+@settings(max_examples=50, deadline=None)
 @given(answers=st.lists(st.sampled_from(_POOL), max_size=8), data=st.data())
 def test_the_order_of_the_answers_does_not_change_who_is_together(
     answers: list[str | None], data: st.DataObject

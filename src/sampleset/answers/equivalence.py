@@ -10,7 +10,7 @@ writing has two readings, has `equal=None`.
 
 from __future__ import annotations
 
-import re
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -19,12 +19,13 @@ from fractions import Fraction
 
 from sampleset.answers.forms import MAX_LENGTH, Form, read, read_as_list
 from sampleset.answers.numerals import Numeral
+from sampleset.answers.patterns import lazy_pattern
 from sampleset.answers.workers import TIME_LIMIT, compare_expressions
 
 TOLERANCE = Fraction(1, 10**6)
 """Relative, between a decimal and an exact form without a finite expansion."""
 _CACHE_SIZE = 100_000
-_BASE = re.compile(r"(\d+)_\{\d+\}")
+_BASE = lazy_pattern(r"(\d+)_\{\d+\}")
 _MAX_UNMATCHED = 6
 _CONTAINERS = frozenset(("list", "parens", "brackets", "interval", "union"))
 _ALGEBRAIC = frozenset(("number", "letter", "expression", "words"))
@@ -232,6 +233,10 @@ class _VerdictCache:
         self._verdicts: OrderedDict[tuple[bool, str, str], Verdict] = OrderedDict()
         self._lock = threading.Lock()
 
+    def renew_lock(self) -> None:
+        """In a forked child: another thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
+
     def get(self, key: tuple[bool, str, str]) -> Verdict | None:
         with self._lock:
             if key in self._verdicts:
@@ -246,6 +251,7 @@ class _VerdictCache:
 
 
 _cache = _VerdictCache(_CACHE_SIZE)
+os.register_at_fork(after_in_child=_cache.renew_lock)
 
 
 def _compare_expressions(first: Form, second: Form, graded: bool, deadline: float) -> Verdict:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sampleset.answers.forms import read
 from sampleset.answers.numerals import NUMBER_WORDS
+from sampleset.answers.patterns import lazy_pattern
 from sampleset.answers.spelling import closing
 
 MAX_ANSWER = 500
@@ -16,14 +17,15 @@ _WINDOW = 100_000
 _NEAR_END = 8_000
 _MAX_TRIES = 20
 _MAX_PHRASE_WORDS = 12
+_FEW_WORDS = 4
 
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = lazy_pattern(
     r"[.…\s_*?-]*|(?:your|the|final|my|insert|put|write|answer|number|letter|value|result|here|x|option|choice|\W)+"
     r"|\W*(?:your|insert|put|write)\b[^0-9]*",
     re.IGNORECASE,
 )
-_VARIABLE = re.compile(r"\W*x\W*", re.IGNORECASE)
-_PHRASE = re.compile(
+_VARIABLE = lazy_pattern(r"\W*x\W*", re.IGNORECASE)
+_PHRASE = lazy_pattern(
     # "each incorrect answer is worth 5 points" announces nothing.
     r"(?<!incorrect )(?<!wrong )(?<!each )(?<!each correct )(?<!every )(?<!every correct )"
     r"\b(?:answer|answers(?= are)|(?:correct|best|right) (?:option|choice))\b[\"*_`]{0,4}"
@@ -33,41 +35,43 @@ _PHRASE = re.compile(
     r"|^[ \t]*(?:\*\*)?A:(?:\*\*)?[ \t]*",
     re.IGNORECASE | re.MULTILINE,
 )
-_HEADING = re.compile(r"^#{1,6} *(?:\*\*)?(?:the )?final answer(?:\*\*)?:? *$", re.IGNORECASE | re.MULTILINE)
-_HASHES = re.compile(r"^[ \t]*####[ \t]*([^\n#]{1,500})$", re.MULTILINE)
-_SENTENCE_END = re.compile(r"(?<![A-Z])[.!?](?=\s+[A-Z\"(*\\$]|\s*$)|(?<=\d)\.(?=\s)|\n")
-_YES_NO = re.compile(r"(yes|no)\b(?=[.,;:!]|\s*$| (?:because|since|as)\b)", re.IGNORECASE)
+_HEADING = lazy_pattern(
+    r"^#{1,6} *(?:\*\*)?(?:the )?final answer(?:\*\*)?:? *$", re.IGNORECASE | re.MULTILINE
+)
+_HASHES = lazy_pattern(r"^[ \t]*####[ \t]*([^\n#]{1,500})$", re.MULTILINE)
+_SENTENCE_END = lazy_pattern(r"(?<![A-Z])[.!?](?=\s+[A-Z\"(*\\$]|\s*$)|(?<=\d)\.(?=\s)|\n")
+_YES_NO = lazy_pattern(r"(yes|no)\b(?=[.,;:!]|\s*$| (?:because|since|as)\b)", re.IGNORECASE)
 _NUMBER_TEXT = (
     r"(?<![\w.,/])(?:(?<![)\]}])[-−–](?=[\d$€£.]))?[$€£]?"
     r"(?:\d{1,2}/\d{1,2}/\d{4}|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+)"
     r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%)?"
 )
-_NUMBER = re.compile(_NUMBER_TEXT)
-_LEADING_NUMBER = re.compile(
+_NUMBER = lazy_pattern(_NUMBER_TEXT)
+_LEADING_NUMBER = lazy_pattern(
     rf"(?:(?:approximately|about|roughly|around|only|exactly|a total of) )?({_NUMBER_TEXT})(?![\w^_])"
 )
-_JSON_TAIL = re.compile(r"[\"`][\"`,}\s]*$")
-_RESULT = re.compile(rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*({_NUMBER_TEXT})")
-_ASIDE = re.compile(r"\([^()]*\)[\s.]*$")
+_JSON_TAIL = lazy_pattern(r"[\"`][\"`,}\s]*$")
+_RESULT = lazy_pattern(rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*({_NUMBER_TEXT})")
+_ASIDE = lazy_pattern(r"\([^()]*\)[\s.]*$")
 _MAX_ASIDE = 200
-_WORDS = re.compile(r"[a-z]+(?:-[a-z]+)?")
-_EQUALS = re.compile(r"(?:[=≈]|\\approx)\s*")
-_OPENING_YES_NO = re.compile(r"\W{0,4}(yes|no)\b(?=[,.;:!]|\W*$)", re.IGNORECASE)
+_WORDS = lazy_pattern(r"[a-z]+(?:-[a-z]+)?")
+_EQUALS = lazy_pattern(r"(?:[=≈]|\\approx)\s*")
+_OPENING_YES_NO = lazy_pattern(r"\W{0,4}(yes|no)\b(?=[,.;:!]|\W*$)", re.IGNORECASE)
 _LETTER = r"\(? ?\*{0,2}([A-Z])\*{0,2}"
-_LEADING_LETTER = re.compile(
+_LEADING_LETTER = lazy_pattern(
     rf"(?:option|choice|letter)?\s*(?:\\text\{{)?{_LETTER}"
     r"(?:[).:,]|\s*$|\s*[*}$\"]| [-–—] | (?:because|since|as|is)\b)",
     re.IGNORECASE,
 )
-_CHOICE = re.compile(
+_CHOICE = lazy_pattern(
     r"\b(?:option|choice|answer)s?:? \(?\**([A-Z])\b(?!['’])"
     r"|\*\*\(?([A-Z])[).:]?(?:\*\*|[^*\n]{0,200}\*\*)"
     r"|(?:^|[\s*])\(?([A-Z])\)? is (?:the )?(?:correct|right|best|most)"
     r"|^[ \t]*\(?([A-Z])[).]?[ \t]*$",
     re.MULTILINE,
 )
-_LAST_CHOICE = re.compile(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
-_OPTION_LINE = re.compile(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
+_LAST_CHOICE = lazy_pattern(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
+_OPTION_LINE = lazy_pattern(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +259,11 @@ def _answer_of_sentence(sentence: str) -> str:
 
 def _accept(content: str, rule: str) -> Extracted | None:
     content = _clean(content)
-    if rule in ("boxed", "answer_tag") and read(content).kind == "words" and len(content.split()) > 3:
+    if (
+        rule in ("boxed", "answer_tag")
+        and read(content).kind == "words"
+        and len(content.split()) >= _FEW_WORDS
+    ):
         # "The house cost $90,000."
         numbers = _NUMBER.findall(content)
         content = numbers[0] if len(numbers) == 1 else content
@@ -263,12 +271,12 @@ def _accept(content: str, rule: str) -> Extracted | None:
         return None
     if _PLACEHOLDER.fullmatch(content) and not _VARIABLE.fullmatch(content):
         return None
-    if (
-        rule == "phrase"
-        and len(content.split()) > _MAX_PHRASE_WORDS
-        and read(content).kind in ("words", "expression", "opaque")
-    ):
-        return None
+    if rule == "phrase" and read(content).kind in ("words", "expression", "opaque"):
+        words = content.split()
+        # "Her order cost $132 after the 20% discount" leaves open which number it is.
+        several = read(content).kind == "words" and len(_NUMBER.findall(content)) > 1
+        if len(words) > (_FEW_WORDS if several else _MAX_PHRASE_WORDS):
+            return None
     return Extracted(content, "choice" if rule == "phrase" and read(content).kind == "letter" else rule)
 
 

@@ -6,12 +6,12 @@ not recognised is an expression, which only the worker processes look into.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from sampleset.answers.numerals import Numeral, read_numeral, strip_unit
+from sampleset.answers.patterns import lazy_pattern
 from sampleset.answers.spelling import balanced, closing, respell, split_top, squeeze, too_deep
 
 MAX_LENGTH = 1000
@@ -44,9 +44,9 @@ class Form:
     parts: tuple[Form, ...] = ()
 
 
-_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})")
-_TIME = re.compile(r"(\d{1,2}:\d{2}) ?(?:([AaPp])\.? ?[Mm]\.?)?")
-_LETTER = re.compile(r"\(? ?([A-Za-z]) ?\)?[.:)]?")
+_DATE = lazy_pattern(r"(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})")
+_TIME = lazy_pattern(r"(\d{1,2}:\d{2}) ?(?:([AaPp])\.? ?[Mm]\.?)?")
+_LETTER = lazy_pattern(r"\(? ?([A-Za-z]) ?\)?[.:)]?")
 _FUNCTIONS = frozenset([
     "sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "pi", "max", "min", "gcd",
     "lcm", "mod", "det", "arcsin", "arccos", "arctan",
@@ -55,22 +55,22 @@ _SHORT_WORDS = frozenset([
     "no", "am", "pm", "na", "ok", "an", "as", "at", "by", "he", "in", "is", "it", "of", "on", "or", "to",
     "up", "us", "we",
 ])  # fmt: skip
-_WORDS = re.compile(r"[\w '\".,:;!?&()/$%#@-]*")
-_WORD = re.compile(r"(?<![\w\\])[^\W\d_]{2,}(?![\w(^_])")
-_AND = re.compile(r",? ?(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]) ?")
+_WORDS = lazy_pattern(r"[\w '\".,:;!?&()/$%#@-]*")
+_WORD = lazy_pattern(r"(?<![\w\\])[^\W\d_]{2,}(?![\w(^_])")
+_AND = lazy_pattern(r",? ?(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]) ?")
 _NAME = (
     r"(?:\\?[A-Za-z]+ ?(?:_ ?\{? ?[A-Za-z0-9]+ ?\}?)? ?'{0,2} ?"
     r"(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?|[A-Za-z][A-Za-z ]{0,40}|\\[a-z]+ [A-Z][A-Z_{}0-9 ]{0,12})"
 )
-_ASSIGNMENT = re.compile(rf"({_NAME}) ?= ?(?=[^=])")
-_MEMBER = re.compile(rf"{_NAME} ?\\in(?![A-Za-z]) ?")
-_ARITHMETIC = re.compile(r"[\d .+*/^(){}$%-]+(?:\\(?:times|cdot|frac) ?[\d .+*/^(){}$%-]+)*")
-_RELATION = re.compile(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z]))")
-_VARIABLE = re.compile(r"\\?[A-Za-z]+(?:_\{[A-Za-z0-9]+\})?(?:\([A-Za-z]\))?")
-_CUP = re.compile(r" ?\\cup(?![A-Za-z]) ?")
-_MISREAD = re.compile(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.")
-_LONG_WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_ASSIGNMENT = lazy_pattern(rf"({_NAME}) ?= ?(?=[^=])")
+_MEMBER = lazy_pattern(rf"{_NAME} ?\\in(?![A-Za-z]) ?")
+_ARITHMETIC = lazy_pattern(r"[\d .+*/^(){}$%-]+(?:\\(?:times|cdot|frac) ?[\d .+*/^(){}$%-]+)*")
+_RELATION = lazy_pattern(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z]))")
+_VARIABLE = lazy_pattern(r"\\?[A-Za-z]+(?:_\{[A-Za-z0-9]+\})?(?:\([A-Za-z]\))?")
+_CUP = lazy_pattern(r" ?\\cup(?![A-Za-z]) ?")
+_MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.")
+_LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
+_THOUSANDS = lazy_pattern(r"(?<=\d),(?=\d{3}(?!\d))")
 _INFINITE = frozenset((r"\infty", r"-\infty", r"+\infty"))
 
 

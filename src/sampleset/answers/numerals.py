@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from sampleset.answers.patterns import lazy_pattern
+
 MAX_EXPONENT = 300
 """Powers of ten beyond this, either way, are left to text comparison."""
 
@@ -73,7 +75,7 @@ NUMBER_WORDS = {
 """Names of the numbers to ninety-nine."""
 
 _DECIMAL = r"(?:(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?: \d{3})+(?! ?\d)|\d+)(?:\.\d+)?|\.\d+)"
-_NUMBER = re.compile(
+_NUMBER = lazy_pattern(
     rf"(?P<sign>[+-]?) ?(?P<currency>[$€£¥]?) ?(?P<inner>[+-]?)(?:"
     rf"(?P<whole>\d+) ?\\frac ?\{{(?P<top>\d+)\}} ?\{{(?P<bottom>\d+)\}}"
     rf"|(?P<whole2>\d+) (?P<top2>\d+) ?/ ?(?P<bottom2>\d+)"
@@ -84,16 +86,16 @@ _NUMBER = re.compile(
     rf"|(?P<decimal>{_DECIMAL})"
     rf")(?P<rest>(?![\d.])[^0-9]{{0,80}}(?:\^\{{[23]\}})?)"
 )
-_HEDGE = re.compile(
+_HEDGE = lazy_pattern(
     r"(?:approximately|approx\.?|about|roughly|around|exactly|only|\\approx|~|≈) ?", re.IGNORECASE
 )
-_PERCENT = re.compile(r" ?(?:%|(?:percent|per cent|pct)\b)", re.IGNORECASE)
-_POWER = re.compile(r"\^\{([23])\}$")
-_WORD = re.compile(r"[A-Za-z][A-Za-z'.-]*")
-_UNIT_PIECE = re.compile(r"[A-Za-z]{2,}\.?(?:\^\{[23]\})?")
-_ORDINAL = re.compile(r"^(?:st|nd|rd|th)\b(?= |$)")
-_RATE = re.compile(r" ?[A-Za-z]{1,12} ?/ ?[A-Za-z]{1,12}")
-_UNIT_TEXT = re.compile(r"[A-Za-z './()-]*")
+_PERCENT = lazy_pattern(r" ?(?:%|(?:percent|per cent|pct)\b)", re.IGNORECASE)
+_POWER = lazy_pattern(r"\^\{([23])\}$")
+_WORD = lazy_pattern(r"[A-Za-z][A-Za-z'.-]*")
+_UNIT_PIECE = lazy_pattern(r"[A-Za-z]{2,}\.?(?:\^\{[23]\})?")
+_ORDINAL = lazy_pattern(r"^(?:st|nd|rd|th)\b(?= |$)")
+_RATE = lazy_pattern(r" ?[A-Za-z]{1,12} ?/ ?[A-Za-z]{1,12}")
+_UNIT_TEXT = lazy_pattern(r"[A-Za-z './()-]*")
 _CURRENCIES = {"$": "dollar", "€": "euro", "£": None, "¥": None}
 
 

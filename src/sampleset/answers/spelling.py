@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from sampleset.answers.patterns import lazy_pattern
+
 MAX_DEPTH = 40
 """Braces and parentheses nested deeper than this are not read."""
 
@@ -35,7 +37,7 @@ _CHARACTERS = str.maketrans(
 )  # fmt: skip
 
 _SUBSTITUTIONS = tuple(
-    (re.compile(pattern), replacement)
+    (lazy_pattern(pattern), replacement)
     for pattern, replacement in (
         (r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big|displaystyle|textstyle|limits)(?![A-Za-z])\.?", ""),
         (r"\\!|\\phantom\{[^{}]*\}", ""),
@@ -58,18 +60,18 @@ _SUBSTITUTIONS = tuple(
         (r"\\l?dots(?![A-Za-z])|…", "..."),
     )
 )
-_TEXT = re.compile(
+_TEXT = lazy_pattern(
     r"\\(?:text|mbox|textbf|textit|textrm|mathrm|mathbf|mathit|mathbb|operatorname|emph|hbox)\*?\s?\{([^{}]*)\}"
 )
-_SPACES = re.compile(r"\s+")
-_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
-_PLAIN_POWER = re.compile(r"\*\*(?=[\d(a-zA-Z{-])")
-_PLAIN_SQRT = re.compile(r"(?<![\\A-Za-z])sqrt(?![A-Za-z])")
-_PLAIN_CONSTANT = re.compile(r"(?<![\\A-Za-z])(pi|(?i:infinity|infty|inf))(?![A-Za-z])")
+_SPACES = lazy_pattern(r"\s+")
+_TOKEN = lazy_pattern(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
+_PLAIN_POWER = lazy_pattern(r"\*\*(?=[\d(a-zA-Z{-])")
+_PLAIN_SQRT = lazy_pattern(r"(?<![\\A-Za-z])sqrt(?![A-Za-z])")
+_PLAIN_CONSTANT = lazy_pattern(r"(?<![\\A-Za-z])(pi|(?i:infinity|infty|inf))(?![A-Za-z])")
 _CONSTANTS = {"pi": r"\pi ", "infinity": r"\infty ", "infty": r"\infty ", "inf": r"\infty "}
-_SPACE_BEFORE_SCRIPT = re.compile(r" (?=[\^_])")
+_SPACE_BEFORE_SCRIPT = lazy_pattern(r" (?=[\^_])")
 _PAIRS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"'))
-_BOX = re.compile(r"\\(?:boxed|fbox)\s?\{")
+_BOX = lazy_pattern(r"\\(?:boxed|fbox)\s?\{")
 
 
 def respell(text: str) -> str:

@@ -184,8 +184,14 @@ class _Algebra:
                 self._parsed.clear()
             text = latex.replace("$", "")
             found = self._parse(f"${text}$", self._targets, fallback_mode="no_fallback", parsing_timeout=None)
-            self._parsed[latex] = found[0] if found else None
+            self._parsed[latex] = self._with_unit(found[0]) if found else None
         return self._parsed[latex]
+
+    def _with_unit(self, parsed: Any) -> Any:
+        """With the imaginary unit where the grammar leaves a variable called i."""
+        if not isinstance(parsed, self._sympy.Expr):
+            return parsed
+        return parsed.subs({symbol: self._sympy.I for symbol in parsed.free_symbols if symbol.name == "i"})
 
     def _numeric(self, first: Any, second: Any) -> bool | None:
         """Equality by value; of two expressions in the same variables, only inequality is certain.
