@@ -35,7 +35,7 @@ def test_the_python_of_the_readme_runs(number: int, tmp_path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "page", sorted(path.name for path in (ROOT / "docs").glob("*.md")) + ["../README.md"]
+    "page", [*sorted(path.name for path in (ROOT / "docs").glob("*.md")), "../README.md"]
 )
 def test_every_link_to_a_file_leads_somewhere(page: str):
     path = ROOT / "docs" / page

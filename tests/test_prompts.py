@@ -41,7 +41,7 @@ def test_what_short_texts_leave_over_goes_to_the_long_ones():
 
 async def test_every_sample_keeps_its_ending():
     shown = [Shown(f"{'long reasoning ' * 200} so it is {number}.") for number in range(5)]
-    (message,) = await aggregation_messages(QUESTION, shown, "think", BACKEND, 500)
+    message, _ = await aggregation_messages(QUESTION, shown, "think", BACKEND, 500)
     for number in range(5):
         assert f"so it is {number}." in message["content"]
     assert len(await BACKEND.tokenize(message["content"])) <= 500
@@ -49,7 +49,7 @@ async def test_every_sample_keeps_its_ending():
 
 async def test_a_prompt_that_fits_is_not_cut():
     shown = [Shown("It is 42."), Shown("It is 41.")]
-    (message,) = await aggregation_messages(QUESTION, shown, "direct", BACKEND, 2000)
+    message, _ = await aggregation_messages(QUESTION, shown, "direct", BACKEND, 2000)
     assert "…" not in message["content"]
     assert "Answer 1:\nIt is 42.\n\nAnswer 2:\nIt is 41." in message["content"]
 
@@ -61,7 +61,7 @@ async def test_a_question_that_fills_the_budget_is_refused_with_the_numbers():
 
 async def test_a_folded_solution_says_how_often_it_was_given():
     shown = [Shown("It is 42.", votes=3), Shown("It is 41.")]
-    (message,) = await aggregation_messages(QUESTION, shown, "select", BACKEND, 2000)
+    message, _ = await aggregation_messages(QUESTION, shown, "select", BACKEND, 2000)
     assert "Answer 1 (given 3 times):" in message["content"]
     assert "Answer 2:" in message["content"]
 
@@ -105,6 +105,7 @@ def test_defusing_ten_megabytes_is_linear():
     [
         pytest.param("The most consistent response is Response 2", 1, id="as asked"),
         pytest.param("Comparing Response 1 with the rest, I choose response #3.", 2, id="the last one named"),
+        pytest.param("The most consistent response is Response 3\n\nResponse", 2, id="going on after it"),
         pytest.param("2", 1, id="a bare number"),
         pytest.param("Response 9", None, id="out of range"),
         pytest.param("They are all alike.", None, id="none"),
@@ -115,8 +116,9 @@ def test_the_chosen_response_is_read(reply: str, place: int | None):
 
 
 async def test_the_consistency_prompt_ends_with_what_to_reply():
-    (message,) = await consistency_messages(QUESTION, [Shown("It is 42.")], BACKEND, 2000)
+    message, opening = await consistency_messages(QUESTION, [Shown("It is 42.")], BACKEND, 2000)
     assert message["content"].endswith("and nothing else.")
+    assert opening == {"role": "assistant", "content": "The most consistent response is Response"}
     assert "Response 1:\nIt is 42." in message["content"]
 
 

@@ -131,6 +131,12 @@ async def test_sets_come_in_the_order_of_the_questions_and_the_limiter_holds():
     assert backend.most == 4
 
 
+async def test_no_more_calls_are_made_than_the_backend_can_work_on():
+    backend = SlowBackend(by_seed, max_calls=2)
+    await collect(Sampler(backend, SamplingOptions(n=3)).sample_many(questions(4)))
+    assert backend.most == 2
+
+
 async def test_a_deadline_keeps_what_came_before_it():
     class Stuck(ReplayBackend):
         async def generate(

@@ -3,11 +3,11 @@ import pytest
 from sampleset.aggregators.base import AGGREGATORS
 from sampleset.aggregators.llm_aggregator import LLMAggregator
 from sampleset.aggregators.majority_vote import MajorityVote
-from sampleset.backends.replay import ReplayBackend
+from sampleset.backends.replay import ScoringReplayBackend
 from sampleset.errors import InvalidArgumentError, UnknownNameError
 from sampleset.specs import build, options_of, parse_spec, summary
 
-BACKEND = ReplayBackend(lambda messages, seed: "", model="memory")
+BACKEND = ScoringReplayBackend(lambda messages, seed: "", model="memory")
 
 
 def test_a_name_alone_has_no_options():

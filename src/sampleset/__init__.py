@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sampleset.aggregators.base import AGGREGATORS, Aggregator
     from sampleset.answers import extract_answer, group_answers, matches_gold, same_answer
     from sampleset.backends.base import BACKENDS, Backend, SamplingParams, ScoringBackend
-    from sampleset.backends.replay import ReplayBackend
+    from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
     from sampleset.datasets.base import DATASETS, load_problems
     from sampleset.errors import SampleSetError
     from sampleset.evaluation import evaluate
@@ -56,6 +56,7 @@ _HOME = {
     "SamplingOptions": "sampling",
     "SamplingParams": "backends.base",
     "ScoringBackend": "backends.base",
+    "ScoringReplayBackend": "backends.replay",
     "StoredSet": "records",
     "Usage": "types",
     "build_aggregator": "specs:build",
@@ -92,6 +93,7 @@ __all__ = [
     "SamplingOptions",
     "SamplingParams",
     "ScoringBackend",
+    "ScoringReplayBackend",
     "StoredSet",
     "Usage",
     "build_aggregator",

@@ -87,6 +87,11 @@ def backoff(attempt: int, retry_after: float | None) -> float:
     return min(_LONGEST_BACKOFF, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)
 
 
+def limiter_for(backend: Backend, max_concurrency: int) -> asyncio.Semaphore:
+    """Room for as many calls as the user allows and the backend can work on."""
+    return asyncio.Semaphore(min(max_concurrency, backend.max_calls or max_concurrency))
+
+
 class PatientBackend:
     """A backend whose `generate` calls are limited and tried again, for methods that ask a model.
 
@@ -99,9 +104,10 @@ class PatientBackend:
     def __init__(self, backend: Backend, patience: Patience, max_concurrency: int) -> None:
         self._backend = backend
         self._patience = patience
-        self._limiter = asyncio.Semaphore(max_concurrency)
+        self._limiter = limiter_for(backend, max_concurrency)
         self.model = backend.model
         self.group_size = backend.group_size
+        self.max_calls = backend.max_calls
 
     @property
     def context_size(self) -> int | None:

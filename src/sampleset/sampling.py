@@ -22,7 +22,7 @@ from sampleset.errors import (
     TransientBackendError,
 )
 from sampleset.prompts import SOLVE, solve_messages
-from sampleset.retries import Patience, patiently
+from sampleset.retries import Patience, limiter_for, patiently
 from sampleset.sample_store import Configuration, SampleStore, draw_key
 from sampleset.types import Question, Sample, SampleSet
 
@@ -134,7 +134,7 @@ class Sampler:
             backend.model, SOLVE, plain_params(options.params) | {"seed": options.seed}
         )
         self._on_progress = on_progress
-        self._limiter = asyncio.Semaphore(options.max_concurrency)
+        self._limiter = limiter_for(backend, options.max_concurrency)
 
     async def sample(self, question: Question) -> SampleSet:
         """The sample set of one question.

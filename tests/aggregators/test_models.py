@@ -2,10 +2,11 @@
 
 import pytest
 
+from sampleset.aggregators.base import shown_order
 from sampleset.aggregators.llm_aggregator import LLMAggregator, softmax
 from sampleset.aggregators.universal_self_consistency import UniversalSelfConsistency
 from sampleset.backends.base import Generation
-from sampleset.backends.replay import ReplayBackend
+from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
 from sampleset.errors import ContextOverflowError, InvalidArgumentError, UnsupportedByBackendError
 from sampleset.types import Usage
 
@@ -14,8 +15,8 @@ def saying(text: str) -> ReplayBackend:
     return ReplayBackend(lambda messages, seed: Generation(text, "stop", 100, 10))
 
 
-def liking(answer: str) -> ReplayBackend:
-    return ReplayBackend(
+def liking(answer: str) -> ScoringReplayBackend:
+    return ScoringReplayBackend(
         lambda messages, seed: "", scores=lambda messages, text: -0.5 if text.startswith(answer) else -4.0
     )
 
@@ -97,7 +98,10 @@ async def test_votes_can_be_weighed_in(make_set):
 
 
 async def test_selecting_does_not_ask_about_unanimous_sets(make_set):
-    backend = ReplayBackend(lambda messages, seed: "")  # gives no scores: asking would raise
+    def never(messages, text: str) -> float:
+        raise AssertionError("a unanimous set was asked about")
+
+    backend = ScoringReplayBackend(lambda messages, seed: "", scores=never)
     answer = await LLMAggregator(backend, mode="select").aggregate(make_set(["1", "1", None]))
     assert answer.answer == "1"
     assert answer.confidence == 1.0
@@ -112,17 +116,9 @@ async def test_folding_shows_equal_answers_once(make_set):
     assert prompt.count("Some reasoning.") == 2
 
 
-async def test_selecting_is_refused_where_a_model_cannot_score(make_set):
-    class Plain:
-        model, group_size, context_size, continues_assistant = "gpt", 1, None, False
-
-        async def check(self) -> None: ...
-        async def generate(self, messages, params, seeds): ...
-        async def tokenize(self, text: str): ...
-        async def aclose(self) -> None: ...
-
-    with pytest.raises(UnsupportedByBackendError, match="'gpt' does not give"):
-        LLMAggregator(Plain(), mode="select")
+def test_selecting_is_refused_where_a_model_cannot_score():
+    with pytest.raises(UnsupportedByBackendError, match="'replay' does not give"):
+        LLMAggregator(saying(""), mode="select")
 
 
 async def test_a_budget_beyond_the_context_is_refused_before_asking(make_set):
@@ -139,7 +135,7 @@ def test_options_out_of_range_are_refused():
 
 
 async def test_the_named_response_is_taken(make_set):
-    backend = saying("The most consistent response is Response 1")
+    backend = saying(" 1.")
     whole = make_set(["1", "2", "3"])
     answer = await UniversalSelfConsistency(backend).aggregate(whole)
     shown = backend.calls[0][0][0]["content"]
@@ -147,28 +143,37 @@ async def test_the_named_response_is_taken(make_set):
     assert f"\\boxed{{{answer.answer}}}" in first
 
 
+async def test_a_model_that_scores_is_asked_for_the_likeliest_number(make_set):
+    whole = make_set(["1", "2", "3"])
+    answer = await UniversalSelfConsistency(liking(" 2")).aggregate(whole)
+    order = shown_order(whole, 0, 0)
+    assert answer.answer == ["1", "2", "3"][order[1]]
+    assert answer.text == "The most consistent response is Response 2"
+    assert answer.usage.calls == 1
+
+
 @pytest.mark.parametrize(
     ("reply", "flag"),
     [
-        pytest.param("I cannot decide.", "unreadable_reply", id="names none"),
-        pytest.param("Response 12", "unreadable_reply", id="out of range"),
+        pytest.param(" that agrees most.", "unreadable_reply", id="names none"),
+        pytest.param(" 12", "unreadable_reply", id="out of range"),
     ],
 )
 async def test_a_reply_that_names_no_sample_falls_back_to_the_vote(make_set, reply: str, flag: str):
     answer = await UniversalSelfConsistency(saying(reply)).aggregate(make_set(["1", "1", "2"]))
     assert answer.answer == "1"
     assert answer.flags == (flag, "fallback_vote")
-    assert answer.text == reply
+    assert answer.text == f"The most consistent response is Response{reply}"
 
 
 async def test_a_named_sample_without_an_answer_falls_back_to_the_vote(make_set):
     whole = make_set([None, "1", "1", "2"])
-    backend = saying("Response 1")
+    backend = saying(" 1")
     answers = [await UniversalSelfConsistency(backend, seed=seed).aggregate(whole) for seed in range(12)]
     assert ("chose_no_answer", "fallback_vote") in {answer.flags for answer in answers}
 
 
 async def test_unanimous_sets_are_not_asked_about(make_set):
-    backend = saying("Response 1")
+    backend = saying(" 1")
     assert (await UniversalSelfConsistency(backend).aggregate(make_set(["1", "1"]))).answer == "1"
     assert backend.calls == []

@@ -32,14 +32,7 @@ from sampleset.aggregators.base import (
 from sampleset.answers import extract_answer, group_answers
 from sampleset.backends.base import Backend, Generation, Message, SamplingParams, ScoringBackend
 from sampleset.errors import InvalidArgumentError, UnsupportedByBackendError
-from sampleset.prompts import (
-    ANSWER_CLOSE,
-    ANSWER_OPEN,
-    THINK_OPEN,
-    Mode,
-    Shown,
-    aggregation_messages,
-)
+from sampleset.prompts import ANSWER_CLOSE, Mode, Shown, aggregation_messages, opening_of
 from sampleset.types import Answer, Candidate, SampleSet, Usage
 
 
@@ -134,8 +127,7 @@ class LLMAggregator:
     async def _write(
         self, sample_set: SampleSet, counted: Tally, prompts: Sequence[Sequence[Message]]
     ) -> Answer:
-        opening = THINK_OPEN if self.mode == "think" else ANSWER_OPEN
-        prefilled = opening if self.backend.continues_assistant else ""
+        prefilled = opening_of(prompts[0])
         params = SamplingParams(
             temperature=self.temperature, max_tokens=self._reply_tokens, stop=(ANSWER_CLOSE,)
         )
@@ -174,7 +166,7 @@ class LLMAggregator:
         )
 
     async def _messages(self, sample_set: SampleSet, counted: Tally, permutation: int) -> list[Message]:
-        """The prompt for one order of the samples, with the assistant's first words where they are kept."""
+        """The prompt for one order of the samples."""
         order = shown_order(sample_set, self.seed, permutation)
         if self.fold and counted.candidates:
             firsts = {one.indices[0]: one for one in counted.candidates}
@@ -186,11 +178,7 @@ class LLMAggregator:
         else:
             shown = [Shown(sample_set.samples[place].text) for place in order]
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self._reply_tokens)
-        messages = await aggregation_messages(sample_set.question, shown, self.mode, self.backend, budget)
-        if self.backend.continues_assistant:
-            opening = THINK_OPEN if self.mode == "think" else ANSWER_OPEN
-            messages.append({"role": "assistant", "content": opening})
-        return messages
+        return await aggregation_messages(sample_set.question, shown, self.mode, self.backend, budget)
 
     @property
     def _reply_tokens(self) -> int:

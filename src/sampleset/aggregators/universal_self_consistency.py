@@ -1,20 +1,22 @@
 """Universal self-consistency (Chen et al. 2023, arXiv 2311.17311): a model picks the most consistent sample.
 
 Departures: the samples are shown in an order permuted by the seed, each keeps its ending when the budget
-is short, and samples are defused of text that imitates the prompt. Cost: one call per set; its prompt
-holds all K samples (up to `max_prompt_tokens`), its completion up to `max_tokens`.
+is short, and samples are defused of text that imitates the prompt. A backend that scores texts is asked
+for the likeliest of the K numbers instead of a free reply, which small models get wrong. Cost: one prompt
+with all K samples (up to `max_prompt_tokens`), and a reply of up to `max_tokens` or K numbers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from sampleset.aggregators.base import AGGREGATORS, prompt_budget, shown_order, tally, usage_of, vote_answer
-from sampleset.backends.base import Backend, SamplingParams
+from sampleset.backends.base import Backend, Message, SamplingParams, ScoringBackend
 from sampleset.errors import InvalidArgumentError
-from sampleset.prompts import Shown, chosen_response, consistency_messages
-from sampleset.types import Answer, SampleSet
+from sampleset.prompts import Shown, chosen_response, consistency_messages, opening_of
+from sampleset.types import Answer, SampleSet, Usage
 
 
 @AGGREGATORS.register("universal_self_consistency")
@@ -51,20 +53,36 @@ class UniversalSelfConsistency:
         shown = [Shown(sample_set.samples[place].text) for place in order]
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self.max_tokens)
         messages = await consistency_messages(sample_set.question, shown, self.backend, budget)
-        params = SamplingParams(temperature=0.0, max_tokens=self.max_tokens)
-        (reply,) = await self.backend.generate(messages, params, [self.seed])
-        named = chosen_response(reply.text, len(shown))
+        if isinstance(self.backend, ScoringBackend):
+            written, usage = await _likeliest(self.backend, messages, len(shown))
+        else:
+            written, usage = await self._reply(messages)
+        named = chosen_response(written, len(shown))
         answer = counted.answers[order[named]] if named is not None else None
         if named is None or answer is None:
             flags = ("unreadable_reply" if named is None else "chose_no_answer", "fallback_vote")
             fallen = vote_answer(sample_set, self.name, counted, flags, self.seed)
-            return replace(fallen, text=reply.text, usage=usage_of([reply]))
+            return replace(fallen, text=written, usage=usage)
         return Answer(
             id=sample_set.id,
             aggregator=self.name,
             answer=answer,
-            text=reply.text,
+            text=written,
             candidates=counted.candidates,
-            usage=usage_of([reply]),
+            usage=usage,
             flags=counted.notes,
         )
+
+    async def _reply(self, messages: Sequence[Message]) -> tuple[str, Usage]:
+        params = SamplingParams(temperature=0.0, max_tokens=self.max_tokens)
+        (reply,) = await self.backend.generate(messages, params, [self.seed])
+        return opening_of(messages) + reply.text, usage_of([reply])
+
+
+async def _likeliest(backend: ScoringBackend, messages: Sequence[Message], n: int) -> tuple[str, Usage]:
+    """The reply that names the likeliest of n responses; the first of equals."""
+    numbers = [f" {number}" for number in range(1, n + 1)]
+    scores = await backend.score(messages, numbers)
+    best = max(range(n), key=lambda place: (scores[place].logprob, -place))
+    tokens = sum(score.tokens for score in scores)
+    return opening_of(messages) + numbers[best], Usage(scores[0].prompt_tokens, tokens, calls=1)

@@ -87,12 +87,14 @@ class Backend(Protocol):
     Attributes:
         model: Identity of the model; part of the key under which a draw is stored.
         group_size: How many draws of one prompt one `generate` call takes at most.
+        max_calls: Calls it can work on at once; more would only wait inside it. `None` if it has no limit.
         context_size: Tokens that prompt and completion may take together, `None` if unknown.
         continues_assistant: Whether a last message of the role `assistant` is continued, not answered.
     """
 
     model: str
     group_size: int
+    max_calls: int | None
 
     @property
     def context_size(self) -> int | None:

@@ -115,6 +115,7 @@ class LlamaCppBackend:
         threads: CPU threads, by default the cores this process may use.
         prompt_cache: Whether a prompt may start from what an earlier call left in the engine. Faster
             for repeated prompts; rounds differently, so off by default.
+        max_calls: One call computes while the next one is got ready; time limits should not run for others.
         continues_assistant: True: a last message of the role `assistant` is continued.
     """
 
@@ -123,6 +124,7 @@ class LlamaCppBackend:
     context_size: int = 8192
     threads: int | None = None
     prompt_cache: bool = False
+    max_calls: int | None = field(default=2, init=False)
     continues_assistant: bool = field(default=True, init=False)
     _file: Path | None = field(default=None, init=False, repr=False)
     _engine: _Engine | None = field(default=None, init=False, repr=False)

@@ -95,6 +95,7 @@ class OpenAIBackend:
     context_size: int | None = None
     logprobs: bool = True
     group_size: int = field(default=1, init=False)
+    max_calls: int | None = field(default=None, init=False)
     continues_assistant: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:

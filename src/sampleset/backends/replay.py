@@ -2,7 +2,7 @@
 
 It has two uses. `ReplayBackend.of_sets` answers a question with the samples that were once drawn for it,
 so that a recorded file can stand in for its model. `ReplayBackend(reply)` answers with whatever a plain
-function makes of the messages and the seed.
+function makes of the messages and the seed; `ScoringReplayBackend` also tells how likely texts are.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ class ReplayBackend:
 
     Attributes:
         reply: Messages and seed → a completion, its text, or an error to raise.
-        scores: Messages and continuation → its log-probability; without it scoring is refused.
         model: Identity of the model.
         group_size: Draws per call.
+        max_calls: No limit.
         context_size: Tokens of context; pieces of three characters count as tokens.
         continues_assistant: Whether a last assistant message counts as continued.
         calls: Messages, parameters and seeds of every `generate` call so far.
     """
 
     reply: Reply
-    scores: Score | None = None
     model: str = "replay"
     group_size: int = 1
+    max_calls: int | None = None
     context_size: int | None = None
     continues_assistant: bool = True
     calls: list[tuple[list[Message], SamplingParams, list[int]]] = field(
@@ -86,22 +86,6 @@ class ReplayBackend:
         self.calls.append((list(messages), params, list(seeds)))
         return [self._one(messages, seed) for seed in seeds]
 
-    async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
-        """Log-probabilities by the `scores` function.
-
-        Raises:
-            UnsupportedByBackendError: There is none.
-        """
-        if self.scores is None:
-            raise UnsupportedByBackendError(
-                "This replay backend was given no scores. Pass ReplayBackend(scores=...)."
-            )
-        length = sum(len(estimate_pieces(message["content"])) for message in messages)
-        return [
-            Continuation(self.scores(messages, text), len(estimate_pieces(text)), length)
-            for text in continuations
-        ]
-
     async def tokenize(self, text: str) -> list[str]:
         """Pieces of three characters."""
         return estimate_pieces(text)
@@ -117,3 +101,22 @@ class ReplayBackend:
             return made
         length = sum(len(estimate_pieces(message["content"])) for message in messages)
         return Generation(made, "stop", length, len(estimate_pieces(made)))
+
+
+@dataclass
+class ScoringReplayBackend(ReplayBackend):
+    """The same with log-probabilities from memory.
+
+    Attributes:
+        scores: Messages and continuation → its log-probability; unlikely (-100) by default.
+    """
+
+    scores: Score = field(default=lambda messages, text: -100.0)
+
+    async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
+        """Log-probabilities by the `scores` function."""
+        length = sum(len(estimate_pieces(message["content"])) for message in messages)
+        return [
+            Continuation(self.scores(messages, text), len(estimate_pieces(text)), length)
+            for text in continuations
+        ]
