@@ -37,7 +37,10 @@ def main() -> None:
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     worse = merged = 0
-    for path in sorted((options.folder / "samplesets").glob("*.jsonl.gz")):
+    files = sorted((options.folder / "samplesets").glob("*.jsonl.gz"))
+    if not files:
+        parser.error(f"{options.folder} holds no samplesets/*.jsonl.gz")
+    for path in files:
         if options.only not in path.name:
             continue
         counts: Counter[str] = Counter()

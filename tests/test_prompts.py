@@ -128,6 +128,12 @@ def test_options_are_lettered_once():
     assert question_text(Question("q", "Which?\nA. red\nB. blue", choices)) == "Which?\nA. red\nB. blue"
 
 
+def test_worked_examples_come_as_earlier_turns():
+    messages = solve_messages(QUESTION, "worked_examples")
+    assert [message["role"] for message in messages] == ["user", "assistant"] * 2 + ["user"]
+    assert messages[-1:] == solve_messages(QUESTION)
+
+
 def test_a_solution_is_asked_for_in_a_box():
     assert "\\boxed{}" in solve_messages(QUESTION)[0]["content"]
     assert "letter" in solve_messages(Question("q", "Which?", ("red", "blue")))[0]["content"]

@@ -255,6 +255,7 @@ async def test_a_backend_that_returns_too_few_completions_is_reported():
         pytest.param({"n": 0}, "n=0 must be at least 1", id="n"),
         pytest.param({"n": 2, "min_samples": 3}, "min_samples=3 is above n=2", id="quorum above n"),
         pytest.param({"deadline": 0.0}, "deadline=0.0 must be above 0", id="deadline"),
+        pytest.param({"prompt": "sovle"}, "Did you mean 'solve'", id="prompt"),
         pytest.param({"max_concurrency": 0}, "max_concurrency=0 must be at least 1", id="concurrency"),
     ],
 )

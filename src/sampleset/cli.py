@@ -95,6 +95,12 @@ Samples = Annotated[int, _option("-k", "-n", "--samples", help="Samples drawn pe
 Temperature = Annotated[float, _option("--temperature", help="0 is greedy.")]
 TopP = Annotated[float, _option("--top-p", help="Nucleus mass.")]
 MaxTokens = Annotated[int, _option("--max-tokens", help="Most tokens of one sample.")]
+Prompt = Annotated[
+    str | None,
+    _option(
+        "--prompt", help="solve, or worked_examples (for very small models; the embedded one's default)."
+    ),
+]
 Seed = Annotated[int, _option("--seed", help="Draw i uses seed + i.")]
 Concurrency = Annotated[int, _option("--max-concurrency", help="Backend calls in flight at once.")]
 Retries = Annotated[int, _option("--max-retries", help="Further tries after a transient error.")]
@@ -151,6 +157,7 @@ def answer(
     temperature: Temperature = 0.8,
     top_p: TopP = 1.0,
     max_tokens: MaxTokens = 512,
+    prompt: Prompt = None,
     seed: Seed = 0,
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
@@ -208,6 +215,7 @@ def sample(
     temperature: Temperature = 0.8,
     top_p: TopP = 1.0,
     max_tokens: MaxTokens = 512,
+    prompt: Prompt = None,
     seed: Seed = 0,
     limit: Limit = None,
     max_concurrency: Concurrency = 8,
@@ -361,6 +369,7 @@ def _options(values: dict[str, Any]) -> SamplingOptions:
         params=SamplingParams(
             temperature=values["temperature"], top_p=values["top_p"], max_tokens=values["max_tokens"]
         ),
+        prompt=values["prompt"] or ("worked_examples" if values["model"] == "embedded" else "solve"),
         seed=values["seed"],
         max_concurrency=values["max_concurrency"],
         patience=Patience(values["max_retries"], values["timeout"]),

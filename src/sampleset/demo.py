@@ -69,7 +69,8 @@ async def _live(backend: Backend, seed: int, *, quiet: bool) -> None:
     """One question, K samples side by side, and every method's answer."""
     problem = load_problems("one_step", limit=1)[0]
     with status_line() as show:
-        options = SamplingOptions(n=K, params=SamplingParams(max_tokens=200), seed=seed)
+        params = SamplingParams(max_tokens=200)
+        options = SamplingOptions(n=K, params=params, prompt="worked_examples", seed=seed)
         sampler = Sampler(backend, options, on_progress=lambda now: show(sampling_line(now)))
         sampler.progress.total = 1
         drawn = await sampler.sample(problem.question)

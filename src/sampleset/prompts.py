@@ -23,8 +23,12 @@ from sampleset.types import Question
 
 Mode = Literal["think", "direct", "select"]
 
-SOLVE = "solve-1"
-"""Name and version of the prompt that asks for one solution."""
+SOLVE_PROMPTS = {"solve": "solve-1", "worked_examples": "worked_examples-1"}
+"""Prompts that ask for one solution, by the name users type, with their versions.
+
+`solve` asks for steps and a boxed answer. `worked_examples` shows two solved problems as earlier turns first,
+which very small models need.
+"""
 
 AGGREGATE = "aggregate-1"
 """Name and version of the prompt that asks an aggregator for the final answer."""
@@ -36,6 +40,17 @@ CHOICE_OPEN = "The most consistent response is Response"
 
 _SOLVE_MATHS = "Solve the problem step by step. Put your final answer within \\boxed{}."
 _SOLVE_CHOICE = "Think step by step, then give the letter of the right option within \\boxed{}."
+
+_EXAMPLES = (
+    (
+        "A bus has 4 rows of 8 seats. How many seats does it have?",
+        "There are 4 rows with 8 seats each. 4 * 8 = 32 seats. The final answer is \\boxed{32}.",
+    ),
+    (
+        "Nora had 15 stamps and gave 6 of them away. How many stamps are left?",
+        "Nora had 15 stamps and gave away 6. 15 - 6 = 9 stamps are left. The final answer is \\boxed{9}.",
+    ),
+)
 
 _PREAMBLE = (
     "Several people have each tried to answer the question below. Judge every proposed answer on its own, "
@@ -77,10 +92,19 @@ class Shown:
     votes: int = 1
 
 
-def solve_messages(question: Question) -> list[Message]:
-    """The chat that asks for one solution."""
+def solve_messages(question: Question, prompt: str = "solve") -> list[Message]:
+    """The chat that asks for one solution.
+
+    Args:
+        question: What is asked.
+        prompt: A name in `SOLVE_PROMPTS`.
+    """
     form = _SOLVE_CHOICE if question.choices else _SOLVE_MATHS
-    return [{"role": "user", "content": f"{question_text(question)}\n\n{form}"}]
+    messages: list[Message] = []
+    for asked, solved in _EXAMPLES if prompt == "worked_examples" else ():
+        messages.append({"role": "user", "content": f"{asked}\n\n{_SOLVE_MATHS}"})
+        messages.append({"role": "assistant", "content": solved})
+    return [*messages, {"role": "user", "content": f"{question_text(question)}\n\n{form}"}]
 
 
 def question_text(question: Question) -> str:

@@ -20,8 +20,9 @@ from sampleset.errors import (
     InvalidArgumentError,
     SamplingError,
     TransientBackendError,
+    UnknownNameError,
 )
-from sampleset.prompts import SOLVE, solve_messages
+from sampleset.prompts import SOLVE_PROMPTS, solve_messages
 from sampleset.retries import Patience, limiter_for, patiently
 from sampleset.sample_store import Configuration, SampleStore, draw_key
 from sampleset.types import Question, Sample, SampleSet
@@ -40,6 +41,7 @@ class SamplingOptions:
     Attributes:
         n: Samples per question.
         params: How each is drawn.
+        prompt: How a solution is asked for, a name in `prompts.SOLVE_PROMPTS`.
         seed: Seed of the first draw of every question; draw i uses `seed + i`.
         max_concurrency: Backend calls in flight at once, over all questions.
         patience: Time limit and further tries of one call.
@@ -49,6 +51,7 @@ class SamplingOptions:
 
     n: int = 5
     params: SamplingParams = _DEFAULT_PARAMS
+    prompt: str = "solve"
     seed: int = 0
     max_concurrency: int = 8
     patience: Patience = _DEFAULT_PATIENCE
@@ -61,6 +64,8 @@ class SamplingOptions:
                 raise InvalidArgumentError(f"{name}={getattr(self, name)!r} must be at least 1.")
         if self.deadline is not None and self.deadline <= 0:
             raise InvalidArgumentError(f"deadline={self.deadline!r} must be above 0 seconds.")
+        if self.prompt not in SOLVE_PROMPTS:
+            raise UnknownNameError("prompt", self.prompt, SOLVE_PROMPTS)
         if self.min_samples > self.n:
             raise InvalidArgumentError(
                 f"min_samples={self.min_samples} is above n={self.n}; no question could reach it."
@@ -131,7 +136,9 @@ class Sampler:
         self.store = store
         self.progress = SamplingProgress()
         self.configuration = Configuration(
-            backend.model, SOLVE, plain_params(options.params) | {"seed": options.seed}
+            backend.model,
+            SOLVE_PROMPTS[options.prompt],
+            plain_params(options.params) | {"seed": options.seed},
         )
         self._on_progress = on_progress
         self._limiter = limiter_for(backend, options.max_concurrency)
@@ -143,7 +150,7 @@ class Sampler:
             SamplingError: Every draw failed, or fewer than `min_samples` came back.
             BackendError: The backend cannot be asked at all.
         """
-        messages = solve_messages(question)
+        messages = solve_messages(question, self.options.prompt)
         key = draw_key(self.configuration, messages)
         if self.store is None:
             samples = await self._draw(messages, range(self.options.n))
