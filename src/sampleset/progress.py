@@ -47,7 +47,7 @@ def evaluation_line(progress: EvaluationProgress) -> str:
     parts = [f"{progress.done}/{progress.total} answers", progress.method]
     if progress.usage.total_tokens:
         parts.append(f"{progress.usage.total_tokens} tokens")
-    return ", ".join([*parts, duration(elapsed)])
+    return ", ".join([*parts, f"{duration(elapsed)} so far"])
 
 
 def duration(seconds: float) -> str:
