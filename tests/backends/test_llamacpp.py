@@ -198,10 +198,11 @@ class TestEmbeddedModel:
             await embedded.generate(user(QUESTION), SamplingParams(max_tokens=1000), [0])
 
     async def test_draws_that_do_not_fit_together_are_made_in_parts(self, embedded: LlamaCppBackend) -> None:
-        # 2048 cells: a prompt of about 900 leaves room for 11 times 100, so for 8 only if none is wasted.
-        long = user("word " * 870)
-        generations = await embedded.generate(long, SamplingParams(max_tokens=90, stop=("word",)), range(8))
-        assert len(generations) == 8
+        # The engine holds 2,048 tokens: two draws of up to 900 at a time, whatever they come to need.
+        messages = prefilled("Count from one to nine.", "1, 2, 3,")
+        params = SamplingParams(temperature=0, max_tokens=900, stop=("6",))
+        generations = await embedded.generate(messages, params, range(8))
+        assert [one.text for one in generations] == [" 4, 5, "] * 8
 
     async def test_a_cancelled_call_stops_the_model(self, embedded: LlamaCppBackend) -> None:
         params = SamplingParams(max_tokens=200)
