@@ -16,6 +16,34 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from sampleset import __version__
+from sampleset.cli_options import (
+    AggregatorModel,
+    Aggregators,
+    AggregatorUrl,
+    ApiKey,
+    AsJson,
+    BaseUrl,
+    Concurrency,
+    Config,
+    Configuration,
+    ContextSize,
+    Deadline,
+    Limit,
+    MaxTokens,
+    MinSamples,
+    Model,
+    OneAggregator,
+    Prompt,
+    ReaderModel,
+    Retries,
+    Samples,
+    Seed,
+    Set,
+    Temperature,
+    Timeout,
+    TopP,
+    option,
+)
 from sampleset.errors import InvalidArgumentError, SampleSetError
 
 if TYPE_CHECKING:
@@ -45,81 +73,6 @@ def main() -> None:
         sys.exit(141)
 
 
-def _option(*names: str, help: str, **more: Any) -> Any:
-    """An option whose environment variable is `SAMPLESET_` and its long name."""
-    long = next(name for name in names if name.startswith("--"))
-    variable = f"SAMPLESET_{long.removeprefix('--').replace('-', '_').upper()}"
-    return typer.Option(*names, help=help, envvar=variable, show_envvar=False, **more)
-
-
-def _load_config(context: typer.Context, path: Path | None) -> Path | None:
-    from sampleset.settings import read_settings
-
-    if path is not None:
-        _take_settings(context, read_settings(path), overrule=False)
-    return path
-
-
-def _load_overrides(context: typer.Context, overrides: list[str] | None) -> list[str] | None:
-    from sampleset.settings import parse_overrides
-
-    _take_settings(context, parse_overrides(overrides or []), overrule=True)
-    return overrides
-
-
-def _take_settings(context: typer.Context, settings: dict[str, Any], *, overrule: bool) -> None:
-    """Make settings the defaults of the command that is being parsed."""
-    from sampleset.settings import options_for
-
-    commands: dict[str, Any] = cast("Any", context.find_root().command).commands
-    known = {
-        name: [parameter.name or "" for parameter in command.params] for name, command in commands.items()
-    }
-    new = options_for(context.command.name or "", settings, known)
-    old = dict(context.default_map or {})
-    context.default_map = {**old, **new} if overrule else {**new, **old}
-
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", help="Settings from a YAML file.", is_eager=True, callback=_load_config),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="KEY=VALUE over the file.", is_eager=True, callback=_load_overrides),
-]
-Model = Annotated[str, _option("--model", help="embedded, a .gguf path, replay:FILE, or a server's name.")]
-BaseUrl = Annotated[str | None, _option("--base-url", help="OpenAI-compatible server, up to /v1.")]
-ApiKey = Annotated[str | None, _option("--api-key", help="The server's key; by default OPENAI_API_KEY.")]
-Samples = Annotated[int, _option("-k", "-n", "--samples", help="Samples drawn per question.")]
-Temperature = Annotated[float, _option("--temperature", help="0 is greedy.")]
-TopP = Annotated[float, _option("--top-p", help="Nucleus mass.")]
-MaxTokens = Annotated[int, _option("--max-tokens", help="Most tokens of one sample.")]
-Prompt = Annotated[
-    str | None,
-    _option(
-        "--prompt", help="solve, or worked_examples (for very small models; the embedded one's default)."
-    ),
-]
-Seed = Annotated[int, _option("--seed", help="Draw i uses seed + i.")]
-Concurrency = Annotated[int, _option("--max-concurrency", help="Backend calls in flight at once.")]
-Retries = Annotated[int, _option("--max-retries", help="Further tries after a transient error.")]
-Timeout = Annotated[float, _option("--timeout", help="Seconds one call may take.")]
-Deadline = Annotated[float | None, _option("--deadline", help="Seconds one question may take.")]
-MinSamples = Annotated[int, _option("--min-samples", help="Quorum: fewer successful draws are an error.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Limit = Annotated[int | None, _option("--limit", help="Only the first so many questions.")]
-OneAggregator = Annotated[str, _option("--aggregator", help="NAME or NAME:key=value,key=value.")]
-Aggregators = Annotated[
-    list[str] | None, _option("--aggregator", help="NAME or NAME:key=value,...; repeatable.")
-]
-AggregatorModel = Annotated[str | None, _option("--aggregator-model", help="Model an aggregator asks.")]
-AggregatorUrl = Annotated[str | None, _option("--aggregator-base-url", help="Its server, up to /v1.")]
-Configuration = Annotated[
-    str | None, _option("--configuration", help="Which of a store's configurations to read.")
-]
-
-
 @app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
@@ -132,7 +85,7 @@ def root(
 
 @app.command()
 def demo(
-    output_dir: Annotated[Path, _option("--output-dir", help="Where the report goes.")] = Path("demo"),
+    output_dir: Annotated[Path, option("--output-dir", help="Where the report goes.")] = Path("demo"),
     limit: Limit = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -153,6 +106,7 @@ def answer(
     model: Model = "embedded",
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
+    context_size: ContextSize = None,
     samples: Samples = 5,
     temperature: Temperature = 0.8,
     top_p: TopP = 1.0,
@@ -168,13 +122,13 @@ def answer(
     aggregator_model: AggregatorModel = None,
     aggregator_base_url: AggregatorUrl = None,
     show: Annotated[bool, typer.Option("--show", help="Print the samples side by side.")] = False,
-    output_dir: Annotated[Path | None, _option("--output-dir", help="Keep the draws in this store.")] = None,
+    output_dir: Annotated[Path | None, option("--output-dir", help="Keep the draws in this store.")] = None,
     as_json: AsJson = False,
     config: Config = None,
     set_: Set = None,
 ) -> None:
     """Draw k samples for one question, aggregate them, print the final answer."""
-    from sampleset.commands import answer_question
+    from sampleset.commands import ModelRef, answer_question
     from sampleset.records import answer_to_row, sample_to_row
     from sampleset.terminal import print_samples
 
@@ -186,9 +140,11 @@ def answer(
         answer_question(
             text,
             options,
-            model=(model, base_url, api_key),
+            model=ModelRef(model, base_url, api_key, context_size),
             aggregator=aggregator,
-            aggregator_model=(aggregator_model, aggregator_base_url),
+            aggregator_model=ModelRef(aggregator_model, aggregator_base_url, api_key)
+            if aggregator_model
+            else None,
             store_folder=output_dir,
             settings=_settings("answer", locals()),
         )
@@ -207,10 +163,11 @@ def answer(
 @app.command()
 def sample(
     dataset: Annotated[str, typer.Argument(help="A name (`sampleset list datasets`) or a file of problems.")],
-    output_dir: Annotated[Path, _option("--output-dir", help="The store; a later run goes on in it.")],
+    output_dir: Annotated[Path, option("--output-dir", help="The store; a later run goes on in it.")],
     model: Model = "embedded",
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
+    context_size: ContextSize = None,
     samples: Samples = 8,
     temperature: Temperature = 0.8,
     top_p: TopP = 1.0,
@@ -231,14 +188,14 @@ def sample(
     set_: Set = None,
 ) -> None:
     """Draw n samples per question into a store. Run it again to go on where it stopped."""
-    from sampleset.commands import sample_dataset
+    from sampleset.commands import ModelRef, sample_dataset
 
     summary = _run(
         sample_dataset(
             dataset,
             output_dir,
             _options(locals()),
-            model=(model, base_url, api_key),
+            model=ModelRef(model, base_url, api_key, context_size),
             limit=limit,
             export=export,
             settings=_settings("sample", locals()),
@@ -253,31 +210,32 @@ def sample(
 def aggregate(
     samples: Annotated[Path, typer.Argument(help="A store, or a file of sample sets.")],
     aggregator: OneAggregator = "majority_vote",
-    k: Annotated[int | None, _option("-k", "--k", help="Samples read per question; all by default.")] = None,
-    aggregator_model: AggregatorModel = None,
+    k: Annotated[int | None, option("-k", "--k", help="Samples read per question; all by default.")] = None,
+    aggregator_model: ReaderModel = "embedded",
     aggregator_base_url: AggregatorUrl = None,
     api_key: ApiKey = None,
+    context_size: ContextSize = None,
     configuration: Configuration = None,
     limit: Limit = None,
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
     timeout: Timeout = 600.0,
     output_dir: Annotated[
-        Path | None, _option("--output-dir", help="Write answers.jsonl here, not to stdout.")
+        Path | None, option("--output-dir", help="Write answers.jsonl here, not to stdout.")
     ] = None,
     as_json: AsJson = False,
     config: Config = None,
     set_: Set = None,
 ) -> None:
     """Give one answer per stored sample set. Run it again to go on where it stopped."""
-    from sampleset.commands import aggregate_file
+    from sampleset.commands import ModelRef, aggregate_file
 
     summary = _run(
         aggregate_file(
             samples,
             aggregator,
             k=k,
-            aggregator_model=(aggregator_model, aggregator_base_url, api_key),
+            aggregator_model=ModelRef(aggregator_model, aggregator_base_url, api_key, context_size),
             configuration=configuration,
             limit=limit,
             max_concurrency=max_concurrency,
@@ -294,23 +252,24 @@ def aggregate(
 def evaluate(
     samples: Annotated[list[Path], typer.Argument(help="Stores or files of sample sets, with gold answers.")],
     aggregator: Aggregators = None,
-    k: Annotated[int | None, _option("-k", "--k", help="Samples read per question; all by default.")] = None,
-    aggregator_model: AggregatorModel = None,
+    k: Annotated[int | None, option("-k", "--k", help="Samples read per question; all by default.")] = None,
+    aggregator_model: ReaderModel = "embedded",
     aggregator_base_url: AggregatorUrl = None,
     api_key: ApiKey = None,
+    context_size: ContextSize = None,
     configuration: Configuration = None,
     limit: Limit = None,
     seed: Seed = 0,
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
     timeout: Timeout = 600.0,
-    output_dir: Annotated[Path, _option("--output-dir", help="The report's folder.")] = Path("report"),
+    output_dir: Annotated[Path, option("--output-dir", help="The report's folder.")] = Path("report"),
     as_json: AsJson = False,
     config: Config = None,
     set_: Set = None,
 ) -> None:
     """Compare aggregators on the same sample sets: table, report.json, report.md, report.html."""
-    from sampleset.commands import DEFAULT_METHODS, evaluate_files
+    from sampleset.commands import DEFAULT_METHODS, ModelRef, evaluate_files
     from sampleset.report import report_dict
     from sampleset.terminal import print_results
 
@@ -320,7 +279,7 @@ def evaluate(
             samples,
             aggregator or list(DEFAULT_METHODS),
             k=k,
-            aggregator_model=(aggregator_model, aggregator_base_url, api_key),
+            aggregator_model=ModelRef(aggregator_model, aggregator_base_url, api_key, context_size),
             configuration=configuration,
             limit=limit,
             seed=seed,

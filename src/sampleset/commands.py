@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -38,8 +38,15 @@ from sampleset.types import Answer, Problem, Question, SampleSet
 
 DEFAULT_METHODS = ("first_sample", REFERENCE, "weighted_vote", "best_of_n")
 
-ModelRef = tuple[str, str | None, str | None]
-"""Model REF, base URL, API key."""
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A model as the user names it; see `open_backend`."""
+
+    ref: str = "embedded"
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    context_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
     Raises:
         BackendError: It cannot be asked.
     """
-    backend = open_backend(*model)
+    backend = open_backend(model.ref, model.base_url, model.api_key, model.context_size)
     try:
         await backend.check()
         yield backend
@@ -71,7 +78,7 @@ async def answer_question(
     *,
     model: ModelRef,
     aggregator: str,
-    aggregator_model: tuple[str | None, str | None],
+    aggregator_model: ModelRef | None,
     store_folder: Path | None,
     settings: dict[str, Any],
 ) -> Answered:
@@ -82,9 +89,8 @@ async def answer_question(
     async with AsyncExitStack() as stack:
         backend = await stack.enter_async_context(opened(model))
         asked = backend
-        if needs_model(factory) and aggregator_model[0] is not None:
-            reference = (aggregator_model[0], aggregator_model[1], model[2])
-            asked = await stack.enter_async_context(opened(reference))
+        if needs_model(factory) and aggregator_model is not None:
+            asked = await stack.enter_async_context(opened(aggregator_model))
         method = build(aggregator, patient(asked, options.patience, options.max_concurrency))
         question = Question(id="question", text=text)
         store = None
@@ -154,7 +160,7 @@ async def aggregate_file(
     aggregator: str,
     *,
     k: int | None,
-    aggregator_model: tuple[str | None, str | None, str | None],
+    aggregator_model: ModelRef,
     configuration: str | None,
     limit: int | None,
     max_concurrency: int,
@@ -195,7 +201,7 @@ async def evaluate_files(
     aggregators: Sequence[str],
     *,
     k: int | None,
-    aggregator_model: tuple[str | None, str | None, str | None],
+    aggregator_model: ModelRef,
     configuration: str | None,
     limit: int | None,
     seed: int,
@@ -283,7 +289,7 @@ def listing(kind: str | None) -> dict[str, dict[str, str]]:
 @asynccontextmanager
 async def _methods(
     specs: Sequence[str],
-    aggregator_model: tuple[str | None, str | None, str | None],
+    aggregator_model: ModelRef,
     patience: Patience,
     max_concurrency: int,
 ) -> AsyncGenerator[dict[str, Aggregator]]:
@@ -292,8 +298,7 @@ async def _methods(
     async with AsyncExitStack() as stack:
         asked = None
         if any(needs_model(factory) for factory in factories):
-            reference = (aggregator_model[0] or "embedded", *aggregator_model[1:])
-            backend = await stack.enter_async_context(opened(reference))
+            backend = await stack.enter_async_context(opened(aggregator_model))
             asked = patient(backend, patience, max_concurrency)
         yield {spec: build(spec, asked) for spec in specs}
 

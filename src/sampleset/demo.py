@@ -15,7 +15,7 @@ from typing import Any
 
 from sampleset.aggregators.base import AGGREGATORS, Aggregator
 from sampleset.backends.base import Backend, SamplingParams
-from sampleset.commands import opened
+from sampleset.commands import ModelRef, opened
 from sampleset.datasets.base import load_problems
 from sampleset.evaluation import AnswerLog, FileResult, evaluate
 from sampleset.grading import grade
@@ -52,7 +52,7 @@ async def run_demo(folder: Path, limit: int | None, seed: int, *, quiet: bool) -
     Raises:
         MissingExtraError: The embedded model or its engine is not installed.
     """
-    async with opened(("embedded", None, None)) as backend:
+    async with opened(ModelRef()) as backend:
         await _live(backend, seed, quiet=quiet)
         results = await _recorded(backend, folder, limit)
     settings = {"command": "demo", "model": backend.model, "seed": seed, "limit": limit, "k": K}

@@ -114,7 +114,7 @@ class Usage:
     """Tokens of the model calls of one stage.
 
     Attributes:
-        prompt_tokens: Prompt tokens. A prompt that K samples of one call share counts once.
+        prompt_tokens: Prompt tokens. Every draw counts its own prompt, though a batch may read it once.
         completion_tokens: Generated tokens.
         calls: Model calls made.
         uncounted: Calls whose tokens the source did not record; they are missing from the sums.

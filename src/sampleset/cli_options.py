@@ -1,0 +1,83 @@
+"""The options that commands share: their names, help and environment variables, and settings from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+
+def option(*names: str, help: str, **more: Any) -> Any:
+    """An option whose environment variable is `SAMPLESET_` and its long name."""
+    long = next(name for name in names if name.startswith("--"))
+    variable = f"SAMPLESET_{long.removeprefix('--').replace('-', '_').upper()}"
+    return typer.Option(*names, help=help, envvar=variable, show_envvar=False, **more)
+
+
+def _load_config(context: typer.Context, path: Path | None) -> Path | None:
+    from sampleset.settings import read_settings
+
+    if path is not None:
+        _take_settings(context, read_settings(path), overrule=False)
+    return path
+
+
+def _load_overrides(context: typer.Context, overrides: list[str] | None) -> list[str] | None:
+    from sampleset.settings import parse_overrides
+
+    _take_settings(context, parse_overrides(overrides or []), overrule=True)
+    return overrides
+
+
+def _take_settings(context: typer.Context, settings: dict[str, Any], *, overrule: bool) -> None:
+    """Make settings the defaults of the command that is being parsed."""
+    from sampleset.settings import options_for
+
+    commands: dict[str, Any] = cast("Any", context.find_root().command).commands
+    known = {
+        name: [parameter.name or "" for parameter in command.params] for name, command in commands.items()
+    }
+    new = options_for(context.command.name or "", settings, known)
+    old = dict(context.default_map or {})
+    context.default_map = {**old, **new} if overrule else {**new, **old}
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings from a YAML file.", is_eager=True, callback=_load_config),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE over the file.", is_eager=True, callback=_load_overrides),
+]
+Model = Annotated[str, option("--model", help="embedded, a .gguf path, replay:FILE, or a server's name.")]
+BaseUrl = Annotated[str | None, option("--base-url", help="OpenAI-compatible server, up to /v1.")]
+ApiKey = Annotated[str | None, option("--api-key", help="The server's key; by default OPENAI_API_KEY.")]
+ContextSize = Annotated[int | None, option("--context-size", help="Tokens of prompt and completion.")]
+Samples = Annotated[int, option("-k", "-n", "--samples", help="Samples drawn per question.")]
+Temperature = Annotated[float, option("--temperature", help="0 is greedy.")]
+TopP = Annotated[float, option("--top-p", help="Nucleus mass.")]
+MaxTokens = Annotated[int, option("--max-tokens", help="Most tokens of one sample.")]
+Prompt = Annotated[
+    str | None,
+    option("--prompt", help="solve, or worked_examples (for very small models; the embedded one's default)."),
+]
+Seed = Annotated[int, option("--seed", help="Draw i uses seed + i.")]
+Concurrency = Annotated[int, option("--max-concurrency", help="Backend calls in flight at once.")]
+Retries = Annotated[int, option("--max-retries", help="Further tries after a transient error.")]
+Timeout = Annotated[float, option("--timeout", help="Seconds one call may take.")]
+Deadline = Annotated[float | None, option("--deadline", help="Seconds one question may take.")]
+MinSamples = Annotated[int, option("--min-samples", help="Quorum: fewer successful draws are an error.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Limit = Annotated[int | None, option("--limit", help="Only the first so many questions.")]
+OneAggregator = Annotated[str, option("--aggregator", help="NAME or NAME:key=value,key=value.")]
+Aggregators = Annotated[
+    list[str] | None, option("--aggregator", help="NAME or NAME:key=value,...; repeatable.")
+]
+AggregatorModel = Annotated[str | None, option("--aggregator-model", help="Model an aggregator asks.")]
+ReaderModel = Annotated[str, option("--aggregator-model", help="Model an aggregator asks.")]
+AggregatorUrl = Annotated[str | None, option("--aggregator-base-url", help="Its server, up to /v1.")]
+Configuration = Annotated[
+    str | None, option("--configuration", help="Which of a store's configurations to read.")
+]
