@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 from typing import Any
 
-from sampleset.backends.llamacpp import LlamaCppBackend, _Engine
+from sampleset.backends._llamacpp_engine import Engine
+from sampleset.backends.llamacpp import LlamaCppBackend
 
 BATCH, ALONE, CACHED = "one batch", "one by one", "one by one, cached prompt"
 TEXT = "A shop sells pens in boxes of 12 and pencils in boxes of 20. "
@@ -51,7 +52,7 @@ async def run(arguments: argparse.Namespace) -> None:
 class Prompts:
     """Prompts of equal length that differ from the first word of the question on."""
 
-    def __init__(self, engine: _Engine, tokens: int) -> None:
+    def __init__(self, engine: Engine, tokens: int) -> None:
         self.engine = engine
         self.repeats = max(1, tokens // 18)
         self.made = 0
@@ -63,7 +64,7 @@ class Prompts:
 
 
 async def repetitions(
-    engine: _Engine, prompts: Prompts, k: int, repeats: int, max_tokens: int
+    engine: Engine, prompts: Prompts, k: int, repeats: int, max_tokens: int
 ) -> dict[str, list[float]]:
     async def batch() -> None:
         await draw(engine, await prompts.fresh(), k, max_tokens, cached=False)
@@ -88,7 +89,7 @@ async def repetitions(
     return times
 
 
-async def draw(engine: _Engine, prompt: list[int], n: int, max_tokens: int, *, cached: bool) -> None:
+async def draw(engine: Engine, prompt: list[int], n: int, max_tokens: int, *, cached: bool) -> None:
     body: dict[str, Any] = {"prompt": prompt, "n": n, "n_predict": max_tokens, "cache_prompt": cached}
     body |= {"ignore_eos": True, "samplers": ["temperature"], "temperature": 0.8, "seed": 0, "n_probs": 1}
     results = await engine.complete(body)
