@@ -237,6 +237,9 @@ def _answer_of_sentence(sentence: str) -> str:
     )
     if letter:
         return letter[1] or letter[2] or letter[3]
+    head, joined, rest = sentence.partition(" and ")
+    if joined and len(rest.split()) > 2 and read(rest).kind == "words" and read(head).kind == "number":
+        return head  # "12 and there is no other answer"
     form = read(sentence)
     if form.kind not in ("words", "opaque", "expression") or not re.search(r"[A-Za-z]{3}", sentence):
         return sentence
@@ -271,6 +274,8 @@ def _accept(content: str, rule: str) -> Extracted | None:
         return None
     if _PLACEHOLDER.fullmatch(content) and not _VARIABLE.fullmatch(content):
         return None
+    if rule == "phrase" and r"\boxed" in content:
+        return None  # a box with something in it is a marker of its own; this one is empty
     if rule == "phrase" and read(content).kind in ("words", "expression", "opaque"):
         words = content.split()
         # "Her order cost $132 after the 20% discount" leaves open which number it is.
