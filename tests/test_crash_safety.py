@@ -1,0 +1,20 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+AUDIT = Path(__file__).parents[1] / "benchmarks" / "crash_safety.py"
+
+
+@pytest.mark.slow
+def test_killed_runs_lose_and_double_nothing():
+    done = subprocess.run(
+        [sys.executable, AUDIT, "--kills", "3", "--questions", "60"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "kills: 3\n" in done.stdout
+    assert "stored twice: 0\n" in done.stdout
