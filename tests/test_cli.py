@@ -1,8 +1,10 @@
 """The command line as a user meets it: exit codes, one clear line per mistake, data on stdout."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -259,3 +261,19 @@ def test_no_answer_at_all_is_a_failure(run: Run, tmp_path: Path):
     write_rows(vague, [{"question": "1+1?", "samples": ["hard to say"]}])
     code, out, _ = run("answer", "1+1?", "--model", f"replay:{vague}", "-k", 1)
     assert (code, out) == (1, "(no answer)\n")
+
+
+def test_an_interrupt_keeps_what_was_drawn_and_says_how_to_go_on(problems_file: Path, tmp_path: Path):
+    with StubServer(latency=0.05) as server:
+        command = [sys.executable, "-m", "sampleset", "sample", str(problems_file), "-n", "100",
+                   "--output-dir", str(tmp_path / "store"), "--base-url", server.base_url,
+                   "--model", "stub-model"]  # fmt: skip
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            while len(server.requests) < 20:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "run the same command again" in err
+    assert "Traceback" not in err
+    assert len(list(read_rows(tmp_path / "store" / "samples.jsonl"))) > 0

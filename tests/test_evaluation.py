@@ -170,3 +170,10 @@ async def test_a_refused_key_ends_the_evaluation():
     backend = ReplayBackend(lambda messages, seed: AuthenticationError("refused"))
     with pytest.raises(AuthenticationError):
         await evaluate("sets", SETS, VOTES | {"usc": UniversalSelfConsistency(backend)})
+
+
+def test_a_log_of_something_else_is_refused(tmp_path: Path):
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"id": "q", "answer": "7"}\n')
+    with pytest.raises(DataError, match=r"no logged answer.*another --output-dir"):
+        AnswerLog(JsonlLog(path))

@@ -65,9 +65,6 @@ def main() -> None:
     except SampleSetError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; what was drawn or answered so far is kept", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
@@ -349,7 +346,11 @@ def _settings(command: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(work)
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on where it stopped", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _print_json(value: object) -> None:

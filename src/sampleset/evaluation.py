@@ -40,6 +40,9 @@ class AnswerLog:
 
     Args:
         log: The file; without one, answers are kept for this process only.
+
+    Raises:
+        DataError: The file holds something else.
     """
 
     def __init__(self, log: JsonlLog | None = None) -> None:
@@ -47,7 +50,12 @@ class AnswerLog:
         self._known: dict[str, Answer] = {}
         if log is not None:
             for _, row in log.new_rows():
-                self._known[row["key"]] = answer_from_row(row)
+                try:
+                    self._known[row["key"]] = answer_from_row(row)
+                except (KeyError, TypeError) as error:
+                    raise DataError(
+                        f"{log.path}: a row is no logged answer ({error}). Use another --output-dir."
+                    ) from error
 
     async def answer(self, aggregator: Aggregator, sample_set: SampleSet) -> Answer:
         """The aggregator's answer to the set, from the log if it is there.
