@@ -37,6 +37,7 @@ format: $(VENV)/.developer
 benchmarks: $(VENV)/.developer
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/shared_prompt.py
+	$(BIN)/python benchmarks/votes_and_grades.py
 
 clean:
 	rm -rf $(VENV) demo report .pytest_cache .ruff_cache .hypothesis .import_linter_cache

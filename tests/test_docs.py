@@ -27,6 +27,11 @@ async def test_the_aggregator_of_the_guide_works(make_set):
         AGGREGATORS._entries.pop("longest_sample", None)
 
 
+def test_the_python_of_the_page_on_answers_runs():
+    (code,) = blocks("docs/answers.md", "python")
+    exec(compile(code, "answers.md", "exec"), {})
+
+
 @pytest.mark.model
 @pytest.mark.parametrize("number", range(len(blocks("README.md", "python"))))
 def test_the_python_of_the_readme_runs(number: int, tmp_path, monkeypatch: pytest.MonkeyPatch):
