@@ -132,6 +132,7 @@ def answer(
     text = sys.stdin.read() if question == "-" else question
     if not text.strip():
         raise InvalidArgumentError("The question is empty. Give a text, or - to read it from stdin.")
+    prompt = prompt or _usual_prompt(model)
     options = _options(locals())
     given = _run(
         answer_question(
@@ -187,6 +188,7 @@ def sample(
     """Draw n samples per question into a store. Run it again to go on where it stopped."""
     from sampleset.commands import ModelRef, sample_dataset
 
+    prompt = prompt or _usual_prompt(model)
     summary = _run(
         sample_dataset(
             dataset,
@@ -325,13 +327,18 @@ def _options(values: dict[str, Any]) -> SamplingOptions:
         params=SamplingParams(
             temperature=values["temperature"], top_p=values["top_p"], max_tokens=values["max_tokens"]
         ),
-        prompt=values["prompt"] or ("worked_examples" if values["model"] == "embedded" else "solve"),
+        prompt=values["prompt"],
         seed=values["seed"],
         max_concurrency=values["max_concurrency"],
         patience=Patience(values["max_retries"], values["timeout"]),
         deadline=values["deadline"],
         min_samples=values["min_samples"],
     )
+
+
+def _usual_prompt(model: str) -> str:
+    """The embedded model puts nothing in a box unless it has seen it done."""
+    return "worked_examples" if model == "embedded" else "solve"
 
 
 def _settings(command: str, values: dict[str, Any]) -> dict[str, Any]:

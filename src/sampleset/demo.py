@@ -34,7 +34,7 @@ READERS = (
     "universal_self_consistency:max_prompt_tokens=400",
     "llm_aggregator:mode=select,max_prompt_tokens=400",
 )
-RECORDED = (("gsm8k_small8_100", VOTES + READERS),)
+RECORDED = (("gsm8k_qwen05b_100", VOTES + CONFIDENCE), ("gsm8k_small8_100", VOTES + READERS))
 """Files of recorded sets in the package, with the methods that are run on each."""
 
 _LIVE = (*VOTES, *CONFIDENCE, *READERS)
