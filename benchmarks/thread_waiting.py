@@ -2,8 +2,9 @@
 
     python benchmarks/thread_waiting.py
 
-Takes ten minutes on two cores: the bad settings are that bad. Each setting runs in processes of its own: one alone on the machine, then two side by side. OpenMP's default
-spins for long, `passive` sleeps at once, `GOMP_SPINCOUNT` lies between; the backend sets 400.
+Takes ten minutes on two cores: the bad settings are that bad. Each setting runs in processes of its own:
+one alone on the machine, then two side by side. OpenMP's default spins for long, `passive` sleeps at once,
+`GOMP_SPINCOUNT` lies between; the backend sets 400.
 """
 
 import os
