@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,11 +30,11 @@ from sampleset.progress import evaluation_line, sampling_line, status_line
 from sampleset.records import StoredSet, answer_to_row
 from sampleset.report import write_report
 from sampleset.retries import Patience, patient
-from sampleset.sample_store import SampleStore, is_store
+from sampleset.sample_store import SampleStore, digest, is_store
 from sampleset.sampling import Sampler, SamplingOptions, SamplingProgress
 from sampleset.settings import save_settings
 from sampleset.specs import build, needs_model, parse_spec, summary
-from sampleset.storage import JsonlLog, read_sample_sets, write_rows
+from sampleset.storage import SUFFIXES, JsonlLog, read_sample_sets, write_rows
 from sampleset.types import Answer, Problem, Question, SampleSet
 
 DEFAULT_METHODS = ("first_sample", REFERENCE, "weighted_vote", "best_of_n")
@@ -96,7 +97,7 @@ async def answer_question(
         store = None
         if store_folder is not None:
             store = SampleStore(store_folder)
-            question = Question(id=_question_id(text), text=text)
+            question = Question(id=digest(text)[:12], text=text)
             store.add_problems([Problem(question, None)])
             save_settings(store_folder / "config.json", settings)
         with status_line() as show:
@@ -261,7 +262,7 @@ def load_sets(path: Path, configuration: str | None = None, limit: int | None = 
 def source_name(path: Path) -> str:
     """A file's or folder's name without what it ends in."""
     name = path.resolve().name
-    for suffix in (".jsonl.gz", ".jsonl", ".parquet"):
+    for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
     return name
 
@@ -307,15 +308,7 @@ def _first_line(module: str) -> str:
     return (import_module(module).__doc__ or "").strip().split("\n")[0]
 
 
-def _question_id(text: str) -> str:
-    from sampleset.sample_store import digest
-
-    return digest(text)[:12]
-
-
 def _write_line(row: dict[str, Any]) -> None:
-    import json
-
     print(json.dumps(row, ensure_ascii=False), flush=True)
 
 

@@ -266,8 +266,8 @@ async def evaluate(
         problems=len(graded),
         without_gold=len(stored) - len(graded),
         k=k,
-        sample_accuracy=sum(_share_right(one.sample_right) for one in questions) / len(questions),
-        oracle=sum(_oracle(one.sample_right) for one in questions) / len(questions),
+        sample_accuracy=sum(_pass_at(1, one.sample_right) for one in questions) / len(questions),
+        oracle=sum(_pass_at(k, one.sample_right) for one in questions) / len(questions),
         sampling=sum((one.usage for one in cut), Usage()),
         methods=tuple(
             _method_result(label, aggregator, answers[label], questions, seed)
@@ -348,9 +348,5 @@ def _method_result(
     )
 
 
-def _share_right(right: Sequence[bool | None]) -> float:
-    return pass_at_k(len(right), sum(one is True for one in right), 1)
-
-
-def _oracle(right: Sequence[bool | None]) -> float:
-    return pass_at_k(len(right), sum(one is True for one in right), len(right))
+def _pass_at(k: int, right: Sequence[bool | None]) -> float:
+    return pass_at_k(len(right), sum(one is True for one in right), k)

@@ -30,9 +30,6 @@ SOLVE_PROMPTS = {"solve": "solve-1", "worked_examples": "worked_examples-1"}
 which very small models need.
 """
 
-AGGREGATE = "aggregate-1"
-"""Name and version of the prompt that asks an aggregator for the final answer."""
-
 ANSWER_OPEN = "<answer>"
 ANSWER_CLOSE = "</answer>"
 THINK_OPEN = "<think>\n"

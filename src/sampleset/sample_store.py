@@ -134,11 +134,6 @@ class SampleStore:
         """Indices of the draws under a key that did not fail."""
         return {index for index, draw in self._draws.get(key, {}).items() if not draw.failed}
 
-    @property
-    def configurations(self) -> dict[str, Configuration]:
-        """The configurations in the store by id, in the order they were first drawn."""
-        return dict(self._configurations)
-
     def sample_sets(self, configuration: str | None = None) -> Iterator[StoredSet]:
         """The sample sets of one configuration, in the order of the problems.
 

@@ -56,10 +56,6 @@ class Tally:
     candidates: tuple[Candidate, ...]
     notes: tuple[str, ...]
 
-    def of_sample(self, place: int) -> Candidate | None:
-        """The candidate that the sample at this place votes for."""
-        return next((one for one in self.candidates if place in one.indices), None)
-
 
 async def tally(sample_set: SampleSet) -> Tally:
     """The final answers of a set, read and grouped off the event loop."""
