@@ -15,13 +15,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from sampleset.backends.base import Backend, Message
 from sampleset.errors import ContextOverflowError
-from sampleset.types import Question
-
-Mode = Literal["think", "direct", "select"]
+from sampleset.types import Mode, Question
 
 SOLVE_PROMPTS = {"solve": "solve-1", "worked_examples": "worked_examples-1"}
 """Prompts that ask for one solution, by the name users type, with their versions.

@@ -15,6 +15,7 @@ from sampleset.backends.base import (
     Message,
     SamplingParams,
     ScoringBackend,
+    record_of,
 )
 from sampleset.errors import InvalidArgumentError, TransientBackendError
 
@@ -108,6 +109,7 @@ class PatientBackend:
         self.model = backend.model
         self.group_size = backend.group_size
         self.max_calls = backend.max_calls
+        self.record = record_of(backend)
 
     @property
     def context_size(self) -> int | None:

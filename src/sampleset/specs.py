@@ -51,7 +51,9 @@ def build(spec: str, backend: Backend | None = None) -> Aggregator:
     factory = AGGREGATORS.get(name)
     hints = typing.get_type_hints(factory)
     options: dict[str, Any] = {}
-    allowed = [field.name for field in dataclasses.fields(cast("Any", factory)) if field.name != "backend"]
+    allowed = [
+        one.name for one in dataclasses.fields(cast("Any", factory)) if one.init and one.name != "backend"
+    ]
     for key, text in texts.items():
         if key not in allowed:
             raise InvalidArgumentError(
@@ -66,12 +68,19 @@ def build(spec: str, backend: Backend | None = None) -> Aggregator:
 
 
 def options_of(aggregator: Aggregator) -> Mapping[str, Any]:
-    """The options of an aggregator as JSON values; a model is given by its identity."""
-    return {
-        field.name: value.model if isinstance(value, Backend) else value
-        for field in dataclasses.fields(cast("Any", aggregator))
-        if (value := getattr(aggregator, field.name)) is not None
-    }
+    """The options of an aggregator as JSON values; a model is given by its identity, and an aggregator that
+    this one is made of by its own options.
+    """
+    found: dict[str, Any] = {}
+    for one in dataclasses.fields(cast("Any", aggregator)):
+        value = getattr(aggregator, one.name)
+        if isinstance(value, Backend):
+            found[one.name] = value.model
+        elif dataclasses.is_dataclass(value):
+            found[one.name.lstrip("_")] = options_of(cast("Any", value))
+        elif value is not None:
+            found[one.name] = value
+    return found
 
 
 def summary(aggregator: type[Aggregator]) -> str:

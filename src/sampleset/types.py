@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from sampleset.errors import InvalidArgumentError
 
 SCHEMA_VERSION = 1
+
+Mode = Literal["think", "direct", "select"]
+"""What an aggregator that reads a set writes: reasoning and answer, the answer, or nothing but scores."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from sampleset.backends.base import (  # noqa: E402
     estimate_pieces,
 )
 from sampleset.backends.transformers import TransformersBackend  # noqa: E402
+from sampleset.checkpoint import CheckpointRecord, write_record  # noqa: E402
 from sampleset.errors import (  # noqa: E402
     BackendError,
     ContextOverflowError,
@@ -572,10 +573,9 @@ class TestAdapters:
 
     def test_a_base_with_other_weights_than_recorded_is_refused(self, folder: Path, tmp_path: Path) -> None:
         path = self.adapter(tmp_path / "checkpoint", folder)
-        record = path / "sampleset.json"
-        record.write_text(json.dumps({"base_model": find_model(str(folder)).identity}))
+        write_record(path, CheckpointRecord(find_model(str(folder)).identity, "direct", "aggregate-1"))
         assert TransformersBackend(model=str(path))
-        record.write_text(json.dumps({"base_model": "transformers:tiny@00000000"}))
+        write_record(path, CheckpointRecord("transformers:tiny@00000000", "direct", "aggregate-1"))
         with pytest.raises(DataError, match="was trained on 'transformers:tiny@00000000'"):
             TransformersBackend(model=str(path))
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import ClassVar
 
 from sampleset.aggregators.base import (
@@ -34,13 +35,12 @@ from sampleset.backends.base import Backend, Generation, Message, SamplingParams
 from sampleset.errors import InvalidArgumentError, UnsupportedByBackendError
 from sampleset.prompts import (
     ANSWER_CLOSE,
-    Mode,
     Shown,
     aggregation_messages,
     opening_of,
     with_ending_only,
 )
-from sampleset.types import Answer, Candidate, SampleSet, Usage
+from sampleset.types import Answer, Candidate, Mode, SampleSet, Usage
 
 
 @AGGREGATORS.register("llm_aggregator")
@@ -63,6 +63,8 @@ class LLMAggregator:
         temperature: Temperature of a reply.
         fold: Show samples of equal answers once, with their count; samples without an answer are left out.
         vote_weight: Mode `select` only: added to a candidate's log-probability, times the log of its votes.
+        confidence_weight: The same times the mean token log-probability of the candidate's samples, where
+            all samples carry it.
         skip_unanimous: Take the answer of sets whose samples all give one without asking; `select` always
             does, having no choice.
         seed: Seed of the orders, of the replies and of ties.
@@ -78,6 +80,7 @@ class LLMAggregator:
     temperature: float = 0.0
     fold: bool = False
     vote_weight: float = 0.0
+    confidence_weight: float = 0.0
     skip_unanimous: bool = False
     seed: int = 0
 
@@ -111,14 +114,16 @@ class LLMAggregator:
     ) -> Answer:
         assert isinstance(self.backend, ScoringBackend)
         texts = [one.answer + ANSWER_CLOSE for one in counted.candidates]
+        confidences = candidate_confidences(sample_set, counted.candidates)
+        prior = [
+            self.vote_weight * math.log(one.votes) + self.confidence_weight * confidence
+            for one, confidence in zip(counted.candidates, confidences, strict=True)
+        ]
         mean = [0.0] * len(texts)
         usage = Usage()
         for messages in prompts:
             scores = await self.backend.score(messages, texts)
-            logits = [
-                score.logprob + self.vote_weight * math.log(one.votes)
-                for score, one in zip(scores, counted.candidates, strict=True)
-            ]
+            logits = [score.logprob + bonus for score, bonus in zip(scores, prior, strict=True)]
             mean = [before + now / len(prompts) for before, now in zip(mean, softmax(logits), strict=True)]
             usage += Usage(scores[0].prompt_tokens, sum(score.tokens for score in scores), calls=1)
         decision = decide(counted.candidates, mean, "seeded", self.seed, sample_set.id)
@@ -197,6 +202,14 @@ class LLMAggregator:
         if self.max_tokens is not None:
             return self.max_tokens
         return 512 if self.mode == "think" else 64
+
+
+def candidate_confidences(sample_set: SampleSet, candidates: Sequence[Candidate]) -> list[float]:
+    """Mean over each candidate's samples of their mean token log-probability; 0 where any is not recorded."""
+    known = [[sample_set.samples[place].logprobs for place in one.indices] for one in candidates]
+    if any(one is None for group in known for one in group):
+        return [0.0] * len(candidates)
+    return [fmean(one.mean for one in group if one is not None) for group in known]
 
 
 def softmax(logits: Sequence[float]) -> list[float]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from sampleset.checkpoint import read_record
 from sampleset.errors import (
     BackendError,
     BackendUnreachableError,
@@ -32,9 +33,6 @@ INSTALL = "pip install 'sampleset[train]'"
 PREFIX = "transformers:"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-
-RECORD_FILE = "sampleset.json"
-"""File beside an adapter whose `base_model` holds the identity of the model it was trained on."""
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 
@@ -150,9 +148,10 @@ def _of_adapter(path: Path, base: str | None) -> ModelFiles:
 
 def _require_base(path: Path, named: str, found: ModelFiles) -> None:
     """Refuse a model other than the one that the adapter was trained on."""
-    if (path / RECORD_FILE).is_file():
-        recorded = _read_json(path / RECORD_FILE).get("base_model")
-        if isinstance(recorded, str) and recorded.rpartition("@")[2] != found.identity.rpartition("@")[2]:
+    record = read_record(path)
+    if record is not None:
+        recorded = record.base_model
+        if recorded.rpartition("@")[2] != found.identity.rpartition("@")[2]:
             raise DataError(
                 f"The adapter {str(path)!r} was trained on {recorded!r}, not on {found.identity!r}. Give it "
                 "that model: an adapter on other weights writes nonsense."

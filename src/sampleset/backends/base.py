@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict, runtime_checkable
 
+from sampleset.checkpoint import CheckpointRecord
 from sampleset.errors import InvalidArgumentError
 from sampleset.registry import Registry
 from sampleset.types import LogprobSummary
@@ -149,6 +150,11 @@ class ScoringBackend(Backend, Protocol):
     async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
         """Log-probability of each continuation of the chat, in order; the prompt is read once."""
         ...
+
+
+def record_of(backend: Backend) -> CheckpointRecord | None:
+    """How a backend's model is to be asked, if it is a trained aggregator: its attribute `record`."""
+    return getattr(backend, "record", None)
 
 
 BackendFactory = Callable[..., Backend]

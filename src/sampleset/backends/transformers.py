@@ -27,6 +27,7 @@ from sampleset.backends.base import (
     SamplingParams,
     estimate_pieces,
 )
+from sampleset.checkpoint import CheckpointRecord, read_record
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
 
 EXACT_TOKENIZE_LIMIT = 200_000
@@ -64,6 +65,7 @@ class TransformersBackend:
             rounding of merged bfloat16 weights.
         max_calls: As `max_sequences`; more would wait here while their time limit runs.
         continues_assistant: True: a last message of the role `assistant` is continued.
+        record: How the model is to be asked, if it is a trained aggregator.
     """
 
     model: str
@@ -78,6 +80,7 @@ class TransformersBackend:
     merge_adapter: bool = True
     max_calls: int | None = field(default=None, init=False)
     continues_assistant: bool = field(default=True, init=False)
+    record: CheckpointRecord | None = field(default=None, init=False, repr=False)
     _files: ModelFiles = field(init=False, repr=False)
     _engine: Engine | None = field(default=None, init=False, repr=False)
     _loading: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
@@ -89,6 +92,7 @@ class TransformersBackend:
                 raise InvalidArgumentError(f"{name} must be at least 1, got {value!r}.")
         self._files = find_model(self.model, self.base)
         self.model = self._files.identity
+        self.record = read_record(self._files.path) if self._files.path.is_dir() else None
         self.max_calls = self.max_sequences
         self._limit_context(context_of(self._files))
 

@@ -29,7 +29,6 @@ from sampleset.errors import ContextOverflowError, InvalidArgumentError
 from sampleset.grading import grade
 from sampleset.prompts import (
     AGGREGATION_PROMPT,
-    Mode,
     Shown,
     aggregation_messages,
     defuse,
@@ -41,7 +40,7 @@ from sampleset.storage import new_jsonl, read_problems
 from sampleset.training.data_summary import DataCount
 from sampleset.training.rows import Kind, RowCandidate, TrainingRow, row_to_json
 from sampleset.training.targets import TargetOptions, Teacher, make_target
-from sampleset.types import Candidate, Problem, SampleSet
+from sampleset.types import Candidate, Mode, Problem, SampleSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +292,9 @@ def _judged(
         vote=decision.winner.answer if decision else None,
         vote_right=winner is not None and verdicts[winner] is True,
         right_samples=sum(right),
+        keep_end_tokens=options.keep_end_tokens,
+        fold=options.fold,
+        max_prompt_tokens=options.max_prompt_tokens,
         extra=dict(problem.extra) if scorer_for(problem) else {},
     )
     return Drawn(chosen, counted.candidates, tuple(right), row)

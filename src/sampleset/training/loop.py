@@ -12,11 +12,12 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from sampleset.backends._transformers_model import import_extra
+from sampleset.checkpoint import CheckpointRecord
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.progress import duration
 from sampleset.prompts import AGGREGATION_PROMPT
@@ -119,13 +120,7 @@ class _Run:
         self._rows = list(read_training_rows(Path(recipe.rows)))
         if not self._rows:
             raise DataError(f"{recipe.rows}: no rows to train on.")
-        self._mode = _only({row.mode for row in self._rows}, recipe.rows, "mode")
-        version = _only({row.prompt_version for row in self._rows}, recipe.rows, "prompt_version")
-        if version != AGGREGATION_PROMPT:
-            raise DataError(
-                f"{recipe.rows} holds prompts of version {version!r}; this package asks under "
-                f"{AGGREGATION_PROMPT!r}. Make the rows again with sampleset train-data."
-            )
+        self._record = record_for(self._rows, recipe.rows)
         self._policy = start_policy(recipe)
         self._progress = TrainingProgress(steps=recipe.steps)
         self._examples = self._made(self._rows)
@@ -254,18 +249,15 @@ class _Run:
             for path in new.iterdir():
                 path.unlink()
         new.mkdir(parents=True, exist_ok=True)
-        record = {
-            "mode": self._mode,
-            "prompt_version": AGGREGATION_PROMPT,
-            "training": {
-                **self._settings,
-                "steps_done": self._progress.step,
-                "rows_used": len(self._examples),
-                "before": self._before,
-                "after": self._after,
-            },
+        training = {
+            **self._settings,
+            "steps_done": self._progress.step,
+            "rows_used": len(self._examples),
+            "held_back_rows": len(self._held_back),
+            "before": self._before,
+            "after": self._after,
         }
-        save_policy(self._policy, new, record)
+        save_policy(self._policy, new, replace(self._record, training=training))
         state = {
             "optimiser": self._optimiser.state_dict(),
             "step": self._progress.step,
@@ -304,9 +296,22 @@ def _order(count: int, seed: int, start: int) -> Iterator[int]:
         skip, epoch = 0, epoch + 1
 
 
-def _only(values: set[Any], source: str, name: str) -> Any:
-    if len(values) > 1:
+def record_for(rows: Sequence[TrainingRow], source: str) -> CheckpointRecord:
+    """How a model trained on these rows is to be asked; the model itself is not named yet.
+
+    Raises:
+        DataError: The rows are of several kinds, or of another version of the prompt.
+    """
+    kinds: dict[str, Any] = {}
+    for name in ("mode", "prompt_version", "keep_end_tokens", "fold", "max_prompt_tokens"):
+        values = {getattr(row, name) for row in rows}
+        if len(values) > 1:
+            listed = ", ".join(sorted(map(str, values)))
+            raise DataError(f"{source} mixes rows of {name} {listed}. Keep one kind in a file.")
+        kinds[name] = values.pop()
+    if kinds["prompt_version"] != AGGREGATION_PROMPT:
         raise DataError(
-            f"{source} mixes rows of {name} {', '.join(sorted(values))}. Keep one kind in a file."
+            f"{source} holds prompts of version {kinds['prompt_version']!r}; this package asks under "
+            f"{AGGREGATION_PROMPT!r}. Make the rows again with sampleset train-data."
         )
-    return values.pop()
+    return CheckpointRecord("", **kinds)

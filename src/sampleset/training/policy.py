@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sampleset.backends._transformers_model import (
-    RECORD_FILE,
     ModelFiles,
     find_model,
     import_extra,
     load_model,
 )
 from sampleset.backends._transformers_text import Texts
+from sampleset.checkpoint import CheckpointRecord, read_record, write_record
 from sampleset.errors import DataError
 from sampleset.training.recipe import Recipe
-
-RECORD_SCHEMA = 1
 
 
 @dataclass(slots=True)
@@ -81,22 +77,21 @@ def start_policy(recipe: Recipe) -> Policy:
     return Policy(model, loaded.tokenizer, Texts(loaded.tokenizer), prior, base)
 
 
-def save_policy(policy: Policy, folder: Path, record: Mapping[str, Any]) -> None:
+def save_policy(policy: Policy, folder: Path, record: CheckpointRecord) -> None:
     """Write the adapter (or the model), its tokenizer and the record into a new folder.
 
-    The record holds what is needed to ask the model as it was trained: the mode, the version of the prompt,
-    the learned multiples, and the identity of the base model.
+    Args:
+        policy: What is saved.
+        folder: Where to; it exists.
+        record: How the model is to be asked; the base model and the learned multiples are filled in here.
     """
     policy.model.save_pretrained(str(folder), safe_serialization=True)
     policy.tokenizer.save_pretrained(str(folder))
-    whole = {
-        "schema": RECORD_SCHEMA,
-        "base_model": policy.base.identity,
-        "vote_weight": float(policy.prior[0]),
-        "confidence_weight": float(policy.prior[1]),
-        **record,
-    }
-    (folder / RECORD_FILE).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    votes, confidence = policy.prior.tolist()
+    write_record(
+        folder,
+        replace(record, base_model=policy.base.identity, vote_weight=votes, confidence_weight=confidence),
+    )
 
 
 def load_weights(policy: Policy, folder: Path) -> None:
@@ -108,7 +103,7 @@ def load_weights(policy: Policy, folder: Path) -> None:
     torch: Any = import_extra("torch")
     safetensors: Any = import_extra("safetensors.torch")
     try:
-        record = json.loads((folder / RECORD_FILE).read_text("utf-8"))
+        record = read_record(folder)
         if hasattr(policy.model, "peft_config"):
             peft: Any = import_extra("peft")
             weights = safetensors.load_file(str(folder / "adapter_model.safetensors"))
@@ -120,8 +115,10 @@ def load_weights(policy: Policy, folder: Path) -> None:
             policy.model.load_state_dict(weights, strict=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise DataError(f"The checkpoint {str(folder)!r} does not fit this recipe ({error}).") from error
+    if record is None:
+        raise DataError(f"The checkpoint {str(folder)!r} has no record. Remove the folder to start again.")
     with torch.no_grad():
-        policy.prior.copy_(torch.tensor([record["vote_weight"], record["confidence_weight"]]))
+        policy.prior.copy_(torch.tensor([record.vote_weight, record.confidence_weight]))
 
 
 def replace_folder(new: Path, folder: Path) -> None:

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from sampleset.backends.base import Message
 from sampleset.errors import MalformedRecordError
-from sampleset.prompts import Mode, opening_of
+from sampleset.prompts import opening_of
 from sampleset.storage import read_rows, write_rows
-from sampleset.types import Problem, Question
+from sampleset.types import Mode, Problem, Question
 
 ROW_SCHEMA = 1
 
@@ -54,6 +54,9 @@ class TrainingRow:
         vote: The majority vote's answer; `None` where no sample gives one.
         vote_right: Whether that is the gold answer.
         right_samples: How many of the k samples give the gold answer.
+        keep_end_tokens: Tokens shown of each sample, its last ones; `None` if all.
+        fold: Whether samples of equal answers are shown once.
+        max_prompt_tokens: Token budget of the prompt, as it was asked for.
         extra: What the dataset's own scorer needs, where the dataset has one.
         completion: A text to imitate, from the prompt's last character on; `None` if none was asked for.
         target: How that text was made: `answer`, `sample` or `teacher`.
@@ -71,6 +74,9 @@ class TrainingRow:
     vote: str | None
     vote_right: bool
     right_samples: int
+    keep_end_tokens: int | None = None
+    fold: bool = False
+    max_prompt_tokens: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     completion: str | None = None
     target: str | None = None
@@ -108,7 +114,7 @@ def kind_of(vote_right: bool, right_samples: int, candidates: int) -> Kind:
 def row_to_json(row: TrainingRow) -> dict[str, Any]:
     """A row as it stands in a file; what is empty beyond the fixed fields is left out."""
     plain = {"schema": ROW_SCHEMA} | asdict(row)
-    for name in ("extra", "completion", "target"):
+    for name in ("keep_end_tokens", "fold", "max_prompt_tokens", "extra", "completion", "target"):
         if not plain[name]:
             del plain[name]
     return plain
@@ -137,6 +143,9 @@ def row_from_json(values: Mapping[str, Any]) -> TrainingRow:
         vote=values["vote"],
         vote_right=values["vote_right"],
         right_samples=values["right_samples"],
+        keep_end_tokens=values.get("keep_end_tokens"),
+        fold=values.get("fold", False),
+        max_prompt_tokens=values.get("max_prompt_tokens"),
         extra=values.get("extra", {}),
         completion=values.get("completion"),
         target=values.get("target"),

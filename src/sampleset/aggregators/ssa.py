@@ -1,0 +1,73 @@
+"""The Sample Set Aggregator: a language model trained to read a whole set and give the answer (Qi et al.
+2025, arXiv 2506.09014). Cost: as `llm_aggregator` in the mode it was trained for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from sampleset.aggregators.base import AGGREGATORS
+from sampleset.aggregators.llm_aggregator import LLMAggregator
+from sampleset.backends.base import Backend, record_of
+from sampleset.errors import InvalidArgumentError
+from sampleset.prompts import AGGREGATION_PROMPT
+from sampleset.types import Answer, SampleSet
+
+
+@AGGREGATORS.register("ssa")
+@dataclass(frozen=True)
+class SampleSetAggregator:
+    """Return the answer that a trained aggregator gives after it has read all samples.
+
+    Mode, prompt, learned weights, and how samples are cut and folded come from the record beside the model's
+    weights, so that it is asked as it was trained. Fallbacks, flags and confidence are those of
+    `llm_aggregator`, which reads any other model the same way.
+
+    Attributes:
+        backend: The trained model: a checkpoint of `sampleset train`, or what `sampleset export` made of it.
+        permutations: How many orders of the samples are read.
+        skip_unanimous: Take the answer of sets whose samples all give one without asking; mode `select`
+            always does.
+        max_tokens: Most tokens of a reply; by default 512 in mode `think`, 64 in mode `direct`.
+        seed: Seed of the orders, of the replies and of ties.
+    """
+
+    name: ClassVar[str] = "ssa"
+    backend: Backend
+    permutations: int = 1
+    skip_unanimous: bool = False
+    max_tokens: int | None = None
+    seed: int = 0
+    _reader: LLMAggregator = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        record = record_of(self.backend)
+        if record is None:
+            raise InvalidArgumentError(
+                f"The model {self.backend.model!r} is no trained aggregator: no sampleset.json stands beside "
+                "its weights. Name a folder that sampleset train or export wrote, or use llm_aggregator."
+            )
+        if record.prompt_version != AGGREGATION_PROMPT:
+            raise InvalidArgumentError(
+                f"{self.backend.model!r} was trained on the prompt {record.prompt_version!r}; this version "
+                f"asks under {AGGREGATION_PROMPT!r}. Train it again, or use the version that trained it."
+            )
+        reader = LLMAggregator(
+            self.backend,
+            mode=record.mode,
+            permutations=self.permutations,
+            max_prompt_tokens=record.max_prompt_tokens,
+            keep_end_tokens=record.keep_end_tokens,
+            max_tokens=self.max_tokens,
+            fold=record.fold,
+            vote_weight=record.vote_weight,
+            confidence_weight=record.confidence_weight,
+            skip_unanimous=self.skip_unanimous,
+            seed=self.seed,
+        )
+        object.__setattr__(self, "_reader", reader)
+
+    async def aggregate(self, sample_set: SampleSet) -> Answer:
+        """The trained model's answer to the question of this set."""
+        return replace(await self._reader.aggregate(sample_set), aggregator=self.name)

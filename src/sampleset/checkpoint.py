@@ -1,0 +1,89 @@
+"""The record beside a trained aggregator's weights: how it is to be asked, and what it was trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from sampleset.errors import DataError
+from sampleset.types import Mode
+
+RECORD_FILE = "sampleset.json"
+RECORD_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRecord:
+    """What a trained aggregator needs to be asked as it was trained.
+
+    Attributes:
+        base_model: Identity of the model it started from, ending in `@` and 8 hex digits of its digest.
+        mode: What it learned to write.
+        prompt_version: Version of the prompt it reads.
+        vote_weight: Learned multiple of the log of a candidate's votes, mode `select`.
+        confidence_weight: Learned multiple of a candidate's mean token log-probability, mode `select`.
+        keep_end_tokens: Tokens shown of each sample, its last ones; `None` for all.
+        fold: Whether samples of equal answers are shown once, with their count.
+        max_prompt_tokens: Token budget of its prompts; `None` for what the model's context leaves.
+        training: The recipe, how far the run is, and the figures before and after.
+        others: Further fields, of `sampleset export`.
+    """
+
+    base_model: str
+    mode: Mode
+    prompt_version: str
+    vote_weight: float = 0.0
+    confidence_weight: float = 0.0
+    keep_end_tokens: int | None = None
+    fold: bool = False
+    max_prompt_tokens: int | None = None
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    others: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it stands in its file."""
+        plain = asdict(self)
+        others = plain.pop("others")
+        return {"schema": RECORD_SCHEMA, **plain, **others}
+
+
+def read_record(folder: Path) -> CheckpointRecord | None:
+    """The record in a folder, `None` if there is none.
+
+    Raises:
+        DataError: It is broken, or of another schema.
+    """
+    path = folder / RECORD_FILE
+    if not path.is_file():
+        return None
+    try:
+        values: Any = json.loads(path.read_text("utf-8"))
+        if values["schema"] != RECORD_SCHEMA:
+            raise DataError(
+                f"{path}: schema {values['schema']!r}, where this version reads {RECORD_SCHEMA}. "
+                "Train again, or use the version of sampleset that wrote it."
+            )
+        if values["mode"] not in get_args(Mode):
+            raise ValueError(f"mode {values['mode']!r}")
+        named = {
+            name: values.pop(name)
+            for name in CheckpointRecord.__dataclass_fields__
+            if name in values and name != "others"
+        }
+        del values["schema"]
+        for name in ("vote_weight", "confidence_weight"):
+            named[name] = float(named[name])
+        record = CheckpointRecord(**named, others=values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is no record of a trained aggregator ({error!r}). Train again.") from error
+    return record
+
+
+def write_record(folder: Path, record: CheckpointRecord) -> None:
+    """Write the record into a folder."""
+    (folder / RECORD_FILE).write_text(json.dumps(record.to_json(), indent=2) + "\n", encoding="utf-8")
