@@ -76,6 +76,7 @@ def test_list_names_what_there_is(run: Run):
         "first_sample",
         "llm_aggregator",
         "majority_vote",
+        "ssa",
         "universal_self_consistency",
         "weighted_vote",
     ]

@@ -5,7 +5,7 @@ from sampleset.aggregators.llm_aggregator import LLMAggregator
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.backends.replay import ScoringReplayBackend
 from sampleset.errors import InvalidArgumentError, UnknownNameError
-from sampleset.specs import build, options_of, parse_spec, summary
+from sampleset.specs import build, model_of, options_of, parse_spec, summary
 
 BACKEND = ScoringReplayBackend(lambda messages, seed: "", model="memory")
 
@@ -41,6 +41,15 @@ def test_options_are_saved_with_the_identity_of_the_model():
 def test_what_a_user_may_mistype_is_named(spec: str, error: type[Exception], says: str):
     with pytest.raises(error, match=says):
         build(spec, BACKEND)
+
+
+def test_a_spec_may_name_the_model_that_is_asked():
+    spec = "llm_aggregator:model=/models/a.gguf,mode=select"
+    assert model_of(spec) == "/models/a.gguf"
+    assert model_of("llm_aggregator") is None
+    assert build(spec, BACKEND) == LLMAggregator(BACKEND, mode="select")
+    with pytest.raises(InvalidArgumentError, match="'majority_vote' has no option 'model'"):
+        build("majority_vote:model=embedded", BACKEND)
 
 
 def test_a_method_that_asks_a_model_needs_one():

@@ -34,7 +34,7 @@ from sampleset.sample_files import SampleFile, smallest_set
 from sampleset.sample_store import SampleStore, digest
 from sampleset.sampling import Sampler, SamplingOptions, SamplingProgress
 from sampleset.settings import save_settings
-from sampleset.specs import build, needs_model, parse_spec, summary
+from sampleset.specs import build, model_of, needs_model, parse_spec, summary
 from sampleset.storage import JsonlLog, new_jsonl, write_rows
 from sampleset.types import Answer, Problem, Question, SampleSet, Usage
 
@@ -92,6 +92,9 @@ async def answer_question(
     async with AsyncExitStack() as stack:
         backend = await stack.enter_async_context(opened(model))
         asked = backend
+        named = model_of(aggregator)
+        if named is not None:
+            aggregator_model = ModelRef(named)
         if needs_model(factory) and aggregator_model is not None:
             asked = await stack.enter_async_context(opened(aggregator_model))
         method = build(aggregator, patient(asked, options.patience, options.max_concurrency))
@@ -280,14 +283,18 @@ async def _methods(
     patience: Patience,
     max_concurrency: int,
 ) -> AsyncGenerator[dict[str, Aggregator]]:
-    """The aggregators by the text that names them; a model is opened only if one of them asks it."""
-    factories = [AGGREGATORS.get(parse_spec(spec)[0]) for spec in specs]
+    """The aggregators by the text that names them; each model that one of them asks is opened once."""
+    asking = [spec for spec in specs if needs_model(AGGREGATORS.get(parse_spec(spec)[0]))]
+    models = {
+        spec: aggregator_model if (named := model_of(spec)) is None else ModelRef(named) for spec in asking
+    }
     async with AsyncExitStack() as stack:
-        asked = None
-        if any(needs_model(factory) for factory in factories):
-            backend = await stack.enter_async_context(opened(aggregator_model))
-            asked = patient(backend, patience, max_concurrency)
-        yield {spec: build(spec, asked) for spec in specs}
+        asked: dict[ModelRef, Backend] = {}
+        for model in models.values():
+            if model not in asked:
+                backend = await stack.enter_async_context(opened(model))
+                asked[model] = patient(backend, patience, max_concurrency)
+        yield {spec: build(spec, asked[models[spec]] if spec in models else None) for spec in specs}
 
 
 def _first_line(module: str) -> str:

@@ -1,4 +1,7 @@
-"""What a user types to name an aggregator: `NAME` or `NAME:key=value,key=value`."""
+"""What a user types to name an aggregator: `NAME` or `NAME:key=value,key=value`.
+
+The key `model` names the model of an aggregator that asks one, where several are compared.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +38,17 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
     return name.strip(), options
 
 
+def model_of(spec: str) -> str | None:
+    """The model that a spec names for its aggregator, `None` if it names none."""
+    return parse_spec(spec)[1].get("model")
+
+
 def build(spec: str, backend: Backend | None = None) -> Aggregator:
     """The aggregator that `NAME` or `NAME:key=value,key=value` describes.
 
     Args:
         spec: As a user types it.
-        backend: The model it may ask.
+        backend: The model it may ask; the one that the spec names, where it does.
 
     Raises:
         UnknownNameError: No such aggregator.
@@ -55,6 +63,8 @@ def build(spec: str, backend: Backend | None = None) -> Aggregator:
         one.name for one in dataclasses.fields(cast("Any", factory)) if one.init and one.name != "backend"
     ]
     for key, text in texts.items():
+        if key == "model" and needs_model(factory):
+            continue
         if key not in allowed:
             raise InvalidArgumentError(
                 f"Aggregator {name!r} has no option {key!r}. It has: {', '.join(allowed) or 'none'}."
