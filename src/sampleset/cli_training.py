@@ -170,6 +170,7 @@ def train(
     from sampleset.settings import parse_overrides, read_settings
     from sampleset.training.loop import TrainingProgress, progress_line
     from sampleset.training.loop import train as run_training
+    from sampleset.training.processes import is_main_process
     from sampleset.training.recipe import recipe_of
     from sampleset.training.select import SelectLearner
     from sampleset.training.sft import SftLearner
@@ -195,6 +196,8 @@ def train(
         except KeyboardInterrupt:
             print("interrupted; run the same command again to go on", file=sys.stderr)
             raise typer.Exit(130) from None
+    if not is_main_process():
+        return
     figures = {"checkpoint": str(summary.checkpoint), "steps": summary.steps}
     held_back = {
         name: {"before": summary.before[name], "after": summary.after[name]} for name in summary.after

@@ -1,5 +1,7 @@
 import json
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
 from sampleset.backends._transformers_text import Texts  # noqa: E402
-from sampleset.errors import DataError, InvalidArgumentError  # noqa: E402
+from sampleset.errors import BackendError, DataError, InvalidArgumentError  # noqa: E402
 from sampleset.prompts import AGGREGATION_PROMPT  # noqa: E402
 from sampleset.storage import write_rows  # noqa: E402
 from sampleset.training.loop import train  # noqa: E402
@@ -275,3 +277,62 @@ def test_the_command_trains_goes_on_and_says_what_came_of_it(
     code, out, err = run("grpo", str(path))
     assert (code, out) == (2, "")
     assert "'grpo'" in err
+
+
+def test_two_processes_train_as_one_does(tmp_path: Path, tiny: Path):
+    """The rows of a step are shared out and their gradients summed."""
+    weights: list[dict[str, Any]] = []
+    logs: list[list[dict[str, float]]] = []
+    for count in (1, 2):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        made = recipe(
+            folder, tiny, even_is_right(8, 0), steps=3, rows_per_step=4, output_dir=str(folder / "run")
+        )
+        path = folder / "recipe.yaml"
+        path.write_text(json.dumps(made.to_dict()))
+        launched = [
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            "--cpu",
+            "--num_processes",
+            str(count),
+        ]
+        done = subprocess.run(
+            [*launched, "--num_machines", "1", "-m", "sampleset", "train", "select", str(path)],
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("checkpoint: ") == 1
+        policy = start_policy(made)
+        load_weights(policy, made.folder / "checkpoint")
+        weights.append({**policy.model.state_dict(), "prior": policy.prior.detach()})
+        logs.append([json.loads(line) for line in (made.folder / "log.jsonl").read_text().splitlines()])
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, rtol=1e-4, atol=1e-5)
+    for one, two in zip(*logs, strict=True):
+        assert two == pytest.approx(one, abs=1e-4)
+
+
+def test_figures_go_to_a_tracker_on_request(tmp_path: Path, tiny: Path):
+    pytest.importorskip("tensorboard")
+    made = recipe(tmp_path, tiny, even_is_right(4, 0), steps=2, report_to="tensorboard")
+    train("select", SELECT, made)
+    assert list(made.folder.rglob("events.out.tfevents*"))
+
+
+def test_an_unknown_tracker_is_named(tmp_path: Path, tiny: Path):
+    with pytest.raises(InvalidArgumentError, match="report_to='smoke signals'"):
+        train("select", SELECT, recipe(tmp_path, tiny, even_is_right(4, 0), report_to="smoke signals"))
+
+
+def test_out_of_memory_says_what_to_lower(tmp_path: Path, tiny: Path):
+    class Greedy(SelectLearner):
+        def loss(self, example: Any, policy: Any) -> Any:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    with pytest.raises(BackendError, match="Lower max_tokens"):
+        train("select", Greedy("cross_entropy"), recipe(tmp_path, tiny, even_is_right(4, 0), eval_rows=None))

@@ -22,11 +22,16 @@ from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.progress import duration
 from sampleset.prompts import AGGREGATION_PROMPT
 from sampleset.settings import save_settings
+from sampleset.training.memory import memory_advice
 from sampleset.training.policy import Policy, load_weights, replace_folder, save_policy, start_policy
+from sampleset.training.processes import Processes
 from sampleset.training.recipe import Method, Recipe
 from sampleset.training.rows import TrainingRow, read_training_rows
 
 _STATE = "training_state.pt"
+_ADVICE = "max_tokens (longer rows are left out), lora.last_layers, or the precision (dtype=bfloat16)"
+    "max_tokens (longer rows are left out), lora.last_layers, or the type of the weights (dtype=bfloat16)"
+)
 
 
 class Learner(Protocol):
@@ -121,7 +126,13 @@ class _Run:
         if not self._rows:
             raise DataError(f"{recipe.rows}: no rows to train on.")
         self._record = record_for(self._rows, recipe.rows)
-        self._policy = start_policy(recipe)
+        self._processes = Processes(recipe.folder, self._settings, recipe.report_to)
+        if recipe.rows_per_step % self._processes.count:
+            raise InvalidArgumentError(
+                f"rows_per_step={recipe.rows_per_step} must be a multiple of the number of processes, "
+                f"{self._processes.count}."
+            )
+        self._policy = start_policy(replace(recipe, device=recipe.device or self._processes.device))
         self._progress = TrainingProgress(steps=recipe.steps)
         self._examples = self._made(self._rows)
         held_back = list(read_training_rows(Path(recipe.eval_rows))) if recipe.eval_rows else []
@@ -160,15 +171,34 @@ class _Run:
 
     def resume(self) -> None:
         """Go to the last checkpoint, if there is one, and drop log lines of later steps."""
+        if self._processes.is_main:
+            self._claim_folder()
+        self._processes.wait()
+        state_file = self._checkpoint / _STATE
+        if state_file.exists():
+            load_weights(self._policy, self._checkpoint)
+            state: Any = self._torch.load(state_file, weights_only=True)
+            self._optimiser.load_state_dict(state["optimiser"])
+            self._progress.step = self._progress.started_at = state["step"]
+            self._before, self._after = state["before"], state["after"]
+        if self._processes.is_main:
+            lines = self._log.read_text("utf-8").splitlines(keepends=True) if self._log.exists() else []
+            done = self._progress.step
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= done]
+            self._log.write_text("".join(kept), "utf-8")
+
+    def _claim_folder(self) -> None:
+        """Make the folder this run's own, and mend what a kill during a save left."""
         folder = self._recipe.folder
         config = folder / "config.json"
         if config.exists():
             other = json.loads(config.read_text("utf-8"))
-            # The run may be made longer or shorter, or saved more often; all else must be as it was.
+            # How often it is saved, by how many threads, and who is told may change; nothing else.
             differing = sorted(
                 name
                 for name, value in self._settings.items()
-                if name not in ("save_every", "threads") and other.get(name) != json.loads(json.dumps(value))
+                if name not in ("save_every", "threads", "report_to")
+                and other.get(name) != json.loads(json.dumps(value))
             )
             if differing:
                 name = differing[0]
@@ -181,16 +211,6 @@ class _Run:
         state_file = self._checkpoint / _STATE
         if not state_file.exists() and (old := self._checkpoint.with_name("checkpoint.old")).exists():
             replace_folder(old, self._checkpoint)
-        if state_file.exists():
-            load_weights(self._policy, self._checkpoint)
-            state: Any = self._torch.load(state_file, weights_only=True)
-            self._optimiser.load_state_dict(state["optimiser"])
-            self._progress.step = self._progress.started_at = state["step"]
-            self._before, self._after = state["before"], state["after"]
-        lines = self._log.read_text("utf-8").splitlines(keepends=True) if self._log.exists() else []
-        done = self._progress.step
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= done]
-        self._log.write_text("".join(kept), "utf-8")
 
     def go(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingSummary:
         recipe, progress = self._recipe, self._progress
@@ -207,9 +227,11 @@ class _Run:
                 figures |= self._after
             progress.figures |= figures
             self._write({"step": progress.step} | figures)
-            on_progress(progress)
+            if self._processes.is_main:
+                on_progress(progress)
             if last or progress.step % recipe.save_every == 0:
                 self._save()
+        self._processes.end()
         return TrainingSummary(self._checkpoint, progress.step, self._before, self._after)
 
     def _step(self, examples: Sequence[Any]) -> dict[str, float]:
@@ -222,11 +244,14 @@ class _Run:
         ):
             group["lr"] = highest * rate
         sums: dict[str, float] = {}
-        for example in examples:
-            loss, figures = self._learner.loss(example, self._policy)
-            (loss / len(examples)).backward()
+        for example in self._processes.share(examples):
+            with memory_advice(self._learner.length(example), _ADVICE):
+                loss, figures = self._learner.loss(example, self._policy)
+                (loss / len(examples)).backward()
             for name, value in {"loss": float(loss.detach()), **figures}.items():
                 sums[name] = sums.get(name, 0.0) + value / len(examples)
+        sums = self._processes.sums(sums)
+        self._processes.sum_gradients([*self._policy.trained, self._policy.prior])
         norm = self._torch.nn.utils.clip_grad_norm_(self._policy.trained, self._recipe.max_grad_norm)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
@@ -237,13 +262,18 @@ class _Run:
         self._policy.model.eval()
         sums: dict[str, float] = {}
         with self._torch.no_grad():
-            for example in self._held_back:
+            for example in self._processes.share(self._held_back):
                 loss, figures = self._learner.loss(example, self._policy)
                 for name, value in {"loss": float(loss), **figures}.items():
                     sums[f"eval_{name}"] = sums.get(f"eval_{name}", 0.0) + value / len(self._held_back)
-        return sums
+        return self._processes.sums(sums)
 
     def _save(self) -> None:
+        if self._processes.is_main:
+            self._write_checkpoint()
+        self._processes.wait()
+
+    def _write_checkpoint(self) -> None:
         new = self._checkpoint.with_name("checkpoint.new")
         if new.exists():
             for path in new.iterdir():
@@ -268,6 +298,9 @@ class _Run:
         replace_folder(new, self._checkpoint)
 
     def _write(self, figures: Mapping[str, float]) -> None:
+        self._processes.report(figures, round(figures["step"]))
+        if not self._processes.is_main:
+            return
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps({name: round(value, 6) for name, value in figures.items()}) + "\n")
 

@@ -70,6 +70,7 @@ class Recipe:
         device: `cpu`, `cuda`, ...; by default CUDA where there is one.
         dtype: Of the weights; by default bfloat16 on CUDA and float32 on the CPU.
         threads: Of the CPU; by default torch's own choice.
+        report_to: A tracker that is told of every figure: `tensorboard`, `wandb`, `trackio`, ...
     """
 
     model: str
@@ -94,6 +95,7 @@ class Recipe:
     device: str | None = None
     dtype: str | None = None
     threads: int | None = None
+    report_to: str | None = None
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "steps", "rows_per_step", "max_tokens", "save_every", "eval_every", "threads")
