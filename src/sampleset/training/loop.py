@@ -30,8 +30,6 @@ from sampleset.training.rows import TrainingRow, read_training_rows
 
 _STATE = "training_state.pt"
 _ADVICE = "max_tokens (longer rows are left out), lora.last_layers, or the precision (dtype=bfloat16)"
-    "max_tokens (longer rows are left out), lora.last_layers, or the type of the weights (dtype=bfloat16)"
-)
 
 
 class Learner(Protocol):
