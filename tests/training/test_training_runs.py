@@ -1,3 +1,4 @@
+import asyncio
 import json
 import random
 import subprocess
@@ -13,12 +14,15 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
 from sampleset.backends._transformers_text import Texts  # noqa: E402
+from sampleset.backends.base import SamplingParams  # noqa: E402
+from sampleset.backends.transformers import TransformersBackend  # noqa: E402
 from sampleset.errors import BackendError, DataError, InvalidArgumentError  # noqa: E402
 from sampleset.prompts import AGGREGATION_PROMPT  # noqa: E402
 from sampleset.storage import write_rows  # noqa: E402
 from sampleset.training.loop import train  # noqa: E402
 from sampleset.training.policy import load_weights, start_policy  # noqa: E402
 from sampleset.training.recipe import LoraOptions, Recipe  # noqa: E402
+from sampleset.training.rewards import reward  # noqa: E402
 from sampleset.training.rows import RowCandidate, TrainingRow, row_to_json  # noqa: E402
 from sampleset.training.select import SelectLearner, select_example, select_loss  # noqa: E402
 from sampleset.training.sft import SftLearner  # noqa: E402
@@ -184,6 +188,42 @@ def test_sft_raises_the_likelihood_of_what_it_imitates(tmp_path: Path, tiny: Pat
     log = [json.loads(line) for line in (made.folder / "log.jsonl").read_text().splitlines()]
     early, late = log[:10], log[-10:]
     assert sum(one["logprob"] for one in late) / 10 > sum(one["logprob"] for one in early) / 10 + 1.0
+
+
+async def rewards_of(model: Path, rows: list[TrainingRow]) -> float:
+    """Mean reward of what the model writes greedily on these rows."""
+    backend = TransformersBackend(model=str(model), device="cpu", threads=1)
+    params = SamplingParams(temperature=0.0, max_tokens=16, stop=("</answer>",))
+    calls = [backend.generate(one.prompt, params, [0]) for one in rows]
+    replies = [reply.text for (reply,) in await asyncio.gather(*calls)]
+    await backend.aclose()
+    values = [reward(f"{text}</answer>", one).value for text, one in zip(replies, rows, strict=True)]
+    return sum(values) / len(values)
+
+
+async def test_sft_raises_the_reward_on_held_back_sets_and_shuffled_targets_do_not(
+    tmp_path: Path, tiny: Path
+):
+    held_back = [replace(one, mode="direct") for one in even_is_right(32, 10_000)]
+    after: dict[bool, float] = {}
+    for shuffled in (False, True):
+        folder = tmp_path / str(shuffled)
+        folder.mkdir()
+        rows = [
+            replace(one, mode="direct", completion=f"{one.answer}</answer>")
+            for one in even_is_right(150, 0, shuffled)
+        ]
+        summary = train(
+            "sft",
+            SftLearner(),
+            recipe(
+                folder, tiny, rows, steps=150, rows_per_step=4, lora=None, learning_rate=3e-3, eval_rows=None
+            ),
+        )
+        after[shuffled] = await rewards_of(summary.checkpoint, held_back)
+    assert await rewards_of(tiny, held_back) < 0.3
+    assert after[False] > 0.7
+    assert after[True] < 0.5
 
 
 def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path: Path, tiny: Path):
