@@ -13,8 +13,8 @@ import os
 import time
 from statistics import median
 
+from sampleset.backends._gguf_files import resolve_embedded_model
 from sampleset.backends.base import Generation, Message, SamplingParams
-from sampleset.backends.llamacpp import resolve_embedded_model
 from sampleset.backends.transformers import TransformersBackend
 
 NAMES = ("Tom", "Ann", "Omar", "Lin", "Ravi", "Eva", "Noor", "Jan")

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sampleset.backends._gguf_files import is_exported
 from sampleset.backends.base import BACKENDS, Backend
 from sampleset.errors import InputNotFoundError, InvalidArgumentError
 from sampleset.storage import read_sample_sets
@@ -20,7 +21,8 @@ def open_backend(
     """The backend for a model; nothing is loaded yet, and nobody is asked but the Hub for a model of its own.
 
     Args:
-        ref: `embedded`; a path to a `.gguf` file; `openvino:PATH` for a `.gguf` file or a converted folder on
+        ref: `embedded`; a path to a `.gguf` file; a folder of `sampleset export` with `adapter.gguf` or
+            `model.gguf`; `openvino:PATH` for a `.gguf` file or a converted folder on
             OpenVINO; a folder with `config.json` or `adapter_config.json` for a Hugging Face model or LoRA
             adapter in this process; `transformers:REF` for any of those, a `.gguf` file or a Hub id;
             `replay:FILE` for the samples stored in a file; with a base URL, whatever name that
@@ -58,6 +60,8 @@ def open_backend(
         return BACKENDS.get("llamacpp")(model=ref, **sized)
     if base_url is None and any((Path(ref) / name).is_file() for name in FOLDER_CONFIGS):
         return BACKENDS.get("transformers")(model=ref, **sized)
+    if base_url is None and is_exported(Path(ref)):
+        return BACKENDS.get("llamacpp")(model=ref, **sized)
     base_url = base_url or os.environ.get("OPENAI_BASE_URL")
     if base_url is not None:
         return BACKENDS.get("openai")(model=ref, base_url=base_url, api_key=api_key, **sized)

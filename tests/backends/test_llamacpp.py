@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from sampleset.backends._gguf_files import resolve_embedded_model
 from sampleset.backends.base import BACKENDS, Message, SamplingParams, ScoringBackend, estimate_pieces
-from sampleset.backends.llamacpp import LlamaCppBackend, resolve_embedded_model
+from sampleset.backends.llamacpp import LlamaCppBackend
 from sampleset.errors import (
     BackendError,
     ContextOverflowError,

