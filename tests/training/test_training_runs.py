@@ -13,10 +13,16 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
+from sampleset.backends._gguf_files import resolve_embedded_model  # noqa: E402
 from sampleset.backends._transformers_text import Texts  # noqa: E402
 from sampleset.backends.base import SamplingParams  # noqa: E402
 from sampleset.backends.transformers import TransformersBackend  # noqa: E402
-from sampleset.errors import BackendError, DataError, InvalidArgumentError  # noqa: E402
+from sampleset.errors import (  # noqa: E402
+    BackendError,
+    DataError,
+    InvalidArgumentError,
+    MissingExtraError,
+)
 from sampleset.prompts import AGGREGATION_PROMPT  # noqa: E402
 from sampleset.storage import write_rows  # noqa: E402
 from sampleset.training.loop import train  # noqa: E402
@@ -376,3 +382,18 @@ def test_out_of_memory_says_what_to_lower(tmp_path: Path, tiny: Path):
 
     with pytest.raises(BackendError, match="Lower max_tokens"):
         train("select", Greedy("cross_entropy"), recipe(tmp_path, tiny, even_is_right(4, 0), eval_rows=None))
+
+
+def test_the_embedded_model_can_be_trained_and_is_named_without_its_place(tmp_path: Path):
+    pytest.importorskip("gguf")
+    try:
+        resolve_embedded_model()
+    except MissingExtraError:
+        pytest.skip("the embedded model is not installed")
+    rows = even_is_right(2, 0)
+    made = recipe(tmp_path, Path("embedded"), rows, steps=1, eval_rows=None, lora=LoraOptions(2, 4, 1))
+    summary = train("select", SELECT, made)
+    config = json.loads((summary.checkpoint / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "embedded"
+    record = json.loads((summary.checkpoint / "sampleset.json").read_text())
+    assert record["base_model"].endswith("@747cb1f0")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from sampleset.backends._gguf_files import weights_digest
+from sampleset.backends._gguf_files import EMBEDDED, resolve_embedded_model, weights_digest
 from sampleset.checkpoint import read_record
 from sampleset.errors import (
     BackendError,
@@ -49,12 +49,14 @@ class ModelFiles:
         path: A folder with `config.json`, a folder with `adapter_config.json`, or a `.gguf` file.
         digest: SHA-256 over the weights' sizes, first and last MiB; for an adapter also over its base's.
         base: What an adapter is applied to.
+        is_embedded: Whether it was named as `embedded`, so that others need not know where it lies.
     """
 
     name: str
     path: Path
     digest: str
     base: ModelFiles | None = None
+    is_embedded: bool = False
 
     @property
     def identity(self) -> str:
@@ -67,7 +69,7 @@ def find_model(ref: str, base: str | None = None) -> ModelFiles:
     """The files that a REF stands for. A Hub model that is not in the local cache is fetched.
 
     Args:
-        ref: A folder, a `.gguf` file or a Hub id, with or without the prefix `transformers:`.
+        ref: A folder, a `.gguf` file, a Hub id or `embedded`, with or without the prefix `transformers:`.
         base: For an adapter: where its base model is, if not where the adapter says.
 
     Raises:
@@ -76,7 +78,7 @@ def find_model(ref: str, base: str | None = None) -> ModelFiles:
         DataError: It is no model that can be loaded safely, or an adapter of another base model.
     """
     ref = ref.removeprefix(PREFIX)
-    path = Path(ref).expanduser()
+    path = resolve_embedded_model() if ref == EMBEDDED else Path(ref).expanduser()
     if not path.exists() and HUB_ID.fullmatch(ref) and not ref.endswith(".gguf"):
         return _base_free(_of_folder(_fetch(ref), ref), base)
     if not path.exists():
@@ -92,7 +94,7 @@ def find_model(ref: str, base: str | None = None) -> ModelFiles:
             raise DataError(
                 f"{ref!r} is not a GGUF file (it starts with {start!r}). Give a .gguf file or a folder."
             )
-        return _base_free(ModelFiles(path.name, path, digest), base)
+        return _base_free(ModelFiles(path.name, path, digest, is_embedded=ref == EMBEDDED), base)
     if (path / ADAPTER_CONFIG).is_file():
         return _of_adapter(path, base)
     return _base_free(_of_folder(path, path.resolve().name), base)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sampleset.backends._gguf_files import EMBEDDED
 from sampleset.backends._transformers_model import (
     ModelFiles,
     find_model,
@@ -140,6 +141,8 @@ def _linear_from(model: Any, first: int) -> list[str]:
 
 
 def _reference(base: ModelFiles) -> str:
-    """How an adapter names its base: a Hub id as it is, a local model by its whole path."""
+    """How an adapter names its base: `embedded` and Hub ids as they are, a local model by its whole path."""
+    if base.is_embedded:
+        return EMBEDDED
     local = base.name == base.path.name or not base.path.exists()
     return str(base.path.resolve()) if local else base.name
