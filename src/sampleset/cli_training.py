@@ -58,6 +58,9 @@ def train_data(
         int | None, option("--keep-end-tokens", help="Show only the last so many tokens of each sample.")
     ] = None,
     fold: Annotated[bool, option("--fold", help="Show samples of equal answers once, with count.")] = False,
+    held_back: Annotated[
+        float, option("--held-back", help="Share of questions whose rows go to ROWS.held_back.jsonl.")
+    ] = 0.0,
     exclude: Annotated[
         list[str] | None,
         option("--exclude", help="Test questions to stay clear of: a file, store or dataset; repeatable."),
@@ -123,6 +126,7 @@ def train_data(
         keep_end_tokens=keep_end_tokens,
         fold=fold,
         keep_thinking=keep_thinking,
+        held_back=held_back,
         seed=seed,
     )
     targets = None

@@ -65,6 +65,23 @@ async def test_a_row_says_what_the_set_holds(tmp_path: Path):
     assert [message["role"] for message in row.prompt] == ["user", "assistant"]
 
 
+async def test_questions_held_back_are_the_same_in_every_file(tmp_path: Path):
+    names = {f"{number}": SETS["hard"] for number in range(40)}
+    options = replace(ALL, held_back=0.25, subsets=2, ks=(2,))
+    held: list[set[str]] = []
+    for name, sets in (("a", names), ("b", dict(reversed(names.items())))):
+        path = write_sets(tmp_path / f"{name}.jsonl", sets)
+        rows, count = await made(tmp_path, path, options, name=f"rows_{name}")
+        back = list(read_training_rows(tmp_path / f"rows_{name}.held_back.jsonl"))
+        assert (len(rows), len(back)) == (count.rows, count.held_back)
+        ids = [{row.id.split("/")[1] for row in part} for part in (rows, back)]
+        assert not ids[0] & ids[1]
+        assert ids[0] | ids[1] == set(names)
+        held.append(ids[1])
+    assert held[0] == held[1]
+    assert 4 <= len(held[0]) <= 16
+
+
 async def test_the_prompt_shows_the_samples_in_the_order_of_the_places(tmp_path: Path):
     path = write_sets(tmp_path / "sets.jsonl", {name: list("97867") for name in "abcdef"})
     rows, _ = await made(tmp_path, path, replace(ALL, ks=(2, 4), subsets=3))

@@ -16,6 +16,7 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -37,10 +38,12 @@ from sampleset.prompts import (
 from sampleset.records import StoredSet
 from sampleset.sample_files import SampleFile
 from sampleset.storage import new_jsonl, read_problems
-from sampleset.training.data_summary import DataCount
+from sampleset.training.data_summary import DataCount, beside
 from sampleset.training.rows import Kind, RowCandidate, TrainingRow, row_to_json
 from sampleset.training.targets import TargetOptions, Teacher, make_target
 from sampleset.types import Candidate, Mode, Problem, SampleSet
+
+HELD_BACK = "held_back.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class DataOptions:
         keep_end_tokens: Show only so many tokens of each sample, its last ones.
         fold: Show samples of equal answers once, with their count; those without an answer are left out.
         keep_thinking: Show what samples say before `</think>`, too.
+        held_back: Share of the questions whose rows go to a file of their own, to measure progress on.
         seed: Seed of all draws, and of ties of the vote.
     """
 
@@ -71,6 +75,7 @@ class DataOptions:
     keep_end_tokens: int | None = None
     fold: bool = False
     keep_thinking: bool = False
+    held_back: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -78,7 +83,7 @@ class DataOptions:
             raise InvalidArgumentError(f"ks={self.ks!r} must hold sizes of 1 at least, as in (4, 5, 6).")
         if self.mode not in get_args(Mode):
             raise InvalidArgumentError(f"mode={self.mode!r} must be think, direct or select.")
-        for name in ("easy", "unanimous", "all_wrong"):
+        for name in ("easy", "unanimous", "all_wrong", "held_back"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidArgumentError(f"{name}={getattr(self, name)!r} must be a share from 0 to 1.")
         for name in ("subsets", "keep_end_tokens"):
@@ -95,6 +100,16 @@ class Drawn:
     candidates: tuple[Candidate, ...]
     right: tuple[bool, ...]
     row: TrainingRow
+    held_back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A row, whether the budget cut one of its samples, and whether it is held back."""
+
+    row: TrainingRow
+    cut: bool
+    held_back: bool
 
 
 async def write_training_rows(
@@ -110,6 +125,9 @@ async def write_training_rows(
     on_progress: Callable[[DataCount], None] | None = None,
 ) -> DataCount:
     """Write the training rows of stored sets to a JSONL file, whole or not at all.
+
+    Rows of questions that are held back go to `OUTPUT.held_back.jsonl`. Which these are depends on the
+    question's text and the seed only.
 
     Args:
         output: The file.
@@ -139,17 +157,21 @@ async def write_training_rows(
     count = DataCount()
     drawn = _drawn_sets(files, options, excluded, count)
 
-    async def work(one: Drawn) -> tuple[TrainingRow, bool] | str:
+    async def work(one: Drawn) -> Made | str:
         return await _finished(one, backend, options, budget, targets, teacher)
 
-    with new_jsonl(output) as write:
+    with ExitStack() as stack:
+        write = stack.enter_context(new_jsonl(output))
+        keep = stack.enter_context(new_jsonl(beside(output, HELD_BACK))) if options.held_back else write
         async for made in _in_order(drawn, work, max_concurrency):
             if isinstance(made, str):
                 count.dropped_rows[made] += 1
+            elif made.held_back:
+                keep(row_to_json(made.row))
+                count.held_back += 1
             else:
-                row, cut = made
-                write(row_to_json(row))
-                count.add(row, cut)
+                write(row_to_json(made.row))
+                count.add(made.row, made.cut)
             if on_progress is not None:
                 on_progress(count)
     return count
@@ -297,7 +319,11 @@ def _judged(
         max_prompt_tokens=options.max_prompt_tokens,
         extra=dict(problem.extra) if scorer_for(problem) else {},
     )
-    return Drawn(chosen, counted.candidates, tuple(right), row)
+    return Drawn(chosen, counted.candidates, tuple(right), row, _is_held_back(problem.question.text, options))
+
+
+def _is_held_back(question: str, options: DataOptions) -> bool:
+    return random.Random(f"{options.seed}:{question_key(question)}").random() < options.held_back
 
 
 def _confidence(chosen: SampleSet, candidate: Candidate) -> float | None:
@@ -313,8 +339,8 @@ async def _finished(
     budget: int,
     targets: TargetOptions | None,
     teacher: Teacher | None,
-) -> tuple[TrainingRow, bool] | str:
-    """The row with its prompt and target, and whether the budget cut a sample; or why there is no row."""
+) -> Made | str:
+    """The row with its prompt and target; or why there is no row."""
     if options.mode == "select" and len(drawn.candidates) < 2:
         return "with fewer than two candidates to select from"
     if options.mode == "select" and not drawn.row.right_samples:
@@ -334,7 +360,8 @@ async def _finished(
         if target is None:
             return "for which no target could be made"
         row = replace(row, completion=target.completion, target=target.kind)
-    return row, any(defuse(text.strip()) not in prompt[0]["content"] for text in whole)
+    cut = any(defuse(text.strip()) not in prompt[0]["content"] for text in whole)
+    return Made(row, cut, drawn.held_back)
 
 
 def _shown(drawn: Drawn, fold: bool) -> list[Shown]:
@@ -347,7 +374,7 @@ def _shown(drawn: Drawn, fold: bool) -> list[Shown]:
 
 async def _in_order(
     items: Iterator[Drawn], work: Callable[[Drawn], Any], window: int
-) -> AsyncIterator[tuple[TrainingRow, bool] | str]:
+) -> AsyncIterator[Made | str]:
     """Results in the order of the items, of which up to `window` are worked on at once."""
     pending: deque[asyncio.Task[Any]] = deque()
     try:

@@ -30,6 +30,7 @@ class DataCount:
         prompt_tokens: Prompt lengths, row by row.
         cut: Rows in which some sample lost its beginning to the budget.
         targets: Targets by the way they were made.
+        held_back: Rows of questions that are held back; the counts of rows above leave them out.
     """
 
     sets: Counter[str] = field(default_factory=Counter[str])
@@ -43,6 +44,7 @@ class DataCount:
     prompt_tokens: list[int] = field(default_factory=list[int])
     cut: int = 0
     targets: Counter[str] = field(default_factory=Counter[str])
+    held_back: int = 0
 
     @property
     def rows(self) -> int:
@@ -87,6 +89,7 @@ class DataCount:
             else None,
             "rows_with_cut_samples": self.cut,
             "targets": dict(sorted(self.targets.items())),
+            "held_back_rows": self.held_back,
             "options": dict(options),
         }
 
@@ -115,6 +118,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         for kind, count in summary["kinds"].items()
     ]
     lines += [f"rows dropped: {count} {reason}" for reason, count in summary["dropped_rows"].items()]
+    if summary["held_back_rows"]:
+        lines.append(f"rows held back: {summary['held_back_rows']}")
     if not summary["rows"]:
         return lines
     for name, title in (("rows_by_right_samples", "rows by right samples"), ("rows_by_k", "rows by k")):
