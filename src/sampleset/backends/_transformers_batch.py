@@ -24,6 +24,12 @@ READ_TOKENS = 16_384
 LEAST_FULL = 0.75
 """Length of the shortest prompt of a pass, as a share of the longest."""
 
+CACHE_SHARE = 0.6
+"""Share of the CUDA memory left after loading that the tokens of a batch may take."""
+
+CPU_CACHE_BYTES = 2 * 2**30
+"""Memory that the tokens of a batch may take on a CPU."""
+
 CHOICE_ROWS = 64
 """Rows whose probabilities are worked on at once, in double precision."""
 
@@ -114,6 +120,28 @@ class Block:
             start + width - other.width for start in other.starts
         ]
         self.width = width
+
+
+def cache_tokens(model: Any, device: Any) -> int:
+    """Tokens of a batch that the device's memory allows, padding and room for completions included."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    cell = 2 * config.num_hidden_layers * heads * size * model.dtype.itemsize
+    if device.type != "cuda":
+        return max(1, CPU_CACHE_BYTES // cell)
+    cuda = _torch().cuda
+    free, _ = cuda.mem_get_info(device)
+    unused = cuda.memory_reserved(device) - cuda.memory_allocated(device)
+    return max(1, int(CACHE_SHARE * (free + unused)) // cell)
+
+
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end a completion: the model's own, and the tokenizer's."""
+    config = getattr(model, "generation_config", None)
+    named: int | list[int] | None = getattr(config, "eos_token_id", None)
+    own: int | None = tokenizer.eos_token_id
+    return {one for one in (own, *(named if isinstance(named, list) else [named])) if one is not None}
 
 
 def passes_of(prompts: Sequence[tuple[int, ...]], budget: int) -> list[list[tuple[int, ...]]]:

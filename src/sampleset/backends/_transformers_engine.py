@@ -18,8 +18,10 @@ from sampleset.backends._transformers_batch import (
     READ_TOKENS,
     Block,
     advance,
+    cache_tokens,
     choose,
     continuation_logprobs,
+    end_tokens,
     passes_of,
     read,
 )
@@ -32,12 +34,6 @@ from sampleset.types import LogprobSummary
 
 GATHER = 0.005
 """Seconds that an idle worker waits for further requests after the first."""
-
-CACHE_SHARE = 0.6
-"""Share of the CUDA memory left after loading that the tokens of a batch may take."""
-
-CPU_CACHE_BYTES = 2 * 2**30
-"""Memory that the tokens of a batch may take on a CPU."""
 
 LOGITS_AT_ONCE = 2**28
 """Most logits of scored texts held at a time."""
@@ -67,10 +63,10 @@ class Engine:
         self._torch = import_extra("torch")
         self._model, self._device = loaded.model, loaded.device
         self.texts = Texts(loaded.tokenizer)
-        self._ends = _end_tokens(loaded)
+        self._ends = end_tokens(loaded.model, loaded.tokenizer)
         self._max_sequences = max_sequences
         self._threads = threads
-        self.budget = batch_tokens or self._default_budget()
+        self.budget = batch_tokens or cache_tokens(self._model, self._device)
         self.largest = 0
         self._scores: list[ScoreCall] = []
         self._waiting: list[Row] = []
@@ -95,16 +91,6 @@ class Engine:
             if self._closing.is_set():
                 raise BackendError(self._ended)
             self._inbox.put(call)
-
-    def _default_budget(self) -> int:
-        config = self._model.config.get_text_config()
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        cell = 2 * config.num_hidden_layers * heads * size * self._model.dtype.itemsize
-        if self._device.type != "cuda":
-            return max(1, CPU_CACHE_BYTES // cell)
-        free, _ = self._torch.cuda.mem_get_info(self._device)
-        return max(1, int(CACHE_SHARE * free) // cell)
 
     def _work(self) -> None:
         """Body of the thread: step after step, sleeping while nothing is asked."""
@@ -340,14 +326,6 @@ class Engine:
         cause.__traceback__ = None  # it holds the tensors that did not fit
         if self._device.type == "cuda":
             self._torch.cuda.empty_cache()
-
-
-def _end_tokens(loaded: Loaded) -> set[int]:
-    """Tokens that end a completion: the model's own, and the tokenizer's."""
-    config = getattr(loaded.model, "generation_config", None)
-    named: int | list[int] | None = getattr(config, "eos_token_id", None)
-    own: int | None = loaded.tokenizer.eos_token_id
-    return {one for one in (own, *(named if isinstance(named, list) else [named])) if one is not None}
 
 
 def _stop(
