@@ -320,9 +320,9 @@ def test_the_command_trains_goes_on_and_says_what_came_of_it(
     config = json.loads((made.folder / "config.json").read_text())
     assert config["lora"] == {"r": 2, "alpha": 8, "last_layers": None}
     assert run("select", str(path), "--set", "lora.r=2", "--set", "steps=2", "--json")[1] == out
-    code, out, err = run("grpo", str(path))
+    code, out, err = run("dpo", str(path))
     assert (code, out) == (2, "")
-    assert "'grpo'" in err
+    assert "'dpo'" in err
 
 
 def test_two_processes_train_as_one_does(tmp_path: Path, tiny: Path):

@@ -7,11 +7,8 @@ it ends at the very weights of a run that was never interrupted.
 
 from __future__ import annotations
 
-import json
-import math
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,14 +18,14 @@ from sampleset.checkpoint import CheckpointRecord
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.progress import duration
 from sampleset.prompts import AGGREGATION_PROMPT
-from sampleset.settings import save_settings
 from sampleset.training.memory import memory_advice
-from sampleset.training.policy import Policy, load_weights, replace_folder, save_policy, start_policy
+from sampleset.training.policy import Policy, load_weights, save_policy, start_policy
 from sampleset.training.processes import Processes
 from sampleset.training.recipe import Method, Recipe
 from sampleset.training.rows import TrainingRow, read_training_rows
+from sampleset.training.run_folder import STATE_FILE, RunFolder
+from sampleset.training.schedule import learning_rate_share, row_order
 
-_STATE = "training_state.pt"
 _ADVICE = "max_tokens (longer rows are left out), lora.last_layers, or the precision (dtype=bfloat16)"
 
 
@@ -119,7 +116,7 @@ class _Run:
         self._torch: Any = import_extra("torch")
         self._learner = learner
         self._recipe = recipe
-        self._settings = {"method": method, **recipe.to_dict()}
+        self._settings = recipe.settings(method)
         self._rows = list(read_training_rows(Path(recipe.rows)))
         if not self._rows:
             raise DataError(f"{recipe.rows}: no rows to train on.")
@@ -134,11 +131,7 @@ class _Run:
         self._progress = TrainingProgress(steps=recipe.steps)
         self._examples = self._made(self._rows)
         held_back = list(read_training_rows(Path(recipe.eval_rows))) if recipe.eval_rows else []
-        if shared := _questions(held_back) & _questions(self._rows):
-            raise DataError(
-                f"{recipe.eval_rows} has rows on questions of {recipe.rows}, {min(shared)!r} for one. Make "
-                "it with --exclude, so that nothing is measured on what was trained on."
-            )
+        require_apart(held_back, self._rows, recipe)
         self._held_back = self._made(held_back) if held_back else []
         self._optimiser = self._torch.optim.AdamW(
             [
@@ -149,8 +142,7 @@ class _Run:
         )
         self._before: dict[str, float] = {}
         self._after: dict[str, float] = {}
-        self._checkpoint = recipe.folder / "checkpoint"
-        self._log = recipe.folder / "log.jsonl"
+        self._folder = RunFolder(recipe.folder, self._settings)
 
     def _made(self, rows: Sequence[TrainingRow]) -> list[Any]:
         examples: list[Any] = []
@@ -170,52 +162,23 @@ class _Run:
     def resume(self) -> None:
         """Go to the last checkpoint, if there is one, and drop log lines of later steps."""
         if self._processes.is_main:
-            self._claim_folder()
+            self._folder.claim()
         self._processes.wait()
-        state_file = self._checkpoint / _STATE
-        if state_file.exists():
-            load_weights(self._policy, self._checkpoint)
-            state: Any = self._torch.load(state_file, weights_only=True)
+        if self._folder.state_file.exists():
+            load_weights(self._policy, self._folder.checkpoint)
+            state: Any = self._torch.load(self._folder.state_file, weights_only=True)
             self._optimiser.load_state_dict(state["optimiser"])
             self._progress.step = self._progress.started_at = state["step"]
             self._before, self._after = state["before"], state["after"]
         if self._processes.is_main:
-            lines = self._log.read_text("utf-8").splitlines(keepends=True) if self._log.exists() else []
-            done = self._progress.step
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= done]
-            self._log.write_text("".join(kept), "utf-8")
-
-    def _claim_folder(self) -> None:
-        """Make the folder this run's own, and mend what a kill during a save left."""
-        folder = self._recipe.folder
-        config = folder / "config.json"
-        if config.exists():
-            other = json.loads(config.read_text("utf-8"))
-            # How often it is saved, by how many threads, and who is told may change; nothing else.
-            differing = sorted(
-                name
-                for name, value in self._settings.items()
-                if name not in ("save_every", "threads", "report_to")
-                and other.get(name) != json.loads(json.dumps(value))
-            )
-            if differing:
-                name = differing[0]
-                raise InvalidArgumentError(
-                    f"{str(folder)!r} holds a run with {name}={other.get(name)!r}, not "
-                    f"{self._settings[name]!r}. Use another output_dir."
-                )
-        else:
-            save_settings(config, self._settings)
-        state_file = self._checkpoint / _STATE
-        if not state_file.exists() and (old := self._checkpoint.with_name("checkpoint.old")).exists():
-            replace_folder(old, self._checkpoint)
+            self._folder.drop_log_after(self._progress.step)
 
     def go(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingSummary:
         recipe, progress = self._recipe, self._progress
         if progress.step == 0 and self._held_back:
             self._before = self._after = self._measure()
             self._write({"step": 0} | self._before)
-        order = _order(len(self._examples), recipe.seed, progress.step * recipe.rows_per_step)
+        order = row_order(len(self._examples), recipe.seed, progress.step * recipe.rows_per_step)
         while progress.step < recipe.steps:
             figures = self._step([self._examples[next(order)] for _ in range(recipe.rows_per_step)])
             progress.step += 1
@@ -230,11 +193,11 @@ class _Run:
             if last or progress.step % recipe.save_every == 0:
                 self._save()
         self._processes.end()
-        return TrainingSummary(self._checkpoint, progress.step, self._before, self._after)
+        return TrainingSummary(self._folder.checkpoint, progress.step, self._before, self._after)
 
     def _step(self, examples: Sequence[Any]) -> dict[str, float]:
         self._policy.model.train()
-        rate = _schedule(self._progress.step, self._recipe)
+        rate = learning_rate_share(self._progress.step, self._recipe)
         for group, highest in zip(
             self._optimiser.param_groups,
             (self._recipe.learning_rate, self._recipe.prior_learning_rate),
@@ -272,11 +235,6 @@ class _Run:
         self._processes.wait()
 
     def _write_checkpoint(self) -> None:
-        new = self._checkpoint.with_name("checkpoint.new")
-        if new.exists():
-            for path in new.iterdir():
-                path.unlink()
-        new.mkdir(parents=True, exist_ok=True)
         training = {
             **self._settings,
             "steps_done": self._progress.step,
@@ -285,46 +243,38 @@ class _Run:
             "before": self._before,
             "after": self._after,
         }
-        save_policy(self._policy, new, replace(self._record, training=training))
         state = {
             "optimiser": self._optimiser.state_dict(),
             "step": self._progress.step,
             "before": self._before,
             "after": self._after,
         }
-        self._torch.save(state, new / _STATE)
-        replace_folder(new, self._checkpoint)
+        with self._folder.new_checkpoint() as new:
+            save_policy(self._policy, new, replace(self._record, training=training))
+            self._torch.save(state, new / STATE_FILE)
 
     def _write(self, figures: Mapping[str, float]) -> None:
         self._processes.report(figures, round(figures["step"]))
-        if not self._processes.is_main:
-            return
-        with self._log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({name: round(value, 6) for name, value in figures.items()}) + "\n")
+        if self._processes.is_main:
+            self._folder.write(figures)
+
+
+def require_apart(held_back: Sequence[TrainingRow], rows: Sequence[TrainingRow], recipe: Recipe) -> None:
+    """Refuse held-back rows on questions that are trained on.
+
+    Raises:
+        DataError: There is such a row.
+    """
+    if shared := _questions(held_back) & _questions(rows):
+        raise DataError(
+            f"{recipe.eval_rows} has rows on questions of {recipe.rows}, {min(shared)!r} for one. Make "
+            "it with --exclude, so that nothing is measured on what was trained on."
+        )
 
 
 def _questions(rows: Sequence[TrainingRow]) -> set[str]:
     """File and question of each row."""
     return {row.id.rpartition("/")[0] for row in rows}
-
-
-def _schedule(step: int, recipe: Recipe) -> float:
-    """Share of the learning rate at a step, from 0: a rise in a line, then half a cosine."""
-    warm = round(recipe.warmup * recipe.steps)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, recipe.steps - warm)))
-
-
-def _order(count: int, seed: int, start: int) -> Iterator[int]:
-    """Places of rows from the `start`-th on; each pass over the rows has an order of its own."""
-    epoch = start // count
-    skip = start % count
-    while True:
-        places = list(range(count))
-        random.Random(f"{seed}:{epoch}").shuffle(places)
-        yield from places[skip:]
-        skip, epoch = 0, epoch + 1
 
 
 def record_for(rows: Sequence[TrainingRow], source: str) -> CheckpointRecord:

@@ -19,8 +19,10 @@ from typing import Any, Literal, cast, get_args
 
 from sampleset.errors import InvalidArgumentError
 
-Method = Literal["select", "sft"]
+Method = Literal["select", "sft", "grpo"]
 Objective = Literal["expected_reward", "cross_entropy"]
+LossType = Literal["dapo", "dr_grpo", "bnpo", "grpo"]
+Truncated = Literal["penalise", "mask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,54 @@ class LoraOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class GrpoOptions:
+    """Group-relative policy optimisation (Shao et al. 2024, arXiv 2402.03300).
+
+    Attributes:
+        num_generations: Rollouts of a prompt, its group.
+        max_completion_tokens: Most tokens of a rollout; by default 512 in mode think, 64 in direct.
+        temperature: Of the rollouts, and of the probabilities that are trained.
+        beta: Weight of the KL divergence from the model it started from; Qi et al. take 0.01, AggLM 0.001.
+        scale_rewards: Divide a group's advantages by the standard deviation of its rewards.
+        loss_type: How tokens are averaged: `dapo` over the step's tokens, `bnpo` over a group's, `dr_grpo`
+            by the constant `max_completion_tokens`, `grpo` over each rollout's own, so that a token of a
+            long one counts less.
+        epsilon: The ratio of new to old probabilities counts from 1 - epsilon to 1 + epsilon.
+        num_iterations: Optimiser steps made with the same rollouts.
+        truncated: What becomes of rollouts that the token limit cuts: `penalise`, they are graded as they
+            are, so without a closed answer they earn 0; `mask`, they take no part in the loss.
+        shared_prompt: Compute the prompt of a group once instead of once per rollout.
+        gradient_checkpointing: Compute activations twice to hold fewer of them.
+        vllm: Have vLLM draw the rollouts: `colocate`, in the same process, or `server`, by `trl vllm-serve`.
+    """
+
+    num_generations: int = 8
+    max_completion_tokens: int | None = None
+    temperature: float = 1.0
+    beta: float = 0.0
+    scale_rewards: bool = True
+    loss_type: LossType = "dapo"
+    epsilon: float = 0.2
+    num_iterations: int = 1
+    truncated: Truncated = "penalise"
+    shared_prompt: bool = True
+    gradient_checkpointing: bool = False
+    vllm: Literal["colocate", "server", False] = False
+
+    def __post_init__(self) -> None:
+        _at_least(self, 2, "num_generations", prefix="grpo.")
+        _at_least(self, 1, "max_completion_tokens", "num_iterations", prefix="grpo.")
+        _at_least(self, 0, "beta", prefix="grpo.")
+        for name in ("temperature", "epsilon"):
+            if getattr(self, name) <= 0:
+                raise InvalidArgumentError(f"grpo.{name}={getattr(self, name)!r} must be above 0.")
+        _one_of(self.loss_type, LossType, "grpo.loss_type")
+        _one_of(self.truncated, Truncated, "grpo.truncated")
+        if self.vllm not in ("colocate", "server", False):
+            raise InvalidArgumentError(f"grpo.vllm={self.vllm!r} must be colocate, server or false.")
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """What is trained, on what, and how.
 
@@ -53,7 +103,7 @@ class Recipe:
         output_dir: Where checkpoints and the log go.
         eval_rows: Rows that are never trained on, to measure progress on.
         steps: Optimiser steps.
-        rows_per_step: Rows whose gradients are averaged.
+        rows_per_step: Rows whose gradients are averaged; of `grpo`, prompts, each with all its rollouts.
         learning_rate: Its highest value, reached after `warmup` and falling to 0 as a cosine.
         warmup: Share of the steps.
         prior_learning_rate: Of the learned multiples of votes and confidence; 0 keeps them at their start.
@@ -63,6 +113,7 @@ class Recipe:
         weight_decay: Of AdamW.
         objective: Of `select`: `expected_reward`, or `cross_entropy`.
         lora: The adapter; `None` trains every weight.
+        grpo: Options of `grpo`.
         max_tokens: Rows longer than so many tokens, completions included, are left out and counted.
         save_every: Steps between checkpoints.
         eval_every: Steps between measurements on `eval_rows`.
@@ -88,6 +139,7 @@ class Recipe:
     weight_decay: float = 0.0
     objective: Objective = "cross_entropy"
     lora: LoraOptions | None = field(default_factory=LoraOptions)
+    grpo: GrpoOptions = field(default_factory=GrpoOptions)
     max_tokens: int = 4096
     save_every: int = 100
     eval_every: int = 100
@@ -102,9 +154,7 @@ class Recipe:
         _at_least(self, 0, "learning_rate", "prior_learning_rate", "max_grad_norm", "weight_decay", "warmup")
         if self.warmup > 1:
             raise InvalidArgumentError(f"warmup={self.warmup!r} must be a share of the steps, 0 to 1.")
-        if self.objective not in get_args(Objective):
-            known = ", ".join(get_args(Objective))
-            raise InvalidArgumentError(f"objective={self.objective!r} must be one of: {known}.")
+        _one_of(self.objective, Objective, "objective")
 
     @property
     def folder(self) -> Path:
@@ -114,6 +164,13 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON values."""
         return asdict(self)
+
+    def settings(self, method: Method) -> dict[str, Any]:
+        """What a run by this method depends on, as JSON values."""
+        values = {"method": method, **self.to_dict()}
+        if method != "grpo":
+            del values["grpo"]
+        return values
 
 
 def recipe_of(settings: Mapping[str, Any]) -> Recipe:
@@ -125,6 +182,8 @@ def recipe_of(settings: Mapping[str, Any]) -> Recipe:
     values = _checked(Recipe, settings, "")
     if isinstance(lora := values.get("lora"), Mapping):
         values["lora"] = LoraOptions(**_checked(LoraOptions, cast("Mapping[str, Any]", lora), "lora."))
+    if isinstance(grpo := values.get("grpo"), Mapping):
+        values["grpo"] = GrpoOptions(**_checked(GrpoOptions, cast("Mapping[str, Any]", grpo), "grpo."))
     missing = [one.name for one in fields(Recipe) if _required(one) and one.name not in values]
     if missing:
         raise InvalidArgumentError(
@@ -137,7 +196,13 @@ def _required(one: Any) -> bool:
     return one.default is MISSING and one.default_factory is MISSING
 
 
-_KINDS: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "GrpoOptions": (Mapping,),
+}
 
 
 def _checked(kind: type[Any], settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -152,15 +217,24 @@ def _checked(kind: type[Any], settings: Mapping[str, Any], prefix: str) -> dict[
         base, _, rest = known[name].partition(" | ")
         fits = _KINDS.get(base)
         optional = rest == "None" and value is None
-        if fits is not None and not optional and (isinstance(value, bool) or not isinstance(value, fits)):
+        # To Python, `True` is an int.
+        wrong = fits is not None and (
+            not isinstance(value, fits) or isinstance(value, bool) != (base == "bool")
+        )
+        if wrong and not optional:
             hint = " YAML reads 1e-4 as a text; write 1.0e-4." if isinstance(value, str) else ""
             raise InvalidArgumentError(f"{prefix}{name}={value!r} must be of the kind {base}.{hint}")
         values[name] = value
     return values
 
 
-def _at_least(options: Any, least: float, *names: str) -> None:
+def _at_least(options: Any, least: float, *names: str, prefix: str = "") -> None:
     for name in names:
         value = getattr(options, name)
         if value is not None and value < least:
-            raise InvalidArgumentError(f"{name}={value!r} must be at least {least}.")
+            raise InvalidArgumentError(f"{prefix}{name}={value!r} must be at least {least}.")
+
+
+def _one_of(value: Any, kind: Any, name: str) -> None:
+    if value not in get_args(kind):
+        raise InvalidArgumentError(f"{name}={value!r} must be one of: {', '.join(get_args(kind))}.")
