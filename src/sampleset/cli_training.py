@@ -161,7 +161,7 @@ def train_data(
 
 
 def train(
-    method: Annotated[str, typer.Argument(help="select (score the candidates) or sft (imitate).")],
+    method: Annotated[str, typer.Argument(help="select (score the candidates), sft (imitate) or grpo.")],
     recipe: Annotated[Path, typer.Argument(help="YAML file with model, rows, output_dir, steps, ...")],
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE over the recipe, as lora.r=8.")
@@ -169,13 +169,16 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train an aggregator by a recipe. Run it again to go on where it stopped."""
+    from typing import get_args
+
     from sampleset.errors import UnknownNameError
     from sampleset.progress import status_line
     from sampleset.settings import parse_overrides, read_settings
+    from sampleset.training.grpo import train_grpo
     from sampleset.training.loop import TrainingProgress, progress_line
     from sampleset.training.loop import train as run_training
     from sampleset.training.processes import is_main_process
-    from sampleset.training.recipe import recipe_of
+    from sampleset.training.recipe import Method, recipe_of
     from sampleset.training.select import SelectLearner
     from sampleset.training.sft import SftLearner
 
@@ -184,19 +187,20 @@ def train(
         held = settings.get(key)
         settings[key] = {**held, **value} if isinstance(held, dict) and isinstance(value, dict) else value
     made = recipe_of(settings)
-    if method == "select":
-        learner = SelectLearner(made.objective)
-    elif method == "sft":
-        learner = SftLearner()
-    else:
-        raise UnknownNameError("training method", method, ("select", "sft"))
+    if method not in get_args(Method):
+        raise UnknownNameError("training method", method, get_args(Method))
     with status_line() as show:
 
         def on_progress(now: TrainingProgress) -> None:
             show(progress_line(now))
 
         try:
-            summary = run_training(method, learner, made, on_progress)
+            if method == "grpo":
+                summary = train_grpo(made, on_progress)
+            elif method == "select":
+                summary = run_training("select", SelectLearner(made.objective), made, on_progress)
+            else:
+                summary = run_training("sft", SftLearner(), made, on_progress)
         except KeyboardInterrupt:
             print("interrupted; run the same command again to go on", file=sys.stderr)
             raise typer.Exit(130) from None

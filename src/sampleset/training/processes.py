@@ -52,6 +52,23 @@ class Processes:
         """The device of this process, where there are several; `None` leaves it to the recipe."""
         return str(self._accelerator.device) if self.count > 1 else None
 
+    def require_whole_models(self) -> None:
+        """Refuse launchers that split a model over the processes.
+
+        Raises:
+            InvalidArgumentError: It is launched so.
+        """
+        kind = str(self._accelerator.distributed_type.value)
+        if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
+            raise InvalidArgumentError(
+                f"accelerate is set to {kind}, which splits the model over the processes; here each holds "
+                "the whole. Launch with `accelerate launch --multi_gpu`, or run `accelerate config` again."
+            )
+
+    def gathered(self, items: list[T]) -> list[T]:
+        """The items of all processes, in the order of the processes."""
+        return import_extra("accelerate.utils").gather_object(items)
+
     def share(self, items: Sequence[T]) -> Sequence[T]:
         """The part of the items that falls to this process."""
         return items[self._accelerator.process_index :: self.count]
