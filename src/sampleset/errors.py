@@ -16,6 +16,7 @@ SampleSetError
 │   ├── ContextOverflowError                prompt and completion exceed the context
 │   └── UnsupportedByBackendError           this backend cannot do what was asked
 └── SamplingError (RuntimeError)            too few samples of a question came back
+    └── CapReachedError                     the cap in tokens or money leaves no room for a call
 
 `exit_code` is what the command line leaves with: 2 where the user's input is at fault,
 1 where the world is. Every message says what failed, shows the value and names the remedy.
@@ -120,3 +121,7 @@ class UnsupportedByBackendError(BackendError):
 
 class SamplingError(SampleSetError, RuntimeError):
     """Fewer samples of a question came back than the quorum asks for."""
+
+
+class CapReachedError(SamplingError):
+    """What is left of a cap in tokens or money does not cover the worst case of a call."""

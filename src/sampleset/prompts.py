@@ -89,15 +89,16 @@ class Shown:
     votes: int = 1
 
 
-def solve_messages(question: Question, prompt: str = "solve") -> list[Message]:
+def solve_messages(question: Question, prompt: str = "solve", system: str | None = None) -> list[Message]:
     """The chat that asks for one solution.
 
     Args:
         question: What is asked.
         prompt: A name in `SOLVE_PROMPTS`.
+        system: A system message to open it with.
     """
     form = _SOLVE_CHOICE if question.choices else _SOLVE_MATHS
-    messages: list[Message] = []
+    messages: list[Message] = [{"role": "system", "content": system}] if system else []
     for asked, solved in _EXAMPLES if prompt == "worked_examples" else ():
         messages.append({"role": "user", "content": f"{asked}\n\n{_SOLVE_MATHS}"})
         messages.append({"role": "assistant", "content": solved})

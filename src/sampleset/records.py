@@ -62,6 +62,8 @@ class StoredSet:
         kept["question"] = self.sample_set.question.text
         if self.sample_set.model is not None:
             kept["model"] = self.sample_set.model
+        if self.sample_set.stopped is not None:
+            kept["stopped"] = self.sample_set.stopped
         if self.problem.answer is not None:
             kept["answer"] = self.problem.answer
         rows = [sample_to_row(sample) for sample in self.sample_set.samples]
@@ -206,10 +208,8 @@ def stored_set_from_row(row: Row, number: int) -> StoredSet:
         _sample_of(item, index, {name: column[index] for name, column in scores.items()})
         for index, item in enumerate(listed)
     )
-    model = row.get("model")
-    return StoredSet(
-        SampleSet(problem.question, samples, model if isinstance(model, str) else None), problem, row
-    )
+    model, stopped = (one if isinstance(one, str) else None for one in map(row.get, ("model", "stopped")))
+    return StoredSet(SampleSet(problem.question, samples, model, stopped), problem, row)
 
 
 def answer_to_row(answer: Answer, sampling: Usage) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A store is a folder:
 
 - `samples.jsonl`: one row per draw, keyed by (model, messages, sampling parameters, index);
 - `problems.jsonl`: the problems it was drawn for, gold answers included;
+- `stops.jsonl`: which questions were left with fewer draws on purpose (a stopping rule was met), if any;
 - `config.json`: the resolved configuration of the last command that drew into it;
 - `claims`: locks by which two processes that draw into one store share the work.
 
@@ -77,8 +78,10 @@ class SampleStore:
         self.folder = folder
         self._log = JsonlLog(folder / "samples.jsonl")
         self._problem_log = JsonlLog(folder / "problems.jsonl")
+        self._stop_log = JsonlLog(folder / "stops.jsonl")
         self._problems: dict[str, Problem] = {}
         self._draws: dict[str, dict[int, _Draw]] = {}
+        self._stops: dict[str, tuple[str, int]] = {}
         self._keys_by_problem: dict[str, dict[str, str]] = {}
         self._configurations: dict[str, Configuration] = {}
         self._claims: int | None = None
@@ -93,6 +96,8 @@ class SampleStore:
             self._problems.setdefault(problem.id, problem)
         for offset, row in self._log.new_rows():
             self._index(offset, row)
+        for _, row in self._stop_log.new_rows():
+            self._stops[row["key"]] = row["rule"], row["n"]
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
         """Record the problems that are drawn for; those already there stay as they are.
@@ -125,6 +130,19 @@ class SampleStore:
         }
         self._log.append(head | sample_to_row(sample) | tail for sample in samples)
         self.refresh()
+
+    def add_stop(self, key: str, problem_id: str, rule: str) -> None:
+        """Record that a question's draws are whole as they are. Whoever draws more of them ends that."""
+        if self.stopped(key) != rule:
+            n = len(self._draws[key])
+            head = {"schema": SCHEMA_VERSION, "key": key, "problem_id": problem_id}
+            self._stop_log.append([head | {"rule": rule, "n": n}])
+            self.refresh()
+
+    def stopped(self, key: str) -> str | None:
+        """Why there are no more draws under a key, where that was on purpose."""
+        rule, n = self._stops.get(key, (None, 0))
+        return rule if n == len(self._draws.get(key, {})) else None
 
     def drawn(self, key: str) -> dict[int, Sample]:
         """The draws under a key, by index; failed ones included."""

@@ -4,114 +4,38 @@ Draw i of a question uses the seed `seed + i`, whether or not the server underst
 draws of a question are handed to the backend in groups of `backend.group_size`. A failed draw is data: a
 `Sample` with an error, which counts in n and abstains. An error that no other draw can escape (a refused
 key, an unknown model) ends the run at once; what was drawn before is in the store.
+
+With a stopping rule the draws come in batches. Each time draws come back, the rule looks at those before the
+first that is still missing, so that quick samples do not decide because they are quick; if it is met, what is
+in flight is cancelled. The set holds every draw that is back, nothing that was paid for is left out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
-from sampleset.backends.base import Backend, Generation, Message, SamplingParams, plain_params
+from sampleset.backends.base import Backend, Generation, Message, plain_params
+from sampleset.budget import Budget, MeteredBackend, Tariff
 from sampleset.errors import (
     BackendError,
+    CapReachedError,
     ContextOverflowError,
-    InvalidArgumentError,
     SamplingError,
     TransientBackendError,
-    UnknownNameError,
 )
-from sampleset.prompts import SOLVE_PROMPTS, solve_messages
-from sampleset.retries import Patience, limiter_for, patiently
+from sampleset.prompts import solve_messages
+from sampleset.retries import limiter_for, patiently
 from sampleset.sample_store import Configuration, SampleStore, draw_key
+from sampleset.sampling_options import SamplingOptions, SamplingProgress
+from sampleset.stopping import classes_of
 from sampleset.types import Question, Sample, SampleSet
+
+__all__ = ["Sampler", "SamplingOptions", "SamplingProgress", "runs_of"]
 
 _POLL = 0.5
 _LOOKAHEAD = 4
 _GIVE_UP_AFTER = 8
-_DEFAULT_PARAMS = SamplingParams()
-_DEFAULT_PATIENCE = Patience()
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingOptions:
-    """How a sample set is drawn.
-
-    Attributes:
-        n: Samples per question.
-        params: How each is drawn.
-        prompt: How a solution is asked for, a name in `prompts.SOLVE_PROMPTS`.
-        seed: Seed of the first draw of every question; draw i uses `seed + i`.
-        max_concurrency: Backend calls in flight at once, over all questions.
-        patience: Time limit and further tries of one call.
-        deadline: Seconds one question may take, retries and waits included, `None` for no limit.
-        min_samples: Quorum: fewer successful draws of a question raise.
-    """
-
-    n: int = 5
-    params: SamplingParams = _DEFAULT_PARAMS
-    prompt: str = "solve"
-    seed: int = 0
-    max_concurrency: int = 8
-    patience: Patience = _DEFAULT_PATIENCE
-    deadline: float | None = None
-    min_samples: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("n", "max_concurrency", "min_samples"):
-            if getattr(self, name) < 1:
-                raise InvalidArgumentError(f"{name}={getattr(self, name)!r} must be at least 1.")
-        if self.deadline is not None and self.deadline <= 0:
-            raise InvalidArgumentError(f"deadline={self.deadline!r} must be above 0 seconds.")
-        if self.prompt not in SOLVE_PROMPTS:
-            raise UnknownNameError("prompt", self.prompt, SOLVE_PROMPTS)
-        if self.min_samples > self.n:
-            raise InvalidArgumentError(
-                f"min_samples={self.min_samples} is above n={self.n}; no question could reach it."
-            )
-
-
-@dataclass(slots=True)
-class SamplingProgress:
-    """Running totals of one command, for a progress line and the closing report.
-
-    Attributes:
-        total: Questions to do.
-        questions: Questions done.
-        reused: Draws that were in the store already.
-        drawn: Draws that came back in this run.
-        failed: Draws of this run that failed.
-        retries: Calls tried again after a transient error.
-        prompt_tokens: Prompt tokens of this run's draws.
-        completion_tokens: Tokens generated in this run.
-        returned: Successful draws of the questions done, reused ones included.
-        distinct: How many different texts there are among them, counted question by question.
-        identical: Questions whose successful draws (two or more, at a temperature above 0) are all one text.
-        comparable: Questions that could have shown such identical draws.
-        below_quorum: Messages of the questions that missed the quorum.
-        started: `time.monotonic()` at the start.
-    """
-
-    total: int = 0
-    questions: int = 0
-    reused: int = 0
-    drawn: int = 0
-    failed: int = 0
-    retries: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    returned: int = 0
-    distinct: int = 0
-    identical: int = 0
-    comparable: int = 0
-    below_quorum: list[str] = field(default_factory=list[str])
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def seeds_ignored(self) -> bool:
-        """Whether the server seems to give one text for every seed."""
-        return self.comparable > 0 and self.identical == self.comparable
 
 
 class Sampler:
@@ -120,8 +44,14 @@ class Sampler:
     Args:
         backend: The model.
         options: How to draw.
-        store: Where draws are kept and looked up; without one they live in memory only.
+        store: Where draws are kept and looked up, if not in memory only.
         on_progress: Called after each change of `progress`.
+        budgets: The run's budgets, where several samplers share them; by default those of `options.caps`.
+        tariff: What the model's tokens cost, for a cap in money.
+        progress: Totals to add to, where several samplers share them.
+
+    Raises:
+        InvalidArgumentError: A cap is in money, and there is no tariff.
     """
 
     def __init__(
@@ -130,34 +60,42 @@ class Sampler:
         options: SamplingOptions,
         store: SampleStore | None = None,
         on_progress: Callable[[SamplingProgress], None] | None = None,
+        *,
+        budgets: Sequence[Budget] | None = None,
+        tariff: Tariff | None = None,
+        progress: SamplingProgress | None = None,
     ) -> None:
         self.backend = backend
         self.options = options
         self.store = store
-        self.progress = SamplingProgress()
+        self.progress = progress or SamplingProgress()
         self.configuration = Configuration(
             backend.model,
-            SOLVE_PROMPTS[options.prompt],
+            options.configuration_prompt,
             plain_params(options.params) | {"seed": options.seed},
         )
         self._on_progress = on_progress
         self._limiter = limiter_for(backend, options.max_concurrency)
+        self._budgets = options.caps.run_budgets() if budgets is None else list(budgets)
+        self._tariff = tariff
+        MeteredBackend(backend, self._budgets, tariff)  # complains now of a price that is missing
 
     async def sample(self, question: Question) -> SampleSet:
         """The sample set of one question.
 
         Raises:
+            CapReachedError: A cap left too few draws.
             SamplingError: Every draw failed, or fewer than `min_samples` came back.
             BackendError: The backend cannot be asked at all.
         """
-        messages = solve_messages(question, self.options.prompt)
-        key = draw_key(self.configuration, messages)
+        messages = solve_messages(question, self.options.prompt, self.options.system)
         if self.store is None:
-            samples = await self._draw(messages, range(self.options.n))
+            work = _Work(self, question, messages, {})
+            await work.draw_all()
         else:
-            samples = await self._complete(self.store, key, question, messages)
-        drawn = SampleSet(question, tuple(samples), self.backend.model)
-        self._finish(drawn)
+            work = await self._complete(self.store, question, messages)
+        drawn = SampleSet(question, work.samples(), self.backend.model, work.stopped)
+        self._finish(drawn, work.refusal)
         return drawn
 
     async def sample_many(self, questions: Iterable[Question]) -> AsyncIterator[SampleSet]:
@@ -169,7 +107,7 @@ class Sampler:
             SamplingError: No question reached the quorum, or eight in a row did not: the server is gone.
             BackendError: The backend cannot be asked at all.
         """
-        groups = -(-self.options.n // self.backend.group_size)
+        groups = -(-self.options.batches()[0] // self.backend.group_size)
         window = self.options.max_concurrency // groups + _LOOKAHEAD
         waiting = iter(questions)
         running: list[asyncio.Task[SampleSet]] = []
@@ -183,6 +121,9 @@ class Sampler:
                 await self._until_first_done(running)
                 try:
                     sample_set = await running.pop(0)
+                except CapReachedError as error:
+                    self.progress.below_quorum.append(str(error))
+                    continue
                 except SamplingError as error:
                     self.progress.below_quorum.append(str(error))
                     self._report()
@@ -212,61 +153,41 @@ class Sampler:
                 if error is not None and not isinstance(error, SamplingError):
                     raise error
 
-    async def _complete(
-        self, store: SampleStore, key: str, question: Question, messages: Sequence[Message]
-    ) -> list[Sample]:
+    async def _complete(self, store: SampleStore, question: Question, messages: Sequence[Message]) -> _Work:
         """The question's draws from the store, the missing ones drawn first.
 
         Another process that draws into the same store may hold the question: then wait until it is done,
         or gone.
         """
-        wanted = range(self.options.n)
-        while not store.claim(key):  # noqa: ASYNC110 - the other side is a process, it cannot set an Event
+        key = draw_key(self.configuration, messages)
+        while not store.claim(key):  # noqa: ASYNC110 - another process cannot set an Event
             await asyncio.sleep(_POLL)
         try:
             store.refresh()
-            missing = [index for index in wanted if index not in store.succeeded(key)]
-            self.progress.reused += len(wanted) - len(missing)
+            wanted = range(self.options.n)
+            stored = {index: sample for index, sample in store.drawn(key).items() if index in wanted}
+            self.progress.reused += sum(not sample.failed for sample in stored.values())
 
             def keep(samples: Sequence[Sample]) -> None:
                 store.add(key, question.id, self.configuration, samples)
 
-            await self._draw(messages, missing, keep)
+            work = _Work(self, question, messages, stored, keep)
+            await work.draw_all()
+            if work.stopped is not None:
+                store.add_stop(key, question.id, work.stopped)
         finally:
             store.release(key)
-        drawn = store.drawn(key)
-        return [drawn[index] for index in wanted]
+        work.drawn = {index: one for index, one in store.drawn(key).items() if index in work.drawn}
+        return work
 
-    async def _draw(
-        self,
-        messages: Sequence[Message],
-        indices: Sequence[int],
-        keep: Callable[[Sequence[Sample]], None] | None = None,
+    async def draw_group(
+        self, backend: Backend, messages: Sequence[Message], indices: Sequence[int], ends_at: float | None
     ) -> list[Sample]:
-        """Draws of these indices, rising; each group is kept as soon as it is back."""
-        deadline = self.options.deadline
-        ends_at = None if deadline is None else asyncio.get_running_loop().time() + deadline
+        """One backend call's worth of draws; errors that other draws may escape become failed samples.
 
-        async def draw(group: Sequence[int]) -> list[Sample]:
-            samples = await self._draw_group(messages, group, ends_at)
-            if keep is not None:
-                keep(samples)
-            self._count(samples)
-            return samples
-
-        groups = runs_of(indices, self.backend.group_size)
-        tasks = [asyncio.create_task(draw(group)) for group in groups]
-        try:
-            return [sample for task in tasks for sample in await task]
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _draw_group(
-        self, messages: Sequence[Message], indices: Sequence[int], ends_at: float | None
-    ) -> list[Sample]:
-        """One backend call's worth of draws; errors that other draws may escape become failed samples."""
+        Raises:
+            CapReachedError: A cap leaves no room for the call.
+        """
         seeds = [self.options.seed + index for index in indices]
         reasons: list[str] = []
 
@@ -275,7 +196,7 @@ class Sampler:
             self.progress.retries += 1
 
         def call() -> Awaitable[list[Generation]]:
-            return self.backend.generate(messages, self.options.params, seeds)
+            return backend.generate(messages, self.options.params, seeds)
 
         deadline = asyncio.timeout_at(ends_at)
         try:
@@ -307,6 +228,7 @@ class Sampler:
                 prompt_tokens=generation.prompt_tokens,
                 completion_tokens=generation.completion_tokens,
                 logprobs=generation.logprobs,
+                scores={} if self.options.weight is None else {"weight": self.options.weight},
             )
             for index, seed, generation in zip(indices, seeds, generations, strict=True)
         ]
@@ -317,16 +239,33 @@ class Sampler:
             for index in indices
         ]
 
-    def _count(self, samples: Sequence[Sample]) -> None:
+    def within(self, drawn: Mapping[int, Sample]) -> tuple[Backend, list[Budget]]:
+        """The backend within the caps of the run and of one question, and the question's own budget."""
+        cap, own = self.options.caps.question_tokens, list[Budget]()
+        tokens = [(one.prompt_tokens or 0) + (one.completion_tokens or 0) for one in drawn.values()]
+        if cap is not None:
+            own = [Budget(cap, "tokens", "one question", spent=sum(tokens))]
+        if not (budgets := [*own, *self._budgets]):
+            return self.backend, own
+        known = max((one.prompt_tokens or 0 for one in drawn.values()), default=0)
+        return MeteredBackend(self.backend, budgets, self._tariff, known or None), own
+
+    def count(self, samples: Sequence[Sample]) -> None:
+        """Add draws that came back to the totals."""
         self.progress.drawn += len(samples)
         self.progress.failed += sum(sample.failed for sample in samples)
         self.progress.prompt_tokens += sum(sample.prompt_tokens or 0 for sample in samples)
         self.progress.completion_tokens += sum(sample.completion_tokens or 0 for sample in samples)
         self._report()
 
-    def _finish(self, drawn: SampleSet) -> None:
+    def _finish(self, drawn: SampleSet, refusal: CapReachedError | None) -> None:
         """Count the question; below the quorum raise."""
         self.progress.questions += 1
+        if refusal is not None:
+            self.progress.capped += 1
+        elif drawn.stopped is not None:
+            self.progress.stopped += 1
+            self.progress.spared += self.options.n - drawn.n
         texts = [sample.text for sample in drawn.samples if not sample.failed]
         self.progress.returned += len(texts)
         self.progress.distinct += len(set(texts))
@@ -335,6 +274,10 @@ class Sampler:
             self.progress.identical += len(set(texts)) == 1
         self._report()
         if len(texts) < self.options.min_samples:
+            if refusal is not None:
+                raise CapReachedError(
+                    f"Question {drawn.id!r}: {len(texts)} of {self.options.n} draws. {refusal}"
+                ) from refusal
             reason = next((sample.error for sample in drawn.samples if sample.error), "no reason given")
             raise SamplingError(
                 f"Question {drawn.id!r}: {len(texts)} of {drawn.n} draws succeeded, "
@@ -344,6 +287,107 @@ class Sampler:
     def _report(self) -> None:
         if self._on_progress is not None:
             self._on_progress(self.progress)
+
+
+class _Work:
+    """The draws of one question as they come in.
+
+    Attributes:
+        drawn: Draws so far by index, failed ones included.
+        stopped: Why the rest was not drawn, `None` if all were.
+        refusal: The cap's refusal, if a cap cut the question short.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        question: Question,
+        messages: Sequence[Message],
+        drawn: dict[int, Sample],
+        keep: Callable[[Sequence[Sample]], None] | None = None,
+    ) -> None:
+        self.drawn = drawn
+        self.stopped: str | None = None
+        self.refusal: CapReachedError | None = None
+        self._sampler = sampler
+        self._question = question
+        self._messages = messages
+        self._keep = keep
+        self._backend, self._own_budgets = sampler.within(drawn)
+        self._looked_at = 0
+        self._settled = False
+
+    def samples(self) -> tuple[Sample, ...]:
+        """By index."""
+        return tuple(sample for _, sample in sorted(self.drawn.items()))
+
+    async def draw_all(self) -> None:
+        """Draw batch by batch until all n are there, the rule is met or a cap is reached."""
+        options = self._sampler.options
+        ends_at = None if options.deadline is None else asyncio.get_running_loop().time() + options.deadline
+        # Draws that failed in an earlier run are made again; those that fail in this one are not.
+        missing = {index for index in range(options.n) if index not in self.drawn or self.drawn[index].failed}
+        for end in options.batches():
+            if await self._is_settled():
+                break
+            batch = sorted(index for index in missing if index < end)
+            missing.difference_update(batch)
+            await self._draw(batch, ends_at)
+            if self.refusal is not None:
+                break
+        if len(self.drawn) < options.n:
+            if self.refusal is None and options.stop is not None:
+                self.stopped = options.stop.spec
+            elif self._own_budgets and self.drawn:
+                self.stopped = "cap"
+
+    async def _draw(self, indices: Sequence[int], ends_at: float | None) -> None:
+        """Draw these; each group is kept as soon as it is back. What is in flight when the rule is met, or
+        when anything fails, is cancelled.
+        """
+        sampler = self._sampler
+
+        async def draw(group: Sequence[int]) -> None:
+            try:
+                samples = await sampler.draw_group(self._backend, self._messages, group, ends_at)
+            except CapReachedError as refusal:
+                self.refusal = refusal
+                return
+            if self._keep is not None:
+                self._keep(samples)
+            self.drawn.update((sample.index, sample) for sample in samples)
+            sampler.count(samples)
+
+        groups = runs_of(indices, sampler.backend.group_size)
+        tasks = [asyncio.create_task(draw(group)) for group in groups]
+        pending = set(tasks)
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                if pending and await self._is_settled():
+                    break
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            cut = [group for group, task in zip(groups, tasks, strict=True) if task.cancelled()]
+            sampler.progress.cancelled += sum(map(len, cut))
+
+    async def _is_settled(self) -> bool:
+        """Whether the rule is met by the draws before the first missing one."""
+        if self._settled or self._sampler.options.stop is None:
+            return self._settled
+        ready: list[Sample] = []
+        while (sample := self.drawn.get(len(ready))) is not None:
+            ready.append(sample)
+        if len(ready) <= self._looked_at:
+            return False
+        self._looked_at = len(ready)
+        classes = await classes_of(SampleSet(self._question, tuple(ready)))
+        self._settled = self._sampler.options.stop.met(classes)
+        return self._settled
 
 
 def runs_of(indices: Sequence[int], size: int) -> list[list[int]]:

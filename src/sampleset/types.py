@@ -157,11 +157,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class SampleSet:
-    """The samples of one question, in draw order; this is all an aggregator sees."""
+    """The samples of one question, in draw order; this is all an aggregator sees.
+
+    Attributes:
+        stopped: Why there are fewer than were asked for, where that was on purpose: the stopping rule that
+            was met (`beta:0.95`), or `cap`. Such a set is whole. `None` for all others.
+    """
 
     question: Question
     samples: tuple[Sample, ...]
     model: str | None = None
+    stopped: str | None = None
 
     @property
     def id(self) -> str:
@@ -172,6 +178,12 @@ class SampleSet:
     def n(self) -> int:
         """Samples drawn, failed ones included."""
         return len(self.samples)
+
+    def size_at(self, k: int) -> int | None:
+        """How many samples a method reads that may read k: all of a set that was stopped before; `None` if
+        the set is too small otherwise.
+        """
+        return k if k <= self.n else self.n if self.stopped else None
 
     def subset(self, indices: Sequence[int]) -> SampleSet:
         """The samples at these places of the tuple, in the order given.
