@@ -193,7 +193,7 @@ async def aggregate_file(
                 f"k={k} must lie between 1 and {smallest}, the samples of question {identity!r} in {samples}."
             )
     read = (one.sample_set if keep_thinking else one.sample_set.without_thinking() for one in sets)
-    cut, shown = tee(one.subset(range(one.n if k is None else k)) for one in read)
+    cut, shown = tee(one.subset(range(one.n if k is None else min(k, one.n))) for one in read)
     given = abstained = failed = 0
     async with _methods([aggregator], aggregator_model, Patience(*patience), max_concurrency) as methods:
         log = AnswerLog(JsonlLog(output_dir / "answers.jsonl") if output_dir else None)

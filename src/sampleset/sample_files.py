@@ -76,5 +76,9 @@ class SampleFile:
 
 
 def smallest_set(sets: SampleFile) -> tuple[int, str]:
-    """Size and id of the smallest set."""
-    return min((one.sample_set.n, one.sample_set.id) for one in sets)
+    """Size and id of the smallest set; one that a stopping rule left with fewer samples counts only where
+    all sets are such, and then the largest does.
+    """
+    sizes = [(one.sample_set.n, one.sample_set.id, one.sample_set.stopped) for one in sets]
+    whole = [(n, identity) for n, identity, stopped in sizes if stopped is None]
+    return min(whole) if whole else max((n, identity) for n, identity, _ in sizes)

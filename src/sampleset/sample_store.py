@@ -20,14 +20,14 @@ import json
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sampleset.errors import DataError, InputNotFoundError
 from sampleset.records import StoredSet, problem_from_row, problem_to_row, sample_from_row, sample_to_row
 from sampleset.storage import JsonlLog
-from sampleset.types import SCHEMA_VERSION, Problem, Sample, SampleSet
+from sampleset.types import SCHEMA_VERSION, Problem, Question, Sample, SampleSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,24 +156,38 @@ class SampleStore:
         """The sample sets of one configuration, in the order of the problems.
 
         Args:
-            configuration: Its id, or the beginning of it; not needed where the store holds one only.
+            configuration: Its id, or the beginning of it; not needed where the store holds one only. Several,
+                parted by commas, or `all` make one set a question: each draw with its model's name, in an
+                order by a hash of question, configuration and index, so that a place tells nothing.
 
         Raises:
             DataError: None or several match, or the store is empty.
         """
-        chosen = self._choose(configuration)
-        keys = {
-            self._problems[problem_id].question.text: by_configuration[chosen.id]
-            for problem_id, by_configuration in self._keys_by_problem.items()
-            if chosen.id in by_configuration and problem_id in self._problems
-        }
+        if configuration == "all" and self._configurations:
+            chosen = list(self._configurations.values())
+        else:
+            wanted = configuration.split(",") if configuration else [None]
+            chosen = list({one.id: one for one in map(self._choose, wanted)}.values())
+        # Problems that ask the same share their draws, whichever of them was drawn for.
+        keys: dict[str, dict[str, str]] = {}
+        for problem_id, by_configuration in self._keys_by_problem.items():
+            if problem_id in self._problems:
+                keys.setdefault(self._problems[problem_id].question.text, {}).update(by_configuration)
         for problem in self._problems.values():
-            # Problems that ask the same share their draws, whichever of them was drawn for.
-            key = keys.get(problem.question.text)
-            if key is not None:
-                samples = tuple(self.drawn(key).values())
-                row = problem_to_row(problem)
-                yield StoredSet(SampleSet(problem.question, samples, chosen.model), problem, row)
+            of_question = keys.get(problem.question.text, {})
+            parts = [(one, of_question[one.id]) for one in chosen if one.id in of_question]
+            if parts:
+                sample_set = self._set(problem, parts) if len(chosen) == 1 else self._pooled(problem, parts)
+                yield StoredSet(sample_set, problem, problem_to_row(problem))
+
+    def _set(self, problem: Problem, parts: Sequence[tuple[Configuration, str]]) -> SampleSet:
+        ((configuration, key),) = parts
+        samples = tuple(self.drawn(key).values())
+        return SampleSet(problem.question, samples, configuration.model, self.stopped(key))
+
+    def _pooled(self, problem: Problem, parts: Sequence[tuple[Configuration, str]]) -> SampleSet:
+        drawn = [(one.id, sample) for one, key in parts for sample in self.drawn(key).values()]
+        return pooled(problem.question, drawn)
 
     def claim(self, key: str) -> bool:
         """Take a question until `release`, or until the process ends however it ends.
@@ -242,10 +256,26 @@ class SampleStore:
             f"{identity}: {configuration.model}, {json.dumps(dict(configuration.params))}"
             for identity, configuration in self._configurations.items()
         )
-        asked = (
-            "Choose one with --configuration" if wanted is None else f"Configuration {wanted!r} is not one"
-        )
+        asked = "Choose one with --configuration ID, several with ID,ID, or all"
+        if wanted is not None:
+            asked = f"Configuration {wanted!r} is not one"
         raise DataError(f"The sample store {str(self.folder)!r} holds {listed}. {asked}.")
+
+
+def pooled(question: Question, drawn: Iterable[tuple[str, Sample]]) -> SampleSet:
+    """Draws of several configurations as one set, numbered anew in an order that tells nothing of them.
+
+    Args:
+        question: What was asked.
+        drawn: Draws, each with the id of its configuration.
+    """
+    ordered = sorted(drawn, key=lambda one: digest([question.id, one[0], one[1].index]))
+    samples = (replace(sample, index=place) for place, (_, sample) in enumerate(ordered))
+    return SampleSet(question, tuple(samples), POOL)
+
+
+POOL = "pool"
+"""What a pooled set says for its model; each of its samples names its own."""
 
 
 def is_store(folder: Path) -> bool:

@@ -6,8 +6,8 @@ draws of a question are handed to the backend in groups of `backend.group_size`.
 key, an unknown model) ends the run at once; what was drawn before is in the store.
 
 With a stopping rule the draws come in batches. Each time draws come back, the rule looks at those before the
-first that is still missing, so that quick samples do not decide because they are quick; if it is met, what is
-in flight is cancelled. The set holds every draw that is back, nothing that was paid for is left out.
+first that is missing, lest quick samples decide because they are quick; if it is met, what is in flight is
+cancelled. The set holds every draw that is back: nothing that was paid for is left out.
 """
 
 from __future__ import annotations
@@ -95,8 +95,7 @@ class Sampler:
         else:
             work = await self._complete(self.store, question, messages)
         drawn = SampleSet(question, work.samples(), self.backend.model, work.stopped)
-        self._finish(drawn, work.refusal)
-        return drawn
+        return self._finish(drawn, work.refusal)
 
     async def sample_many(self, questions: Iterable[Question]) -> AsyncIterator[SampleSet]:
         """Sample sets in the order of the questions; those below the quorum are left out and reported.
@@ -258,8 +257,8 @@ class Sampler:
         self.progress.completion_tokens += sum(sample.completion_tokens or 0 for sample in samples)
         self._report()
 
-    def _finish(self, drawn: SampleSet, refusal: CapReachedError | None) -> None:
-        """Count the question; below the quorum raise."""
+    def _finish(self, drawn: SampleSet, refusal: CapReachedError | None) -> SampleSet:
+        """The set, counted; below the quorum raise."""
         self.progress.questions += 1
         if refusal is not None:
             self.progress.capped += 1
@@ -283,6 +282,7 @@ class Sampler:
                 f"Question {drawn.id!r}: {len(texts)} of {drawn.n} draws succeeded, "
                 f"{self.options.min_samples} are needed. First failure: {reason}"
             )
+        return drawn
 
     def _report(self) -> None:
         if self._on_progress is not None:
@@ -309,13 +309,9 @@ class _Work:
         self.drawn = drawn
         self.stopped: str | None = None
         self.refusal: CapReachedError | None = None
-        self._sampler = sampler
-        self._question = question
-        self._messages = messages
-        self._keep = keep
+        self._sampler, self._question, self._messages, self._keep = sampler, question, messages, keep
         self._backend, self._own_budgets = sampler.within(drawn)
-        self._looked_at = 0
-        self._settled = False
+        self._looked_at, self._settled = 0, False
 
     def samples(self) -> tuple[Sample, ...]:
         """By index."""

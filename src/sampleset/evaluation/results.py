@@ -192,7 +192,7 @@ class PointResult:
 
     Attributes:
         k: Samples each method reads.
-        problems: Problems with at least k samples.
+        problems: Problems with at least k samples, or with fewer because a stopping rule was met.
         left_out: Graded problems with fewer.
         subsets: Subsets per problem, on average.
         all_subsets: Whether these are all there are; else they were drawn by the seed.
@@ -245,6 +245,7 @@ class FileResult:
         undecided_samples: Samples whose grade could not be decided; they count as not right.
         points: One per k asked for and possible.
         curve: maj@k and pass@k at every k from 1 (thinned out beyond 32).
+        stopped: Problems whose sets a stopping rule left with fewer; they are read whole at every larger k.
     """
 
     source: str
@@ -257,6 +258,7 @@ class FileResult:
     undecided_samples: int
     points: tuple[PointResult, ...]
     curve: tuple[CurvePoint, ...]
+    stopped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

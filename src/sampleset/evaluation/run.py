@@ -40,7 +40,8 @@ class EvaluationOptions:
     """How methods are compared.
 
     Attributes:
-        ks: Sizes of the subsets that methods read; by default the size of each file's smallest set.
+        ks: Sizes of the subsets that methods read; by default the size of each file's smallest set. Sets that
+            a stopping rule left with fewer are read whole at every larger k.
         subsets: Most subsets per problem and k: all where there are no more, else drawn by the seed. By
             default 20, or 1 where some method asks a model.
         permutations: Further orders in which each method reads the first subset, to count the answers that
@@ -180,6 +181,7 @@ class _Run:
         read = without_gold = 0
         unreadable: list[str] = []
         sizes: list[int] = []
+        whole: list[int] = []
         models: set[str] = {one for one in map(model_of, self._asking.values()) if one is not None}
         for stored in sets:
             read += 1
@@ -190,6 +192,7 @@ class _Run:
                 unreadable.append(stored.problem.id)
             else:
                 sizes.append(sample_set.n)
+                whole += [] if sample_set.stopped else [sample_set.n]
                 models |= {one.model or sample_set.model or "unknown" for one in sample_set.samples}
         if not read:
             raise DataError(f"{source}: no sample sets to evaluate.")
@@ -200,8 +203,8 @@ class _Run:
             )
         if self._prices is not None:
             self._prices.check(models)
-        ks = tuple(sorted(set(self.options.ks))) if self.options.ks else (min(sizes),)
-        if min(ks) > max(sizes):
+        ks = tuple(sorted(set(self.options.ks))) if self.options.ks else (min(whole, default=max(sizes)),)
+        if min(ks) > max(sizes) and len(whole) == len(sizes):
             raise InvalidArgumentError(
                 f"{source}: k={min(ks)} is above the {max(sizes)} samples of its largest set. "
                 f"Use -k {max(sizes)}, or draw more samples."
@@ -266,9 +269,9 @@ class _Run:
 
         by_k: dict[int, Given] = {}
         for k in plan.ks:
-            if k > sample_set.n:
+            if (size := sample_set.size_at(k)) is None:
                 continue
-            subsets = plan.subsets_for(sample_set.id, sample_set.n, k)
+            subsets = plan.subsets_for(sample_set.id, sample_set.n, size)
             orders = plan.orders_for(label, sample_set.id, subsets[0])
             given = await asyncio.gather(*(answer(places) for places in (*subsets, *orders)))
             by_k[k] = Given(given[: len(subsets)], given[len(subsets) :])

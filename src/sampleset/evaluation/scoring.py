@@ -116,10 +116,11 @@ class MethodScores:
 
 @dataclass(slots=True)
 class PointScores:
-    """One problem at one k: sums over its subsets."""
+    """One problem at one k: sums over its subsets, each of `size` samples (k, or all of a stopped set)."""
 
     subsets: int
     all_subsets: bool
+    size: int
     minority: int = 0
     all_wrong: int = 0
     vote_right: int = 0
@@ -150,6 +151,7 @@ class ProblemScores:
 
     Attributes:
         n: Its samples.
+        stopped: Whether a stopping rule ended the drawing.
         right: How many of them are right.
         undecided: How many could not be graded.
         curve: By k, share of subsets on which the vote is right.
@@ -159,6 +161,7 @@ class ProblemScores:
     """
 
     n: int
+    stopped: bool
     right: int
     undecided: int
     level: str | None
@@ -200,8 +203,10 @@ class _Scorer:
         points: dict[int, PointScores] = {}
         given: dict[str, Given] = {}
         shown: Subset = ()
-        for k in sorted({*curve_sizes(n), *(k for k in plan.ks if k <= n)}):
-            subsets = plan.subsets_for(self._set.id, n, k)
+        sizes = {k: k for k in curve_sizes(n)}
+        sizes |= {k: size for k in plan.ks if (size := self._set.size_at(k)) is not None}
+        for k in sorted(sizes):
+            subsets = plan.subsets_for(self._set.id, n, sizes[k])
             asked = k in plan.ks
             votes, answers = await self._answers(subsets, self._work.aggregators if asked else {})
             curve[k] = sum(self._grade(vote.answer) is True for vote in votes) / len(votes)
@@ -215,6 +220,7 @@ class _Scorer:
         right = sum(one is True for one in self._sample_right)
         return ProblemScores(
             n=n,
+            stopped=self._set.stopped is not None,
             right=right,
             undecided=sum(one is None for one in self._sample_right),
             level=self._work.problem.level,
@@ -254,8 +260,8 @@ class _Scorer:
     def _point(
         self, subsets: Sequence[Subset], votes: Sequence[Answer], given: Mapping[str, Given]
     ) -> PointScores:
-        n, k = self._set.n, len(subsets[0])
-        point = PointScores(len(subsets), len(subsets) == math.comb(n, k))
+        n, size = self._set.n, len(subsets[0])
+        point = PointScores(len(subsets), len(subsets) == math.comb(n, size), size)
         right_samples = [sum(self._sample_right[place] is True for place in subset) for subset in subsets]
         vote_right = [self._grade(vote.answer) is True for vote in votes]
         for count, voted in zip(right_samples, vote_right, strict=True):

@@ -76,6 +76,7 @@ class FileSummary:
             unreadable_gold_count=len(self.survey.unreadable_gold),
             smallest=min(sizes),
             largest=max(sizes),
+            stopped=self.totals.stopped.total(),
             undecided_samples=self.totals.undecided_samples,
             points=tuple(self._point(k, point) for k, point in sorted(self.totals.points.items())),
             curve=tuple(self._curve()),
@@ -83,7 +84,11 @@ class FileSummary:
 
     def _curve(self) -> list[CurvePoint]:
         points: list[CurvePoint] = []
+        # Beyond a set that was stopped, only the contested questions are left: no curve for comparison.
+        last = min((n for n, count in self.totals.stopped.items() if count), default=math.inf)
         for k, curve in sorted(self.totals.curve.items()):
+            if k > last:
+                break
             # Sets of many sizes have sizes of their own in the curve, at which few problems stand.
             if len(curve.vote) == sum(count for n, count in self.totals.sizes.items() if n >= k):
                 points.append(
@@ -112,8 +117,8 @@ class FileSummary:
             sample_accuracy=_mean(point.sample_right),
             pass_at_k=_mean(point.pass_at_k),
             oracle=point.oracle / point.problems,
-            sampling=_sampling(k, point),
-            sampling_cost=self._sampling_cost(k, point),
+            sampling=_sampling(point),
+            sampling_cost=self._sampling_cost(point),
             methods=tuple(replace(one, p_holm=corrected.get(one.label)) for one in methods),
             breakdowns=_breakdowns(point),
         )
@@ -151,7 +156,7 @@ class FileSummary:
             flips=_rate(sums.flips, sums.reordered) if sums.reordered else None,
             calibration=sums.confidences.summary(problems),
             usage=usage,
-            cost=self._cost(k, point, model, usage),
+            cost=self._cost(point, model, usage),
             matched=self._matched(k, point, sums, usage),
             flags=dict(sorted(sums.flags.items())),
         )
@@ -161,27 +166,28 @@ class FileSummary:
             return Interval(0.0, 0.0)
         return Interval(*paired_bootstrap(differences, RESAMPLES, self.seed))
 
-    def _sampling_cost(self, k: int, point: PointTotals) -> float | None:
+    def _sampling_cost(self, point: PointTotals) -> float | None:
         if self.prices is None:
             return None
-        cost = 0.0
+        cost, size = 0.0, point.samples / point.problems
         for model, tokens in point.tokens.items():
             price = self.prices.models[model]
-            cost += price.of(tokens.prompt / k if price.shared_prompt else tokens.prompt, tokens.completion)
+            prompt = tokens.prompt / size if price.shared_prompt else tokens.prompt
+            cost += price.of(prompt, tokens.completion)
         return cost / point.problems
 
-    def _cost(self, k: int, point: PointTotals, model: str | None, usage: TokenUse) -> float | None:
-        sampling = self._sampling_cost(k, point)
+    def _cost(self, point: PointTotals, model: str | None, usage: TokenUse) -> float | None:
+        sampling = self._sampling_cost(point)
         if sampling is None or self.prices is None:
             return None
         asked = self.prices.models[model].of(usage.prompt, usage.completion) if model else 0.0
         return sampling + asked
 
     def _matched(self, k: int, point: PointTotals, sums: MethodTotals, usage: TokenUse) -> MatchedVote | None:
-        sampling = _sampling(k, point)
+        sampling = _sampling(point)
         if usage.total == 0 or sampling.total == 0:
             return None
-        wanted = k + math.ceil(usage.total / (sampling.total / k))
+        wanted = k + math.ceil(usage.total / (sampling.total / sampling.calls))
         reached = [
             (size, shares)
             for size in sorted(self.totals.curve)
@@ -245,15 +251,15 @@ def _macro_method(label: str, points: Sequence[PointTotals], seed: int) -> Macro
     )
 
 
-def _sampling(k: int, point: PointTotals) -> TokenUse:
-    total = SampleTokens()
+def _sampling(point: PointTotals) -> TokenUse:
+    total, size = SampleTokens(), point.samples / point.problems
     for tokens in point.tokens.values():
         total = total.plus(tokens, 1 / point.problems)
     return TokenUse(
         total.prompt,
         total.completion,
-        calls=k,
-        uncounted=total.guessed / k,
+        calls=size,
+        uncounted=total.guessed / size,
         estimated=total.guessed > 0,
     )
 

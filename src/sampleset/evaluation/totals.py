@@ -127,6 +127,7 @@ class PointTotals:
     pass_at_k: array[float] = field(default_factory=_floats)
     sample_right: array[float] = field(default_factory=_floats)
     smallest: int | None = None
+    samples: int = 0
     subsets: int = 0
     all_subsets: bool = True
     oracle: float = 0.0
@@ -144,8 +145,9 @@ class PointTotals:
         """How many problems were added."""
         return len(self.pass_at_k)
 
-    def add(self, scores: ProblemScores, k: int, point: PointScores, pass_at_k: float, place: int) -> None:
+    def add(self, scores: ProblemScores, point: PointScores, pass_at_k: float, place: int) -> None:
         """One problem; `place` is its number in the file."""
+        self.samples += point.size
         subsets = point.subsets
         self.places.append(place)
         self.pass_at_k.append(pass_at_k)
@@ -159,7 +161,7 @@ class PointTotals:
         self.all_wrong += point.all_wrong / subsets
         self.vote_right += point.vote_right / subsets
         for model, tokens in scores.tokens.items():
-            self.tokens[model] = self.tokens.get(model, SampleTokens()).plus(tokens, k)
+            self.tokens[model] = self.tokens.get(model, SampleTokens()).plus(tokens, point.size)
         for kind, value in (("level", scores.level), ("subject", scores.subject)):
             if value is not None:
                 self._slice(kind, value, 1.0, has_right)
@@ -191,6 +193,7 @@ class FileTotals:
     """All problems of a file."""
 
     sizes: Counter[int] = field(default_factory=Counter[int])
+    stopped: Counter[int] = field(default_factory=Counter[int])
     undecided_samples: int = 0
     curve: dict[int, CurveTotals] = field(default_factory=dict[int, CurveTotals])
     points: dict[int, PointTotals] = field(default_factory=dict[int, PointTotals])
@@ -204,15 +207,16 @@ class FileTotals:
         """One problem."""
         place = self.problems
         self.sizes[scores.n] += 1
+        self.stopped[scores.n] += scores.stopped
         self.undecided_samples += scores.undecided
         for k, vote in scores.curve.items():
             curve = self.curve.setdefault(k, CurveTotals())
             curve.places.append(place)
             curve.vote.append(vote)
-            curve.pass_at_k.append(pass_at_k(scores.n, scores.right, k))
+            curve.pass_at_k.append(pass_at_k(scores.n, scores.right, min(k, scores.n)))
         for k, point in scores.points.items():
             self.points.setdefault(k, PointTotals()).add(
-                scores, k, point, pass_at_k(scores.n, scores.right, k), place
+                scores, point, pass_at_k(scores.n, scores.right, point.size), place
             )
 
     def vote_at(self, k: int, places: Sequence[int]) -> list[float] | None:

@@ -67,6 +67,11 @@ def file_notes(file: FileResult) -> list[str]:
             "Left out, the gold answer not being readable: "
             f"{plural(file.unreadable_gold_count, 'problem')} ({named}{more})."
         )
+    if file.stopped:
+        notes.append(
+            f"Left with fewer samples by a stopping rule: {plural(file.stopped, 'problem')}, read whole at "
+            "every larger k."
+        )
     if file.undecided_samples:
         notes.append(
             f"Samples whose grade could not be decided, counted as not right: {file.undecided_samples:,}."
