@@ -30,6 +30,19 @@ def test_a_recipe_is_read_with_its_defaults():
         pytest.param(LEAST | {"warmup": 2.0}, "must be a share", id="warmup"),
         pytest.param(LEAST | {"objective": "reward"}, "expected_reward, cross_entropy", id="objective"),
         pytest.param(LEAST | {"lora": {"r": 0}}, "r=0 must be at least 1", id="rank"),
+        pytest.param(LEAST | {"grpo": 8}, "grpo=8 must be of the kind", id="no options"),
+        pytest.param(LEAST | {"grpo": {"beta": True}}, r"grpo\.beta=True must be", id="a flag as a number"),
+        pytest.param(LEAST | {"grpo": {"shared_prompt": 1}}, "of the kind bool", id="a number as a flag"),
+        pytest.param(
+            LEAST | {"grpo": {"num_generations": 1}},
+            r"grpo\.num_generations=1 must be at least 2",
+            id="alone",
+        ),
+        pytest.param(LEAST | {"grpo": {"temperature": 0}}, "must be above 0", id="no chance"),
+        pytest.param(LEAST | {"grpo": {"loss_type": "ppo"}}, "dapo, dr_grpo, bnpo, grpo", id="loss"),
+        pytest.param(LEAST | {"grpo": {"truncated": "drop"}}, "penalise, mask", id="truncated"),
+        pytest.param(LEAST | {"grpo": {"vllm": "yes"}}, "colocate, server or false", id="vllm"),
+        pytest.param(LEAST | {"grpo": {"generations": 4}}, "Did you mean grpo.num_generations", id="near"),
     ],
 )
 def test_a_recipe_with_a_mistake_is_refused(settings: dict[str, Any], message: str):

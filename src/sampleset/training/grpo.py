@@ -99,9 +99,10 @@ def _require_possible(recipe: Recipe, rows: Sequence[TrainingRow], held_back: Se
 def _quiet() -> Generator[None]:
     """Without the words of TRL and transformers, whose figures stand in our log."""
     logging = import_extra("transformers").utils.logging
-    shown = logging.get_verbosity()
+    shown, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             for kind in (FutureWarning, DeprecationWarning):
@@ -109,6 +110,8 @@ def _quiet() -> Generator[None]:
             yield
     finally:
         logging.set_verbosity(shown)
+        if bars:
+            logging.enable_progress_bar()
 
 
 class _Run:
