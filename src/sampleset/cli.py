@@ -26,20 +26,27 @@ from sampleset.cli_options import (
     ContextSize,
     DataDir,
     Deadline,
+    FirstBatch,
     KeepThinking,
     Limit,
+    MaxCost,
     MaxTokens,
     MinSamples,
     Model,
     OneAggregator,
+    PoolFile,
+    PriceFile,
     Prompt,
+    QuestionTokens,
     Retries,
     Samples,
     Seed,
     Set,
+    Stop,
     Temperature,
     Timeout,
     TopP,
+    TotalTokens,
     option,
 )
 from sampleset.cli_support import print_json, print_summary, resolved_settings, run_async
@@ -47,7 +54,7 @@ from sampleset.cli_training import train, train_data
 from sampleset.errors import InvalidArgumentError, SampleSetError
 
 if TYPE_CHECKING:
-    from sampleset.sampling import SamplingOptions
+    from sampleset.commands import Drawing
 
 app = typer.Typer(
     help="Learn to reason across parallel samples: draw K solutions, read them together, give one answer.",
@@ -115,9 +122,19 @@ def answer(
     timeout: Timeout = 600.0,
     deadline: Deadline = None,
     min_samples: MinSamples = 1,
+    pool: PoolFile = None,
+    stop: Stop = None,
+    first_batch: FirstBatch = None,
+    max_total_tokens: TotalTokens = None,
+    max_question_tokens: QuestionTokens = None,
+    max_cost: MaxCost = None,
+    prices: PriceFile = None,
     aggregator: OneAggregator = "majority_vote",
     aggregator_model: AggregatorModel = None,
     aggregator_base_url: AggregatorUrl = None,
+    settled_by_vote: Annotated[
+        bool, option("--settled-by-vote", help="Aggregate only where the vote does not meet the rule.")
+    ] = False,
     keep_thinking: KeepThinking = False,
     show: Annotated[bool, typer.Option("--show", help="Print the samples side by side.")] = False,
     output_dir: Annotated[Path | None, option("--output-dir", help="Keep the draws in this store.")] = None,
@@ -133,24 +150,22 @@ def answer(
     text = sys.stdin.read() if question == "-" else question
     if not text.strip():
         raise InvalidArgumentError("The question is empty. Give a text, or - to read it from stdin.")
-    prompt = prompt or _usual_prompt(model)
-    options = _options(locals())
     given = run_async(
         answer_question(
             text,
-            options,
-            model=ModelRef(model, base_url, api_key, context_size),
+            _drawing(locals()),
             aggregator=aggregator,
             aggregator_model=ModelRef(aggregator_model, aggregator_base_url, api_key)
             if aggregator_model
             else None,
+            settled_by_vote=settled_by_vote,
             keep_thinking=keep_thinking,
             store_folder=output_dir,
             settings=resolved_settings("answer", locals()),
         )
     )
     if as_json:
-        row = answer_to_row(given.answer, given.sample_set.usage)
+        row = answer_to_row(given.answer, given.sampling)
         print_json(row | {"samples": [sample_to_row(sample) for sample in given.sample_set.samples]})
         return
     if show:
@@ -184,6 +199,13 @@ def sample(
     timeout: Timeout = 600.0,
     deadline: Deadline = None,
     min_samples: MinSamples = 1,
+    pool: PoolFile = None,
+    stop: Stop = None,
+    first_batch: FirstBatch = None,
+    max_total_tokens: TotalTokens = None,
+    max_question_tokens: QuestionTokens = None,
+    max_cost: MaxCost = None,
+    prices: PriceFile = None,
     export: Annotated[
         Path | None, typer.Option("--export", help="Also write the sets to .jsonl[.gz] or .parquet.")
     ] = None,
@@ -192,16 +214,14 @@ def sample(
     set_: Set = None,
 ) -> None:
     """Draw n samples per question into a store. Run it again to go on where it stopped."""
-    from sampleset.commands import ModelRef, sample_dataset
+    from sampleset.commands import sample_dataset
     from sampleset.records import parse_columns
 
-    prompt = prompt or _usual_prompt(model)
     summary = run_async(
         sample_dataset(
             dataset,
             output_dir,
-            _options(locals()),
-            model=ModelRef(model, base_url, api_key, context_size),
+            _drawing(locals()),
             limit=limit,
             data_dir=data_dir,
             columns=parse_columns(columns) if columns else None,
@@ -210,7 +230,7 @@ def sample(
         )
     )
     print_summary(summary, as_json)
-    if summary["below_quorum"]:
+    if summary["below_quorum"] or summary["capped"]:
         raise typer.Exit(1)
 
 
@@ -243,25 +263,45 @@ def list_(
             print(f"{'' if kind else '  '}{name:<{width}}  {says}")
 
 
-def _options(values: dict[str, Any]) -> SamplingOptions:
+def _drawing(values: dict[str, Any]) -> Drawing:
+    """Who draws, and how, by the options of a command."""
+    from dataclasses import replace
+
     from sampleset.backends.base import SamplingParams
+    from sampleset.budget import Caps
+    from sampleset.commands import Drawing, ModelRef
+    from sampleset.evaluation import read_prices
+    from sampleset.pool import read_pool
+    from sampleset.prompts import usual_prompt
     from sampleset.retries import Patience
     from sampleset.sampling import SamplingOptions
+    from sampleset.stopping import parse_stop
 
-    return SamplingOptions(
+    stop, prices, pool, prompt = (values[name] for name in ("stop", "prices", "pool", "prompt"))
+    if stop is not None and pool is not None:
+        raise InvalidArgumentError(
+            f"--stop {stop} with --pool: which member draws last would decide who votes. Give one of them."
+        )
+    if values["max_cost"] is not None and prices is None:
+        raise InvalidArgumentError("--max-cost is money: give --prices FILE, too.")
+    options = SamplingOptions(
         n=values["samples"],
         params=SamplingParams(
             temperature=values["temperature"], top_p=values["top_p"], max_tokens=values["max_tokens"]
         ),
-        prompt=values["prompt"],
+        prompt=prompt or usual_prompt(values["model"]),
         seed=values["seed"],
         max_concurrency=values["max_concurrency"],
         patience=Patience(values["max_retries"], values["timeout"]),
         deadline=values["deadline"],
         min_samples=values["min_samples"],
+        stop=None if stop is None else parse_stop(stop),
+        first_batch=values["first_batch"],
+        caps=Caps(values["max_total_tokens"], values["max_question_tokens"], values["max_cost"]),
     )
-
-
-def _usual_prompt(model: str) -> str:
-    """The embedded model puts nothing in a box unless it has seen it done."""
-    return "worked_examples" if model == "embedded" else "solve"
+    return Drawing(
+        options,
+        ModelRef(values["model"], values["base_url"], values["api_key"], values["context_size"]),
+        None if pool is None else [replace(one, prompt=one.prompt or prompt) for one in read_pool(pool)],
+        None if prices is None else read_prices(prices),
+    )

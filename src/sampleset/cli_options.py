@@ -43,6 +43,11 @@ def _take_settings(context: typer.Context, settings: dict[str, Any], *, overrule
     context.default_map = {**old, **new} if overrule else {**new, **old}
 
 
+def _as_it_is(value: object) -> object:
+    """A path from the command line, or what a settings file holds in its place."""
+    return value
+
+
 Config = Annotated[
     Path | None,
     typer.Option("--config", help="Settings from a YAML file.", is_eager=True, callback=_load_config),
@@ -69,6 +74,22 @@ Retries = Annotated[int, option("--max-retries", help="Further tries after a tra
 Timeout = Annotated[float, option("--timeout", help="Seconds one call may take.")]
 Deadline = Annotated[float | None, option("--deadline", help="Seconds one question may take.")]
 MinSamples = Annotated[int, option("--min-samples", help="Quorum: fewer successful draws are an error.")]
+Stop = Annotated[
+    str | None,
+    option("--stop", help="Draw no more once the vote is settled: beta:0.95, dirichlet:0.95 or esc:4."),
+]
+FirstBatch = Annotated[
+    int | None,
+    option("--first-batch", help="Draws before the rule is first asked; then what there is doubles."),
+]
+TotalTokens = Annotated[
+    int | None, option("--max-total-tokens", help="Cap of the run's tokens, never passed.")
+]
+QuestionTokens = Annotated[int | None, option("--max-question-tokens", help="The same for each question.")]
+MaxCost = Annotated[float | None, option("--max-cost", help="Cap of the run's money, by --prices.")]
+PoolFile = Annotated[
+    Any, option("--pool", help="YAML file of models that draw, each its count.", parser=_as_it_is)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Limit = Annotated[int | None, option("--limit", help="Only the first so many questions.")]
 OneAggregator = Annotated[str, option("--aggregator", help="NAME or NAME:key=value,key=value.")]
@@ -110,5 +131,5 @@ AggregatorModel = Annotated[str | None, option("--aggregator-model", help="Model
 ReaderModel = Annotated[str, option("--aggregator-model", help="Model an aggregator asks.")]
 AggregatorUrl = Annotated[str | None, option("--aggregator-base-url", help="Its server, up to /v1.")]
 Configuration = Annotated[
-    str | None, option("--configuration", help="Which of a store's configurations to read.")
+    str | None, option("--configuration", help="Which of a store's to read: ID, several ID,ID, or all.")
 ]

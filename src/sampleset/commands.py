@@ -6,16 +6,18 @@ import json
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from itertools import tee
 from pathlib import Path
 from typing import Any
 
-from sampleset.aggregators.base import AGGREGATORS, Aggregator
+from sampleset.aggregators.base import AGGREGATORS, Aggregator, tally, vote_answer
 from sampleset.backends.base import BACKENDS, Backend
+from sampleset.budget import metered
 from sampleset.datasets.base import DATASETS, read_dataset
-from sampleset.errors import InvalidArgumentError, UnknownNameError
+from sampleset.drawing import Drawing, ModelRef, opened, opened_samplers
+from sampleset.errors import CapReachedError, InvalidArgumentError, UnknownNameError
 from sampleset.evaluation import (
     REFERENCE,
     AnswerLog,
@@ -25,16 +27,17 @@ from sampleset.evaluation import (
     evaluate,
     read_prices,
 )
-from sampleset.models import open_backend
+from sampleset.pool import Pool
 from sampleset.progress import evaluation_line, sampling_line, status_line
 from sampleset.records import answer_to_row
 from sampleset.report import write_report
 from sampleset.retries import Patience, patient
 from sampleset.sample_files import SampleFile, smallest_set
-from sampleset.sample_store import SampleStore, digest
-from sampleset.sampling import Sampler, SamplingOptions, SamplingProgress
+from sampleset.sample_store import digest
+from sampleset.sampling import SamplingProgress
 from sampleset.settings import save_settings
 from sampleset.specs import build, model_of, needs_model, parse_spec, summary
+from sampleset.stopping import StoppingRule, classes_in
 from sampleset.storage import JsonlLog, new_jsonl, write_rows
 from sampleset.types import Answer, Problem, Question, SampleSet, Usage
 
@@ -42,87 +45,83 @@ DEFAULT_METHODS = ("first_sample", REFERENCE, "weighted_vote", "best_of_n")
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRef:
-    """A model as the user names it; see `open_backend`."""
-
-    ref: str = "embedded"
-    base_url: str | None = None
-    api_key: str | None = field(default=None, repr=False)
-    context_size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Answered:
-    """One question's samples and the answer made of them."""
+    """One question's samples, the answer made of them, and the tokens of all draws, cancelled ones too."""
 
     sample_set: SampleSet
     answer: Answer
-
-
-@asynccontextmanager
-async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
-    """A backend that is there, closed at the end.
-
-    Raises:
-        BackendError: It cannot be asked.
-    """
-    backend = open_backend(model.ref, model.base_url, model.api_key, model.context_size)
-    try:
-        await backend.check()
-        yield backend
-    finally:
-        await backend.aclose()
+    sampling: Usage
 
 
 async def answer_question(
     text: str,
-    options: SamplingOptions,
+    drawing: Drawing,
     *,
-    model: ModelRef,
     aggregator: str,
     aggregator_model: ModelRef | None,
+    settled_by_vote: bool,
     keep_thinking: bool,
     store_folder: Path | None,
     settings: dict[str, Any],
 ) -> Answered:
     """Draw samples for one question and aggregate them. An aggregator that asks a model asks, by default,
-    the one that was sampled.
+    the one that was sampled (of a pool, the first); its calls fit the run's caps, too. Where they do not, or
+    need not be made, the vote answers, flagged `cap_reached` or `settled_by_vote`.
     """
     factory = AGGREGATORS.get(parse_spec(aggregator)[0])
+    options = drawing.options
+    if settled_by_vote and options.stop is None:
+        raise InvalidArgumentError("--settled-by-vote needs the rule that settles it: give --stop, too.")
+    if (named := model_of(aggregator)) is not None:
+        aggregator_model = ModelRef(named)
+    question = Question(id="question", text=text)
     async with AsyncExitStack() as stack:
-        backend = await stack.enter_async_context(opened(model))
-        asked = backend
-        named = model_of(aggregator)
-        if named is not None:
-            aggregator_model = ModelRef(named)
+        show = stack.enter_context(status_line())
+        draws = await stack.enter_async_context(
+            opened_samplers(drawing, store_folder, 1, lambda now: show(sampling_line(now)))
+        )
+        asked = draws.each[0].backend
         if needs_model(factory) and aggregator_model is not None:
             asked = await stack.enter_async_context(opened(aggregator_model))
-        method = build(aggregator, patient(asked, options.patience, options.max_concurrency))
-        question = Question(id="question", text=text)
-        store = None
-        if store_folder is not None:
-            store = SampleStore(store_folder)
+        capped = metered(asked, draws.budgets, drawing.tariff(asked)) if draws.budgets else asked
+        method = build(aggregator, patient(capped, options.patience, options.max_concurrency))
+        if draws.store is not None and store_folder is not None:
             question = Question(id=digest(text)[:12], text=text)
-            store.add_problems([Problem(question, None)])
+            draws.store.add_problems([Problem(question, None)])
             save_settings(store_folder / "config.json", settings)
-        with status_line() as show:
-            sampler = Sampler(backend, options, store, lambda now: show(sampling_line(now)))
-            sampler.progress.total = 1
-            drawn = await sampler.sample(question)
-            show("aggregating")
-            answer = await method.aggregate(drawn if keep_thinking else drawn.without_thinking())
-        if store is not None:
-            store.close()
-    _warn_of_identical(sampler.progress)
-    return Answered(drawn, answer)
+        drawn = await (Pool(draws.each) if drawing.pool else draws.each[0]).sample(question)
+        show("aggregating")
+        shown = drawn if keep_thinking else drawn.without_thinking()
+        answer = await _answer(
+            method, shown, options.stop if settled_by_vote and needs_model(factory) else None
+        )
+    _warn_of_identical(draws.progress)
+    notes = ["capped"] if draws.progress.capped else ["stopped_early"] if drawn.stopped else []
+    cancelled = draws.progress.cancelled
+    return Answered(
+        drawn,
+        replace(answer, flags=(*answer.flags, *notes)),
+        drawn.usage + Usage(calls=cancelled, uncounted=cancelled),
+    )
+
+
+async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None) -> Answer:
+    """The method's answer, or the vote's where the rule says that it is settled or a cap forbids to ask."""
+    counted = await tally(shown)
+    if rule is not None and rule.met(classes_in(counted)):
+        return vote_answer(shown, method.name, counted, ["settled_by_vote"], 0)
+    try:
+        return await method.aggregate(shown)
+    except CapReachedError as refusal:
+        print(f"note: {method.name} was not asked. {refusal}", file=sys.stderr)
+        return vote_answer(shown, method.name, counted, ["cap_reached"], 0)
 
 
 async def sample_dataset(
     dataset: str,
     folder: Path,
-    options: SamplingOptions,
+    drawing: Drawing,
     *,
-    model: ModelRef,
     limit: int | None,
     data_dir: Path | None,
     columns: Mapping[str, str] | None,
@@ -137,35 +136,36 @@ async def sample_dataset(
             f"note: {loaded.source} holds {len(problems)} of the {loaded.stated} problems of {dataset}",
             file=sys.stderr,
         )
-    async with opened(model) as backend:
-        store = SampleStore(folder)
-        store.add_problems(problems)
-        save_settings(folder / "config.json", settings)
-        with status_line() as show:
-            sampler = Sampler(backend, options, store, lambda now: show(sampling_line(now)))
-            sampler.progress.total = len(problems)
-            try:
-                async for _ in sampler.sample_many(problem.question for problem in problems):
-                    pass
-            finally:
-                store.close()
-    progress = sampler.progress
+    with status_line() as show:
+        async with opened_samplers(
+            drawing, folder, len(problems), lambda now: show(sampling_line(now))
+        ) as draws:
+            assert draws.store is not None
+            draws.store.add_problems(problems)
+            save_settings(folder / "config.json", settings)
+            await Pool(draws.each).sample_many([problem.question for problem in problems])
+    progress = draws.progress
     _warn_of_identical(progress)
+    drawn_under = ",".join(sampler.configuration.id for sampler in draws.each)
     if export is not None:
-        write_rows(export, (one.to_row() for one in store.sample_sets(sampler.configuration.id)))
+        write_rows(export, (one.to_row() for one in draws.store.sample_sets(drawn_under)))
     return {
-        "questions": progress.questions,
+        "questions": progress.questions // len(draws.each),
         "samples": progress.returned,
         "distinct": progress.distinct,
         "drawn_now": progress.drawn - progress.failed,
         "from_store": progress.reused,
         "failed": progress.failed,
         "retries": progress.retries,
+        "stopped_early": progress.stopped or None,
+        "not_needed": progress.spared or None,
+        "cancelled": progress.cancelled or None,
+        "capped": progress.capped or None,
         "below_quorum": list(progress.below_quorum),
         "prompt_tokens": progress.prompt_tokens,
         "completion_tokens": progress.completion_tokens,
         "store": str(folder),
-        "configuration": sampler.configuration.id,
+        "configuration": drawn_under,
     }
 
 

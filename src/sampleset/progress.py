@@ -33,6 +33,10 @@ def sampling_line(progress: SamplingProgress) -> str:
         parts.append(f"{progress.reused} from the store")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
+    if progress.spared:
+        parts.append(f"{progress.spared} not needed")
+    if progress.capped:
+        parts.append(f"{progress.capped} questions cut short by a cap")
     if progress.retries:
         parts.append(f"{progress.retries} retries")
     parts.append(f"{progress.completion_tokens / elapsed:.0f} tokens/s")

@@ -105,6 +105,13 @@ def solve_messages(question: Question, prompt: str = "solve", system: str | None
     return [*messages, {"role": "user", "content": f"{question_text(question)}\n\n{form}"}]
 
 
+def usual_prompt(model: str) -> str:
+    """The prompt a model REF is asked by unless the user says otherwise: the embedded one puts nothing in a
+    box unless it has seen it done.
+    """
+    return "worked_examples" if model == "embedded" else "solve"
+
+
 def question_text(question: Question) -> str:
     """The question with its lettered options, one a line, where they are not in the text already."""
     if not question.choices or re.search(r"^A[.)] ", question.text, re.MULTILINE):

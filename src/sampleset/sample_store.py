@@ -253,7 +253,7 @@ class SampleStore:
         if not self._configurations:
             raise DataError(f"The sample store {str(self.folder)!r} holds no samples yet.")
         listed = "; ".join(
-            f"{identity}: {configuration.model}, {json.dumps(dict(configuration.params))}"
+            f"{identity}: {configuration.model}, {configuration.prompt}, {json.dumps(dict(configuration.params))}"
             for identity, configuration in self._configurations.items()
         )
         asked = "Choose one with --configuration ID, several with ID,ID, or all"

@@ -1,7 +1,7 @@
 """Many aggregators on the same sample sets: run, grade, sum up."""
 
 from sampleset.evaluation.answer_log import AnswerLog, answer_all
-from sampleset.evaluation.prices import Prices, read_prices
+from sampleset.evaluation.prices import Price, Prices, read_prices
 from sampleset.evaluation.results import Evaluation, QuestionResult
 from sampleset.evaluation.run import EvaluationOptions, EvaluationProgress, evaluate
 from sampleset.evaluation.scoring import REFERENCE
@@ -13,6 +13,7 @@ __all__ = [
     "Evaluation",
     "EvaluationOptions",
     "EvaluationProgress",
+    "Price",
     "Prices",
     "QuestionResult",
     "answer_all",
