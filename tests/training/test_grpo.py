@@ -24,6 +24,7 @@ from sampleset.prompts import AGGREGATION_PROMPT  # noqa: E402
 from sampleset.storage import write_rows  # noqa: E402
 from sampleset.training import grpo  # noqa: E402
 from sampleset.training.grpo import train_grpo  # noqa: E402
+from sampleset.training.grpo_checks import rows_to_write_for  # noqa: E402
 from sampleset.training.loop import train  # noqa: E402
 from sampleset.training.policy import load_weights, start_policy  # noqa: E402
 from sampleset.training.recipe import GrpoOptions, LoraOptions, Recipe  # noqa: E402
@@ -127,7 +128,7 @@ def weights_of(made: Recipe) -> dict[str, Any]:
 
 def opened(made: Recipe, held_back: list[TrainingRow] | None = None) -> Any:
     """A run, not started."""
-    return grpo._Run(made, grpo._rows_of(made.rows), held_back or [], lambda _: None)
+    return grpo._Run(made, rows_to_write_for(made.rows), held_back or [], lambda _: None)
 
 
 def test_grpo_raises_the_reward_on_held_back_sets_and_shuffled_rewards_do_not(tmp_path: Path, guessing: Path):
@@ -364,6 +365,23 @@ def test_every_weight_can_be_trained_with_a_kl_term(tmp_path: Path, guessing: Pa
     first, second = log_of(made)
     assert first["kl"] == pytest.approx(0, abs=1e-6)
     assert second["kl"] > 0
+
+
+def test_an_adapter_is_trained_further_and_compared_with_itself(tmp_path: Path, guessing: Path):
+    first = recipe(
+        tmp_path, guessing, two_is_right(8, 0), rows_per_step=4, output_dir=str(tmp_path / "first")
+    )
+    started = train_grpo(first).checkpoint
+    made = recipe(tmp_path, started, two_is_right(8, 0), {"beta": 0.1}, steps=2, rows_per_step=4)
+    summary = train_grpo(made)
+    one, two = log_of(made)
+    assert one["kl"] == pytest.approx(0, abs=1e-6)
+    assert two["kl"] > 0
+    assert not [path for path in summary.checkpoint.iterdir() if path.is_dir()]
+    records = [json.loads((path / "sampleset.json").read_text()) for path in (started, summary.checkpoint)]
+    assert records[0]["base_model"] == records[1]["base_model"]
+    with pytest.raises(InvalidArgumentError, match=r"has r=8, alpha=16.*Set them alike"):
+        train_grpo(replace(made, lora=LoraOptions(r=4), output_dir=str(tmp_path / "other")))
 
 
 def test_rows_without_room_for_a_completion_are_left_out_and_counted(tmp_path: Path, guessing: Path):

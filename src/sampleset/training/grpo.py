@@ -12,29 +12,28 @@ rollout are functions of seed and step, so on the CPU it ends at the weights of 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from sampleset.backends._transformers_batch import end_tokens
 from sampleset.backends._transformers_model import find_model, import_extra
-from sampleset.errors import DataError, InvalidArgumentError, MissingExtraError
+from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.prompts import ANSWER_CLOSE
+from sampleset.training.grpo_checks import require_possible, rows_to_write_for
 from sampleset.training.grpo_trainer import ADVICE, checkpoint_state, group_trainer
-from sampleset.training.loop import TrainingProgress, TrainingSummary, record_for, require_apart
+from sampleset.training.loop import TrainingProgress, TrainingSummary, record_for
 from sampleset.training.memory import memory_advice
 from sampleset.training.policy import load_weights, save_policy, start_policy
 from sampleset.training.processes import Processes
 from sampleset.training.recipe import Recipe
 from sampleset.training.rewards import Group, Reward, group_statistics, reward
 from sampleset.training.rollouts import Drawing, Rollout, roll_out, rollout_of
-from sampleset.training.rows import TrainingRow, read_training_rows
+from sampleset.training.rows import TrainingRow
 from sampleset.training.run_folder import STATE_FILE, RunFolder
 from sampleset.training.schedule import learning_rate_share, row_order
 
@@ -54,45 +53,11 @@ def train_grpo(
         MissingExtraError: torch, TRL or another package is not installed.
     """
     import_extra("trl")
-    rows = _rows_of(recipe.rows)
-    held_back = _rows_of(recipe.eval_rows) if recipe.eval_rows else []
-    _require_possible(recipe, rows, held_back)
+    rows = rows_to_write_for(recipe.rows)
+    held_back = rows_to_write_for(recipe.eval_rows) if recipe.eval_rows else []
+    require_possible(recipe, rows, held_back)
     with _quiet():
         return _Run(recipe, rows, held_back, on_progress or (lambda _: None)).go()
-
-
-def _rows_of(path: str) -> list[TrainingRow]:
-    rows = list(read_training_rows(Path(path)))
-    if not rows:
-        raise DataError(f"{path}: no rows.")
-    if any(row.mode == "select" for row in rows):
-        raise InvalidArgumentError(
-            f"{path} has rows of the mode select, which GRPO cannot train. Train them with `sampleset train "
-            "select`, or make rows with `sampleset train-data --mode think`."
-        )
-    return rows
-
-
-def _require_possible(recipe: Recipe, rows: Sequence[TrainingRow], held_back: Sequence[TrainingRow]) -> None:
-    """Refuse before the model is loaded what would fail later."""
-    record_for([*rows, *held_back], recipe.rows)
-    require_apart(held_back, rows, recipe)
-    options = recipe.grpo
-    if recipe.save_every % options.num_iterations:
-        raise InvalidArgumentError(
-            f"save_every={recipe.save_every} must be a multiple of grpo.num_iterations="
-            f"{options.num_iterations}: rollouts in use are not saved."
-        )
-    if options.vllm and importlib.util.find_spec("vllm") is None:
-        raise MissingExtraError(
-            f"grpo.vllm={options.vllm!r} needs vllm. Install it: pip install vllm, or set grpo.vllm=false."
-        )
-    if (options.vllm or (options.beta and recipe.lora is None)) and find_model(recipe.model).path.is_file():
-        what = f"grpo.vllm={options.vllm!r}" if options.vllm else f"grpo.beta={options.beta} without lora"
-        raise InvalidArgumentError(
-            f"{what} loads the model a second time, which cannot be done from a .gguf file. Give a folder or "
-            "a Hub id."
-        )
 
 
 @contextmanager
@@ -197,6 +162,7 @@ class _Run:
         )
         share = functools.partial(learning_rate_share, recipe=recipe)
         schedule = self._torch.optim.lr_scheduler.LambdaLR(optimiser, share)
+        fresh = recipe.lora is not None and find_model(recipe.model).base is None
         settings = trl.GRPOConfig(
             output_dir=recipe.output_dir,
             max_steps=recipe.steps,
@@ -206,8 +172,8 @@ class _Run:
             num_generations=options.num_generations,
             max_completion_length=self._most,
             temperature=options.temperature,
-            # With an adapter the model it started from is the one without; TRL would copy the adapter.
-            beta=0.0 if recipe.lora else options.beta,
+            # What a fresh adapter started from is the model without it; TRL would copy the adapter.
+            beta=0.0 if fresh else options.beta,
             scale_rewards="group" if options.scale_rewards else "none",
             loss_type=options.loss_type,
             epsilon=options.epsilon,

@@ -18,8 +18,8 @@ from sampleset.backends._transformers_model import (
 )
 from sampleset.backends._transformers_text import Texts
 from sampleset.checkpoint import CheckpointRecord, read_record, write_record
-from sampleset.errors import DataError
-from sampleset.training.recipe import Recipe
+from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.training.recipe import LoraOptions, Recipe
 
 
 @dataclass(slots=True)
@@ -49,17 +49,23 @@ class Policy:
 def start_policy(recipe: Recipe) -> Policy:
     """The recipe's model with a fresh adapter, which changes nothing yet.
 
+    An adapter is itself trained further, or with `lora: null` merged before every weight is.
+
     Raises:
         InputNotFoundError: The model is not there.
+        InvalidArgumentError: It is an adapter of another rank or scale than the recipe's.
         MissingExtraError: torch, transformers or peft is not installed.
     """
     torch: Any = import_extra("torch")
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     base = find_model(recipe.model)
-    loaded = load_model(base, recipe.device, recipe.dtype, merge_adapter=False)
+    loaded = load_model(base, recipe.device, recipe.dtype, merge_adapter=recipe.lora is None)
     model = loaded.model
-    if recipe.lora is not None:
+    if recipe.lora is not None and base.base is not None:
+        _train_further(model, recipe.lora)
+        base = base.base
+    elif recipe.lora is not None:
         peft: Any = import_extra("peft")
         torch.manual_seed(recipe.seed)
         layers = model.config.num_hidden_layers
@@ -86,7 +92,9 @@ def save_policy(policy: Policy, folder: Path, record: CheckpointRecord) -> None:
         folder: Where to; it exists.
         record: How the model is to be asked; the base model and the learned multiples are filled in here.
     """
-    policy.model.save_pretrained(str(folder), safe_serialization=True)
+    # TRL keeps a copy of the adapter to compare with beside it.
+    chosen = {"selected_adapters": ["default"]} if hasattr(policy.model, "peft_config") else {}
+    policy.model.save_pretrained(str(folder), safe_serialization=True, **chosen)
     policy.tokenizer.save_pretrained(str(folder))
     votes, confidence = policy.prior.tolist()
     write_record(
@@ -130,6 +138,18 @@ def replace_folder(new: Path, folder: Path) -> None:
         os.replace(folder, old)
     os.replace(new, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _train_further(model: Any, lora: LoraOptions) -> None:
+    """Make a loaded adapter trainable."""
+    held = model.peft_config["default"]
+    if (held.r, held.lora_alpha) != (lora.r, lora.alpha):
+        raise InvalidArgumentError(
+            f"The adapter to go on from has r={held.r}, alpha={held.lora_alpha}; the recipe has "
+            f"lora.r={lora.r}, lora.alpha={lora.alpha}. Set them alike."
+        )
+    for name, weight in model.named_parameters():
+        weight.requires_grad_("lora_" in name)
 
 
 def _linear_from(model: Any, first: int) -> list[str]:
