@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from sampleset.errors import InvalidArgumentError
-from sampleset.training.recipe import LoraOptions, recipe_of
+from sampleset.training.recipe import GrpoOptions, LoraOptions, recipe_of
 
 LEAST = {"model": "m", "rows": "r.jsonl", "output_dir": "out"}
 
@@ -54,3 +54,10 @@ def test_the_recipe_of_the_page_on_training_is_one():
     page = Path(__file__).parents[2] / "docs" / "training.md"
     (text,) = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     assert recipe_of(yaml.safe_load(text)).lora == LoraOptions(16, 32, 15)
+
+
+def test_the_defaults_of_grpo_stand_on_the_page_on_training():
+    page = Path(__file__).parents[2] / "docs" / "training.md"
+    (text,) = re.findall(r"^```\n(grpo:\n.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert recipe_of(LEAST | yaml.safe_load(text)).grpo == GrpoOptions()
+    assert set(yaml.safe_load(text)["grpo"]) == set(GrpoOptions.__dataclass_fields__)
