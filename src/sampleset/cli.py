@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sampleset import __version__
-from sampleset.cli_evaluation import aggregate, evaluate, report
+from sampleset.cli_evaluation import aggregate, evaluate, replay, report
 from sampleset.cli_options import (
     AggregatorModel,
     AggregatorUrl,
@@ -236,6 +236,7 @@ def sample(
 
 app.command()(aggregate)
 app.command()(evaluate)
+app.command()(replay)
 app.command()(report)
 app.command()(train_data)
 app.command()(train)

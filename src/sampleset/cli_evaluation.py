@@ -1,4 +1,4 @@
-"""The commands over stored sample sets: aggregate, evaluate, report."""
+"""The commands over stored sample sets: aggregate, evaluate, replay, report."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sampleset.cli_options import (
     Config,
     Configuration,
     ContextSize,
+    FirstBatch,
     KeepThinking,
     Limit,
     OneAggregator,
@@ -148,6 +149,67 @@ def evaluate(
     else:
         print_evaluation(evaluation)
         print(f"report: {output_dir / 'report.html'}", file=sys.stderr)
+
+
+def replay(
+    samples: Annotated[list[Path], typer.Argument(help="Stores or files of sample sets, with gold answers.")],
+    stop: Annotated[
+        str, option("--stop", help="Rules, parted by commas: beta:P, dirichlet:P, esc:W.")
+    ] = "beta:0.8,beta:0.9,beta:0.95,dirichlet:0.95,esc:3,esc:4,esc:5",
+    k: Annotated[
+        int | None, option("-k", "--k", help="Samples per question at most; by default the smallest set's.")
+    ] = None,
+    orders: Annotated[int, option("--orders", help="Orders of each question's samples.")] = 20,
+    first_batch: FirstBatch = None,
+    resample: Annotated[
+        bool, option("--resample", help="Draw the k from a set's samples with replacement.")
+    ] = False,
+    configuration: Configuration = None,
+    columns: Columns = None,
+    limit: Limit = None,
+    keep_thinking: KeepThinking = False,
+    seed: Seed = 0,
+    verdicts: VerdictFile = None,
+    output_dir: Annotated[
+        Path | None, option("--output-dir", help="Write replay.json and replay.csv here.")
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Replay stopping rules on stored sets: accuracy against samples and tokens, without drawing anything."""
+    from rich.console import Console
+
+    from sampleset.answers import default_verdict_path, use_verdict_store
+    from sampleset.commands import replay_files
+    from sampleset.evaluation import ReplayOptions
+    from sampleset.records import parse_columns
+    from sampleset.report import replay_dict, replay_tables
+    from sampleset.sample_files import SampleFile
+    from sampleset.stopping import parse_stop
+
+    settings = resolved_settings("replay", locals())
+    mapping = parse_columns(columns) if columns else None
+    use_verdict_store(verdicts or default_verdict_path())
+    files = replay_files(
+        [SampleFile(path, configuration, limit, mapping) for path in samples],
+        ReplayOptions(
+            rules=tuple(parse_stop(one) for one in stop.split(",")),
+            k=k,
+            orders=orders,
+            first_batch=first_batch,
+            with_replacement=resample,
+            seed=seed,
+            keep_thinking=keep_thinking,
+        ),
+        output_dir,
+        settings,
+    )
+    if as_json:
+        print_json(replay_dict(files, settings))
+        return
+    for table in replay_tables(files):
+        Console().print(table, end="\n\n")
 
 
 def report(

@@ -23,14 +23,17 @@ from sampleset.evaluation import (
     AnswerLog,
     Evaluation,
     EvaluationOptions,
+    ReplayFile,
+    ReplayOptions,
     answer_all,
     evaluate,
     read_prices,
+    replay_file,
 )
 from sampleset.pool import Pool
 from sampleset.progress import evaluation_line, sampling_line, status_line
 from sampleset.records import answer_to_row
-from sampleset.report import write_report
+from sampleset.report import replay_csv, replay_dict, write_report
 from sampleset.retries import Patience, patient
 from sampleset.sample_files import SampleFile, smallest_set
 from sampleset.sample_store import digest
@@ -254,6 +257,25 @@ async def evaluate_files(
     write_report(output_dir, evaluation, settings, questions)
     save_settings(output_dir / "config.json", settings)
     return evaluation
+
+
+def replay_files(
+    files: Sequence[SampleFile], options: ReplayOptions, output_dir: Path | None, settings: dict[str, Any]
+) -> list[ReplayFile]:
+    """Stopping rules on each file; writes the tables' numbers if there is a folder for them."""
+    replayed: list[ReplayFile] = []
+    with status_line() as show:
+        for one in files:
+            name = one.name
+
+            def told(done: int, name: str = name) -> None:
+                show(f"{name}: {done} questions")
+
+            replayed.append(replay_file(name, one, options, told))
+    if output_dir is not None:
+        save_settings(output_dir / "replay.json", replay_dict(replayed, settings))
+        (output_dir / "replay.csv").write_text(replay_csv(replayed), encoding="utf-8")
+    return replayed
 
 
 def listing(kind: str | None) -> dict[str, dict[str, str]]:

@@ -253,8 +253,8 @@ class SampleStore:
         if not self._configurations:
             raise DataError(f"The sample store {str(self.folder)!r} holds no samples yet.")
         listed = "; ".join(
-            f"{identity}: {configuration.model}, {configuration.prompt}, {json.dumps(dict(configuration.params))}"
-            for identity, configuration in self._configurations.items()
+            f"{identity}: {one.model}, {one.prompt}, {json.dumps(dict(one.params))}"
+            for identity, one in self._configurations.items()
         )
         asked = "Choose one with --configuration ID, several with ID,ID, or all"
         if wanted is not None:

@@ -22,6 +22,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from sampleset.aggregators.base import Tally, tally
@@ -99,7 +100,7 @@ class DirichletRule:
         votes = _votes(classes)
         if not votes or beats_runner_up(votes[0], votes[1] if len(votes) > 1 else 0) < self.threshold:
             return False
-        return beats_all(votes if len(votes) > 1 else [*votes, 0]) >= self.threshold
+        return beats_all(tuple(votes) if len(votes) > 1 else (*votes, 0)) >= self.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ def classes_in(counted: Tally) -> Classes:
     return classes
 
 
+@lru_cache(65536)
 def beats_runner_up(votes: int, runner_up: int) -> float:
     """Posterior probability that a class with these votes is more frequent than its runner-up.
 
@@ -190,7 +192,8 @@ def beats_runner_up(votes: int, runner_up: int) -> float:
 _NEGLIGIBLE = 40.0
 
 
-def beats_all(votes: Sequence[int]) -> float:
+@lru_cache(65536)
+def beats_all(votes: tuple[int, ...]) -> float:
     """Posterior probability that the first class has the greatest share of all, under Dirichlet(votes + 1).
 
     The shares are independent Gamma(votes + 1) variables over their sum, so this is the integral over x of

@@ -2,6 +2,7 @@
 
 from sampleset.evaluation.answer_log import AnswerLog, answer_all
 from sampleset.evaluation.prices import Price, Prices, read_prices
+from sampleset.evaluation.replay import ReplayFile, ReplayOptions, replay_file
 from sampleset.evaluation.results import Evaluation, QuestionResult
 from sampleset.evaluation.run import EvaluationOptions, EvaluationProgress, evaluate
 from sampleset.evaluation.scoring import REFERENCE
@@ -16,8 +17,11 @@ __all__ = [
     "Price",
     "Prices",
     "QuestionResult",
+    "ReplayFile",
+    "ReplayOptions",
     "answer_all",
     "evaluate",
     "parse_sizes",
     "read_prices",
+    "replay_file",
 ]

@@ -25,9 +25,10 @@ from sampleset.evaluation.answer_log import AnswerLog
 from sampleset.evaluation.prices import Prices
 from sampleset.evaluation.results import Evaluation, FileResult, QuestionResult
 from sampleset.evaluation.scoring import REFERENCE, Given, Plan, ProblemScores, Work, score_problem
-from sampleset.evaluation.summary import RESAMPLES, FileSummary, Survey, macro_points, model_of
+from sampleset.evaluation.summary import RESAMPLES, FileSummary, Survey, macro_points
 from sampleset.evaluation.totals import FileTotals
 from sampleset.records import StoredSet
+from sampleset.specs import models_asked
 from sampleset.types import Answer, SampleSet, Usage
 
 DEFAULT_SUBSETS = 20
@@ -163,7 +164,7 @@ class _Run:
         self.options = options
         self._log = log
         self._prices = prices
-        self._asking = {label: one for label, one in aggregators.items() if model_of(one) is not None}
+        self._asking = {label: one for label, one in aggregators.items() if models_asked(one)}
         self._voting = {label: one for label, one in aggregators.items() if label not in self._asking}
         self._labels = tuple(aggregators)
         self._calls = asyncio.Semaphore(options.max_concurrency)
@@ -182,7 +183,7 @@ class _Run:
         unreadable: list[str] = []
         sizes: list[int] = []
         whole: list[int] = []
-        models: set[str] = {one for one in map(model_of, self._asking.values()) if one is not None}
+        models: set[str] = {model for one in self._asking.values() for model in models_asked(one)}
         for stored in sets:
             read += 1
             sample_set = stored.sample_set

@@ -339,15 +339,16 @@ def tokens_by_model(sample_set: SampleSet) -> dict[str, SampleTokens]:
     for sample in sample_set.samples:
         model = sample.model or sample_set.model or "unknown"
         drawn = SampleTokens(
-            _recorded(sample.prompt_tokens, sample_set.question.text),
-            _recorded(sample.completion_tokens, sample.text),
+            recorded_tokens(sample.prompt_tokens, sample_set.question.text),
+            recorded_tokens(sample.completion_tokens, sample.text),
             sample.completion_tokens is None or sample.prompt_tokens is None,
         )
         sums[model] = sums.get(model, SampleTokens()).plus(drawn, 1 / sample_set.n)
     return sums
 
 
-def _recorded(tokens: int | None, text: str) -> float:
+def recorded_tokens(tokens: int | None, text: str) -> float:
+    """The tokens of a text, guessed from its length where they were not recorded."""
     return tokens if tokens is not None else len(text) / _CHARACTERS_PER_TOKEN
 
 

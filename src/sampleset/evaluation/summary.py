@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sampleset.aggregators.base import Aggregator
-from sampleset.backends.base import Backend
 from sampleset.evaluation.prices import Prices
 from sampleset.evaluation.results import (
     CurvePoint,
@@ -33,7 +31,7 @@ from sampleset.metrics import (
     mcnemar_exact,
     paired_bootstrap,
 )
-from sampleset.specs import options_of
+from sampleset.specs import models_asked, options_of
 
 RESAMPLES = 10_000
 
@@ -134,11 +132,11 @@ class FileSummary:
             calls=sums.calls / problems,
             uncounted=sums.uncounted / sums.calls if sums.calls else 0.0,
         )
-        model = model_of(self.aggregators[label])
+        models = models_asked(self.aggregators[label])
         return MethodResult(
             label=label,
             options=options_of(self.aggregators[label]),
-            model=model,
+            model=" + ".join(models) or None,
             accuracy=_mean(sums.right),
             interval=Interval(*clustered_interval(sums.right)),
             difference=_mean(differences),
@@ -156,7 +154,7 @@ class FileSummary:
             flips=_rate(sums.flips, sums.reordered) if sums.reordered else None,
             calibration=sums.confidences.summary(problems),
             usage=usage,
-            cost=self._cost(point, model, usage),
+            cost=self._cost(point, models, usage),
             matched=self._matched(k, point, sums, usage),
             flags=dict(sorted(sums.flags.items())),
         )
@@ -176,11 +174,12 @@ class FileSummary:
             cost += price.of(prompt, tokens.completion)
         return cost / point.problems
 
-    def _cost(self, point: PointTotals, model: str | None, usage: TokenUse) -> float | None:
+    def _cost(self, point: PointTotals, models: Sequence[str], usage: TokenUse) -> float | None:
         sampling = self._sampling_cost(point)
-        if sampling is None or self.prices is None:
+        # How the tokens of a method that asks several models are shared among them is not recorded.
+        if sampling is None or self.prices is None or len(models) > 1:
             return None
-        asked = self.prices.models[model].of(usage.prompt, usage.completion) if model else 0.0
+        asked = sum(self.prices.models[model].of(usage.prompt, usage.completion) for model in models)
         return sampling + asked
 
     def _matched(self, k: int, point: PointTotals, sums: MethodTotals, usage: TokenUse) -> MatchedVote | None:
@@ -203,12 +202,6 @@ class FileSummary:
             difference_interval=Interval(*paired_bootstrap(differences, RESAMPLES, self.seed)),
             estimated=sampling.estimated or usage.uncounted > 0,
         )
-
-
-def model_of(aggregator: Aggregator) -> str | None:
-    """The model an aggregator asks, `None` if it asks none."""
-    backend: Any = getattr(aggregator, "backend", None)
-    return backend.model if isinstance(backend, Backend) else None
 
 
 def macro_points(

@@ -11,6 +11,7 @@ from sampleset.report.files import read_report, rewrite_report, write_report
 from sampleset.report.json_form import evaluation_from_report, report_dict
 from sampleset.report.markdown import report_markdown
 from sampleset.report.page import report_html
+from sampleset.report.replay import replay_csv, replay_dict, replay_tables
 from sampleset.report.tables import report_tables
 
 __all__ = [
@@ -21,6 +22,9 @@ __all__ = [
     "comparison_tables",
     "evaluation_from_report",
     "read_report",
+    "replay_csv",
+    "replay_dict",
+    "replay_tables",
     "report_dict",
     "report_html",
     "report_markdown",
