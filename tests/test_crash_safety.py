@@ -8,9 +8,17 @@ AUDIT = Path(__file__).parents[1] / "benchmarks" / "crash_safety.py"
 
 
 @pytest.mark.slow
-def test_killed_runs_lose_and_double_nothing():
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param((), id="all samples"),
+        pytest.param(("--stop", "beta:0.95"), id="a stopping rule"),
+        pytest.param(("--pool",), id="a pool"),
+    ],
+)
+def test_killed_runs_lose_and_double_nothing(how: tuple[str, ...]):
     done = subprocess.run(
-        [sys.executable, AUDIT, "--kills", "3", "--questions", "60"],
+        [sys.executable, AUDIT, "--kills", "3", "--questions", "60", *how],
         capture_output=True,
         text=True,
         check=False,
