@@ -74,9 +74,15 @@ def test_list_names_what_there_is(run: Run):
     assert [line.split()[0] for line in out.splitlines()] == [
         "best_of_n",
         "first_sample",
+        "generative_self_aggregation",
         "llm_aggregator",
         "majority_vote",
+        "mixture_of_agents",
+        "pairwise_knockout",
+        "rank_then_fuse",
+        "recursive",
         "ssa",
+        "two_stage",
         "universal_self_consistency",
         "weighted_vote",
     ]

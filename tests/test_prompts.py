@@ -8,9 +8,12 @@ from sampleset.prompts import (
     Shown,
     aggregation_messages,
     chosen_response,
+    conclusion_of,
     consistency_messages,
     defuse,
     fair_shares,
+    fusion_messages,
+    judge_messages,
     question_text,
     solve_messages,
 )
@@ -120,6 +123,37 @@ async def test_the_consistency_prompt_ends_with_what_to_reply():
     assert message["content"].endswith("and nothing else.")
     assert opening == {"role": "assistant", "content": "The most consistent response is Response"}
     assert "Response 1:\nIt is 42." in message["content"]
+
+
+@pytest.mark.parametrize(
+    ("text", "ending"),
+    [
+        pytest.param("2 + 2 = 4.\nThen 4 * 3 = 12.\nThe answer is 12.", "The answer is 12.", id="last line"),
+        pytest.param("Long way.\nSo:\n$$\n\\boxed{12}\n$$\n", "\\boxed{12}\n$$", id="a formula of its own"),
+        pytest.param(
+            "So \\boxed{12}.\n\nI hope it helps!", "So \\boxed{12}.\nI hope it helps!", id="a farewell"
+        ),
+        pytest.param("\\boxed{3}" + "\nand so on" * 20, "and so on", id="stated too far up"),
+        pytest.param("I\ndo not know.", "do not know.", id="no answer"),
+        pytest.param("", "", id="empty"),
+    ],
+)
+def test_a_conclusion_is_the_last_lines_that_state_the_answer(text: str, ending: str):
+    assert conclusion_of(text) == ending
+
+
+async def test_the_prompt_of_a_new_solution_asks_for_it_after_the_responses():
+    (message,) = await fusion_messages(QUESTION, [Shown("It is 42.")], BACKEND, 2000)
+    assert "Response 1:\nIt is 42.\n\nNow write the new solution." in message["content"]
+    choice = Question("q", "Which?", ("red", "blue"))
+    (message,) = await fusion_messages(choice, [Shown("It is A.")], BACKEND, 2000)
+    assert "letter" in message["content"]
+
+
+async def test_the_prompt_of_a_judgement_shows_two_and_opens_the_verdict():
+    message, opening = await judge_messages(QUESTION, Shown("It is 42."), Shown("It is 41."), BACKEND, 2000)
+    assert "Response 1:\nIt is 42.\n\nResponse 2:\nIt is 41.\n\nReply with" in message["content"]
+    assert opening == {"role": "assistant", "content": "The better response is Response"}
 
 
 def test_options_are_lettered_once():

@@ -39,7 +39,7 @@ from sampleset.sample_files import SampleFile, smallest_set
 from sampleset.sample_store import digest
 from sampleset.sampling import SamplingProgress
 from sampleset.settings import save_settings
-from sampleset.specs import build, model_of, needs_model, parse_spec, summary
+from sampleset.specs import build, models_of, summary
 from sampleset.stopping import StoppingRule, classes_in
 from sampleset.storage import JsonlLog, new_jsonl, write_rows
 from sampleset.types import Answer, Problem, Question, SampleSet, Usage
@@ -71,23 +71,23 @@ async def answer_question(
     the one that was sampled (of a pool, the first); its calls fit the run's caps, too. Where they do not, or
     need not be made, the vote answers, flagged `cap_reached` or `settled_by_vote`.
     """
-    factory = AGGREGATORS.get(parse_spec(aggregator)[0])
     options = drawing.options
     if settled_by_vote and options.stop is None:
         raise InvalidArgumentError("--settled-by-vote needs the rule that settles it: give --stop, too.")
-    if (named := model_of(aggregator)) is not None:
-        aggregator_model = ModelRef(named)
+    asking = models_of(aggregator)
     question = Question(id="question", text=text)
     async with AsyncExitStack() as stack:
         show = stack.enter_context(status_line())
         draws = await stack.enter_async_context(
             opened_samplers(drawing, store_folder, 1, lambda now: show(sampling_line(now)))
         )
-        asked = draws.each[0].backend
-        if needs_model(factory) and aggregator_model is not None:
-            asked = await stack.enter_async_context(opened(aggregator_model))
-        capped = metered(asked, draws.budgets, drawing.tariff(asked)) if draws.budgets else asked
-        method = build(aggregator, patient(capped, options.patience, options.max_concurrency))
+        ready: dict[str | None, Backend] = {}
+        for named in asking:
+            model = aggregator_model if named is None else ModelRef(named)
+            asked = await stack.enter_async_context(opened(model)) if model else draws.each[0].backend
+            capped = metered(asked, draws.budgets, drawing.tariff(asked)) if draws.budgets else asked
+            ready[named] = patient(capped, options.patience, options.max_concurrency)
+        method = build(aggregator, ready.get(None), ready)
         if draws.store is not None and store_folder is not None:
             question = Question(id=digest(text)[:12], text=text)
             draws.store.add_problems([Problem(question, None)])
@@ -95,9 +95,7 @@ async def answer_question(
         drawn = await (Pool(draws.each) if drawing.pool else draws.each[0]).sample(question)
         show("aggregating")
         shown = drawn if keep_thinking else drawn.without_thinking()
-        answer = await _answer(
-            method, shown, options.stop if settled_by_vote and needs_model(factory) else None
-        )
+        answer = await _answer(method, shown, options.stop if settled_by_vote and asking else None)
     _warn_of_identical(draws.progress)
     notes = ["capped"] if draws.progress.capped else ["stopped_early"] if drawn.stopped else []
     cancelled = draws.progress.cancelled
@@ -306,9 +304,10 @@ async def _methods(
     max_concurrency: int,
 ) -> AsyncGenerator[dict[str, Aggregator]]:
     """The aggregators by the text that names them; each model that one of them asks is opened once."""
-    asking = [spec for spec in specs if needs_model(AGGREGATORS.get(parse_spec(spec)[0]))]
     models = {
-        spec: aggregator_model if (named := model_of(spec)) is None else ModelRef(named) for spec in asking
+        named: aggregator_model if named is None else ModelRef(named)
+        for spec in specs
+        for named in models_of(spec)
     }
     async with AsyncExitStack() as stack:
         asked: dict[ModelRef, Backend] = {}
@@ -316,7 +315,8 @@ async def _methods(
             if model not in asked:
                 backend = await stack.enter_async_context(opened(model))
                 asked[model] = patient(backend, patience, max_concurrency)
-        yield {spec: build(spec, asked[models[spec]] if spec in models else None) for spec in specs}
+        ready = {named: asked[model] for named, model in models.items()}
+        yield {spec: build(spec, ready.get(None), ready) for spec in specs}
 
 
 def _first_line(module: str) -> str:

@@ -1,6 +1,8 @@
 """What a user types to name an aggregator: `NAME` or `NAME:key=value,key=value`.
 
-The key `model` names the model of an aggregator that asks one, where several are compared.
+The key `model` names the model of an aggregator that asks one, where several are compared. An option that
+is itself an aggregator takes `NAME` or `NAME[key=value,key=value]`, to any depth; one that is several
+models takes their names joined by `+`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from sampleset.aggregators.base import AGGREGATORS, Aggregator
 from sampleset.backends.base import Backend
 from sampleset.errors import InvalidArgumentError
 
+_MODELS = tuple[Backend, ...]
+
 
 def needs_model(aggregator: type[Aggregator]) -> bool:
     """Whether the aggregator asks a model."""
@@ -23,19 +27,37 @@ def needs_model(aggregator: type[Aggregator]) -> bool:
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
-    """Name and options of `NAME` or `NAME:key=value,key=value`.
+    """Name and options of `NAME`, `NAME:key=value,key=value` or `NAME[key=value,key=value]`.
 
     Raises:
-        InvalidArgumentError: An option has no `=`.
+        InvalidArgumentError: An option has no `=`, or a bracket has no partner.
     """
-    name, _, listed = spec.partition(":")
+    match = re.fullmatch(r"\s*([^:\[\]]*?)\s*(?::(.*)|\[(.*)\]\s*)?", spec, re.DOTALL)
+    if match is None:
+        raise InvalidArgumentError(f"Cannot read {spec!r}. Write NAME:key=value,... or NAME[key=value,...].")
     options: dict[str, str] = {}
-    for item in filter(None, listed.split(",")):
+    for item in filter(None, _items(match[2] or match[3] or "", spec)):
         key, equals, value = item.partition("=")
         if not equals:
             raise InvalidArgumentError(f"Option {item!r} of {spec!r} has no value. Write {item}=VALUE.")
         options[key.strip()] = value.strip()
-    return name.strip(), options
+    return match[1], options
+
+
+def _items(listed: str, spec: str) -> list[str]:
+    """The text cut at the commas that stand in no brackets."""
+    items, depth = [""], 0
+    for character in listed:
+        depth += {"[": 1, "]": -1}.get(character, 0)
+        if depth < 0:
+            break
+        if character == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += character
+    if depth:
+        raise InvalidArgumentError(f"A bracket of {spec!r} has no partner. Close every [ with a ].")
+    return items
 
 
 def model_of(spec: str) -> str | None:
@@ -43,18 +65,44 @@ def model_of(spec: str) -> str | None:
     return parse_spec(spec)[1].get("model")
 
 
-def build(spec: str, backend: Backend | None = None) -> Aggregator:
+def models_of(spec: str) -> tuple[str | None, ...]:
+    """The models that a spec's aggregator and the aggregators it is made of ask; `None` stands for the one
+    that is asked where none is named.
+
+    Raises:
+        UnknownNameError: No such aggregator.
+        InvalidArgumentError: The spec cannot be read.
+    """
+    name, texts = parse_spec(spec)
+    factory = AGGREGATORS.get(name)
+    found: list[str | None] = [texts.get("model")] if needs_model(factory) else []
+    hints = typing.get_type_hints(factory)
+    for key, text in texts.items():
+        hint = _without_none(hints.get(key))
+        if hint == _MODELS:
+            found += _listed(text)
+        elif hint is Aggregator and text.lower() != "none":
+            found += models_of(text)
+    return tuple(dict.fromkeys(found))
+
+
+def build(
+    spec: str, backend: Backend | None = None, named: Mapping[str | None, Backend] | None = None
+) -> Aggregator:
     """The aggregator that `NAME` or `NAME:key=value,key=value` describes.
 
     Args:
         spec: As a user types it.
-        backend: The model it may ask; the one that the spec names, where it does.
+        backend: The model it may ask, and the aggregators it is made of as well.
+        named: Models by the name that a spec gives them; one that the spec names for the aggregator itself,
+            and that is not among them, is taken to be `backend`.
 
     Raises:
         UnknownNameError: No such aggregator.
         InvalidArgumentError: No such option, or a value of the wrong type or range; a model is needed and
             there is none.
     """
+    named = named or {}
     name, texts = parse_spec(spec)
     factory = AGGREGATORS.get(name)
     hints = typing.get_type_hints(factory)
@@ -69,12 +117,34 @@ def build(spec: str, backend: Backend | None = None) -> Aggregator:
             raise InvalidArgumentError(
                 f"Aggregator {name!r} has no option {key!r}. It has: {', '.join(allowed) or 'none'}."
             )
-        options[key] = _convert(text, hints[key], f"option {key!r} of aggregator {name!r}")
+        hint = _without_none(hints[key])
+        if hint == _MODELS:
+            options[key] = tuple(_opened(model, named, spec) for model in _listed(text))
+        elif hint is Aggregator and text.lower() != "none":
+            if (model := model_of(text)) is not None:
+                options[key] = build(text, _opened(model, named, spec), named)
+            else:
+                options[key] = build(text, backend, named)
+        else:
+            options[key] = _convert(text, hints[key], f"option {key!r} of aggregator {name!r}")
     if needs_model(factory):
-        if backend is None:
+        asked = named.get(texts.get("model", ""), backend)
+        if asked is None:
             raise InvalidArgumentError(f"Aggregator {name!r} asks a model. Name one: --aggregator-model REF.")
-        options["backend"] = backend
+        options["backend"] = asked
     return factory(**options)
+
+
+def _opened(model: str, named: Mapping[str | None, Backend], spec: str) -> Backend:
+    if model not in named:
+        raise InvalidArgumentError(
+            f"{spec!r} names the model {model!r} for a part of it, and it is not open. Give it in `named`."
+        )
+    return named[model]
+
+
+def _listed(text: str) -> list[str]:
+    return [model.strip() for model in text.split("+") if model.strip()]
 
 
 def options_of(aggregator: Aggregator) -> Mapping[str, Any]:
@@ -86,11 +156,28 @@ def options_of(aggregator: Aggregator) -> Mapping[str, Any]:
         value = getattr(aggregator, one.name)
         if isinstance(value, Backend):
             found[one.name] = value.model
-        elif dataclasses.is_dataclass(value):
-            found[one.name.lstrip("_")] = options_of(cast("Any", value))
+        elif isinstance(value, tuple) and any(isinstance(part, Backend) for part in cast("Any", value)):
+            found[one.name] = [model.model for model in cast("Any", value)]
+        elif dataclasses.is_dataclass(cast("Any", value)):
+            inner = cast("Any", value)
+            named = {} if one.name.startswith("_") or not hasattr(inner, "name") else {"name": inner.name}
+            found[one.name.lstrip("_")] = {**named, **options_of(inner)}
         elif value is not None:
             found[one.name] = value
     return found
+
+
+def models_asked(aggregator: Any) -> tuple[str, ...]:
+    """Identities of the models that an aggregator and the aggregators it is made of ask."""
+    found: list[str] = []
+    for one in dataclasses.fields(aggregator):
+        value: Any = getattr(aggregator, one.name)
+        for part in cast("tuple[Any, ...]", value if isinstance(value, tuple) else (value,)):
+            if isinstance(part, Backend):
+                found.append(part.model)
+            elif dataclasses.is_dataclass(part):
+                found += models_asked(part)
+    return tuple(dict.fromkeys(found))
 
 
 def summary(aggregator: type[Aggregator]) -> str:
@@ -99,11 +186,18 @@ def summary(aggregator: type[Aggregator]) -> str:
     return re.sub(r"\s+", " ", lines)
 
 
+def _without_none(hint: Any) -> Any:
+    """The type of an option's value where it is not `None`."""
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return next(part for part in typing.get_args(hint) if part is not type(None))
+    return hint
+
+
 def _convert(text: str, hint: Any, where: str) -> Any:
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         if text.lower() == "none":
             return None
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+        hint = _without_none(hint)
     if typing.get_origin(hint) is Literal:
         known = cast("tuple[str, ...]", typing.get_args(hint))
         if text not in known:

@@ -89,7 +89,7 @@ Readable = tuple[int | None, tuple[tuple[str, bool] | None, ...]]
 
 def _readable(sample_set: SampleSet) -> Readable:
     texts = (None if one.failed else (one.text, one.truncated) for one in sample_set.samples)
-    return _choices(sample_set.question), tuple(texts)
+    return choices_of(sample_set.question), tuple(texts)
 
 
 class _Tallies:
@@ -115,7 +115,8 @@ class _Tallies:
 _tallies = _Tallies()
 
 
-def _choices(question: Question) -> int | None:
+def choices_of(question: Question) -> int | None:
+    """How many lettered options a question has, given or in its text; `None` if it is open."""
     return len(question.choices) if question.choices else _count_choices(question.text)
 
 

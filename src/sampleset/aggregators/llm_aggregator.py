@@ -23,6 +23,7 @@ from typing import ClassVar
 from sampleset.aggregators.base import (
     AGGREGATORS,
     Tally,
+    choices_of,
     decide,
     prompt_budget,
     shown_order,
@@ -35,10 +36,11 @@ from sampleset.backends.base import Backend, Generation, Message, SamplingParams
 from sampleset.errors import InvalidArgumentError, UnsupportedByBackendError
 from sampleset.prompts import (
     ANSWER_CLOSE,
+    Part,
     Shown,
     aggregation_messages,
+    cut_down,
     opening_of,
-    with_ending_only,
 )
 from sampleset.types import Answer, Candidate, Mode, SampleSet, Usage
 
@@ -59,6 +61,8 @@ class LLMAggregator:
         permutations: P, how many orders of the samples are read.
         max_prompt_tokens: Token budget of the prompt; by default what the model's context leaves.
         keep_end_tokens: Show only so many tokens of each sample, its last ones.
+        show: `conclusion` shows only the last lines of each sample, those that state its answer (after
+            PaCoRe, arXiv 2601.05593, which shows what follows the thinking).
         max_tokens: Most tokens of a reply; by default 512 in mode `think`, 64 in mode `direct`.
         temperature: Temperature of a reply.
         fold: Show samples of equal answers once, with their count; samples without an answer are left out.
@@ -83,6 +87,7 @@ class LLMAggregator:
     confidence_weight: float = 0.0
     skip_unanimous: bool = False
     seed: int = 0
+    show: Part | None = None
 
     def __post_init__(self) -> None:
         for field in ("permutations", "max_tokens", "keep_end_tokens"):
@@ -192,8 +197,8 @@ class LLMAggregator:
             ]
         else:
             shown = [Shown(sample_set.samples[place].text) for place in order]
-        if self.keep_end_tokens is not None:
-            shown = [await with_ending_only(one, self.keep_end_tokens, self.backend) for one in shown]
+        choices = choices_of(sample_set.question)
+        shown = await cut_down(shown, self.show, self.keep_end_tokens, choices, self.backend)
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self._reply_tokens)
         return await aggregation_messages(sample_set.question, shown, self.mode, self.backend, budget)
 

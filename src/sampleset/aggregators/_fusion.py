@@ -1,0 +1,150 @@
+"""Asking a model to write one new solution out of several: what the methods that fuse have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from sampleset.aggregators.base import Aggregator, Tally, choices_of, prompt_budget, tally, vote_answer
+from sampleset.answers import group_answers
+from sampleset.backends.base import Backend, SamplingParams
+from sampleset.errors import InvalidArgumentError
+from sampleset.prompts import Part, Shown, cut_down, fusion_messages
+from sampleset.types import Answer, Question, Sample, SampleSet, Usage
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fuser:
+    """Base of the aggregators that have a model write new solutions.
+
+    Attributes:
+        backend: The model that writes.
+        show: `conclusion` shows only the last lines of each solution, those that state its answer.
+        keep_end_tokens: Show only so many tokens of each solution, its last ones.
+        max_prompt_tokens: Token budget of a prompt; by default what the model's context leaves.
+        max_tokens: Most tokens of a new solution.
+        temperature: Temperature at which it is written.
+        skip_unanimous: Ask nothing where all solutions that state an answer state the same one.
+        seed: Seed of orders, subsets, new solutions and ties.
+    """
+
+    backend: Backend
+    show: Part | None = None
+    keep_end_tokens: int | None = None
+    max_prompt_tokens: int | None = None
+    max_tokens: int = 512
+    temperature: float = 0.7
+    skip_unanimous: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive(self, "max_tokens", "keep_end_tokens")
+
+    async def write(
+        self, question: Question, shown: Sequence[Shown], index: int, backend: Backend | None = None
+    ) -> Sample:
+        """A new solution made of these, in this order.
+
+        Args:
+            question: What they answer.
+            shown: The solutions.
+            index: Its place among the new ones; with the seed it gives the draw's seed.
+            backend: The model that writes it, where it is another one.
+
+        Raises:
+            BackendError: The model cannot be asked, or the prompt does not fit it.
+        """
+        backend = backend or self.backend
+        cut = await cut_down(shown, self.show, self.keep_end_tokens, choices_of(question), backend)
+        budget = prompt_budget(backend, self.max_prompt_tokens, self.max_tokens)
+        messages = await fusion_messages(question, cut, backend, budget)
+        params = SamplingParams(temperature=self.temperature, max_tokens=self.max_tokens)
+        (reply,) = await backend.generate(messages, params, [self.seed + index])
+        return Sample(
+            index=index,
+            text=reply.text,
+            finish_reason=reply.finish_reason,
+            seed=self.seed + index,
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            logprobs=reply.logprobs,
+            model=backend.model,
+        )
+
+
+def require_positive(options: Any, *names: str) -> None:
+    """Refuse options below 1; `None` passes.
+
+    Raises:
+        InvalidArgumentError: One of them is.
+    """
+    for name in names:
+        value: int | None = getattr(options, name)
+        if value is not None and value < 1:
+            raise InvalidArgumentError(f"{name}={value!r} must be at least 1.")
+
+
+async def gathered(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What the calls return, in order, made at once. Where one fails the others are cancelled first."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def concluded(
+    name: str,
+    sample_set: SampleSet,
+    counted: Tally,
+    last: SampleSet,
+    final: Aggregator,
+    spent: Usage,
+    seed: int,
+) -> Answer:
+    """The final aggregator's answer to the solutions that came last, as the answer to the set they came from.
+
+    Where it abstains the majority vote of the set answers, flagged `fallback_vote`. Flagged
+    `unreadable_reply` where one of the last solutions states no answer, and `new_answer` where no sample of
+    the set gives the one that was found.
+
+    Args:
+        name: The aggregator's name.
+        sample_set: The set.
+        counted: Its tally.
+        last: The solutions that came last.
+        final: What makes one answer of them.
+        spent: Tokens spent until then.
+        seed: Seed of ties in the fallback vote.
+    """
+    given = await final.aggregate(last)
+    usage = spent + given.usage
+    written = await tally(last)
+    notes = ["unreadable_reply"] if None in written.answers else []
+    notes += [flag for flag in given.flags if flag not in ("unanimous", "no_answers", *counted.notes)]
+    if given.answer is None:
+        flags = tuple(dict.fromkeys((*notes, "fallback_vote")))
+        fallen = vote_answer(sample_set, name, counted, flags, seed)
+        return replace(fallen, text=given.text or last.samples[0].text, usage=usage)
+    known = [one.answer for one in counted.candidates]
+    grouping = await asyncio.to_thread(group_answers, [*known, given.answer])
+    if len(grouping.groups) > len(known):
+        notes.append("new_answer")
+    elif "new_answer" in notes:  # new to the last solutions, not to the set
+        notes.remove("new_answer")
+    return Answer(
+        id=sample_set.id,
+        aggregator=name,
+        answer=given.answer,
+        text=given.text,
+        confidence=given.confidence if last.n > 1 else None,
+        candidates=counted.candidates,
+        usage=usage,
+        flags=tuple(dict.fromkeys((*counted.notes, *notes))),
+    )

@@ -1,0 +1,81 @@
+"""Rank, then fuse (Jiang et al. 2023, LLM-Blender, arXiv 2306.02561): a model is shown the best few samples
+only, and writes a new solution out of them.
+
+Departures: no trained pair ranker and no trained fuser. Samples are ranked by their votes, by token
+confidence or by scores that came with them; each distinct answer is shown once, by its best sample, with its
+count; the model is any.
+
+Cost: no call for the ranking; one call of a prompt of m samples and up to `max_tokens` of reply.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sampleset.aggregators._fusion import Fuser, concluded, require_positive
+from sampleset.aggregators.base import AGGREGATORS, Tally, shown_order, tally, vote_answer
+from sampleset.aggregators.majority_vote import MajorityVote
+from sampleset.aggregators.weighted_vote import sample_score
+from sampleset.prompts import Shown
+from sampleset.types import Answer, SampleSet
+
+
+@AGGREGATORS.register("rank_then_fuse")
+@dataclass(frozen=True)
+class RankThenFuse(Fuser):
+    """Return the answer of a new solution that a model makes of the best m distinct answers' samples.
+
+    Samples without an answer are not shown. Ties in rank go to the answer that appears first; an answer whose
+    samples have no score ranks last, and where none has one the votes rank, flagged `no_scores`. A solution
+    without an answer falls back to the majority vote, flagged `fallback_vote`.
+
+    Attributes:
+        by: `votes`, `confidence` (mean token log-probability), `window` (its lowest window), or the name of a
+            score that the samples carry, such as `rm_scores`.
+        top: m, how many distinct answers are shown at most.
+        temperature: 0 by default.
+    """
+
+    name: ClassVar[str] = "rank_then_fuse"
+    temperature: float = 0.0
+    by: str = "votes"
+    top: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "top")
+
+    async def aggregate(self, sample_set: SampleSet) -> Answer:
+        """The answer of the new solution."""
+        counted = await tally(sample_set)
+        if not counted.candidates or (self.skip_unanimous and len(counted.candidates) == 1):
+            return vote_answer(sample_set, self.name, counted, (), self.seed)
+        best, notes = self._best(sample_set, counted)
+        shown = [
+            Shown(sample_set.samples[place].text, best[place])
+            for place in shown_order(sample_set, self.seed, 0)
+            if place in best
+        ]
+        written = await self.write(sample_set.question, shown, 0)
+        last = SampleSet(sample_set.question, (written,))
+        noted = Tally(counted.answers, counted.candidates, (*counted.notes, *notes))
+        vote = MajorityVote(seed=self.seed)
+        return await concluded(self.name, sample_set, noted, last, vote, last.usage, self.seed)
+
+    def _best(self, sample_set: SampleSet, counted: Tally) -> tuple[dict[int, int], tuple[str, ...]]:
+        """Place and votes of the sample that stands for each of the best answers; what is to be noted."""
+        ranked: list[tuple[float, int, int]] = []
+        scored = False
+        for candidate in counted.candidates:
+            place, score = candidate.indices[0], float("-inf")
+            for index in candidate.indices if self.by != "votes" else ():
+                found = sample_score(sample_set.samples[index], self.by)
+                scored = scored or found is not None
+                if found is not None and found > score:
+                    place, score = index, found
+            ranked.append((score, candidate.votes, place))
+        # Sorting is stable, so that ties stay in the order of appearance.
+        ranked.sort(key=lambda one: one[:2] if scored else one[1], reverse=True)
+        notes = () if scored or self.by == "votes" else ("no_scores",)
+        return {place: votes for _, votes, place in ranked[: self.top]}, notes

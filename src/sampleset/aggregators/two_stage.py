@@ -1,0 +1,82 @@
+"""Two stages, for more samples than a model reads at once: the set is dealt into groups, each group is
+aggregated, and so are the groups' answers. No paper's method: the windows of GenSelect (NeMo-Skills) with any
+aggregator in either place.
+
+Cost with n samples in groups of g: ⌈n/g⌉ times what `inner` costs on g samples, and once what `outer` costs
+on ⌈n/g⌉.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from sampleset.aggregators._fusion import concluded, gathered, require_positive
+from sampleset.aggregators.base import AGGREGATORS, Aggregator, choices_of, shown_order, tally, vote_answer
+from sampleset.aggregators.majority_vote import MajorityVote
+from sampleset.answers import extract_answer
+from sampleset.types import Answer, Sample, SampleSet, Usage
+
+
+@AGGREGATORS.register("two_stage")
+@dataclass(frozen=True)
+class TwoStage:
+    """Return the answer that one aggregator makes of the answers another one gives to groups of the samples.
+
+    The samples are dealt by the seed into groups whose sizes differ by one at most. A group whose aggregator
+    abstains has no say; where none answers, or the second one abstains, the majority vote of the samples
+    answers, flagged `fallback_vote`. Sets of one group are aggregated by `inner` alone.
+
+    Attributes:
+        inner: The aggregator of each group.
+        outer: The aggregator of the groups' answers; by default `inner` again.
+        group: Most samples in a group.
+        seed: Seed of the dealing and of ties in the fallback vote.
+    """
+
+    name: ClassVar[str] = "two_stage"
+    inner: Aggregator = field(default_factory=MajorityVote)
+    outer: Aggregator | None = None
+    group: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive(self, "group")
+
+    async def aggregate(self, sample_set: SampleSet) -> Answer:
+        """The answer of the second stage."""
+        counted = await tally(sample_set)
+        order = shown_order(sample_set, self.seed, 0)
+        if not order:
+            return vote_answer(sample_set, self.name, counted, (), self.seed)
+        groups = -(-len(order) // self.group)
+        if groups == 1:
+            return replace(await self.inner.aggregate(sample_set), aggregator=self.name)
+        given = await gathered(
+            self.inner.aggregate(sample_set.subset(sorted(order[start::groups]))) for start in range(groups)
+        )
+        choices = choices_of(sample_set.question)
+        samples = tuple(
+            _as_sample(answer, index, choices)
+            for index, answer in enumerate(given)
+            if answer.answer is not None
+        )
+        spent = sum((answer.usage for answer in given), Usage())
+        notes = ["group_abstained"] if len(samples) < groups else []
+        notes += ["group_fallback_vote"] if any("fallback_vote" in one.flags for one in given) else []
+        if not samples:
+            fallen = vote_answer(sample_set, self.name, counted, (*notes, "fallback_vote"), self.seed)
+            return replace(fallen, usage=spent)
+        last = SampleSet(sample_set.question, samples)
+        outer = self.outer or self.inner
+        answer = await concluded(self.name, sample_set, counted, last, outer, spent, self.seed)
+        return replace(answer, flags=(*answer.flags, *notes))
+
+
+def _as_sample(answer: Answer, index: int, choices: int | None) -> Sample:
+    """A group's answer as a sample that states it."""
+    found = extract_answer(answer.text, choices=choices)
+    if found is not None and found.text == answer.answer:
+        return Sample(index, answer.text)
+    stated = f"The final answer is \\boxed{{{answer.answer}}}."
+    return Sample(index, f"{answer.text.rstrip()}\n\n{stated}".lstrip())
