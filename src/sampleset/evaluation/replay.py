@@ -13,7 +13,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from sampleset.aggregators.base import Tally, decide, tally_now
 from sampleset.answers import gold_is_readable
@@ -135,7 +135,7 @@ class ReplayFile:
 
 @dataclass(slots=True)
 class _Outcome:
-    """One rule and way of drawing on one question, summed over the orders."""
+    """One rule and way of drawing on one question: sums over the orders, then means."""
 
     right: float = 0.0
     samples: float = 0.0
@@ -149,7 +149,7 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class _Replayed:
-    """One question; every number is a mean over the orders.
+    """One question: sums over the orders, then means.
 
     Attributes:
         right: Whether the vote over the first m samples is right, by m from 1.
@@ -159,6 +159,14 @@ class _Replayed:
     right: list[float]
     tokens: float = 0.0
     outcomes: dict[Key, _Outcome] = field(default_factory=dict[Key, _Outcome])
+
+    def mean(self, orders: int) -> _Replayed:
+        """The means over so many orders; divided once, so that a share of 1 is 1."""
+        outcomes = {
+            key: _Outcome(*(getattr(one, name.name) / orders for name in fields(_Outcome)))
+            for key, one in self.outcomes.items()
+        }
+        return _Replayed([one / orders for one in self.right], self.tokens / orders, outcomes)
 
 
 def replay_file(
@@ -237,9 +245,9 @@ def _replayed(stored: StoredSet, k: int, options: ReplayOptions) -> _Replayed:
         seen = [classes[place] for place in order]
         winners = votes.after_each(seen)
         spent = [tokens[place] for place in order]
-        found.tokens += sum(spent) / options.orders
+        found.tokens += sum(spent)
         for place, winner in enumerate(winners):
-            found.right[place] += votes.is_right(winner) / options.orders
+            found.right[place] += votes.is_right(winner)
         for rule in options.rules:
             ways = {
                 ONE_BY_ONE: list(range(1, k + 1)),
@@ -248,12 +256,12 @@ def _replayed(stored: StoredSet, k: int, options: ReplayOptions) -> _Replayed:
             for way, ends in ways.items():
                 end = next((end for end in ends if rule.met(seen[:end])), k)
                 outcome = found.outcomes.setdefault((rule.spec, way), _Outcome())
-                outcome.right += votes.is_right(winners[end - 1]) / options.orders
-                outcome.samples += end / options.orders
-                outcome.tokens += sum(spent[:end]) / options.orders
-                outcome.stopped += (end < k) / options.orders
-                outcome.agrees += (winners[end - 1] == winners[-1]) / options.orders
-    return found
+                outcome.right += votes.is_right(winners[end - 1])
+                outcome.samples += end
+                outcome.tokens += sum(spent[:end])
+                outcome.stopped += end < k
+                outcome.agrees += winners[end - 1] == winners[-1]
+    return found.mean(options.orders)
 
 
 class _Votes:
