@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sampleset.answers import extract_answer, group_answers, matches_gold, same_answer
     from sampleset.backends.base import BACKENDS, Backend, SamplingParams, ScoringBackend
     from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
+    from sampleset.budget import Caps
     from sampleset.datasets.base import DATASETS, load_problems
     from sampleset.errors import SampleSetError
     from sampleset.evaluation import Evaluation, EvaluationOptions, evaluate
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sampleset.sample_store import SampleStore
     from sampleset.sampling import Sampler, SamplingOptions
     from sampleset.specs import build as build_aggregator
+    from sampleset.stopping import parse_stop
     from sampleset.storage import read_problems, read_sample_sets
     from sampleset.types import (
         Answer,
@@ -42,6 +44,7 @@ _HOME = {
     "BACKENDS": "backends.base",
     "Backend": "backends.base",
     "Candidate": "types",
+    "Caps": "budget",
     "DATASETS": "datasets.base",
     "Evaluation": "evaluation",
     "EvaluationOptions": "evaluation",
@@ -69,6 +72,7 @@ _HOME = {
     "load_problems": "datasets.base",
     "matches_gold": "answers",
     "open_backend": "models",
+    "parse_stop": "stopping",
     "read_problems": "storage",
     "read_sample_sets": "storage",
     "same_answer": "answers",
@@ -82,6 +86,7 @@ __all__ = [
     "Answer",
     "Backend",
     "Candidate",
+    "Caps",
     "Evaluation",
     "EvaluationOptions",
     "Grade",
@@ -108,6 +113,7 @@ __all__ = [
     "load_problems",
     "matches_gold",
     "open_backend",
+    "parse_stop",
     "read_problems",
     "read_sample_sets",
     "same_answer",

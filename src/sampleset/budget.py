@@ -71,8 +71,8 @@ class Caps:
 
     def run_budgets(self) -> list[Budget]:
         """Budgets that all samplers of a run share."""
-        budgets = [Budget(self.tokens, "tokens", "the run")] if self.tokens is not None else []
-        return budgets + ([Budget(self.money, "money", "the run")] if self.money is not None else [])
+        budgets = [Budget(self.tokens, "tokens")] if self.tokens is not None else []
+        return budgets + ([Budget(self.money, "money")] if self.money is not None else [])
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class Budget:
     Attributes:
         limit: The cap.
         unit: What it counts.
-        whose: Whom it binds, for messages.
+        of_question: Whether it binds one question, not the run.
         spent: Booked so far.
         held: Set aside for calls in flight.
         calls: How many these are.
@@ -90,7 +90,7 @@ class Budget:
 
     limit: float
     unit: Literal["tokens", "money"]
-    whose: str
+    of_question: bool = False
     spent: float = 0.0
     held: float = 0.0
     calls: int = 0
@@ -236,10 +236,12 @@ class MeteredBackend:
             budget, amount = full
             if not budget.calls:
                 left = max(0.0, budget.limit - budget.spent)
+                whose = "one question" if budget.of_question else "the run"
                 raise CapReachedError(
-                    f"The cap of {budget.limit:g} {_UNITS[budget.unit]} for {budget.whose} leaves {left:g}; "
+                    f"The cap of {budget.limit:g} {_UNITS[budget.unit]} for {whose} leaves {left:g}; "
                     f"the next call of {self.model!r} may take {amount:g}. Raise the cap, or lower "
-                    "--max-tokens."
+                    "--max-tokens.",
+                    of_question=budget.of_question,
                 )
             await budget.changed()
         for budget, amount in pairs:

@@ -124,4 +124,12 @@ class SamplingError(SampleSetError, RuntimeError):
 
 
 class CapReachedError(SamplingError):
-    """What is left of a cap in tokens or money does not cover the worst case of a call."""
+    """What is left of a cap in tokens or money does not cover the worst case of a call.
+
+    Attributes:
+        of_question: Whether it is the cap of one question, not of the run.
+    """
+
+    def __init__(self, message: str, *, of_question: bool) -> None:
+        super().__init__(message)
+        self.of_question = of_question

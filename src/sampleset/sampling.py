@@ -238,16 +238,16 @@ class Sampler:
             for index in indices
         ]
 
-    def within(self, drawn: Mapping[int, Sample]) -> tuple[Backend, list[Budget]]:
-        """The backend within the caps of the run and of one question, and the question's own budget."""
+    def within_caps(self, drawn: Mapping[int, Sample]) -> Backend:
+        """The backend within the caps of the run and of the question that these draws are of."""
         cap, own = self.options.caps.question_tokens, list[Budget]()
         tokens = [(one.prompt_tokens or 0) + (one.completion_tokens or 0) for one in drawn.values()]
         if cap is not None:
-            own = [Budget(cap, "tokens", "one question", spent=sum(tokens))]
+            own = [Budget(cap, "tokens", of_question=True, spent=sum(tokens))]
         if not (budgets := [*own, *self._budgets]):
-            return self.backend, own
+            return self.backend
         known = max((one.prompt_tokens or 0 for one in drawn.values()), default=0)
-        return MeteredBackend(self.backend, budgets, self._tariff, known or None), own
+        return MeteredBackend(self.backend, budgets, self._tariff, known or None)
 
     def count(self, samples: Sequence[Sample]) -> None:
         """Add draws that came back to the totals."""
@@ -275,7 +275,8 @@ class Sampler:
         if len(texts) < self.options.min_samples:
             if refusal is not None:
                 raise CapReachedError(
-                    f"Question {drawn.id!r}: {len(texts)} of {self.options.n} draws. {refusal}"
+                    f"Question {drawn.id!r}: {len(texts)} of {self.options.n} draws. {refusal}",
+                    of_question=refusal.of_question,
                 ) from refusal
             reason = next((sample.error for sample in drawn.samples if sample.error), "no reason given")
             raise SamplingError(
@@ -310,7 +311,7 @@ class _Work:
         self.stopped: str | None = None
         self.refusal: CapReachedError | None = None
         self._sampler, self._question, self._messages, self._keep = sampler, question, messages, keep
-        self._backend, self._own_budgets = sampler.within(drawn)
+        self._backend = sampler.within_caps(drawn)
         self._looked_at, self._settled = 0, False
 
     def samples(self) -> tuple[Sample, ...]:
@@ -334,7 +335,7 @@ class _Work:
         if len(self.drawn) < options.n:
             if self.refusal is None and options.stop is not None:
                 self.stopped = options.stop.spec
-            elif self._own_budgets and self.drawn:
+            elif self.refusal is not None and self.refusal.of_question and self.drawn:
                 self.stopped = "cap"
 
     async def _draw(self, indices: Sequence[int], ends_at: float | None) -> None:
