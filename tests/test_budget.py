@@ -206,3 +206,11 @@ async def test_without_room_for_one_draw_the_cap_is_named():
         CapReachedError, match=r"Question 'q': 0 of 6 draws. The cap of 100 tokens for the run"
     ):
         await Sampler(ReplayBackend(lambda m, s: "2"), options).sample(Question("q", "1 + 1?"))
+
+
+async def test_of_a_group_that_does_not_fit_as_many_are_drawn_as_do():
+    backend = ReplayBackend(lambda m, s: reply(50, 100), group_size=8)
+    options = SamplingOptions(n=8, params=params(100), caps=Caps(tokens=700))
+    drawn = await Sampler(backend, options).sample(Question("q", "1 + 1?"))
+    assert [sample.index for sample in drawn.samples] == [0, 1, 2, 3]
+    assert [seeds for _, _, seeds in backend.calls] == [[0, 1], [2, 3]]

@@ -155,8 +155,7 @@ class Sampler:
     async def _complete(self, store: SampleStore, question: Question, messages: Sequence[Message]) -> _Work:
         """The question's draws from the store, the missing ones drawn first.
 
-        Another process that draws into the same store may hold the question: then wait until it is done,
-        or gone.
+        Another process that draws into the same store may hold the question: wait until it is done or gone.
         """
         key = draw_key(self.configuration, messages)
         while not store.claim(key):  # noqa: ASYNC110 - another process cannot set an Event
@@ -339,16 +338,18 @@ class _Work:
                 self.stopped = "cap"
 
     async def _draw(self, indices: Sequence[int], ends_at: float | None) -> None:
-        """Draw these; each group is kept as soon as it is back. What is in flight when the rule is met, or
-        when anything fails, is cancelled.
-        """
+        """Draw these; each group is kept once it is back. If the rule is met or one fails, cancel the rest."""
         sampler = self._sampler
 
         async def draw(group: Sequence[int]) -> None:
             try:
                 samples = await sampler.draw_group(self._backend, self._messages, group, ends_at)
             except CapReachedError as refusal:
-                self.refusal = refusal
+                if len(group) == 1 or self.refusal is not None:
+                    self.refusal = refusal
+                else:  # fewer at once may fit
+                    await draw(group[: len(group) // 2])
+                    await draw(group[len(group) // 2 :])
                 return
             if self._keep is not None:
                 self._keep(samples)
