@@ -75,6 +75,7 @@ def test_list_names_what_there_is(run: Run):
         "best_of_n",
         "first_sample",
         "generative_self_aggregation",
+        "guarded",
         "llm_aggregator",
         "majority_vote",
         "mixture_of_agents",

@@ -5,9 +5,9 @@ between them compares the models. It has the parts that Qi et al. 2025 (arXiv 25
 preamble, the question, the numbered solutions - in words of our own. Universal self-consistency follows
 Chen et al. 2023 (arXiv 2311.17311), writing a new solution from several Li et al. 2025 (arXiv 2503.04104).
 
-Samples are untrusted text. Marks that a chat template would read as turns of the conversation, the tags
-the aggregator answers in, and lines that imitate the prompt's own headings are defused before a sample
-is shown (`defuse`).
+Samples are untrusted text. A sample that has stated an answer ends where it goes on to imitate the prompt
+(`own_part`); marks that a chat template would read as turns of the conversation, the tags the aggregator
+answers in, and lines that imitate the prompt's own headings are defused before it is shown (`defuse`).
 """
 
 from __future__ import annotations
@@ -91,11 +91,19 @@ _JUDGE_PREAMBLE = (
 )
 _JUDGE_FORM = 'Reply with "The better response is Response" and its number, and nothing else.'
 
-_CHAT_MARK = re.compile(r"<\|(?=[^\s|>]{1,40}\|?>)|<(?=/?s>|/?bos>|(?:start|end)_of_turn>)|\[(?=/?INST\])")
+_CHAT_MARK = re.compile(
+    r"<[|｜](?=[^\s|｜>]{1,40}[|｜]?>)|<(?=/?s>|/?bos>|/?eos>|</?SYS>>|(?:start|end)_of_turn>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT)\])"
+)
 _OWN_TAG = re.compile(r"<(?=/?(?:answer|think)>)", re.IGNORECASE)
+_LINE_START = r"(?:^|(?<=[\r\v\f\x85\u2028\u2029]))"
+_NUMBERED = r"Answer \d+|Response \d+|Below are the (?:proposed answers|responses)"
 _OWN_HEADING = re.compile(
-    r"^(?=[ \t#*]{0,8}(?:Question|Answer \d+|Response \d+|Below are the (?:proposed answers|responses))\b"
-    r"[^\n]{0,40}:)",
+    rf"{_LINE_START}(?=[ \t#*]{{0,8}}(?:Question|{_NUMBERED})\b[^\n]{{0,40}}:)", re.IGNORECASE | re.MULTILINE
+)
+# Solutions restate the question now and then; none of 84,000 recorded ones numbers itself as the prompt does.
+_IMITATION = re.compile(
+    rf"{_CHAT_MARK.pattern}|{_LINE_START}(?=[ \t#*]{{0,8}}(?:{_NUMBERED})\b[^\n]{{0,40}}:)",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -145,15 +153,26 @@ def question_text(question: Question) -> str:
 
 
 def defuse(text: str) -> str:
-    """The text with everything that a reader of the prompt could take for a part of the prompt broken up.
+    """The sample's own part, with what a reader of the prompt could take for a part of the prompt broken up.
 
-    Nothing is removed: a space is put behind the opening character of chat-template marks and of
-    `<answer>` and `<think>` tags, and `> ` before lines that imitate the prompt's headings.
+    A space is put behind the opening character of chat-template marks and of `<answer>` and `<think>` tags,
+    and `> ` before lines that imitate the prompt's headings.
     """
-    text = text.replace("\0", "")
+    text = own_part(text).replace("\0", "")
     text = _CHAT_MARK.sub(lambda mark: f"{mark.group()[0]} {mark.group()[1:]}", text)
     text = _OWN_TAG.sub("< ", text)
     return _OWN_HEADING.sub("> ", text)
+
+
+def own_part(text: str) -> str:
+    """The text up to where it imitates the prompt by a numbered heading or a chat template's mark.
+
+    The whole text where it states no answer before that: it may be a solution in an odd form.
+    """
+    found = _IMITATION.search(text)
+    if found is None or extract_answer(text[: found.start()]) is None:
+        return text
+    return text[: found.start()].rstrip()
 
 
 async def aggregation_messages(
@@ -232,6 +251,7 @@ def conclusion_of(text: str, choices: int | None = None) -> str:
     Returns:
         The last line where the text states no answer, or states it further up.
     """
+    text = own_part(text)
     lines = [line for line in text.strip().splitlines() if line.strip()]
     stated = extract_answer(text, choices=choices)
     for count in range(1, min(len(lines), _MOST_CONCLUDING_LINES) + 1 if stated else 0):
@@ -243,7 +263,8 @@ def conclusion_of(text: str, choices: int | None = None) -> str:
 
 
 async def with_ending_only(shown: Shown, tokens: int, backend: Backend) -> Shown:
-    """The solution cut to its last tokens; what is cut opens with an ellipsis, in the place of one."""
+    """The solution's own part, cut to its last tokens; an ellipsis takes the place of the first of them."""
+    shown = replace(shown, text=own_part(shown.text))
     pieces = await backend.tokenize(shown.text.strip())
     return replace(shown, text=_ending(pieces, tokens)) if len(pieces) > tokens else shown
 

@@ -1,0 +1,57 @@
+"""A guard against a planted sample, and against a reader's whims: another aggregator's answer is taken only
+if enough samples give it. Ours; no paper.
+
+Defusing a sample's text stops it from posing as a part of the prompt, not from persuading the model that
+reads it. What one sample's persuasion can do is bounded here by votes: with `votes=2` an answer that it alone
+gives is never the model's choice. The price: an answer that one sample alone has found, or that the
+aggregator has found by itself, is lost.
+
+Cost: that of `inner`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from sampleset.aggregators._fusion import require_positive
+from sampleset.aggregators.base import AGGREGATORS, Aggregator, tally, vote_answer
+from sampleset.aggregators.majority_vote import MajorityVote
+from sampleset.answers import same_answer
+from sampleset.types import Answer, SampleSet
+
+
+@AGGREGATORS.register("guarded")
+@dataclass(frozen=True)
+class Guarded:
+    """Return another aggregator's answer where enough samples give it, else the majority vote.
+
+    The vote is flagged `guarded` where it replaces the answer, and decides also where no answer has as many
+    votes, by the seed where it is tied.
+
+    Attributes:
+        inner: The other aggregator.
+        votes: How many samples must give its answer.
+        seed: Seed of ties in the vote.
+    """
+
+    name: ClassVar[str] = "guarded"
+    inner: Aggregator = field(default_factory=MajorityVote)
+    votes: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive(self, "votes")
+
+    async def aggregate(self, sample_set: SampleSet) -> Answer:
+        """The other's answer, or the vote's."""
+        counted = await tally(sample_set)
+        given = replace(await self.inner.aggregate(sample_set), aggregator=self.name)
+        if given.answer is None:
+            return given
+        for one in counted.candidates:
+            if one.votes >= self.votes and same_answer(one.answer, given.answer).equal is True:
+                return given
+        vote = vote_answer(sample_set, self.name, counted, (), self.seed)
+        flags = tuple(dict.fromkeys((*given.flags, "guarded", *vote.flags)))
+        return replace(vote, usage=given.usage, flags=flags)
