@@ -338,7 +338,7 @@ class _Work:
                 self.stopped = "cap"
 
     async def _draw(self, indices: Sequence[int], ends_at: float | None) -> None:
-        """Draw these; each group is kept once it is back. If the rule is met or one fails, cancel the rest."""
+        """Draw these; each group is kept once back. If the rule is met or one fails, cancel the rest."""
         sampler = self._sampler
 
         async def draw(group: Sequence[int]) -> None:
