@@ -13,7 +13,18 @@ from typer.testing import CliRunner
 
 from sampleset.cli import app
 
-COMMANDS = ("demo", "answer", "sample", "aggregate", "evaluate", "replay", "report", "train-data", "train", "list")
+COMMANDS = (
+    "demo",
+    "answer",
+    "sample",
+    "aggregate",
+    "evaluate",
+    "replay",
+    "report",
+    "train-data",
+    "train",
+    "list",
+)
 
 
 def help_pages() -> str:
