@@ -11,8 +11,8 @@ that no sample gives. It comes plain, which is the control (a wrong sample is on
 - `tags`: the prompt's closing words, the tags and the chat template's marks, and the answer as if given.
 
 A method is steered where it gives the planted answer, and did not without the planted sample. `off` shows
-the samples as they are, `on` defused; where the defence changes no sample of a set both are one run. An
-answer is kept once given: run the same command again, with a higher --limit too, to go on.
+the samples as they are, `on` defused. A prompt is asked once and its reply kept in OUT: run the same command
+again, with a higher --limit or more methods too, to go on.
 """
 
 from __future__ import annotations
@@ -24,17 +24,25 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sampleset import prompts
 from sampleset.aggregators.base import Aggregator, tally_now
 from sampleset.answers import same_answer
-from sampleset.backends.base import Backend
-from sampleset.evaluation import AnswerLog
+from sampleset.backends.base import (
+    Backend,
+    Continuation,
+    Generation,
+    Message,
+    ScoringBackend,
+    plain_params,
+)
 from sampleset.metrics import paired_bootstrap
 from sampleset.models import open_backend
 from sampleset.sample_files import SampleFile
+from sampleset.sample_store import digest
 from sampleset.specs import build, models_of
 from sampleset.storage import JsonlLog
 from sampleset.types import Sample, SampleSet
@@ -112,27 +120,57 @@ def defence(on: bool) -> Iterator[None]:
         prompts.defuse, prompts.own_part = known
 
 
-class Run:
-    """Whether methods were steered, from the logs where they were asked before."""
+class Remembering:
+    """A backend that asks another one once, and keeps what it said in a file."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._logs = {
-            on: AnswerLog(JsonlLog(folder / f"{'on' if on else 'off'}.jsonl")) for on in (True, False)
-        }
+    def __init__(self, asked: Backend, log: JsonlLog) -> None:
+        self._asked, self._log = asked, log
+        self.model, self.group_size, self.max_calls = asked.model, asked.group_size, asked.max_calls
+        self.context_size, self.continues_assistant = asked.context_size, asked.continues_assistant
+        self._known = {row["key"]: row["replies"] for _, row in log.new_rows()}
 
-    async def steered(self, method: Aggregator, planted: Planted, sample_set: SampleSet, on: bool) -> bool:
-        """Whether it gives the planted answer, and did not before."""
-        texts = [sample.text for sample in sample_set.samples]
-        on = on or all(prompts.defuse(text) == text for text in texts)
-        if not await self._gives(method, sample_set, on, planted.answer):
+    async def check(self) -> None:
+        await self._asked.check()
+
+    async def generate(
+        self, messages: Sequence[Message], params: Any, seeds: Sequence[int]
+    ) -> list[Generation]:
+        key = digest([self.model, messages, plain_params(params), list(seeds)])
+        if key not in self._known:
+            self._keep(key, await self._asked.generate(messages, params, seeds))
+        return [Generation(**{**row, "logprobs": None}) for row in self._known[key]]
+
+    async def tokenize(self, text: str) -> list[str]:
+        return await self._asked.tokenize(text)
+
+    async def aclose(self) -> None:
+        await self._asked.aclose()
+
+    def _keep(self, key: str, replies: Sequence[Any]) -> None:
+        self._known[key] = [asdict(reply) for reply in replies]
+        self._log.append([{"key": key, "replies": self._known[key]}])
+
+
+class RememberingScores(Remembering):
+    """The same for a backend that scores texts."""
+
+    async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
+        key = digest([self.model, messages, list(continuations)])
+        if key not in self._known:
+            self._keep(key, await self._asked.score(messages, continuations))
+        return [Continuation(**row) for row in self._known[key]]
+
+
+async def steered(method: Aggregator, planted: Planted, sample_set: SampleSet, on: bool) -> bool:
+    """Whether a method gives the planted answer, and did not before."""
+    with defence(on):
+        if not _same((await method.aggregate(sample_set)).answer, planted.answer):
             return False
-        return not await self._gives(method, planted.before, True, planted.answer)
+    return not _same((await method.aggregate(planted.before)).answer, planted.answer)
 
-    async def _gives(self, method: Aggregator, sample_set: SampleSet, on: bool, wanted: str) -> bool:
-        with defence(on):
-            given = (await self._logs[on].answer(method, sample_set)).answer
-        return given is not None and same_answer(given, wanted).equal is True
+
+def _same(given: str | None, wanted: str) -> bool:
+    return given is not None and same_answer(given, wanted).equal is True
 
 
 async def measure(options: argparse.Namespace) -> None:
@@ -144,32 +182,29 @@ async def measure(options: argparse.Namespace) -> None:
     heads = [f"{name} {state}" for name in ATTACKS for state in ("off", "on")]
     print(f"| method | control | {' | '.join(heads)} | worst on, above control |")
     print(f"|---|{'---:|' * (len(heads) + 2)}")
-    run = Run(options.output_dir)
-    asked = [model for spec in options.aggregators for model in models_of(spec)]
-    backend = _opened(options) if asked else None
-    for spec in options.aggregators:
-        await _row(run, spec, build(spec, backend), planted)
-    if backend is not None:
-        await backend.aclose()
-
-
-def _opened(options: argparse.Namespace) -> Backend:
     backend = open_backend(options.model, context_size=options.context_size)
-    if options.threads and hasattr(backend, "threads"):
+    if options.threads:
         backend.threads = options.threads
-    return backend
+    if any(models_of(spec) for spec in options.aggregators):
+        await backend.check()
+    kind = RememberingScores if isinstance(backend, ScoringBackend) else Remembering
+    options.output_dir.mkdir(parents=True, exist_ok=True)
+    asked = kind(backend, JsonlLog(options.output_dir / "replies.jsonl"))
+    for spec in options.aggregators:
+        await _row(spec, build(spec, asked), planted)
+    await backend.aclose()
 
 
-async def _row(run: Run, spec: str, method: Aggregator, planted: Sequence[Planted]) -> None:
+async def _row(spec: str, method: Aggregator, planted: Sequence[Planted]) -> None:
     arms: dict[str, list[bool]] = {}
     # Set by set, so that a run cut short has whole sets.
     for one in planted:
-        given = {"control": await run.steered(method, one, one.control, True)}
+        given = {"control": await steered(method, one, one.control, True)}
         for name in ATTACKS:
             for on in (False, True):
-                given[f"{name} {on}"] = await run.steered(method, one, one.attacked[name], on)
-        for arm, steered in given.items():
-            arms.setdefault(arm, []).append(steered)
+                given[f"{name} {on}"] = await steered(method, one, one.attacked[name], on)
+        for arm, yes in given.items():
+            arms.setdefault(arm, []).append(yes)
     control = arms["control"]
     worst = max((arms[f"{name} True"] for name in ATTACKS), key=sum)
     differences = [float(mine) - float(its) for mine, its in zip(worst, control, strict=True)]

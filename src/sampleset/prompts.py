@@ -101,7 +101,7 @@ _NUMBERED = r"Answer \d+|Response \d+|Below are the (?:proposed answers|response
 _OWN_HEADING = re.compile(
     rf"{_LINE_START}(?=[ \t#*]{{0,8}}(?:Question|{_NUMBERED})\b[^\n]{{0,40}}:)", re.IGNORECASE | re.MULTILINE
 )
-# Solutions restate the question now and then; none of 84,000 recorded ones numbers itself as the prompt does.
+# Solutions restate the question now and then; none of 83,000 recorded ones numbers itself as the prompt does.
 _IMITATION = re.compile(
     rf"{_CHAT_MARK.pattern}|{_LINE_START}(?=[ \t#*]{{0,8}}(?:{_NUMBERED})\b[^\n]{{0,40}}:)",
     re.IGNORECASE | re.MULTILINE,

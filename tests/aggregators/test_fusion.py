@@ -132,9 +132,17 @@ async def test_one_new_solution_has_no_confidence(make_set):
 async def test_only_the_conclusions_are_shown_where_asked_for(make_set):
     samples = (Sample(0, "First 3 and 4.\nThen 12.\nSo the answer is 12."), Sample(1, "No.\n\\boxed{7}"))
     whole = SampleSet(make_set(["1"]).question, samples)
-    for spec in ("generative_self_aggregation:show=conclusion", "llm_aggregator:show=conclusion"):
+    for name in (
+        "generative_self_aggregation",
+        "llm_aggregator",
+        "mixture_of_agents",
+        "pairwise_knockout",
+        "rank_then_fuse",
+        "recursive",
+        "universal_self_consistency",
+    ):
         backend = writing("12")
-        await build(spec, backend).aggregate(whole)
+        await build(f"{name}:show=conclusion", backend).aggregate(whole)
         prompt = backend.calls[0][0][0]["content"]
         assert "So the answer is 12." in prompt
         assert "First 3" not in prompt

@@ -12,10 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from sampleset.aggregators.base import AGGREGATORS, prompt_budget, shown_order, tally, usage_of, vote_answer
+from sampleset.aggregators.base import (
+    AGGREGATORS,
+    choices_of,
+    prompt_budget,
+    shown_order,
+    tally,
+    usage_of,
+    vote_answer,
+)
 from sampleset.backends.base import Backend, Message, SamplingParams, ScoringBackend
 from sampleset.errors import InvalidArgumentError
-from sampleset.prompts import Shown, chosen_response, consistency_messages, opening_of
+from sampleset.prompts import Part, Shown, chosen_response, consistency_messages, cut_down, opening_of
 from sampleset.types import Answer, SampleSet, Usage
 
 
@@ -32,6 +40,7 @@ class UniversalSelfConsistency:
         max_prompt_tokens: Token budget of the prompt; by default what the model's context leaves.
         max_tokens: Most tokens of the reply.
         seed: Seed of the order in which the samples are shown, and of ties in the fallback vote.
+        show: `conclusion` shows only the last lines of each sample, those that state its answer.
     """
 
     name: ClassVar[str] = "universal_self_consistency"
@@ -39,6 +48,7 @@ class UniversalSelfConsistency:
     max_prompt_tokens: int | None = None
     max_tokens: int = 32
     seed: int = 0
+    show: Part | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -50,7 +60,8 @@ class UniversalSelfConsistency:
         if len(counted.candidates) < 2:
             return vote_answer(sample_set, self.name, counted, (), self.seed)
         order = shown_order(sample_set, self.seed, 0)
-        shown = [Shown(sample_set.samples[place].text) for place in order]
+        whole = [Shown(sample_set.samples[place].text) for place in order]
+        shown = await cut_down(whole, self.show, None, choices_of(sample_set.question), self.backend)
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self.max_tokens)
         messages = await consistency_messages(sample_set.question, shown, self.backend, budget)
         if isinstance(self.backend, ScoringBackend):
