@@ -17,6 +17,7 @@ from sampleset.cli_evaluation import aggregate, evaluate, replay, report
 from sampleset.cli_options import (
     AggregatorModel,
     AggregatorUrl,
+    AnswerKind,
     ApiKey,
     AsJson,
     BaseUrl,
@@ -39,6 +40,7 @@ from sampleset.cli_options import (
     Prompt,
     QuestionTokens,
     Retries,
+    RunCode,
     Samples,
     Seed,
     Set,
@@ -136,6 +138,8 @@ def answer(
         bool, option("--settled-by-vote", help="Aggregate only where the vote does not meet the rule.")
     ] = False,
     keep_thinking: KeepThinking = False,
+    answer_kind: AnswerKind = None,
+    run_code: RunCode = None,
     show: Annotated[bool, typer.Option("--show", help="Print the samples side by side.")] = False,
     output_dir: Annotated[Path | None, option("--output-dir", help="Keep the draws in this store.")] = None,
     as_json: AsJson = False,
@@ -160,6 +164,7 @@ def answer(
             else None,
             settled_by_vote=settled_by_vote,
             keep_thinking=keep_thinking,
+            answer_kind=answer_kind,
             store_folder=output_dir,
             settings=resolved_settings("answer", locals()),
         )
@@ -194,6 +199,8 @@ def sample(
     limit: Limit = None,
     data_dir: DataDir = None,
     columns: Columns = None,
+    answer_kind: AnswerKind = None,
+    run_code: RunCode = None,
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
     timeout: Timeout = 600.0,
@@ -225,6 +232,7 @@ def sample(
             limit=limit,
             data_dir=data_dir,
             columns=parse_columns(columns) if columns else None,
+            answer_kind=answer_kind,
             export=export,
             settings=resolved_settings("sample", locals()),
         )

@@ -12,6 +12,7 @@ import typer
 from sampleset.cli_options import (
     Aggregators,
     AggregatorUrl,
+    AnswerKind,
     ApiKey,
     AsJson,
     Columns,
@@ -27,6 +28,7 @@ from sampleset.cli_options import (
     PriceFile,
     ReaderModel,
     Retries,
+    RunCode,
     Seed,
     Set,
     Sizes,
@@ -52,6 +54,8 @@ def aggregate(
     columns: Columns = None,
     limit: Limit = None,
     keep_thinking: KeepThinking = False,
+    answer_kind: AnswerKind = None,
+    run_code: RunCode = None,
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
     timeout: Timeout = 600.0,
@@ -75,6 +79,7 @@ def aggregate(
             configuration=configuration,
             limit=limit,
             columns=parse_columns(columns) if columns else None,
+            answer_kind=answer_kind,
             keep_thinking=keep_thinking,
             max_concurrency=max_concurrency,
             patience=(max_retries, timeout),
@@ -100,6 +105,8 @@ def evaluate(
     columns: Columns = None,
     limit: Limit = None,
     keep_thinking: KeepThinking = False,
+    answer_kind: AnswerKind = None,
+    run_code: RunCode = None,
     seed: Seed = 0,
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
@@ -125,7 +132,7 @@ def evaluate(
     mapping = parse_columns(columns) if columns else None
     evaluation = run_async(
         evaluate_files(
-            [SampleFile(path, configuration, limit, mapping) for path in samples],
+            [SampleFile(path, configuration, limit, mapping, answer_kind) for path in samples],
             aggregator or list(DEFAULT_METHODS),
             EvaluationOptions(
                 ks=parse_sizes(k) if k else None,
@@ -168,6 +175,8 @@ def replay(
     columns: Columns = None,
     limit: Limit = None,
     keep_thinking: KeepThinking = False,
+    answer_kind: AnswerKind = None,
+    run_code: RunCode = None,
     seed: Seed = 0,
     verdicts: VerdictFile = None,
     output_dir: Annotated[
@@ -192,7 +201,7 @@ def replay(
     mapping = parse_columns(columns) if columns else None
     use_verdict_store(verdicts or default_verdict_path())
     files = replay_files(
-        [SampleFile(path, configuration, limit, mapping) for path in samples],
+        [SampleFile(path, configuration, limit, mapping, answer_kind) for path in samples],
         ReplayOptions(
             rules=tuple(parse_stop(one) for one in stop.split(",")),
             k=k,

@@ -120,6 +120,33 @@ PriceFile = Annotated[Path | None, option("--prices", help="YAML file of what to
 Columns = Annotated[
     str | None, option("--columns", help="Names of a file's columns: question=prompt,samples=outputs,...")
 ]
+
+
+def _allow_code(how: str | None) -> str | None:
+    from typing import cast
+
+    from sampleset.answers import allow_code
+
+    if how is not None:
+        allow_code(cast("Any", how))
+    return how
+
+
+AnswerKind = Annotated[
+    str | None,
+    option(
+        "--answer-kind",
+        help="How answers are compared: maths, text, choice, json, number:TOLERANCE, code or judge.",
+    ),
+]
+RunCode = Annotated[
+    str | None,
+    option(
+        "--run-code",
+        help="Run programs of the answer kind code: sandbox, limits, or off (the default).",
+        callback=_allow_code,
+    ),
+]
 KeepThinking = Annotated[bool, option("--keep-thinking", help="Read what samples say before </think>, too.")]
 VerdictFile = Annotated[
     Path | None, option("--verdicts", help="Cache of slow answer comparisons; by default in ~/.cache.")

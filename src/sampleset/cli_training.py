@@ -10,6 +10,7 @@ import typer
 
 from sampleset.cli_options import (
     AggregatorUrl,
+    AnswerKind,
     ApiKey,
     AsJson,
     Columns,
@@ -22,6 +23,7 @@ from sampleset.cli_options import (
     Limit,
     ReaderModel,
     Retries,
+    RunCode,
     Set,
     Timeout,
     VerdictFile,
@@ -84,6 +86,8 @@ def train_data(
     data_dir: DataDir = None,
     limit: Limit = None,
     keep_thinking: KeepThinking = False,
+    answer_kind: AnswerKind = None,
+    run_code: RunCode = None,
     seed: Annotated[int, option("--seed", help="Seed of all draws.")] = 0,
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
@@ -138,7 +142,7 @@ def train_data(
     summary = run_async(
         _make_rows(
             output,
-            [SampleFile(path, configuration, limit, mapping) for path in samples],
+            [SampleFile(path, configuration, limit, mapping, answer_kind) for path in samples],
             options,
             targets,
             excluded_keys(exclude or [], data_dir),

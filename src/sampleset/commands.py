@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, tally, vote_answer
+from sampleset.answers import kind_of, with_answer_kind
 from sampleset.backends.base import BACKENDS, Backend
 from sampleset.budget import metered
 from sampleset.datasets.base import DATASETS, read_dataset
@@ -30,6 +32,7 @@ from sampleset.evaluation import (
     read_prices,
     replay_file,
 )
+from sampleset.judging import LLMJudge, judging
 from sampleset.pool import Pool
 from sampleset.progress import evaluation_line, sampling_line, status_line
 from sampleset.records import answer_to_row
@@ -64,32 +67,39 @@ async def answer_question(
     aggregator_model: ModelRef | None,
     settled_by_vote: bool,
     keep_thinking: bool,
+    answer_kind: str | None,
     store_folder: Path | None,
     settings: dict[str, Any],
 ) -> Answered:
     """Draw samples for one question and aggregate them. An aggregator that asks a model asks, by default,
-    the one that was sampled (of a pool, the first); its calls fit the run's caps, too. Where they do not, or
-    need not be made, the vote answers, flagged `cap_reached` or `settled_by_vote`.
+    the one that was sampled (of a pool, the first), and so does the judge of answers; its calls fit the run's
+    caps, too. Where they do not, or need not be made, the vote answers, flagged `cap_reached` or
+    `settled_by_vote`.
     """
     options = drawing.options
     if settled_by_vote and options.stop is None:
         raise InvalidArgumentError("--settled-by-vote needs the rule that settles it: give --stop, too.")
     asking = models_of(aggregator)
-    question = Question(id="question", text=text)
+    question = with_answer_kind(Question(id="question", text=text), answer_kind)
     async with AsyncExitStack() as stack:
         show = stack.enter_context(status_line())
         draws = await stack.enter_async_context(
             opened_samplers(drawing, store_folder, 1, lambda now: show(sampling_line(now)))
         )
-        ready: dict[str | None, Backend] = {}
-        for named in asking:
-            model = aggregator_model if named is None else ModelRef(named)
-            asked = await stack.enter_async_context(opened(model)) if model else draws.each[0].backend
-            capped = metered(asked, draws.budgets, drawing.tariff(asked)) if draws.budgets else asked
-            ready[named] = patient(capped, options.patience, options.max_concurrency)
+
+        async def asked(model: ModelRef | None) -> Backend:
+            backend = await stack.enter_async_context(opened(model)) if model else draws.each[0].backend
+            capped = metered(backend, draws.budgets, drawing.tariff(backend)) if draws.budgets else backend
+            return patient(capped, options.patience, options.max_concurrency)
+
+        ready = {
+            named: await asked(aggregator_model if named is None else ModelRef(named)) for named in asking
+        }
+        judge = stack.enter_context(judging(lambda: asked(aggregator_model)))
+        await asyncio.to_thread(kind_of(question).check)
         method = build(aggregator, ready.get(None), ready)
         if draws.store is not None and store_folder is not None:
-            question = Question(id=digest(text)[:12], text=text)
+            question = replace(question, id=digest(text)[:12])
             draws.store.add_problems([Problem(question, None)])
             save_settings(store_folder / "config.json", settings)
         drawn = await (Pool(draws.each) if drawing.pool else draws.each[0]).sample(question)
@@ -97,6 +107,7 @@ async def answer_question(
         shown = drawn if keep_thinking else drawn.without_thinking()
         answer = await _answer(method, shown, options.stop if settled_by_vote and asking else None)
     _warn_of_identical(draws.progress)
+    _tell_of_judge(judge)
     notes = ["capped"] if draws.progress.capped else ["stopped_early"] if drawn.stopped else []
     cancelled = draws.progress.cancelled
     return Answered(
@@ -126,11 +137,12 @@ async def sample_dataset(
     limit: int | None,
     data_dir: Path | None,
     columns: Mapping[str, str] | None,
+    answer_kind: str | None,
     export: Path | None,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
     """Draw samples for every problem of a dataset into a store, and sum up what came back."""
-    loaded = read_dataset(dataset, limit, data_dir=data_dir, columns=columns)
+    loaded = read_dataset(dataset, limit, data_dir=data_dir, columns=columns, answer_kind=answer_kind)
     problems = loaded.problems
     if loaded.is_part and limit is None:
         print(
@@ -179,6 +191,7 @@ async def aggregate_file(
     configuration: str | None,
     limit: int | None,
     columns: Mapping[str, str] | None,
+    answer_kind: str | None,
     keep_thinking: bool,
     max_concurrency: int,
     patience: tuple[int, float],
@@ -186,7 +199,7 @@ async def aggregate_file(
     settings: dict[str, Any],
 ) -> dict[str, Any]:
     """One aggregator's answers over stored sets, to `answers.jsonl` or as JSON lines to stdout."""
-    sets = SampleFile(samples, configuration, limit, columns)
+    sets = SampleFile(samples, configuration, limit, columns, answer_kind)
     if k is not None:
         smallest, identity = smallest_set(sets)
         if not 1 <= k <= smallest:
@@ -196,7 +209,9 @@ async def aggregate_file(
     read = (one.sample_set if keep_thinking else one.sample_set.without_thinking() for one in sets)
     cut, shown = tee(one.subset(range(one.n if k is None else min(k, one.n))) for one in read)
     given = abstained = failed = 0
-    async with _methods([aggregator], aggregator_model, Patience(*patience), max_concurrency) as methods:
+    async with _methods(
+        [aggregator], aggregator_model, Patience(*patience), max_concurrency, output_dir
+    ) as methods:
         log = AnswerLog(JsonlLog(output_dir / "answers.jsonl") if output_dir else None)
         if output_dir is not None:
             save_settings(output_dir / "config.json", settings)
@@ -241,7 +256,9 @@ async def evaluate_files(
             f"Two of the files have the same name: {', '.join(str(one.path) for one in files)}. Rename one."
         )
     questions = output_dir / "questions.jsonl"
-    async with _methods(labels, aggregator_model, Patience(*patience), options.max_concurrency) as methods:
+    async with _methods(
+        labels, aggregator_model, Patience(*patience), options.max_concurrency, output_dir
+    ) as methods:
         with status_line() as show, new_jsonl(questions) as write:
             evaluation = await evaluate(
                 named,
@@ -302,8 +319,11 @@ async def _methods(
     aggregator_model: ModelRef,
     patience: Patience,
     max_concurrency: int,
+    output_dir: Path | None,
 ) -> AsyncGenerator[dict[str, Aggregator]]:
-    """The aggregators by the text that names them; each model that one of them asks is opened once."""
+    """The aggregators by the text that names them; each model that one of them asks is opened once. The
+    aggregators' model also judges answers of the kind `judge`, if there are any.
+    """
     models = {
         named: aggregator_model if named is None else ModelRef(named)
         for spec in specs
@@ -311,12 +331,18 @@ async def _methods(
     }
     async with AsyncExitStack() as stack:
         asked: dict[ModelRef, Backend] = {}
-        for model in models.values():
+
+        async def ask(model: ModelRef) -> Backend:
             if model not in asked:
                 backend = await stack.enter_async_context(opened(model))
                 asked[model] = patient(backend, patience, max_concurrency)
-        ready = {named: asked[model] for named, model in models.items()}
+            return asked[model]
+
+        ready = {named: await ask(model) for named, model in models.items()}
+        log = JsonlLog(output_dir / "judgements.jsonl") if output_dir else None
+        judge = stack.enter_context(judging(lambda: ask(aggregator_model), log))
         yield {spec: build(spec, ready.get(None), ready) for spec in specs}
+        _tell_of_judge(judge)
 
 
 def _first_line(module: str) -> str:
@@ -325,6 +351,15 @@ def _first_line(module: str) -> str:
 
 def _write_line(row: dict[str, Any]) -> None:
     print(json.dumps(row, ensure_ascii=False), flush=True)
+
+
+def _tell_of_judge(judge: LLMJudge) -> None:
+    if judge.usage.calls:
+        print(
+            f"note: the judge of answers was asked {judge.usage.calls} times, "
+            f"{judge.usage.total_tokens} tokens; they are in no other count",
+            file=sys.stderr,
+        )
 
 
 def _warn_of_identical(progress: SamplingProgress) -> None:

@@ -8,6 +8,7 @@ SampleSetError
 │   ├── MalformedRecordError                one row; carries the file and the line
 │   └── MissingGoldError                    gold answers are needed and absent
 ├── MissingExtraError (ImportError)         an optional part is not installed
+├── UnsupportedByMachineError (OSError)     the kernel, or a container, does not allow what was asked
 ├── BackendError (RuntimeError)             a model could not be asked
 │   ├── TransientBackendError               worth another try (429, 5xx, reset, timeout)
 │   ├── BackendUnreachableError             nothing answers at the address
@@ -73,6 +74,12 @@ class MissingGoldError(DataError):
 
 class MissingExtraError(SampleSetError, ImportError):
     """An optional dependency is not installed; the message holds the install command."""
+
+    exit_code = 2
+
+
+class UnsupportedByMachineError(SampleSetError, OSError):
+    """The operating system cannot do, or forbids, what was asked of it."""
 
     exit_code = 2
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampleset.answers import matches_gold
+from sampleset.answers import kind_of
 from sampleset.datasets.base import scorer_for
 from sampleset.errors import MissingGoldError
 from sampleset.types import Grade, Problem
@@ -15,6 +15,8 @@ def grade(answer: str | None, problem: Problem) -> Grade:
 
     Raises:
         MissingGoldError: The problem has no gold answer.
+        InvalidArgumentError: The answers are of a kind that cannot be compared here: a judge was not asked
+            (`judge_grades`), or programs may not be run.
     """
     if problem.answer is None:
         raise MissingGoldError(f"Problem {problem.id!r} has no gold answer, so nothing can be graded.")
@@ -23,5 +25,5 @@ def grade(answer: str | None, problem: Problem) -> Grade:
     scorer = scorer_for(problem)
     if scorer is not None:
         return Grade(scorer(answer) >= 1.0, "dataset_scorer")
-    verdict = matches_gold(answer, problem.answer)
+    verdict = kind_of(problem.question).matches_gold(answer, problem.answer)
     return Grade(verdict.equal, verdict.rule)

@@ -13,11 +13,13 @@ A column `scores` or `<name>_scores` with one number per sample becomes `Sample.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeGuard, cast
 
+from sampleset.answers import answer_kind, with_answer_kind
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.types import (
+    DEFAULT_KIND,
     SCHEMA_VERSION,
     Answer,
     Candidate,
@@ -36,13 +38,13 @@ ID_COLUMNS = ("id", "problem_id", "unique_id")
 QUESTION_COLUMNS = ("question", "problem")
 ANSWER_COLUMNS = ("answer", "expected_answer")
 SAMPLES_COLUMNS = ("samples", "completions", "responses", "generations")
-_PROBLEM_FIELDS = {"schema", "choices", "solution", "subject", "level"}
+_PROBLEM_FIELDS = {"schema", "choices", "solution", "subject", "level", "answer_kind"}
 _ALIASES = {
     "id": ID_COLUMNS,
     "question": QUESTION_COLUMNS,
     "answer": ANSWER_COLUMNS,
     "samples": SAMPLES_COLUMNS,
-    **{name: (name,) for name in ("solution", "subject", "level", "choices")},
+    **{name: (name,) for name in ("solution", "subject", "level", "choices", "answer_kind")},
 }
 
 
@@ -54,12 +56,29 @@ class StoredSet:
     problem: Problem
     row: Row
 
+    def with_answer_kind(self, kind: str | None) -> StoredSet:
+        """The same with answers of this kind; `None` leaves it as it is."""
+        if kind is None:
+            return self
+        question = with_answer_kind(self.problem.question, kind)
+        sample_set, problem = (
+            replace(self.sample_set, question=question),
+            replace(self.problem, question=question),
+        )
+        return StoredSet(sample_set, problem, self.row)
+
     def to_row(self) -> dict[str, Any]:
         """The row to write back: the known fields as they are now, every other as it was read."""
-        kept = {name: value for name, value in self.row.items() if name not in SAMPLES_COLUMNS}
+        kept = {
+            name: value
+            for name, value in self.row.items()
+            if name not in SAMPLES_COLUMNS and name != "answer_kind"
+        }
         kept["schema"] = SCHEMA_VERSION
         kept["id"] = self.sample_set.id
         kept["question"] = self.sample_set.question.text
+        if self.sample_set.question.answer_kind != DEFAULT_KIND:
+            kept["answer_kind"] = self.sample_set.question.answer_kind
         if self.sample_set.model is not None:
             kept["model"] = self.sample_set.model
         if self.sample_set.stopped is not None:
@@ -131,6 +150,7 @@ def problem_from_row(row: Row, number: int) -> Problem:
             id=str(number) if identity is None else identity,
             text=text,
             choices=tuple(choices) if choices else None,
+            answer_kind=_answer_kind(row),
         ),
         answer=_text(row, ANSWER_COLUMNS),
         solution=_text(row, ("solution",)),
@@ -151,6 +171,8 @@ def problem_to_row(problem: Problem) -> dict[str, Any]:
     for name in ("solution", "subject", "level"):
         if (value := getattr(problem, name)) is not None:
             row[name] = value
+    if problem.question.answer_kind != DEFAULT_KIND:
+        row["answer_kind"] = problem.question.answer_kind
     if problem.question.choices:
         row["choices"] = list(problem.question.choices)
     return row | dict(problem.extra)
@@ -272,6 +294,19 @@ def _text(row: Row, names: Sequence[str]) -> str | None:
         if value is not None:
             raise DataError(f"{name!r} must be a text, got {_shown(value)}")
     return None
+
+
+def _answer_kind(row: Row) -> str:
+    """The kind that a row names; what is not known is refused, since its answers would be misread."""
+    named = row.get("answer_kind")
+    if named is None:
+        return DEFAULT_KIND
+    if not isinstance(named, str):
+        raise DataError(f"'answer_kind' must be a text, got {_shown(named)}")
+    try:
+        return answer_kind(named).spec
+    except InvalidArgumentError as error:
+        raise DataError(f"'answer_kind' cannot be read: {str(error).rstrip('.')}") from error
 
 
 def _is_list(value: object) -> TypeGuard[list[object]]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from sampleset.answers import kinds
 from sampleset.errors import InputNotFoundError, InvalidArgumentError
 from sampleset.records import StoredSet
 from sampleset.sample_store import SampleStore, is_store
@@ -21,6 +22,7 @@ class SampleFile:
         configuration: Which of a store's configurations; not needed where it holds one only.
         limit: Only the first so many sets.
         columns: Our name of a column → the file's, where they differ.
+        answer_kind: How all answers are compared, whatever the rows say.
 
     Raises:
         InputNotFoundError: There is nothing at the path.
@@ -33,6 +35,7 @@ class SampleFile:
         configuration: str | None = None,
         limit: int | None = None,
         columns: Mapping[str, str] | None = None,
+        answer_kind: str | None = None,
     ) -> None:
         if limit is not None and limit < 1:
             raise InvalidArgumentError(f"limit={limit!r} must be at least 1.")
@@ -44,6 +47,9 @@ class SampleFile:
         self._configuration = configuration
         self._limit = limit
         self._columns = columns
+        self._answer_kind = answer_kind
+        if answer_kind is not None:
+            kinds.answer_kind(answer_kind)
         self._is_store = path.is_dir() and is_store(path)
         if configuration is not None and not self._is_store:
             raise InvalidArgumentError(
@@ -67,8 +73,10 @@ class SampleFile:
             DataError: It cannot be read as sample sets, or holds none.
         """
         if self._is_store:
-            return islice(self._store.sample_sets(self._configuration), self._limit)
-        return islice(read_sample_sets(self.path, self._columns), self._limit)
+            found = self._store.sample_sets(self._configuration)
+        else:
+            found = read_sample_sets(self.path, self._columns)
+        return (one.with_answer_kind(self._answer_kind) for one in islice(found, self._limit))
 
     @cached_property
     def _store(self) -> SampleStore:

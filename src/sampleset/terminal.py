@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sampleset.aggregators.base import tally_now
+from sampleset.aggregators.base import answers_of
 from sampleset.evaluation import Evaluation
 from sampleset.report import report_tables
 from sampleset.types import Answer, SampleSet
@@ -22,11 +22,11 @@ _LONGEST = 1200
 def print_samples(sample_set: SampleSet) -> None:
     """Print the samples as panels side by side, each with the answer read from it."""
     console = Console()
-    counted = tally_now(sample_set)
+    answers = answers_of(sample_set)
     width = max(_NARROW, (console.width - 2) // max(1, min(sample_set.n, console.width // _NARROW)))
     panels: list[Panel] = []
     for place, sample in enumerate(sample_set.samples):
-        answer = counted.answers[place]
+        answer = answers[place]
         text = sample.error if sample.error is not None else sample.text.strip()
         shown = Text(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …")
         foot = Text(f"answer: {answer}" if answer is not None else "no answer", style="bold")

@@ -14,6 +14,8 @@ from sampleset.errors import InvalidArgumentError
 
 SCHEMA_VERSION = 1
 
+DEFAULT_KIND = "maths"
+
 Mode = Literal["think", "direct", "select"]
 """What an aggregator that reads a set writes: reasoning and answer, the answer, or nothing but scores."""
 
@@ -26,11 +28,13 @@ class Question:
         id: Stable name, unique within a file.
         text: The question as it is put to a model.
         choices: Lettered options in order (`A` first), or `None` for open questions.
+        answer_kind: How answers are read and compared, as `answer_kind` reads it: `maths`, `json`, ...
     """
 
     id: str
     text: str
     choices: tuple[str, ...] | None = None
+    answer_kind: str = DEFAULT_KIND
 
 
 @dataclass(frozen=True, slots=True)

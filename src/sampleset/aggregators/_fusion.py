@@ -7,8 +7,15 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from sampleset.aggregators.base import Aggregator, Tally, choices_of, prompt_budget, tally, vote_answer
-from sampleset.answers import group_answers
+from sampleset.aggregators.base import (
+    Aggregator,
+    Tally,
+    choices_of,
+    grouped,
+    prompt_budget,
+    tally,
+    vote_answer,
+)
 from sampleset.backends.base import Backend, SamplingParams
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import Part, Shown, cut_down, fusion_messages
@@ -59,7 +66,9 @@ class Fuser:
             BackendError: The model cannot be asked, or the prompt does not fit it.
         """
         backend = backend or self.backend
-        cut = await cut_down(shown, self.show, self.keep_end_tokens, choices_of(question), backend)
+        cut = await cut_down(
+            shown, self.show, self.keep_end_tokens, choices_of(question), backend, question.answer_kind
+        )
         budget = prompt_budget(backend, self.max_prompt_tokens, self.max_tokens)
         messages = await fusion_messages(question, cut, backend, budget)
         params = SamplingParams(temperature=self.temperature, max_tokens=self.max_tokens)
@@ -133,7 +142,7 @@ async def concluded(
         fallen = vote_answer(sample_set, name, counted, flags, seed)
         return replace(fallen, text=given.text or last.samples[0].text, usage=usage)
     known = [one.answer for one in counted.candidates]
-    grouping = await asyncio.to_thread(group_answers, [*known, given.answer])
+    grouping = await grouped(sample_set.question, [*known, given.answer])
     if len(grouping.groups) > len(known):
         notes.append("new_answer")
     elif "new_answer" in notes:  # new to the last solutions, not to the set

@@ -15,7 +15,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Literal, Protocol
 
-from sampleset.answers import canonical, count_choices, extract_answer, group_answers
+from sampleset.answers import (
+    JUDGE_KIND,
+    Extracted,
+    Grouping,
+    answer_kind,
+    canonical,
+    count_choices,
+    current_judge,
+    judge_answers,
+    kind_of,
+)
 from sampleset.backends.base import Backend, Generation
 from sampleset.errors import ContextOverflowError
 from sampleset.registry import Registry
@@ -61,19 +71,37 @@ class Tally:
 
 
 async def tally(sample_set: SampleSet) -> Tally:
-    """The final answers of a set, read and grouped off the event loop."""
-    known = _tallies.get(_readable(sample_set))
-    return known or await asyncio.to_thread(tally_now, sample_set)
+    """The final answers of a set, read and grouped off the event loop.
 
-
-def tally_now(sample_set: SampleSet) -> Tally:
-    """The final answers of a set; equal answers (1/2 and 0.5, say) make one candidate."""
+    Raises:
+        InvalidArgumentError: The answers are of a kind that cannot be compared here.
+    """
     readable = _readable(sample_set)
     if known := _tallies.get(readable):
         return known
-    choices, texts = readable
-    answers = tuple(None if text is None else _final_answer(*text, choices) for text in texts)
-    grouping = _grouped(answers)
+    if sample_set.question.answer_kind == JUDGE_KIND:
+        await judge_answers(sample_set.question, _answers(readable))
+    return await asyncio.to_thread(tally_now, sample_set)
+
+
+def tally_now(sample_set: SampleSet) -> Tally:
+    """The final answers of a set; equal answers (1/2 and 0.5, say) make one candidate.
+
+    Raises:
+        InvalidArgumentError: The answers are of a kind that cannot be compared here: a judge was not asked,
+            or programs may not be run.
+    """
+    readable = _readable(sample_set)
+    if known := _tallies.get(readable):
+        return known
+    answers = _answers(readable)
+    if sample_set.question.answer_kind == JUDGE_KIND:
+        grouping = kind_of(sample_set.question).group(answers)
+    else:
+        grouping = _grouped(answers, sample_set.question.answer_kind)
+    if sum(len(group.indices) for group in grouping.groups) + answers.count(None) < len(answers):
+        held = {place for group in grouping.groups for place in group.indices}
+        answers = tuple(one if place in held else None for place, one in enumerate(answers))
     counted = Tally(
         answers,
         tuple(Candidate(group.answer, len(group.indices), group.indices) for group in grouping.groups),
@@ -83,13 +111,38 @@ def tally_now(sample_set: SampleSet) -> Tally:
     return counted
 
 
-Readable = tuple[int | None, tuple[tuple[str, bool] | None, ...]]
-"""What a tally depends on: the number of choices; text and truncation of each sample that did not fail."""
+Readable = tuple[str, object, int | None, tuple[tuple[str, bool] | None, ...]]
+"""What a tally depends on: the kind of the answers, who judges which question (of the kind `judge`), the
+number of choices, and text and truncation of each sample that did not fail.
+"""
 
 
 def _readable(sample_set: SampleSet) -> Readable:
+    question = sample_set.question
     texts = (None if one.failed else (one.text, one.truncated) for one in sample_set.samples)
-    return choices_of(sample_set.question), tuple(texts)
+    judged = (current_judge(), question) if question.answer_kind == JUDGE_KIND else None
+    return question.answer_kind, judged, choices_of(question), tuple(texts)
+
+
+def _answers(readable: Readable) -> tuple[str | None, ...]:
+    kind, _, choices, texts = readable
+    return tuple(None if text is None else _final_answer(*text, choices, kind) for text in texts)
+
+
+def answers_of(sample_set: SampleSet) -> tuple[str | None, ...]:
+    """The final answer that each sample states, not compared with one another."""
+    return _answers(_readable(sample_set))
+
+
+async def grouped(question: Question, answers: Sequence[str | None]) -> Grouping:
+    """Distinct answers to a question, by the kind of its answers and off the event loop."""
+    await judge_answers(question, answers)
+    return await asyncio.to_thread(kind_of(question).group, answers)
+
+
+def read_reply(question: Question, text: str) -> Extracted | None:
+    """The final answer of a reply that is over at its closing tag: only what is marked counts."""
+    return kind_of(question).read(text, truncated=True)
 
 
 class _Tallies:
@@ -121,14 +174,18 @@ def choices_of(question: Question) -> int | None:
 
 
 _count_choices = lru_cache(64)(count_choices)
-# Subsets of one set often state the same answers in the same order.
-_grouped = lru_cache(1024)(group_answers)
+
+
+@lru_cache(1024)
+def _grouped(answers: tuple[str | None, ...], kind: str) -> Grouping:
+    """The distinct answers. Subsets of one set often state the same answers in the same order."""
+    return answer_kind(kind).group(answers)
 
 
 @lru_cache(4096)
-def _final_answer(text: str, truncated: bool, choices: int | None) -> str | None:
+def _final_answer(text: str, truncated: bool, choices: int | None, kind: str) -> str | None:
     """The answer that a sample's text states; of a truncated one only an answer marked as final counts."""
-    found = extract_answer(text, choices=choices, truncated=truncated)
+    found = answer_kind(kind).read(text, choices, truncated)
     return found.text if found else None
 
 

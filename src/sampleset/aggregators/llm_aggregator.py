@@ -25,13 +25,14 @@ from sampleset.aggregators.base import (
     Tally,
     choices_of,
     decide,
+    grouped,
     prompt_budget,
+    read_reply,
     shown_order,
     tally,
     usage_of,
     vote_answer,
 )
-from sampleset.answers import extract_answer, group_answers
 from sampleset.backends.base import Backend, Generation, Message, SamplingParams, ScoringBackend
 from sampleset.errors import InvalidArgumentError, UnsupportedByBackendError
 from sampleset.prompts import (
@@ -154,9 +155,9 @@ class LLMAggregator:
         replies: list[Generation] = []
         for number, messages in enumerate(prompts):
             replies += await self.backend.generate(messages, params, [self.seed + number])
-        read = [extract_answer(prefilled + reply.text, truncated=True) for reply in replies]
+        read = [read_reply(sample_set.question, prefilled + reply.text) for reply in replies]
         answers = [found.text if found else None for found in read]
-        grouping = group_answers(answers)
+        grouping = await grouped(sample_set.question, answers)
         flags = [*counted.notes]
         if any(found is None for found in read):
             flags.append("unreadable_reply")
@@ -172,7 +173,7 @@ class LLMAggregator:
         assert decision is not None  # at least one group
         winner = decision.winner
         known = [one.answer for one in counted.candidates]
-        if len(group_answers([*known, winner.answer]).groups) > len(known):
+        if len((await grouped(sample_set.question, [*known, winner.answer])).groups) > len(known):
             flags.append("new_answer")
         return Answer(
             id=sample_set.id,
@@ -197,8 +198,10 @@ class LLMAggregator:
             ]
         else:
             shown = [Shown(sample_set.samples[place].text) for place in order]
-        choices = choices_of(sample_set.question)
-        shown = await cut_down(shown, self.show, self.keep_end_tokens, choices, self.backend)
+        question = sample_set.question
+        shown = await cut_down(
+            shown, self.show, self.keep_end_tokens, choices_of(question), self.backend, question.answer_kind
+        )
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self._reply_tokens)
         return await aggregation_messages(sample_set.question, shown, self.mode, self.backend, budget)
 

@@ -151,6 +151,7 @@ class _Tournament:
             asked.keep_end_tokens,
             choices_of(question),
             backend,
+            question.answer_kind,
         )
         budget = prompt_budget(backend, asked.max_prompt_tokens, asked.max_tokens)
         messages = await judge_messages(question, first, second, backend, budget)

@@ -14,8 +14,9 @@ from typing import ClassVar
 from sampleset.aggregators._fusion import concluded, gathered, require_positive
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, choices_of, shown_order, tally, vote_answer
 from sampleset.aggregators.majority_vote import MajorityVote
-from sampleset.answers import extract_answer
-from sampleset.types import Answer, Sample, SampleSet, Usage
+from sampleset.answers import kind_of
+from sampleset.prompts import ANSWER_CLOSE, ANSWER_OPEN
+from sampleset.types import DEFAULT_KIND, Answer, Question, Sample, SampleSet, Usage
 
 
 @AGGREGATORS.register("two_stage")
@@ -55,9 +56,8 @@ class TwoStage:
         given = await gathered(
             self.inner.aggregate(sample_set.subset(sorted(order[start::groups]))) for start in range(groups)
         )
-        choices = choices_of(sample_set.question)
         samples = tuple(
-            _as_sample(answer, index, choices)
+            _as_sample(answer, index, sample_set.question)
             for index, answer in enumerate(given)
             if answer.answer is not None
         )
@@ -73,10 +73,13 @@ class TwoStage:
         return replace(answer, flags=(*answer.flags, *notes))
 
 
-def _as_sample(answer: Answer, index: int, choices: int | None) -> Sample:
+def _as_sample(answer: Answer, index: int, question: Question) -> Sample:
     """A group's answer as a sample that states it."""
-    found = extract_answer(answer.text, choices=choices)
+    found = kind_of(question).read(answer.text, choices_of(question))
     if found is not None and found.text == answer.answer:
         return Sample(index, answer.text)
-    stated = f"The final answer is \\boxed{{{answer.answer}}}."
+    if question.answer_kind == DEFAULT_KIND:
+        stated = f"The final answer is \\boxed{{{answer.answer}}}."
+    else:
+        stated = f"{ANSWER_OPEN}{answer.answer}{ANSWER_CLOSE}"
     return Sample(index, f"{answer.text.rstrip()}\n\n{stated}".lstrip())

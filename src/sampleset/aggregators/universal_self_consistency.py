@@ -61,7 +61,9 @@ class UniversalSelfConsistency:
             return vote_answer(sample_set, self.name, counted, (), self.seed)
         order = shown_order(sample_set, self.seed, 0)
         whole = [Shown(sample_set.samples[place].text) for place in order]
-        shown = await cut_down(whole, self.show, None, choices_of(sample_set.question), self.backend)
+        question = sample_set.question
+        choices, kind = choices_of(question), question.answer_kind
+        shown = await cut_down(whole, self.show, None, choices, self.backend, kind)
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self.max_tokens)
         messages = await consistency_messages(sample_set.question, shown, self.backend, budget)
         if isinstance(self.backend, ScoringBackend):

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from sampleset.answers import gold_is_readable
+from sampleset.answers import kind_of, with_answer_kind
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 from sampleset.registry import Registry
 from sampleset.storage import SUFFIXES, read_problems
@@ -74,6 +74,7 @@ def load_problems(
     *,
     data_dir: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    answer_kind: str | None = None,
 ) -> list[Problem]:
     """The first problems of a dataset.
 
@@ -83,16 +84,18 @@ def load_problems(
         limit: How many at most.
         data_dir: Folder with local copies of datasets; by default the environment's `SAMPLESET_DATA`.
         columns: For a file: our name of a column → the file's, where they differ.
+        answer_kind: How all answers are compared (`json`, ...), whatever the dataset says.
 
     Raises:
-        UnknownNameError: No dataset of that name.
+        UnknownNameError: No dataset, or no answer kind, of that name.
         InputNotFoundError: No such file, or neither a local copy nor an answer from the hub.
         MalformedRecordError: A row holds no problem.
         DataError: A gold answer cannot be read, or the hub's split is not what it should be.
         InvalidArgumentError: limit is below 1, the dataset has no such part, or `columns` was given
             for a named dataset.
     """
-    return list(read_dataset(ref, limit, data_dir=data_dir, columns=columns).problems)
+    loaded = read_dataset(ref, limit, data_dir=data_dir, columns=columns, answer_kind=answer_kind)
+    return list(loaded.problems)
 
 
 def read_dataset(
@@ -101,6 +104,7 @@ def read_dataset(
     *,
     data_dir: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    answer_kind: str | None = None,
 ) -> Loaded:
     """As `load_problems`, with where the problems come from."""
     if limit is not None and limit < 1:
@@ -117,7 +121,10 @@ def read_dataset(
         loaded = Loaded(list(islice(read_problems(Path(ref), columns), limit)), ref)
     else:
         loaded = DATASETS.get(name).load(part, None)
-    loaded = replace(loaded, problems=loaded.problems[:limit])
+    problems = [
+        replace(one, question=with_answer_kind(one.question, answer_kind)) for one in loaded.problems[:limit]
+    ]
+    loaded = replace(loaded, problems=problems)
     _refuse_unreadable(loaded)
     return loaded
 
@@ -129,6 +136,13 @@ def scorer_for(problem: Problem) -> Callable[[str], float] | None:
     """
     score = _own_scorer(problem)
     return None if score is None else partial(score, problem=problem)
+
+
+def has_readable_gold(problem: Problem) -> bool:
+    """Whether the problem has a gold answer that answers of its kind can equal, or a scorer that knows."""
+    if problem.answer is None:
+        return False
+    return _own_scorer(problem) is not None or kind_of(problem.question).gold_is_readable(problem.answer)
 
 
 def shared_questions(first: Iterable[Problem], second: Iterable[Problem]) -> list[tuple[str, str]]:
@@ -181,9 +195,7 @@ def _refuse_unreadable(loaded: Loaded) -> None:
     bad = [
         problem
         for problem in loaded.problems
-        if problem.answer is not None
-        and _own_scorer(problem) is None
-        and not gold_is_readable(problem.answer)
+        if problem.answer is not None and not has_readable_gold(problem)
     ]
     if bad:
         shown = "; ".join(f"{problem.id!r}: {_shown(problem.answer)}" for problem in bad[:3])

@@ -11,7 +11,7 @@ from sampleset.records import answer_from_row, answer_to_row
 from sampleset.sample_store import digest
 from sampleset.specs import options_of
 from sampleset.storage import JsonlLog
-from sampleset.types import Answer, SampleSet, as_dict
+from sampleset.types import DEFAULT_KIND, Answer, SampleSet, as_dict
 
 
 class AnswerLog:
@@ -75,6 +75,8 @@ def answer_key(aggregator: Aggregator, sample_set: SampleSet) -> str:
     question = sample_set.question
     samples = [as_dict(sample) for sample in sample_set.samples]
     shown = [question.id, question.text, question.choices, samples]
+    if question.answer_kind != DEFAULT_KIND:
+        shown.append(question.answer_kind)
     return digest([aggregator.name, dict(options_of(aggregator)), shown])[:32]
 
 

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from sampleset.aggregators.base import Tally, decide, tally_now
-from sampleset.answers import gold_is_readable
-from sampleset.datasets.base import scorer_for
+from sampleset.datasets.base import has_readable_gold
 from sampleset.errors import InvalidArgumentError, MissingGoldError
 from sampleset.evaluation.results import Interval
 from sampleset.evaluation.scoring import recorded_tokens
@@ -181,7 +180,7 @@ def replay_file(
         InvalidArgumentError: No set holds K samples.
         MissingGoldError: No set has a gold answer that can be read.
     """
-    sizes = [one.sample_set.n for one in sets if _is_gradable(one)]
+    sizes = [one.sample_set.n for one in sets if has_readable_gold(one.problem)]
     if not sizes:
         raise MissingGoldError(f"{source}: no sample set has a gold answer that can be read.")
     k = options.k or min(sizes)
@@ -193,7 +192,9 @@ def replay_file(
     found: list[_Replayed] = []
     left_out, estimated = 0, False
     for stored in sets:
-        if not _is_gradable(stored) or (stored.sample_set.n < k and not options.with_replacement):
+        if not has_readable_gold(stored.problem) or (
+            stored.sample_set.n < k and not options.with_replacement
+        ):
             left_out += 1
             continue
         found.append(_replayed(stored, k, options))
@@ -214,11 +215,6 @@ def replay_file(
         curve=tuple(_mean([one.right[place] for one in found]) for place in range(k)),
         rows=tuple(_row(key, found, k, options.seed) for key in found[0].outcomes),
     )
-
-
-def _is_gradable(stored: StoredSet) -> bool:
-    gold = stored.problem.answer
-    return gold is not None and (scorer_for(stored.problem) is not None or gold_is_readable(gold))
 
 
 def _replayed(stored: StoredSet, k: int, options: ReplayOptions) -> _Replayed:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from sampleset.aggregators.base import Aggregator
-from sampleset.answers import gold_is_readable, use_verdict_store
-from sampleset.datasets.base import scorer_for
+from sampleset.aggregators.base import Aggregator, tally
+from sampleset.answers import JUDGE_KIND, Judgements, current_judge, judge_grades, use_verdict_store
+from sampleset.datasets.base import has_readable_gold, scorer_for
 from sampleset.errors import BackendError, DataError, InvalidArgumentError, MissingGoldError
 from sampleset.evaluation.answer_log import AnswerLog
 from sampleset.evaluation.prices import Prices
@@ -29,7 +29,7 @@ from sampleset.evaluation.summary import RESAMPLES, FileSummary, Survey, macro_p
 from sampleset.evaluation.totals import FileTotals
 from sampleset.records import StoredSet
 from sampleset.specs import models_asked
-from sampleset.types import Answer, SampleSet, Usage
+from sampleset.types import Answer, Problem, SampleSet, Usage
 
 DEFAULT_SUBSETS = 20
 _FEW = 200
@@ -189,7 +189,7 @@ class _Run:
             sample_set = stored.sample_set
             if stored.problem.answer is None:
                 without_gold += 1
-            elif scorer_for(stored.problem) is None and not gold_is_readable(stored.problem.answer):
+            elif not has_readable_gold(stored.problem):
                 unreadable.append(stored.problem.id)
             else:
                 sizes.append(sample_set.n)
@@ -252,8 +252,25 @@ class _Run:
         if scorer_for(problem) is None:
             # Columns that grading does not need, the samples among them, need not travel.
             problem = replace(problem, solution=None, extra={})
-        work = Work(source, sample_set, problem, self._voting, given, self._labels, plan)
+        judged = await self._judged(problem, sample_set, given)
+        work = Work(source, sample_set, problem, self._voting, given, self._labels, plan, judged)
         return await asyncio.get_running_loop().run_in_executor(pool, score_problem, work)
+
+    async def _judged(
+        self, problem: Problem, sample_set: SampleSet, given: Mapping[str, Mapping[int, Given]]
+    ) -> Judgements | None:
+        """What a judge says about all answers to a problem, where they are of the kind `judge`."""
+        judge = current_judge()
+        if problem.question.answer_kind != JUDGE_KIND or judge is None:
+            return None
+        answers = [
+            one.answer
+            for by_k in given.values()
+            for at in by_k.values()
+            for one in (*at.answers, *at.reordered)
+        ]
+        await judge_grades(problem, [*(await tally(sample_set)).answers, *answers])
+        return judge.book.on(problem.question)
 
     async def _ask(
         self, label: str, sample_set: SampleSet, plan: Plan, progress: EvaluationProgress

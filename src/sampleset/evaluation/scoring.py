@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sampleset.aggregators.base import Aggregator, tally_now
 from sampleset.aggregators.majority_vote import MajorityVote
-from sampleset.answers import same_answer
+from sampleset.answers import AbsentJudge, Judgements, judged_by, kind_of
 from sampleset.evaluation.results import QuestionResult
 from sampleset.evaluation.subsets import Subset, curve_sizes, permuted, subsets_of
 from sampleset.grading import grade
@@ -72,6 +72,7 @@ class Work:
         problem: The same question with its gold answer.
         aggregators: The methods that ask no model, by label.
         given: The answers of the methods that do, by label and k.
+        judged: What was said about the answers of the kind `judge`.
     """
 
     file: str
@@ -81,6 +82,7 @@ class Work:
     given: Mapping[str, Mapping[int, Given]]
     labels: tuple[str, ...]
     plan: Plan
+    judged: Judgements | None = None
 
 
 @dataclass(slots=True)
@@ -174,7 +176,10 @@ class ProblemScores:
 
 def score_problem(work: Work) -> ProblemScores:
     """Run the methods that ask no model, and grade all."""
-    return asyncio.run(_Scorer(work).scores())
+    if work.judged is None:
+        return asyncio.run(_Scorer(work).scores())
+    with judged_by(AbsentJudge(work.problem.question, work.judged)):
+        return asyncio.run(_Scorer(work).scores())
 
 
 class _Scorer:
@@ -275,7 +280,7 @@ class _Scorer:
                 self._add(scores, answer, count, voted)
             for answer in by_method.reordered:
                 scores.reordered += 1
-                scores.flips += _changed(by_method.answers[0].answer, answer.answer)
+                scores.flips += self._changed(by_method.answers[0].answer, answer.answer)
         return point
 
     def _add(self, scores: MethodScores, answer: Answer, right_samples: int, voted: bool) -> None:
@@ -297,6 +302,11 @@ class _Scorer:
         scores.completion_tokens += usage.completion_tokens
         scores.calls += usage.calls
         scores.uncounted += usage.uncounted
+
+    def _changed(self, before: str | None, after: str | None) -> bool:
+        if before is None or after is None:
+            return before is not after
+        return kind_of(self._set.question).same(before, after).equal is not True
 
     def _question(
         self, shown: Subset, given: Mapping[str, Given], points: Mapping[int, PointScores]
@@ -350,9 +360,3 @@ def tokens_by_model(sample_set: SampleSet) -> dict[str, SampleTokens]:
 def recorded_tokens(tokens: int | None, text: str) -> float:
     """The tokens of a text, guessed from its length where they were not recorded."""
     return tokens if tokens is not None else len(text) / _CHARACTERS_PER_TOKEN
-
-
-def _changed(before: str | None, after: str | None) -> bool:
-    if before is None or after is None:
-        return before is not after
-    return same_answer(before, after).equal is not True

@@ -23,9 +23,8 @@ from statistics import fmean
 from typing import Any, get_args
 
 from sampleset.aggregators.base import decide, prompt_budget, tally_now
-from sampleset.answers import gold_is_readable
 from sampleset.backends.base import Backend
-from sampleset.datasets.base import question_key, read_dataset, scorer_for
+from sampleset.datasets.base import has_readable_gold, question_key, read_dataset, scorer_for
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
 from sampleset.grading import grade
 from sampleset.prompts import (
@@ -279,7 +278,7 @@ def _unfit(problem: Problem, excluded: AbstractSet[str]) -> str | None:
         return "with an excluded question"
     if problem.answer is None:
         return "without a gold answer"
-    if scorer_for(problem) is None and not gold_is_readable(problem.answer):
+    if not has_readable_gold(problem):
         return "with an unreadable gold answer"
     return None
 

@@ -1,0 +1,143 @@
+"""Programs that a model wrote, run in a process of their own. Off, unless the user allows it.
+
+What the sandbox guards against, and what it does not, stands in the docs, under Answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from sampleset.errors import InvalidArgumentError, UnsupportedByMachineError
+
+RUN_CODE_VARIABLE = "SAMPLESET_RUN_CODE"
+RunCode = Literal["off", "sandbox", "limits"]
+"""Whether programs may be run: never; in namespaces of their own; or, where there are none to be had, under
+limits of time, memory and files only, with the network and the user's files in reach.
+"""
+
+SECONDS = 4.0
+CPU_SECONDS = 2
+MEMORY = 256 * 2**20
+MAX_BYTES = 100_000
+"""Of what a program reads, prints, or writes into one file."""
+_GRACE = 10.0
+_CHILD = Path(__file__).with_name("sandbox_child.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a program ended.
+
+    Attributes:
+        outcome: `done`, `failed` (an error, or a limit of memory, processor time or files), or `timeout`.
+        output: What it printed; empty unless it is done.
+    """
+
+    outcome: str
+    output: str = ""
+
+
+def allow_code(how: RunCode) -> None:
+    """Let this process, and those it starts, run programs that a model wrote; `off` ends that.
+
+    Raises:
+        InvalidArgumentError: There is no such way.
+    """
+    if how not in get_args(RunCode):
+        raise InvalidArgumentError(f"run_code={how!r} must be one of {', '.join(get_args(RunCode))}.")
+    os.environ[RUN_CODE_VARIABLE] = how
+
+
+def refuse_unless_allowed() -> None:
+    """Return if programs may be run, and can be.
+
+    Raises:
+        InvalidArgumentError: It is not allowed.
+        UnsupportedByMachineError: There is no sandbox to be had on this machine.
+    """
+    _probed(_how())
+
+
+def run_program(code: str, stdin: str) -> Run:
+    """How a Python program ends that reads this text from its standard input.
+
+    Raises:
+        InvalidArgumentError: Running programs is not allowed.
+        UnsupportedByMachineError: There is no sandbox to be had on this machine.
+    """
+    refuse_unless_allowed()
+    if len(code) > MAX_BYTES or len(stdin) > MAX_BYTES or "\0" in code:
+        return Run("failed")
+    return _run(code, stdin, _how())
+
+
+def _how() -> RunCode:
+    how = os.environ.get(RUN_CODE_VARIABLE) or "off"
+    if how == "off":
+        raise InvalidArgumentError(
+            "Answer kind 'code' runs programs that a model wrote, and that is off. Read in docs/answers.md "
+            "what the sandbox guards against; then allow it with --run-code sandbox or "
+            f"{RUN_CODE_VARIABLE}=sandbox."
+        )
+    if how not in get_args(RunCode):
+        raise InvalidArgumentError(
+            f"{RUN_CODE_VARIABLE}={how!r} must be one of {', '.join(get_args(RunCode))}."
+        )
+    return cast("RunCode", how)
+
+
+@lru_cache(4)
+def _probed(how: RunCode) -> None:
+    """Return if a program that is right comes out right."""
+    _run("print(6 * 7)", "", how)
+
+
+@lru_cache(4096)
+def _run(code: str, stdin: str, how: RunCode) -> Run:
+    with tempfile.TemporaryDirectory(prefix="sampleset-") as scratch:
+        python = os.path.realpath(sys.executable)
+        folders = ["/usr", "/bin", "/lib", "/lib64", "/nix/store", "/etc/ld.so.cache"]
+        for prefix in (sys.base_prefix, sys.base_exec_prefix, os.path.dirname(python)):
+            if not any(Path(prefix).is_relative_to(folder) for folder in folders):
+                folders.append(prefix)
+        request = {
+            "code": code,
+            "stdin": stdin,
+            "isolated": how == "sandbox",
+            "folders": folders,
+            "scratch": scratch,
+            "python": python,
+            "seconds": SECONDS,
+            "cpu_seconds": CPU_SECONDS,
+            "memory": MEMORY,
+            "bytes": MAX_BYTES,
+        }
+        try:
+            done = subprocess.run(
+                [sys.executable, "-I", "-S", str(_CHILD)],
+                input=json.dumps(request).encode(),
+                capture_output=True,
+                timeout=SECONDS + _GRACE,
+                env={},
+                cwd="/",
+                start_new_session=True,
+                check=False,
+            )
+            response = json.loads(done.stdout)
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            raise UnsupportedByMachineError(f"The sandbox for programs does not start ({error}).") from error
+    if response["outcome"] == "refused":
+        raise UnsupportedByMachineError(
+            f"Programs cannot be run with run_code={how!r} on this machine ({response['text']}). It takes "
+            "Linux 5.12 or newer on x86-64 or ARM64, and for 'sandbox' namespaces, which some containers and "
+            "distributions forbid. Use another answer kind, or see docs/answers.md on --run-code limits."
+        )
+    return Run(response["outcome"], response["text"])
