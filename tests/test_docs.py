@@ -10,7 +10,7 @@ import pytest
 
 from sampleset.aggregators.base import AGGREGATORS
 from sampleset.evaluation import read_prices
-from sampleset.specs import build
+from sampleset.specs import build, models_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +27,13 @@ async def test_the_aggregator_of_the_guide_works(make_set):
         assert (await build("longest_sample").aggregate(whole)).answer == "2 222 222"
     finally:
         AGGREGATORS._entries.pop("longest_sample", None)
+
+
+def test_the_aggregators_of_the_page_on_them_can_be_named():
+    page = (ROOT / "docs" / "aggregators.md").read_text()
+    specs = re.findall(r"^--aggregator '(.+)'$", page, re.MULTILINE)
+    assert [models_of(spec) for spec in specs] == [(None,), (None, "CHECKPOINT"), (None,)]
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) >= set(AGGREGATORS.names()) - {"ssa"}
 
 
 def test_the_python_of_the_page_on_answers_runs():

@@ -39,3 +39,12 @@ async def test_where_no_answer_has_enough_the_vote_draws_one(make_set):
 
 async def test_an_abstention_is_handed_on(make_set):
     assert (await build("guarded:inner=first_sample").aggregate(make_set([None, "1", "1"]))).answer is None
+
+
+async def test_siding_with_one_other_sample_is_enough(make_set):
+    """The bound is on what one sample alone says."""
+    given = await Guarded(answering("7")).aggregate(make_set(["3", "3", "3", "7", "7"]))
+    assert given.answer == "7"
+    assert (
+        await Guarded(answering("7"), votes=3).aggregate(make_set(["3", "3", "3", "7", "7"]))
+    ).answer == "3"

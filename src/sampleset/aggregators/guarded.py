@@ -15,9 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from sampleset.aggregators._fusion import require_positive
-from sampleset.aggregators.base import AGGREGATORS, Aggregator, tally, vote_answer
+from sampleset.aggregators.base import AGGREGATORS, Aggregator, grouped, tally, vote_answer
 from sampleset.aggregators.majority_vote import MajorityVote
-from sampleset.answers import same_answer
 from sampleset.types import Answer, SampleSet
 
 
@@ -49,9 +48,11 @@ class Guarded:
         given = replace(await self.inner.aggregate(sample_set), aggregator=self.name)
         if given.answer is None:
             return given
-        for one in counted.candidates:
-            if one.votes >= self.votes and same_answer(one.answer, given.answer).equal is True:
-                return given
+        known = [one.answer for one in counted.candidates]
+        groups = (await grouped(sample_set.question, [given.answer, *known])).groups
+        equal = [place for group in groups if 0 in group.indices for place in group.indices if place > 0]
+        if sum(counted.candidates[place - 1].votes for place in equal) >= self.votes:
+            return given
         vote = vote_answer(sample_set, self.name, counted, (), self.seed)
         flags = tuple(dict.fromkeys((*given.flags, "guarded", *vote.flags)))
         return replace(vote, usage=given.usage, flags=flags)
