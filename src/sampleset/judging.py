@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from sampleset.answers import JudgementBook, judged_by, plain_text
 from sampleset.backends.base import Backend, SamplingParams, ScoringBackend
 from sampleset.errors import DataError
-from sampleset.prompts import SAME_PROMPT, opening_of, same_messages
+from sampleset.prompts import SAME_PROMPT, same_messages
 from sampleset.sample_store import digest
 from sampleset.storage import JsonlLog
 from sampleset.types import Problem, Question, Usage
@@ -107,9 +107,9 @@ class LLMJudge:
         return self._verdicts[key]
 
     async def _ask(self, backend: Backend, question: Question, first: str, second: str) -> bool | None:
-        messages = same_messages(question, first, second, backend)
+        messages = same_messages(question, first, second)
         if isinstance(backend, ScoringBackend):
-            yes, no = await backend.score(messages, [" Yes", " No"])
+            yes, no = await backend.score(messages, ["Yes", "No"])
             self.usage += Usage(yes.prompt_tokens, yes.tokens + no.tokens, calls=1)
             return yes.logprob > no.logprob
         (reply,) = await backend.generate(
@@ -117,8 +117,7 @@ class LLMJudge:
         )
         uncounted = int(reply.completion_tokens is None)
         self.usage += Usage(reply.prompt_tokens or 0, reply.completion_tokens or 0, 1, uncounted)
-        text = (opening_of(messages) + reply.text).rpartition("</think>")[2]
-        found = _VERDICT.search(text)
+        found = _VERDICT.search(reply.text.rpartition("</think>")[2])
         return None if found is None else found[1].lower() == "yes"
 
 
