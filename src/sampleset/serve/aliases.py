@@ -1,0 +1,237 @@
+"""What a configured model name stands for, opened: who samples, who reads, and one request carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from sampleset.aggregators.base import Aggregator
+from sampleset.backends.base import (
+    Backend,
+    Continuation,
+    Generation,
+    Message,
+    SamplingParams,
+    ScoringBackend,
+    record_of,
+)
+from sampleset.backends.openai import OpenAIBackend
+from sampleset.models import open_backend
+from sampleset.retries import Patience, PatientBackend, PatientScoringBackend
+from sampleset.serve.answering import Outcome, choose, vote_so_far
+from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig, UpstreamConfig
+from sampleset.serve.draws import Draw, Drawn, OnEvent, draw_all
+from sampleset.serve.requests import ChatRequest
+from sampleset.serve.upstreams import LocalUpstream, ServerUpstream, Upstream
+from sampleset.specs import build, models_of
+
+OPENAI_URL = "https://api.openai.com/v1"
+NO_KEY = "not-needed"
+_MOST_READ = 200_000
+"""Characters of the prompts that an aggregator reads which are kept for the page."""
+
+_reads: ContextVar[list[str] | None] = ContextVar("reads", default=None)
+"""Prompts that this request's aggregator has read."""
+
+
+class ReadingBackend(PatientBackend):
+    """An aggregator's model, whose prompts are noted for the request that they belong to."""
+
+    async def generate(
+        self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
+    ) -> list[Generation]:
+        """As the backend's."""
+        _note(messages)
+        return await super().generate(messages, params, seeds)
+
+
+class ReadingScoringBackend(ReadingBackend, PatientScoringBackend):
+    """The same around a backend that scores."""
+
+    async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
+        """As the backend's."""
+        _note(messages)
+        return await super().score(messages, continuations)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One answer and the draws behind it."""
+
+    drawn: Drawn
+    outcome: Outcome
+
+
+@dataclass(slots=True)
+class Alias:
+    """A model name of this server, ready to answer.
+
+    Attributes:
+        plan: Upstreams by share; draw i goes to number i modulo their count.
+        aggregator: The usual one's spec.
+        methods: Aggregators by spec.
+        readers: Names of the models that they ask, by spec.
+    """
+
+    name: str
+    config: AliasConfig
+    plan: list[Upstream]
+    aggregator: str
+    methods: dict[str, Aggregator] = field(default_factory=dict[str, Aggregator])
+    readers: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+    @property
+    def is_local(self) -> bool:
+        """Whether one of its upstreams is a model in this process."""
+        return any(one.is_local for one in self.plan)
+
+    def shown(self) -> dict[str, Any]:
+        """What `/v1/models` tells of it beside its name."""
+        config = self.config
+        return {
+            "k": config.k,
+            "max_k": config.max_k,
+            "aggregator": self.aggregator,
+            "aggregators": list(self.methods),
+            "upstreams": list(dict.fromkeys(one.model for one in self.plan)),
+            "text_only": self.is_local,
+        }
+
+    async def answer(self, request: ChatRequest, number: int, on_event: OnEvent) -> Answered:
+        """Answer number `number` of a request.
+
+        Raises:
+            ApiError: Too few samples came back.
+        """
+        config, k = self.config, request.k
+        patience = Patience(config.max_retries, config.timeout)
+        plan = [self.plan[(number * k + index) % len(self.plan)] for index in range(k)]
+        seed = request.seed + number * k
+        drawn = await draw_all(request, plan, seed, patience, config.hedge_after, on_event)
+        if request.ballot == "text" and self.readers[request.aggregator]:
+            on_event(
+                "aggregating", {"aggregator": request.aggregator, "models": self.readers[request.aggregator]}
+            )
+        reads: list[str] = []
+        token = _reads.set(reads)
+        try:
+            method = self.methods[request.aggregator]
+            outcome = await choose(request, drawn, method, config.aggregation_deadline)
+        finally:
+            _reads.reset(token)
+        if reads:
+            on_event("read", {"prompts": reads})
+        return Answered(drawn, outcome)
+
+    async def told(self, request: ChatRequest, draws: Sequence[Draw]) -> list[dict[str, Any]]:
+        """The vote so far, as JSON values."""
+        found = await vote_so_far(request, draws)
+        return [
+            {
+                "answer": one.answer,
+                "votes": one.votes,
+                "indices": [draws[place].index for place in one.indices],
+            }
+            for one in found
+        ]
+
+
+class Models:
+    """All aliases, and the models behind them; each model is opened once."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self._config = config
+        self._backends: dict[tuple[Any, ...], Backend] = {}
+        self._client: aiohttp.ClientSession | None = None
+        self.aliases: dict[str, Alias] = {}
+
+    async def open(self) -> None:
+        """Open and load what can be; servers are not asked before the first request.
+
+        Raises:
+            SampleSetError: A model is not there, or an aggregator cannot be built.
+        """
+        try:
+            for name, config in self._config.models.items():
+                self.aliases[name] = await self._opened(name, config)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close all models and connections."""
+        for backend in self._backends.values():
+            await backend.aclose()
+        self._backends.clear()
+        if self._client is not None:
+            await self._client.close()
+
+    async def _opened(self, name: str, config: AliasConfig) -> Alias:
+        plan: list[Upstream] = []
+        for one in config.upstreams:
+            plan += [await self._upstream(one, config)] * one.count
+        reader = config.aggregator_model or config.upstreams[0]
+        usual = config.aggregator or (
+            "majority_vote" if record_of(await self._backend(reader)) is None else "ssa"
+        )
+        alias = Alias(name, config, plan, usual)
+        for spec in dict.fromkeys((usual, *config.aggregators, *ALWAYS_ALLOWED)):
+            ready: dict[str | None, Backend] = {}
+            for named in models_of(spec):
+                model = reader if named is None else UpstreamConfig(named)
+                ready[named] = self._reading(await self._backend(model), config)
+            alias.methods[spec] = build(spec, ready.get(None), ready)
+            alias.readers[spec] = [one.model for one in ready.values()]
+        return alias
+
+    async def _upstream(self, one: UpstreamConfig, config: AliasConfig) -> Upstream:
+        backend = await self._backend(one)
+        if isinstance(backend, OpenAIBackend):
+            return ServerUpstream(
+                one.model,
+                backend.base_url or OPENAI_URL,
+                backend.api_key,
+                config.max_concurrency,
+                self._session,
+            )
+        # A trained aggregator reads; what it was trained from, on the same engine, samples.
+        plain: Callable[[], Backend] | None = getattr(backend, "plain", None)
+        if plain is not None and record_of(backend) is not None:
+            backend = self._backends.setdefault(("plain", backend.model), plain())
+        return LocalUpstream(backend, config.max_concurrency, config.prompt)
+
+    async def _backend(self, one: UpstreamConfig) -> Backend:
+        key = (one.model, one.base_url, one.api_key_env, one.context_size)
+        if key not in self._backends:
+            # A key in the environment is for the server it is meant for, not for every one that is named.
+            own_key = one.api_key or (NO_KEY if one.base_url else None)
+            backend = open_backend(one.model, one.base_url, own_key, one.context_size)
+            self._backends[key] = backend
+            if not isinstance(backend, OpenAIBackend):
+                await backend.check()
+        return self._backends[key]
+
+    def _reading(self, backend: Backend, config: AliasConfig) -> Backend:
+        patience = Patience(config.max_retries, config.timeout)
+        if isinstance(backend, ScoringBackend):
+            return ReadingScoringBackend(backend, patience, config.max_concurrency)
+        return ReadingBackend(backend, patience, config.max_concurrency)
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._client is None:
+            self._client = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._client
+
+
+def _note(messages: Sequence[Message]) -> None:
+    reads = _reads.get()
+    if reads is not None and sum(map(len, reads)) < _MOST_READ:
+        reads.append("\n\n".join(f"{one['role']}:\n{one['content']}" for one in messages)[:_MOST_READ])

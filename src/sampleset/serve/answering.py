@@ -1,0 +1,268 @@
+"""The draws of one answer → one message.
+
+Tool calls and JSON replies are voted on by value: which calls, which value, most samples give. Text goes to
+the alias's aggregator. The message is then, word for word, that of a sample which gives the answer; only an
+answer that no sample gives is worded by the aggregator. Where nothing can be compared (a poem, say), the
+first sample answers, flagged `no_answers`: a server has to say something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, cast
+
+from sampleset.aggregators.base import Aggregator, decide, tally, vote_answer
+from sampleset.answers import same_answer
+from sampleset.errors import SampleSetError
+from sampleset.serve.draws import Draw, Drawn
+from sampleset.serve.requests import ChatRequest
+from sampleset.serve.upstreams import Reply
+from sampleset.types import Answer, Candidate, SampleSet, Usage, after_thinking
+
+_MOST_JSON = 1_000_000
+_DEEPEST = 100
+_FENCED = re.compile(r"\s*```\w*\n(.*?)\n```\s*", re.DOTALL)
+_NOTHING = Usage()
+_TAGS = re.compile(r"</?(?:think|answer)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One answer.
+
+    Attributes:
+        message: The assistant's message.
+        finish_reason: Why it ends.
+        logprobs: Of the chosen sample.
+        answer: What was decided; `None` where nothing could be compared.
+        confidence: The aggregator's own, or the share of the samples that agree.
+        candidates: The distinct answers and who gives them, by place among the draws.
+        usage: Of the aggregation.
+        flags: Notes by name.
+        text: What the aggregator went by, or wrote.
+    """
+
+    message: Mapping[str, Any]
+    finish_reason: str
+    answer: str | None
+    confidence: float | None
+    candidates: Sequence[Candidate]
+    logprobs: Mapping[str, Any] | None = None
+    usage: Usage = _NOTHING
+    flags: tuple[str, ...] = ()
+    text: str = ""
+
+
+async def choose(request: ChatRequest, drawn: Drawn, aggregator: Aggregator, seconds: float) -> Outcome:
+    """The answer that these draws make.
+
+    Args:
+        request: What was asked.
+        drawn: The draws, a quorum at least.
+        aggregator: For text.
+        seconds: Time for the aggregator; then the vote answers, flagged `aggregator_failed`.
+    """
+    if request.ballot != "text":
+        keys = [ballot(one.reply, request.ballot) for one in drawn.draws]
+        candidates = by_value(keys)
+        votes = [float(one.votes) for one in candidates]
+        decision = decide(candidates, votes, "seeded", 0, request.question.id)
+        if decision is None:
+            return _first(drawn, ())
+        winner = decision.winner
+        reply = drawn.draws[winner.indices[0]].reply
+        if reply is not None and keys[winner.indices[0]] != _WORDS:
+            return Outcome(
+                reply.message,
+                reply.finish_reason or "stop",
+                winner.answer,
+                winner.votes / len(keys),
+                candidates,
+                reply.logprobs,
+                flags=("tie",) if decision.tied else (),
+                text=winner.answer,
+            )
+        # Most samples call no tool: the rest is a matter of words.
+        drawn = Drawn([one for one, key in zip(drawn.draws, keys, strict=True) if key == _WORDS])
+    shown = SampleSet(request.question, tuple(one.sample for one in drawn.draws)).without_thinking()
+    answer = await _aggregated(shown, aggregator, seconds)
+    return _outcome(request, drawn, answer)
+
+
+async def vote_so_far(request: ChatRequest, draws: Sequence[Draw]) -> Sequence[Candidate]:
+    """The distinct answers of the draws that are back, the most votes first."""
+    if request.ballot == "text":
+        samples = tuple(one.sample for one in draws)
+        candidates = (await tally(SampleSet(request.question, samples).without_thinking())).candidates
+    else:
+        candidates = by_value([ballot(one.reply, request.ballot) for one in draws])
+    return sorted(candidates, key=lambda one: -one.votes)
+
+
+_WORDS = ("words",)
+"""What a reply that calls no tool votes for, where tools are offered."""
+
+
+def ballot(reply: Reply | None, kind: str) -> Hashable:
+    """What a reply votes for; `None` abstains. Equal votes have equal JSON values."""
+    if reply is None:
+        return None
+    if kind == "tools":
+        calls = cast("list[Any]", reply.message.get("tool_calls") or [])
+        if not calls:
+            return _WORDS if reply.text else None
+        named = [cast("dict[str, Any]", one.get("function") or one.get("custom") or {}) for one in calls]
+        votes = [(one.get("name"), _call_value(one)) for one in named]
+        # Parallel calls are a set: their order says nothing.
+        return ("calls", tuple(sorted(votes, key=repr)))
+    found = json_value(after_thinking(Draw(0, "", 0, 0.0, reply).sample))
+    return None if found is None else ("json", found)
+
+
+def _call_value(call: Mapping[str, Any]) -> Hashable:
+    arguments = call.get("arguments", call.get("input", ""))
+    value = json_value(arguments) if isinstance(arguments, str) else None
+    return ("text", str(arguments)) if value is None else value
+
+
+def json_value(text: str) -> Hashable:
+    """A JSON text as a value that equals that of equal texts; `None` if it is none, or beyond the bounds.
+
+    Numbers are equal by value, objects whatever the order of their keys. A fence around it is taken off.
+    """
+    if fenced := _FENCED.fullmatch(text[:_MOST_JSON]):
+        text = fenced[1]
+    if len(text) > _MOST_JSON:
+        return None
+    try:
+        return _hashable(json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse), 0)
+    except (ValueError, RecursionError, ArithmeticError):
+        return None
+
+
+def _hashable(value: Any, depth: int) -> Hashable:
+    if depth > _DEEPEST:
+        raise ValueError("too deep")
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return ("object", frozenset((key, _hashable(inner, depth + 1)) for key, inner in items))
+    if isinstance(value, list):
+        return ("array", tuple(_hashable(inner, depth + 1) for inner in cast("list[Any]", value)))
+    if isinstance(value, Decimal):
+        # Hashing 1E+999999999 would write it out.
+        return ("number", value if -400 < value.adjusted() < 400 else str(value))
+    return (type(value).__name__, value)
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def by_value(keys: Sequence[Hashable]) -> list[Candidate]:
+    """Who votes for what; an answer is shown as JSON."""
+    places: dict[Hashable, list[int]] = {}
+    for place, key in enumerate(keys):
+        if key is not None:
+            places.setdefault(key, []).append(place)
+    return [Candidate(shown_value(key), len(own), tuple(own)) for key, own in places.items()]
+
+
+def shown_value(key: Hashable) -> str:
+    """A vote as a person reads it."""
+    kind, *rest = cast("tuple[Any, ...]", key)
+    if kind == "words":
+        return "(no tool call)"
+    if kind == "calls":
+        return ", ".join(f"{name}({shown_value(value)})" for name, value in rest[0])
+    if kind == "json":
+        return shown_value(rest[0])
+    return json.dumps(_plain(key), ensure_ascii=False)
+
+
+def _plain(key: Hashable) -> Any:
+    kind, value = cast("tuple[str, Any]", key)
+    if kind == "object":
+        return {name: _plain(inner) for name, inner in sorted(value)}
+    if kind == "array":
+        return [_plain(inner) for inner in value]
+    if kind == "number":
+        return (
+            int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else float(value)
+        )
+    return value
+
+
+async def _aggregated(shown: SampleSet, aggregator: Aggregator, seconds: float) -> Answer:
+    try:
+        async with asyncio.timeout(seconds):
+            return await aggregator.aggregate(shown)
+    except (SampleSetError, TimeoutError):
+        counted = await tally(shown)
+        return vote_answer(shown, aggregator.name, counted, ["aggregator_failed"], 0)
+
+
+def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer) -> Outcome:
+    """The message that says what the aggregator has decided."""
+    if answer.answer is None:
+        return _first(drawn, answer.flags, answer.usage)
+    giving = None if request.answer_only else _giving(drawn, answer)
+    if giving is not None and giving.reply is not None:
+        message, logprobs = giving.reply.message, giving.reply.logprobs
+        finish_reason = giving.reply.finish_reason or "stop"
+    else:
+        message = {"content": answer.answer} if request.answer_only else _worded(answer)
+        finish_reason, logprobs = "stop", None
+    confidence = answer.confidence
+    if confidence is None:
+        agreeing = [one.votes for one in answer.candidates if _are_same(one.answer, answer.answer)]
+        confidence = max(agreeing, default=0) / len(drawn.draws)
+    return Outcome(
+        message,
+        finish_reason,
+        answer.answer,
+        confidence,
+        answer.candidates,
+        logprobs,
+        answer.usage,
+        answer.flags,
+        answer.text,
+    )
+
+
+def _giving(drawn: Drawn, answer: Answer) -> Draw | None:
+    """A draw whose sample says what was decided; `None` if the aggregator wrote a solution of its own."""
+    for one in drawn.draws:
+        if one.reply is not None and after_thinking(one.sample) == answer.text:
+            return one
+    if not _TAGS.search(answer.text):
+        return None
+    for candidate in answer.candidates:
+        if _are_same(candidate.answer, answer.answer):
+            return drawn.draws[candidate.indices[0]]
+    return None
+
+
+def _are_same(a: str, b: str | None) -> bool:
+    return a == b or (b is not None and same_answer(a, b).equal is True)
+
+
+def _worded(answer: Answer) -> dict[str, Any]:
+    """What the aggregator wrote, its reasoning apart."""
+    thought, mark, rest = answer.text.rpartition("</think>")
+    words = _TAGS.sub("", rest if mark else answer.text).strip()
+    message: dict[str, Any] = {"content": words or answer.answer}
+    if mark:
+        message["reasoning_content"] = _TAGS.sub("", thought).strip()
+    return message
+
+
+def _first(drawn: Drawn, flags: tuple[str, ...], usage: Usage = _NOTHING) -> Outcome:
+    """The first sample, where nothing can be compared; one that is whole before one that was cut off."""
+    own = next((one for one in drawn.replies if one.finish_reason != "length"), drawn.replies[0])
+    noted = tuple(dict.fromkeys((*flags, "no_answers")))
+    return Outcome(own.message, own.finish_reason or "stop", None, None, (), own.logprobs, usage, noted)

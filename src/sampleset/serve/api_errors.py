@@ -1,0 +1,67 @@
+"""Errors as OpenAI's clients know them: a status and `{"error": {message, type, param, code}}`.
+
+A message holds neither a key nor a prompt. What an upstream said stands in one only where it is about the
+request itself (a schema it does not take, say); it goes to the client that sent the request, and to no log.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sampleset.errors import (
+    ContextOverflowError,
+    InvalidArgumentError,
+    SampleSetError,
+    SamplingError,
+    UnsupportedByBackendError,
+)
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class ApiError(SampleSetError):
+    """A request is answered by an error.
+
+    Attributes:
+        status: HTTP status.
+        message: What failed, and what to do.
+        param: The field at fault.
+        code: OpenAI's name of the fault, or one of ours.
+        retry_after: Seconds to wait, for 429 and 503.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+        self.retry_after = retry_after
+
+    def body(self) -> dict[str, Any]:
+        """The error as JSON."""
+        kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+
+def api_error(error: Exception) -> ApiError:
+    """What a client is told of any error; of one that nobody foresaw no more than that there was one."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, ContextOverflowError):
+        return ApiError(400, str(error), param="messages", code="context_length_exceeded")
+    if isinstance(error, InvalidArgumentError | UnsupportedByBackendError):
+        return ApiError(400, str(error))
+    if isinstance(error, SamplingError):
+        return ApiError(502, str(error), code="too_few_samples")
+    if isinstance(error, SampleSetError):
+        return ApiError(502, f"A model could not be asked ({type(error).__name__}).", code="upstream_error")
+    return ApiError(500, "The server failed on this request; its log names the place.", code="internal_error")

@@ -1,0 +1,214 @@
+"""The routes: keys and origins, bodies and errors, the page and its files."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from sampleset import __version__
+from sampleset.evaluation import Prices, read_prices
+from sampleset.serve.aliases import Models
+from sampleset.serve.api_errors import ApiError, api_error
+from sampleset.serve.chat import Chat
+from sampleset.serve.config import ServeConfig
+from sampleset.serve.limits import Gate, Keys, check_origin, read_body
+from sampleset.serve.metrics import Metrics
+from sampleset.serve.requests import parse_request
+from sampleset.serve.runs import Runs
+from sampleset.serve.streaming import EventStream, unless_gone
+
+log = logging.getLogger("sampleset.serve")
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_SECURITY = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+_KINDS = {".css": "text/css", ".js": "text/javascript", ".woff2": "font/woff2", ".html": "text/html"}
+# The page's own files stand beside the report's, whose style and typesetting it shares.
+_FILES = (
+    "page.css",
+    "page.mathematics.js",
+    "playground.css",
+    "playground.js",
+    "katex/katex.min.css",
+    "katex/katex.min.js",
+)
+
+Handler = Callable[[Request], Awaitable[Response | EventStream]]
+
+
+class Server:
+    """The application's state and its endpoints.
+
+    Args:
+        config: What it was told.
+        models: Its models, opened.
+        keys: Who may ask.
+    """
+
+    def __init__(self, config: ServeConfig, models: Models, keys: Keys) -> None:
+        self._config, self._models, self._keys = config, models, keys
+        self._gate = Gate(config.max_concurrent, config.max_queue)
+        self._metrics = Metrics()
+        self._runs = Runs(config.keep_runs, config.runs_folder)
+        self._prices: Prices | None = read_prices(Path(config.prices)) if config.prices else None
+        self._created = int(time.time())
+        aliases = models.aliases
+        self._configs = {name: one.config for name, one in aliases.items()}
+        self._usual = {name: one.aggregator for name, one in aliases.items()}
+        self._local = {name: one.is_local for name, one in aliases.items()}
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        routes = [
+            Route("/v1/chat/completions", self._endpoint(self._chat), methods=["POST", "OPTIONS"]),
+            Route("/v1/models", self._endpoint(self._list), methods=["GET", "OPTIONS"]),
+            Route("/v1/models/{name:path}", self._endpoint(self._model), methods=["GET", "OPTIONS"]),
+            Route("/v1/runs/{name}", self._endpoint(self._run), methods=["GET", "OPTIONS"]),
+            Route("/metrics", self._endpoint(self._measure), methods=["GET"]),
+            Route("/health", self._health, methods=["GET"]),
+            Route("/", self._file, methods=["GET"]),
+            Route("/static/{path:path}", self._file, methods=["GET"]),
+        ]
+        return Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_route})
+
+    def _endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """The handler behind keys, origins and the form of errors."""
+
+        async def answer(request: Request) -> Response:
+            origin: str | None = None
+            response: Response | EventStream
+            try:
+                origin = check_origin(request, self._config, self._keys)
+                if request.method == "OPTIONS":
+                    response = Response(status_code=204)
+                else:
+                    self._keys.check(request.headers.get("authorization", ""))
+                    response = await handler(request)
+            except ClientDisconnect:
+                response = Response(status_code=400)
+            except Exception as error:
+                failure = api_error(error)
+                if failure.status == 500:
+                    _log_fault(error)
+                response = _error(failure)
+            return _allowing(response, origin)  # type: ignore[return-value]
+
+        return answer
+
+    async def _chat(self, request: Request) -> Response | EventStream:
+        started = time.monotonic()
+        body = await read_body(request, self._config.max_body_bytes)
+        asked = parse_request(body, self._configs, self._usual, self._local)
+        self._gate.check()
+
+        def done(status: int, error: Exception | None) -> None:
+            seconds = time.monotonic() - started
+            self._metrics.answered(asked.alias, status, seconds)
+            if status == 500 and error is not None:
+                _log_fault(error)
+            log.info("%s k=%d n=%d: %d in %.0f ms", asked.alias, asked.k, asked.n, status, seconds * 1000)
+
+        alias = self._models.aliases[asked.alias]
+        chat = Chat(asked, alias, self._gate, self._metrics, self._runs, self._prices, done)
+        if asked.stream:
+            return EventStream(chat.stream, self._config.keep_alive)
+        found = await unless_gone(chat.whole(), request.receive)
+        return Response(status_code=400) if found is None else JSONResponse(found)
+
+    async def _list(self, request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [self._row(name) for name in self._configs]})
+
+    async def _model(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in self._configs:
+            raise ApiError(
+                404, f"The model {name[:80]!r} does not exist.", param="model", code="model_not_found"
+            )
+        return JSONResponse(self._row(name))
+
+    def _row(self, name: str) -> dict[str, object]:
+        own = {**self._models.aliases[name].shown(), "keeps_runs": bool(self._runs)}
+        return {
+            "id": name,
+            "object": "model",
+            "created": self._created,
+            "owned_by": "sampleset",
+            "sampleset": own,
+        }
+
+    async def _run(self, request: Request) -> Response:
+        found = self._runs.read(request.path_params["name"])
+        if found is None:
+            raise ApiError(
+                404, "There is no run of that name, or it is no longer kept.", code="run_not_found"
+            )
+        return Response(found, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    async def _measure(self, request: Request) -> Response:
+        text = self._metrics.text(self._gate.active, self._gate.waiting)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    async def _health(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok", "version": __version__})
+
+    async def _file(self, request: Request) -> Response:
+        path = request.path_params.get("path", "playground.html")
+        is_font = path.startswith("katex/fonts/") and path.count("/") == 2 and path.endswith(".woff2")
+        found = resources.files("sampleset") / "templates" / path
+        if (path not in (*_FILES, "playground.html") and not is_font) or not found.is_file():
+            return _error(ApiError(404, "There is no such file."))
+        kind = _KINDS[Path(path).suffix]
+        headers = _SECURITY | ({"Cache-Control": "max-age=86400"} if path.startswith("katex/") else {})
+        return Response(found.read_bytes(), media_type=kind, headers=headers)
+
+
+def _allowing(response: Response | EventStream, origin: str | None) -> Response | EventStream:
+    """The response with the headers that let a page of another origin read it."""
+    if origin is None:
+        return response
+    headers = {
+        "access-control-allow-origin": origin,
+        "access-control-allow-headers": "authorization, content-type",
+        "access-control-allow-methods": "GET, POST",
+        "vary": "origin",
+    }
+    if isinstance(response, EventStream):
+        response.add_headers(headers)
+    else:
+        response.headers.update(headers)
+    return response
+
+
+def _error(error: ApiError) -> Response:
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return JSONResponse(error.body(), error.status, headers=headers)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    status: int = getattr(error, "status_code", 404)
+    what = "has no such route" if status == 404 else f"does not take {request.method} here"
+    return _error(ApiError(status, f"This server {what}; see docs/serve.md."))
+
+
+def _log_fault(error: BaseException) -> None:
+    """Where an unforeseen error arose, without its message: that may quote a prompt or a key."""
+    chain = [error, *filter(None, (error.__cause__, error.__context__))]
+    for one in chain:
+        frames = traceback.extract_tb(one.__traceback__)[-3:]
+        log.error("%s at %s", type(one).__name__, ", ".join(f"{f.filename}:{f.lineno}" for f in frames))

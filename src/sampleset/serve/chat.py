@@ -1,0 +1,207 @@
+"""One chat request from its checked body to its reply, plain or streamed, and the record of it for replay."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sampleset.evaluation import Prices
+from sampleset.serve.aliases import Alias, Answered
+from sampleset.serve.api_errors import api_error
+from sampleset.serve.draws import Draw
+from sampleset.serve.limits import Gate
+from sampleset.serve.metrics import Metrics
+from sampleset.serve.replies import Head, completion, sample, told, totals
+from sampleset.serve.requests import ChatRequest
+from sampleset.serve.runs import Runs
+from sampleset.serve.streaming import Emit
+
+_PIECE = 200
+"""Characters of the answer in one chunk."""
+_LEFT = 499
+
+OnDone = Callable[[int, Exception | None], None]
+"""Told of the status of a request that has ended, and of the error if there was one."""
+
+
+class Chat:
+    """One request in work.
+
+    Args:
+        request: What is asked.
+        alias: Who answers.
+        gate: Where it waits for its turn.
+        metrics: What is counted.
+        runs: Where it is kept for replay.
+        prices: What tokens cost.
+        on_done: Told of its end.
+    """
+
+    def __init__(
+        self,
+        request: ChatRequest,
+        alias: Alias,
+        gate: Gate,
+        metrics: Metrics,
+        runs: Runs,
+        prices: Prices | None,
+        on_done: OnDone,
+    ) -> None:
+        self._request, self._alias, self._gate = request, alias, gate
+        self._metrics, self._runs, self._prices, self._on_done = metrics, runs, prices, on_done
+        self._head = Head(request.alias)
+        self._started = time.monotonic()
+        self._events: list[dict[str, Any]] = []
+        self._draws: list[list[Draw]] = [[] for _ in range(request.n)]
+        self._listening: Callable[[dict[str, Any]], None] | None = None
+        self._news: list[asyncio.Event] = [asyncio.Event() for _ in range(request.n)]
+
+    async def whole(self) -> dict[str, Any]:
+        """The body of the reply.
+
+        Raises:
+            ApiError: There is no answer.
+        """
+        status, fault = _LEFT, None
+        try:
+            answers = await self._answers()
+            body = completion(self._head, self._request, answers, self._totals(answers))
+            self._keep(body, answers)
+            status = 200
+            return body
+        except Exception as error:
+            failure = api_error(error)
+            status, fault = failure.status, error
+            raise failure from error
+        finally:
+            self._on_done(status, fault)
+
+    async def stream(self, emit: Emit) -> None:
+        """Send the reply as events; an error is the last of them."""
+        status, fault = _LEFT, None
+        try:
+            await self._stream(emit)
+            status = 200
+        except Exception as error:
+            failure = api_error(error)
+            status, fault = failure.status, error
+            emit(failure.body())
+            emit("[DONE]")
+        finally:
+            self._on_done(status, fault)
+
+    async def _stream(self, emit: Emit) -> None:
+        request, head = self._request, self._head
+        for index in range(request.n):
+            emit(head.chunk(index, {"role": "assistant", "content": ""}))
+        if request.progress:
+            self._listening = lambda event: emit(head.chunk(event["choice"], {}, sampleset=event))
+        watchers = [
+            asyncio.create_task(self._tell_votes(index))
+            for index in range(request.n if request.progress else 0)
+        ]
+        try:
+            answers = await self._answers()
+        finally:
+            for task in watchers:
+                task.cancel()
+            await asyncio.gather(*watchers, return_exceptions=True)
+        self._listening = None
+        summed = self._totals(answers)
+        self._keep(completion(head, request, answers, summed), answers)
+        for index, one in enumerate(answers):
+            for delta in _deltas(one):
+                emit(head.chunk(index, delta))
+            last = head.chunk(index, {}, one.outcome.finish_reason)
+            last["choices"][0] |= {"logprobs": one.outcome.logprobs, "sampleset": told(one, request.samples)}
+            emit(last)
+        if request.include_usage:
+            emit({**head.body("chat.completion.chunk"), "choices": [], **summed})
+        emit("[DONE]")
+
+    async def _answers(self) -> list[Answered]:
+        """All answers of the request, made side by side; if one cannot be made, none is."""
+        async with self._gate.place():
+            self._note(0, "start", {"k": self._request.k, "aggregator": self._request.aggregator})
+            tasks = [asyncio.create_task(self._answer(number)) for number in range(self._request.n)]
+            try:
+                return await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _answer(self, number: int) -> Answered:
+        def on_event(name: str, fields: dict[str, Any]) -> None:
+            if name == "sample":
+                draw: Draw = fields["draw"]
+                self._draws[number].append(draw)
+                self._note(number, name, sample(draw))
+                self._news[number].set()
+            else:
+                self._note(number, name, fields)
+
+        answered = await self._alias.answer(self._request, number, on_event)
+        self._metrics.drawn(answered.drawn)
+        return answered
+
+    def _note(self, choice: int, name: str, fields: dict[str, Any]) -> None:
+        """Remember an event if the run is kept, and tell it if somebody listens."""
+        if self._listening is None and not self._runs:
+            return
+        event = {"event": name, "choice": choice, "at": round(time.monotonic() - self._started, 3), **fields}
+        if self._runs:
+            self._events.append(event)
+        if self._listening is not None:
+            self._listening(event)
+
+    async def _tell_votes(self, number: int) -> None:
+        """Tell the vote so far whenever samples have come back."""
+        while True:
+            await self._news[number].wait()
+            self._news[number].clear()
+            draws = list(self._draws[number])
+            votes = await self._alias.told(self._request, draws)
+            self._note(number, "vote", {"candidates": votes, "draws": len(draws)})
+
+    def _totals(self, answers: Sequence[Answered]) -> dict[str, Any]:
+        summed = totals(self._alias, self._request, answers, self._prices)
+        for name, stage in summed["sampleset"]["usage"].items():
+            for kind in ("prompt_tokens", "completion_tokens"):
+                self._metrics.add("tokens", stage[kind], model=self._alias.name, stage=name, kind=kind)
+        if (run := self._runs.new_name()) is not None:
+            summed["sampleset"]["run"] = run
+        return summed
+
+    def _keep(self, body: dict[str, Any], answers: Sequence[Answered]) -> None:
+        """Store the run, if runs are kept."""
+        name = body["sampleset"].get("run")
+        if name is None:
+            return
+        run = {
+            "schema": 1,
+            "id": name,
+            "created": self._head.created,
+            "messages": list(self._request.messages),
+            "events": self._events,
+            "completion": body,
+            "texts": [one.outcome.text for one in answers],
+        }
+        self._runs.keep(name, run)
+
+
+def _deltas(one: Answered) -> list[dict[str, Any]]:
+    """The message in pieces: reasoning, text, refusal, tool calls."""
+    message = one.outcome.message
+    deltas: list[dict[str, Any]] = []
+    for name in ("reasoning_content", "content", "refusal"):
+        text = message.get(name)
+        if isinstance(text, str):
+            deltas += [{name: text[start : start + _PIECE]} for start in range(0, len(text), _PIECE)]
+        elif text is not None:
+            deltas.append({name: text})
+    if calls := message.get("tool_calls"):
+        deltas.append({"tool_calls": [{"index": place, **call} for place, call in enumerate(calls)]})
+    return deltas

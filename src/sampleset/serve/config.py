@@ -1,0 +1,289 @@
+"""What the server is told: `serve.yaml` → frozen records. Unknown keys and wrong types are errors.
+
+models:
+  careful:
+    upstreams:
+      - {model: gpt-4o-mini, base_url: https://api.openai.com/v1, api_key_env: OPENAI_API_KEY}
+    k: 5
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from sampleset.errors import DataError, InvalidArgumentError, UnknownNameError
+from sampleset.prompts import SOLVE_PROMPTS
+from sampleset.settings import read_settings
+from sampleset.specs import models_of
+from sampleset.stopping import StoppingRule, parse_stop
+
+R = TypeVar("R")
+
+USUAL_PORT = 8700
+ALWAYS_ALLOWED = ("majority_vote", "weighted_vote", "first_sample")
+"""Aggregators a request may name under any alias: they ask no model."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamConfig:
+    """A model that samples, or reads.
+
+    Attributes:
+        model: A model REF.
+        base_url: Its server, up to `/v1`.
+        api_key_env: Name of the environment variable that holds the server's key.
+        count: Its share of the draws.
+        context_size: Tokens of prompt and completion, where the default is wrong.
+    """
+
+    model: str
+    base_url: str | None = None
+    api_key_env: str | None = None
+    count: int = 1
+    context_size: int | None = None
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "count", "context_size")
+
+    @property
+    def api_key(self) -> str | None:
+        """The key from the environment.
+
+        Raises:
+            InvalidArgumentError: The variable is not set.
+        """
+        if self.api_key_env is None:
+            return None
+        if not (key := os.environ.get(self.api_key_env, "").strip()):
+            raise InvalidArgumentError(
+                f"The model {self.model!r} takes its key from the environment variable "
+                f"{self.api_key_env!r}, which is not set."
+            )
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class AliasConfig:
+    """What a model name of this server stands for.
+
+    Attributes:
+        upstreams: Who samples.
+        k: Samples of one answer; by default the sum of the counts where that is above 1, else 5.
+        aggregator: How they become one answer; `ssa` by default where the aggregator model is a trained
+            one, else `majority_vote`.
+        aggregator_model: Who reads, for an aggregator that asks a model; by default the first upstream.
+        aggregators: Others that a request may choose, beside those that ask no model.
+        prompt: Name of a prompt put around a lone question; by default messages pass untouched.
+        temperature: Where the request says none.
+        max_tokens: Of one sample, where the request says none.
+        quorum: Fewest samples an answer is made of.
+        deadline: Seconds for the samples; then what is there has to do.
+        aggregation_deadline: Seconds for the aggregator; then the vote answers.
+        timeout: Seconds of one try of one call.
+        max_retries: Further tries after a transient error.
+        hedge_after: Seconds after which a draw that is not back is drawn a second time.
+        stop: A stopping rule, `beta:0.95` say.
+        max_concurrency: Calls in flight to each of its models.
+        max_k: Most samples a request may ask for.
+        max_n: Most answers a request may ask for.
+        max_sample_tokens: Most `max_tokens` of a request.
+        max_request_tokens: Most completion tokens that the samples of a request may take together.
+    """
+
+    upstreams: tuple[UpstreamConfig, ...]
+    k: int = 0
+    aggregator: str | None = None
+    aggregator_model: UpstreamConfig | None = None
+    aggregators: tuple[str, ...] = ()
+    prompt: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    quorum: int = 1
+    deadline: float = 300.0
+    aggregation_deadline: float = 120.0
+    timeout: float = 120.0
+    max_retries: int = 2
+    hedge_after: float | None = None
+    stop: str | None = None
+    max_concurrency: int = 64
+    max_k: int = 32
+    max_n: int = 4
+    max_sample_tokens: int | None = None
+    max_request_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.upstreams:
+            raise InvalidArgumentError("An alias needs upstreams: [{model: NAME, base_url: URL}, ...].")
+        if self.k == 0:
+            total = sum(one.count for one in self.upstreams)
+            object.__setattr__(self, "k", total if total > 1 else 5)
+        _at_least(self, 1, "k", "quorum", "max_concurrency", "max_k", "max_n")
+        _at_least(self, 1, "max_tokens", "max_sample_tokens", "max_request_tokens")
+        _at_least(self, 0, "temperature", "max_retries")
+        for name in ("deadline", "aggregation_deadline", "timeout", "hedge_after"):
+            value: float | None = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InvalidArgumentError(f"{name}={value!r} must be above 0 seconds.")
+        if self.k > self.max_k or self.quorum > self.k:
+            raise InvalidArgumentError(
+                f"quorum={self.quorum} ≤ k={self.k} ≤ max_k={self.max_k} must hold; change one of them."
+            )
+        if self.prompt is not None and self.prompt not in SOLVE_PROMPTS:
+            raise UnknownNameError("prompt", self.prompt, SOLVE_PROMPTS)
+        for spec in (self.aggregator, *self.aggregators):
+            if spec is not None:
+                models_of(spec)
+        self.stopping_rule()
+
+    def stopping_rule(self) -> StoppingRule | None:
+        """The rule that `stop` names."""
+        return None if self.stop is None else parse_stop(self.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """The whole server.
+
+    Attributes:
+        models: What each model name stands for.
+        host: Address to bind.
+        port: Port to bind; 0 takes a free one.
+        open_to_all: Allow an address other machines reach without API keys.
+        api_keys_file: File of keys that clients may use, one a line; `SAMPLESET_API_KEYS` adds more.
+        allow_origins: Web origins, beside the server's own, whose pages may ask.
+        max_concurrent: Requests in work at once.
+        max_queue: Requests that may wait; the next is told 429.
+        max_body_bytes: Longest request body.
+        keep_alive: Seconds between two comments on a stream that has nothing to say.
+        drain: Seconds that requests in work have to end when the server is stopped.
+        prices: Price file, for costs in replies and metrics.
+        keep_runs: Runs kept for replay, the newest ones; 0 keeps none.
+        runs_folder: Keep them in this folder instead of in memory.
+    """
+
+    models: Mapping[str, AliasConfig]
+    host: str = "127.0.0.1"
+    port: int = USUAL_PORT
+    open_to_all: bool = False
+    api_keys_file: str | None = None
+    allow_origins: tuple[str, ...] = ()
+    max_concurrent: int = 64
+    max_queue: int = 128
+    max_body_bytes: int = 8_000_000
+    keep_alive: float = 5.0
+    drain: float = 30.0
+    prices: str | None = None
+    keep_runs: int = 0
+    runs_folder: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise InvalidArgumentError("The configuration names no models. Add `models: {NAME: {...}}`.")
+        _at_least(self, 1, "max_concurrent", "max_body_bytes")
+        _at_least(self, 0, "port", "max_queue", "drain", "keep_runs")
+        if self.keep_alive <= 0:
+            raise InvalidArgumentError(f"keep_alive={self.keep_alive!r} must be above 0 seconds.")
+        if self.port > 65535:
+            raise InvalidArgumentError(f"port={self.port!r} must be at most 65535.")
+        if self.runs_folder is not None and not self.keep_runs:
+            raise InvalidArgumentError(f"runs_folder={self.runs_folder!r} needs keep_runs, say 100.")
+
+
+def read_serve_config(path: Path) -> dict[str, Any]:
+    """The mapping in `serve.yaml`; see `serve_config`."""
+    return read_settings(path)
+
+
+def serve_config(given: Mapping[str, Any], where: str = "serve.yaml") -> ServeConfig:
+    """The records that a mapping describes.
+
+    Raises:
+        DataError: An unknown key, or a value of the wrong type.
+        InvalidArgumentError: A value out of range.
+    """
+    models = given.get("models")
+    if not isinstance(models, dict) or not models:
+        raise DataError(f"{where}: expected `models: {{NAME: {{upstreams: [...]}}}}`.")
+    aliases: dict[str, AliasConfig] = {}
+    for name, entry in cast("dict[Any, Any]", models).items():
+        aliases[str(name)] = _alias(entry, f"{where}: models.{name}")
+    return _record(ServeConfig, {**given, "models": aliases}, where)
+
+
+def default_alias(ref: str, base_url: str | None, api_key_env: str | None) -> dict[str, Any]:
+    """An alias for one model without any configuration; the embedded one needs worked examples."""
+    upstream = {"model": ref, "base_url": base_url, "api_key_env": api_key_env}
+    alias: dict[str, Any] = {"upstreams": [{name: value for name, value in upstream.items() if value}]}
+    if ref == "embedded":
+        alias |= {"prompt": "worked_examples", "max_tokens": 256, "deadline": 600.0, "timeout": 600.0}
+    return alias
+
+
+def _alias(entry: object, where: str) -> AliasConfig:
+    if not isinstance(entry, dict):
+        raise DataError(f"{where}: expected a mapping with `upstreams`, got {entry!r}.")
+    values = dict(cast("dict[str, Any]", entry))
+    listed = values.get("upstreams")
+    if not isinstance(listed, list) or not listed:
+        raise DataError(f"{where}: expected `upstreams: [{{model: NAME, base_url: URL}}, ...]`.")
+    values["upstreams"] = tuple(
+        _record(UpstreamConfig, one, f"{where}: upstream {number}")
+        for number, one in enumerate(cast("list[object]", listed), start=1)
+    )
+    if (reader := values.get("aggregator_model")) is not None:
+        whole = {"model": reader} if isinstance(reader, str) else reader
+        values["aggregator_model"] = _record(UpstreamConfig, whole, f"{where}: aggregator_model")
+    return _record(AliasConfig, values, where)
+
+
+def _record(kind: type[R], given: object, where: str) -> R:
+    """A record of a mapping, every key and type checked."""
+    if not isinstance(given, Mapping):
+        raise DataError(f"{where}: expected `key: value` lines, got {given!r}.")
+    hints = typing.get_type_hints(kind)
+    listed = fields(cast("Any", kind))
+    values: dict[str, Any] = {}
+    for key, value in cast("Mapping[Any, Any]", given).items():
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), list(hints), n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(hints)}."
+            raise DataError(f"{where}: unknown key {key!r}. {hint}")
+        values[key] = _value(value, hints[key], f"{where}: {key}")
+    for one in listed:
+        if one.default is MISSING and one.default_factory is MISSING and one.name not in values:
+            raise DataError(f"{where}: {one.name!r} is missing.")
+    try:
+        return kind(**values)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{where}: {error}") from error
+
+
+def _value(value: object, hint: Any, where: str) -> Any:
+    """The value if it is of the type that a field's annotation names."""
+    allowed = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+    if isinstance(value, list) and any(typing.get_origin(one) is tuple for one in allowed):
+        items = tuple(cast("list[object]", value))
+        if all(isinstance(item, str) for item in items):
+            return items
+    for one in allowed:
+        plain = typing.get_origin(one) or one
+        if plain is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(value, plain) and not (isinstance(value, bool) and plain is not bool):
+            return cast("Any", value)
+    names = " or ".join("null" if one is type(None) else getattr(one, "__name__", "list") for one in allowed)
+    raise DataError(f"{where}={value!r} must be of type {names}.")
+
+
+def _at_least(record: Any, least: int, *names: str) -> None:
+    for name in names:
+        value: float | None = getattr(record, name)
+        if value is not None and not value >= least:
+            raise InvalidArgumentError(f"{name}={value!r} must be at least {least}.")

@@ -1,0 +1,163 @@
+"""Completions, chunks and usage as OpenAI's clients expect them; what is ours stands under `sampleset`."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sampleset.evaluation import Prices
+from sampleset.serve.aliases import Alias, Answered
+from sampleset.serve.draws import Draw
+from sampleset.serve.requests import ChatRequest
+from sampleset.types import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What all parts of one reply have in common."""
+
+    model: str
+    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(14)}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def body(self, kind: str) -> dict[str, Any]:
+        """The fields that open every part."""
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+    def chunk(
+        self, index: int, delta: Mapping[str, Any], finish_reason: str | None = None, **more: Any
+    ) -> dict[str, Any]:
+        """One event of a stream."""
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return {**self.body("chat.completion.chunk"), "choices": [choice], **more}
+
+
+def completion(
+    head: Head, request: ChatRequest, answers: Sequence[Answered], totals: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The body of a whole reply."""
+    choices = [
+        {
+            "index": index,
+            "message": {"refusal": None, **one.outcome.message, "role": "assistant"},
+            "logprobs": one.outcome.logprobs,
+            "finish_reason": one.outcome.finish_reason,
+            "sampleset": told(one, request.samples),
+        }
+        for index, one in enumerate(answers)
+    ]
+    return {**head.body("chat.completion"), "choices": choices, **totals}
+
+
+def told(one: Answered, samples: bool) -> dict[str, Any]:
+    """What is ours of one choice."""
+    outcome, drawn = one.outcome, one.drawn
+    errors = Counter(draw.error for draw in drawn.draws if draw.error)
+    found: dict[str, Any] = {
+        "answer": outcome.answer,
+        "confidence": outcome.confidence,
+        "candidates": [
+            {
+                "answer": each.answer,
+                "votes": each.votes,
+                "indices": [drawn.draws[place].index for place in each.indices],
+            }
+            for each in outcome.candidates
+        ],
+        "flags": list(outcome.flags),
+        "draws": {
+            "returned": len(drawn.replies),
+            "failed": dict(errors),
+            "retries": dict(drawn.retries),
+            "hedges": drawn.hedges,
+            "cancelled": drawn.cancelled,
+            "stopped": drawn.stopped,
+        },
+    }
+    return found | ({"samples": [sample(draw) for draw in drawn.draws]} if samples else {})
+
+
+def sample(draw: Draw) -> dict[str, Any]:
+    """One draw, as an event or in a list."""
+    reply = draw.reply
+    found: dict[str, Any] = {"index": draw.index, "model": draw.upstream, "seed": draw.seed}
+    found["seconds"] = round(draw.seconds, 3)
+    if reply is None:
+        return found | {"error": draw.error}
+    found |= {"text": reply.text, "finish_reason": reply.finish_reason}
+    found |= {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
+    for name in ("tool_calls", "reasoning_content"):
+        if reply.message.get(name):
+            found[name] = reply.message[name]
+    return found
+
+
+def totals(
+    alias: Alias, request: ChatRequest, answers: Sequence[Answered], prices: Prices | None
+) -> dict[str, Any]:
+    """`usage`, the total billed, and beside it what each stage took and cost."""
+    replies = [reply for one in answers for reply in one.drawn.replies]
+    lost = sum(one.drawn.cancelled + sum(one.drawn.retries.values()) for one in answers)
+    sampling = Usage(
+        sum(one.prompt_tokens or 0 for one in replies),
+        sum(one.completion_tokens or 0 for one in replies),
+        len(replies),
+        sum(one.completion_tokens is None for one in replies) + lost,
+    )
+    aggregation = sum((one.outcome.usage for one in answers), Usage())
+    total = sampling + aggregation
+    usage: dict[str, Any] = {
+        "prompt_tokens": total.prompt_tokens,
+        "completion_tokens": total.completion_tokens,
+        "total_tokens": total.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": sum(one.cached_tokens for one in replies)},
+        "completion_tokens_details": {"reasoning_tokens": sum(one.reasoning_tokens for one in replies)},
+    }
+    own: dict[str, Any] = {
+        "aggregator": request.aggregator if request.ballot == "text" else f"vote by value ({request.ballot})",
+        "k": request.k,
+        "seed": request.seed,
+        "usage": {"sampling": stage(sampling), "aggregation": stage(aggregation)},
+    }
+    if prices is not None:
+        own["cost"] = _cost(alias, request, answers, aggregation, prices)
+    return {"usage": usage, "sampleset": own}
+
+
+def stage(usage: Usage) -> dict[str, int]:
+    """One stage's tokens; `uncounted` calls were billed or not, nobody says."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "calls": usage.calls,
+        "uncounted": usage.uncounted,
+    }
+
+
+def _cost(
+    alias: Alias, request: ChatRequest, answers: Sequence[Answered], aggregation: Usage, prices: Prices
+) -> dict[str, Any]:
+    """Money by stage; `None` where a model has no price."""
+    sampling: float | None = 0.0
+    for one in answers:
+        for draw in one.drawn.draws:
+            price = prices.models.get(draw.upstream)
+            if price is None or sampling is None:
+                sampling = None
+            elif draw.reply is not None:
+                sampling += price.of(draw.reply.prompt_tokens or 0, draw.reply.completion_tokens or 0)
+    readers = alias.readers[request.aggregator]
+    reading: float | None = 0.0
+    if aggregation.total_tokens:
+        # Tokens of several readers are not told apart: then only one price for all makes a sum.
+        found = {prices.models.get(model) for model in readers}
+        price = found.pop() if len(found) == 1 else None
+        reading = (
+            None if price is None else price.of(aggregation.prompt_tokens, aggregation.completion_tokens)
+        )
+    total = None if sampling is None or reading is None else sampling + reading
+    return {"currency": prices.currency, "sampling": sampling, "aggregation": reading, "total": total}

@@ -1,0 +1,304 @@
+"""The body of a chat request → what is asked, every field checked before a token is spent."""
+
+from __future__ import annotations
+
+import difflib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from sampleset.backends._openai_replies import mapping_of
+from sampleset.errors import SampleSetError
+from sampleset.sample_store import digest
+from sampleset.serve.api_errors import ApiError
+from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig
+from sampleset.serve.parameters import OVERRIDES, PARAMETERS, Parameter
+from sampleset.specs import parse_spec
+from sampleset.stopping import StoppingRule, parse_stop
+from sampleset.types import Question
+
+Ballot = Literal["text", "json", "tools"]
+
+SELECTORS = ("first_sample", "majority_vote", "weighted_vote", "best_of_n")
+"""Aggregators whose answer is always one of the samples."""
+
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+_MOST_MESSAGES = 4096
+# Not sent with a draw: read here, or asking for nothing.
+_KEPT_HERE = {name for name, one in PARAMETERS.items() if one.how == "refused"} | {
+    "budget",
+    "max_tokens",
+    "messages",
+    "model",
+    "n",
+    "sampleset",
+    "seed",
+    "stream",
+    "stream_options",
+}
+# What a model in this process understands.
+_LOCAL_FIELDS = ("temperature", "top_p", "top_k", "max_completion_tokens", "stop")
+_LARGEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A request that can be carried out.
+
+    Attributes:
+        alias: The model name asked for.
+        messages: As the client sent them.
+        question: What an aggregator is told is asked.
+        fields: What every draw is asked with, beside model, messages and seed.
+        n: Independent answers.
+        k: Samples of each.
+        seed: Of the first draw of the first answer.
+        aggregator: Its spec.
+        quorum: Fewest samples of an answer.
+        deadline: Seconds for the samples.
+        rule: When the draws so far settle the vote.
+        ballot: What is voted on.
+        stream: Whether events are wanted.
+        include_usage: Whether the stream ends in a chunk with the usage.
+        progress: Whether the stream tells how far it is.
+        samples: Whether the reply holds the samples.
+        answer_only: Whether the content is the answer without a solution.
+    """
+
+    alias: str
+    messages: Sequence[Mapping[str, Any]]
+    question: Question
+    fields: Mapping[str, Any]
+    n: int
+    k: int
+    seed: int
+    aggregator: str
+    quorum: int
+    deadline: float
+    rule: StoppingRule | None
+    ballot: Ballot
+    stream: bool
+    include_usage: bool
+    progress: bool
+    samples: bool
+    answer_only: bool
+
+
+def parse_request(
+    body: object, aliases: Mapping[str, AliasConfig], usual: Mapping[str, str], local: Mapping[str, bool]
+) -> ChatRequest:
+    """The request that a JSON body makes.
+
+    Args:
+        body: The body, decoded.
+        aliases: What model names stand for.
+        usual: Their aggregators.
+        local: Whether one of their upstreams is a model in this process, which takes text only.
+
+    Raises:
+        ApiError: 400 or 404; says which field, and what it takes.
+    """
+    if not isinstance(body, dict):
+        raise ApiError(400, "The body must be a JSON object with 'model' and 'messages'.")
+    given = {name: value for name, value in cast("dict[str, Any]", body).items() if value is not None}
+    _check_fields(given, PARAMETERS)
+    own = cast("dict[str, Any]", given.get("sampleset", {}))
+    own = {name: value for name, value in own.items() if value is not None}
+    _check_fields(own, OVERRIDES, "sampleset.")
+    name, alias = _alias(given, aliases)
+    messages = _messages(given.get("messages"))
+    n, k = given.get("n", 1), own.get("k", given.get("budget", alias.k))
+    _at_most(n, alias.max_n, "n")
+    _at_most(k, alias.max_k, "sampleset.k" if "k" in own else "budget")
+    fields = _sampling_fields(given, alias, n * k)
+    if local[name]:
+        _require_text_only(name, messages, fields)
+    aggregator = own.get("aggregator", usual[name])
+    _require_allowed(aggregator, alias, usual[name])
+    if given.get("logprobs") and parse_spec(aggregator)[0] not in SELECTORS:
+        raise ApiError(
+            400,
+            f"logprobs are those of one sample, and {aggregator!r} may write an answer of its own. Leave "
+            "them away, or ask with sampleset.aggregator='majority_vote'.",
+            param="logprobs",
+        )
+    return ChatRequest(
+        alias=name,
+        messages=messages,
+        question=question_of(messages),
+        fields=fields,
+        n=n,
+        k=k,
+        seed=given.get("seed", secrets.randbelow(_LARGEST_SEED - n * k * 2)),
+        aggregator=aggregator,
+        quorum=min(own.get("quorum", min(alias.quorum, k)), k),
+        deadline=min(own.get("deadline", alias.deadline), alias.deadline),
+        rule=_rule(own, alias),
+        ballot=_ballot(given),
+        stream=given.get("stream", False),
+        include_usage=given.get("stream_options", {}).get("include_usage") is True,
+        progress=own.get("progress", False),
+        samples=own.get("samples", False),
+        answer_only=own.get("content") == "answer",
+    )
+
+
+def question_of(messages: Sequence[Mapping[str, Any]]) -> Question:
+    """What an aggregator is told is asked: the last user turn, after the earlier turns as context."""
+    last = max((place for place, one in enumerate(messages) if one["role"] == "user"), default=0)
+    asked = plain_text(messages[last])
+    turns = [(one["role"], plain_text(one)) for place, one in enumerate(messages) if place != last]
+    told = [f"{role.capitalize()}: {text}" for role, text in turns if text]
+    if told:
+        asked = "The conversation so far:\n\n" + "\n\n".join(told) + f"\n\nThe message to answer:\n\n{asked}"
+    return Question(id=digest(asked)[:12], text=asked)
+
+
+def plain_text(message: Mapping[str, Any]) -> str:
+    """The words of a message; what is no text is named in brackets."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    parts = cast("list[dict[str, Any]]", content or [])
+    words = [
+        str(part.get("text", "")) if part.get("type") == "text" else f"[{part.get('type')}]" for part in parts
+    ]
+    calls = cast("list[dict[str, Any]]", message.get("tool_calls") or [])
+    words += [f"[called {mapping_of(one.get('function')).get('name', 'a tool')}]" for one in calls]
+    return "\n".join(words)
+
+
+def _check_fields(given: Mapping[str, Any], known: Mapping[str, Parameter], prefix: str = "") -> None:
+    for name, value in given.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, list(known), n=1)
+            hint = f" Did you mean '{prefix}{near[0]}'?" if near else ""
+            shown = f"{prefix}{name}"[:80]
+            raise ApiError(
+                400, f"Unrecognized request argument: {shown!r}.{hint}", param=shown, code="unknown_parameter"
+            )
+        parameter = known[name]
+        if parameter.how == "refused" and value not in parameter.harmless:
+            raise ApiError(
+                400, f"{name!r} is not supported: {parameter.says}.", param=name, code="unsupported_parameter"
+            )
+        if parameter.check is not None and (wanted := parameter.check(value)) is not None:
+            raise ApiError(
+                400, f"'{prefix}{name}' must be {wanted}.", param=prefix + name, code="invalid_value"
+            )
+
+
+def _alias(given: Mapping[str, Any], aliases: Mapping[str, AliasConfig]) -> tuple[str, AliasConfig]:
+    name = given.get("model")
+    if name is None:
+        raise ApiError(400, "'model' is missing; name one of /v1/models.", param="model")
+    if name not in aliases:
+        raise ApiError(
+            404,
+            f"The model {name[:80]!r} does not exist. This server has: {', '.join(aliases)}.",
+            param="model",
+            code="model_not_found",
+        )
+    return name, aliases[name]
+
+
+def _messages(given: object) -> list[Mapping[str, Any]]:
+    """The messages, looked at and left as they are."""
+    listed = cast("list[Any]", given) if isinstance(given, list) else []
+    if not 1 <= len(listed) <= _MOST_MESSAGES:
+        raise ApiError(400, f"'messages' must be a list of 1 to {_MOST_MESSAGES}.", param="messages")
+    for place, one in enumerate(listed):
+        where = f"messages[{place}]"
+        message = cast("dict[str, Any]", one) if isinstance(one, dict) else {}
+        if message.get("role") not in _ROLES:
+            raise ApiError(400, f"'{where}.role' must be one of {', '.join(_ROLES)}.", param=f"{where}.role")
+        content = message.get("content")
+        may_lack = message["role"] == "assistant"
+        if not (isinstance(content, str) or _are_parts(content) or (content is None and may_lack)):
+            raise ApiError(
+                400,
+                f"'{where}.content' must be a text, or a list of parts with a 'type'.",
+                param=f"{where}.content",
+            )
+    return listed
+
+
+def _are_parts(content: object) -> bool:
+    parts = cast("list[Any]", content) if isinstance(content, list) else []
+    return bool(parts) and all(
+        isinstance(part, dict) and isinstance(cast("dict[str, Any]", part).get("type"), str) for part in parts
+    )
+
+
+def _sampling_fields(given: Mapping[str, Any], alias: AliasConfig, draws: int) -> dict[str, Any]:
+    """What every draw is asked with; its token limit is kept within the alias's."""
+    fields = {name: one for name, one in given.items() if name not in _KEPT_HERE}
+    if alias.temperature is not None:
+        fields.setdefault("temperature", alias.temperature)
+    asked = given.get("max_completion_tokens", given.get("max_tokens"))
+    room = [alias.max_sample_tokens] if alias.max_sample_tokens else []
+    if alias.max_request_tokens is not None:
+        room.append(max(1, alias.max_request_tokens // draws))
+    if asked is not None and room and asked > min(room):
+        raise ApiError(
+            400,
+            f"max_tokens={asked} for each of {draws} samples is above the {min(room)} that this model "
+            "allows. Lower it, or sampleset.k.",
+            param="max_tokens",
+        )
+    limit = asked or min([*room, *([alias.max_tokens] if alias.max_tokens else [])], default=None)
+    if limit is not None:
+        fields["max_completion_tokens"] = limit
+    return fields
+
+
+def _require_text_only(name: str, messages: Sequence[Mapping[str, Any]], fields: Mapping[str, Any]) -> None:
+    """Refuse what a model in this process would not see."""
+    for field in fields:
+        if field not in _LOCAL_FIELDS and fields[field] not in PARAMETERS[field].harmless:
+            raise ApiError(
+                400,
+                f"{name!r} runs in the server's process, where {field!r} has no effect. Leave it away.",
+                param=field,
+                code="unsupported_parameter",
+            )
+    for place, one in enumerate(messages):
+        parts = cast("list[dict[str, Any]]", one["content"] if isinstance(one.get("content"), list) else [])
+        if one["role"] in ("tool", "function") or any(part["type"] != "text" for part in parts):
+            raise ApiError(
+                400,
+                f"{name!r} runs in the server's process and reads text only; messages[{place}] holds more.",
+                param=f"messages[{place}]",
+                code="unsupported_content",
+            )
+
+
+def _require_allowed(aggregator: str, alias: AliasConfig, usual: str) -> None:
+    allowed = dict.fromkeys((usual, *alias.aggregators, *ALWAYS_ALLOWED))
+    if aggregator not in allowed:
+        raise ApiError(
+            400,
+            f"This model does not allow the aggregator {aggregator[:80]!r}. It allows: {', '.join(allowed)}.",
+            param="sampleset.aggregator",
+        )
+
+
+def _rule(own: Mapping[str, Any], alias: AliasConfig) -> StoppingRule | None:
+    if "stop" not in own:
+        return alias.stopping_rule()
+    try:
+        return None if own["stop"] == "none" else parse_stop(own["stop"])
+    except SampleSetError as error:
+        raise ApiError(400, str(error), param="sampleset.stop") from error
+
+
+def _ballot(given: Mapping[str, Any]) -> Ballot:
+    if given.get("tools") and given.get("tool_choice") != "none":
+        return "tools"
+    return "json" if given.get("response_format", {}).get("type", "text") != "text" else "text"
+
+
+def _at_most(value: int, limit: int, field: str) -> None:
+    if value > limit:
+        raise ApiError(400, f"{field}={value} is above the {limit} that this model allows.", param=field)

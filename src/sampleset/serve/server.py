@@ -1,0 +1,112 @@
+"""Start the server, and stop it without cutting anybody off."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from sampleset.serve.aliases import Models
+from sampleset.serve.app import Server
+from sampleset.serve.config import ServeConfig
+from sampleset.serve.limits import read_keys
+
+# Clients keep connections for some seconds; closing first would reset a request that is on its way.
+_IDLE_SECONDS = 75
+
+
+class GracefulServer(uvicorn.Server):
+    """uvicorn's server, which here ends by returning: models are closed after it, and the exit code is 0."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Bind, then tell the port."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_start(self.servers[0].sockets[0].getsockname()[1])
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """SIGINT and SIGTERM stop it: no new connections, those in work end. A second one cuts them off."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for one in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(one, self.handle_exit, one, None)
+        try:
+            yield
+        finally:
+            for one in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(one)
+
+
+async def serve(config: ServeConfig, on_start: Callable[[GracefulServer, int], None] | None = None) -> None:
+    """Serve until stopped.
+
+    Args:
+        config: What to serve, where, within which limits.
+        on_start: Told of the server and its port once it listens.
+
+    Raises:
+        SampleSetError: The configuration or a model does not do.
+    """
+    keys = read_keys(config)
+    models = Models(config)
+    await models.open()
+    try:
+        settings = uvicorn.Config(
+            Server(config, models, keys).app(),
+            host=config.host,
+            port=config.port,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=_IDLE_SECONDS,
+            timeout_graceful_shutdown=int(config.drain) or 1,
+            backlog=2048,
+        )
+        server: GracefulServer
+
+        def started(port: int) -> None:
+            _announce(config, port)
+            if on_start is not None:
+                on_start(server, port)
+
+        server = GracefulServer(settings, started)
+        await server.serve()
+    finally:
+        await models.close()
+
+
+def run(config: ServeConfig) -> None:
+    """Serve until a signal, on the quickest event loop there is."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    try:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    except ImportError:
+        pass
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(serve(config))
+
+
+def _announce(config: ServeConfig, port: int) -> None:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    names = ", ".join(config.models)
+    print(f"serving {names} at http://{host}:{port}/v1, playground at http://{host}:{port}/", file=sys.stderr)

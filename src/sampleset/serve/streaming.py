@@ -1,0 +1,91 @@
+"""Server-sent events, and work that ends when its client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+T = TypeVar("T")
+Emit = Callable[[Mapping[str, Any] | str], None]
+"""Sends one event: a JSON value, or `[DONE]`."""
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+_COMMENT = b": keep-alive\n\n"
+
+
+class EventStream:
+    """A response whose events are made while it is sent. A comment opens it, and fills its silences.
+
+    Args:
+        produce: Makes the events; cancelled when the client leaves. Handles its own errors.
+        keep_alive: Seconds between two comments.
+    """
+
+    def __init__(self, produce: Callable[[Emit], Coroutine[Any, Any, None]], keep_alive: float) -> None:
+        self._produce = produce
+        self._keep_alive = keep_alive
+        self._headers = list(_HEADERS)
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send these, too."""
+        self._headers += [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it all."""
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        producer = asyncio.create_task(self._produce(lambda value: queue.put_nowait(_event(value))))
+        producer.add_done_callback(lambda _: queue.put_nowait(None))
+        listener = asyncio.create_task(_gone(receive))
+        listener.add_done_callback(lambda _: producer.cancel())
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+            part: bytes | None = _COMMENT
+            while part is not None:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+                part = await self._next(queue)
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            producer.cancel()
+            listener.cancel()
+            await asyncio.gather(producer, listener, return_exceptions=True)
+
+    async def _next(self, queue: asyncio.Queue[bytes | None]) -> bytes | None:
+        """The next event, a comment after a while without one, or the end."""
+        try:
+            async with asyncio.timeout(self._keep_alive):
+                part = await queue.get()
+        except TimeoutError:
+            return _COMMENT
+        return part
+
+
+async def unless_gone(work: Awaitable[T], receive: Receive) -> T | None:
+    """What the work returns; `None`, and the work cancelled, if the client leaves before."""
+    task, listener = asyncio.ensure_future(work), asyncio.create_task(_gone(receive))
+    try:
+        await asyncio.wait((task, listener), return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
+        listener.cancel()
+        await asyncio.gather(task, listener, return_exceptions=True)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _event(value: Mapping[str, Any] | str) -> bytes:
+    data = value if isinstance(value, str) else json.dumps(value)
+    return f"data: {data}\n\n".encode()
