@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sampleset.aggregators.base import AGGREGATORS, Aggregator
-    from sampleset.answers import extract_answer, group_answers, matches_gold, same_answer
+    from sampleset.answers import (
+        allow_code,
+        answer_kind,
+        extract_answer,
+        group_answers,
+        matches_gold,
+        same_answer,
+        with_answer_kind,
+    )
     from sampleset.backends.base import BACKENDS, Backend, SamplingParams, ScoringBackend
     from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
     from sampleset.budget import Caps
@@ -16,6 +24,7 @@ if TYPE_CHECKING:
     from sampleset.errors import SampleSetError
     from sampleset.evaluation import Evaluation, EvaluationOptions, evaluate
     from sampleset.grading import grade
+    from sampleset.judging import judging
     from sampleset.models import open_backend
     from sampleset.records import StoredSet
     from sampleset.sample_store import SampleStore
@@ -64,11 +73,14 @@ _HOME = {
     "ScoringReplayBackend": "backends.replay",
     "StoredSet": "records",
     "Usage": "types",
+    "allow_code": "answers",
+    "answer_kind": "answers",
     "build_aggregator": "specs:build",
     "evaluate": "evaluation",
     "extract_answer": "answers",
     "grade": "grading",
     "group_answers": "answers",
+    "judging": "judging",
     "load_problems": "datasets.base",
     "matches_gold": "answers",
     "open_backend": "models",
@@ -76,6 +88,7 @@ _HOME = {
     "read_problems": "storage",
     "read_sample_sets": "storage",
     "same_answer": "answers",
+    "with_answer_kind": "answers",
 }
 
 __all__ = [
@@ -105,11 +118,14 @@ __all__ = [
     "ScoringReplayBackend",
     "StoredSet",
     "Usage",
+    "allow_code",
+    "answer_kind",
     "build_aggregator",
     "evaluate",
     "extract_answer",
     "grade",
     "group_answers",
+    "judging",
     "load_problems",
     "matches_gold",
     "open_backend",
@@ -117,6 +133,7 @@ __all__ = [
     "read_problems",
     "read_sample_sets",
     "same_answer",
+    "with_answer_kind",
 ]
 
 

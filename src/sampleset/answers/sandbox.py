@@ -100,7 +100,7 @@ def _probed(how: RunCode) -> None:
     _run("print(6 * 7)", "", how)
 
 
-@lru_cache(4096)
+@lru_cache(1024)
 def _run(code: str, stdin: str, how: RunCode) -> Run:
     with tempfile.TemporaryDirectory(prefix="sampleset-") as scratch:
         python = os.path.realpath(sys.executable)

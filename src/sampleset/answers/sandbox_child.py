@@ -19,7 +19,6 @@ import select
 import signal
 import struct
 import sys
-import tempfile
 from typing import Any
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -122,7 +121,7 @@ def _become_program(request: dict[str, Any], output: int) -> None:
     for place, descriptor in enumerate((source, output, nothing)):
         os.dup2(descriptor, place)
     if request["isolated"]:
-        _build_root(request["folders"])
+        _build_root(request["scratch"], request["folders"])
     else:
         folder = request["scratch"]
         if os.geteuid() == 0:
@@ -158,11 +157,10 @@ def _refuse_calls() -> None:
     _check(_LIBC.prctl(_PR_SET_SECCOMP, _SECCOMP_FILTER, program, 0, 0), "seccomp")
 
 
-def _build_root(folders: list[str]) -> None:
-    """Make a root of these folders and files, read-only, and an empty /tmp of 16 MB, and move into it."""
+def _build_root(root: str, folders: list[str]) -> None:
+    """Make a root of these folders and files, read-only, and an empty /tmp, in memory, and move into it."""
     _check(_LIBC.unshare(_NEW_MOUNTS), "unshare")
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
-    root = tempfile.gettempdir()
     _mount("tmpfs", root, "tmpfs", 0, "size=16m,mode=755")
     for folder in folders:
         inside = root + folder
