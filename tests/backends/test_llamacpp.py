@@ -325,34 +325,23 @@ def test_sizes_are_at_least_one(option: str) -> None:
 async def step_by_step(
     backend: LlamaCppBackend, messages: list[Message], text: str
 ) -> tuple[list[int], float]:
-    """Walks a text one token at a time, reading each probability off the whole distribution.
-
-    Of the tokens that go on with the text it takes the likeliest, as `score` says it does.
-    """
+    """Walks a text one token at a time, reading each probability off the whole distribution."""
     engine = await backend._ready()
     prompt = await engine.read_prompt(messages)
-    wanted = text.encode()
-    tokens: list[int] = []
+    tokens = (await engine.cut(text)).tokens
     total = 0.0
-    while wanted:
+    for place, token in enumerate(tokens):
         answer = await engine._ask(
             "/completion",
             {
-                "prompt": [*prompt, *tokens],
+                "prompt": [*prompt, *tokens[:place]],
                 "n_predict": 1,
                 "n_probs": 1_000_000,
                 "grammar": 'root ::= "0"',  # any whole character: the probabilities are the model's own
                 "cache_prompt": True,
             },
         )
-        fitting = [
-            entry
-            for entry in answer["completion_probabilities"][0]["top_logprobs"]
-            if entry["bytes"] and wanted.startswith(bytes(entry["bytes"]))
-        ]
-        best = max(fitting, key=lambda entry: entry["logprob"])
-        wanted = wanted[len(best["bytes"]) :]
-        tokens.append(best["id"])
-        total += best["logprob"]
+        every = answer["completion_probabilities"][0]["top_logprobs"]
+        total += next(entry["logprob"] for entry in every if entry["id"] == token)
     assert math.isfinite(total)
     return tokens, total

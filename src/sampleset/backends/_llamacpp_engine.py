@@ -35,6 +35,9 @@ LEAST_LOGPROB = -104.0
 RESULT_FIELDS = ["index", "content", "stop", "stop_type", "tokens_predicted"]
 """What the last event of a draw carries; by default it repeats the whole prompt."""
 
+ANCHOR = "\n"
+"""Text put before a continuation for tokenizers that write the start of a text in another way."""
+
 READ_BATCH = 512
 """Prompt tokens read between two looks at whether the caller is still there."""
 
@@ -52,6 +55,19 @@ class Result:
     stop_type: str = ""
     tokens: int = 0
     logprobs: list[float] = field(default_factory=list[float])
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A text as tokens.
+
+    Attributes:
+        tokens: Their numbers.
+        whole: Whether each writes whole characters.
+    """
+
+    tokens: list[int]
+    whole: bool
 
 
 class Engine:
@@ -98,6 +114,7 @@ class Engine:
         self.close = weakref.finalize(self, [server].clear)
         del server
         self._context_size: int | None = None
+        self._anchor: list[dict[str, Any]] | None = None
         self.cells = 2 * context_size
         self.room = Room(slots, self.cells)
 
@@ -145,11 +162,21 @@ class Engine:
             raise BackendError("llama.cpp ended a generation early. Try again; if it recurs, report it.")
         return results
 
-    async def score(
-        self, prompt: list[int], text: str, grammar: str, options: Mapping[str, Any]
-    ) -> Continuation:
-        """Log-probability of one text after a prompt that the engine has just read with the same options."""
-        if not text:
+    async def cut(self, text: str) -> Cut:
+        """The tokens of a text that goes on from another, cut on its own."""
+        if self._anchor is None:
+            # SentencePiece puts a space before a text; a continuation has none.
+            start, after = await self._pieces("a"), await self._pieces(f"{ANCHOR}a")
+            self._anchor = [] if after[-len(start) :] == start else await self._pieces(ANCHOR)
+        length = len(self._anchor)
+        pieces = await self._pieces(ANCHOR + text) if length else []
+        pieces = pieces[length:] if length and pieces[:length] == self._anchor else await self._pieces(text)
+        return Cut([one["id"] for one in pieces], all(isinstance(one["piece"], str) for one in pieces))
+
+    async def score(self, prompt: list[int], cut: Cut, options: Mapping[str, Any]) -> Continuation:
+        """Log-probability of tokens after a prompt that the engine has just read with the same options."""
+        tokens = cut.tokens
+        if not tokens:
             return Continuation(logprob=0.0, tokens=0, prompt_tokens=len(prompt))
         common = {
             "prompt": prompt,
@@ -158,28 +185,29 @@ class Engine:
             "cache_prompt": True,
             **options,
         }
-        forced = await self._ask(
-            "/completion",
-            {
-                **common,
-                "grammar": grammar,
-                "n_predict": len(text.encode()) + 1,  # a token is a byte or more; one ends the text
-                "n_probs": 1,
-                "return_tokens": True,
-            },
-        )
-        tokens: list[int] = forced["tokens"][:-1]
-        if forced["content"] != text or forced["stop_type"] != "eos":
-            raise BackendError(f"llama.cpp could not be led along {text!r}; it wrote {forced['content']!r}.")
-        logprobs = _logprobs(forced)[:-1]
-        if len(logprobs) != len(tokens):
-            # The engine reports nothing for a token that ends inside a character. Looked up one by one,
-            # while the model is made to write a whole one, it is among the log-probabilities of them all.
+        if cut.whole:
+            logprobs = await self._along(common, tokens)
+        else:
+            # The engine neither follows nor reports a token that ends inside a character. Looked up one by
+            # one, while the model is made to write a whole one, it is among the log-probabilities of all.
             logprobs = [
                 await self._lookup({**common, "prompt": prompt + tokens[:place]}, token)
                 for place, token in enumerate(tokens)
             ]
         return Continuation(logprob=sum(logprobs), tokens=len(tokens), prompt_tokens=len(prompt))
+
+    async def _along(self, common: Mapping[str, Any], tokens: list[int]) -> list[float]:
+        """Log-probabilities of tokens that a grammar forces the model along."""
+        asked = {"grammar": token_grammar(tokens), "n_predict": len(tokens), "n_probs": 1}
+        forced = await self._ask("/completion", {**common, **asked, "return_tokens": True})
+        if forced["tokens"] != tokens:
+            raise BackendError(f"llama.cpp could not be led along {tokens}; it wrote {forced['content']!r}.")
+        return _logprobs(forced)
+
+    async def _pieces(self, text: str) -> list[dict[str, Any]]:
+        """Tokens of a text with what each writes, a text or, inside a character, bytes."""
+        body = {"content": text, "add_special": False, "parse_special": False, "with_pieces": True}
+        return (await self._ask("/tokenize", body))["tokens"]
 
     async def _lookup(self, common: Mapping[str, Any], token: int) -> float:
         answer = await self._ask(
@@ -290,20 +318,9 @@ class Room:
             self._waiting.popleft()
 
 
-def literal_grammar(text: str) -> str:
-    """GBNF grammar of this text alone; all but letters, digits and spaces as code points."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidArgumentError(f"A continuation cannot hold a NUL or a lone surrogate: {text!r}.")
-    return (
-        'root ::= "'
-        + "".join(
-            character
-            if character == " " or (character.isascii() and character.isalnum())
-            else f"\\U{ord(character):08X}"
-            for character in text
-        )
-        + '"'
-    )
+def token_grammar(tokens: Sequence[int]) -> str:
+    """GBNF grammar of these tokens alone."""
+    return "root ::= " + " ".join(f"<[{token}]>" for token in tokens)
 
 
 def _logprobs(answer: Mapping[str, Any]) -> list[float]:

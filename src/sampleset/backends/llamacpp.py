@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sampleset.backends._gguf_files import GgufFiles, find_gguf
-from sampleset.backends._llamacpp_engine import Engine, literal_grammar
+from sampleset.backends._llamacpp_engine import Engine
 from sampleset.backends.base import (
     BACKENDS,
     Continuation,
@@ -139,26 +139,29 @@ class LlamaCppBackend:
     async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
         """Log-probability of each continuation of the chat, in order; the prompt is read once.
 
-        A grammar that allows nothing but the text forces the model along it; of all ways to cut the
-        text into tokens that takes the one a greedy reader takes. What follows the text is not scored.
+        A continuation is cut into tokens on its own, as a model that writes it would, and a grammar that
+        allows no others forces the model along them. What follows the text is not scored.
 
         Raises:
             InvalidArgumentError: A continuation holds a lone surrogate or a NUL.
             ContextOverflowError: Prompt and longest continuation exceed the context.
             BackendError: The engine could not be forced along a continuation.
         """
-        grammars = [literal_grammar(text) for text in continuations]
+        for text in continuations:
+            if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+                raise InvalidArgumentError(f"A continuation cannot hold a NUL or a lone surrogate: {text!r}.")
         engine = await self._ready()
         prompt = await engine.read_prompt(messages)
-        longest = max((len(text.encode()) for text in continuations), default=0)
-        self._require_room(len(prompt), longest, "bytes of the longest continuation")
+        cuts = [await engine.cut(text) for text in continuations]
+        longest = max((len(cut.tokens) for cut in cuts), default=0)
+        self._require_room(len(prompt), longest, "tokens of the longest continuation")
         scores: list[Continuation] = []
         async with engine.room.hold(1, len(prompt) + longest):
             # Reading comes first and by itself: only a streamed request notices that its caller left,
             # and every continuation then starts from the same state, whatever the order.
             await engine.complete({"prompt": prompt, "n_predict": 0, "cache_prompt": False, **self._lora})
-            for text, grammar in zip(continuations, grammars, strict=True):
-                scores.append(await engine.score(prompt, text, grammar, self._lora))
+            for cut in cuts:
+                scores.append(await engine.score(prompt, cut, self._lora))
         return scores
 
     async def tokenize(self, text: str) -> list[str]:
