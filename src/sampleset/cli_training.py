@@ -1,4 +1,4 @@
-"""The commands on the way to a trained aggregator: train-data, train."""
+"""The commands on the way to a trained aggregator: train-data, train, export."""
 
 from __future__ import annotations
 
@@ -220,6 +220,35 @@ def train(
     print(f"checkpoint: {summary.checkpoint}, {summary.steps} steps")
     for name, one in held_back.items():
         print(f"{name.removeprefix('eval_')} on held-back rows: {one['before']:.3f} -> {one['after']:.3f}")
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint that sampleset train wrote.")],
+    output: Annotated[Path, option("--output", help="The exported folder, new or empty.")],
+    format: Annotated[
+        str, option("--format", help="gguf-adapter (beside the base's file), gguf (whole), or merged.")
+    ] = "gguf-adapter",
+    base: Annotated[
+        str | None,
+        option("--base", help="The base model, if not where the checkpoint says; for GGUF a .gguf."),
+    ] = None,
+    dtype: Annotated[
+        str | None, option("--dtype", help="Of the trained weights: f32, f16, q8_0 (gguf), bf16 (merged).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a checkpoint into files for llama.cpp or for others: an adapter, or a whole model."""
+    from typing import cast
+
+    from sampleset.training.export import export_checkpoint
+
+    made = export_checkpoint(checkpoint, output, cast("Any", format), base, dtype)
+    if as_json:
+        print_json({"folder": str(made.folder), "format": made.format, "files": dict(made.files)})
+        return
+    print(f"{made.format}: {made.folder}")
+    for name, size in made.files.items():
+        print(f"  {name}  {size / 1e6:.1f} MB")
 
 
 async def _make_rows(

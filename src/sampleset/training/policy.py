@@ -19,6 +19,7 @@ from sampleset.backends._transformers_model import (
 from sampleset.backends._transformers_text import Texts
 from sampleset.checkpoint import CheckpointRecord, read_record, write_record
 from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.training.model_card import model_card
 from sampleset.training.recipe import LoraOptions, Recipe
 
 
@@ -85,7 +86,7 @@ def start_policy(recipe: Recipe) -> Policy:
 
 
 def save_policy(policy: Policy, folder: Path, record: CheckpointRecord) -> None:
-    """Write the adapter (or the model), its tokenizer and the record into a new folder.
+    """Write the adapter (or the model), its tokenizer, the record and a model card into a new folder.
 
     Args:
         policy: What is saved.
@@ -97,10 +98,9 @@ def save_policy(policy: Policy, folder: Path, record: CheckpointRecord) -> None:
     policy.model.save_pretrained(str(folder), safe_serialization=True, **chosen)
     policy.tokenizer.save_pretrained(str(folder))
     votes, confidence = policy.prior.tolist()
-    write_record(
-        folder,
-        replace(record, base_model=policy.base.identity, vote_weight=votes, confidence_weight=confidence),
-    )
+    whole = replace(record, base_model=policy.base.identity, vote_weight=votes, confidence_weight=confidence)
+    write_record(folder, whole)
+    (folder / "README.md").write_text(model_card(whole.to_json()), encoding="utf-8")
 
 
 def load_weights(policy: Policy, folder: Path) -> None:

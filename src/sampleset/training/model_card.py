@@ -1,0 +1,91 @@
+"""The README.md beside a trained aggregator's weights, made from its record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+LIBRARIES = {"gguf-adapter": "gguf", "gguf": "gguf", "merged": "transformers"}
+EXTRAS = {"gguf": "llamacpp"}
+
+MODES = {
+    "think": "It reads all samples, reasons, and writes one final answer.",
+    "direct": "It reads all samples and writes one final answer at once.",
+    "select": "It reads all samples and scores the answers among them; it cannot give one that none has.",
+}
+SHOWN = ("method", "steps_done", "learning_rate", "objective", "lora", "seed")
+
+
+def model_card(record: Mapping[str, Any]) -> str:
+    """Markdown with the front matter that the Hub reads; the licence is left to whoever publishes.
+
+    Args:
+        record: What stands in `sampleset.json`.
+    """
+    training: Mapping[str, Any] = record.get("training") or {}
+    usual = "peft" if training.get("lora") else "transformers"
+    library = LIBRARIES.get(str(record.get("format")), usual)
+    mode = str(record["mode"])
+    name = str(record["base_model"]).removeprefix("transformers:").rpartition("@")[0]
+    parts = [
+        f"---\nbase_model: {name}\nlibrary_name: {library}\ntags:\n- sampleset\n- test-time-compute\n"
+        f"- answer-aggregation\n- {mode}\n---",
+        "# A trained aggregator",
+        "A language model trained to read several proposed solutions of one question and to give the answer, "
+        "after the Sample Set Aggregator of [arXiv 2506.09014](https://arxiv.org/abs/2506.09014), with the "
+        f"package sampleset. {MODES.get(mode, '')}",
+        f"- base model: `{record['base_model']}`{_beside(record)}\n- mode: `{mode}`\n"
+        f"- prompt: `{record['prompt_version']}`{_shown(record)}",
+        "## Use\n\nWith this folder as `FOLDER`, and your own sets of samples:\n\n```\n"
+        f"pip install 'sampleset[{EXTRAS.get(library, 'train')}]'\n"
+        "sampleset evaluate SETS --aggregator majority_vote --aggregator ssa --aggregator-model FOLDER\n"
+        "```\n\nMode, prompt and learned weights are taken from the record. Asked under another prompt, it "
+        "does not do what it was trained for.",
+        _trained(training),
+        _figures(training),
+        "## Limits\n\nIt learned from the questions in its rows, and from samples of the models that wrote "
+        "them. On other tasks, languages or models it may do worse than a majority vote, which costs "
+        "nothing: compare the two on your own samples before relying on it. What stands in the samples can "
+        "mislead it.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _beside(record: Mapping[str, Any]) -> str:
+    """Which file an adapter for llama.cpp needs."""
+    base: Mapping[str, Any] | None = record.get("gguf_base")
+    return f"; needs the file `{base['name']}` (@{base['digest8']}) beside it" if base else ""
+
+
+def _shown(record: Mapping[str, Any]) -> str:
+    kept = record.get("keep_end_tokens")
+    parts = [f"the last {kept} tokens of each sample"] if kept else []
+    if record.get("fold"):
+        parts.append("equal answers shown once")
+    return "".join(f", {part}" for part in parts)
+
+
+def _trained(training: Mapping[str, Any]) -> str:
+    lines = [f"- {name}: `{training[name]}`" for name in SHOWN if training.get(name) is not None]
+    if "rows_used" in training:
+        lines.append(f"- rows trained on: {training['rows_used']} of `{training.get('rows')}`")
+    return "## Training\n\n" + "\n".join(lines) if lines else ""
+
+
+def _figures(training: Mapping[str, Any]) -> str:
+    before: Mapping[str, float] = training.get("before") or {}
+    after: Mapping[str, float] = training.get("after") or {}
+    if not after:
+        return "## Figures\n\nNone: no rows were held back."
+    count = training.get("held_back_rows")
+    rows = f"the {count} held-back rows" if count else "the held-back rows"
+    lines = [
+        f"| {key.removeprefix('eval_').replace('_', ' ')} | {before[key]:.3f} | {value:.3f} |"
+        for key, value in after.items()
+        if key in before
+    ]
+    return (
+        f"## Figures\n\nMeasured on {rows} of `{training.get('eval_rows')}`, which share no question with "
+        "the rows trained on, before training and after.\n\n"
+        "| | before | after |\n|---|---|---|\n" + "\n".join(lines)
+    )
