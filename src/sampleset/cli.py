@@ -52,7 +52,7 @@ from sampleset.cli_options import (
     option,
 )
 from sampleset.cli_support import print_json, print_summary, resolved_settings, run_async
-from sampleset.cli_training import train, train_data
+from sampleset.cli_training import export, train, train_data
 from sampleset.errors import InvalidArgumentError, SampleSetError
 
 if TYPE_CHECKING:
@@ -248,6 +248,7 @@ app.command()(replay)
 app.command()(report)
 app.command()(train_data)
 app.command()(train)
+app.command()(export)
 
 
 @app.command("list")
