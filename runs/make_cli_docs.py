@@ -23,6 +23,8 @@ COMMANDS = (
     "report",
     "train-data",
     "train",
+    "export",
+    "serve",
     "list",
 )
 

@@ -51,6 +51,7 @@ from sampleset.cli_options import (
     TotalTokens,
     option,
 )
+from sampleset.cli_serving import serve
 from sampleset.cli_support import print_json, print_summary, resolved_settings, run_async
 from sampleset.cli_training import export, train, train_data
 from sampleset.errors import InvalidArgumentError, SampleSetError
@@ -249,6 +250,7 @@ app.command()(report)
 app.command()(train_data)
 app.command()(train)
 app.command()(export)
+app.command()(serve)
 
 
 @app.command("list")

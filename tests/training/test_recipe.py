@@ -8,6 +8,7 @@ import yaml
 from sampleset.errors import InvalidArgumentError
 from sampleset.training.recipe import GrpoOptions, LoraOptions, recipe_of
 
+ROOT = Path(__file__).parents[2]
 LEAST = {"model": "m", "rows": "r.jsonl", "output_dir": "out"}
 
 
@@ -50,14 +51,19 @@ def test_a_recipe_with_a_mistake_is_refused(settings: dict[str, Any], message: s
         recipe_of(settings)
 
 
-def test_the_recipe_of_the_page_on_training_is_one():
-    page = Path(__file__).parents[2] / "docs" / "training.md"
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_recipes_of_the_repository_can_be_read(path: Path):
+    assert recipe_of(yaml.safe_load(path.read_text())).rows.startswith("runs/")
+
+
+def test_the_recipe_of_the_page_on_training_is_that_of_the_repository():
+    page = ROOT / "docs" / "training.md"
     (text,) = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
-    assert recipe_of(yaml.safe_load(text)).lora == LoraOptions(16, 32, 15)
+    assert yaml.safe_load(text) == yaml.safe_load((ROOT / "recipes" / "select.yaml").read_text())
 
 
 def test_the_defaults_of_grpo_stand_on_the_page_on_training():
-    page = Path(__file__).parents[2] / "docs" / "training.md"
+    page = ROOT / "docs" / "training.md"
     (text,) = re.findall(r"^```\n(grpo:\n.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     assert recipe_of(LEAST | yaml.safe_load(text)).grpo == GrpoOptions()
     assert set(yaml.safe_load(text)["grpo"]) == set(GrpoOptions.__dataclass_fields__)

@@ -308,5 +308,5 @@ def _require_shape(base: BaseFile, name: str, shape: tuple[int, ...]) -> None:
     if base.shape(name) != tuple(shape):
         raise DataError(
             f"The checkpoint's {name} has the shape {tuple(shape)}, that of {base.path.name!r} "
-            f"{base.shape(name)}: it is another model. Give --base a GGUF file of the one it was trained from."
+            f"{base.shape(name)}: it is another model. Give --base a GGUF file of the one it was trained on."
         )
