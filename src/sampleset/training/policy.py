@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,10 @@ def start_policy(recipe: Recipe) -> Policy:
             target_modules="all-linear" if kept == layers else _linear_from(model, layers - kept),
             task_type="CAUSAL_LM",
         )
-        model = peft.get_peft_model(model, config)
+        with warnings.catch_warnings():
+            # peft asks transformers by a name that has grown old.
+            warnings.simplefilter("ignore", FutureWarning)
+            model = peft.get_peft_model(model, config)
         model.peft_config["default"].base_model_name_or_path = _reference(base)
     prior = torch.tensor(
         [recipe.vote_prior, recipe.confidence_prior], device=model.device, requires_grad=True
