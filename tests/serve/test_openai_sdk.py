@@ -56,7 +56,7 @@ def test_a_completion_is_the_vote_of_k_samples(client: openai.OpenAI, upstream: 
         45,
     )
     told = choice.model_extra["sampleset"]
-    assert told["confidence"] == pytest.approx(2 / 3)
+    assert told["agreement"] == pytest.approx(2 / 3)
     assert sorted(one["votes"] for one in told["candidates"]) == [1, 2]
     assert reply.model_extra["sampleset"]["usage"]["sampling"]["calls"] == 3
 

@@ -40,8 +40,9 @@ class Outcome:
         finish_reason: Why it ends.
         logprobs: Of the chosen sample.
         answer: What was decided; `None` where nothing could be compared.
-        confidence: The aggregator's own, or the share of the samples that agree.
+        confidence: The aggregator's own, `None` if it has none.
         candidates: The distinct answers and who gives them, by place among the draws.
+        chosen: Which of them was decided on; `None` for an answer that no sample gives.
         usage: Of the aggregation.
         flags: Notes by name.
         text: What the aggregator went by, or wrote.
@@ -52,6 +53,7 @@ class Outcome:
     answer: str | None
     confidence: float | None
     candidates: Sequence[Candidate]
+    chosen: int | None = None
     logprobs: Mapping[str, Any] | None = None
     usage: Usage = _NOTHING
     flags: tuple[str, ...] = ()
@@ -83,6 +85,7 @@ async def choose(request: ChatRequest, drawn: Drawn, aggregator: Aggregator, sec
                 winner.answer,
                 winner.votes / len(keys),
                 candidates,
+                candidates.index(winner),
                 reply.logprobs,
                 flags=("tie",) if decision.tied else (),
                 text=winner.answer,
@@ -217,16 +220,14 @@ def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer) -> Outcome:
     else:
         message = {"content": answer.answer} if request.answer_only else _worded(answer)
         finish_reason, logprobs = "stop", None
-    confidence = answer.confidence
-    if confidence is None:
-        agreeing = [one.votes for one in answer.candidates if _are_same(one.answer, answer.answer)]
-        confidence = max(agreeing, default=0) / len(drawn.draws)
+    agreeing = (place for place, one in enumerate(answer.candidates) if _are_same(one.answer, answer.answer))
     return Outcome(
         message,
         finish_reason,
         answer.answer,
-        confidence,
+        answer.confidence,
         answer.candidates,
+        next(agreeing, None),
         logprobs,
         answer.usage,
         answer.flags,
@@ -265,4 +266,4 @@ def _first(drawn: Drawn, flags: tuple[str, ...], usage: Usage = _NOTHING) -> Out
     """The first sample, where nothing can be compared; one that is whole before one that was cut off."""
     own = next((one for one in drawn.replies if one.finish_reason != "length"), drawn.replies[0])
     noted = tuple(dict.fromkeys((*flags, "no_answers")))
-    return Outcome(own.message, own.finish_reason or "stop", None, None, (), own.logprobs, usage, noted)
+    return Outcome(own.message, own.finish_reason or "stop", None, None, (), None, own.logprobs, usage, noted)

@@ -38,13 +38,20 @@ _SECURITY = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-_KINDS = {".css": "text/css", ".js": "text/javascript", ".woff2": "font/woff2", ".html": "text/html"}
+_KINDS = {
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".woff2": "font/woff2",
+    ".html": "text/html",
+    ".svg": "image/svg+xml",
+}
 # The page's own files stand beside the report's, whose style and typesetting it shares.
 _FILES = (
     "page.css",
     "page.mathematics.js",
     "playground.css",
     "playground.js",
+    "playground.svg",
     "katex/katex.min.css",
     "katex/katex.min.js",
 )

@@ -57,17 +57,21 @@ def told(one: Answered, samples: bool) -> dict[str, Any]:
     """What is ours of one choice."""
     outcome, drawn = one.outcome, one.drawn
     errors = Counter(draw.error for draw in drawn.draws if draw.error)
+    candidates = [
+        {
+            "answer": each.answer,
+            "votes": each.votes,
+            "indices": [drawn.draws[at].index for at in each.indices],
+        }
+        for each in outcome.candidates
+    ]
+    chosen = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
     found: dict[str, Any] = {
         "answer": outcome.answer,
         "confidence": outcome.confidence,
-        "candidates": [
-            {
-                "answer": each.answer,
-                "votes": each.votes,
-                "indices": [drawn.draws[place].index for place in each.indices],
-            }
-            for each in outcome.candidates
-        ],
+        "agreement": None if outcome.answer is None else (chosen.votes if chosen else 0) / len(drawn.draws),
+        "candidates": candidates,
+        "chosen": outcome.chosen,
         "flags": list(outcome.flags),
         "draws": {
             "returned": len(drawn.replies),

@@ -1,0 +1,98 @@
+"""The page: safe to show hostile samples in, complete without a network; driven where Chromium is."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from importlib.resources import files
+from typing import Any
+
+import httpx
+import pytest
+from running import Upstream, alias, running
+
+SOURCES = ("playground.html", "playground.css", "playground.js", "playground.svg")
+HOSTILE = r'<img src=x onerror="document.title=1"> $\href{javascript:alert(1)}{x}$ \boxed{4}'
+
+
+def source(name: str) -> str:
+    return (files("sampleset") / "templates" / name).read_text("utf-8")
+
+
+def test_the_page_comes_with_its_files_and_a_policy():
+    with Upstream() as upstream, running({"careful": alias(upstream)}) as server:
+        page = httpx.get(server.url)
+        assert page.headers["content-type"].startswith("text/html")
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        links = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
+        assert len(links) == 7
+        for link in (*links, "/static/katex/fonts/KaTeX_Main-Regular.woff2"):
+            assert httpx.get(server.url + link).status_code == 200, link
+        for other in ("page.html", "../data/README.md", "%2e%2e/__init__.py", "katex/README.md"):
+            assert httpx.get(f"{server.url}/static/{other}").status_code == 404
+
+
+def test_the_page_takes_nothing_from_elsewhere_and_writes_no_markup():
+    for name in SOURCES:
+        assert not re.findall(r"https?://(?!www\.w3\.org)|@import|\burl\(", source(name)), name
+    assert not re.findall(
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b", source("playground.js")
+    )
+    assert not re.findall(r"\son\w+=|<style|style=|<script>", source("playground.html"))
+
+
+@pytest.fixture
+def browser() -> Any:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with api.sync_playwright() as playwright:
+        try:
+            found = playwright.chromium.launch(executable_path=chromium)
+        except api.Error as error:
+            pytest.skip(f"no Chromium: {error}")
+        yield found
+        found.close()
+
+
+def test_a_person_asks_watches_and_replays(browser: Any):
+    with Upstream() as upstream:
+        upstream.says = lambda request: HOSTILE if request["seed"] % 3 else r"So $x^2$ is \boxed{5}"
+        with running({"careful": alias(upstream, k=3)}, keep_runs=3) as server:
+            page = browser.new_page(viewport={"width": 390, "height": 844})
+            complaints: list[str] = []
+            page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.goto(server.url)
+            page.get_by_label("Question", exact=True).fill("What is 2 + 2?")
+            page.keyboard.press("Control+Enter")
+            page.get_by_text("link to this run").wait_for()
+            assert page.locator("#final").inner_text() == "4"
+            assert page.locator(".sample").count() == 3
+            assert page.locator(".vote").first.inner_text().split("\n")[0] == "4"
+            assert page.locator("#samples .katex").count() >= 3
+            assert page.locator("#samples img, #samples a").count() == 0
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            link = page.url
+            assert "#run=" in link
+            again = browser.new_page()
+            again.goto(link)
+            again.get_by_text("link to this run").wait_for()
+            assert again.locator("#final").inner_text() == "4"
+            assert again.get_by_label("Question", exact=True).input_value() == "What is 2 + 2?"
+            assert not complaints
+
+
+def test_a_person_stops_a_run(browser: Any):
+    with Upstream() as upstream:
+        upstream.says = lambda request: "hang"
+        with running({"careful": alias(upstream, k=2)}) as server:
+            page = browser.new_page()
+            page.goto(server.url)
+            page.get_by_role("button", name="Eggs").click()
+            page.get_by_role("button", name="Ask").click()
+            page.get_by_role("button", name="Stop").click()
+            page.get_by_text("Everything in flight was cancelled").wait_for()
+            page.wait_for_timeout(1000)
+            assert upstream.abandoned == 2
