@@ -87,7 +87,12 @@ def test_list_names_what_there_is(run: Run):
         "universal_self_consistency",
         "weighted_vote",
     ]
-    assert set(json.loads(run("list", "--json")[1])) == {"aggregators", "backends", "datasets"}
+    assert set(json.loads(run("list", "--json")[1])) == {
+        "aggregators",
+        "backends",
+        "datasets",
+        "reward-models",
+    }
 
 
 def test_an_answer_goes_to_stdout_alone(run: Run, sets_file: Path):

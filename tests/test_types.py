@@ -13,7 +13,7 @@ def test_the_lowest_window_is_the_lowest_mean_of_32_consecutive_tokens():
 
 
 def test_a_short_sample_is_one_window():
-    assert LogprobSummary.of([-1.0, -3.0]) == LogprobSummary(mean=-2.0, min_window=-2.0)
+    assert LogprobSummary.of([-1.0, -3.0]) == LogprobSummary(mean=-2.0, min_window=-2.0, tail=-2.0)
 
 
 def test_no_tokens_have_no_summary():

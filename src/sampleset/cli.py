@@ -51,6 +51,7 @@ from sampleset.cli_options import (
     TotalTokens,
     option,
 )
+from sampleset.cli_scoring import score
 from sampleset.cli_serving import serve
 from sampleset.cli_support import print_json, print_summary, resolved_settings, run_async
 from sampleset.cli_training import export, train, train_data
@@ -247,6 +248,7 @@ app.command()(aggregate)
 app.command()(evaluate)
 app.command()(replay)
 app.command()(report)
+app.command()(score)
 app.command()(train_data)
 app.command()(train)
 app.command()(export)
@@ -256,7 +258,7 @@ app.command()(serve)
 @app.command("list")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="aggregators, backends or datasets; all by default.")
+        str | None, typer.Argument(help="aggregators, backends, datasets or reward-models; all by default.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -38,11 +38,13 @@ from sampleset.progress import evaluation_line, sampling_line, status_line
 from sampleset.records import answer_to_row
 from sampleset.report import replay_csv, replay_dict, write_report
 from sampleset.retries import Patience, patient
+from sampleset.reward_models._cache import ScoreLog, SharedRewardModels
+from sampleset.reward_models.base import REWARD_MODELS, RewardModel
 from sampleset.sample_files import SampleFile, smallest_set
 from sampleset.sample_store import digest
 from sampleset.sampling import SamplingProgress
 from sampleset.settings import save_settings
-from sampleset.specs import build, models_of, summary
+from sampleset.specs import build, models_asked, models_of, needs_model, summary
 from sampleset.stopping import StoppingRule, classes_in
 from sampleset.storage import JsonlLog, new_jsonl, write_rows
 from sampleset.types import Answer, Problem, Question, SampleSet, Usage
@@ -97,7 +99,18 @@ async def answer_question(
         }
         judge = stack.enter_context(judging(lambda: asked(aggregator_model)))
         await asyncio.to_thread(kind_of(question).check)
-        method = build(aggregator, ready.get(None), ready)
+        rewards = SharedRewardModels(ScoreLog())
+        stack.push_async_callback(rewards.aclose)
+
+        def shared(model: RewardModel) -> RewardModel:
+            if draws.budgets and not needs_model(type(model)):
+                raise InvalidArgumentError(
+                    f"A cap counts what backends are asked, not the tokens of {model.identity!r}. Leave "
+                    "the cap away, or take a reward model that asks a backend, such as llm_judge."
+                )
+            return rewards(model)
+
+        method = build(aggregator, ready.get(None), ready, shared)
         if draws.store is not None and store_folder is not None:
             question = replace(question, id=digest(text)[:12])
             draws.store.add_problems([Problem(question, None)])
@@ -105,7 +118,8 @@ async def answer_question(
         drawn = await (Pool(draws.each) if drawing.pool else draws.each[0]).sample(question)
         show("aggregating")
         shown = drawn if keep_thinking else drawn.without_thinking()
-        answer = await _answer(method, shown, options.stop if settled_by_vote and asking else None)
+        rule = options.stop if settled_by_vote and models_asked(method) else None
+        answer = await _answer(method, shown, rule)
     _warn_of_identical(draws.progress)
     _tell_of_judge(judge)
     notes = ["capped"] if draws.progress.capped else ["stopped_early"] if drawn.stopped else []
@@ -299,7 +313,7 @@ def listing(kind: str | None) -> dict[str, dict[str, str]]:
     Raises:
         UnknownNameError: No such kind.
     """
-    kinds = ("aggregators", "backends", "datasets")
+    kinds = ("aggregators", "backends", "datasets", "reward-models")
     if kind is not None and kind not in kinds:
         raise UnknownNameError("kind of things to list", kind, kinds)
     found: dict[str, dict[str, str]] = {}
@@ -308,6 +322,8 @@ def listing(kind: str | None) -> dict[str, dict[str, str]]:
             found[one] = {name: summary(AGGREGATORS.get(name)) for name in AGGREGATORS.names()}
         elif one == "backends":
             found[one] = {name: _first_line(f"{BACKENDS.package}.{name}") for name in BACKENDS.names()}
+        elif one == "reward-models":
+            found[one] = {name: summary(REWARD_MODELS.get(name)) for name in REWARD_MODELS.names()}
         else:
             found[one] = {name: DATASETS.get(name).summary for name in DATASETS.names()}
     return found
@@ -341,7 +357,9 @@ async def _methods(
         ready = {named: await ask(model) for named, model in models.items()}
         log = JsonlLog(output_dir / "judgements.jsonl") if output_dir else None
         judge = stack.enter_context(judging(lambda: ask(aggregator_model), log))
-        yield {spec: build(spec, ready.get(None), ready) for spec in specs}
+        rewards = SharedRewardModels(ScoreLog(JsonlLog(output_dir / "scores.jsonl") if output_dir else None))
+        stack.push_async_callback(rewards.aclose)
+        yield {spec: build(spec, ready.get(None), ready, rewards) for spec in specs}
         _tell_of_judge(judge)
 
 

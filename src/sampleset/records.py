@@ -7,7 +7,8 @@ from, its `sample_set` holds known fields only. Shapes that other projects write
   (ours; search-and-learn; large_language_monkeys);
 - `generation`: one text per row, one file per seed (NeMo-Skills); `storage` joins the files.
 
-A column `scores` or `<name>_scores` with one number per sample becomes `Sample.scores[<column>]`.
+A column `scores` or `<name>_scores` with one number per sample becomes `Sample.scores[<column>]`; a
+`null` in it is no score.
 """
 
 from __future__ import annotations
@@ -227,7 +228,11 @@ def stored_set_from_row(row: Row, number: int) -> StoredSet:
         raise DataError(f"question {problem.id!r} has no samples")
     scores = _scores(row, len(listed))
     samples = tuple(
-        _sample_of(item, index, {name: column[index] for name, column in scores.items()})
+        _sample_of(
+            item,
+            index,
+            {name: value for name, column in scores.items() if (value := column[index]) is not None},
+        )
         for index, item in enumerate(listed)
     )
     model, stopped = (one if isinstance(one, str) else None for one in map(row.get, ("model", "stopped")))
@@ -274,10 +279,10 @@ def _sample_of(item: object, index: int, scores: Mapping[str, float]) -> Sample:
     raise DataError(f"sample {index} must be a text or a sample row, got {_shown(item)}")
 
 
-def _scores(row: Row, n: int) -> dict[str, list[float]]:
-    """Columns of one number per sample that are named as scores."""
+def _scores(row: Row, n: int) -> dict[str, list[float | None]]:
+    """Columns of one number, or nothing, per sample that are named as scores."""
     return {
-        name: [float(value) for value in column]
+        name: [None if value is None else float(value) for value in column]
         for name, column in row.items()
         if (name == "scores" or name.endswith("_scores")) and _is_numbers(column) and len(column) == n
     }
@@ -317,9 +322,9 @@ def _is_texts(value: object) -> TypeGuard[list[str]]:
     return _is_list(value) and all(isinstance(item, str) for item in value)
 
 
-def _is_numbers(value: object) -> TypeGuard[list[float]]:
+def _is_numbers(value: object) -> TypeGuard[list[float | None]]:
     return _is_list(value) and all(
-        isinstance(item, int | float) and not isinstance(item, bool) for item in value
+        item is None or (isinstance(item, int | float) and not isinstance(item, bool)) for item in value
     )
 
 

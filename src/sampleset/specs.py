@@ -1,8 +1,8 @@
 """What a user types to name an aggregator: `NAME` or `NAME:key=value,key=value`.
 
 The key `model` names the model of an aggregator that asks one, where several are compared. An option that
-is itself an aggregator takes `NAME` or `NAME[key=value,key=value]`, to any depth; one that is several
-models takes their names joined by `+`.
+is itself an aggregator, or a reward model, takes `NAME` or `NAME[key=value,key=value]`, to any depth; one
+that is several models takes their names joined by `+`. A reward model asks the model that `model` names.
 """
 
 from __future__ import annotations
@@ -11,19 +11,25 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
 from sampleset.aggregators.base import AGGREGATORS, Aggregator
 from sampleset.backends.base import Backend
 from sampleset.errors import InvalidArgumentError
+from sampleset.reward_models.base import REWARD_MODELS, RewardModel
 
 _MODELS = tuple[Backend, ...]
 
+Shared = Callable[[RewardModel], RewardModel]
+"""What returns, for a reward model, the one that is to be used: another with the same identity, or one that
+keeps its scores.
+"""
 
-def needs_model(aggregator: type[Aggregator]) -> bool:
-    """Whether the aggregator asks a model."""
-    return any(field.name == "backend" for field in dataclasses.fields(cast("Any", aggregator)))
+
+def needs_model(factory: Any) -> bool:
+    """Whether an aggregator, or a kind of reward model, asks a backend."""
+    return any(field.name == "backend" for field in dataclasses.fields(factory))
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
@@ -81,13 +87,18 @@ def models_of(spec: str) -> tuple[str | None, ...]:
         hint = _without_none(hints.get(key))
         if hint == _MODELS:
             found += _listed(text)
+        elif hint is RewardModel and text.lower() != "none":
+            found += [texts.get("model")] if needs_model(REWARD_MODELS.get(parse_spec(text)[0])) else []
         elif hint is Aggregator and text.lower() != "none":
             found += models_of(text)
     return tuple(dict.fromkeys(found))
 
 
 def build(
-    spec: str, backend: Backend | None = None, named: Mapping[str | None, Backend] | None = None
+    spec: str,
+    backend: Backend | None = None,
+    named: Mapping[str | None, Backend] | None = None,
+    share: Shared = lambda model: model,
 ) -> Aggregator:
     """The aggregator that `NAME` or `NAME:key=value,key=value` describes.
 
@@ -96,9 +107,10 @@ def build(
         backend: The model it may ask, and the aggregators it is made of as well.
         named: Models by the name that a spec gives them; one that the spec names for the aggregator itself,
             and that is not among them, is taken to be `backend`.
+        share: Given each reward model that the spec names; returns the one to use.
 
     Raises:
-        UnknownNameError: No such aggregator.
+        UnknownNameError: No such aggregator, or no such kind of reward model.
         InvalidArgumentError: No such option, or a value of the wrong type or range; a model is needed and
             there is none.
     """
@@ -107,24 +119,22 @@ def build(
     factory = AGGREGATORS.get(name)
     hints = typing.get_type_hints(factory)
     options: dict[str, Any] = {}
-    allowed = [
-        one.name for one in dataclasses.fields(cast("Any", factory)) if one.init and one.name != "backend"
-    ]
+    rewarded = any(_without_none(hints.get(key)) is RewardModel for key in texts)
     for key, text in texts.items():
-        if key == "model" and needs_model(factory):
+        if key == "model" and (needs_model(factory) or rewarded):
             continue
-        if key not in allowed:
-            raise InvalidArgumentError(
-                f"Aggregator {name!r} has no option {key!r}. It has: {', '.join(allowed) or 'none'}."
-            )
+        _require_option(factory, key, f"Aggregator {name!r}")
         hint = _without_none(hints[key])
-        if hint == _MODELS:
+        if hint is RewardModel and text.lower() != "none":
+            model = texts.get("model")
+            options[key] = share(build_reward_model(text, model, named.get(model, backend)))
+        elif hint == _MODELS:
             options[key] = tuple(_opened(model, named, spec) for model in _listed(text))
         elif hint is Aggregator and text.lower() != "none":
-            if (model := model_of(text)) is not None:
-                options[key] = build(text, _opened(model, named, spec), named)
-            else:
-                options[key] = build(text, backend, named)
+            model, asked = model_of(text), backend
+            if model is not None and model in models_of(text):
+                asked = _opened(model, named, spec)
+            options[key] = build(text, asked, named, share)
         else:
             options[key] = _convert(text, hints[key], f"option {key!r} of aggregator {name!r}")
     if needs_model(factory):
@@ -133,6 +143,40 @@ def build(
             raise InvalidArgumentError(f"Aggregator {name!r} asks a model. Name one: --aggregator-model REF.")
         options["backend"] = asked
     return factory(**options)
+
+
+def build_reward_model(text: str, model: str | None, backend: Backend | None) -> RewardModel:
+    """The reward model that `KIND` or `KIND[key=value,key=value]` describes. Nothing is loaded yet.
+
+    Args:
+        text: As a user types it.
+        model: The REF of a kind that runs in this process, or the name that a server knows.
+        backend: The model that the other kinds ask.
+
+    Raises:
+        UnknownNameError: No such kind.
+        InvalidArgumentError: No such option, or a value of the wrong type or range; no model is named.
+        InputNotFoundError: No such model.
+    """
+    kind, texts = parse_spec(text)
+    factory = REWARD_MODELS.get(kind)
+    hints = typing.get_type_hints(factory)
+    options: dict[str, Any] = {}
+    for key, value in texts.items():
+        _require_option(factory, key, f"Reward model {kind!r}")
+        options[key] = _convert(value, hints[key], f"option {key!r} of reward model {kind!r}")
+    asked = backend if needs_model(factory) else model
+    if asked is None:
+        raise InvalidArgumentError(f"Reward model {kind!r} needs a model. Name one: model=REF.")
+    return factory(asked, **options)
+
+
+def _require_option(factory: Any, key: str, whose: str) -> None:
+    """Refuse an option that there is not; what a factory is given otherwise is none."""
+    allowed = [one.name for one in dataclasses.fields(factory) if one.init and one.name != "backend"]
+    allowed = [one for one in allowed if one != "model"]
+    if key not in allowed:
+        raise InvalidArgumentError(f"{whose} has no option {key!r}. It has: {', '.join(allowed) or 'none'}.")
 
 
 def _opened(model: str, named: Mapping[str | None, Backend], spec: str) -> Backend:
@@ -154,7 +198,9 @@ def options_of(aggregator: Aggregator) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for one in dataclasses.fields(cast("Any", aggregator)):
         value = getattr(aggregator, one.name)
-        if isinstance(value, Backend):
+        if isinstance(value, RewardModel):
+            found[one.name] = value.identity
+        elif isinstance(value, Backend):
             found[one.name] = value.model
         elif isinstance(value, tuple) and any(isinstance(part, Backend) for part in cast("Any", value)):
             found[one.name] = [model.model for model in cast("Any", value)]
@@ -173,16 +219,16 @@ def models_asked(aggregator: Any) -> tuple[str, ...]:
     for one in dataclasses.fields(aggregator):
         value: Any = getattr(aggregator, one.name)
         for part in cast("tuple[Any, ...]", value if isinstance(value, tuple) else (value,)):
-            if isinstance(part, Backend):
+            if isinstance(part, Backend | RewardModel):
                 found.append(part.model)
             elif dataclasses.is_dataclass(part):
                 found += models_asked(part)
     return tuple(dict.fromkeys(found))
 
 
-def summary(aggregator: type[Aggregator]) -> str:
-    """First sentence of what the aggregator says of itself."""
-    lines = (aggregator.__doc__ or "").strip().split("\n\n")[0]
+def summary(factory: type[Any]) -> str:
+    """First sentence of what an aggregator, or a kind of reward model, says of itself."""
+    lines = (factory.__doc__ or "").strip().split("\n\n")[0]
     return re.sub(r"\s+", " ", lines)
 
 

@@ -61,10 +61,12 @@ class LogprobSummary:
     Attributes:
         mean: Mean over all tokens, ≤ 0.
         min_window: Lowest mean over any window of 32 consecutive tokens (all tokens if fewer), ≤ 0.
+        tail: Mean over the last 32 tokens (all if fewer), ≤ 0; `None` in stores from before it was recorded.
     """
 
     mean: float
     min_window: float
+    tail: float | None = None
 
     WINDOW = 32
 
@@ -78,7 +80,8 @@ class LogprobSummary:
         for entering, leaving in zip(logprobs[width:], logprobs, strict=False):
             window += entering - leaving
             lowest = min(lowest, window)
-        return cls(mean=sum(logprobs) / len(logprobs), min_window=lowest / width)
+        # The window has arrived at the last tokens.
+        return cls(sum(logprobs) / len(logprobs), lowest / width, window / width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,5 +270,9 @@ class Grade:
 
 def as_dict(record: Any) -> dict[str, Any]:
     """A record as plain JSON values, without the fields that are empty."""
-    plain = asdict(record)
+    plain = asdict(record, dict_factory=_without_none)
     return {name: value for name, value in plain.items() if value is not None and value not in ((), {}, [])}
+
+
+def _without_none(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if value is not None}

@@ -1,15 +1,19 @@
-"""Best of N: the sample that scores highest (Cobbe et al. 2021, arXiv 2110.14168). Cost: no call.
+"""Best of N: the sample that scores highest (Cobbe et al. 2021, arXiv 2110.14168).
 
-The scores are given with the samples: a reward model's, or their own token log-probabilities.
+The scores come with the samples (a reward model's, or their own token log-probabilities), or a reward model
+is asked.
+
+Cost: no call; with a reward model its scores of the n samples (docs/reward-models.md).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from sampleset.aggregators._scores import require_one_source, scores_of
 from sampleset.aggregators.base import AGGREGATORS, tally, vote_answer
-from sampleset.aggregators.weighted_vote import sample_score
+from sampleset.reward_models.base import Reduction, RewardModel
 from sampleset.types import Answer, SampleSet
 
 
@@ -22,25 +26,35 @@ class BestOfN:
     flagged `fallback_vote`.
 
     Attributes:
-        by: `confidence` (mean token log-probability), `window` (its lowest window), or the name of a score
-            that the samples carry, such as `rm_scores`.
+        by: `confidence` (mean token log-probability), `window` (its lowest window), `tail` (that of the last
+            tokens), or the name of a score that the samples carry, such as `rm_scores`.
         seed: Seed for ties of the fallback vote.
+        reward_model: Who scores the samples, if they do not carry their scores.
+        steps: How a process model's scores of a sample's steps become one.
     """
 
     name: ClassVar[str] = "best_of_n"
     by: str = "confidence"
     seed: int = 0
+    reward_model: RewardModel | None = None
+    steps: Reduction = "last"
+
+    def __post_init__(self) -> None:
+        require_one_source(self.by, self.reward_model)
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The best sample's answer."""
         counted = await tally(sample_set)
+        given = await scores_of(sample_set, self.by, self.reward_model, self.steps)
         scored = [
             (score, place)
-            for place, sample in enumerate(sample_set.samples)
-            if counted.answers[place] is not None and (score := sample_score(sample, self.by)) is not None
+            for place, score in enumerate(given.values)
+            if counted.answers[place] is not None and score is not None
         ]
         if not scored:
-            return vote_answer(sample_set, self.name, counted, ("no_scores", "fallback_vote"), self.seed)
+            flags = (*given.flags, "no_scores", "fallback_vote")
+            fallen = vote_answer(sample_set, self.name, counted, flags, self.seed)
+            return replace(fallen, usage=given.usage)
         _, best = max(scored, key=lambda pair: (pair[0], -pair[1]))
         return Answer(
             id=sample_set.id,
@@ -48,5 +62,6 @@ class BestOfN:
             answer=counted.answers[best],
             text=sample_set.samples[best].text,
             candidates=counted.candidates,
-            flags=counted.notes,
+            usage=given.usage,
+            flags=(*counted.notes, *given.flags),
         )

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sampleset.aggregators._fusion import Fuser, concluded, require_positive
+from sampleset.aggregators._scores import sample_score
 from sampleset.aggregators.base import AGGREGATORS, Tally, shown_order, tally, vote_answer
 from sampleset.aggregators.majority_vote import MajorityVote
-from sampleset.aggregators.weighted_vote import sample_score
 from sampleset.prompts import Shown
 from sampleset.types import Answer, SampleSet
 
@@ -31,8 +31,8 @@ class RankThenFuse(Fuser):
     without an answer falls back to the majority vote, flagged `fallback_vote`.
 
     Attributes:
-        by: `votes`, `confidence` (mean token log-probability), `window` (its lowest window), or the name of a
-            score that the samples carry, such as `rm_scores`.
+        by: `votes`, `confidence` (mean token log-probability), `window` (its lowest window), `tail` (that of
+            the last tokens), or the name of a score that the samples carry, such as `rm_scores`.
         top: m, how many distinct answers are shown at most.
         temperature: 0 by default.
     """

@@ -1,9 +1,13 @@
-"""Weighted vote: by token confidence or by given scores. Cost: no call.
+"""Weighted vote: by token confidence, by given scores, or by a reward model's.
 
-By confidence, a sample weighs exp(mean token log-probability), the inverse of its perplexity; `window`
-uses the lowest mean over 32 consecutive tokens instead (after Fu et al. 2025, DeepConf, arXiv
-2508.15260, which takes groups of 2,048 tokens of much longer traces). Weighted sums of reward-model
-scores per answer follow Li et al. 2022 (arXiv 2206.02336).
+By confidence, a sample weighs exp(mean token log-probability), the inverse of its perplexity; `window` uses
+the lowest mean over 32 consecutive tokens, `tail` the mean of the last 32, and `keep` lets only the best
+share vote (Fu et al. 2025, DeepConf, arXiv 2508.15260). DeepConf takes groups of 2,048 tokens of much
+longer traces, and a token's confidence from its likeliest alternatives; what is stored here is the drawn
+token's own. Weighted sums of reward-model scores per answer follow Li et al. 2022 (arXiv 2206.02336); a
+softmax of confidences at a temperature is CISC (Taubenfeld et al. 2025, arXiv 2502.06233).
+
+Cost: no call; with a reward model its scores of the n samples (docs/reward-models.md).
 """
 
 from __future__ import annotations
@@ -13,9 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sampleset.aggregators._scores import LOGPROBS, kept_places, require_one_source, scores_of
 from sampleset.aggregators.base import AGGREGATORS, Ties, decide, tally
 from sampleset.errors import InvalidArgumentError
-from sampleset.types import Answer, Sample, SampleSet
+from sampleset.reward_models.base import Reduction, RewardModel
+from sampleset.types import Answer, SampleSet
 
 
 @AGGREGATORS.register("weighted_vote")
@@ -24,14 +30,19 @@ class WeightedVote:
     """Return the answer whose samples weigh most together.
 
     Where no sample has a weight all weigh 1, flagged `no_weights`; where some lack one, they weigh as much
-    as the mean of the others, flagged `weights_missing`. The confidence is the winner's share of all weight.
+    as the mean of the others, flagged `weights_missing`; with `keep` they do not vote. The confidence is the
+    winner's share of all weight.
 
     Attributes:
-        by: `confidence` (mean token log-probability), `window` (its lowest window), or the name of a score
-            that the samples carry, such as `rm_scores`.
+        by: `confidence` (mean token log-probability), `window` (its lowest window), `tail` (that of the last
+            tokens), or the name of a score that the samples carry, such as `rm_scores`.
         softmax: Weigh by exp(score), over the set's highest, instead of the score: for scores below 0.
         ties: As in `majority_vote`.
         seed: Seed of the draw among tied answers.
+        keep: Share, in (0, 1], of the samples with an answer that vote, rounded up: the best ones.
+        temperature: Divides the scores before a softmax.
+        reward_model: Who scores the samples, if they do not carry their scores.
+        steps: How a process model's scores of a sample's steps become one.
     """
 
     name: ClassVar[str] = "weighted_vote"
@@ -39,19 +50,39 @@ class WeightedVote:
     softmax: bool = False
     ties: Ties = "seeded"
     seed: int = 0
+    keep: float | None = None
+    temperature: float = 1.0
+    reward_model: RewardModel | None = None
+    steps: Reduction = "last"
+
+    def __post_init__(self) -> None:
+        require_one_source(self.by, self.reward_model)
+        if self.keep is not None and not 0 < self.keep <= 1:
+            raise InvalidArgumentError(f"keep={self.keep!r} must be above 0 and at most 1, as in keep=0.1.")
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise InvalidArgumentError(f"temperature={self.temperature!r} must be above 0.")
+        if self.temperature != 1 and not self.softmax:
+            raise InvalidArgumentError(
+                f"temperature={self.temperature!r} is of the softmax: give softmax=true, too."
+            )
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The answer of the greatest weight; abstains where no sample states one.
 
         Raises:
             InvalidArgumentError: A score is negative or not finite.
+            BackendError: The reward model cannot be asked.
         """
         counted = await tally(sample_set)
-        weights, notes = self._weights(sample_set)
+        given = await scores_of(sample_set, self.by, self.reward_model, self.steps)
+        answering = [place for place, answer in enumerate(counted.answers) if answer is not None]
+        weights, notes = self._weights(given.values, answering, sample_set.id)
+        notes = (*counted.notes, *given.flags, *notes)
         sums = [sum(weights[place] for place in one.indices) for one in counted.candidates]
         decision = decide(counted.candidates, sums, self.ties, self.seed, sample_set.id)
         if decision is None:
-            return Answer(sample_set.id, self.name, None, flags=(*counted.notes, "no_answers"))
+            flags = (*notes, "no_answers")
+            return Answer(sample_set.id, self.name, None, usage=given.usage, flags=flags)
         won = sum(weights[place] for place in decision.winner.indices)
         heaviest = max(decision.winner.indices, key=lambda place: weights[place])
         return Answer(
@@ -61,35 +92,34 @@ class WeightedVote:
             text=sample_set.samples[heaviest].text,
             confidence=won / total if (total := sum(weights)) > 0 else None,
             candidates=counted.candidates,
-            flags=(*counted.notes, *notes, *(["tie"] if decision.tied else [])),
+            usage=given.usage,
+            flags=(*notes, *(["tie"] if decision.tied else [])),
         )
 
-    def _weights(self, sample_set: SampleSet) -> tuple[list[float], tuple[str, ...]]:
-        known = [sample_score(sample, self.by) for sample in sample_set.samples]
-        weights = self._weigh([score for score in known if score is not None], sample_set.id)
+    def _weights(
+        self, scores: Sequence[float | None], answering: Sequence[int], question_id: str
+    ) -> tuple[list[float], tuple[str, ...]]:
+        weights = self._weigh([score for score in scores if score is not None], question_id)
         if not weights:
-            return [1.0] * sample_set.n, ("no_weights",)
+            return [1.0] * len(scores), ("no_weights",)
         mean = sum(weights) / len(weights)
         rest = iter(weights)
-        filled = [mean if score is None else next(rest) for score in known]
-        return filled, ("weights_missing",) if None in known else ()
+        filled = [mean if score is None else next(rest) for score in scores]
+        if self.keep is not None:
+            kept = kept_places(scores, answering, self.keep)
+            filled = [weight if place in kept else 0.0 for place, weight in enumerate(filled)]
+        return filled, ("weights_missing",) if None in scores else ()
 
     def _weigh(self, scores: Sequence[float], question_id: str) -> list[float]:
-        if self.by in ("confidence", "window"):
+        if self.reward_model is None and self.by in LOGPROBS and not self.softmax:
             return [math.exp(score) for score in scores]
         for score in scores:
             if not math.isfinite(score) or (score < 0 and not self.softmax):
+                named = repr(self.by) if self.reward_model is None else f"of {self.reward_model.model!r}"
                 raise InvalidArgumentError(
-                    f"Score {self.by!r} of a sample of question {question_id!r} is {score!r}; a weight must "
+                    f"Score {named} of a sample of question {question_id!r} is {score!r}; a weight must "
                     "be finite and at least 0. Use softmax=true, or best_of_n, which needs an order only."
                 )
-        return [math.exp(score - max(scores)) for score in scores] if self.softmax else list(scores)
-
-
-def sample_score(sample: Sample, by: str) -> float | None:
-    """A sample's score of that name: log-probabilities by `confidence` and `window`, else as given."""
-    if by == "confidence":
-        return sample.logprobs.mean if sample.logprobs else None
-    if by == "window":
-        return sample.logprobs.min_window if sample.logprobs else None
-    return sample.scores.get(by)
+        if not self.softmax:
+            return list(scores)
+        return [math.exp((score - max(scores)) / self.temperature) for score in scores]

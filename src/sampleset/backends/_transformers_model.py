@@ -215,8 +215,17 @@ class Loaded:
     device: Any
 
 
-def load_model(files: ModelFiles, device: str | None, dtype: str | None, merge_adapter: bool) -> Loaded:
+def load_model(
+    files: ModelFiles, device: str | None, dtype: str | None, merge_adapter: bool, architecture: Any = None
+) -> Loaded:
     """Model and tokenizer; by default in bfloat16 on CUDA where there is one, else in float32 on the CPU.
+
+    Args:
+        files: What to load.
+        device: Where to.
+        dtype: As what.
+        merge_adapter: Whether an adapter is added to the weights.
+        architecture: Class whose `from_pretrained` makes the model; by default a causal language model.
 
     Raises:
         MissingExtraError: torch, transformers, peft or gguf is not installed.
@@ -249,9 +258,8 @@ def load_model(files: ModelFiles, device: str | None, dtype: str | None, merge_a
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 str(texts), trust_remote_code=False, **({} if texts != folder else extra)
             )
-            model, told = transformers.AutoModelForCausalLM.from_pretrained(
-                str(folder), output_loading_info=True, **options, **extra
-            )
+            made = architecture or transformers.AutoModelForCausalLM
+            model, told = made.from_pretrained(str(folder), output_loading_info=True, **options, **extra)
             # They would be filled with random numbers.
             if lacking := sorted(told["missing_keys"]):
                 raise BackendError(

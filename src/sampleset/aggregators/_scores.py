@@ -1,0 +1,87 @@
+"""The numbers by which samples are ranked or weighed: recorded ones, or a reward model's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sampleset.errors import InvalidArgumentError
+from sampleset.reward_models.base import Reduction, RewardModel, reduced
+from sampleset.types import Sample, SampleSet, Usage
+
+LOGPROBS = ("confidence", "window", "tail")
+"""Names of the scores that are log-probabilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of the samples of a set.
+
+    Attributes:
+        values: One per sample; `None` where there is none.
+        usage: Tokens of the reward model.
+        flags: Why it gave some sample no score: `reward_too_long`, `reward_unreadable`, `reward_empty`.
+    """
+
+    values: list[float | None]
+    usage: Usage = field(default_factory=Usage)
+    flags: tuple[str, ...] = ()
+
+
+async def scores_of(
+    sample_set: SampleSet, by: str, reward_model: RewardModel | None, steps: Reduction
+) -> Scores:
+    """The scores of all samples, recorded under a name or given by a reward model. Failed ones have none.
+
+    Raises:
+        BackendError: The reward model cannot be asked.
+    """
+    samples = sample_set.samples
+    if reward_model is None:
+        return Scores([sample_score(sample, by) for sample in samples])
+    texts = list(dict.fromkeys(one.text for one in samples if not one.failed))
+    given = await reward_model.score(sample_set.question, texts) if texts else []
+    values = {text: reduced(score, steps) for text, score in zip(texts, given, strict=True)}
+    flags = dict.fromkeys(f"reward_{score.flag}" for score in given if score.flag)
+    return Scores(
+        [None if one.failed else values[one.text] for one in samples],
+        sum((score.usage for score in given), Usage()),
+        tuple(flags),
+    )
+
+
+def sample_score(sample: Sample, by: str) -> float | None:
+    """A sample's recorded score of that name: log-probabilities by `confidence`, `window` and `tail`."""
+    if by in LOGPROBS:
+        summary = sample.logprobs
+        if summary is None:
+            return None
+        return {"confidence": summary.mean, "window": summary.min_window, "tail": summary.tail}[by]
+    return sample.scores.get(by)
+
+
+def kept_places(values: Sequence[float | None], places: Sequence[int], share: float) -> set[int]:
+    """The places of the best share, rounded up, of those that have a score; the earlier of equals.
+
+    All places where none has a score.
+    """
+    scored = [(value, place) for place in places if (value := values[place]) is not None]
+    if not scored:
+        return set(places)
+    # The rounding of a product must not keep one more: 0.1 of 30 is 3.
+    count = max(1, math.ceil(share * len(places) - 1e-9))
+    best = sorted(scored, key=lambda one: (-one[0], one[1]))
+    return {place for _, place in best[:count]}
+
+
+def require_one_source(by: str, reward_model: RewardModel | None) -> None:
+    """Refuse recorded scores beside a reward model.
+
+    Raises:
+        InvalidArgumentError: Both are named.
+    """
+    if reward_model is not None and by != "confidence":
+        raise InvalidArgumentError(
+            f"by={by!r} names recorded scores, and a reward model is given, too. Give one of them."
+        )

@@ -1,0 +1,1 @@
+"""Scores of samples, without gold: one file per kind of reward model, named as users type it."""

@@ -1,0 +1,275 @@
+"""Reward models of Hugging Face's library in this process, on CUDA or a CPU: loading, batches, what is too
+long.
+
+Only safetensors are loaded, and no code that comes with a model. The samples of a call are read in batches of
+like length, padded on the right; attention is causal, so that padding changes no score but by rounding.
+
+Samples are untrusted: what a tokenizer would take for one of its special tokens is broken up by a space
+first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, cast
+
+from sampleset.backends._transformers_model import (
+    Loaded,
+    ModelFiles,
+    context_of,
+    find_model,
+    import_extra,
+    load_model,
+)
+from sampleset.backends.base import Message
+from sampleset.errors import BackendError, InvalidArgumentError
+from sampleset.prompts import question_text
+from sampleset.reward_models.base import RewardScore, require_finite
+from sampleset.types import Question, Usage
+
+_TEXT_MARKS = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")
+"""Marks of chat templates that are no tokens of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A sample as a model reads it.
+
+    Attributes:
+        tokens: Question, sample and marks.
+        places: Where in them the model's outputs count, rising; one per score.
+    """
+
+    tokens: list[int]
+    places: list[int]
+
+
+@dataclass(eq=False)
+class LocalRewardModel:
+    """What the kinds that run in this process share. Loads at the first call.
+
+    A sample whose reading exceeds the context gets no score, flagged `too_long`: cut at either end, it would
+    be another solution. A sample without text is flagged `empty`.
+
+    Attributes:
+        model: When given: a folder with `config.json`, or a Hub id; then the identity, as of a backend.
+        device: `cpu`, `cuda` or `cuda:N`; by default CUDA where there is one.
+        dtype: By default bfloat16 on CUDA and float32 on a CPU.
+        context_size: Most tokens of a reading; by default, and at most, what the model was made for.
+        batch_tokens: Tokens of a batch, padding included; a longer reading is read by itself.
+    """
+
+    kind: ClassVar[str]
+    batched: ClassVar[bool] = True
+    mark: ClassVar[str | None] = None
+    """The text that stands for the end of a step, if the convention has one."""
+
+    model: str
+    device: str | None = None
+    dtype: str | None = None
+    context_size: int | None = None
+    batch_tokens: int = 8192
+    _files: ModelFiles = field(init=False, repr=False)
+    _loaded: Loaded | None = field(default=None, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _marks: list[str] = field(default_factory=list[str], init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("context_size", "batch_tokens"):
+            value: int | None = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidArgumentError(f"{name}={value!r} must be at least 1.")
+        self._files = find_model(self.model)
+        if self._files.path.is_file():
+            raise InvalidArgumentError(
+                f"{self.model!r} is one file; a reward model is a folder with config.json and safetensors, "
+                "or a Hub id."
+            )
+        self.model = self._files.identity
+        self._limit_context(context_of(self._files))
+
+    @property
+    def identity(self) -> str:
+        """The kind and the model."""
+        return f"{self.kind}:{self.model}"
+
+    async def score(self, question: Question, samples: Sequence[str]) -> list[RewardScore]:
+        """One score per sample, in order.
+
+        Raises:
+            MissingExtraError: torch or transformers is not installed.
+            BackendError: The model cannot be loaded, is of another kind, or gives no finite score.
+        """
+        return await asyncio.to_thread(self._score, question, samples)
+
+    async def aclose(self) -> None:
+        """Free the model. A later call loads it again."""
+        self._loaded = None
+
+    @abstractmethod
+    def architecture(self) -> Any:
+        """The class whose `from_pretrained` makes the model."""
+
+    @abstractmethod
+    def prepare(self, loaded: Loaded) -> None:
+        """Look up the tokens that the convention needs.
+
+        Raises:
+            BackendError: The model is not of this kind.
+        """
+
+    @abstractmethod
+    def read(self, tokenizer: Any, question: str, sample: str) -> Reading | None:
+        """How the model reads a sample; `None` if it has too many steps."""
+
+    @abstractmethod
+    def outputs(self, model: Any, tokens: Any, mask: Any, places: Sequence[int]) -> Any:
+        """Scores of a batch.
+
+        Args:
+            model: The loaded model.
+            tokens: (B, T), padded on the right.
+            mask: (B, T), 1 where there is a token.
+            places: P places in rising order.
+
+        Returns:
+            (B, P).
+        """
+
+    def make_score(self, values: Sequence[float], usage: Usage) -> RewardScore:
+        """What the scores at a reading's places say: those of its steps."""
+        return RewardScore(values[-1], tuple(values), usage)
+
+    def _score(self, question: Question, samples: Sequence[str]) -> list[RewardScore]:
+        with self._lock:
+            loaded = self._loaded = self._loaded or self._load()
+            asked = self._plain(question_text(question))
+            scores: list[RewardScore | None] = [None] * len(samples)
+            readings: dict[int, Reading] = {}
+            for place, sample in enumerate(samples):
+                text = self._plain(sample.strip())
+                if not text:
+                    scores[place] = RewardScore(None, flag="empty")
+                    continue
+                reading = self.read(loaded.tokenizer, asked, text)
+                if reading is None or len(reading.tokens) > (self.context_size or len(reading.tokens)):
+                    scores[place] = RewardScore(None, flag="too_long")
+                    continue
+                readings[place] = reading
+            for places in self._batches(readings, loaded):
+                values = self._values(loaded, [readings[place] for place in places])
+                for place, found in zip(places, values, strict=True):
+                    require_finite(found, self.model)
+                    usage = Usage(prompt_tokens=len(readings[place].tokens), calls=1)
+                    scores[place] = self.make_score(found, usage)
+        return cast("list[RewardScore]", scores)
+
+    def _load(self) -> Loaded:
+        loaded = load_model(self._files, self.device, self.dtype, True, self.architecture())
+        config = loaded.model.config.get_text_config()
+        self._limit_context(getattr(config, "max_position_embeddings", None))
+        special = [one.content for one in loaded.tokenizer.added_tokens_decoder.values() if one.special]
+        self._marks = [one for one in (*special, *_TEXT_MARKS, self.mark or "") if len(one) > 1]
+        self.prepare(loaded)
+        return loaded
+
+    def _limit_context(self, size: int | None) -> None:
+        if size is not None:
+            self.context_size = min(self.context_size or size, size)
+
+    def _plain(self, text: str) -> str:
+        """The text, without a lone surrogate, and without what the tokenizer would not take for text."""
+        text = text.encode("utf-8", "replace").decode()
+        for mark in self._marks:
+            if mark in text:
+                text = text.replace(mark, f"{mark[0]} {mark[1:]}")
+        return text
+
+    def _batches(self, readings: dict[int, Reading], loaded: Loaded) -> Iterator[list[int]]:
+        """Places of readings that fit a batch together, the longest first."""
+        alone = loaded.model.config.get_text_config().pad_token_id is None
+        batch: list[int] = []
+        for place in sorted(readings, key=lambda place: -len(readings[place].tokens)):
+            widest = len(readings[batch[0]].tokens) if batch else 0
+            # Where no token stands for padding, some models of transformers take one row only.
+            if batch and (alone or widest * (len(batch) + 1) > self.batch_tokens):
+                yield batch
+                batch = []
+            batch.append(place)
+        if batch:
+            yield batch
+
+    def _values(self, loaded: Loaded, readings: Sequence[Reading]) -> list[list[float]]:
+        """The outputs at each reading's places. Where memory runs out, half as many are read at once."""
+        torch = import_extra("torch")
+        try:
+            return self._pass(torch, loaded, readings)
+        except torch.OutOfMemoryError as error:
+            if len(readings) == 1:
+                raise BackendError(
+                    f"{loaded.device} has too little memory for one sample of {len(readings[0].tokens)} "
+                    "tokens. Lower context_size, so that it is left out, or use another device."
+                ) from error
+        half = len(readings) // 2
+        return [*self._values(loaded, readings[:half]), *self._values(loaded, readings[half:])]
+
+    def _pass(self, torch: Any, loaded: Loaded, readings: Sequence[Reading]) -> list[list[float]]:
+        width = max(len(one.tokens) for one in readings)
+        padding = loaded.model.config.get_text_config().pad_token_id or 0
+        tokens = [one.tokens + [padding] * (width - len(one.tokens)) for one in readings]
+        mask = [[1] * len(one.tokens) + [0] * (width - len(one.tokens)) for one in readings]
+        places = sorted({place for one in readings for place in one.places})
+        column = {place: number for number, place in enumerate(places)}
+        with torch.inference_mode():
+            found = self.outputs(
+                loaded.model,
+                torch.tensor(tokens, device=loaded.device),
+                torch.tensor(mask, device=loaded.device),
+                places,
+            )
+        rows: list[list[float]] = found.float().cpu().tolist()
+        return [[row[column[place]] for place in one.places] for row, one in zip(rows, readings, strict=True)]
+
+
+def rendered(tokenizer: Any, messages: Sequence[Message], opened: bool = False) -> str:
+    """The chat as text; `opened` also starts the reply.
+
+    Raises:
+        BackendError: The tokenizer has no chat template, or it does not take this chat.
+    """
+    if tokenizer.chat_template is None:
+        raise BackendError(
+            "The reward model's tokenizer has no chat template. Is it a reward model of this kind?"
+        )
+    jinja: Any = import_extra("jinja2")
+    try:
+        return tokenizer.apply_chat_template(
+            [dict(one) for one in messages], tokenize=False, add_generation_prompt=opened
+        )
+    except jinja.TemplateError as error:
+        raise BackendError(f"The reward model's chat template does not take the chat ({error}).") from error
+
+
+def token_of(tokenizer: Any, text: str, model: str) -> int:
+    """The one token that a text is.
+
+    Raises:
+        BackendError: It is none, or several.
+    """
+    tokens: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    if len(tokens) != 1 or tokens[0] == tokenizer.unk_token_id:
+        raise BackendError(
+            f"{text!r} is not one token of {model!r} but {tokens!r}. Is it a reward model of this kind?"
+        )
+    return tokens[0]
+
+
+def share_of_first(model: Any, tokens: Any, mask: Any, places: Sequence[int], pair: Sequence[int]) -> Any:
+    """How likely the first of two next tokens is against the second, at each place: (B, P)."""
+    kept = tokens.new_tensor(places)
+    logits = model(input_ids=tokens, attention_mask=mask, use_cache=False, logits_to_keep=kept).logits
+    return logits[:, :, list(pair)].float().softmax(-1)[..., 0]

@@ -1,0 +1,130 @@
+"""Generative verification (Zhang et al. 2024, GenRM, arXiv 2408.15240): the probability of "Yes" to "Is the
+answer correct?", at once, or after written reasoning and averaged over m votes.
+
+Departures: any model, not one trained for it; the probability is that of "Yes" against "No", not of "Yes"
+among all tokens. A backend that does not score texts writes its verdict, and the score is the share of
+"Yes" among the votes that can be read.
+
+Cost per sample: one scoring call of a prompt of Q + L + about 60 tokens; with `reason=true` m = `votes`
+replies of up to `max_tokens` and, where the backend scores, as many scoring calls that read the reasoning
+again. Without scores m replies.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sampleset.backends.base import Backend, Message, SamplingParams, ScoringBackend
+from sampleset.errors import InvalidArgumentError
+from sampleset.reward_models._asking import (
+    VERIFY,
+    VERIFY_DIRECT,
+    VERIFY_OPEN,
+    VERIFY_REASON,
+    AskingRewardModel,
+    conclusion_of,
+    gathered,
+    require_at_least_one,
+    solution_messages,
+    usage_of,
+)
+from sampleset.reward_models.base import REWARD_MODELS, RewardScore, require_finite
+from sampleset.types import Question, Usage
+
+_VERDICT = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_SHORT_REPLY = 16
+
+
+@REWARD_MODELS.register("generative_verifier")
+@dataclass(frozen=True)
+class GenerativeVerifier(AskingRewardModel):
+    """A model that says whether the answer is correct; the score is the probability of "Yes".
+
+    A sample of which no vote can be read is `unreadable`.
+
+    Attributes:
+        reason: Whether the model reasons first.
+        votes: m, how often it is asked; more than once only where its replies differ.
+        max_tokens: Most tokens of the reasoning.
+        temperature: Of the reasoning, and of written verdicts where there are several.
+        seed: Seed of the first vote; vote i uses seed + i.
+    """
+
+    kind: ClassVar[str] = "generative_verifier"
+
+    reason: bool = False
+    votes: int = 1
+    max_tokens: int = 1024
+    temperature: float = 0.7
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_at_least_one(votes=self.votes, max_tokens=self.max_tokens)
+        if self.votes > 1 and not self.reason and isinstance(self.backend, ScoringBackend):
+            raise InvalidArgumentError(
+                f"votes={self.votes} without reason=true: a probability is the same each time. Leave votes "
+                "away, or give reason=true."
+            )
+
+    def options(self) -> str:
+        """All that are used."""
+        if not self.reason and self.votes == 1:
+            return ""
+        return f"{self.reason},{self.votes},{self.max_tokens},{self.temperature:g},{self.seed}"
+
+    async def score_one(self, question: Question, sample: str) -> RewardScore:
+        """Mean of the votes, from 0 to 1."""
+        form = VERIFY_REASON if self.reason else VERIFY_DIRECT
+        messages = solution_messages(VERIFY, question, sample, form)
+        if isinstance(self.backend, ScoringBackend) and not self.reason:
+            votes = [await _probability(self.backend, messages, "")]
+        else:
+            seeds = range(self.seed, self.seed + self.votes)
+            votes = await gathered(self._vote(messages, seed) for seed in seeds)
+        usage = sum((spent for _, spent in votes), Usage())
+        read = [value for value, _ in votes if value is not None]
+        if not read:
+            return RewardScore(None, usage=usage, flag="unreadable")
+        return RewardScore(math.fsum(read) / len(read), usage=usage)
+
+    async def _vote(self, messages: list[Message], seed: int) -> tuple[float | None, Usage]:
+        """One written reply: its probability where the backend tells it, else 1 for "Yes" and 0 for "No"."""
+        temperature = self.temperature if self.reason or self.votes > 1 else 0.0
+        most = self.max_tokens if self.reason else _SHORT_REPLY
+        params = SamplingParams(temperature=temperature, max_tokens=most)
+        (reply,) = await self.backend.generate(messages, params, [seed])
+        spent = usage_of(reply)
+        if isinstance(self.backend, ScoringBackend) and self.backend.continues_assistant:
+            reasoning = reply.text.split(VERIFY_OPEN)[0].rstrip()
+            value, more = await _probability(self.backend, messages, f"{reasoning}\n\n")
+            return value, spent + more
+        found = _VERDICT.findall(conclusion_of(reply.text))
+        return (float(found[-1].lower() == "yes") if found else None), spent
+
+
+async def _probability(backend: ScoringBackend, messages: list[Message], before: str) -> tuple[float, Usage]:
+    """How likely "Yes" is against "No" after the opening words of a reply, and the tokens it took."""
+    asked: list[Message] = list(messages)
+    verdicts = ["Yes", "No"]
+    if backend.continues_assistant:
+        asked.append({"role": "assistant", "content": f"{before}{VERIFY_OPEN}"})
+        verdicts = [" Yes", " No"]
+    return await probability_of_first(backend, asked, verdicts)
+
+
+async def probability_of_first(
+    backend: Backend, messages: list[Message], pair: list[str]
+) -> tuple[float, Usage]:
+    """How likely the first of two continuations is against the second, and the tokens it took.
+
+    Raises:
+        BackendError: The log-probabilities are not finite.
+    """
+    assert isinstance(backend, ScoringBackend)
+    first, second = await backend.score(messages, pair)
+    require_finite((first.logprob, second.logprob), backend.model)
+    spent = Usage(first.prompt_tokens, first.tokens + second.tokens, calls=1)
+    return 1 / (1 + math.exp(min(700.0, second.logprob - first.logprob))), spent

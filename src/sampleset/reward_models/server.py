@@ -1,0 +1,276 @@
+"""A reward model behind a server: vLLM's `/pooling`, `/classify` and `/score`, or any that speaks like them.
+
+Conventions, by `layout` (what is sent) and `endpoint` (what is read):
+
+- `chat`: the chat of question and solution, through the server's chat template; outcome models.
+- `qwen_prm`: the chat with `<extra_0>` behind each step; two labels a tag, of which the second counts.
+- `math_shepherd`: plain text with a "ки" behind each step; two signs a tag, of which the first counts.
+- `pooling` answers with a list of numbers (outcome models) or a row of numbers for every tag or token
+  (process and token models; vLLM's pooling type STEP or ALL). A row of one number counts as it is.
+- `classify` answers with the probabilities of the labels: of two the second counts, one counts as it is. vLLM
+  turns the one logit of a reward model into a probability, unless told not to, which `use_activation` does.
+- `score` takes question and samples as pairs of texts, in one call.
+
+Shapes as in vLLM 0.10 to 0.18 (vllm/entrypoints/pooling/*/protocol.py). Tested against transcripts of these
+shapes only, not against a running vLLM.
+
+Cost: one call per sample, or per set with `score`; tokens as the server counts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from sampleset.backends._openai_replies import (
+    count_of,
+    is_http,
+    list_of,
+    mapping_of,
+    parse_retry_after,
+    server_text,
+    shortened,
+)
+from sampleset.errors import (
+    AuthenticationError,
+    BackendError,
+    BackendUnreachableError,
+    InvalidArgumentError,
+    TransientBackendError,
+)
+from sampleset.prompts import question_text
+from sampleset.retries import Patience, patiently
+from sampleset.reward_models import math_shepherd, qwen_prm
+from sampleset.reward_models._asking import gathered
+from sampleset.reward_models.base import (
+    MAX_STEPS,
+    REWARD_MODELS,
+    RewardScore,
+    cut_steps,
+    require_finite,
+)
+from sampleset.types import Question, Usage
+
+Layout = Literal["chat", "qwen_prm", "math_shepherd"]
+Endpoint = Literal["pooling", "classify", "score"]
+
+_TOO_LONG = re.compile(r"maximum context length|longer than the maximum|max_model_len", re.IGNORECASE)
+_MARKS = re.compile(r"<(?=\|[^\s|>]{1,40}\|>|extra_0>)|к(?=и)")
+
+
+@REWARD_MODELS.register("server")
+@dataclass(eq=False)
+class ServerRewardModel:
+    """A process or outcome model that a server runs (vLLM).
+
+    Attributes:
+        model: Name under which the server knows it.
+        base_url: Address of the server, with or without `/v1`; by default `OPENAI_BASE_URL`.
+        endpoint: What is asked.
+        layout: How a sample is laid out.
+        use_activation: Whether the server is to turn logits into probabilities; by default its own way.
+        api_key: By default `OPENAI_API_KEY`; many servers need none.
+        max_concurrency: Requests in flight.
+        max_retries: Further tries after a transient error.
+        timeout: Seconds one try may take.
+    """
+
+    kind: ClassVar[str] = "server"
+
+    model: str
+    base_url: str | None = None
+    endpoint: Endpoint = "pooling"
+    layout: Layout = "chat"
+    use_activation: bool | None = None
+    api_key: str | None = field(default=None, repr=False)
+    max_concurrency: int = 8
+    max_retries: int = 4
+    timeout: float = 600.0
+    _client: Any = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._patience = Patience(self.max_retries, self.timeout)
+        if self.max_concurrency < 1:
+            raise InvalidArgumentError(f"max_concurrency={self.max_concurrency!r} must be at least 1.")
+        self._limiter = asyncio.Semaphore(self.max_concurrency)
+        self.base_url = self.base_url or os.environ.get("OPENAI_BASE_URL")
+        self.api_key = self.api_key or os.environ.get("OPENAI_API_KEY")
+        if self.base_url is None or not is_http(self.base_url):
+            raise InvalidArgumentError(
+                f"The reward model {self.model!r} needs a server, got {self.base_url!r}: write "
+                "server[base_url=http://localhost:8000]."
+            )
+        self._root = self.base_url.rstrip("/").removesuffix("/v1")
+        if self.endpoint != "pooling" and self.layout != "chat":
+            raise InvalidArgumentError(
+                f"layout={self.layout} has a score for each step, which endpoint={self.endpoint} does not "
+                "give. Use endpoint=pooling."
+            )
+
+    @property
+    def identity(self) -> str:
+        """The kind, its options and the model's name."""
+        activation = "" if self.use_activation is None else f",{self.use_activation}"
+        return f"{self.kind}[{self.endpoint},{self.layout}{activation}]:{self.model}"
+
+    @property
+    def batched(self) -> bool:
+        """With `score` only."""
+        return self.endpoint == "score"
+
+    async def score(self, question: Question, samples: Sequence[str]) -> list[RewardScore]:
+        """One score per sample, in order.
+
+        Raises:
+            BackendUnreachableError: Nothing answers at the address.
+            AuthenticationError: The server refuses the key.
+            BackendError: It refuses the request, or its reply is of another shape.
+        """
+        if self.endpoint == "score":
+            return await self._pairs(question, samples)
+        return await gathered(self._one(question, sample) for sample in samples)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _one(self, question: Question, sample: str) -> RewardScore:
+        text = _plain(sample.strip())
+        if not text:
+            return RewardScore(None, flag="empty")
+        steps = cut_steps(text)
+        if self.layout != "chat" and len(steps) > MAX_STEPS:
+            return RewardScore(None, flag="too_long")
+        body = self._request(_plain(question_text(question)), text, steps)
+        reply = await self._post(body)
+        if reply is None:
+            return RewardScore(None, flag="too_long")
+        data = list_of(reply.get("data"))
+        found = mapping_of(data[0] if data else None)
+        if self.endpoint == "classify":
+            values = [self._pick(found.get("probs"))]
+        else:
+            values = self._pooled(found.get("data"), len(steps))
+        require_finite(values, self.model)
+        scored = tuple(values) if self.layout != "chat" else ()
+        return RewardScore(values[-1], scored, _usage(reply))
+
+    async def _pairs(self, question: Question, samples: Sequence[str]) -> list[RewardScore]:
+        shown = {place: text for place, one in enumerate(samples) if (text := _plain(one.strip()))}
+        scores = [RewardScore(None, flag="empty") for _ in samples]
+        if not shown:
+            return scores
+        body = {"text_1": _plain(question_text(question)), "text_2": list(shown.values())}
+        reply = await self._post(body)
+        if reply is None and len(shown) > 1:
+            # One of them is too long; which, only calls of their own tell.
+            return [one for text in samples for one in await self._pairs(question, [text])]
+        if reply is None:
+            return [RewardScore(None, flag="too_long")]
+        found = [mapping_of(one) for one in list_of(reply.get("data"))]
+        by_index = {one.get("index"): one.get("score") for one in found}
+        usage = _usage(reply)
+        for number, place in enumerate(shown):
+            value = self._number(by_index.get(number))
+            require_finite([value], self.model)
+            # The reply counts the tokens of all pairs together.
+            scores[place] = RewardScore(value, usage=usage if number == 0 else Usage())
+        return scores
+
+    def _request(self, question: str, text: str, steps: Sequence[str]) -> dict[str, Any]:
+        if self.layout == "math_shepherd":
+            return {"input": math_shepherd.tagged_text(question, steps)}
+        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": text}]
+        if self.layout == "qwen_prm":
+            messages = [dict(one) for one in qwen_prm.tagged_chat(question, steps)]
+        return {"messages": messages, "add_generation_prompt": False}
+
+    def _pooled(self, data: object, steps: int) -> list[float]:
+        """The numbers of a `/pooling` reply: one, or one per row."""
+        rows = list_of(data)
+        if rows and not isinstance(rows[0], list):
+            rows = [rows]
+        if not rows or (self.layout != "chat" and len(rows) != steps):
+            raise BackendError(
+                f"{self._where} answers with {len(rows)} rows for {steps} steps. Serve the model with the "
+                "pooling type STEP and the tag of its kind (docs/reward-models.md)."
+            )
+        return [self._pick(row) for row in (rows if self.layout != "chat" else rows[-1:])]
+
+    def _pick(self, row: object) -> float:
+        """The number of a row that counts."""
+        numbers = list_of(row)
+        if len(numbers) == 1:
+            return self._number(numbers[0])
+        if len(numbers) != 2:
+            raise BackendError(
+                f"{self._where} answers with a row of {len(numbers)} numbers, not of 1 or 2. Is "
+                f"{self.model!r} a reward model, and is endpoint={self.endpoint} the right one?"
+            )
+        return self._number(numbers[0 if self.layout == "math_shepherd" else 1])
+
+    def _number(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise BackendError(f"{self._where} answers with {shortened(repr(value))} where a number belongs.")
+        return float(value)
+
+    @property
+    def _where(self) -> str:
+        return f"{self._root}/{self.endpoint}"
+
+    async def _post(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """The reply to a request; `None` if the sample exceeds the context."""
+        if self.use_activation is not None:
+            body = {**body, "use_activation": self.use_activation}
+        request = {"model": self.model, **body}
+        return await patiently(lambda: self._try(request), self._patience, self._limiter)
+
+    async def _try(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        httpx: Any = importlib.import_module("httpx")
+        if self._client is None:
+            headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+            self._client = httpx.AsyncClient(headers=headers, timeout=self.timeout)
+        try:
+            reply = await self._client.post(self._where, json=body)
+        except httpx.ConnectError as error:
+            raise BackendUnreachableError(
+                f"No answer from {self._where} ({shortened(str(error))}). Is the server running, and is the "
+                "base URL right?"
+            ) from error
+        except httpx.HTTPError as error:
+            raise TransientBackendError(f"{self._where}: {shortened(repr(error))}.") from error
+        try:
+            content: object = reply.json()
+        except ValueError:
+            content = reply.text
+        if reply.status_code == 200:
+            if not mapping_of(content):
+                raise TransientBackendError(f"{self._where} answers with something other than a JSON object.")
+            return dict(mapping_of(content))
+        text = server_text(mapping_of(content).get("error", content))
+        said = f"{self._where} answers {reply.status_code}: {shortened(text)}"
+        if reply.status_code in (400, 413, 422) and _TOO_LONG.search(text):
+            return None
+        if reply.status_code in (401, 403):
+            raise AuthenticationError(f"{said}. Check OPENAI_API_KEY.")
+        if reply.status_code in (408, 409, 429) or reply.status_code >= 500:
+            raise TransientBackendError(said, retry_after=parse_retry_after(reply.headers))
+        raise BackendError(f"{said}. Does the server know the model and the endpoint {self.endpoint!r}?")
+
+
+def _plain(text: str) -> str:
+    """The text, with what a server could take for a mark of the chat or for a step's tag broken up."""
+    text = text.encode("utf-8", "replace").decode()
+    return _MARKS.sub(lambda mark: f"{mark.group()} ", text)
+
+
+def _usage(reply: dict[str, Any]) -> Usage:
+    prompt = count_of(mapping_of(reply.get("usage")).get("prompt_tokens"))
+    return Usage(prompt or 0, calls=1, uncounted=int(prompt is None))
