@@ -1,5 +1,5 @@
-"""Each convention against a computation of its own: a tiny model of the same architecture, with random weights,
-is saved to disk; what our loader says must equal what the model card's steps, written out here, give.
+"""Each convention against a computation of its own: a tiny model of the same architecture with random
+weights is saved to disk; what our loader says must equal what the model card's steps, written out here, give.
 """
 
 import json

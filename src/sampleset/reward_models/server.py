@@ -74,7 +74,7 @@ class ServerRewardModel:
         endpoint: What is asked.
         layout: How a sample is laid out.
         use_activation: Whether the server is to turn logits into probabilities; by default its own way.
-        api_key: By default `OPENAI_API_KEY`; many servers need none.
+        api_key: `OPENAI_API_KEY`, if it is set; never an option, since options are saved.
         max_concurrency: Requests in flight.
         max_retries: Further tries after a transient error.
         timeout: Seconds one try may take.
@@ -87,7 +87,7 @@ class ServerRewardModel:
     endpoint: Endpoint = "pooling"
     layout: Layout = "chat"
     use_activation: bool | None = None
-    api_key: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, init=False, repr=False)
     max_concurrency: int = 8
     max_retries: int = 4
     timeout: float = 600.0
@@ -99,7 +99,7 @@ class ServerRewardModel:
             raise InvalidArgumentError(f"max_concurrency={self.max_concurrency!r} must be at least 1.")
         self._limiter = asyncio.Semaphore(self.max_concurrency)
         self.base_url = self.base_url or os.environ.get("OPENAI_BASE_URL")
-        self.api_key = self.api_key or os.environ.get("OPENAI_API_KEY")
+        self.api_key = os.environ.get("OPENAI_API_KEY", "").strip() or None
         if self.base_url is None or not is_http(self.base_url):
             raise InvalidArgumentError(
                 f"The reward model {self.model!r} needs a server, got {self.base_url!r}: write "

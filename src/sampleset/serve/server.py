@@ -93,8 +93,9 @@ async def serve(config: ServeConfig, on_start: Callable[[GracefulServer, int], N
 
 def run(config: ServeConfig) -> None:
     """Serve until a signal, on the quickest event loop there is."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Other packages' lines stay away: some name addresses, some whole requests.
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("sampleset").setLevel(logging.INFO)
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     try:
         import uvloop
