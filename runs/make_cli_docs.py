@@ -23,6 +23,7 @@ COMMANDS = (
     "report",
     "train-data",
     "train",
+    "calibrate",
     "export",
     "serve",
     "list",

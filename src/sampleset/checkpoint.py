@@ -23,6 +23,7 @@ class CheckpointRecord:
         base_model: Identity of the model it started from, ending in `@` and 8 hex digits of its digest.
         mode: What it learned to write.
         prompt_version: Version of the prompt it reads.
+        score_weight: Multiple of a candidate's log-probability, mode `select`; `sampleset calibrate` fits it.
         vote_weight: Learned multiple of the log of a candidate's votes, mode `select`.
         confidence_weight: Learned multiple of a candidate's mean token log-probability, mode `select`.
         keep_end_tokens: Tokens shown of each sample, its last ones; `None` for all.
@@ -35,6 +36,7 @@ class CheckpointRecord:
     base_model: str
     mode: Mode
     prompt_version: str
+    score_weight: float = 1.0
     vote_weight: float = 0.0
     confidence_weight: float = 0.0
     keep_end_tokens: int | None = None
@@ -74,8 +76,9 @@ def read_record(folder: Path) -> CheckpointRecord | None:
             if name in values and name != "others"
         }
         del values["schema"]
-        for name in ("vote_weight", "confidence_weight"):
-            named[name] = float(named[name])
+        for name in ("score_weight", "vote_weight", "confidence_weight"):
+            if name in named:
+                named[name] = float(named[name])
         record = CheckpointRecord(**named, others=values)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, DataError):

@@ -54,7 +54,7 @@ from sampleset.cli_options import (
 from sampleset.cli_scoring import score
 from sampleset.cli_serving import serve
 from sampleset.cli_support import print_json, print_summary, resolved_settings, run_async
-from sampleset.cli_training import export, train, train_data
+from sampleset.cli_training import calibrate, export, train, train_data
 from sampleset.errors import InvalidArgumentError, SampleSetError
 
 if TYPE_CHECKING:
@@ -251,6 +251,7 @@ app.command()(report)
 app.command()(score)
 app.command()(train_data)
 app.command()(train)
+app.command()(calibrate)
 app.command()(export)
 app.command()(serve)
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sampleset.commands import ModelRef
     from sampleset.retries import Patience
     from sampleset.sample_files import SampleFile
+    from sampleset.training.calibration import Calibration
     from sampleset.training.data import DataOptions
     from sampleset.training.targets import TargetOptions
 
@@ -220,6 +221,49 @@ def train(
     print(f"checkpoint: {summary.checkpoint}, {summary.steps} steps")
     for name, one in held_back.items():
         print(f"{name.removeprefix('eval_')} on held-back rows: {one['before']:.3f} -> {one['after']:.3f}")
+
+
+def calibrate(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Folder of a select checkpoint, or of an export of one.")
+    ],
+    rows: Annotated[Path, typer.Argument(help="Rows that it was not trained on: ROWS.held_back.jsonl.")],
+    folds: Annotated[int, option("--folds", help="Of the cross-validation, by question.")] = 10,
+    context_size: ContextSize = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit how much a trained aggregator's scores, the votes and the confidence count, on rows held back."""
+    from dataclasses import asdict
+
+    figures = run_async(_calibrated(checkpoint, rows, folds, context_size))
+    if as_json:
+        print_json(asdict(figures))
+        return
+    print(f"{figures.rows} rows of {figures.questions} questions with a choice to make")
+    labels = {
+        "vote": "majority vote",
+        "before": "model, weights until now",
+        "prior": f"votes and confidence alone, {folds}-fold",
+        "after": f"model, fitted weights, {folds}-fold",
+    }
+    for name, label in labels.items():
+        one = figures.figures[name]
+        loss = "" if one.cross_entropy is None else f"  cross-entropy {one.cross_entropy:.3f}"
+        print(f"{label:<44} right {one.accuracy:.3f}{loss}")
+    for name, value in asdict(figures.after).items():
+        print(f"weight of {name}: {getattr(figures.before, name):.3f} -> {value:.3f}")
+
+
+async def _calibrated(checkpoint: Path, rows: Path, folds: int, context_size: int | None) -> Calibration:
+    from sampleset.commands import ModelRef, opened
+    from sampleset.progress import status_line
+    from sampleset.training.calibration import calibrate as fitted
+
+    async with opened(ModelRef(str(checkpoint), None, None, context_size)) as backend:
+        with status_line() as show:
+            return await fitted(
+                checkpoint, backend, rows, folds, lambda done, of: show(f"{done}/{of} rows scored")
+            )
 
 
 def export(

@@ -97,6 +97,13 @@ async def test_votes_can_be_weighed_in(make_set):
     assert (await aggregator.aggregate(make_set(["1", "1", "2"]))).answer == "1"
 
 
+async def test_scores_that_are_too_sure_can_be_weighed_down(make_set):
+    sample_set = make_set(["1", "1", "2"])
+    for weight, answer in ((1.0, "2"), (0.01, "1")):
+        aggregator = LLMAggregator(liking("2"), mode="select", vote_weight=2.0, score_weight=weight)
+        assert (await aggregator.aggregate(sample_set)).answer == answer
+
+
 async def test_selecting_does_not_ask_about_unanimous_sets(make_set):
     def never(messages, text: str) -> float:
         raise AssertionError("a unanimous set was asked about")

@@ -67,7 +67,9 @@ class LLMAggregator:
         max_tokens: Most tokens of a reply; by default 512 in mode `think`, 64 in mode `direct`.
         temperature: Temperature of a reply.
         fold: Show samples of equal answers once, with their count; samples without an answer are left out.
-        vote_weight: Mode `select` only: added to a candidate's log-probability, times the log of its votes.
+        score_weight: Mode `select` only: multiplies a candidate's log-probability; under 1 where the model is
+            too sure of itself.
+        vote_weight: Mode `select` only: added to that, times the log of the candidate's votes.
         confidence_weight: The same times the mean token log-probability of the candidate's samples, where
             all samples carry it.
         skip_unanimous: Take the answer of sets whose samples all give one without asking; `select` always
@@ -84,6 +86,7 @@ class LLMAggregator:
     max_tokens: int | None = None
     temperature: float = 0.0
     fold: bool = False
+    score_weight: float = 1.0
     vote_weight: float = 0.0
     confidence_weight: float = 0.0
     skip_unanimous: bool = False
@@ -129,7 +132,9 @@ class LLMAggregator:
         usage = Usage()
         for messages in prompts:
             scores = await self.backend.score(messages, texts)
-            logits = [score.logprob + bonus for score, bonus in zip(scores, prior, strict=True)]
+            logits = [
+                self.score_weight * score.logprob + bonus for score, bonus in zip(scores, prior, strict=True)
+            ]
             mean = [before + now / len(prompts) for before, now in zip(mean, softmax(logits), strict=True)]
             usage += Usage(scores[0].prompt_tokens, sum(score.tokens for score in scores), calls=1)
         decision = decide(counted.candidates, mean, "seeded", self.seed, sample_set.id)

@@ -61,6 +61,7 @@ class SampleSetAggregator:
             keep_end_tokens=record.keep_end_tokens,
             max_tokens=self.max_tokens,
             fold=record.fold,
+            score_weight=record.score_weight,
             vote_weight=record.vote_weight,
             confidence_weight=record.confidence_weight,
             skip_unanimous=self.skip_unanimous,

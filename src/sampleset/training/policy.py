@@ -131,7 +131,9 @@ def load_weights(policy: Policy, folder: Path) -> None:
     if record is None:
         raise DataError(f"The checkpoint {str(folder)!r} has no record. Remove the folder to start again.")
     with torch.no_grad():
-        policy.prior.copy_(torch.tensor([record.vote_weight, record.confidence_weight]))
+        # While it is trained, the score's own multiple is 1.
+        scale = record.score_weight or 1.0
+        policy.prior.copy_(torch.tensor([record.vote_weight / scale, record.confidence_weight / scale]))
 
 
 def replace_folder(new: Path, folder: Path) -> None:

@@ -1,0 +1,307 @@
+"""How far a trained model's own scores are to be trusted, fitted on rows it was not trained on.
+
+A select model picks by `a·score + b·log(votes) + c·confidence`. A model trained on few questions is too sure
+of itself, so that its score drowns the votes. The three multiples are fitted here by the cross-entropy of
+the right candidates on held-back rows: temperature scaling (Guo et al. 2017, arXiv 1706.04599) with two more
+features. Needs no torch; the model may run on any backend that scores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sampleset.aggregators.ssa import SampleSetAggregator
+from sampleset.backends.base import Backend, ScoringBackend, record_of
+from sampleset.checkpoint import CheckpointRecord, read_record, write_record
+from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.prompts import ANSWER_CLOSE
+from sampleset.storage import JsonlLog, read_rows
+from sampleset.training.model_card import model_card
+from sampleset.training.rows import TrainingRow, read_training_rows, row_to_json
+
+Floats = NDArray[np.float64]
+
+LEAST_ROWS = 20
+"""Rows with a choice to make below which three numbers are not worth fitting."""
+
+_RIDGE = 1e-3
+_ROUNDS = 100
+_LONGEST_STEP = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Multiples of a candidate's log-probability, of the log of its votes, and of its confidence."""
+
+    score: float
+    votes: float
+    confidence: float
+
+    @property
+    def vector(self) -> Floats:
+        """The same, shape (3,)."""
+        return np.array([self.score, self.votes, self.confidence])
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One row as numbers.
+
+    Attributes:
+        question: Rows of one question are never on both sides of a fold.
+        features: Log-probability, log votes, confidence of each candidate, shape (C, 3).
+        right: Which candidates are right, shape (C,).
+        vote: Place of the majority vote's candidate.
+    """
+
+    question: str
+    features: Floats
+    right: NDArray[np.bool_]
+    vote: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How good some weights are: accuracy in [0, 1], and cross-entropy in nats (`None` for the vote)."""
+
+    accuracy: float
+    cross_entropy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What was fitted and what it is worth.
+
+    Attributes:
+        rows: Rows with a choice to make and a right candidate.
+        questions: Distinct ones among them.
+        folds: Of the cross-validation.
+        before: The weights until now.
+        after: The fitted ones, by all rows.
+        figures: `vote`; `before`; and, each cross-validated by question, `prior` (votes and confidence
+            alone) and `after` (all three).
+    """
+
+    rows: int
+    questions: int
+    folds: int
+    before: Weights
+    after: Weights
+    figures: dict[str, Figures]
+
+
+async def calibrate(
+    folder: Path,
+    backend: Backend,
+    rows: Path,
+    folds: int = 10,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """Fit the weights of the aggregator in a folder on rows it was not trained on, and write them there.
+
+    The model's scores are kept beside the rows, in `ROWS.scores.jsonl`: an interrupted call goes on.
+
+    Args:
+        folder: A checkpoint, or an export of one.
+        backend: The model in it.
+        rows: Of `sampleset train-data`, mode `select`.
+        folds: Of the cross-validation.
+        on_progress: Called with rows scored, and rows in all.
+
+    Raises:
+        InvalidArgumentError: The model does not select, or the rows are others than it reads.
+        DataError: Too few rows leave a choice.
+        BackendError: The model cannot be asked.
+    """
+    record = read_record(folder)
+    if record is None or record_of(backend) is None:
+        raise InvalidArgumentError(f"{str(folder)!r} holds no trained aggregator. Name a checkpoint.")
+    if record.mode != "select" or not isinstance(backend, ScoringBackend):
+        raise InvalidArgumentError(
+            f"{str(folder)!r} was trained in mode {record.mode!r}; weights belong to mode 'select' only."
+        )
+    SampleSetAggregator(backend)  # refuses another version of the prompt
+    if folds < 2:
+        raise InvalidArgumentError(f"folds={folds} must be at least 2.")
+    chosen = [one for one in read_training_rows(rows) if _leaves_choice(one)]
+    _require_fitting(rows, chosen, record, folds)
+    choices = await _scored(chosen, backend, rows.with_suffix(".scores.jsonl"), on_progress)
+    before = Weights(record.score_weight, record.vote_weight, record.confidence_weight)
+    made = calibration_of(choices, before, folds)
+    said = {"rows": rows.name, "rows_used": made.rows, "questions": made.questions, "folds": folds}
+    others = {**record.others, "calibration": said | {"figures": asdict(made)["figures"]}}
+    changed = replace(
+        record,
+        score_weight=made.after.score,
+        vote_weight=made.after.votes,
+        confidence_weight=made.after.confidence,
+        others=others,
+    )
+    write_record(folder, changed)
+    (folder / "README.md").write_text(model_card(changed.to_json()), encoding="utf-8")
+    return made
+
+
+def calibration_of(choices: Sequence[Choice], before: Weights, folds: int) -> Calibration:
+    """The weights that fit, and what each choice of them is worth.
+
+    Questions are dealt to the folds in the order of their names' digests.
+    """
+    questions = sorted(
+        {one.question for one in choices}, key=lambda name: hashlib.sha256(name.encode()).digest()
+    )
+    fold_of = {name: place % folds for place, name in enumerate(questions)}
+    figures = {
+        "vote": Figures(float(np.mean([one.right[one.vote] for one in choices])), None),
+        "before": _figures(choices, [before] * len(choices)),
+    }
+    for name, free in (("prior", (1, 2)), ("after", (0, 1, 2))):
+        fitted = [
+            fit([one for one in choices if fold_of[one.question] != fold], free) for fold in range(folds)
+        ]
+        figures[name] = _figures(choices, [fitted[fold_of[one.question]] for one in choices])
+    return Calibration(len(choices), len(questions), folds, before, fit(choices), figures)
+
+
+def fit(choices: Sequence[Choice], free: Sequence[int] = (0, 1, 2)) -> Weights:
+    """The weights of least cross-entropy, by Newton's method with a small ridge.
+
+    A feature whose weight comes out negative is left out: more votes, say, are never held against a
+    candidate because of a small sample.
+
+    Args:
+        choices: The rows.
+        free: Places of the features that may have a weight other than 0.
+    """
+    places = list(free)
+    while places:
+        weights = np.zeros(3)
+        for _ in range(_ROUNDS):
+            gradient, curvature = _slope(choices, weights)
+            step = np.linalg.solve(curvature[np.ix_(places, places)], gradient[places])
+            length = float(np.linalg.norm(step))
+            weights[places] -= step * min(1.0, _LONGEST_STEP / length) if length else 0.0
+            if length < 1e-8:
+                break
+        negative = [place for place in places if weights[place] < 0]
+        if not negative:
+            return Weights(*weights.tolist())
+        places.remove(min(negative, key=lambda place: weights[place]))
+    return Weights(0.0, 0.0, 0.0)
+
+
+def cross_entropy(choice: Choice, weights: Floats) -> float:
+    """Minus the log of the probability that a right candidate is picked, in nats."""
+    logits = choice.features @ weights
+    return float(np.logaddexp.reduce(logits) - np.logaddexp.reduce(logits[choice.right]))
+
+
+def _slope(choices: Sequence[Choice], weights: Floats) -> tuple[Floats, Floats]:
+    """Gradient (3,) and a positive definite bound of the curvature (3, 3) of the mean loss with its ridge."""
+    gradient = _RIDGE * weights
+    curvature = _RIDGE * np.eye(3)
+    for one in choices:
+        logits = one.features @ weights
+        shares = np.exp(logits - np.logaddexp.reduce(logits))
+        wanted = np.where(one.right, shares, 0.0)
+        wanted /= wanted.sum()
+        gradient = gradient + one.features.T @ (shares - wanted) / len(choices)
+        mean = one.features.T @ shares
+        spread = (one.features.T * shares) @ one.features - np.outer(mean, mean)
+        curvature = curvature + spread / len(choices)
+    return gradient, curvature
+
+
+def _figures(choices: Sequence[Choice], weights: Sequence[Weights]) -> Figures:
+    vectors = [one.vector for one in weights]
+    picked = [one.right[int(np.argmax(one.features @ w))] for one, w in zip(choices, vectors, strict=True)]
+    losses = [cross_entropy(one, w) for one, w in zip(choices, vectors, strict=True)]
+    return Figures(float(np.mean(picked)), float(np.mean(losses)))
+
+
+def _leaves_choice(row: TrainingRow) -> bool:
+    return len(row.candidates) > 1 and any(one.right is True for one in row.candidates)
+
+
+def _require_fitting(path: Path, chosen: Sequence[TrainingRow], record: CheckpointRecord, folds: int) -> None:
+    """Refuse rows that are too few, that the model reads otherwise, or that it was trained on."""
+    questions = len({_question_of(one) for one in chosen})
+    if len(chosen) < LEAST_ROWS or questions < folds:
+        raise DataError(
+            f"{path}: {len(chosen)} rows of {questions} questions leave a choice with a right candidate; "
+            f"{LEAST_ROWS} rows and {folds} questions are needed. Hold more back with --held-back."
+        )
+    asked = (record.mode, record.prompt_version, record.keep_end_tokens, record.fold)
+    for one in chosen:
+        if (one.mode, one.prompt_version, one.keep_end_tokens, one.fold) != asked:
+            raise InvalidArgumentError(
+                f"{path}: row {one.id!r} was made as mode={one.mode}, prompt={one.prompt_version}, "
+                f"keep_end_tokens={one.keep_end_tokens}, fold={one.fold}; the model reads "
+                f"{asked}. Make the rows with the options of its training rows."
+            )
+    training: Any = record.others.get("training", {})
+    trained_on = Path(str(training.get("rows", "")))
+    if trained_on.is_file():
+        seen = {_question_text(one) for _, one in read_rows(trained_on)}
+        both = [one.id for one in chosen if _question_text(row_to_json(one)) in seen]
+        if both:
+            raise InvalidArgumentError(
+                f"{path}: the model was trained on the question of row {both[0]!r} and {len(both) - 1} "
+                "more. Calibrate on held-back rows (train-data --held-back)."
+            )
+
+
+def _question_of(row: TrainingRow) -> str:
+    return row.id.rpartition("/")[0]
+
+
+def _question_text(row: dict[str, Any]) -> str:
+    """The file's part of the id left out, so that rows of several calls compare."""
+    return str(row["id"]).rpartition("/")[0].partition("/")[2]
+
+
+async def _scored(
+    rows: Sequence[TrainingRow],
+    backend: ScoringBackend,
+    path: Path,
+    on_progress: Callable[[int, int], None] | None,
+) -> list[Choice]:
+    """Every row as numbers; what the log at that path holds is not asked again."""
+    log = JsonlLog(path)
+    known = {row["key"]: row["logprobs"] for _, row in log.new_rows()}
+    choices: list[Choice] = []
+    for row in rows:
+        texts = [one.answer + ANSWER_CLOSE for one in row.candidates]
+        asked = json.dumps([backend.model, list(row.prompt), texts], sort_keys=True)
+        key = hashlib.sha256(asked.encode()).hexdigest()
+        if key not in known:
+            known[key] = [one.logprob for one in await backend.score(row.prompt, texts)]
+            log.append([{"key": key, "id": row.id, "logprobs": known[key]}])
+        choices.append(_choice(row, known[key]))
+        if on_progress is not None:
+            on_progress(len(choices), len(rows))
+    return choices
+
+
+def _choice(row: TrainingRow, logprobs: Sequence[float]) -> Choice:
+    confidences = [one.confidence for one in row.candidates]
+    known = all(one is not None for one in confidences)
+    features = [
+        [logprob, math.log(one.votes), (one.confidence or 0.0) if known else 0.0]
+        for logprob, one in zip(logprobs, row.candidates, strict=True)
+    ]
+    return Choice(
+        _question_of(row),
+        np.array(features, dtype=np.float64),
+        np.array([one.right is True for one in row.candidates]),
+        next((place for place, one in enumerate(row.candidates) if one.answer == row.vote), 0),
+    )

@@ -1,0 +1,159 @@
+import json
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_builders import make_row
+
+from sampleset.prompts import  as PROMPT_VERSION
+from sampleset.backends.replay import ScoringReplayBackend
+from sampleset.checkpoint import CheckpointRecord, read_record, write_record
+from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.storage import write_rows
+from sampleset.training.calibration import Choice, Weights, calibrate, cross_entropy, fit
+from sampleset.training.rows import RowCandidate, TrainingRow, row_to_json
+
+RECORD = CheckpointRecord("embedded@00000000", "select", PROMPT_VERSION, vote_weight=0.5)
+
+
+@dataclass
+class Trained(ScoringReplayBackend):
+    """A model of memory that says it is a checkpoint."""
+
+    record: CheckpointRecord = RECORD
+    asked: int = field(default=0)
+
+    async def score(self, messages, continuations):
+        self.asked += 1
+        return await super().score(messages, continuations)
+
+
+def _rows(count: int = 40) -> list[TrainingRow]:
+    """Rows whose right answer is a minority in every third."""
+    made = []
+    for place in range(count):
+        minority = place % 3 == 0
+        votes = (2, 1) if minority else (1, 2)
+        candidates = (RowCandidate("9", votes[0], False), RowCandidate("7", votes[1], True))
+        row = make_row(mode="select", id=f"sets/q{place}/0", candidates=candidates, vote="97"[not minority])
+        prompt = ({"role": "user", "content": f"Question {place}?"}, *row.prompt[1:])
+        made.append(replace(row, prompt=prompt, prompt_version=PROMPT_VERSION))
+    return made
+
+
+def _sure(messages, text: str) -> float:
+    """Knows the answer but for every fourth question, and is always far too sure."""
+    number = int(messages[0]["content"].split()[1].rstrip("?"))
+    likes = "9" if number % 4 == 0 else "7"
+    return -0.1 if text.startswith(likes) else -30.0
+
+
+def _write(tmp_path: Path, rows: list[TrainingRow], record: CheckpointRecord = RECORD) -> Path:
+    write_record(tmp_path, record)
+    path = tmp_path / "rows.jsonl"
+    write_rows(path, (row_to_json(row) for row in rows))
+    return path
+
+
+def _backend(record: CheckpointRecord = RECORD) -> Trained:
+    return Trained(lambda messages, seed: "", scores=_sure, record=record)
+
+
+async def test_a_model_that_is_too_sure_is_weighed_down_and_its_record_says_so(tmp_path: Path) -> None:
+    path = _write(tmp_path, _rows())
+    made = await calibrate(tmp_path, _backend(), path)
+    assert 0 < made.after.score < 0.5
+    assert made.figures["vote"].accuracy == pytest.approx(26 / 40)
+    assert made.figures["before"].accuracy == pytest.approx(30 / 40)
+    assert made.figures["after"].cross_entropy < made.figures["before"].cross_entropy
+    record = read_record(tmp_path)
+    assert (record.score_weight, record.vote_weight) == (made.after.score, made.after.votes)
+    assert record.others["calibration"]["questions"] == 40
+    assert "calibration" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+async def test_scores_once_known_are_not_asked_again(tmp_path: Path) -> None:
+    path = _write(tmp_path, _rows())
+    first = await calibrate(tmp_path, _backend(), path)
+    again = _backend()
+    assert (await calibrate(tmp_path, again, path)).after == first.after
+    assert again.asked == 0
+
+
+async def test_refuses_what_the_model_was_trained_on(tmp_path: Path) -> None:
+    rows = _rows()
+    trained = tmp_path / "trained.jsonl"
+    write_rows(trained, [row_to_json(rows[5])])
+    record = replace(RECORD, others={"training": {"rows": str(trained)}})
+    path = _write(tmp_path, rows, record)
+    with pytest.raises(InvalidArgumentError, match="sets/q5/0"):
+        await calibrate(tmp_path, _backend(record), path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "said"),
+    [
+        (_rows(19), DataError, "19 rows of 19 questions"),
+        ([replace(row, keep_end_tokens=9) for row in _rows()], InvalidArgumentError, "keep_end_tokens=9"),
+        ([replace(row, id="sets/q/0") for row in _rows()], DataError, "40 rows of 1 questions"),
+    ],
+)
+async def test_refuses_rows_that_do_not_serve(tmp_path: Path, rows, error, said: str) -> None:
+    path = _write(tmp_path, rows)
+    with pytest.raises(error, match=said):
+        await calibrate(tmp_path, _backend(), path)
+
+
+async def test_refuses_a_model_that_writes(tmp_path: Path) -> None:
+    record = replace(RECORD, mode="think")
+    path = _write(tmp_path, _rows(), record)
+    with pytest.raises(InvalidArgumentError, match="'think'"):
+        await calibrate(tmp_path, _backend(record), path)
+
+
+def test_the_fit_is_where_the_slope_is_nought() -> None:
+    choices = _random_choices(np.array([0.4, 1.2, 2.0]))
+    fitted = fit(choices)
+
+    def loss(weights: np.ndarray) -> float:
+        mean = float(np.mean([cross_entropy(one, weights) for one in choices]))
+        return mean + 0.5e-3 * float(weights @ weights)
+
+    best = loss(fitted.vector)
+    for place in range(3):
+        for step in (-0.02, 0.02):
+            assert loss(fitted.vector + step * np.eye(3)[place]) > best
+
+
+def test_a_weight_against_the_votes_is_left_out() -> None:
+    fitted = fit(_random_choices(np.array([1.0, -2.0, 1.0])))
+    assert fitted.votes == 0.0
+    assert fitted.score > 0.3
+    assert fit(_random_choices(np.array([-1.0, -1.0, -1.0]))) == Weights(0.0, 0.0, 0.0)
+
+
+def _random_choices(truth: np.ndarray) -> list[Choice]:
+    rng = np.random.default_rng(0)
+    choices = []
+    for place in range(400):
+        features = rng.normal(size=(4, 3))
+        logits = features @ truth
+        shares = np.exp(logits) / np.exp(logits).sum()
+        right = np.arange(4) == rng.choice(4, p=shares)
+        choices.append(Choice(f"q{place}", features, right, 0))
+    return choices
+
+
+def test_cross_entropy_counts_every_right_candidate() -> None:
+    choice = Choice("q", np.zeros((3, 3)), np.array([True, True, False]), 0)
+    assert cross_entropy(choice, np.ones(3)) == pytest.approx(math.log(1.5))
+
+
+def test_a_record_of_before_calibration_weighs_scores_by_one(tmp_path: Path) -> None:
+    write_record(tmp_path, RECORD)
+    values = json.loads((tmp_path / "sampleset.json").read_text(encoding="utf-8"))
+    del values["score_weight"]
+    (tmp_path / "sampleset.json").write_text(json.dumps(values), encoding="utf-8")
+    assert read_record(tmp_path).score_weight == 1.0
