@@ -27,6 +27,7 @@ from sampleset.cli_options import (
     ContextSize,
     DataDir,
     Deadline,
+    Engine,
     FirstBatch,
     KeepThinking,
     Limit,
@@ -203,6 +204,7 @@ def sample(
     columns: Columns = None,
     answer_kind: AnswerKind = None,
     run_code: RunCode = None,
+    engine: Engine = "local",
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
     timeout: Timeout = 600.0,
@@ -285,6 +287,7 @@ def _drawing(values: dict[str, Any]) -> Drawing:
     from sampleset.backends.base import SamplingParams
     from sampleset.budget import Caps
     from sampleset.commands import Drawing, ModelRef
+    from sampleset.engines.ray import parse_engine
     from sampleset.evaluation import read_prices
     from sampleset.pool import read_pool
     from sampleset.prompts import usual_prompt
@@ -316,7 +319,13 @@ def _drawing(values: dict[str, Any]) -> Drawing:
     )
     return Drawing(
         options,
-        ModelRef(values["model"], values["base_url"], values["api_key"], values["context_size"]),
+        ModelRef(
+            values["model"],
+            values["base_url"],
+            values["api_key"],
+            values["context_size"],
+            parse_engine(values.get("engine", "local")),
+        ),
         None if pool is None else [replace(one, prompt=one.prompt or prompt) for one in read_pool(pool)],
         None if prices is None else read_prices(prices),
     )

@@ -20,6 +20,7 @@ from sampleset.cli_options import (
     Config,
     Configuration,
     ContextSize,
+    Engine,
     FirstBatch,
     KeepThinking,
     Limit,
@@ -56,6 +57,7 @@ def aggregate(
     keep_thinking: KeepThinking = False,
     answer_kind: AnswerKind = None,
     run_code: RunCode = None,
+    engine: Engine = "local",
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
     timeout: Timeout = 600.0,
@@ -68,6 +70,7 @@ def aggregate(
 ) -> None:
     """Give one answer per stored sample set. Run it again to go on where it stopped."""
     from sampleset.commands import ModelRef, aggregate_file
+    from sampleset.engines.ray import parse_engine
     from sampleset.records import parse_columns
 
     summary = run_async(
@@ -75,7 +78,9 @@ def aggregate(
             samples,
             aggregator,
             k=k,
-            aggregator_model=ModelRef(aggregator_model, aggregator_base_url, api_key, context_size),
+            aggregator_model=ModelRef(
+                aggregator_model, aggregator_base_url, api_key, context_size, parse_engine(engine)
+            ),
             configuration=configuration,
             limit=limit,
             columns=parse_columns(columns) if columns else None,
@@ -108,6 +113,7 @@ def evaluate(
     answer_kind: AnswerKind = None,
     run_code: RunCode = None,
     seed: Seed = 0,
+    engine: Engine = "local",
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
     timeout: Timeout = 600.0,
@@ -122,6 +128,7 @@ def evaluate(
     """Compare aggregators on the same sample sets: tables, and a report to look at. Resumes."""
     from sampleset.answers import default_verdict_path
     from sampleset.commands import DEFAULT_METHODS, ModelRef, evaluate_files
+    from sampleset.engines.ray import parse_engine
     from sampleset.evaluation import EvaluationOptions, parse_sizes
     from sampleset.records import parse_columns
     from sampleset.report import report_dict
@@ -144,7 +151,9 @@ def evaluate(
                 workers=workers if workers is not None else os.cpu_count() or 1,
                 verdicts=verdicts or default_verdict_path(),
             ),
-            aggregator_model=ModelRef(aggregator_model, aggregator_base_url, api_key, context_size),
+            aggregator_model=ModelRef(
+                aggregator_model, aggregator_base_url, api_key, context_size, parse_engine(engine)
+            ),
             patience=(max_retries, timeout),
             prices=prices,
             output_dir=output_dir,

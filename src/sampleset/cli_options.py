@@ -69,6 +69,9 @@ Prompt = Annotated[
     option("--prompt", help="solve, or worked_examples (for very small models; the embedded one's default)."),
 ]
 Seed = Annotated[int, option("--seed", help="Draw i uses seed + i.")]
+Engine = Annotated[
+    str, option("--engine", help="Where models and grading run: local, ray, or ray:actors=N,gpus=N.")
+]
 Concurrency = Annotated[int, option("--max-concurrency", help="Backend calls in flight at once.")]
 Retries = Annotated[int, option("--max-retries", help="Further tries after a transient error.")]
 Timeout = Annotated[float, option("--timeout", help="Seconds one call may take.")]

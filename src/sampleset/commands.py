@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from itertools import tee
@@ -19,6 +19,7 @@ from sampleset.backends.base import BACKENDS, Backend
 from sampleset.budget import metered
 from sampleset.datasets.base import DATASETS, read_dataset
 from sampleset.drawing import Drawing, ModelRef, opened, opened_samplers
+from sampleset.engines.ray import ray_executor
 from sampleset.errors import CapReachedError, InvalidArgumentError, UnknownNameError
 from sampleset.evaluation import (
     REFERENCE,
@@ -273,13 +274,19 @@ async def evaluate_files(
     async with _methods(
         labels, aggregator_model, Patience(*patience), options.max_concurrency, output_dir
     ) as methods:
-        with status_line() as show, new_jsonl(questions) as write:
+        with ExitStack() as open_:
+            show, write = open_.enter_context(status_line()), open_.enter_context(new_jsonl(questions))
+            executor = None
+            if aggregator_model.ray is not None:
+                executor = open_.enter_context(ray_executor(options.verdicts))
+                options = replace(options, workers=executor.workers)
             evaluation = await evaluate(
                 named,
                 methods,
                 options,
                 log=AnswerLog(JsonlLog(output_dir / "answers.jsonl")),
                 prices=read_prices(prices) if prices else None,
+                executor=executor,
                 on_question=lambda question: write(asdict(question)),
                 on_progress=lambda now: show(evaluation_line(now)),
             )
@@ -341,7 +348,7 @@ async def _methods(
     aggregators' model also judges answers of the kind `judge`, if there are any.
     """
     models = {
-        named: aggregator_model if named is None else ModelRef(named)
+        named: aggregator_model if named is None else ModelRef(named, ray=aggregator_model.ray)
         for spec in specs
         for named in models_of(spec)
     }

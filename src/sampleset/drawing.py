@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sampleset.backends.base import Backend
 from sampleset.budget import Budget
+from sampleset.engines.ray import RayOptions, open_on_ray
 from sampleset.evaluation import Price, Prices
 from sampleset.models import open_backend
 from sampleset.pool import Member
@@ -18,12 +19,13 @@ from sampleset.sampling import Sampler, SamplingOptions, SamplingProgress
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """A model as the user names it; see `open_backend`."""
+    """A model as the user names it, see `open_backend`, and the cluster it runs on, if on one."""
 
     ref: str = "embedded"
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     context_size: int | None = None
+    ray: RayOptions | None = None
 
 
 @asynccontextmanager
@@ -33,7 +35,12 @@ async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
     Raises:
         BackendError: It cannot be asked.
     """
-    backend = open_backend(model.ref, model.base_url, model.api_key, model.context_size)
+    named = model.ref, model.base_url, model.api_key, model.context_size
+    if model.ray is not None:
+        async with open_on_ray(model.ray, *named) as elsewhere:
+            yield elsewhere
+        return
+    backend = open_backend(*named)
     try:
         await backend.check()
         yield backend
@@ -86,7 +93,10 @@ async def opened_samplers(
     who = [(drawing.model, drawing.options)]
     if drawing.pool is not None:
         who = [
-            (ModelRef(one.model, one.base_url, one.api_key), one.options(drawing.options))
+            (
+                ModelRef(one.model, one.base_url, one.api_key, ray=drawing.model.ray),
+                one.options(drawing.options),
+            )
             for one in drawing.pool
         ]
     progress, budgets = SamplingProgress(total=questions * len(who)), drawing.options.caps.run_budgets()

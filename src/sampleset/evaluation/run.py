@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -92,6 +92,7 @@ async def evaluate(
     *,
     log: AnswerLog | None = None,
     prices: Prices | None = None,
+    executor: Executor | None = None,
     on_question: Callable[[QuestionResult], None] | None = None,
     on_progress: Callable[[EvaluationProgress], None] | None = None,
 ) -> Evaluation:
@@ -103,6 +104,7 @@ async def evaluate(
         options: How they are compared.
         log: Where answers that cost tokens are kept and looked up.
         prices: What tokens cost.
+        executor: Where problems are scored; by default processes of this machine.
         on_question: Called with the record of each problem, in order.
         on_progress: Called after each problem.
 
@@ -122,7 +124,7 @@ async def evaluate(
     totals: dict[str, FileTotals] = {}
     results: list[FileResult] = []
     graded = sum(graded for _, _, graded in plans.values())
-    with _pool(run.options, graded) as pool:
+    with nullcontext(executor) if executor else _pool(run.options, graded) as pool:
         for source, sets in files.items():
             plan, survey, problems = plans[source]
             left_out = set(survey.unreadable_gold)
