@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from training_builders import make_row
 
-from sampleset.prompts import  as PROMPT_VERSION
 from sampleset.backends.replay import ScoringReplayBackend
 from sampleset.checkpoint import CheckpointRecord, read_record, write_record
 from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.prompts import AGGREGATION_PROMPT
 from sampleset.storage import write_rows
 from sampleset.training.calibration import Choice, Weights, calibrate, cross_entropy, fit
 from sampleset.training.rows import RowCandidate, TrainingRow, row_to_json
 
-RECORD = CheckpointRecord("embedded@00000000", "select", PROMPT_VERSION, vote_weight=0.5)
+RECORD = CheckpointRecord("embedded@00000000", "select", AGGREGATION_PROMPT, vote_weight=0.5)
 
 
 @dataclass
@@ -39,7 +39,7 @@ def _rows(count: int = 40) -> list[TrainingRow]:
         candidates = (RowCandidate("9", votes[0], False), RowCandidate("7", votes[1], True))
         row = make_row(mode="select", id=f"sets/q{place}/0", candidates=candidates, vote="97"[not minority])
         prompt = ({"role": "user", "content": f"Question {place}?"}, *row.prompt[1:])
-        made.append(replace(row, prompt=prompt, prompt_version=PROMPT_VERSION))
+        made.append(replace(row, prompt=prompt, prompt_version=AGGREGATION_PROMPT))
     return made
 
 
@@ -71,7 +71,7 @@ async def test_a_model_that_is_too_sure_is_weighed_down_and_its_record_says_so(t
     record = read_record(tmp_path)
     assert (record.score_weight, record.vote_weight) == (made.after.score, made.after.votes)
     assert record.others["calibration"]["questions"] == 40
-    assert "calibration" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "40 held-back rows of 40 questions" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 async def test_scores_once_known_are_not_asked_again(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ async def test_refuses_what_the_model_was_trained_on(tmp_path: Path) -> None:
     rows = _rows()
     trained = tmp_path / "trained.jsonl"
     write_rows(trained, [row_to_json(rows[5])])
-    record = replace(RECORD, others={"training": {"rows": str(trained)}})
+    record = replace(RECORD, training={"rows": str(trained)})
     path = _write(tmp_path, rows, record)
     with pytest.raises(InvalidArgumentError, match="sets/q5/0"):
         await calibrate(tmp_path, _backend(record), path)

@@ -248,8 +248,7 @@ def _require_fitting(path: Path, chosen: Sequence[TrainingRow], record: Checkpoi
                 f"keep_end_tokens={one.keep_end_tokens}, fold={one.fold}; the model reads "
                 f"{asked}. Make the rows with the options of its training rows."
             )
-    training: Any = record.others.get("training", {})
-    trained_on = Path(str(training.get("rows", "")))
+    trained_on = Path(str(record.training.get("rows", "")))
     if trained_on.is_file():
         seen = {_question_text(one) for _, one in read_rows(trained_on)}
         both = [one.id for one in chosen if _question_text(row_to_json(one)) in seen]

@@ -43,6 +43,7 @@ def model_card(record: Mapping[str, Any]) -> str:
         "does not do what it was trained for.",
         _trained(training),
         _figures(training),
+        _calibrated(record.get("calibration")),
         "## Limits\n\nIt learned from the questions in its rows, and from samples of the models that wrote "
         "them. On other tasks, languages or models it may do worse than a majority vote, which costs "
         "nothing: compare the two on your own samples before relying on it. What stands in the samples can "
@@ -88,4 +89,22 @@ def _figures(training: Mapping[str, Any]) -> str:
         f"## Figures\n\nMeasured on {rows} of `{training.get('eval_rows')}`, which share no question with "
         "the rows trained on, before training and after.\n\n"
         "| | before | after |\n|---|---|---|\n" + "\n".join(lines)
+    )
+
+
+def _calibrated(calibration: Mapping[str, Any] | None) -> str:
+    """What `sampleset calibrate` found; a `prior` is votes and confidence without the model."""
+    if not calibration:
+        return ""
+    figures: Mapping[str, Mapping[str, float | None]] = calibration["figures"]
+    lines = [
+        f"| {name} | {one['accuracy']:.3f} | "
+        + (f"{one['cross_entropy']:.3f} |" if one["cross_entropy"] is not None else "|")
+        for name, one in figures.items()
+    ]
+    return (
+        "## Calibration\n\nThe multiples of score, votes and confidence were fitted on "
+        f"{calibration['rows_used']} held-back rows of {calibration['questions']} questions. `prior` and "
+        f"`after` are cross-validated by question in {calibration['folds']} folds; `prior` is votes and "
+        "confidence without the model.\n\n| | accuracy | cross-entropy |\n|---|---|---|\n" + "\n".join(lines)
     )
