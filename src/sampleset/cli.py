@@ -35,7 +35,6 @@ from sampleset.cli_options import (
     MaxTokens,
     MinSamples,
     Model,
-    OneAggregator,
     PoolFile,
     PriceFile,
     Prompt,
@@ -134,7 +133,10 @@ def answer(
     max_question_tokens: QuestionTokens = None,
     max_cost: MaxCost = None,
     prices: PriceFile = None,
-    aggregator: OneAggregator = "majority_vote",
+    aggregator: Annotated[
+        str | None,
+        option("--aggregator", help="NAME or NAME:key=value,...; by default ssa, or the vote without it."),
+    ] = None,
     aggregator_model: AggregatorModel = None,
     aggregator_base_url: AggregatorUrl = None,
     settled_by_vote: Annotated[
@@ -266,7 +268,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Print what there is, one line each."""
-    from sampleset.commands import listing
+    from sampleset.listing import listing
 
     entries = listing(kind)
     if as_json:

@@ -8,19 +8,19 @@ import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from itertools import tee
 from pathlib import Path
 from typing import Any
 
-from sampleset.aggregators.base import AGGREGATORS, Aggregator, tally, vote_answer
+from sampleset.aggregators.base import Aggregator, tally, vote_answer
 from sampleset.answers import kind_of, with_answer_kind
-from sampleset.backends.base import BACKENDS, Backend
+from sampleset.backends._gguf_files import EMBEDDED, embedded_ssa_is_installed
+from sampleset.backends.base import Backend, record_of
 from sampleset.budget import metered
-from sampleset.datasets.base import DATASETS, read_dataset
+from sampleset.datasets.base import read_dataset
 from sampleset.drawing import Drawing, ModelRef, opened, opened_samplers
 from sampleset.engines.ray import ray_executor
-from sampleset.errors import CapReachedError, InvalidArgumentError, UnknownNameError
+from sampleset.errors import CapReachedError, InvalidArgumentError
 from sampleset.evaluation import (
     REFERENCE,
     AnswerLog,
@@ -40,12 +40,12 @@ from sampleset.records import answer_to_row
 from sampleset.report import replay_csv, replay_dict, write_report
 from sampleset.retries import Patience, patient
 from sampleset.reward_models._cache import ScoreLog, SharedRewardModels
-from sampleset.reward_models.base import REWARD_MODELS, RewardModel
+from sampleset.reward_models.base import RewardModel
 from sampleset.sample_files import SampleFile, smallest_set
 from sampleset.sample_store import digest
 from sampleset.sampling import SamplingProgress
 from sampleset.settings import save_settings
-from sampleset.specs import build, models_asked, models_of, needs_model, summary
+from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model
 from sampleset.stopping import StoppingRule, classes_in
 from sampleset.storage import JsonlLog, new_jsonl, write_rows
 from sampleset.types import Answer, Problem, Question, SampleSet, Usage
@@ -66,7 +66,7 @@ async def answer_question(
     text: str,
     drawing: Drawing,
     *,
-    aggregator: str,
+    aggregator: str | None,
     aggregator_model: ModelRef | None,
     settled_by_vote: bool,
     keep_thinking: bool,
@@ -75,14 +75,15 @@ async def answer_question(
     settings: dict[str, Any],
 ) -> Answered:
     """Draw samples for one question and aggregate them. An aggregator that asks a model asks, by default,
-    the one that was sampled (of a pool, the first), and so does the judge of answers; its calls fit the run's
-    caps, too. Where they do not, or need not be made, the vote answers, flagged `cap_reached` or
-    `settled_by_vote`.
+    the one that was sampled (of a pool, the first), and so does the judge of answers; `ssa` asks the one of
+    this package unless the sampled one is trained. Their calls fit the run's caps, too. Where they do not, or
+    need not be made, the vote answers, flagged `cap_reached` or `settled_by_vote`.
     """
     options = drawing.options
     if settled_by_vote and options.stop is None:
         raise InvalidArgumentError("--settled-by-vote needs the rule that settles it: give --stop, too.")
-    asking = models_of(aggregator)
+    aggregator = aggregator or ("ssa" if embedded_ssa_is_installed() else REFERENCE)
+    models_of(aggregator)  # refused before a model is opened
     question = with_answer_kind(Question(id="question", text=text), answer_kind)
     async with AsyncExitStack() as stack:
         show = stack.enter_context(status_line())
@@ -95,8 +96,11 @@ async def answer_question(
             capped = metered(backend, draws.budgets, drawing.tariff(backend)) if draws.budgets else backend
             return patient(capped, options.patience, options.max_concurrency)
 
+        if aggregator_model is None and record_of(draws.each[0].backend) is None:
+            aggregator = with_default_model(aggregator)
         ready = {
-            named: await asked(aggregator_model if named is None else ModelRef(named)) for named in asking
+            named: await asked(aggregator_model if named is None else ModelRef(named))
+            for named in models_of(aggregator)
         }
         judge = stack.enter_context(judging(lambda: asked(aggregator_model)))
         await asyncio.to_thread(kind_of(question).check)
@@ -314,28 +318,6 @@ def replay_files(
     return replayed
 
 
-def listing(kind: str | None) -> dict[str, dict[str, str]]:
-    """What there is, by kind and name, with one line on each.
-
-    Raises:
-        UnknownNameError: No such kind.
-    """
-    kinds = ("aggregators", "backends", "datasets", "reward-models")
-    if kind is not None and kind not in kinds:
-        raise UnknownNameError("kind of things to list", kind, kinds)
-    found: dict[str, dict[str, str]] = {}
-    for one in kinds if kind is None else (kind,):
-        if one == "aggregators":
-            found[one] = {name: summary(AGGREGATORS.get(name)) for name in AGGREGATORS.names()}
-        elif one == "backends":
-            found[one] = {name: _first_line(f"{BACKENDS.package}.{name}") for name in BACKENDS.names()}
-        elif one == "reward-models":
-            found[one] = {name: summary(REWARD_MODELS.get(name)) for name in REWARD_MODELS.names()}
-        else:
-            found[one] = {name: DATASETS.get(name).summary for name in DATASETS.names()}
-    return found
-
-
 @asynccontextmanager
 async def _methods(
     specs: Sequence[str],
@@ -347,9 +329,11 @@ async def _methods(
     """The aggregators by the text that names them; each model that one of them asks is opened once. The
     aggregators' model also judges answers of the kind `judge`, if there are any.
     """
+    by_default = aggregator_model.ref == EMBEDDED
+    full = {spec: with_default_model(spec) if by_default else spec for spec in specs}
     models = {
         named: aggregator_model if named is None else ModelRef(named, ray=aggregator_model.ray)
-        for spec in specs
+        for spec in full.values()
         for named in models_of(spec)
     }
     async with AsyncExitStack() as stack:
@@ -366,12 +350,8 @@ async def _methods(
         judge = stack.enter_context(judging(lambda: ask(aggregator_model), log))
         rewards = SharedRewardModels(ScoreLog(JsonlLog(output_dir / "scores.jsonl") if output_dir else None))
         stack.push_async_callback(rewards.aclose)
-        yield {spec: build(spec, ready.get(None), ready, rewards) for spec in specs}
+        yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}
         _tell_of_judge(judge)
-
-
-def _first_line(module: str) -> str:
-    return (import_module(module).__doc__ or "").strip().split("\n")[0]
 
 
 def _write_line(row: dict[str, Any]) -> None:

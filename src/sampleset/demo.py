@@ -2,7 +2,8 @@
 
 First a one-step question is put to the embedded model (135 million parameters, which is too small for
 real word problems) and every method answers from its samples. Then recorded sample sets of larger models
-are aggregated and graded: by votes at once, and by the embedded model reading the samples live.
+are aggregated and graded: by votes at once, and live by the embedded model and by the aggregator trained
+on it, which read the samples.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from sampleset.aggregators.base import AGGREGATORS, Aggregator
+from sampleset.aggregators.base import Aggregator
+from sampleset.backends._gguf_files import EMBEDDED_SSA
 from sampleset.backends.base import Backend, SamplingParams
 from sampleset.commands import ModelRef, opened
 from sampleset.datasets.base import load_problems
@@ -24,9 +26,12 @@ from sampleset.report import report_dict, write_report
 from sampleset.retries import Patience, patient
 from sampleset.sample_files import SampleFile
 from sampleset.sampling import Sampler, SamplingOptions
-from sampleset.specs import build, needs_model, parse_spec
+from sampleset.specs import build, models_of
 from sampleset.storage import JsonlLog, new_jsonl
 from sampleset.terminal import print_answers, print_evaluation, print_samples
+
+if TYPE_CHECKING:
+    from sampleset.backends.llamacpp import LlamaCppBackend
 
 K = 5
 VOTES = ("first_sample", "majority_vote")
@@ -35,10 +40,14 @@ READERS = (
     "universal_self_consistency:max_prompt_tokens=400",
     "llm_aggregator:mode=select,max_prompt_tokens=400",
 )
-RECORDED = (("gsm8k_qwen05b_100", VOTES + CONFIDENCE), ("gsm8k_small8_100", VOTES + READERS))
+TRAINED = ("ssa",)
+RECORDED = (
+    ("gsm8k_qwen05b_100", VOTES + CONFIDENCE + TRAINED),
+    ("gsm8k_small8_100", VOTES + READERS + TRAINED),
+)
 """Files of recorded sets in the package, with the methods that are run on each."""
 
-_LIVE = (*VOTES, *CONFIDENCE, *READERS)
+_LIVE = (*VOTES, *CONFIDENCE, *READERS, *TRAINED)
 
 
 async def run_demo(folder: Path, limit: int | None, seed: int, *, quiet: bool) -> dict[str, Any]:
@@ -53,10 +62,15 @@ async def run_demo(folder: Path, limit: int | None, seed: int, *, quiet: bool) -
     Raises:
         MissingExtraError: The embedded model or its engine is not installed.
     """
-    async with opened(ModelRef()) as backend:
-        await _live(backend, seed, quiet=quiet)
-        settings = {"command": "demo", "model": backend.model, "seed": seed, "limit": limit, "k": K}
-        evaluations = await _recorded(backend, folder, limit, settings)
+    async with opened(ModelRef(EMBEDDED_SSA)) as trained:
+        # One model in memory: with its adapter it reads as trained, without it samples and reads untrained.
+        plain = cast("LlamaCppBackend", trained).plain()
+        try:
+            await _live(plain, trained, seed, quiet=quiet)
+            settings = {"command": "demo", "model": plain.model, "seed": seed, "limit": limit, "k": K}
+            evaluations = await _recorded(plain, trained, folder, limit, settings)
+        finally:
+            await plain.aclose()
     if not quiet:
         for name, evaluation in evaluations.items():
             print_evaluation(evaluation)
@@ -64,7 +78,7 @@ async def run_demo(folder: Path, limit: int | None, seed: int, *, quiet: bool) -
     return {name: report_dict(evaluation, settings) for name, evaluation in evaluations.items()}
 
 
-async def _live(backend: Backend, seed: int, *, quiet: bool) -> None:
+async def _live(backend: Backend, trained: Backend, seed: int, *, quiet: bool) -> None:
     """One question, K samples side by side, and every method's answer."""
     problem = load_problems("one_step", limit=1)[0]
     with status_line() as show:
@@ -73,7 +87,7 @@ async def _live(backend: Backend, seed: int, *, quiet: bool) -> None:
         sampler = Sampler(backend, options, on_progress=lambda now: show(sampling_line(now)))
         sampler.progress.total = 1
         drawn = await sampler.sample(problem.question)
-        answers = [await one.aggregate(drawn) for one in _built(_LIVE, backend).values()]
+        answers = [await one.aggregate(drawn) for one in _built(_LIVE, backend, trained).values()]
     if quiet:
         return
     print(f"Question: {problem.question.text}\n(right answer: {problem.answer})\n")
@@ -89,7 +103,7 @@ async def _live(backend: Backend, seed: int, *, quiet: bool) -> None:
 
 
 async def _recorded(
-    backend: Backend, folder: Path, limit: int | None, settings: dict[str, Any]
+    backend: Backend, trained: Backend, folder: Path, limit: int | None, settings: dict[str, Any]
 ) -> dict[str, Evaluation]:
     """Every recorded file with its methods; answers are logged, so a second run is quick."""
     log = AnswerLog(JsonlLog(folder / "answers.jsonl"))
@@ -103,7 +117,7 @@ async def _recorded(
             ):
                 evaluation = evaluations[name] = await evaluate(
                     {name: SampleFile(path, limit=limit)},
-                    _built(methods, backend),
+                    _built(methods, backend, trained),
                     EvaluationOptions(ks=(K,)),
                     log=log,
                     on_question=lambda question, write=write: write(asdict(question)),
@@ -113,9 +127,9 @@ async def _recorded(
     return evaluations
 
 
-def _built(specs: Sequence[str], backend: Backend) -> dict[str, Aggregator]:
-    asked = patient(backend, Patience(), max_concurrency=1)
+def _built(specs: Sequence[str], backend: Backend, trained: Backend) -> dict[str, Aggregator]:
+    plain, reader = (patient(one, Patience(), max_concurrency=1) for one in (backend, trained))
     return {
-        spec: build(spec, asked if needs_model(AGGREGATORS.get(parse_spec(spec)[0])) else None)
+        spec: build(spec, (reader if spec in TRAINED else plain) if models_of(spec) else None)
         for spec in specs
     }

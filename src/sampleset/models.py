@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sampleset.backends._gguf_files import is_exported
+from sampleset.backends._gguf_files import EMBEDDED_SSA, is_exported
 from sampleset.backends.base import BACKENDS, Backend
 from sampleset.errors import InputNotFoundError, InvalidArgumentError
 from sampleset.storage import read_sample_sets
@@ -21,11 +21,11 @@ def open_backend(
     """The backend for a model; nothing is loaded yet, and nobody is asked but the Hub for a model of its own.
 
     Args:
-        ref: `embedded`; a path to a `.gguf` file; a folder of `sampleset export` with `adapter.gguf` or
-            `model.gguf`; `openvino:PATH` for a `.gguf` file or a converted folder on
-            OpenVINO; a folder with `config.json` or `adapter_config.json` for a Hugging Face model or LoRA
-            adapter in this process; `transformers:REF` for any of those, a `.gguf` file or a Hub id;
-            `replay:FILE` for the samples stored in a file; with a base URL, whatever name that
+        ref: `embedded`; `embedded-ssa`, the trained aggregator on it; a path to a `.gguf` file; a folder of
+            `sampleset export` with `adapter.gguf` or `model.gguf`; `openvino:PATH` for a `.gguf` file or a
+            converted folder on OpenVINO; a folder with `config.json` or `adapter_config.json` for a Hugging
+            Face model or LoRA adapter in this process; `transformers:REF` for any of those, a `.gguf` file
+            or a Hub id; `replay:FILE` for the samples stored in a file; with a base URL, whatever name that
             OpenAI-compatible server knows; without one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`,
             fetched unless it is in the local cache.
         base_url: Address of the server, up to and including `/v1`; by default `OPENAI_BASE_URL`.
@@ -39,7 +39,7 @@ def open_backend(
     """
     sized: dict[str, Any] = {} if context_size is None else {"context_size": context_size}
     is_local = (
-        ref == "embedded"
+        ref in ("embedded", EMBEDDED_SSA)
         or ref.endswith(".gguf")
         or ref.startswith(("openvino:", "replay:", "transformers:"))
     )

@@ -94,6 +94,20 @@ def models_of(spec: str) -> tuple[str | None, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def with_default_model(spec: str) -> str:
+    """The spec with the model that its aggregator asks by default, where it has one and the spec names none.
+
+    Raises:
+        UnknownNameError: No such aggregator.
+        InvalidArgumentError: The spec cannot be read.
+    """
+    name, texts = parse_spec(spec)
+    usual: str | None = getattr(AGGREGATORS.get(name), "default_model", None)
+    if usual is None or "model" in texts:
+        return spec
+    return f"{spec}{',' if texts else ':'}model={usual}"
+
+
 def build(
     spec: str,
     backend: Backend | None = None,

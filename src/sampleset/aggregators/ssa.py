@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from sampleset.aggregators.base import AGGREGATORS
 from sampleset.aggregators.llm_aggregator import LLMAggregator
+from sampleset.backends._gguf_files import EMBEDDED_SSA
 from sampleset.backends.base import Backend, record_of
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import AGGREGATION_PROMPT
@@ -25,7 +26,8 @@ class SampleSetAggregator:
     `llm_aggregator`, which reads any other model the same way.
 
     Attributes:
-        backend: The trained model: a checkpoint of `sampleset train`, or what `sampleset export` made of it.
+        backend: The trained model: a checkpoint of `sampleset train`, or what `sampleset export` made of it;
+            on the command line, by default, the one of this package.
         permutations: How many orders of the samples are read.
         skip_unanimous: Take the answer of sets whose samples all give one without asking; mode `select`
             always does.
@@ -34,6 +36,7 @@ class SampleSetAggregator:
     """
 
     name: ClassVar[str] = "ssa"
+    default_model: ClassVar[str] = EMBEDDED_SSA
     backend: Backend
     permutations: int = 1
     skip_unanimous: bool = False
@@ -46,7 +49,8 @@ class SampleSetAggregator:
         if record is None:
             raise InvalidArgumentError(
                 f"The model {self.backend.model!r} is no trained aggregator: no sampleset.json stands beside "
-                "its weights. Name a folder that sampleset train or export wrote, or use llm_aggregator."
+                "its weights. Name embedded-ssa or a folder that sampleset train or export wrote, or use "
+                "llm_aggregator."
             )
         if record.prompt_version != AGGREGATION_PROMPT:
             raise InvalidArgumentError(

