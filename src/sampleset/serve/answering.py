@@ -12,17 +12,17 @@ import asyncio
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, cast
 
 from sampleset.aggregators.base import Aggregator, decide, tally, vote_answer
-from sampleset.answers import same_answer
+from sampleset.answers import kind_of
 from sampleset.errors import SampleSetError
 from sampleset.serve.draws import Draw, Drawn
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstreams import Reply
-from sampleset.types import Answer, Candidate, SampleSet, Usage, after_thinking
+from sampleset.types import Answer, Candidate, Question, SampleSet, Usage, after_thinking
 
 _MOST_JSON = 1_000_000
 _DEEPEST = 100
@@ -69,6 +69,7 @@ async def choose(request: ChatRequest, drawn: Drawn, aggregator: Aggregator, sec
         aggregator: For text.
         seconds: Time for the aggregator; then the vote answers, flagged `aggregator_failed`.
     """
+    places = range(len(drawn.draws))
     if request.ballot != "text":
         keys = [ballot(one.reply, request.ballot) for one in drawn.draws]
         candidates = by_value(keys)
@@ -91,10 +92,13 @@ async def choose(request: ChatRequest, drawn: Drawn, aggregator: Aggregator, sec
                 text=winner.answer,
             )
         # Most samples call no tool: the rest is a matter of words.
-        drawn = Drawn([one for one, key in zip(drawn.draws, keys, strict=True) if key == _WORDS])
+        places = [place for place, key in enumerate(keys) if key == _WORDS]
+        drawn = Drawn([drawn.draws[place] for place in places])
     shown = SampleSet(request.question, tuple(one.sample for one in drawn.draws)).without_thinking()
     answer = await _aggregated(shown, aggregator, seconds)
-    return _outcome(request, drawn, answer)
+    outcome = await _outcome(request, drawn, answer)
+    candidates = [replace(one, indices=tuple(places[at] for at in one.indices)) for one in outcome.candidates]
+    return replace(outcome, candidates=candidates)
 
 
 async def vote_so_far(request: ChatRequest, draws: Sequence[Draw]) -> Sequence[Candidate]:
@@ -209,25 +213,25 @@ async def _aggregated(shown: SampleSet, aggregator: Aggregator, seconds: float) 
         return vote_answer(shown, aggregator.name, counted, ["aggregator_failed"], 0)
 
 
-def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer) -> Outcome:
+async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer) -> Outcome:
     """The message that says what the aggregator has decided."""
     if answer.answer is None:
         return _first(drawn, answer.flags, answer.usage)
-    giving = None if request.answer_only else _giving(drawn, answer)
+    agreeing = await _agreeing(request.question, answer)
+    giving = None if request.answer_only else _giving(drawn, answer, agreeing)
     if giving is not None and giving.reply is not None:
         message, logprobs = giving.reply.message, giving.reply.logprobs
         finish_reason = giving.reply.finish_reason or "stop"
     else:
         message = {"content": answer.answer} if request.answer_only else _worded(answer)
         finish_reason, logprobs = "stop", None
-    agreeing = (place for place, one in enumerate(answer.candidates) if _are_same(one.answer, answer.answer))
     return Outcome(
         message,
         finish_reason,
         answer.answer,
         answer.confidence,
         answer.candidates,
-        next(agreeing, None),
+        agreeing,
         logprobs,
         answer.usage,
         answer.flags,
@@ -235,21 +239,27 @@ def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer) -> Outcome:
     )
 
 
-def _giving(drawn: Drawn, answer: Answer) -> Draw | None:
+def _giving(drawn: Drawn, answer: Answer, agreeing: int | None) -> Draw | None:
     """A draw whose sample says what was decided; `None` if the aggregator wrote a solution of its own."""
     for one in drawn.draws:
         if one.reply is not None and after_thinking(one.sample) == answer.text:
             return one
-    if not _TAGS.search(answer.text):
+    if agreeing is None or not _TAGS.search(answer.text):
         return None
-    for candidate in answer.candidates:
-        if _are_same(candidate.answer, answer.answer):
-            return drawn.draws[candidate.indices[0]]
+    return drawn.draws[answer.candidates[agreeing].indices[0]]
+
+
+async def _agreeing(question: Question, answer: Answer) -> int | None:
+    """The candidate that equals what was decided, by the kind of the answers; compared off the event loop."""
+    decided = answer.answer or ""
+    stated = [one.answer for one in answer.candidates]
+    if decided in stated:
+        return stated.index(decided)
+    same = kind_of(question).same
+    for place, one in enumerate(stated):
+        if (await asyncio.to_thread(same, one, decided)).equal is True:
+            return place
     return None
-
-
-def _are_same(a: str, b: str | None) -> bool:
-    return a == b or (b is not None and same_answer(a, b).equal is True)
 
 
 def _worded(answer: Answer) -> dict[str, Any]:

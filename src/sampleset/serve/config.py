@@ -18,17 +18,34 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from sampleset.answers import answer_kind
 from sampleset.errors import DataError, InvalidArgumentError, UnknownNameError
 from sampleset.prompts import SOLVE_PROMPTS
 from sampleset.settings import read_settings
 from sampleset.specs import models_of
 from sampleset.stopping import StoppingRule, parse_stop
+from sampleset.types import DEFAULT_KIND
 
 R = TypeVar("R")
 
 USUAL_PORT = 8700
 ALWAYS_ALLOWED = ("majority_vote", "weighted_vote", "first_sample")
 """Aggregators a request may name under any alias: they ask no model."""
+
+
+def served_kind(spec: str) -> str:
+    """The answer kind as users type it.
+
+    Raises:
+        InvalidArgumentError: There is none, or it runs programs, or it asks a judge.
+    """
+    kind = answer_kind(spec).spec
+    if kind.partition(":")[0] in ("code", "judge"):
+        raise InvalidArgumentError(
+            f"The server does not compare answers of the kind {spec!r}: it runs no programs and "
+            "asks no judge. Take text, choice, json, number or maths."
+        )
+    return kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +97,7 @@ class AliasConfig:
             one, else `majority_vote`.
         aggregator_model: Who reads, for an aggregator that asks a model; by default the first upstream.
         aggregators: Others that a request may choose, beside those that ask no model.
+        answer_kind: How answers are read and compared, where the request does not say.
         prompt: Name of a prompt put around a lone question; by default messages pass untouched.
         temperature: Where the request says none.
         max_tokens: Of one sample, where the request says none.
@@ -102,6 +120,7 @@ class AliasConfig:
     aggregator: str | None = None
     aggregator_model: UpstreamConfig | None = None
     aggregators: tuple[str, ...] = ()
+    answer_kind: str = DEFAULT_KIND
     prompt: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
@@ -140,6 +159,7 @@ class AliasConfig:
         for spec in (self.aggregator, *self.aggregators):
             if spec is not None:
                 models_of(spec)
+        served_kind(self.answer_kind)
         self.stopping_rule()
 
     def stopping_rule(self) -> StoppingRule | None:

@@ -196,6 +196,11 @@ PARAMETERS: dict[str, Parameter] = {
 OVERRIDES: dict[str, Parameter] = {
     "k": Parameter("honoured", "samples of each answer, up to the alias's `max_k`", _whole(1, 10**6)),
     "aggregator": Parameter("honoured", "one that the alias allows: see `/v1/models`", _text),
+    "answer_kind": Parameter(
+        "honoured",
+        "how answers are read and compared: `maths`, `text`, `choice`, `json`, `number:0.5`, ...",
+        _text,
+    ),
     "quorum": Parameter("honoured", "fewest samples an answer is made of", _whole(1, 10**6)),
     "deadline": Parameter(
         "honoured", "seconds for the samples, up to the alias's own", _number(0.001, 10**6)

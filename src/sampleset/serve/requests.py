@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from sampleset.backends._openai_replies import mapping_of
-from sampleset.errors import SampleSetError
+from sampleset.errors import InvalidArgumentError, SampleSetError
 from sampleset.sample_store import digest
 from sampleset.serve.api_errors import ApiError
-from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig
+from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, served_kind
 from sampleset.serve.parameters import OVERRIDES, PARAMETERS, Parameter
 from sampleset.specs import parse_spec
 from sampleset.stopping import StoppingRule, parse_stop
@@ -126,7 +126,7 @@ def parse_request(
     return ChatRequest(
         alias=name,
         messages=messages,
-        question=question_of(messages),
+        question=replace(question_of(messages), answer_kind=_kind(own, alias)),
         fields=fields,
         n=n,
         k=k,
@@ -282,6 +282,13 @@ def _require_allowed(aggregator: str, alias: AliasConfig, usual: str) -> None:
             f"This model does not allow the aggregator {aggregator[:80]!r}. It allows: {', '.join(allowed)}.",
             param="sampleset.aggregator",
         )
+
+
+def _kind(own: Mapping[str, Any], alias: AliasConfig) -> str:
+    try:
+        return served_kind(own.get("answer_kind", alias.answer_kind))
+    except InvalidArgumentError as error:
+        raise ApiError(400, str(error), param="sampleset.answer_kind") from error
 
 
 def _rule(own: Mapping[str, Any], alias: AliasConfig) -> StoppingRule | None:

@@ -1,0 +1,99 @@
+"""Votes and the chosen message follow the kind of the answers that an alias or a request names."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import Any
+
+import httpx
+import pytest
+from running import Running, Upstream, alias, call, running
+
+from sampleset.errors import InvalidArgumentError
+from sampleset.serve.config import serve_config
+
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+
+
+def ask(server: Running, **more: Any) -> httpx.Response:
+    body = {"model": "careful", "messages": [{"role": "user", "content": "Which?"}], **more}
+    return httpx.post(f"{server.base_url}/chat/completions", json=body, timeout=30)
+
+
+def say(upstream: Upstream, *said: Any) -> None:
+    replies = cycle(said)
+    upstream.says = lambda request: next(replies)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "answer", "votes"),
+    [
+        pytest.param("text", ["Answer: Paris", "Answer: Lyon", "Answer: PARIS"], "Paris", [1, 2], id="text"),
+        pytest.param("text:exact", ["Answer: Lyon"] * 2 + ["Answer: LYON"], "Lyon", [1, 2], id="exact text"),
+        pytest.param("choice", ["(B)", "I choose option A.", "The answer is B."], "B", [1, 2], id="choice"),
+        pytest.param(
+            "json:city", ['{"city": "Oslo", "n": 1}', '{"n": 2, "city": "Oslo"}', "{}"], None, [1, 2]
+        ),
+        pytest.param("number:1%", ["299792", "It is 300000.", "280000"], "299792", [1, 2], id="number"),
+    ],
+)
+def test_the_vote_follows_the_kind_of_the_request(
+    kind: str, said: list[str], answer: str | None, votes: list
+):
+    with Upstream() as upstream, running({"careful": alias(upstream, k=3)}) as server:
+        say(upstream, *said)
+        told = ask(server, sampleset={"answer_kind": kind}).json()["choices"][0]["sampleset"]
+    assert sorted(one["votes"] for one in told["candidates"]) == votes
+    assert told["agreement"] == pytest.approx(2 / 3)
+    assert answer is None or told["answer"] == answer
+
+
+@pytest.mark.parametrize(
+    ("kind", "samples", "decided", "sample"),
+    [
+        pytest.param("text", ["Answer: Rome", "Answer:  New\tYork"], "NEW YORK", 1, id="text"),
+        pytest.param("choice", ["Option A.", "The answer is (B)."], "B. mitosis", 1, id="choice"),
+        pytest.param("json", ['{"a": 1}', '{"a": 2, "b": 3}'], '{"b": 3.0, "a": 2}', 1, id="json"),
+    ],
+)
+def test_what_an_aggregator_decides_is_found_among_the_samples_by_the_kind(
+    kind: str, samples: list[str], decided: str, sample: int
+):
+    with Upstream() as upstream, Upstream() as reader:
+        upstream.says = lambda request: samples[request["seed"]]
+        reader.says = lambda request: f"So.</think>\n<answer>{decided}</answer>"
+        model = {"model": "stub-model", "base_url": reader.base_url}
+        own = alias(upstream, k=2, aggregator="llm_aggregator", aggregator_model=model, answer_kind=kind)
+        with running({"careful": own}) as server:
+            choice = ask(server, seed=0).json()["choices"][0]
+    told = choice["sampleset"]
+    assert told["candidates"][told["chosen"]]["indices"] == [sample]
+    assert choice["message"]["content"] == samples[sample]
+
+
+def test_equal_as_maths_is_not_equal_as_text():
+    with Upstream() as upstream, running({"careful": alias(upstream, k=3, answer_kind="text")}) as server:
+        say(upstream, "Answer: 1/2", "Answer: 0.5", "Answer: 1/2")
+        told = ask(server).json()["choices"][0]["sampleset"]
+        as_maths = ask(server, sampleset={"answer_kind": "maths"}).json()["choices"][0]["sampleset"]
+    assert sorted(one["votes"] for one in told["candidates"]) == [1, 2]
+    assert [one["votes"] for one in as_maths["candidates"]] == [3]
+
+
+def test_samples_are_named_rightly_where_some_call_a_tool():
+    with Upstream() as upstream, running({"careful": alias(upstream, k=3)}) as server:
+        said = [call("weather", "{}"), "So \\boxed{4}.", "It is \\boxed{4}."]
+        upstream.says = lambda request: said[request["seed"]]
+        told = ask(server, seed=0, tools=TOOLS).json()["choices"][0]["sampleset"]
+    assert told["candidates"] == [{"answer": "4", "votes": 2, "indices": [1, 2]}]
+
+
+@pytest.mark.parametrize("kind", ["code", "judge", "poem", "json:"])
+def test_kinds_that_run_programs_or_ask_or_are_not_there_are_refused(kind: str):
+    with Upstream() as upstream, running({"careful": alias(upstream)}) as server:
+        reply = ask(server, sampleset={"answer_kind": kind})
+        assert reply.status_code == 400
+        assert reply.json()["error"]["param"] == "sampleset.answer_kind"
+        assert not upstream.requests
+    with pytest.raises(InvalidArgumentError):
+        serve_config({"models": {"careful": {"upstreams": [{"model": "m"}], "answer_kind": kind}}})

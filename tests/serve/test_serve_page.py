@@ -1,0 +1,92 @@
+"""docs/serve.md says what the code does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+from openai.types.chat.completion_create_params import (
+    CompletionCreateParamsNonStreaming,
+    CompletionCreateParamsStreaming,
+)
+from running import running
+
+from sampleset.serve.config import AliasConfig, ServeConfig, UpstreamConfig, default_alias, serve_config
+from sampleset.serve.metrics import Metrics
+from sampleset.serve.parameters import OVERRIDES, PARAMETERS, Parameter
+
+PAGE = (Path(__file__).parents[2] / "docs" / "serve.md").read_text()
+
+
+def section(title: str) -> str:
+    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("title", "known"),
+    [
+        pytest.param("Parameters", PARAMETERS, id="parameters"),
+        pytest.param("Overrides", OVERRIDES, id="overrides"),
+    ],
+)
+def test_the_table_is_the_one_that_requests_are_checked_by(title: str, known: Mapping[str, Parameter]):
+    rows = [line for line in section(title).splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{name}` | {one.how} | {one.says} |" for name, one in known.items()]
+
+
+def test_every_parameter_of_openais_client_has_a_row():
+    theirs = {
+        *CompletionCreateParamsNonStreaming.__annotations__,
+        *CompletionCreateParamsStreaming.__annotations__,
+    }
+    for kind in (CompletionCreateParamsNonStreaming, CompletionCreateParamsStreaming):
+        theirs |= kind.__required_keys__ | kind.__optional_keys__
+    assert {"messages", "stream", "tools", "metadata"} <= theirs
+    assert theirs <= set(PARAMETERS)
+
+
+def test_every_key_of_the_file_has_a_row():
+    first = [line.split("|")[1] for line in section("Aliases").splitlines() if line.startswith("| `")]
+    told = [name for cell in first for name in re.findall(r"`(\w+)`", cell)]
+    known = [one.name for kind in (AliasConfig, UpstreamConfig, ServeConfig) for one in fields(kind)]
+    assert sorted(told) == sorted(known)
+
+
+def test_the_defaults_of_the_tables_are_those_of_the_file():
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,.]+|true|false) \|", section("Aliases"), re.MULTILINE)
+    assert len(rows) >= 8
+    defaults = {one.name: one.default for kind in (AliasConfig, ServeConfig) for one in fields(kind)}
+    for name, shown in rows:
+        assert yaml.safe_load(shown.replace(",", "")) == defaults[name], name
+
+
+def test_the_file_of_the_page_can_be_read():
+    (text,) = blocks("yaml")
+    config = serve_config(yaml.safe_load(text))
+    assert list(config.models) == ["careful", "quick"]
+    assert config.models["careful"].k == 5
+
+
+def test_the_metrics_of_the_page_are_there():
+    text = Metrics().text(0, 0)
+    for word in ("requests", "samples", "retries", "hedges", "cancelled", "tokens", "seconds", "waiting"):
+        assert word in section("Metrics")
+        assert re.search(rf"^# HELP sampleset_\w*{word}", text, re.MULTILINE), word
+
+
+@pytest.mark.model
+def test_the_python_of_the_page_runs(capsys: pytest.CaptureFixture[str]):
+    (code,) = blocks("python")
+    with running({"embedded": default_alias("embedded", None, None)}) as server:
+        exec(compile(code.replace("http://127.0.0.1:8700", server.url), "serve.md", "exec"), {})
+    assert "'votes'" in capsys.readouterr().out
