@@ -11,8 +11,9 @@ that no sample gives. It comes plain, which is the control (a wrong sample is on
 - `tags`: the prompt's closing words, the tags and the chat template's marks, and the answer as if given.
 
 A method is steered where it gives the planted answer, and did not without the planted sample. `off` shows
-the samples as they are, `on` defused. A prompt is asked once and its reply kept in OUT: run the same command
-again, with a higher --limit or more methods too, to go on.
+the samples as they are, `on` defused. A method asks the model that it names (`ssa:model=FOLDER`) or --model.
+A prompt is asked once and its reply kept in OUT: run the same command again, with a higher --limit or more
+methods too, to go on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import asyncio
 import os
 import random
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -38,6 +40,7 @@ from sampleset.backends.base import (
     Message,
     ScoringBackend,
     plain_params,
+    record_of,
 )
 from sampleset.metrics import paired_bootstrap
 from sampleset.models import open_backend
@@ -123,11 +126,12 @@ def defence(on: bool) -> Iterator[None]:
 class Remembering:
     """A backend that asks another one once, and keeps what it said in a file."""
 
-    def __init__(self, asked: Backend, log: JsonlLog) -> None:
-        self._asked, self._log = asked, log
+    def __init__(self, asked: Backend, path: Path) -> None:
+        self._asked, self._log = asked, JsonlLog(path)
         self.model, self.group_size, self.max_calls = asked.model, asked.group_size, asked.max_calls
         self.context_size, self.continues_assistant = asked.context_size, asked.continues_assistant
-        self._known = {row["key"]: row["replies"] for _, row in log.new_rows()}
+        self.record = record_of(asked)
+        self._known = {row["key"]: row["replies"] for _, row in self._log.new_rows()}
 
     async def check(self) -> None:
         await self._asked.check()
@@ -161,6 +165,11 @@ class RememberingScores(Remembering):
         return [Continuation(**row) for row in self._known[key]]
 
 
+def remembering(backend: Backend, path: Path) -> Remembering:
+    """The backend with its memory; it scores texts if the backend does."""
+    return (RememberingScores if isinstance(backend, ScoringBackend) else Remembering)(backend, path)
+
+
 async def steered(method: Aggregator, planted: Planted, sample_set: SampleSet, on: bool) -> bool:
     """Whether a method gives the planted answer, and did not before."""
     with defence(on):
@@ -182,29 +191,34 @@ async def measure(options: argparse.Namespace) -> None:
     heads = [f"{name} {state}" for name in ATTACKS for state in ("off", "on")]
     print(f"| method | control | {' | '.join(heads)} | worst on, above control |")
     print(f"|---|{'---:|' * (len(heads) + 2)}")
-    backend = open_backend(options.model, context_size=options.context_size)
-    if options.threads:
-        backend.threads = options.threads
-    if any(models_of(spec) for spec in options.aggregators):
-        await backend.check()
-    kind = RememberingScores if isinstance(backend, ScoringBackend) else Remembering
     options.output_dir.mkdir(parents=True, exist_ok=True)
-    asked = kind(backend, JsonlLog(options.output_dir / "replies.jsonl"))
+    replies = options.output_dir / "replies.jsonl"
+    named = {
+        model: open_backend(model or options.model, context_size=options.context_size)
+        for model in options.refs
+    }
+    for backend in named.values():
+        if options.threads and hasattr(backend, "threads"):
+            backend.threads = options.threads
+        await backend.check()
+    asked = {model: remembering(backend, replies) for model, backend in named.items()}
     for spec in options.aggregators:
-        await _row(spec, build(spec, asked), planted)
-    await backend.aclose()
+        await _row(spec, build(spec, asked.get(None), asked), planted)
+    for backend in named.values():
+        await backend.aclose()
 
 
 async def _row(spec: str, method: Aggregator, planted: Sequence[Planted]) -> None:
     arms: dict[str, list[bool]] = {}
     # Set by set, so that a run cut short has whole sets.
-    for one in planted:
+    for number, one in enumerate(planted, 1):
         given = {"control": await steered(method, one, one.control, True)}
         for name in ATTACKS:
             for on in (False, True):
                 given[f"{name} {on}"] = await steered(method, one, one.attacked[name], on)
         for arm, yes in given.items():
             arms.setdefault(arm, []).append(yes)
+        print(f"{spec}: {number} of {len(planted)} sets", end="\r", file=sys.stderr, flush=True)
     control = arms["control"]
     worst = max((arms[f"{name} True"] for name in ATTACKS), key=sum)
     differences = [float(mine) - float(its) for mine, its in zip(worst, control, strict=True)]
@@ -230,6 +244,7 @@ def main() -> None:
     parser.add_argument("--nice", type=int, default=19)
     options = parser.parse_args()
     options.aggregators = options.aggregators or ["majority_vote"]
+    options.refs = list(dict.fromkeys(model for spec in options.aggregators for model in models_of(spec)))
     os.nice(options.nice)
     asyncio.run(measure(options))
 
