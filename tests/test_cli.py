@@ -298,8 +298,8 @@ def test_no_answer_at_all_is_a_failure(run: Run, tmp_path: Path):
 
 
 def test_an_interrupt_keeps_what_was_drawn_and_says_how_to_go_on(problems_file: Path, tmp_path: Path):
-    with StubServer(latency=0.05) as server:
-        command = [sys.executable, "-m", "sampleset", "sample", str(problems_file), "-n", "100",
+    with StubServer(latency=0.5) as server:
+        command = [sys.executable, "-m", "sampleset", "sample", str(problems_file), "-n", "500",
                    "--output-dir", str(tmp_path / "store"), "--base-url", server.base_url,
                    "--model", "stub-model"]  # fmt: skip
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

@@ -23,7 +23,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def server(upstream: Upstream) -> Iterator[Running]:
-    with running({"careful": alias(upstream, k=3)}, keep_alive=0.2) as server:
+    with running({"careful": alias(upstream, k=3, aggregator="majority_vote")}, keep_alive=0.2) as server:
         yield server
 
 
@@ -266,3 +266,18 @@ def test_a_failure_is_an_event_of_the_stream(client: openai.OpenAI, upstream: Up
         list(stream)
     assert "refuses the server's key" in str(caught.value)
     assert "sk-secret" not in str(caught.value)
+
+
+def test_the_trained_aggregator_answers_where_none_is_named(upstream: Upstream):
+    in_turn(upstream, "It is \\boxed{4}.", "It is \\boxed{4}.", "It is \\boxed{3}.")
+    with (
+        running({"plain": alias(upstream, k=3)}) as server,
+        openai.OpenAI(base_url=server.base_url, api_key="none", max_retries=0) as client,
+    ):
+        reply = client.chat.completions.create(model="plain", messages=QUESTION, logprobs=True)
+    assert reply.model_extra["sampleset"]["aggregator"] == "ssa:model=embedded-ssa"
+    choice = reply.choices[0]
+    told = choice.model_extra["sampleset"]
+    assert choice.message.content == f"It is \\boxed{{{told['answer']}}}."
+    assert 0 < told["confidence"] < 1
+    assert choice.logprobs is not None

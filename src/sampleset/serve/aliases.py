@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from sampleset.aggregators.base import Aggregator
+from sampleset.backends._gguf_files import embedded_ssa_is_installed
 from sampleset.backends.base import (
     Backend,
     Continuation,
@@ -27,7 +28,7 @@ from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig, Ups
 from sampleset.serve.draws import Draw, Drawn, OnEvent, draw_all
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstreams import LocalUpstream, ServerUpstream, Upstream
-from sampleset.specs import build, models_of
+from sampleset.specs import build, models_of, with_default_model
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "not-needed"
@@ -175,9 +176,7 @@ class Models:
         for one in config.upstreams:
             plan += [await self._upstream(one, config)] * one.count
         reader = config.aggregator_model or config.upstreams[0]
-        usual = config.aggregator or (
-            "majority_vote" if record_of(await self._backend(reader)) is None else "ssa"
-        )
+        usual = config.aggregator or await self._usual(config, reader)
         alias = Alias(name, config, plan, usual)
         for spec in dict.fromkeys((usual, *config.aggregators, *ALWAYS_ALLOWED)):
             ready: dict[str | None, Backend] = {}
@@ -187,6 +186,14 @@ class Models:
             alias.methods[spec] = build(spec, ready.get(None), ready)
             alias.readers[spec] = [one.model for one in ready.values()]
         return alias
+
+    async def _usual(self, config: AliasConfig, reader: UpstreamConfig) -> str:
+        """A trained aggregator if there is one: the named model, else that of this package."""
+        if record_of(await self._backend(reader)) is not None:
+            return "ssa"
+        if config.aggregator_model is None and embedded_ssa_is_installed():
+            return with_default_model("ssa")
+        return "majority_vote"
 
     async def _upstream(self, one: UpstreamConfig, config: AliasConfig) -> Upstream:
         backend = await self._backend(one)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
+from sampleset.backends._gguf_files import EMBEDDED_SSA
 from sampleset.backends._openai_replies import mapping_of
 from sampleset.errors import InvalidArgumentError, SampleSetError
 from sampleset.sample_store import digest
@@ -116,7 +117,7 @@ def parse_request(
         _require_text_only(name, messages, fields)
     aggregator = own.get("aggregator", usual[name])
     _require_allowed(aggregator, alias, usual[name])
-    if given.get("logprobs") and parse_spec(aggregator)[0] not in SELECTORS:
+    if given.get("logprobs") and not _gives_a_sample(aggregator):
         raise ApiError(
             400,
             f"logprobs are those of one sample, and {aggregator!r} may write an answer of its own. Leave "
@@ -272,6 +273,12 @@ def _require_text_only(name: str, messages: Sequence[Mapping[str, Any]], fields:
                 param=f"messages[{place}]",
                 code="unsupported_content",
             )
+
+
+def _gives_a_sample(aggregator: str) -> bool:
+    """Whether what an aggregator answers is surely one of the samples."""
+    name, options = parse_spec(aggregator)
+    return name in SELECTORS or options.get("mode") == "select" or options.get("model") == EMBEDDED_SSA
 
 
 def _require_allowed(aggregator: str, alias: AliasConfig, usual: str) -> None:
