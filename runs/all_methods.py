@@ -11,8 +11,8 @@ With --reader: beside the vote, the methods that ask a model, on every m-th ques
 --read, so that there are --questions of them. One method at a time on all files, the cheaper ones first, so
 that a run cut short has whole rows; the same command goes on where it stopped and asks nothing twice.
 
-Reports stand in OUT/votes/FILE and OUT/READER/FILE. The page is made of all reports in OUT, with the number of
-questions that each table rests on.
+Reports stand in OUT/votes/FILE and OUT/READER/FILE. The page is made of all reports in OUT, with the number
+of questions that each table rests on.
 """
 
 from __future__ import annotations
@@ -202,17 +202,17 @@ how a figure is made in [Evaluation](../evaluation.md). In percent of the questi
 intervals. Each table compares methods on the very same subsets of the samples. pass@k is the ceiling for
 methods that select."""
 
-FREE_NOTE = """On all questions of each file. They draw nothing, so the same number of samples is the same number of
-tokens. `by=confidence`, `window`, `tail` and `bottom` stand where the samples' log-probabilities were
-recorded, `by=..._scores` where a reward model's scores were. `keep=0.5` lets the better half vote; the
-best tenth of so few samples is one sample, `best_of_n`."""
+FREE_NOTE = """On all questions of each file. They draw nothing, so the same number of samples is the same
+number of tokens. `by=confidence`, `window`, `tail` and `bottom` stand where the samples' log-
+probabilities were recorded, `by=..._scores` where a reward model's scores were. `keep=0.5` lets the
+better half vote; the best tenth of so few samples is one sample, `best_of_n`."""
 
-ASKING_NOTE = """On evenly spaced questions of a file, as many as each table says: with so few, intervals are wide, and a
-difference whose interval holds 0 is none. The readers are small untrained models, chosen because they run
-here; they say nothing of large ones. `fell back`: questions on which the reader's reply could not be used
-and the vote answered. `calls / prompt / written`: what the method spends a question. The last column
-gives the vote the same tokens: k of the samples that the method's tokens would buy besides its own, as
-far as the file has them, its accuracy, and the method's less the vote's."""
+ASKING_NOTE = """On evenly spaced questions of a file, as many as each table says: with so few, intervals
+are wide, and a difference whose interval holds 0 is none. The readers are small untrained models, chosen
+because they run here; they say nothing of large ones. `fell back`: questions on which the reader's reply
+could not be used and the vote answered. `calls / prompt / written`: what the method spends a question.
+The last column gives the vote the same tokens: k of the samples that the method's tokens would buy
+besides its own, as far as the file has them, its accuracy, and the method's less the vote's."""
 
 
 def main() -> None:
