@@ -113,7 +113,7 @@ def test_a_long_text_is_an_answer_but_no_number():
 def test_kinds_that_no_reward_can_compare_are_refused_beforehand(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("SAMPLESET_RUN_CODE", raising=False)
     require_comparable([make_row(), make_row(answer_kind="json")])
-    with pytest.raises(InvalidArgumentError, match="'judge'.*train select"):
+    with pytest.raises(InvalidArgumentError, match=r"'judge'.*train select"):
         require_comparable([make_row(answer_kind="judge")])
     with pytest.raises(InvalidArgumentError, match="SAMPLESET_RUN_CODE"):
         require_comparable([make_row(answer_kind="code")])

@@ -41,8 +41,8 @@ def require_comparable(rows: Sequence[TrainingRow]) -> None:
     for spec in dict.fromkeys(row.answer_kind for row in rows):
         if spec == JUDGE_KIND:
             raise InvalidArgumentError(
-                "Rows have answers of the kind 'judge', and a reward asks no model. Use rows of another kind, "
-                "or `sampleset train select`."
+                "Rows have answers of the kind 'judge', and a reward asks no model. Use rows of another "
+                "kind, or `sampleset train select`."
             )
         answer_kind(spec).check()
 
