@@ -34,22 +34,23 @@ from sampleset.storage import SUFFIXES, write_rows
 FREE = ("first_sample", "majority_vote", "majority_vote:ties=first")
 ASKING = (
     "llm_aggregator:mode=select",
-    "llm_aggregator:mode=select,vote_weight=1",
-    "guarded:inner=llm_aggregator[mode=select]",
     "universal_self_consistency",
-    "llm_aggregator:mode=direct",
     "weighted_vote:reward_model=p_true",
     "weighted_vote:reward_model=p_true,softmax=true,temperature=0.1",
-    "best_of_n:reward_model=generative_verifier",
+    "best_of_n:reward_model=p_true",
+    "llm_aggregator:mode=direct",
     "weighted_vote:reward_model=generative_verifier",
+    "best_of_n:reward_model=generative_verifier",
     "pairwise_knockout",
+    "llm_aggregator:mode=select,vote_weight=1",
+    "guarded:inner=llm_aggregator[mode=select]",
     "generative_self_aggregation:max_tokens=320",
     "rank_then_fuse:top=3,max_tokens=320",
     "two_stage:inner=llm_aggregator[mode=direct],outer=majority_vote,group=3",
     "mixture_of_agents:agents=2,layers=1,max_tokens=320",
     "recursive:subset=2,rounds=1,max_tokens=320",
 )
-"""The cheaper ones first. Those that write a solution may write 320 tokens."""
+"""The cheaper ones first; those that write a solution may write 320 tokens."""
 
 
 def family_of(path: Path) -> str:
