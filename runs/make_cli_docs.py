@@ -18,6 +18,7 @@ COMMANDS = (
     "answer",
     "sample",
     "aggregate",
+    "score",
     "evaluate",
     "replay",
     "report",

@@ -10,7 +10,8 @@ import pytest
 
 from sampleset.aggregators.base import AGGREGATORS
 from sampleset.evaluation import read_prices
-from sampleset.specs import build, models_of
+from sampleset.reward_models.base import REWARD_MODELS
+from sampleset.specs import build, build_reward_model, models_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,6 +35,23 @@ def test_the_aggregators_of_the_page_on_them_can_be_named():
     specs = re.findall(r"^--aggregator '(.+)'$", page, re.MULTILINE)
     assert [models_of(spec) for spec in specs] == [(None,), (None, "CHECKPOINT"), (None,)]
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) >= set(AGGREGATORS.names()) - {"ssa"}
+
+
+@pytest.mark.parametrize("name", AGGREGATORS.names())
+def test_the_file_of_an_aggregator_opens_with_its_source_and_its_cost(name: str):
+    opening = sys.modules[AGGREGATORS.get(name).__module__].__doc__ or ""
+    assert re.search(r"arXiv\s\d{4}\.\d{5}|[Nn]o paper", opening)
+    assert re.search(r"^(Modes, and their c|C)ost\b", opening, re.MULTILINE)
+    assert re.search(r"\bcalls?\b", opening)
+
+
+def test_the_page_on_reward_models_lists_all_kinds_and_its_specs_can_be_read():
+    page = (ROOT / "docs" / "reward-models.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)[`\[]", page, re.MULTILINE)) == set(REWARD_MODELS.names())
+    served = re.findall(r"`(server\[.+?\])`", page)
+    assert len(served) == 4
+    for spec in served:
+        build_reward_model(spec.replace("[", "[base_url=http://localhost:8000,"), "name", None)
 
 
 def test_the_python_of_the_page_on_answers_runs():

@@ -13,7 +13,23 @@ def test_the_lowest_window_is_the_lowest_mean_of_32_consecutive_tokens():
 
 
 def test_a_short_sample_is_one_window():
-    assert LogprobSummary.of([-1.0, -3.0]) == LogprobSummary(mean=-2.0, min_window=-2.0, tail=-2.0)
+    assert LogprobSummary.of([-1.0, -3.0]) == LogprobSummary(-2.0, min_window=-2.0, tail=-2.0, bottom=-2.0)
+
+
+def test_the_bottom_is_the_mean_of_the_lowest_tenth_of_the_windows():
+    # 51 windows, 32 of them with the one token among 31 zeros.
+    logprobs = [0.0] * 40 + [-3.2] + [0.0] * 41
+    summary = LogprobSummary.of(logprobs)
+    assert summary is not None
+    assert summary.bottom == pytest.approx(-0.1)
+    # 11 windows: one holds both tokens, one holds one.
+    rising = LogprobSummary.of([0.0] * 40 + [-3.2, -3.2])
+    assert rising is not None
+    assert (rising.min_window, rising.tail, rising.bottom) == (
+        pytest.approx(-0.2),
+        pytest.approx(-0.2),
+        pytest.approx(-0.15),
+    )
 
 
 def test_no_tokens_have_no_summary():

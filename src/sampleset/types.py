@@ -6,6 +6,7 @@ fields and nothing else, so a row's other columns (labels among them) cannot rea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -62,11 +63,14 @@ class LogprobSummary:
         mean: Mean over all tokens, ≤ 0.
         min_window: Lowest mean over any window of 32 consecutive tokens (all tokens if fewer), ≤ 0.
         tail: Mean over the last 32 tokens (all if fewer), ≤ 0; `None` in stores from before it was recorded.
+        bottom: Mean over the lowest tenth, rounded up, of all windows of 32 consecutive tokens, ≤ 0;
+            `None` in stores from before it was recorded.
     """
 
     mean: float
     min_window: float
     tail: float | None = None
+    bottom: float | None = None
 
     WINDOW = 32
 
@@ -76,12 +80,11 @@ class LogprobSummary:
         if not logprobs:
             return None
         width = min(cls.WINDOW, len(logprobs))
-        window = lowest = sum(logprobs[:width])
+        windows = [sum(logprobs[:width]) / width]
         for entering, leaving in zip(logprobs[width:], logprobs, strict=False):
-            window += entering - leaving
-            lowest = min(lowest, window)
-        # The window has arrived at the last tokens.
-        return cls(sum(logprobs) / len(logprobs), lowest / width, window / width)
+            windows.append(windows[-1] + (entering - leaving) / width)
+        lowest = sorted(windows)[: math.ceil(len(windows) / 10)]
+        return cls(sum(logprobs) / len(logprobs), lowest[0], windows[-1], math.fsum(lowest) / len(lowest))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ from sampleset.aggregators.best_of_n import BestOfN
 from sampleset.aggregators.first_sample import FirstSample
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.aggregators.weighted_vote import WeightedVote
+from sampleset.backends.replay import ScoringReplayBackend
 from sampleset.errors import InvalidArgumentError
-from sampleset.types import Candidate, Question, Sample, SampleSet
+from sampleset.reward_models.p_true import PTrue
+from sampleset.types import Candidate, LogprobSummary, Question, Sample, SampleSet
 
 some_answers = st.lists(st.sampled_from(["1", "2", "3", None]), min_size=1, max_size=9)
 with_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -144,6 +146,59 @@ async def test_negative_scores_weigh_by_softmax(make_set):
     answer = await WeightedVote(by="rm_scores", softmax=True).aggregate(scored)
     assert answer.answer == "2"
     assert answer.confidence == pytest.approx(1 / (1 + 2 * math.exp(-2.0)))
+
+
+async def test_each_measure_of_the_log_probabilities_weighs():
+    def one(index: int, answer: str, *measures: float) -> Sample:
+        return Sample(index, f"\\boxed{{{answer}}}", logprobs=LogprobSummary(*measures))
+
+    drawn = SampleSet(
+        Question("q", "?"),
+        (
+            one(0, "1", -0.1, -9.0, -9.0, -9.0),
+            one(1, "2", -9.0, -0.1, -9.0, -9.0),
+            one(2, "3", -9.0, -9.0, -0.1, -9.0),
+            one(3, "4", -9.0, -9.0, -9.0, -0.1),
+        ),
+    )
+    for by, answer in (("confidence", "1"), ("window", "2"), ("tail", "3"), ("bottom", "4")):
+        assert (await WeightedVote(by=by).aggregate(drawn)).answer == answer
+        assert (await BestOfN(by=by).aggregate(drawn)).answer == answer
+        assert (await WeightedVote(by=by, keep=0.25).aggregate(drawn)).confidence == 1
+
+
+async def test_only_the_best_tenth_votes(make_set):
+    scores = [0.5] * 18 + [0.9, 0.8]
+    filtered = await WeightedVote(by="rm_scores", keep=0.1).aggregate(
+        make_set(["1"] * 18 + ["2", "2"], scores=scores)
+    )
+    assert (filtered.answer, filtered.confidence) == ("2", 1)
+
+
+async def test_p_true_weighs_by_a_softmax_at_a_temperature_as_in_cisc(make_set):
+    def logprob(messages: object, text: str) -> float:
+        true = 0.9 if "boxed{2}" in str(messages) else 0.4
+        return math.log(true if text == "1" else 1 - true)
+
+    backend = ScoringReplayBackend(lambda messages, seed: "", scores=logprob)
+    cisc = WeightedVote(softmax=True, temperature=0.25, reward_model=PTrue(backend))
+    answer = await cisc.aggregate(make_set(["1", "1", "2"]))
+    # exp(0.4 / 0.25) twice against exp(0.9 / 0.25)
+    assert answer.answer == "2"
+    assert answer.confidence == pytest.approx(math.exp(2) / (math.exp(2) + 2))
+    assert answer.usage.calls == 2  # equal samples are scored once
+    flat = await WeightedVote(reward_model=PTrue(backend)).aggregate(make_set(["1", "1", "1", "2"]))
+    assert flat.answer == "1"
+    best = await BestOfN(reward_model=PTrue(backend)).aggregate(make_set(["1", "1", "1", "2"]))
+    assert best.answer == "2"
+
+
+async def test_a_measure_that_a_store_does_not_hold_is_named(make_set):
+    older = make_set(["1", "2", "2"], confidences=[-0.1, -2.0, -2.0])
+    answer = await WeightedVote(by="bottom").aggregate(older)
+    assert (answer.answer, answer.flags) == ("2", ("bottom_not_recorded", "no_weights"))
+    answer = await BestOfN(by="tail").aggregate(older)
+    assert answer.flags == ("tail_not_recorded", "no_scores", "fallback_vote")
 
 
 async def test_the_highest_score_wins_and_the_earliest_of_equals(make_set):

@@ -4,6 +4,7 @@ weights is saved to disk; what our loader says must equal what the model card's 
 
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from typer.testing import CliRunner  # noqa: E402
+
+from sampleset.cli import app  # noqa: E402
 from sampleset.errors import BackendError, DataError, InvalidArgumentError  # noqa: E402
 from sampleset.reward_models.base import RewardScore, reduced  # noqa: E402
 from sampleset.reward_models.math_shepherd import MathShepherd  # noqa: E402
@@ -369,3 +373,35 @@ async def test_the_identity_holds_kind_form_and_weights(rlhflow: Path):
     assert one.model.startswith(f"transformers:{rlhflow.name}@")
     assert one.identity == f"rlhflow:{one.model}"
     assert one.identity != other.identity
+
+
+@pytest.mark.parametrize(
+    ("kind", "fixture"),
+    [
+        ("sequence_classifier", "skywork"),
+        ("rlhflow", "rlhflow"),
+        ("rlhflow[whole=true]", "rlhflow"),
+        ("math_shepherd", "shepherd"),
+        ("qwen_prm", "qwen"),
+    ],
+)
+def test_the_command_scores_a_file_and_a_second_run_loads_no_model(
+    kind: str, fixture: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+):
+    sets, output = tmp_path / "sets.jsonl", tmp_path / "scored.jsonl"
+    row = {"id": "q", "question": QUESTION.text, "answer": "12", "samples": [SAMPLE, OTHER, SAMPLE]}
+    sets.write_text(json.dumps(row) + "\n")
+    folder = shutil.copytree(request.getfixturevalue(fixture), tmp_path / "model")
+    command = ["score", str(sets), "--reward-model", kind, "--model", str(folder), "--output", str(output)]
+
+    def scored() -> list[float]:
+        done = CliRunner().invoke(app, [*command, "--column", "rm_scores", "--json"], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        (line,) = output.read_text().splitlines()
+        return json.loads(line)["rm_scores"]
+
+    first = scored()
+    assert first[0] == first[2] != first[1]
+    assert len((tmp_path / "scored.jsonl.scores.jsonl").read_text().splitlines()) == 2
+    monkeypatch.setattr("sampleset.reward_models._local.load_model", None)
+    assert scored() == first

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from training_builders import make_row
 
 from sampleset.errors import InvalidArgumentError
+from sampleset.training.grpo_checks import require_comparable
 from sampleset.training.rewards import Group, advantages, group_statistics, reward
 from sampleset.training.rows import RowCandidate
 
@@ -73,6 +74,49 @@ def test_what_dodges_the_task_earns_nothing(completion: str):
 def test_gold_within_a_wrong_answer_is_wrong(content: str):
     assert not reward(f"Hm.</think><answer>{content}</answer>", THINK).right
     assert reward(f"Hm.</think><answer>{content}</answer>", THINK).value <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("kind", "gold", "content", "right"),
+    [
+        pytest.param("text", "Because it is water.", "because  it is water.", True, id="text up to case"),
+        pytest.param("text:exact", "Water.", "water.", False, id="text to the letter"),
+        pytest.param(
+            "text", "A", "The answer is A or the answer is B", False, id="two sentences are one text"
+        ),
+        pytest.param("json", '{"a": 1, "b": 2}', '{"b": 2, "a": 1.0}', True, id="keys in any order"),
+        pytest.param("json", "[1, 2]", "[2, 1]", False, id="lists in order"),
+        pytest.param("number:0.1", "3.14", "3.2", True, id="within the tolerance"),
+        pytest.param("number:0.01", "3.14", "3.2", False, id="beyond the tolerance"),
+        pytest.param("number:0.1", "3.14", "\\boxed{3.14} \\boxed{9}", False, id="two boxes"),
+        pytest.param("choice", "B", "(B) mitosis", True, id="an option with its words"),
+        pytest.param("choice", "B", "A or B", False, id="two options"),
+    ],
+)
+def test_answers_are_compared_by_the_kind_of_the_row(kind: str, gold: str, content: str, right: bool):
+    row = make_row(gold, "direct", answer_kind=kind)
+    assert reward(f"{content}</answer>", row).right is right
+
+
+def test_two_texts_in_tags_disagree_by_the_kind_of_the_row():
+    exact = make_row("Water", answer_kind="text:exact")
+    said_twice = "<answer>water</answer></think><answer>Water</answer>"
+    assert reward(f"Hm {said_twice}", exact).value == 0.0
+    assert reward(f"Hm {said_twice}", make_row("Water", answer_kind="text")).value == 1.0
+
+
+def test_a_long_text_is_an_answer_but_no_number():
+    assert reward(f"{'word ' * 1000}</answer>", make_row("7", "direct", answer_kind="text")).value == 0.05
+    assert reward(f"{'7' * 3000}</answer>", make_row("7", "direct", answer_kind="number:0.1")).value == 0.0
+
+
+def test_kinds_that_no_reward_can_compare_are_refused_beforehand(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("SAMPLESET_RUN_CODE", raising=False)
+    require_comparable([make_row(), make_row(answer_kind="json")])
+    with pytest.raises(InvalidArgumentError, match=r"'judge'.*train select"):
+        require_comparable([make_row(answer_kind="judge")])
+    with pytest.raises(InvalidArgumentError, match="SAMPLESET_RUN_CODE"):
+        require_comparable([make_row(answer_kind="code")])
 
 
 def test_several_options_in_one_answer_are_wrong():

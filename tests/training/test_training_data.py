@@ -242,6 +242,19 @@ async def test_confidence_is_the_mean_of_the_samples_that_give_the_answer(tmp_pa
     assert {one.answer: one.confidence for one in row.candidates} == {"7": -0.2, "9": -0.5}
 
 
+async def test_rows_keep_the_kind_of_their_answers_and_only_if_it_is_not_maths(tmp_path: Path):
+    answers = {"a": ["{'x'", '{"x": 1}', '{"x": 2}']}
+    texts = [f"<answer>{one}</answer>" for one in answers["a"]]
+    row = {"id": "a", "question": "?", "answer": '{"x": 1.0}', "answer_kind": "json", "samples": texts}
+    write_rows(tmp_path / "json.jsonl", [row])
+    (found,), _ = await made(tmp_path, tmp_path / "json.jsonl", targets=TargetOptions("answer"))
+    assert (found.answer_kind, found.right_samples) == ("json", 1)
+    assert row_from_json(row_to_json(found)) == found
+    assert reward(found.completion, found).right
+    maths, _ = await made(tmp_path, write_sets(tmp_path / "sets.jsonl", SETS))
+    assert all("answer_kind" not in row_to_json(one) for one in maths)
+
+
 async def test_targets_stand_in_the_rows_and_earn_the_reward(tmp_path: Path):
     rows, count = await made(
         tmp_path, write_sets(tmp_path / "sets.jsonl", SETS), targets=TargetOptions("sample")

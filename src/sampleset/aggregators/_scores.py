@@ -10,8 +10,8 @@ from sampleset.errors import InvalidArgumentError
 from sampleset.reward_models.base import Reduction, RewardModel, reduced
 from sampleset.types import Sample, SampleSet, Usage
 
-LOGPROBS = ("confidence", "window", "tail")
-"""Names of the scores that are log-probabilities."""
+LOGPROBS = {"confidence": "mean", "window": "min_window", "tail": "tail", "bottom": "bottom"}
+"""Names of the scores that are log-probabilities, and the field of `LogprobSummary` that each is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,9 @@ class Scores:
     Attributes:
         values: One per sample; `None` where there is none.
         usage: Tokens of the reward model.
-        flags: Why it gave some sample no score: `reward_too_long`, `reward_unreadable`, `reward_empty`.
+        flags: Why some sample has no score. Of a reward model: `reward_too_long`, `reward_unreadable`,
+            `reward_empty`. Of recorded ones: `tail_not_recorded` or `bottom_not_recorded`, where the
+            log-probabilities were summed up before that was kept.
     """
 
     values: list[float | None]
@@ -39,25 +41,26 @@ async def scores_of(
     """
     samples = sample_set.samples
     if reward_model is None:
-        return Scores([sample_score(sample, by) for sample in samples])
+        values = [sample_score(sample, by) for sample in samples]
+        older = by in LOGPROBS and any(
+            value is None and sample.logprobs for value, sample in zip(values, samples, strict=True)
+        )
+        return Scores(values, flags=(f"{by}_not_recorded",) if older else ())
     texts = list(dict.fromkeys(one.text for one in samples if not one.failed))
     given = await reward_model.score(sample_set.question, texts) if texts else []
-    values = {text: reduced(score, steps) for text, score in zip(texts, given, strict=True)}
+    by_text = {text: reduced(score, steps) for text, score in zip(texts, given, strict=True)}
     flags = dict.fromkeys(f"reward_{score.flag}" for score in given if score.flag)
     return Scores(
-        [None if one.failed else values[one.text] for one in samples],
+        [None if one.failed else by_text[one.text] for one in samples],
         sum((score.usage for score in given), Usage()),
         tuple(flags),
     )
 
 
 def sample_score(sample: Sample, by: str) -> float | None:
-    """A sample's recorded score of that name: log-probabilities by `confidence`, `window` and `tail`."""
+    """A sample's recorded score of that name: one of `LOGPROBS`, or a score that it carries."""
     if by in LOGPROBS:
-        summary = sample.logprobs
-        if summary is None:
-            return None
-        return {"confidence": summary.mean, "window": summary.min_window, "tail": summary.tail}[by]
+        return None if sample.logprobs is None else getattr(sample.logprobs, LOGPROBS[by])
     return sample.scores.get(by)
 
 

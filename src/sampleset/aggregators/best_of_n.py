@@ -3,7 +3,10 @@
 The scores come with the samples (a reward model's, or their own token log-probabilities), or a reward model
 is asked.
 
-Cost: no call; with a reward model its scores of the n samples (docs/reward-models.md).
+Departure: a sample without an answer cannot win, and where none has a score the vote decides.
+
+Cost with n samples: no call; with a reward model n scores (docs/reward-models.md), of which process and
+outcome models read n prompts of Q + L tokens, with Q those of the question and L those of a sample.
 """
 
 from __future__ import annotations
@@ -26,8 +29,9 @@ class BestOfN:
     flagged `fallback_vote`.
 
     Attributes:
-        by: `confidence` (mean token log-probability), `window` (its lowest window), `tail` (that of the last
-            tokens), or the name of a score that the samples carry, such as `rm_scores`.
+        by: `confidence` (mean token log-probability), `window` (its lowest window), `bottom` (mean of the
+            lowest tenth of the windows), `tail` (that of the last tokens), or the name of a score that the
+            samples carry, such as `rm_scores`.
         seed: Seed for ties of the fallback vote.
         reward_model: Who scores the samples, if they do not carry their scores.
         steps: How a process model's scores of a sample's steps become one.

@@ -4,8 +4,8 @@ solution, from which the answer is read. It names no sample and counts nothing, 
 Departures: the samples are shown in an order permuted by the seed and defused of text that imitates the
 prompt; P solutions may be written, each from another order, and voted on; prompts are our own words.
 
-Cost with n samples of L tokens and P permutations: P calls of a prompt of n·L tokens (less where they are
-cut) and up to `max_tokens` of reply.
+Cost with a question of Q tokens, n samples of L tokens and P permutations: P calls, each of a prompt of about
+100 + Q + n·L tokens (less where samples are cut) and up to `max_tokens` of reply.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ reads it. What one sample's persuasion can do is bounded here by votes: with `vo
 gives is never the model's choice. The price: an answer that one sample alone has found, or that the
 aggregator has found by itself, is lost.
 
-Cost: that of `inner`.
+Cost: the calls and tokens of `inner`, whether its answer is taken or not.
 """
 
 from __future__ import annotations

@@ -1,12 +1,16 @@
 """A language model reads the whole set and gives the answer, untrained, under the prompt that the trained
 Sample Set Aggregator (Qi et al. 2025, arXiv 2506.09014) reads: the fair control for it.
 
-Modes, and their cost per set with P permutations and C distinct answers:
+Modes: `think`, reason, then answer; `direct`, answer at once; `select`, the probability of each distinct
+answer under the direct prompt, normalised over them.
 
-- `think`: reason, then answer. P calls, each one prompt and up to `max_tokens`.
-- `direct`: answer at once. P calls, each one prompt and a few tokens.
-- `select`: the probability of each distinct answer under the direct prompt, normalised over them. P
-  prompts and P·C answers of a few tokens; nothing is sampled, and none is asked where C is 1.
+Cost with P permutations of a question of Q tokens, n samples of L tokens and C distinct answers of A
+tokens: P calls of a prompt of about 100 + Q + n·(L + 7) tokens (C for n with `fold=true`; at most
+`max_prompt_tokens`), and
+
+- `think`: P replies of up to 512 tokens;
+- `direct`: P replies of up to 64 tokens, of which about A are written;
+- `select`: P·C·A tokens scored, nothing written; no call at all where C is 1.
 
 Departures from the paper: samples are shown in permuted order, over P orders if asked; each keeps its
 ending when the token budget is short; equal answers may be shown once with their count; `select` is ours.

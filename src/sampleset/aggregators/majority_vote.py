@@ -1,7 +1,10 @@
-"""Majority vote, or self-consistency (Wang et al. 2022, arXiv 2203.11171). Cost: no call.
+"""Majority vote, or self-consistency (Wang et al. 2022, arXiv 2203.11171).
 
 Departure: votes are counted over classes of mathematically equal answers, not over strings, so that 1/2
 and 0.5 do not split their votes. The answer is the one most samples give, a majority or not.
+
+Cost with n samples: 0 calls, 0 tokens; with answers of the kind `judge`, at most n·C calls for C classes
+(docs/answers.md).
 """
 
 from __future__ import annotations

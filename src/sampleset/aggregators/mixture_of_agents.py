@@ -6,8 +6,8 @@ Departures: the sample set, drawn from one model or from several, is the first l
 the solutions in an order of its own; any aggregator may take the place of the last model.
 
 Cost with n samples and solutions of L tokens, `layers` layers of A agents: layers·A + 1 calls (without
-`final`). A prompt holds n·L tokens in the first layer and A·L in the others; each call writes up to
-`max_tokens`.
+`final`). A prompt holds Q + n·L tokens in the first layer and Q + A·L in the others, with Q those of the
+question and about 100 of ours; each call writes up to `max_tokens`.
 """
 
 from __future__ import annotations

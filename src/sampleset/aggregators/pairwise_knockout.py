@@ -6,8 +6,9 @@ all samples compete, and of two with equal answers the one shown first goes on u
 in both orders, since models prefer a place; where the two judgements disagree, the answer with more votes
 goes on. A backend that scores texts is asked how likely each of the two verdicts is, others for a reply.
 
-Cost with C competitors: 2·(C − 1) calls of a prompt of two samples, and replies of up to `max_tokens` or two
-numbers. Sets of one distinct answer cost nothing.
+Cost with C competitors of L tokens and a question of Q tokens: 2·(C − 1) calls of a prompt of about 100 + Q
++ 2·L tokens, and replies of up to `max_tokens`, or two numbers scored. Sets of one distinct answer cost
+nothing.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ Departures: no trained pair ranker and no trained fuser. Samples are ranked by t
 confidence or by scores that came with them; each distinct answer is shown once, by its best sample, with its
 count; the model is any.
 
-Cost: no call for the ranking; one call of a prompt of m samples and up to `max_tokens` of reply.
+Cost with a question of Q tokens, samples of L tokens and m = `top`: no call for the ranking; 1 call of a
+prompt of about 100 + Q + m·L tokens and up to `max_tokens` of reply.
 """
 
 from __future__ import annotations

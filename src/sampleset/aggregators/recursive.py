@@ -4,8 +4,9 @@ each round every member is replaced by a solution that a model writes after read
 Departures: the samples are the first population, whatever their number; the rounds may end when all members
 agree; after the last round the vote decides, or any other aggregator.
 
-Cost with a population of N, subsets of K and T rounds: T·N calls, each of a prompt of K solutions and up to
-`max_tokens` of reply, and what `final` costs.
+Cost with a population of N, subsets of K, T rounds, a question of Q tokens and solutions of L: T·N calls,
+each of a prompt of about 100 + Q + K·L tokens and up to `max_tokens` of reply, and what `final` costs on N
+solutions.
 """
 
 from __future__ import annotations

@@ -1,5 +1,12 @@
 """The Sample Set Aggregator: a language model trained to read a whole set and give the answer (Qi et al.
-2025, arXiv 2506.09014). Cost: as `llm_aggregator` in the mode it was trained for.
+2025, arXiv 2506.09014).
+
+Departures from the paper: trained to think, to answer at once, or to select among the answers; in mode
+`select` the log of the votes and the samples' confidence count beside the model's score, by learned
+weights; samples are shown in permuted order, cut and folded as in training.
+
+Cost with P permutations: that of `llm_aggregator` in the mode it was trained for, P calls of a prompt of
+about 100 + Q + n·(L + 7) tokens, where L is at most the `keep_end_tokens` it was trained with.
 """
 
 from __future__ import annotations

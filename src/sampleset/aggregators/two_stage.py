@@ -1,9 +1,10 @@
 """Two stages, for more samples than a model reads at once: the set is dealt into groups, each group is
-aggregated, and so are the groups' answers. No paper's method: the windows of GenSelect (NeMo-Skills) with any
-aggregator in either place.
+aggregated, and so are the groups' answers. No paper's method: the windows of GenSelect (NeMo-Skills) with
+any aggregator in either place.
 
-Cost with n samples in groups of g: ⌈n/g⌉ times what `inner` costs on g samples, and once what `outer` costs
-on ⌈n/g⌉.
+Cost with n samples in groups of g: ⌈n/g⌉ times the calls and tokens of `inner` on g samples, and once those
+of `outer` on ⌈n/g⌉ answers. With `llm_aggregator` in both places that is ⌈n/g⌉ + 1 calls for about n·L
+tokens read.
 """
 
 from __future__ import annotations

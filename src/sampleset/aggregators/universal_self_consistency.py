@@ -2,8 +2,10 @@
 
 Departures: the samples are shown in an order permuted by the seed, each keeps its ending when the budget
 is short, and samples are defused of text that imitates the prompt. A backend that scores texts is asked
-for the likeliest of the K numbers instead of a free reply, which small models get wrong. Cost: one prompt
-with all K samples (up to `max_prompt_tokens`), and a reply of up to `max_tokens` or K numbers.
+for the likeliest of the n numbers instead of a free reply, which small models get wrong.
+
+Cost with a question of Q tokens and n samples of L tokens: 1 call of a prompt of about 100 + Q + n·L tokens
+(at most `max_prompt_tokens`), and a reply of up to `max_tokens`, or n numbers scored.
 """
 
 from __future__ import annotations

@@ -1,13 +1,18 @@
 """Weighted vote: by token confidence, by given scores, or by a reward model's.
 
-By confidence, a sample weighs exp(mean token log-probability), the inverse of its perplexity; `window` uses
-the lowest mean over 32 consecutive tokens, `tail` the mean of the last 32, and `keep` lets only the best
-share vote (Fu et al. 2025, DeepConf, arXiv 2508.15260). DeepConf takes groups of 2,048 tokens of much
-longer traces, and a token's confidence from its likeliest alternatives; what is stored here is the drawn
-token's own. Weighted sums of reward-model scores per answer follow Li et al. 2022 (arXiv 2206.02336); a
-softmax of confidences at a temperature is CISC (Taubenfeld et al. 2025, arXiv 2502.06233).
+The measures of DeepConf (Fu et al. 2025, arXiv 2508.15260) from the stored log-probabilities: `confidence` is
+the mean over a sample's tokens, `window` the lowest mean over 32 consecutive tokens (lowest group), `bottom`
+the mean of the lowest tenth of these (bottom-10 % groups), `tail` the mean of the last 32; `keep=0.1` lets
+only the best tenth of the samples vote (top-10 % filter). A softmax of scores at a temperature is CISC
+(Taubenfeld et al. 2025, arXiv 2502.06233), with `reward_model=p_true` its P(true). Weighted sums of a reward
+model's scores per answer follow Li et al. 2022 (arXiv 2206.02336).
 
-Cost: no call; with a reward model its scores of the n samples (docs/reward-models.md).
+Departures: DeepConf takes groups of 2,048 tokens of much longer traces, and a token's confidence from its 20
+likeliest alternatives; stored here is the drawn token's own log-probability, and a sample weighs its exp, the
+inverse of a perplexity. CISC tunes the temperature on held-out questions; here it is an option.
+
+Cost with n samples: no call; with a reward model n scores, n calls or none of them (docs/reward-models.md):
+with `p_true` n prompts of Q + L tokens, with Q those of the question and L those of a sample.
 """
 
 from __future__ import annotations
@@ -34,8 +39,9 @@ class WeightedVote:
     winner's share of all weight.
 
     Attributes:
-        by: `confidence` (mean token log-probability), `window` (its lowest window), `tail` (that of the last
-            tokens), or the name of a score that the samples carry, such as `rm_scores`.
+        by: `confidence` (mean token log-probability), `window` (its lowest window), `bottom` (mean of the
+            lowest tenth of the windows), `tail` (that of the last tokens), or the name of a score that the
+            samples carry, such as `rm_scores`.
         softmax: Weigh by exp(score), over the set's highest, instead of the score: for scores below 0.
         ties: As in `majority_vote`.
         seed: Seed of the draw among tied answers.

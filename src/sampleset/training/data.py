@@ -317,6 +317,7 @@ def _judged(
         fold=options.fold,
         max_prompt_tokens=options.max_prompt_tokens,
         extra=dict(problem.extra) if scorer_for(problem) else {},
+        answer_kind=problem.question.answer_kind,
     )
     return Drawn(chosen, counted.candidates, tuple(right), row, _is_held_back(problem.question.text, options))
 

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from sampleset.answers import JUDGE_KIND, answer_kind
 from sampleset.backends._transformers_model import find_model
 from sampleset.errors import DataError, InvalidArgumentError, MissingExtraError
 from sampleset.training.loop import record_for, require_apart
@@ -31,15 +32,31 @@ def rows_to_write_for(path: str) -> list[TrainingRow]:
     return rows
 
 
+def require_comparable(rows: Sequence[TrainingRow]) -> None:
+    """Refuse kinds of answers that no reward can compare.
+
+    Raises:
+        InvalidArgumentError: Answers are compared by a judge, or by programs that may not be run.
+    """
+    for spec in dict.fromkeys(row.answer_kind for row in rows):
+        if spec == JUDGE_KIND:
+            raise InvalidArgumentError(
+                "Rows have answers of the kind 'judge', and a reward asks no model. Use rows of another "
+                "kind, or `sampleset train select`."
+            )
+        answer_kind(spec).check()
+
+
 def require_possible(recipe: Recipe, rows: Sequence[TrainingRow], held_back: Sequence[TrainingRow]) -> None:
     """Refuse what would fail later.
 
     Raises:
         DataError: The rows are of several kinds, or held-back ones share a question with them.
-        InvalidArgumentError: Options exclude each other.
+        InvalidArgumentError: Options exclude each other, or answers cannot be compared here.
         MissingExtraError: vLLM is to draw the rollouts and is not installed.
     """
     record_for([*rows, *held_back], recipe.rows)
+    require_comparable([*rows, *held_back])
     require_apart(held_back, rows, recipe)
     options = recipe.grpo
     if recipe.save_every % options.num_iterations:

@@ -15,6 +15,9 @@ How a completion is read, the prompt's opening words (`<think>`, `<answer>`) put
   nothing after it, not truncated; in mode `think` reasoning that is not empty, then one `</think>`, then the
   pair; in the other modes nothing before it.
 - A right answer need not be well formed. An undecided comparison counts as wrong.
+- What a pair holds is read, and compared with gold and with other pairs, by the row's kind of answers. Two
+  boxes, two sentences or two options make an answer unreadable where answers are mathematics, numbers or
+  letters; a text, a JSON value or a program may hold such words, up to 100,000 characters.
 
 A rollout engine that takes the stop text `</answer>` off has to put it back.
 """
@@ -27,7 +30,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from sampleset.answers import extract_answer, same_answer
+from sampleset.answers import AnswerKind, answer_kind
 from sampleset.errors import InvalidArgumentError
 from sampleset.grading import grade
 from sampleset.prompts import ANSWER_CLOSE, ANSWER_OPEN
@@ -42,6 +45,8 @@ _TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
 _THINK_CLOSE = "</think>"
 _MAX_ANSWERS = 8
 _MAX_CONTENT = 2000
+_SHORT_KINDS = ("maths", "number", "choice")
+"""Kinds whose answers are one number, expression or letter."""
 _LETTER = re.compile(r"[A-Z]")
 _OPTION = re.compile(r"(?<![A-Za-z\\])([A-Z])(?![A-Za-z])")
 _BOX = re.compile(r"\\(?:boxed|fbox)\b")
@@ -85,12 +90,13 @@ def reward(
     text = row.opening + completion
     before, mark, after = text.rpartition(_THINK_CLOSE)
     pairs = _pairs(after)
-    if pairs is None or _disagree(pairs, before):
+    kind = answer_kind(row.answer_kind)
+    if pairs is None or _disagree(pairs, before, kind):
         return Reward(0.0, False, False, False, None, len(completion), tokens)
     (start, end), content = pairs[-1]
-    answer = _readable(content)
+    answer = _readable(content, kind)
     right = answer is not None and grade(answer, row.problem).correct is True
-    if right and _LETTER.fullmatch(row.answer.strip()):
+    if right and _is_short(kind) and _LETTER.fullmatch(row.answer.strip()):
         # "A) 3 or B) 4" names two options.
         right = len(set(_OPTION.findall(content))) < 2
     lead = after[:start].strip()
@@ -214,26 +220,32 @@ def _closed_pairs(text: str) -> list[tuple[tuple[int, int], str]]:
     return pairs
 
 
-def _disagree(pairs: Sequence[tuple[tuple[int, int], str]], before: str) -> bool:
+def _disagree(pairs: Sequence[tuple[tuple[int, int], str]], before: str, kind: AnswerKind) -> bool:
     """Whether some closed pair says something else than the last one."""
     last = pairs[-1][1].strip()
     contents = {content.strip() for _, content in [*_closed_pairs(before), *pairs]} - {last}
     if len(contents) > _MAX_ANSWERS:
         return True
-    answer = _readable(last)
-    others = [_readable(content) for content in contents]
+    answer = _readable(last, kind)
+    others = [_readable(content, kind) for content in contents]
     # What nobody can read as an answer ("<answer>your answer</answer>" quoted in the reasoning) says nothing.
     return answer is not None and any(
-        other is not None and same_answer(other, answer).equal is not True for other in others
+        other is not None and kind.same(other, answer).equal is not True for other in others
     )
 
 
-def _readable(content: str) -> str | None:
+def _readable(content: str, kind: AnswerKind) -> str | None:
     """The one answer that a pair holds, `None` if it holds none or several."""
-    if len(content) > _MAX_CONTENT or any(len(mark.findall(content)) > 1 for mark in (_BOX, _PHRASE)):
+    if _is_short(kind) and (
+        len(content) > _MAX_CONTENT or any(len(mark.findall(content)) > 1 for mark in (_BOX, _PHRASE))
+    ):
         return None
-    found = extract_answer(f"{ANSWER_OPEN}{content}{ANSWER_CLOSE}", truncated=True)
+    found = kind.read(f"{ANSWER_OPEN}{content}{ANSWER_CLOSE}", truncated=True)
     return found.text if found and found.rule == "answer_tag" else None
+
+
+def _is_short(kind: AnswerKind) -> bool:
+    return kind.spec.partition(":")[0] in _SHORT_KINDS
 
 
 def _reasoned(before: str) -> bool:

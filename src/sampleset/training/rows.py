@@ -14,7 +14,7 @@ from sampleset.backends.base import Message
 from sampleset.errors import MalformedRecordError
 from sampleset.prompts import opening_of
 from sampleset.storage import read_rows, write_rows
-from sampleset.types import Mode, Problem, Question
+from sampleset.types import DEFAULT_KIND, Mode, Problem, Question
 
 ROW_SCHEMA = 1
 
@@ -58,6 +58,7 @@ class TrainingRow:
         fold: Whether samples of equal answers are shown once.
         max_prompt_tokens: Token budget of the prompt, as it was asked for.
         extra: What the dataset's own scorer needs, where the dataset has one.
+        answer_kind: How answers are read and compared, as `answer_kind` reads it.
         completion: A text to imitate, from the prompt's last character on; `None` if none was asked for.
         target: How that text was made: `answer`, `sample` or `teacher`.
     """
@@ -78,6 +79,7 @@ class TrainingRow:
     fold: bool = False
     max_prompt_tokens: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    answer_kind: str = DEFAULT_KIND
     completion: str | None = None
     target: str | None = None
 
@@ -94,7 +96,8 @@ class TrainingRow:
     @property
     def problem(self) -> Problem:
         """What an answer is graded against."""
-        return Problem(Question(self.id, self.prompt[0]["content"]), self.answer, extra=self.extra)
+        question = Question(self.id, self.prompt[0]["content"], answer_kind=self.answer_kind)
+        return Problem(question, self.answer, extra=self.extra)
 
 
 def kind_of(vote_right: bool, right_samples: int, candidates: int) -> Kind:
@@ -117,6 +120,8 @@ def row_to_json(row: TrainingRow) -> dict[str, Any]:
     for name in ("keep_end_tokens", "fold", "max_prompt_tokens", "extra", "completion", "target"):
         if not plain[name]:
             del plain[name]
+    if row.answer_kind == DEFAULT_KIND:
+        del plain["answer_kind"]
     return plain
 
 
@@ -147,6 +152,7 @@ def row_from_json(values: Mapping[str, Any]) -> TrainingRow:
         fold=values.get("fold", False),
         max_prompt_tokens=values.get("max_prompt_tokens"),
         extra=values.get("extra", {}),
+        answer_kind=values.get("answer_kind", DEFAULT_KIND),
         completion=values.get("completion"),
         target=values.get("target"),
     )
@@ -195,6 +201,7 @@ def _verl_row(row: TrainingRow, index: int) -> dict[str, Any]:
             "id": row.id,
             "k": row.k,
             "mode": row.mode,
+            "answer_kind": row.answer_kind,
             "prompt_version": row.prompt_version,
             "opening": row.opening,
             "vote": row.vote,

@@ -1,0 +1,247 @@
+"""Every way of combining samples on every file of recorded sets, as one page.
+
+    python runs/all_methods.py FILE... --output-dir OUT --page docs/results/all-methods.md
+    python runs/all_methods.py FILE... --output-dir OUT --page docs/results/all-methods.md \
+        --reader embedded --read gsm8k_small8 --read math_l5_small8
+
+Without --reader: the methods that cost nothing, at k samples and at all that a set has, on every question.
+Scores and log-probabilities that the samples of a file carry are used.
+
+With --reader: beside the vote, the methods that ask a model, on every m-th question of each file named by
+--read, so that there are --questions of them. One method at a time on all files, the cheaper ones first, so
+that a run cut short has whole rows; the same command goes on where it stopped and asks nothing twice.
+
+Reports stand in OUT/votes/FILE and OUT/READER/FILE. The page is made of all reports in OUT, with the number
+of questions that each table rests on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sampleset.aggregators._scores import LOGPROBS, sample_score
+from sampleset.evaluation.results import Evaluation, MethodResult, PointResult
+from sampleset.report.files import evaluation_in, read_report, write_whole
+from sampleset.report.markdown import markdown_table
+from sampleset.report.wording import percent, percent_range, points, points_range
+from sampleset.sample_files import SampleFile
+from sampleset.storage import SUFFIXES, write_rows
+
+FREE = ("first_sample", "majority_vote", "majority_vote:ties=first")
+ASKING = (
+    "llm_aggregator:mode=select",
+    "universal_self_consistency",
+    "weighted_vote:reward_model=p_true",
+    "weighted_vote:reward_model=p_true,softmax=true,temperature=0.1",
+    "best_of_n:reward_model=p_true",
+    "llm_aggregator:mode=direct",
+    "weighted_vote:reward_model=generative_verifier",
+    "best_of_n:reward_model=generative_verifier",
+    "pairwise_knockout",
+    "llm_aggregator:mode=select,vote_weight=1",
+    "guarded:inner=llm_aggregator[mode=select]",
+    "generative_self_aggregation:max_tokens=320",
+    "rank_then_fuse:top=3,max_tokens=320",
+    "two_stage:inner=llm_aggregator[mode=direct],outer=majority_vote,group=3",
+    "mixture_of_agents:agents=2,layers=1,max_tokens=320",
+    "recursive:subset=2,rounds=1,max_tokens=320",
+)
+"""The cheaper ones first; those that write a solution may write 320 tokens."""
+
+
+def family_of(path: Path) -> str:
+    """The file's name without its ending."""
+    return next(path.name.removesuffix(end) for end in SUFFIXES if path.name.endswith(end))
+
+
+def free_methods(path: Path) -> list[str]:
+    """The methods without a model that the file's samples allow."""
+    samples = [one for stored in SampleFile(path) for one in stored.sample_set.samples]
+    names = [*LOGPROBS, *dict.fromkeys(name for one in samples for name in one.scores)]
+    methods = list(FREE)
+    for name in names:
+        values = [value for one in samples if (value := sample_score(one, name)) is not None]
+        if not values:
+            continue
+        softmax = "" if name in LOGPROBS or min(values) >= 0 else ",softmax=true"
+        methods += [f"best_of_n:by={name}", f"weighted_vote:by={name}{softmax}"]
+        methods += [
+            f"weighted_vote:by={name}{softmax},keep=0.5",
+            f"weighted_vote:by={name}{softmax},keep=0.1",
+        ]
+    return methods
+
+
+def thinned(path: Path, questions: int, output: Path) -> Path:
+    """A file of evenly spaced questions, in their order."""
+    kept = output / f"{family_of(path)}.jsonl.gz"
+    if not kept.exists():
+        sets = list(SampleFile(path))
+        step = max(1, len(sets) // questions)
+        write_rows(kept, (one.to_row() for one in sets[::step][:questions]))
+    return kept
+
+
+def evaluate(source: Path, methods: Sequence[str], output: Path, *options: str) -> None:
+    """`sampleset evaluate`, as anyone would run it."""
+    named = [part for method in methods for part in ("--aggregator", method)]
+    command = [
+        sys.executable,
+        "-m",
+        "sampleset",
+        "evaluate",
+        str(source),
+        *named,
+        "--output-dir",
+        str(output),
+    ]
+    print(output.parent.name, output.name, len(methods), methods[-1], file=sys.stderr, flush=True)
+    subprocess.run([*command, "--workers", "1", *options], check=True, stdout=subprocess.DEVNULL)
+
+
+def ask(path: Path, methods: Sequence[str], options: argparse.Namespace) -> None:
+    """The vote and these methods on some questions of a file, by one reader."""
+    output = options.output_dir / Path(options.reader).stem / family_of(path)
+    output.mkdir(parents=True, exist_ok=True)
+    source = thinned(path, options.questions, output)
+    asked = ("--aggregator-model", options.reader, "--timeout", "7200", "--max-concurrency", "2")
+    evaluate(source, ["majority_vote", *methods], output, "-k", str(options.k), *asked)
+
+
+def sizes(path: Path, k: int) -> str:
+    """k, and the size of the file's smallest set."""
+    smallest = min(one.sample_set.n for one in SampleFile(path))
+    return ",".join(map(str, sorted({min(k, smallest), smallest})))
+
+
+def page(folder: Path) -> str:
+    """The page of all reports in a folder."""
+    parts = [OPENING]
+    free = sorted((folder / "votes").glob("*/report.json"))
+    parts += ["## Methods that ask no model", FREE_NOTE]
+    for report in free:
+        found = _evaluation(report.parent)
+        for point in found.files[0].points:
+            parts += [_heading(report.parent.name, point), _free_table(point)]
+    asking = [one for one in sorted(folder.glob("*/*/report.json")) if one.parts[-3] != "votes"]
+    parts += ["## Methods that ask a model", ASKING_NOTE] if asking else []
+    for report in asking:
+        found = _evaluation(report.parent)
+        for point in found.files[0].points:
+            reader = report.parts[-3]
+            parts += [_heading(f"{report.parent.name}, read by {reader}", point), _asking_table(point)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _evaluation(folder: Path) -> Evaluation:
+    return evaluation_in(folder, read_report(folder))
+
+
+def _heading(name: str, point: PointResult) -> str:
+    subsets = f"{point.subsets:g} subset{'s' if point.subsets != 1 else ''} each"
+    return (
+        f"### {name}, k = {point.k}\n\n{point.problems:,} questions, {subsets}; one sample "
+        f"{percent(point.sample_accuracy)}, pass@{point.k} {percent(point.pass_at_k)}, "
+        f"oracle on these subsets {percent(point.oracle)}."
+    )
+
+
+def _shared(method: MethodResult) -> Iterator[str]:
+    yield f"`{method.label}`"
+    yield f"{percent(method.accuracy)} ({percent_range(method.interval)})"
+    if method.p_holm is None:
+        yield "-"
+    else:
+        yield f"{points(method.difference)} ({points_range(method.difference_interval)})"
+    yield f"{method.mended} / {method.spoilt}"
+
+
+def _free_table(point: PointResult) -> str:
+    return markdown_table(
+        ("method", "right %", "vs vote", "mended / spoilt"), map(tuple, map(_shared, point.methods))
+    )
+
+
+def _asking_table(point: PointResult) -> str:
+    drawn = point.sampling.total
+    rows: list[tuple[str, ...]] = []
+    for method in point.methods:
+        fell = sum(count for flag, count in method.flags.items() if flag == "fallback_vote")
+        matched = method.matched
+        same = (
+            "-"
+            if matched is None
+            else (
+                f"{matched.k} of {matched.wanted}: {percent(matched.accuracy)}, {points(matched.difference)} "
+                f"({points_range(matched.difference_interval)})"
+            )
+        )
+        used = f"{method.usage.calls:.1f} / {method.usage.prompt:,.0f} / {method.usage.completion:,.0f}"
+        rows.append((*_shared(method), f"{fell}", used, same))
+    heads = (
+        "method",
+        "right %",
+        "vs vote, same samples",
+        "mended / spoilt",
+        "fell back",
+        "calls / prompt / written",
+    )
+    table = markdown_table((*heads, "the vote over as many tokens"), rows)
+    guessed = "about " if point.sampling.estimated else ""
+    return f"Drawing the {point.k} samples takes {guessed}{drawn:,.0f} tokens a question.\n\n{table}"
+
+
+OPENING = """# Every method on the same sets
+
+Made by `runs/all_methods.py`, whose opening lines say how. Where the recorded sets come from stands in
+[Votes on recorded sets](recorded-sets.md), what a method does in [Aggregators](../aggregators.md), and
+how a figure is made in [Evaluation](../evaluation.md). In percent of the questions; brackets hold 95 %
+intervals. Each table compares methods on the very same subsets of the samples. pass@k is the ceiling for
+methods that select."""
+
+FREE_NOTE = """On all questions of each file. They draw nothing, so the same number of samples is the same
+number of tokens. `by=confidence`, `window`, `tail` and `bottom` stand where the samples' log-
+probabilities were recorded, `by=..._scores` where a reward model's scores were. `keep=0.5` lets the
+better half vote; the best tenth of so few samples is one sample, `best_of_n`."""
+
+ASKING_NOTE = """On evenly spaced questions of a file, as many as each table says: with so few, intervals
+are wide, and a difference whose interval holds 0 is none. The readers are small untrained models, chosen
+because they run here; they say nothing of large ones. `fell back`: questions on which the reader's reply
+could not be used and the vote answered. `calls / prompt / written`: what the method spends a question.
+The last column gives the vote the same tokens: k of the samples that the method's tokens would buy
+besides its own, as far as the file has them, its accuracy, and the method's less the vote's."""
+
+
+def main() -> None:
+    """Ask, and write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--output-dir", type=Path, required=True)
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("--reader", help="the model to ask: embedded, or a .gguf file")
+    parser.add_argument("--read", action="append", default=[], help="name of a file to ask about; repeatable")
+    parser.add_argument("--questions", type=int, default=30)
+    parser.add_argument("--methods", type=int, default=len(ASKING), help="how many of the asking methods")
+    parser.add_argument("-k", type=int, default=5)
+    options = parser.parse_args()
+    if options.reader is None:
+        for path in options.files:
+            output = options.output_dir / "votes" / family_of(path)
+            evaluate(path, free_methods(path), output, "-k", sizes(path, options.k))
+    else:
+        read = [path for path in options.files if family_of(path) in options.read]
+        for count in range(1, options.methods + 1):
+            for path in read:
+                ask(path, ASKING[:count], options)
+    if options.page:
+        write_whole(options.page, page(options.output_dir))
+
+
+if __name__ == "__main__":
+    main()
