@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ class ChatRequest:
     Attributes:
         alias: The model name asked for.
         messages: As the client sent them.
+        wire: The same as JSON, written once for all draws.
         question: What an aggregator is told is asked.
         fields: What every draw is asked with, beside model, messages and seed.
         n: Independent answers.
@@ -68,6 +70,7 @@ class ChatRequest:
 
     alias: str
     messages: Sequence[Mapping[str, Any]]
+    wire: str
     question: Question
     fields: Mapping[str, Any]
     n: int
@@ -126,6 +129,7 @@ def parse_request(
     return ChatRequest(
         alias=name,
         messages=messages,
+        wire="" if local[name] else json.dumps(messages),
         question=replace(question_of(messages), answer_kind=_kind(own, alias)),
         fields=fields,
         n=n,

@@ -176,8 +176,8 @@ class ServerUpstream:
             fields[self._limit_field] = limit
         if self._takes_seed:
             fields["seed"] = seed
-        body = {**fields, "model": self.model, "messages": request.messages, "n": 1, "stream": False}
-        return json.dumps(body).encode()
+        rest = json.dumps({**fields, "model": self.model, "n": 1, "stream": False})
+        return f'{{"messages": {request.wire or json.dumps(request.messages)}, {rest[1:]}'.encode()
 
     async def _post(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         try:
