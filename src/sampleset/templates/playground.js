@@ -11,7 +11,7 @@
   ];
   const LONGEST_ANSWER = 60, COLOURS = 6, FLAGS = {
     no_answers: "no sample states an answer that could be compared: this is the first sample",
-    tie: "two answers have as many votes; the seed decided",
+    tie: "no answer has more votes than every other; the seed decided",
     unanimous: "all samples agree",
     aggregator_failed: "the aggregator failed; the vote decided",
     fallback_vote: "the aggregator's reply could not be read; the vote decided",
