@@ -7,6 +7,10 @@ votes over k samples; a system whose program is not given, or does not start, is
 says so. `direct` is the client alone: k requests to the stub side by side, the floor of what can be had. The
 systems take turns within each round, so that a busy machine slows all alike; figures are medians of rounds.
 
+Requests per second are those of client, stub and system together on this machine. `processor ms` is the
+processor time that the system itself takes for a request, which other work hardly changes; 1000 divided by
+it is what one core can bear.
+
 optillm asks the stub once, for n = k choices; the others ask k times. What they write is not compared here.
 """
 
@@ -18,7 +22,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,19 +31,19 @@ from typing import Any
 
 import aiohttp
 
-STUB = Path(__file__).parents[1] / "tests" / "stub_server.py"
+STUB = Path(__file__).parent / "fixed_latency_stub.py"
 MODEL = "stub-model"
 Ask = Callable[[aiohttp.ClientSession, str], Awaitable[None]]
 
 
 @dataclass
 class System:
-    """One of those compared; `rounds` holds p50, p99 in seconds and requests per second."""
+    """One of those compared; `rounds` holds p50, p99, requests per second, processor seconds of a request."""
 
     name: str
     ask: Ask
     process: subprocess.Popen[str] | None = None
-    rounds: list[tuple[float, float, float]] = field(default_factory=list[tuple[float, float, float]])
+    rounds: list[tuple[float, ...]] = field(default_factory=list[tuple[float, ...]])
     draws: float = 0.0
     failed: int = 0
 
@@ -57,25 +60,20 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=32, help="side by side, for requests per second")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
-        log = Path(scratch) / "draws.jsonl"
-        stub = subprocess.Popen(
-            [sys.executable, STUB, "--latency", str(arguments.latency), "--log", log],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert stub.stdout is not None
-        base_url = stub.stdout.readline().strip()
-        systems = list[System]()
-        try:
-            systems = asyncio.run(started(arguments, base_url))
-            asyncio.run(measure(systems, arguments, log))
-            report(systems, arguments)
-        finally:
-            for process in (*(one.process for one in systems), stub):
-                if process is not None:
-                    process.terminate()
-                    process.wait()
+    command = [sys.executable, STUB, "--latency", str(arguments.latency)]
+    stub = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert stub.stdout is not None
+    base_url = stub.stdout.readline().strip()
+    systems = list[System]()
+    try:
+        systems = asyncio.run(started(arguments, base_url))
+        asyncio.run(measure(systems, arguments, base_url))
+        report(systems, arguments)
+    finally:
+        for process in (*(one.process for one in systems), stub):
+            if process is not None:
+                process.terminate()
+                process.wait()
 
 
 async def started(arguments: argparse.Namespace, base_url: str) -> list[System]:
@@ -160,20 +158,22 @@ async def until_ready(ask: Callable[[aiohttp.ClientSession], Awaitable[Any]], se
     return False
 
 
-async def measure(systems: Sequence[System], arguments: argparse.Namespace, log: Path) -> None:
+async def measure(systems: Sequence[System], arguments: argparse.Namespace, base_url: str) -> None:
     asked = 0
     for number in range(arguments.rounds + 1):  # the first warms up and does not count
         for one in systems:
-            before, count = lines(log), arguments.requests if number else 20
+            count = arguments.requests if number else 20
             connector = aiohttp.TCPConnector(limit=0)
             async with aiohttp.ClientSession(connector=connector) as client:
+                before = await draws(client, base_url)
                 alone, _ = await load(one, client, count // 2, 1, asked)
+                spent = processor(one.process)
                 _, rate = await load(one, client, count, arguments.clients, asked + count)
+                spent = processor(one.process) - spent
+                one.draws = (await draws(client, base_url) - before) / (count // 2 + count)
             asked += 2 * count
             if number:
-                cuts = quantiles(alone, n=100)
-                one.rounds.append((median(alone), cuts[98], rate))
-            one.draws = (lines(log) - before) / (count // 2 + count)
+                one.rounds.append((median(alone), quantiles(alone, n=100)[98], rate, spent / count))
 
 
 async def load(
@@ -196,8 +196,17 @@ async def load(
     return taken, len(taken) / (time.perf_counter() - started)
 
 
-def lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+async def draws(client: aiohttp.ClientSession, base_url: str) -> int:
+    async with client.get(base_url.removesuffix("/v1") + "/draws") as response:
+        return (await response.json())["draws"]
+
+
+def processor(process: subprocess.Popen[str] | None) -> float:
+    """Seconds of processors that a process has taken."""
+    if process is None:
+        return 0.0
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(process: subprocess.Popen[str] | None) -> float:
@@ -210,14 +219,21 @@ def memory(process: subprocess.Popen[str] | None) -> float:
 
 def report(systems: Sequence[System], arguments: argparse.Namespace) -> None:
     print(f"k = {arguments.k}, a draw takes {arguments.latency * 1000:g} ms, {arguments.clients} clients")
-    ours = median(rate for *_, rate in next(one for one in systems if one.name == "sampleset").rounds)
-    header = ("system", "requests/s", "ours is", "added p50 ms", "added p99 ms", "peak MB", "draws", "failed")
+    ours = median(rate for _, _, rate, _ in next(one for one in systems if one.name == "sampleset").rounds)
+    header = ("system", "requests/s", "ours is", "processor ms", "added p50 ms", "added p99 ms", "peak MB")
+    header += ("draws", "failed")
     print(" | ".join(header))
     rows = list[dict[str, Any]]()
     for one in systems:
-        p50, p99, rate = (median(column) for column in zip(*one.rounds, strict=True))
+        p50, p99, rate, spent = (median(column) for column in zip(*one.rounds, strict=True))
         added = [(seconds - arguments.latency) * 1000 for seconds in (p50, p99)]
-        cells = [one.name, f"{rate:.1f}", f"{ours / rate:.1f}x", *(f"{ms:.1f}" for ms in added)]
+        cells = [
+            one.name,
+            f"{rate:.1f}",
+            f"{ours / rate:.1f}x",
+            f"{spent * 1000:.1f}",
+            *(f"{ms:.1f}" for ms in added),
+        ]
         cells += [f"{memory(one.process):.0f}", f"{one.draws:.1f}", str(one.failed)]
         print(" | ".join(cells))
         rows.append(dict(zip(header, cells, strict=True)))

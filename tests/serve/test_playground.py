@@ -11,6 +11,8 @@ import httpx
 import pytest
 from running import Upstream, alias, running
 
+from stub_server import Reply
+
 SOURCES = ("playground.html", "playground.css", "playground.js", "playground.svg")
 HOSTILE = r'<img src=x onerror="document.title=1"> $\href{javascript:alert(1)}{x}$ \boxed{4}'
 
@@ -96,3 +98,45 @@ def test_a_person_stops_a_run(browser: Any):
             page.get_by_text("Everything in flight was cancelled").wait_for()
             page.wait_for_timeout(1000)
             assert upstream.abandoned == 2
+
+
+def test_the_keyboard_is_enough_and_the_dark_is_dark(browser: Any):
+    with Upstream() as upstream, Upstream(says=lambda request: "So.</think>\n<answer>5</answer>") as reader:
+        upstream.says = lambda request: rf"\boxed{{{4 + request['seed'] % 2}}}"
+        model = {"model": "stub-model", "base_url": reader.base_url}
+        own = alias(upstream, k=2, aggregator="llm_aggregator", aggregator_model=model)
+        with running({"careful": own}) as server:
+            page = browser.new_page(color_scheme="dark")
+            page.goto(server.url)
+            page.wait_for_function("document.querySelector('#aggregator').value === 'llm_aggregator'")
+            page.keyboard.press("Tab")
+            assert page.evaluate("document.activeElement.textContent") == "Skip to the answer"
+            page.keyboard.press("Tab")
+            page.keyboard.type("What is 2 + 3?")
+            page.keyboard.press("Control+Enter")
+            page.get_by_text("1 of 2", exact=True).wait_for()
+            assert page.locator("#final").inner_text() == "5"
+            assert page.locator(".vote").first.inner_text().startswith("5")
+            assert "What is 2 + 3?" in page.locator("#reads-text").text_content()
+            assert "So." in page.locator("#wrote-text").text_content()
+            colours = page.evaluate(
+                "[getComputedStyle(document.body)].map(s => [s.backgroundColor, s.color])"
+            )
+            paper, ink = (sum(map(int, re.findall(r"\d+", one))) for one in colours[0])
+            assert paper < 150 < 500 < ink
+            upstream.says = lambda request: "hang"
+            page.keyboard.press("Control+Enter")
+            page.get_by_text("0 of 2 samples are back").wait_for()
+            page.keyboard.press("Escape")
+            page.get_by_text("Everything in flight was cancelled").wait_for()
+
+
+def test_an_error_is_told_where_it_can_be_read(browser: Any):
+    with Upstream() as upstream, running({"careful": alias(upstream, k=2, max_retries=0)}) as server:
+        upstream.says = lambda request: Reply(500, {})
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(server.url)
+        page.get_by_label("Question", exact=True).fill("What is 2 + 2?")
+        page.get_by_role("button", name="Ask").click()
+        page.get_by_role("alert").get_by_text("0 of 2 samples came back").wait_for()
+        assert page.get_by_role("button", name="Ask").is_enabled()

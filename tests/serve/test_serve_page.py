@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from openai.types.chat.completion_create_params import (
@@ -90,3 +91,15 @@ def test_the_python_of_the_page_runs(capsys: pytest.CaptureFixture[str]):
     with running({"embedded": default_alias("embedded", None, None)}) as server:
         exec(compile(code.replace("http://127.0.0.1:8700", server.url), "serve.md", "exec"), {})
     assert "'votes'" in capsys.readouterr().out
+
+
+@pytest.mark.model
+def test_the_embedded_model_samples_and_the_aggregator_trained_on_it_reads():
+    own = {**default_alias("embedded", None, None), "k": 2, "max_tokens": 64}
+    with running({"embedded": own}) as server:
+        (row,) = httpx.get(f"{server.base_url}/models").json()["data"]
+        body = {"model": "embedded", "messages": [{"role": "user", "content": "What is 2 + 2?"}], "seed": 1}
+        reply = httpx.post(f"{server.base_url}/chat/completions", json=body, timeout=300).json()
+    assert row["sampleset"]["aggregator"] == "ssa"
+    assert reply["sampleset"]["usage"]["sampling"]["calls"] == 2
+    assert reply["choices"][0]["message"]["content"]

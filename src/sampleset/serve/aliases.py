@@ -125,7 +125,7 @@ class Alias:
         finally:
             _reads.reset(token)
         if reads:
-            on_event("read", {"prompts": reads})
+            on_event("read", {"prompts": reads, "text": outcome.text})
         return Answered(drawn, outcome)
 
     async def told(self, request: ChatRequest, draws: Sequence[Draw]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 import traceback
@@ -136,7 +137,9 @@ class Server:
         if asked.stream:
             return EventStream(chat.stream, self._config.keep_alive)
         found = await unless_gone(chat.whole(), request.receive)
-        return Response(status_code=400) if found is None else JSONResponse(found)
+        if found is None:
+            return Response(status_code=400)
+        return Response(json.dumps(found), media_type="application/json")
 
     async def _list(self, request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [self._row(name) for name in self._configs]})

@@ -68,7 +68,7 @@ class Chat:
         try:
             answers = await self._answers()
             body = completion(self._head, self._request, answers, self._totals(answers))
-            self._keep(body, answers)
+            self._keep(body)
             status = 200
             return body
         except Exception as error:
@@ -110,7 +110,7 @@ class Chat:
             await asyncio.gather(*watchers, return_exceptions=True)
         self._listening = None
         summed = self._totals(answers)
-        self._keep(completion(head, request, answers, summed), answers)
+        self._keep(completion(head, request, answers, summed))
         for index, one in enumerate(answers):
             for delta in _deltas(one):
                 emit(head.chunk(index, delta))
@@ -175,7 +175,7 @@ class Chat:
             summed["sampleset"]["run"] = run
         return summed
 
-    def _keep(self, body: dict[str, Any], answers: Sequence[Answered]) -> None:
+    def _keep(self, body: dict[str, Any]) -> None:
         """Store the run, if runs are kept."""
         name = body["sampleset"].get("run")
         if name is None:
@@ -187,7 +187,6 @@ class Chat:
             "messages": list(self._request.messages),
             "events": self._events,
             "completion": body,
-            "texts": [one.outcome.text for one in answers],
         }
         self._runs.keep(name, run)
 

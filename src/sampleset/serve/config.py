@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from sampleset.answers import answer_kind
+from sampleset.backends._gguf_files import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
 from sampleset.errors import DataError, InvalidArgumentError, UnknownNameError
 from sampleset.prompts import SOLVE_PROMPTS
 from sampleset.settings import read_settings
@@ -238,10 +239,16 @@ def serve_config(given: Mapping[str, Any], where: str = "serve.yaml") -> ServeCo
 
 
 def default_alias(ref: str, base_url: str | None, api_key_env: str | None) -> dict[str, Any]:
-    """An alias for one model without any configuration; the embedded one needs worked examples."""
+    """An alias for one model without any configuration.
+
+    The embedded one needs worked examples; the aggregator that was trained on it, if it is there, reads.
+    """
+    is_embedded = ref in (EMBEDDED, EMBEDDED_SSA)
+    if ref == EMBEDDED and embedded_ssa_is_installed():
+        ref = EMBEDDED_SSA  # one engine does both: without its adapter it samples
     upstream = {"model": ref, "base_url": base_url, "api_key_env": api_key_env}
     alias: dict[str, Any] = {"upstreams": [{name: value for name, value in upstream.items() if value}]}
-    if ref == "embedded":
+    if is_embedded:
         alias |= {"prompt": "worked_examples", "max_tokens": 256, "deadline": 600.0, "timeout": 600.0}
     return alias
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,6 +51,7 @@ class ChatRequest:
     Attributes:
         alias: The model name asked for.
         messages: As the client sent them.
+        wire: The same as JSON, written once for all draws.
         question: What an aggregator is told is asked.
         fields: What every draw is asked with, beside model, messages and seed.
         n: Independent answers.
@@ -69,6 +71,7 @@ class ChatRequest:
 
     alias: str
     messages: Sequence[Mapping[str, Any]]
+    wire: str
     question: Question
     fields: Mapping[str, Any]
     n: int
@@ -127,6 +130,7 @@ def parse_request(
     return ChatRequest(
         alias=name,
         messages=messages,
+        wire="" if local[name] else json.dumps(messages),
         question=replace(question_of(messages), answer_kind=_kind(own, alias)),
         fields=fields,
         n=n,

@@ -176,8 +176,8 @@ class ServerUpstream:
             fields[self._limit_field] = limit
         if self._takes_seed:
             fields["seed"] = seed
-        body = {**fields, "model": self.model, "messages": request.messages, "n": 1, "stream": False}
-        return json.dumps(body).encode()
+        rest = json.dumps({**fields, "model": self.model, "n": 1, "stream": False})
+        return f'{{"messages": {request.wire or json.dumps(request.messages)}, {rest[1:]}'.encode()
 
     async def _post(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         try:
@@ -276,12 +276,16 @@ def read_reply(raw: bytes) -> Reply:
         Refusal: A content filter withheld it.
     """
     try:
-        body = mapping_of(json.loads(raw))
+        # NaN and Infinity, which some servers give as log-probabilities, are no JSON: a client would stumble.
+        body = mapping_of(json.loads(raw, parse_constant=lambda _: None))
     except (ValueError, RecursionError) as error:
         raise TransientFault("damaged reply") from error
     choices = list_of(body.get("choices"))
     choice = mapping_of(choices[0] if choices else None)
-    message, finish = mapping_of(choice.get("message")), choice.get("finish_reason")
+    message, finish = _whole(mapping_of(choice.get("message"))), choice.get("finish_reason")
+    calls = list_of(message.get("tool_calls"))
+    if message.get("tool_calls") and not (calls and all(map(mapping_of, calls))):
+        raise TransientFault("damaged reply")
     usage = mapping_of(body.get("usage"))
     logprobs = mapping_of(choice.get("logprobs"))
     reply = Reply(
@@ -295,13 +299,18 @@ def read_reply(raw: bytes) -> Reply:
         logprobs=logprobs or None,
         summary=logprobs_of(logprobs),
     )
-    if reply.text or list_of(message.get("tool_calls")) or finish == "length":
+    if reply.text or calls or finish == "length":
         return reply
     if finish == "content_filter":
         raise Refusal("content filter", ApiError(502, "The upstream's content filter withheld the reply."))
     if message.get("reasoning_content") or message.get("reasoning"):
         return reply
     raise TransientFault("empty reply")
+
+
+def _whole(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The message without halves of characters, which could not be sent."""
+    return {name: text_of(value) if isinstance(value, str) else value for name, value in message.items()}
 
 
 def _told(raw: bytes) -> str:

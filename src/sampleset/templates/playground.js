@@ -11,7 +11,7 @@
   ];
   const LONGEST_ANSWER = 60, COLOURS = 6, FLAGS = {
     no_answers: "no sample states an answer that could be compared: this is the first sample",
-    tie: "two answers have as many votes; the seed decided",
+    tie: "no answer has more votes than every other; the seed decided",
     unanimous: "all samples agree",
     aggregator_failed: "the aggregator failed; the vote decided",
     fallback_vote: "the aggregator's reply could not be read; the vote decided",
@@ -100,7 +100,7 @@
     else if (event.event === "vote") run.candidates = event.candidates;
     else if (event.event === "retry") run.retries++;
     else if (event.event === "aggregating") run.stage = `${event.aggregator} reads the samples`;
-    else if (event.event === "read") run.reads = event.prompts;
+    else if (event.event === "read") { run.reads = event.prompts; run.wrote = event.text; }
     if (event.at !== undefined) run.at = event.at;
     draw();
   }
@@ -108,7 +108,7 @@
   function finish(choice, totals) {
     run.final = choice.sampleset;
     const { candidates, chosen } = choice.sampleset;
-    run.candidates = candidates.map((one, place) => ({ ...one, chosen: place === chosen })).sort((a, b) => b.votes - a.votes);
+    run.candidates = candidates.map((one, place) => ({ ...one, chosen: place === chosen })).sort((a, b) => b.votes - a.votes || b.chosen - a.chosen);
     run.reason = choice.finish_reason;
     if (totals) run.totals = totals;
     draw();
@@ -177,7 +177,6 @@
         }
       }
       mine.text = choice.message.content ?? "";
-      mine.wrote = stored.texts[0];
       finish(choice, { ...totals, all: stored.completion.usage });
     } catch (error) {
       if (!mine) mine = run = fresh(0, "");

@@ -1,0 +1,62 @@
+"""Replies of upstreams that are damaged, or whole and yet odd."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+from running import Upstream, alias, running
+
+from sampleset.serve.upstreams import TransientFault, read_reply
+from stub_server import Reply
+
+QUESTION = {"model": "careful", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b'{"choices": [{"message": {"content": "4', id="cut off"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"[]", id="a list"),
+        pytest.param(b"<html>busy</html>", id="a page"),
+        pytest.param(b"[" * 100_000, id="deep"),
+        pytest.param(b'{"choices": [{"message": {"content": ""}}]}', id="no text"),
+        pytest.param(b'{"choices": [{"message": "4"}]}', id="a message that is none"),
+        pytest.param(b'{"choices": [{"message": {"content": "4", "tool_calls": "4"}}]}', id="odd calls"),
+        pytest.param(b'{"choices": [{"message": {"content": "4", "tool_calls": ["4"]}}]}', id="odd call"),
+    ],
+)
+def test_a_damaged_reply_is_worth_another_try(raw: bytes):
+    with pytest.raises(TransientFault):
+        read_reply(raw)
+
+
+def test_a_reply_without_usage_is_a_reply_all_the_same():
+    reply = read_reply(json.dumps({"choices": [{"message": {"content": "4"}}]}).encode())
+    assert (reply.text, reply.prompt_tokens, reply.finish_reason) == ("4", None, None)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_half_a_character_and_numbers_that_are_none_do_no_harm(stream: bool):
+    half = {"role": "assistant", "content": "\ud83d so \\boxed{4}", "reasoning_content": "\ud83d"}
+    choice = json.dumps({"message": half, "finish_reason": "stop", "logprobs": {"content": [{"token": "4"}]}})
+    odd = choice.replace('{"token": "4"}', '{"token": "4", "logprob": -Infinity}')
+    with Upstream() as upstream, running({"careful": alias(upstream, k=2)}, keep_runs=1) as server:
+        upstream.says = lambda request: Reply(200, f'{{"choices": [{odd}]}}')
+        own = {"samples": True, "progress": True}
+        body = {**QUESTION, "stream": stream, "logprobs": True, "sampleset": own}
+        reply = httpx.post(f"{server.base_url}/chat/completions", json=body)
+    assert reply.status_code == 200
+    assert "\ufffd so" in reply.text.replace("\\ufffd", "\ufffd")
+    assert "Infinity" not in reply.text
+    assert "error" not in reply.text
+
+
+def test_half_a_character_in_a_question_does_no_harm():
+    with Upstream() as upstream, running({"careful": alias(upstream, k=2)}, keep_runs=1) as server:
+        body = '{"model": "careful", "messages": [{"role": "user", "content": "\\ud83d 2 + 2?"}]}'
+        reply = httpx.post(f"{server.base_url}/chat/completions", content=body)
+        run = httpx.get(f"{server.base_url}/runs/{reply.json()['sampleset']['run']}")
+    assert (reply.status_code, run.status_code) == (200, 200)
