@@ -12,12 +12,13 @@ With --reader: beside the vote, the methods that ask a model, on every m-th ques
 that a run cut short has whole rows; the same command goes on where it stopped and asks nothing twice.
 
 Reports stand in OUT/votes/FILE and OUT/READER/FILE. The page is made of all reports in OUT, with the number
-of questions that each table rests on.
+of questions that each table rests on; its section "What it says" is written by hand, and kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -69,10 +70,7 @@ def free_methods(path: Path) -> list[str]:
             continue
         softmax = "" if name in LOGPROBS or min(values) >= 0 else ",softmax=true"
         methods += [f"best_of_n:by={name}", f"weighted_vote:by={name}{softmax}"]
-        methods += [
-            f"weighted_vote:by={name}{softmax},keep=0.5",
-            f"weighted_vote:by={name}{softmax},keep=0.1",
-        ]
+        methods.append(f"weighted_vote:by={name}{softmax},keep=0.5")
     return methods
 
 
@@ -118,9 +116,16 @@ def sizes(path: Path, k: int) -> str:
     return ",".join(map(str, sorted({min(k, smallest), smallest})))
 
 
-def page(folder: Path) -> str:
-    """The page of all reports in a folder."""
-    parts = [OPENING]
+def findings(page: Path) -> str:
+    """The section "What it says" of a page that is there: it is written by hand, and kept."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    found = re.search(r"^## What it says\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return found.group().strip() if found else ""
+
+
+def page(folder: Path, said: str) -> str:
+    """The page of all reports in a folder, and what is said of them."""
+    parts = [OPENING, said] if said else [OPENING]
     free = sorted((folder / "votes").glob("*/report.json"))
     parts += ["## Methods that ask no model", FREE_NOTE]
     for report in free:
@@ -204,9 +209,9 @@ intervals. Each table compares methods on the very same subsets of the samples. 
 methods that select."""
 
 FREE_NOTE = """On all questions of each file. They draw nothing, so the same number of samples is the same
-number of tokens. `by=confidence`, `window`, `tail` and `bottom` stand where the samples' log-
-probabilities were recorded, `by=..._scores` where a reward model's scores were. `keep=0.5` lets the
-better half vote; the best tenth of so few samples is one sample, `best_of_n`."""
+number of tokens. `by=confidence`, `window`, `tail` and `bottom` stand where the samples' log-probabilities
+were recorded, `by=..._scores` where a reward model's scores were. `keep=0.5` lets the better half vote; the
+best tenth of so few samples is one sample, `best_of_n`."""
 
 ASKING_NOTE = """On evenly spaced questions of a file, as many as each table says: with so few, intervals
 are wide, and a difference whose interval holds 0 is none. The readers are small untrained models, chosen
@@ -240,7 +245,7 @@ def main() -> None:
             for path in read:
                 ask(path, ASKING[:count], options)
     if options.page:
-        write_whole(options.page, page(options.output_dir))
+        write_whole(options.page, page(options.output_dir, findings(options.page)))
 
 
 if __name__ == "__main__":
