@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -302,7 +303,9 @@ def test_an_interrupt_keeps_what_was_drawn_and_says_how_to_go_on(problems_file: 
         command = [sys.executable, "-m", "sampleset", "sample", str(problems_file), "-n", "500",
                    "--output-dir", str(tmp_path / "store"), "--base-url", server.base_url,
                    "--model", "stub-model"]  # fmt: skip
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        # Where the tests run in the background of a shell, a child would be told to ignore the signal.
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed) as process:
             while len(server.requests) < 20:
                 time.sleep(0.01)
             process.send_signal(signal.SIGINT)
