@@ -2,9 +2,9 @@
 
     python benchmarks/aggregator_modes.py --sets 30
 
-The first k samples of recorded sets on which they disagree (where they agree, `select` asks nothing). Every set
-is given to all modes, which take turns in going first; one set at a time. Ratios are of one set's times, with
-the quartiles. The embedded model is small and untrained for this: read its accuracy beside the vote's.
+The first k samples of recorded sets on which they disagree (where they agree, `select` asks nothing). Every
+set is given to all modes, which take turns in going first; one set at a time. Ratios are of one set's times,
+with the quartiles. The embedded model is small and untrained for this: read its accuracy beside the vote's.
 """
 
 import argparse
@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("-k", type=int, default=5)
     parser.add_argument("--sets", type=int, default=30)
+    parser.add_argument("--keep-end-tokens", type=int, default=90, help="shown of each sample")
     parser.add_argument("--max-tokens", type=int, default=256, help="of a reply in mode think")
     asyncio.run(run(parser.parse_args()))
 
@@ -39,8 +40,11 @@ async def run(arguments: argparse.Namespace) -> None:
     backend = open_backend(arguments.model)
     await backend.check()
     sets, golds = await disagreeing(arguments.file, arguments.k, arguments.sets)
+    limits = {"think": arguments.max_tokens}
     methods = {
-        mode: LLMAggregator(backend, mode=mode, max_tokens=arguments.max_tokens if mode == "think" else None)
+        mode: LLMAggregator(
+            backend, mode=mode, max_tokens=limits.get(mode), keep_end_tokens=arguments.keep_end_tokens
+        )
         for mode in MODES
     }
     times: dict[str, list[float]] = {mode: [] for mode in MODES}
@@ -62,7 +66,9 @@ async def run(arguments: argparse.Namespace) -> None:
         right["majority_vote"] += is_right(vote_answer(one, "majority_vote", counted, (), 0).answer, gold)
         right["some sample"] += any(is_right(group.answer, gold) for group in counted.candidates)
     await backend.aclose()
-    print(f"{backend.model}, {len(sets)} sets of {arguments.k} samples that disagree; load before: {load:.1f}")
+    print(
+        f"{backend.model}, {len(sets)} sets of {arguments.k} samples that disagree; load before: {load:.1f}"
+    )
     for mode in MODES:
         each = [one / base for one, base in zip(times[mode], times["select"], strict=True)]
         low, _, high = quantiles(each, n=4)

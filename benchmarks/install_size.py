@@ -3,8 +3,9 @@
     python benchmarks/install_size.py --peer optillm=VENV/bin/python --peer its_hub=VENV/bin/python
 
 Counted is what the package's metadata ask for, in turn and without extras unless named, as it is installed
-beside the Python given: its own files by their records, without byte code. Other packages in that venv do not
-count. A peer is named as on PyPI.
+beside the Python given: its own files by their records, without byte code. Other packages in that venv do
+not count; what is asked for and not installed there is named, and counts without size. A peer is named as on
+PyPI.
 """
 
 import argparse
@@ -35,35 +36,36 @@ def main() -> None:
             continue
         found = json.loads(done.stdout)
         largest = ", ".join(f"{one} {size:.0f}" for one, size in found["largest"])
-        print(
-            f"{name:<26} {found['packages']:4} packages {found['megabytes']:7.0f} MB   largest, MB: {largest}"
-        )
+        missing = f"; not installed there: {', '.join(found['missing'])}" if found["missing"] else ""
+        count, size = found["packages"], found["megabytes"]
+        print(f"{name:<26} {count:4} packages {size:7.0f} MB   largest, MB: {largest}{missing}")
 
 
 def measured(requirement: str) -> dict[str, object]:
-    """Packages and MB of a requirement with all that it asks for.
-
-    Raises:
-        PackageNotFoundError: A package is not installed.
-    """
+    """Packages and MB of a requirement with all that it asks for."""
     from pip._vendor.packaging.requirements import Requirement
 
     waiting, done = [Requirement(requirement)], set[tuple[str, frozenset[str]]]()
-    sizes: dict[str, float] = {}
+    sizes, missing = dict[str, float](), list[str]()
     while waiting:
         one = waiting.pop()
         name = re.sub(r"[-_.]+", "-", one.name).lower()
         if (name, frozenset(one.extras)) in done:
             continue
         done.add((name, frozenset(one.extras)))
-        package = metadata.distribution(one.name)
+        try:
+            package = metadata.distribution(one.name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+            continue
         sizes[name] = size_of(package)
         for line in package.requires or ():
             needed = Requirement(line)
             if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in one.extras or {""}):
                 waiting.append(needed)
     largest = sorted(sizes.items(), key=lambda item: -item[1])[:3]
-    return {"packages": len(sizes), "megabytes": sum(sizes.values()), "largest": largest}
+    count = len(sizes) + len(missing)
+    return {"packages": count, "megabytes": sum(sizes.values()), "largest": largest, "missing": missing}
 
 
 def size_of(package: metadata.Distribution) -> float:

@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py --repeats 15 --peer optillm=VENV/bin/optillm --peer its_hub=VENV/bin/its-iaas
 
-A peer is its package's name and its program, in a venv of its own; its import is timed with the venv's Python.
-Everything in one run, in turns.
+A peer is its package's name and its program, in a venv of its own; its import is timed with the venv's
+Python. Everything in one run, in turns.
 """
 
 import argparse
