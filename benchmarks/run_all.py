@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ class Benchmark:
 
     shows: str
     arguments: tuple[str, ...] = ()
-    peers: Mapping[str, tuple[str, ...]] = {}
+    peers: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     needs: tuple[str, ...] = ()
     file: str | None = None
 
@@ -179,7 +179,7 @@ def machine() -> str:
     cores = len(os.sched_getaffinity(0))
     versions = [f"{name} {found}" for name in LIBRARIES if (found := version_of(name))]
     return (
-        f"{model}, {cores} core{'s' * (cores > 1)} of {os.cpu_count()}, load "
+        f"{model}, {cores} core{'s' * (cores > 1)} of {os.cpu_count()}, load"
         f" {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, {', '.join(versions)}"
     )
 
