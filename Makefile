@@ -33,9 +33,7 @@ format: $(VENV)/.developer
 	$(BIN)/ruff format .
 
 benchmarks: $(VENV)/.developer
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/shared_prompt.py
-	$(BIN)/python benchmarks/votes_and_grades.py
+	$(BIN)/python benchmarks/run_all.py
 
 clean:
 	rm -rf $(VENV) demo report .pytest_cache .ruff_cache .hypothesis .import_linter_cache

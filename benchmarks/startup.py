@@ -1,6 +1,9 @@
-"""How long `sampleset --help` and `import sampleset` take, as multiples of `python -c pass`, in one run.
+"""How long `sampleset --help` and `import sampleset` take, beside others', as multiples of `python -c pass`.
 
-python benchmarks/startup.py --repeats 15
+    python benchmarks/startup.py --repeats 15 --peer optillm=VENV/bin/optillm --peer its_hub=VENV/bin/its-iaas
+
+A peer is its package's name and its program, in a venv of its own; its import is timed with the venv's
+Python. Everything in one run, in turns.
 """
 
 import argparse
@@ -8,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
@@ -19,19 +23,25 @@ COMMANDS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15)
-    repeats = parser.parse_args().repeats
-    seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for turn in range(repeats + 1):  # interleaved; the first turn warms the file cache and is dropped
-        for name, command in COMMANDS.items():
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PROGRAM")
+    arguments = parser.parse_args()
+    commands = dict(COMMANDS)
+    for one in arguments.peer:
+        name, _, program = one.partition("=")
+        commands[f"import {name}"] = [str(Path(program).parent / "python"), "-c", f"import {name}"]
+        commands[f"{Path(program).name} --help"] = [program, "--help"]
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(arguments.repeats + 1):  # the first warms the file cache and is dropped
+        for name, command in commands.items():
             started = time.perf_counter()
-            subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
             if turn:
                 seconds[name].append(time.perf_counter() - started)
     base = statistics.median(seconds["python -c pass"])
     for name, taken in seconds.items():
         median = statistics.median(taken)
-        spread = f"{min(taken) * 1000:.0f}-{max(taken) * 1000:.0f}"
-        print(f"{name:<18} {median * 1000:6.0f} ms ({spread})   {median / base:5.1f} x")
+        spread = f"({min(taken) * 1000:.0f} to {max(taken) * 1000:.0f})"
+        print(f"{name:<18} {median * 1000:6.0f} ms {spread:16} {median / base:6.1f} x")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from sampleset.training.data import (
 from sampleset.training.rewards import reward
 from sampleset.training.rows import kind_of, read_training_rows, row_from_json, row_to_json
 from sampleset.training.targets import TargetOptions, Teacher
+from sampleset.training.verl_reward import compute_score
 from sampleset.types import Question
 
 RECORDED = Path(__file__).parents[2] / "src/sampleset/data/gsm8k_small8_100.jsonl.gz"
@@ -329,6 +330,15 @@ def test_the_command_writes_rows_a_summary_and_verls_columns(tmp_path: Path):
     assert row["reward_model"] == {"style": "rule", "ground_truth": "7"}
     assert [message["role"] for message in row["prompt"]] == ["user"]
     assert row["extra_info"]["opening"] == "<think>\n"
+    # verl's model writes the opening itself.
+    for written, score in (
+        ("<think>\nAll say 7.</think>\n<answer>7</answer>", 1.0),
+        ("<think>\nAll say 8.</think>\n<answer>8</answer>", 0.05),
+        ("<answer>7", 0.0),
+    ):
+        gold = row["reward_model"]["ground_truth"]
+        told = compute_score(row["data_source"], written, gold, row["extra_info"], more="of verl's own")
+        assert told["score"] == score
 
 
 def test_the_command_without_any_row_fails_and_says_why(tmp_path: Path):

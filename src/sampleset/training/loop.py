@@ -122,6 +122,7 @@ class _Run:
             raise DataError(f"{recipe.rows}: no rows to train on.")
         self._record = record_for(self._rows, recipe.rows)
         self._processes = Processes(recipe.folder, self._settings, recipe.report_to)
+        self._processes.require_whole_models()
         if recipe.rows_per_step % self._processes.count:
             raise InvalidArgumentError(
                 f"rows_per_step={recipe.rows_per_step} must be a multiple of the number of processes, "

@@ -62,7 +62,8 @@ class Processes:
         if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
             raise InvalidArgumentError(
                 f"accelerate is set to {kind}, which splits the model over the processes; here each holds "
-                "the whole. Launch with `accelerate launch --multi_gpu`, or run `accelerate config` again."
+                "the whole. Launch with `accelerate launch --multi_gpu`, or run `accelerate config` again; "
+                "for models beyond one GPU see docs/scale.md."
             )
 
     def gathered(self, items: list[T]) -> list[T]:

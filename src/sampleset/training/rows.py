@@ -5,6 +5,7 @@ The gold answer stands in a row because a row is training data. Aggregators neve
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -207,5 +208,6 @@ def _verl_row(row: TrainingRow, index: int) -> dict[str, Any]:
             "vote": row.vote,
             "vote_right": row.vote_right,
             "right_samples": row.right_samples,
+            "extra": json.dumps(dict(row.extra)),
         },
     }
