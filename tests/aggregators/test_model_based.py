@@ -104,6 +104,18 @@ async def test_scores_that_are_too_sure_can_be_weighed_down(make_set):
         assert (await aggregator.aggregate(sample_set)).answer == answer
 
 
+async def test_at_weight_zero_the_model_is_not_asked(make_set):
+    def never(messages, text: str) -> float:
+        raise AssertionError("the model was asked")
+
+    backend = ScoringReplayBackend(lambda messages, seed: "", scores=never)
+    aggregator = LLMAggregator(backend, mode="select", vote_weight=1.0, score_weight=0.0)
+    answer = await aggregator.aggregate(make_set(["1", "2", "2"]))
+    assert answer.answer == "2"
+    assert answer.confidence == pytest.approx(2 / 3)
+    assert answer.usage.calls == 0
+
+
 async def test_selecting_does_not_ask_about_unanimous_sets(make_set):
     def never(messages, text: str) -> float:
         raise AssertionError("a unanimous set was asked about")

@@ -72,7 +72,7 @@ class LLMAggregator:
         temperature: Temperature of a reply.
         fold: Show samples of equal answers once, with their count; samples without an answer are left out.
         score_weight: Mode `select` only: multiplies a candidate's log-probability; under 1 where the model is
-            too sure of itself.
+            too sure of itself; at 0 it is not asked, and votes and confidence decide.
         vote_weight: Mode `select` only: added to that, times the log of the candidate's votes.
         confidence_weight: The same times the mean token log-probability of the candidate's samples, where
             all samples carry it.
@@ -134,6 +134,8 @@ class LLMAggregator:
         ]
         mean = [0.0] * len(texts)
         usage = Usage()
+        if self.score_weight == 0:
+            prompts, mean = (), softmax(prior)
         for messages in prompts:
             scores = await self.backend.score(messages, texts)
             logits = [

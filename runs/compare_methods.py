@@ -1,0 +1,60 @@
+"""One method against another, paired by question: reports of `sampleset evaluate` on the same sample sets.
+
+    python runs/compare_methods.py REPORT METHOD REPORT METHOD [-k 5]
+
+Methods are written as in the reports. Prints both accuracies, the difference of the first to the second with
+the 95 % interval of a paired bootstrap over questions, on how many questions each is the better one, and p by
+exact McNemar. Questions that only one report holds, or whose samples differ, are refused.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from sampleset.metrics import mcnemar_exact, paired_bootstrap
+
+RESAMPLES = 10_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("compared", nargs=4, metavar=("REPORT METHOD REPORT", "METHOD"))
+    parser.add_argument("-k", default="5")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    report, method, other_report, other_method = arguments.compared
+    ours, theirs = (accuracies(Path(one), arguments.k) for one in (report, other_report))
+    if ours.keys() != theirs.keys():
+        sys.exit(f"{len(ours.keys() ^ theirs.keys())} questions are not the same in both reports.")
+    for by_method, name in ((ours, method), (theirs, other_method)):
+        for told in by_method.values():
+            if name not in told:
+                sys.exit(f"No method {name!r} in the report; it has {', '.join(map(repr, told))}.")
+    first = [told[method] for told in ours.values()]
+    second = [theirs[key][other_method] for key in ours]
+    differences = [one - other for one, other in zip(first, second, strict=True)]
+    low, high = paired_bootstrap(differences, RESAMPLES, arguments.seed)
+    better, worse = (sum(sign * one > 0 for one in differences) for sign in (1, -1))
+    print(
+        f"{len(first)} questions, k = {arguments.k}\n"
+        f"{100 * sum(first) / len(first):5.1f} %  {method}\n{100 * sum(second) / len(second):5.1f} %  {other_method}\n"
+        f"{100 * sum(differences) / len(first):+5.1f} points ({100 * low:+.1f} to {100 * high:+.1f}); "
+        f"better on {better}, worse on {worse}, p = {mcnemar_exact(better, worse):.3f}"
+    )
+
+
+def accuracies(report: Path, k: str) -> dict[tuple[object, ...], dict[str, float]]:
+    """By question, its samples included: share right by method."""
+    found: dict[tuple[object, ...], dict[str, float]] = {}
+    with (report / "questions.jsonl").open(encoding="utf-8") as lines:
+        for line in lines:
+            told = json.loads(line)
+            if k not in told["accuracies"]:
+                sys.exit(f"{report} has no k = {k}; it has {', '.join(told['accuracies'])}.")
+            found[told["file"], told["id"], *told["samples"]] = told["accuracies"][k]
+    return found
+
+
+if __name__ == "__main__":
+    main()
