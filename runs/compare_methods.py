@@ -18,8 +18,9 @@ RESAMPLES = 10_000
 
 
 def main() -> None:
+    """Read both reports, check that they can be compared, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("compared", nargs=4, metavar=("REPORT METHOD REPORT", "METHOD"))
+    parser.add_argument("compared", nargs=4, metavar=("REPORT", "METHOD", "REPORT", "METHOD"))
     parser.add_argument("-k", default="5")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -38,7 +39,8 @@ def main() -> None:
     better, worse = (sum(sign * one > 0 for one in differences) for sign in (1, -1))
     print(
         f"{len(first)} questions, k = {arguments.k}\n"
-        f"{100 * sum(first) / len(first):5.1f} %  {method}\n{100 * sum(second) / len(second):5.1f} %  {other_method}\n"
+        f"{100 * sum(first) / len(first):5.1f} %  {method}\n"
+        f"{100 * sum(second) / len(second):5.1f} %  {other_method}\n"
         f"{100 * sum(differences) / len(first):+5.1f} points ({100 * low:+.1f} to {100 * high:+.1f}); "
         f"better on {better}, worse on {worse}, p = {mcnemar_exact(better, worse):.3f}"
     )
