@@ -8,7 +8,7 @@ pytest.importorskip("peft")
 
 from sampleset.errors import InvalidArgumentError  # noqa: E402
 from sampleset.training.branch_attention import NAME  # noqa: E402
-from sampleset.training.shared_prompt import branch_logprobs, branch_scores  # noqa: E402
+from sampleset.training.shared_prompt import branch_logprobs, branch_scores, rows_logprobs  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -71,6 +71,21 @@ def test_the_attention_of_a_shared_prompt_is_that_of_sdpa_for_all_else():
     branch_logprobs(model, PROMPT, BRANCHES)
     assert model.config._attn_implementation == NAME
     torch.testing.assert_close(model(input_ids=ids, attention_mask=mask).logits, before)
+
+
+@pytest.mark.parametrize("kind", ["sdpa", "eager"])
+def test_rows_of_one_pass_have_the_values_and_gradients_of_rows_alone(kind: str):
+    model = tiny(attn_implementation=kind)
+    rows = [(PROMPT, BRANCHES), (PROMPT[:3], [[7, 7, 7], [8]]), ([*PROMPT, *PROMPT], [[9]])]
+    together = rows_logprobs(model, rows)
+    alone = [branch_logprobs(model, prompt, branches) for prompt, branches in rows]
+    for found, expected in zip(together, alone, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
+    one, other = (
+        gradient(model, sum((place + 1) * torch.cat(row).sum() for place, row in enumerate(way)))
+        for way in (together, alone)
+    )
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6 * float(other.abs().max()))
 
 
 def test_checkpointed_activations_give_the_same_gradient():

@@ -380,7 +380,7 @@ def test_out_of_memory_says_what_to_lower(tmp_path: Path, tiny: Path):
         def loss(self, example: Any, policy: Any) -> Any:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    with pytest.raises(BackendError, match="Lower max_tokens"):
+    with pytest.raises(BackendError, match="Lower rows_per_pass"):
         train("select", Greedy("cross_entropy"), recipe(tmp_path, tiny, even_is_right(4, 0), eval_rows=None))
 
 

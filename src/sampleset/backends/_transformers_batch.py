@@ -30,8 +30,11 @@ CACHE_SHARE = 0.6
 CPU_CACHE_BYTES = 2 * 2**30
 """Memory that the tokens of a batch may take on a CPU."""
 
-CHOICE_ROWS = 64
-"""Rows whose probabilities are worked on at once, in double precision."""
+CHOICE_ROWS = {"cpu": 64}
+"""Rows whose probabilities are worked on at once, in double precision, by kind of device."""
+
+CHOICE_ROWS_ELSEWHERE = 512
+"""The same on a device that has to be filled, and waited for after each part."""
 
 
 @functools.cache
@@ -98,6 +101,16 @@ class Block:
             _append(cache, *(states[:, :, first:][index] for states in (layer.keys, layer.values)))
         starts = [self.starts[place] - first for place in places]
         return Block(cache, self.logits[index], starts, self.width - first)
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Drop all other rows, layer by layer, so that no second cache is held beside this one."""
+        first = min(self.starts[place] for place in places)
+        index = self.logits.new_tensor(places, dtype=_torch().long)
+        for layer in self.cache.layers:
+            layer.replace(layer.keys[:, :, first:][index], layer.values[:, :, first:][index])
+        self.logits = self.logits[index]
+        self.starts = [self.starts[place] - first for place in places]
+        self.width -= first
 
     def add(self, other: Block) -> None:
         """Put the rows of another block under these. The other block is used up."""
@@ -232,8 +245,9 @@ def choose(logits: Any, rules: Sequence[tuple[float, float, int]], uniforms: Seq
     """
     tokens: list[int] = []
     logprobs: list[float] = []
-    for first in range(0, len(rules), CHOICE_ROWS):
-        part = slice(first, first + CHOICE_ROWS)
+    at_once = CHOICE_ROWS.get(logits.device.type, CHOICE_ROWS_ELSEWHERE)
+    for first in range(0, len(rules), at_once):
+        part = slice(first, first + at_once)
         chosen, likely = _choose(_wide(logits[part]), rules[part], uniforms[part])
         tokens += chosen
         logprobs += likely

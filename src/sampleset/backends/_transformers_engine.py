@@ -38,6 +38,9 @@ GATHER = 0.005
 LOGITS_AT_ONCE = 2**28
 """Most logits of scored texts held at a time."""
 
+MAX_SEQUENCES = {"cuda": 4096}
+"""Draws decoded together by default, by kind of device; elsewhere 256. Memory is a limit of its own."""
+
 JOIN_SHARE = 8
 """Draws join or leave a running batch by this part of it at least: each time costs a copy of its cache."""
 
@@ -47,7 +50,7 @@ class Engine:
 
     Args:
         loaded: Model, tokenizer, device.
-        max_sequences: Draws decoded together.
+        max_sequences: Draws decoded together; by default 4,096 on CUDA, 256 elsewhere.
         batch_tokens: Tokens of a batch, padding and the room for completions included; by default what the
             memory allows.
         threads: CPU threads, by default torch's own choice.
@@ -55,16 +58,17 @@ class Engine:
     Attributes:
         budget: Tokens of a batch; halved where memory does not suffice.
         largest: Most rows decoded together so far.
+        max_sequences: Most rows that may be.
     """
 
     def __init__(
-        self, loaded: Loaded, max_sequences: int, batch_tokens: int | None, threads: int | None
+        self, loaded: Loaded, max_sequences: int | None, batch_tokens: int | None, threads: int | None
     ) -> None:
         self._torch = import_extra("torch")
         self._model, self._device = loaded.model, loaded.device
         self.texts = Texts(loaded.tokenizer)
         self._ends = end_tokens(loaded.model, loaded.tokenizer)
-        self._max_sequences = max_sequences
+        self.max_sequences = max_sequences or MAX_SEQUENCES.get(self._device.type, 256)
         self._threads = threads
         self.budget = batch_tokens or cache_tokens(self._model, self._device)
         self.largest = 0
@@ -187,7 +191,7 @@ class Engine:
         self.largest = max(self.largest, len(self._rows))
 
     def _fits(self, rows: int, cells: int) -> bool:
-        return rows <= self._max_sequences and rows * cells <= self.budget
+        return rows <= self.max_sequences and rows * cells <= self.budget
 
     def _try(self, rows: int, cells: int, call: DrawCall | ScoreCall) -> None:
         """Note what is about to be computed, for the case that memory runs out."""
@@ -200,7 +204,7 @@ class Engine:
         if not live:
             self._block = None
         elif self._block is not None and len(live) < len(self._rows):
-            self._block = self._block.rows(live)
+            self._block.keep(live)
         self._rows = [self._rows[place] for place in live]
 
     def _step(self) -> None:

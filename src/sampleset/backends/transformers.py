@@ -57,13 +57,14 @@ class TransformersBackend:
         context_size: Tokens that prompt and completion may take together; by default, and at most, what the
             model was made for.
         group_size: Draws of one call.
-        max_sequences: Draws decoded together.
+        max_sequences: Draws decoded together; by default 4,096 on CUDA and 256 on a CPU.
         batch_tokens: Tokens of a batch, completions counted in full; by default what 60 % of the CUDA memory
             left after loading holds, or 2 GiB on a CPU. Halved where memory runs out all the same.
         threads: CPU threads, by default torch's own choice.
         merge_adapter: Add the adapter to the weights. `False` keeps it beside them: slower, without the
             rounding of merged bfloat16 weights.
-        max_calls: As `max_sequences`; more would wait here while their time limit runs.
+        max_calls: As `max_sequences`, known once the model is loaded; more would wait here while their time
+            limit runs.
         continues_assistant: True: a last message of the role `assistant` is continued.
         record: How the model is to be asked, if it is a trained aggregator.
     """
@@ -74,7 +75,7 @@ class TransformersBackend:
     dtype: str | None = None
     context_size: int | None = None
     group_size: int = 64
-    max_sequences: int = 256
+    max_sequences: int | None = None
     batch_tokens: int | None = None
     threads: int | None = None
     merge_adapter: bool = True
@@ -180,6 +181,7 @@ class TransformersBackend:
                 config = loaded.model.config.get_text_config()
                 self._limit_context(getattr(config, "max_position_embeddings", None))
                 self._engine = Engine(loaded, self.max_sequences, self.batch_tokens, self.threads)
+                self.max_calls = self._engine.max_sequences
             return self._engine
 
     def _limit_context(self, size: int | None) -> None:
@@ -195,4 +197,8 @@ class TransformersBackend:
 
 
 def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -87,6 +87,7 @@ class Calibration:
         folds: Of the cross-validation.
         before: The weights until now.
         after: The fitted ones, by all rows.
+        prior: Of votes and confidence alone, by all rows: what is to be had without asking the model.
         figures: `vote`; `before`; and, each cross-validated by question, `prior` (votes and confidence
             alone) and `after` (all three).
     """
@@ -96,6 +97,7 @@ class Calibration:
     folds: int
     before: Weights
     after: Weights
+    prior: Weights
     figures: dict[str, Figures]
 
 
@@ -138,7 +140,8 @@ async def calibrate(
     before = Weights(record.score_weight, record.vote_weight, record.confidence_weight)
     made = calibration_of(choices, before, folds)
     said = {"rows": rows.name, "rows_used": made.rows, "questions": made.questions, "folds": folds}
-    others = {**record.others, "calibration": said | {"figures": asdict(made)["figures"]}}
+    found = {"figures": asdict(made)["figures"], "prior": asdict(made.prior)}
+    others = {**record.others, "calibration": said | found}
     changed = replace(
         record,
         score_weight=made.after.score,
@@ -169,7 +172,8 @@ def calibration_of(choices: Sequence[Choice], before: Weights, folds: int) -> Ca
             fit([one for one in choices if fold_of[one.question] != fold], free) for fold in range(folds)
         ]
         figures[name] = _figures(choices, [fitted[fold_of[one.question]] for one in choices])
-    return Calibration(len(choices), len(questions), folds, before, fit(choices), figures)
+    prior = fit(choices, (1, 2))
+    return Calibration(len(choices), len(questions), folds, before, fit(choices), prior, figures)
 
 
 def fit(choices: Sequence[Choice], free: Sequence[int] = (0, 1, 2)) -> Weights:

@@ -26,7 +26,7 @@ from sampleset.training.rows import TrainingRow, read_training_rows
 from sampleset.training.run_folder import STATE_FILE, RunFolder
 from sampleset.training.schedule import learning_rate_share, row_order
 
-_ADVICE = "max_tokens (longer rows are left out), lora.last_layers, or the precision (dtype=bfloat16)"
+_ADVICE = "rows_per_pass, max_tokens (longer rows are left out), lora.last_layers, or the precision (dtype=bfloat16)"
 
 
 class Learner(Protocol):
@@ -40,8 +40,8 @@ class Learner(Protocol):
         """Tokens of an example, all branches included."""
         ...
 
-    def loss(self, example: Any, policy: Policy) -> tuple[Any, dict[str, float]]:
-        """What is minimised, with figures to log."""
+    def losses(self, examples: Sequence[Any], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
+        """What is minimised, with figures to log, of each example; all are computed in one pass."""
         ...
 
 
@@ -206,12 +206,13 @@ class _Run:
         ):
             group["lr"] = highest * rate
         sums: dict[str, float] = {}
-        for example in self._processes.share(examples):
-            with memory_advice(self._learner.length(example), _ADVICE):
-                loss, figures = self._learner.loss(example, self._policy)
-                (loss / len(examples)).backward()
-            for name, value in {"loss": float(loss.detach()), **figures}.items():
-                sums[name] = sums.get(name, 0.0) + value / len(examples)
+        for part in self._passes(self._processes.share(examples)):
+            with memory_advice(sum(map(self._learner.length, part)), _ADVICE):
+                found = self._learner.losses(part, self._policy)
+                (sum(loss for loss, _ in found) / len(examples)).backward()
+            for loss, figures in found:
+                for name, value in {"loss": float(loss.detach()), **figures}.items():
+                    sums[name] = sums.get(name, 0.0) + value / len(examples)
         sums = self._processes.sums(sums)
         self._processes.sum_gradients([*self._policy.trained, self._policy.prior])
         norm = self._torch.nn.utils.clip_grad_norm_(self._policy.trained, self._recipe.max_grad_norm)
@@ -219,15 +220,19 @@ class _Run:
         self._optimiser.zero_grad(set_to_none=True)
         return sums | {"grad_norm": float(norm), "learning_rate": self._recipe.learning_rate * rate}
 
+    def _passes(self, examples: Sequence[Any]) -> list[Sequence[Any]]:
+        size = self._recipe.rows_per_pass
+        return [examples[first : first + size] for first in range(0, len(examples), size)]
+
     def _measure(self) -> dict[str, float]:
         """Means of the learner's figures over the held-back rows."""
         self._policy.model.eval()
         sums: dict[str, float] = {}
         with self._torch.no_grad():
-            for example in self._processes.share(self._held_back):
-                loss, figures = self._learner.loss(example, self._policy)
-                for name, value in {"loss": float(loss), **figures}.items():
-                    sums[f"eval_{name}"] = sums.get(f"eval_{name}", 0.0) + value / len(self._held_back)
+            for part in self._passes(self._processes.share(self._held_back)):
+                for loss, figures in self._learner.losses(part, self._policy):
+                    for name, value in {"loss": float(loss), **figures}.items():
+                        sums[f"eval_{name}"] = sums.get(f"eval_{name}", 0.0) + value / len(self._held_back)
         return self._processes.sums(sums)
 
     def _save(self) -> None:

@@ -104,6 +104,8 @@ class Recipe:
         eval_rows: Rows that are never trained on, to measure progress on.
         steps: Optimiser steps.
         rows_per_step: Rows whose gradients are averaged; of `grpo`, prompts, each with all its rollouts.
+        rows_per_pass: Of `select` and `sft`: rows computed at once, padded to one length. More fill a GPU, where
+            a step of one row mostly waits, and cost memory; a CPU wins nothing.
         learning_rate: Its highest value, reached after `warmup` and falling to 0 as a cosine.
         warmup: Share of the steps.
         prior_learning_rate: Of the learned multiples of votes and confidence; 0 keeps them at their start.
@@ -130,6 +132,7 @@ class Recipe:
     eval_rows: str | None = None
     steps: int = 500
     rows_per_step: int = 1
+    rows_per_pass: int = 1
     learning_rate: float = 5e-4
     warmup: float = 0.1
     prior_learning_rate: float = 1e-2
@@ -150,7 +153,8 @@ class Recipe:
     report_to: str | None = None
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "steps", "rows_per_step", "max_tokens", "save_every", "eval_every", "threads")
+        _at_least(self, 1, "steps", "rows_per_step", "rows_per_pass", "max_tokens")
+        _at_least(self, 1, "save_every", "eval_every", "threads")
         _at_least(self, 0, "learning_rate", "prior_learning_rate", "max_grad_norm", "weight_decay", "warmup")
         if self.warmup > 1:
             raise InvalidArgumentError(f"warmup={self.warmup!r} must be a share of the steps, 0 to 1.")

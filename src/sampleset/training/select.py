@@ -23,7 +23,7 @@ from sampleset.prompts import ANSWER_CLOSE
 from sampleset.training.policy import Policy
 from sampleset.training.recipe import Objective
 from sampleset.training.rows import TrainingRow
-from sampleset.training.shared_prompt import branch_logprobs
+from sampleset.training.shared_prompt import rows_logprobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,16 @@ class SelectLearner:
         """Tokens of the prompt and of all candidates."""
         return len(example.prompt) + sum(len(branch) for branch in example.branches)
 
-    def loss(self, example: SelectExample, policy: Policy) -> tuple[Any, dict[str, float]]:
-        """The objective on one set, with figures to log."""
-        log_probs = log_probabilities(policy.model, policy.prior, example)
+    def losses(
+        self, examples: Sequence[SelectExample], policy: Policy
+    ) -> list[tuple[Any, dict[str, float]]]:
+        """The objective on each set, with figures to log."""
+        found = log_probabilities(policy.model, policy.prior, examples)
+        return [self._loss(*pair, policy) for pair in zip(examples, found, strict=True)]
+
+    def _loss(
+        self, example: SelectExample, log_probs: Any, policy: Policy
+    ) -> tuple[Any, dict[str, float]]:
         right = example.right[int(log_probs.argmax())]
         vote = example.right[example.vote]
         figures = {
@@ -99,22 +106,24 @@ def select_example(row: TrainingRow, texts: Texts) -> SelectExample | None:
     )
 
 
-def log_probabilities(model: Any, prior: Any, example: SelectExample) -> Any:
-    """Log-probability of each candidate, shape (C,).
+def log_probabilities(model: Any, prior: Any, examples: Sequence[SelectExample]) -> list[Any]:
+    """Log-probability of each candidate of each set, shapes (C,).
 
     Args:
         model: The policy.
         prior: The learned multiples of log votes and of confidence, shape (2,).
-        example: The set.
+        examples: The sets, computed in one pass.
     """
     torch: Any = import_extra("torch")
-    scores = torch.stack(
-        [branch.sum() for branch in branch_logprobs(model, example.prompt, example.branches)]
-    )
-    features = torch.tensor(
-        [example.log_votes, example.confidences], dtype=scores.dtype, device=scores.device
-    )
-    return torch.log_softmax(scores + prior.to(scores) @ features, dim=0)
+    found: list[Any] = []
+    rows = rows_logprobs(model, [(one.prompt, one.branches) for one in examples])
+    for example, branches in zip(examples, rows, strict=True):
+        scores = torch.stack([branch.sum() for branch in branches])
+        features = torch.tensor(
+            [example.log_votes, example.confidences], dtype=scores.dtype, device=scores.device
+        )
+        found.append(torch.log_softmax(scores + prior.to(scores) @ features, dim=0))
+    return found
 
 
 def probability_right(log_probs: Any, right: Sequence[bool]) -> Any:

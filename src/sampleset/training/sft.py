@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sampleset.training.policy import Policy
 from sampleset.training.rows import TrainingRow
-from sampleset.training.shared_prompt import branch_logprobs
+from sampleset.training.shared_prompt import rows_logprobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ class SftLearner:
         """Tokens of prompt and completion."""
         return len(example.prompt) + len(example.completion)
 
-    def loss(self, example: SftExample, policy: Policy) -> tuple[Any, dict[str, float]]:
-        """Cross-entropy per token, in nats."""
-        (logprobs,) = branch_logprobs(policy.model, example.prompt, [example.completion])
-        loss = -logprobs.mean()
-        return loss, {"logprob": -float(loss.detach())}
+    def losses(self, examples: Sequence[SftExample], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
+        """Cross-entropy per token of each row, in nats."""
+        rows = rows_logprobs(policy.model, [(one.prompt, [one.completion]) for one in examples])
+        losses = [-logprobs.mean() for (logprobs,) in rows]
+        return [(loss, {"logprob": -float(loss.detach())}) for loss in losses]
