@@ -30,8 +30,11 @@ CACHE_SHARE = 0.6
 CPU_CACHE_BYTES = 2 * 2**30
 """Memory that the tokens of a batch may take on a CPU."""
 
+SPAN = 512
+"""Tokens of the vocabulary whose weights are summed before a draw looks into one such span."""
+
 CHOICE_ROWS = {"cpu": 64}
-"""Rows whose probabilities are worked on at once, in double precision, by kind of device."""
+"""Rows whose probabilities are worked on at once, by kind of device."""
 
 CHOICE_ROWS_ELSEWHERE = 512
 """The same on a device that has to be filled, and waited for after each part."""
@@ -260,26 +263,40 @@ def _choose(
     torch = _torch()
     chosen = logits.argmax(-1)
     drawn = [place for place, (temperature, _, _) in enumerate(rules) if temperature > 0]
-    cut = [place for place in drawn if rules[place][1] < 1 or rules[place][2] > 0]
-    for places, pick in (([place for place in drawn if place not in set(cut)], _pick), (cut, _pick_cut)):
+    cut = {place for place in drawn if rules[place][1] < 1 or rules[place][2] > 0}
+    for places, pick in (([place for place in drawn if place not in cut], _pick), (sorted(cut), _pick_cut)):
         if places:
-            index = torch.tensor(places, device=logits.device)
-            temperature, top_p, top_k, uniform = (
-                torch.tensor(values, dtype=torch.float64, device=logits.device)[:, None]
-                for values in zip(*((*rules[place], uniforms[place]) for place in places), strict=True)
-            )
-            scaled = logits[index].double() / temperature
-            chosen[index] = pick(scaled, top_p, top_k, uniform)
-    logprobs = logits.log_softmax(-1).gather(-1, chosen[:, None])[:, 0]
+            values = [(*rules[place], uniforms[place]) for place in places]
+            columns = torch.tensor(values, dtype=torch.float64, device=logits.device).T[:, :, None]
+            if len(places) == len(rules):
+                chosen = pick(logits, *columns)
+            else:
+                index = torch.tensor(places, device=logits.device)
+                chosen[index] = pick(logits[index], *columns)
+    logprobs = logits.gather(-1, chosen[:, None])[:, 0] - logits.logsumexp(-1)
     return chosen.tolist(), logprobs.tolist()
 
 
-def _pick(scaled: Any, _top_p: Any, _top_k: Any, uniform: Any) -> Any:
-    return _invert(scaled.softmax(-1), uniform)[:, 0]
-
-
-def _pick_cut(scaled: Any, top_p: Any, top_k: Any, uniform: Any) -> Any:
+def _pick(logits: Any, temperature: Any, _top_p: Any, _top_k: Any, uniform: Any) -> Any:
+    """Inverts in two steps, lest the sums over a whole vocabulary be written out: a span, and a place in it."""
     torch = _torch()
+    rows, size = logits.shape
+    # A temperature close to 0 would overflow: the highest goes to 0 first.
+    weights = ((logits - logits.amax(-1, keepdim=True)) / temperature.to(logits.dtype)).exp()
+    spans = torch.nn.functional.pad(weights, (0, -size % SPAN)).view(rows, -1, SPAN)
+    cumulative = spans.sum(-1, dtype=torch.float64).cumsum(-1)
+    target = uniform * cumulative[:, -1:]
+    span = torch.searchsorted(cumulative, target, right=True).clamp_max(cumulative.shape[1] - 1)
+    before = torch.nn.functional.pad(cumulative, (1, 0)).gather(-1, span)
+    within = spans[torch.arange(rows, device=logits.device), span[:, 0]].double().cumsum(-1)
+    # Sums of another order may differ in their last digit; a token of weight 0 must not be reached by that.
+    rest = (target - before).clamp_min(0.0).minimum(within[:, -1:] * (1 - 1e-12))
+    return (span * SPAN + torch.searchsorted(within, rest, right=True))[:, 0].clamp_max(size - 1)
+
+
+def _pick_cut(logits: Any, temperature: Any, top_p: Any, top_k: Any, uniform: Any) -> Any:
+    torch = _torch()
+    scaled = logits.double() / temperature
     size = scaled.shape[-1]
     most = torch.where(top_k > 0, top_k, size)
     total = scaled.logsumexp(-1, keepdim=True)

@@ -8,6 +8,7 @@ features. Needs no torch; the model may run on any backend that scores.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import math
@@ -34,6 +35,7 @@ LEAST_ROWS = 20
 """Rows with a choice to make below which three numbers are not worth fitting."""
 
 _RIDGE = 1e-3
+_AT_ONCE = 32
 _ROUNDS = 100
 _LONGEST_STEP = 2.0
 
@@ -281,18 +283,24 @@ async def _scored(
     """Every row as numbers; what the log at that path holds is not asked again."""
     log = JsonlLog(path)
     known = {row["key"]: row["logprobs"] for _, row in log.new_rows()}
-    choices: list[Choice] = []
-    for row in rows:
+    limiter = asyncio.Semaphore(min(_AT_ONCE, backend.max_calls or _AT_ONCE))
+    done = 0
+
+    async def scored(row: TrainingRow) -> Choice:
+        nonlocal done
         texts = [one.answer + ANSWER_CLOSE for one in row.candidates]
         asked = json.dumps([backend.model, list(row.prompt), texts], sort_keys=True)
         key = hashlib.sha256(asked.encode()).hexdigest()
         if key not in known:
-            known[key] = [one.logprob for one in await backend.score(row.prompt, texts)]
+            async with limiter:
+                known[key] = [one.logprob for one in await backend.score(row.prompt, texts)]
             log.append([{"key": key, "id": row.id, "logprobs": known[key]}])
-        choices.append(_choice(row, known[key]))
+        done += 1
         if on_progress is not None:
-            on_progress(len(choices), len(rows))
-    return choices
+            on_progress(done, len(rows))
+        return _choice(row, known[key])
+
+    return list(await asyncio.gather(*(scored(row) for row in rows)))
 
 
 def _choice(row: TrainingRow, logprobs: Sequence[float]) -> Choice:
