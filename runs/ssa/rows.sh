@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Training rows of sets, in WORK/rows: rows.sh NAME MODEL "FILES" [options of train-data].
-# The files are cut in SHARDS parts that are worked on side by side; a question's rows do not depend on that.
+# Each file is cut in SHARDS parts that are worked on side by side; a question's rows do not depend on that.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 name=$1 model=$2 files=$3
 shift 3
 mkdir -p "$WORK/rows"
 cd "$WORK/rows"
-rm -f "$name".*.rows*.jsonl
-$PYTHON "$HERE/shards.py" "${SHARDS:-6}" "$name" $files
+rm -f "$name".*.sets.jsonl.gz "$name".*.rows*.jsonl
+$PYTHON "$HERE/shards.py" "${SHARDS:-3}" "$name" $files
 for part in "$name".*.sets.jsonl.gz; do
   $SAMPLESET train-data "$part" --mode select -k 4-16 --subsets 2 --held-back 0.1 --exclude gsm8k:test \
     ${DATA:+--data-dir "$DATA"} --aggregator-model "${!model}" --output "${part%.sets.jsonl.gz}.rows.jsonl" "$@" &

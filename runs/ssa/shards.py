@@ -1,4 +1,4 @@
-"""Cut files of sample sets into parts: `python shards.py PARTS NAME FILE...` writes NAME.I.sets.jsonl.gz."""
+"""Cut files of sample sets into parts: `python shards.py PARTS NAME FILE...` writes NAME.FILE.I.sets.jsonl.gz."""
 
 import gzip
 import sys
@@ -6,12 +6,13 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Deal the lines out in turn."""
+    """Deal the lines of each file out in turn."""
     parts, name, *files = sys.argv[1:]
-    lines = [line for file in files for line in gzip.decompress(Path(file).read_bytes()).splitlines(True)]
-    for part in range(int(parts)):
-        mine = b"".join(lines[part :: int(parts)])
-        Path(f"{name}.{part}.sets.jsonl.gz").write_bytes(gzip.compress(mine, mtime=0))
+    for file in map(Path, files):
+        lines = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+        for part in range(int(parts)):
+            mine = gzip.compress(b"".join(lines[part :: int(parts)]), mtime=0)
+            Path(f"{name}.{file.name.partition('.')[0]}.{part}.sets.jsonl.gz").write_bytes(mine)
 
 
 if __name__ == "__main__":
