@@ -10,7 +10,7 @@ rm -f "$name".*.sets.jsonl.gz "$name".*.rows*.jsonl
 $PYTHON "$HERE/shards.py" "${SHARDS:-3}" "$name" $files
 for part in "$name".*.sets.jsonl.gz; do
   $SAMPLESET train-data "$part" --mode select -k 4-16 --subsets 2 --held-back 0.1 --exclude gsm8k:test \
-    ${DATA:+--data-dir "$DATA"} --aggregator-model "${!model}" --output "${part%.sets.jsonl.gz}.rows.jsonl" "$@" &
+    ${DATA:+--data-dir "$DATA"} --aggregator-model "transformers:${!model}" --output "${part%.sets.jsonl.gz}.rows.jsonl" "$@" &
 done
 wait
 for part in "$name".*.rows.jsonl; do [ -s "$part" ] || { echo "$part is missing" >&2; exit 1; }; done

@@ -1,4 +1,4 @@
-"""Cut files of sample sets into parts: `python shards.py PARTS NAME FILE...` writes NAME.FILE.I.sets.jsonl.gz."""
+"""Cut files of sample sets into parts, NAME.FILE.I.sets.jsonl.gz: `python shards.py PARTS NAME FILE...`."""
 
 import gzip
 import sys

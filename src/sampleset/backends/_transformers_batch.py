@@ -278,7 +278,7 @@ def _choose(
 
 
 def _pick(logits: Any, temperature: Any, _top_p: Any, _top_k: Any, uniform: Any) -> Any:
-    """Inverts in two steps, lest the sums over a whole vocabulary be written out: a span, and a place in it."""
+    """Inverts in two steps, a span and a place in it, so that no sums over a whole vocabulary are written."""
     torch = _torch()
     rows, size = logits.shape
     # A temperature close to 0 would overflow: the highest goes to 0 first.

@@ -26,7 +26,7 @@ from sampleset.training.rows import TrainingRow, read_training_rows
 from sampleset.training.run_folder import STATE_FILE, RunFolder
 from sampleset.training.schedule import learning_rate_share, row_order
 
-_ADVICE = "rows_per_pass, max_tokens (longer rows are left out), lora.last_layers, or the precision (dtype=bfloat16)"
+_ADVICE = "rows_per_pass, max_tokens (longer rows stay out), lora.last_layers, or dtype (bfloat16)"
 
 
 class Learner(Protocol):
@@ -209,7 +209,7 @@ class _Run:
         for part in self._passes(self._processes.share(examples)):
             with memory_advice(sum(map(self._learner.length, part)), _ADVICE):
                 found = self._learner.losses(part, self._policy)
-                (sum(loss for loss, _ in found) / len(examples)).backward()
+                (self._torch.stack([loss for loss, _ in found]).sum() / len(examples)).backward()
             for loss, figures in found:
                 for name, value in {"loss": float(loss.detach()), **figures}.items():
                     sums[name] = sums.get(name, 0.0) + value / len(examples)

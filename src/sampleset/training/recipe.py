@@ -104,8 +104,8 @@ class Recipe:
         eval_rows: Rows that are never trained on, to measure progress on.
         steps: Optimiser steps.
         rows_per_step: Rows whose gradients are averaged; of `grpo`, prompts, each with all its rollouts.
-        rows_per_pass: Of `select` and `sft`: rows computed at once, padded to one length. More fill a GPU, where
-            a step of one row mostly waits, and cost memory; a CPU wins nothing.
+        rows_per_pass: Of `select` and `sft`: rows computed at once, padded to one length. More fill a GPU,
+            where a step of one row mostly waits, and cost memory; a CPU wins nothing.
         learning_rate: Its highest value, reached after `warmup` and falling to 0 as a cosine.
         warmup: Share of the steps.
         prior_learning_rate: Of the learned multiples of votes and confidence; 0 keeps them at their start.

@@ -65,16 +65,12 @@ class SelectLearner:
         """Tokens of the prompt and of all candidates."""
         return len(example.prompt) + sum(len(branch) for branch in example.branches)
 
-    def losses(
-        self, examples: Sequence[SelectExample], policy: Policy
-    ) -> list[tuple[Any, dict[str, float]]]:
+    def losses(self, examples: Sequence[SelectExample], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
         """The objective on each set, with figures to log."""
         found = log_probabilities(policy.model, policy.prior, examples)
         return [self._loss(*pair, policy) for pair in zip(examples, found, strict=True)]
 
-    def _loss(
-        self, example: SelectExample, log_probs: Any, policy: Policy
-    ) -> tuple[Any, dict[str, float]]:
+    def _loss(self, example: SelectExample, log_probs: Any, policy: Policy) -> tuple[Any, dict[str, float]]:
         right = example.right[int(log_probs.argmax())]
         vote = example.right[example.vote]
         figures = {
