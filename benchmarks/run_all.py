@@ -17,8 +17,10 @@ import importlib.metadata as metadata
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,7 +101,6 @@ BENCHMARKS: dict[str, Benchmark] = {
     "full_evaluation": Benchmark("a whole evaluation, and ten times its size"),
     "server_load": Benchmark("the server beside others", peers=SERVER_PEERS, needs=("aiohttp", "starlette")),
     "server_faults": Benchmark("the server under faults", needs=("aiohttp", "starlette")),
-    "scale_model": Benchmark("the model of docs/scale.md against measurements", ("--measure",)),
     "ray_node_loss": Benchmark("a lost node of a Ray cluster", needs=("ray",)),
     "crash_safety": Benchmark("kill -9 while drawing", ("--kills", "20", "--questions", "150")),
     "interval_coverage": Benchmark("coverage of the intervals", ("--runs", "400")),
@@ -151,13 +152,15 @@ def run(name: str, places: Mapping[str, str], minutes: float) -> str | None:
     script = f"{one.file or name}.py"
     command = [sys.executable, "-u", str(HERE / script), *(part.format_map(places) for part in parts)]
     started, lines = time.monotonic(), list[str]()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
+        # Its group, since servers that it started would outlive it.
+        limit = threading.Timer(minutes * 60, os.killpg, (process.pid, signal.SIGKILL))
+        limit.start()
         for line in process.stdout:
             lines.append(line.rstrip())
             print("  " + lines[-1], flush=True)
-            if time.monotonic() - started > minutes * 60:
-                process.kill()
+        limit.cancel()
     if process.returncode:
         print(f"  failed with exit code {process.returncode}; the page keeps what it says")
         return None
@@ -197,19 +200,29 @@ def merged(page: str, sections: Mapping[str, str]) -> str:
     Raises:
         ValueError: The page has no place for them.
     """
-    before, begin, rest = page.partition(BEGIN)
-    written, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no lines {BEGIN!r} and {END!r}")
-    kept = sections_of(written) | dict(sections)
+    before, _, after = parts_of(page)
+    kept = sections_of(page) | dict(sections)
     ordered = [f"### {name}\n\n{kept[name]}\n" for name in BENCHMARKS if name in kept]
     return before + BEGIN + "\n\n" + "\n".join(ordered) + "\n" + END + after
 
 
-def sections_of(written: str) -> dict[str, str]:
-    """Name and text of each section."""
-    parts: Sequence[str] = re.split(r"^### (\w+)\n", written, flags=re.MULTILINE)[1:]
+def sections_of(page: str) -> dict[str, str]:
+    """Name and text of each section of the page."""
+    parts: Sequence[str] = re.split(r"^### (\w+)\n", parts_of(page)[1], flags=re.MULTILINE)[1:]
     return {name: text.strip() for name, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def parts_of(page: str) -> tuple[str, str, str]:
+    """What stands before the sections, the sections, and what stands after them.
+
+    Raises:
+        ValueError: The page has no place for them.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    written, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no lines {BEGIN!r} and {END!r}")
+    return before, written, after
 
 
 if __name__ == "__main__":

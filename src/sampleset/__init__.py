@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sampleset.evaluation import Evaluation, EvaluationOptions, evaluate
     from sampleset.grading import grade
     from sampleset.judging import judging
-    from sampleset.models import open_backend
+    from sampleset.models import open_backend, ready_backend
     from sampleset.records import StoredSet
     from sampleset.sample_store import SampleStore
     from sampleset.sampling import Sampler, SamplingOptions
@@ -84,6 +84,7 @@ _HOME = {
     "load_problems": "datasets.base",
     "matches_gold": "answers",
     "open_backend": "models",
+    "ready_backend": "models",
     "parse_stop": "stopping",
     "read_problems": "storage",
     "read_sample_sets": "storage",
@@ -132,6 +133,7 @@ __all__ = [
     "parse_stop",
     "read_problems",
     "read_sample_sets",
+    "ready_backend",
     "same_answer",
     "with_answer_kind",
 ]

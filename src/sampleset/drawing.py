@@ -11,7 +11,7 @@ from sampleset.backends.base import Backend
 from sampleset.budget import Budget
 from sampleset.engines.ray import RayOptions, open_on_ray
 from sampleset.evaluation import Price, Prices
-from sampleset.models import open_backend
+from sampleset.models import ready_backend
 from sampleset.pool import Member
 from sampleset.sample_store import SampleStore
 from sampleset.sampling import Sampler, SamplingOptions, SamplingProgress
@@ -40,9 +40,8 @@ async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
         async with open_on_ray(model.ray, *named) as elsewhere:
             yield elsewhere
         return
-    backend = open_backend(*named)
+    backend = await ready_backend(*named)
     try:
-        await backend.check()
         yield backend
     finally:
         await backend.aclose()

@@ -78,3 +78,27 @@ def open_backend(
         f"{ref!r} needs a server that knows it: give --base-url URL (or set OPENAI_BASE_URL), a path to a "
         ".gguf file or a Hugging Face folder, a Hub id, or 'embedded'."
     )
+
+
+async def ready_backend(
+    ref: str, base_url: str | None = None, api_key: str | None = None, context_size: int | None = None
+) -> Backend:
+    """The backend of `open_backend` once it was checked; of a vLLM server, the one that scores texts, too.
+
+    Raises:
+        BackendError: It cannot be asked.
+    """
+    backend = open_backend(ref, base_url, api_key, context_size)
+    try:
+        await backend.check()
+        if getattr(backend, "owner", None) != "vllm":
+            return backend
+        scoring: Backend = BACKENDS.get("vllm")(
+            model=ref, base_url=base_url, api_key=api_key, context_size=context_size
+        )
+        await scoring.check()
+    except BaseException:
+        await backend.aclose()
+        raise
+    await backend.aclose()
+    return scoring

@@ -132,8 +132,8 @@ class PatientBackend:
         return await self._try(lambda: self._backend.generate(messages, params, seeds))
 
     async def tokenize(self, text: str) -> list[str]:
-        """As the backend's."""
-        return await self._backend.tokenize(text)
+        """As the backend's, tried again; it waits for no place, which whoever asks for it next needs."""
+        return await patiently(lambda: self._backend.tokenize(text), self._patience, asyncio.Semaphore(1))
 
     async def aclose(self) -> None:
         """As the backend's."""

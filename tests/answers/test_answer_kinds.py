@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sampleset.answers import answer_kind, kind_of, with_answer_kind
@@ -140,6 +140,8 @@ json_values = st.recursive(
 
 
 @given(json_values)
+@example({"</think>": None})
+@example(["</think>{}"])
 def test_a_json_value_is_found_again_and_equals_itself_in_any_layout(value: object):
     written, spread = json.dumps(value), json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True)
     assert read("json", f"So:\n```json\n{spread}\n```") == spread.strip()

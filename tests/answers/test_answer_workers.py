@@ -188,14 +188,12 @@ def test_importing_is_light_and_imports_no_algebra() -> None:
     output = run_python(
         """
         import sys
-        import dataclasses, fractions, json, select, subprocess, threading
-        import time
-        start = time.perf_counter()
         import sampleset.answers
-        print(time.perf_counter() - start < 0.1, "sympy" in sys.modules, "math_verify" in sys.modules)
+        heavy = {"asyncio", "math_verify", "numpy", "openai", "pydantic", "rich", "sympy", "typer", "yaml"}
+        print(sorted(heavy & set(sys.modules)))
         """
     )
-    assert output.split() == ["True", "False", "False"]
+    assert output == "[]"
 
 
 def test_plain_answers_need_no_worker() -> None:

@@ -209,13 +209,14 @@ class TestEmbeddedModel:
         params = SamplingParams(max_tokens=200)
         call = asyncio.create_task(embedded.generate(user("Tell a long story."), params, range(8)))
         await asyncio.sleep(0.5)
-        started = time.monotonic()
+        started = time.process_time()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
         # All eight slots were taken: the next call gets its turn only when they are free.
         again = await embedded.generate(user(QUESTION), SamplingParams(max_tokens=1), range(8))
-        assert time.monotonic() - started < 3  # 0.2 on two idle cores; all 1,600 tokens take 7
+        # Of the processor, where the engine's threads count: 0.3 if it stops, 7 for all 1,600 tokens.
+        assert time.process_time() - started < 3
         assert len(again) == 8
 
     async def test_a_call_cancelled_while_it_waits_leaves_no_trace(self, embedded: LlamaCppBackend) -> None:

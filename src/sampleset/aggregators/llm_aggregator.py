@@ -105,7 +105,7 @@ class LLMAggregator:
         if self.mode == "select" and not isinstance(self.backend, ScoringBackend):
             raise UnsupportedByBackendError(
                 f"Mode 'select' needs log-probabilities of given texts, which the backend of "
-                f"{self.backend.model!r} does not give. Use mode=direct, or a local model."
+                f"{self.backend.model!r} does not give. Use mode=direct, a local model, or one behind vLLM."
             )
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:

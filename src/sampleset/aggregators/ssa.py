@@ -12,12 +12,14 @@ about 100 + Q + n·(L + 7) tokens, where L is at most the `keep_end_tokens` it w
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import ClassVar
 
 from sampleset.aggregators.base import AGGREGATORS
 from sampleset.aggregators.llm_aggregator import LLMAggregator
 from sampleset.backends._gguf_files import EMBEDDED_SSA
 from sampleset.backends.base import Backend, record_of
+from sampleset.checkpoint import read_record
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import AGGREGATION_PROMPT
 from sampleset.types import Answer, SampleSet
@@ -40,6 +42,7 @@ class SampleSetAggregator:
             always does.
         max_tokens: Most tokens of a reply; by default 512 in mode `think`, 64 in mode `direct`.
         seed: Seed of the orders, of the replies and of ties.
+        record: Folder with the record, where it is not beside the model: a copy of what a server runs.
     """
 
     name: ClassVar[str] = "ssa"
@@ -49,15 +52,18 @@ class SampleSetAggregator:
     skip_unanimous: bool = False
     max_tokens: int | None = None
     seed: int = 0
+    record: str | None = None
     _reader: LLMAggregator = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        record = record_of(self.backend)
+        record = record_of(self.backend) if self.record is None else read_record(Path(self.record))
         if record is None:
+            if self.record is not None:
+                raise InvalidArgumentError(f"record={self.record!r} is no folder with a sampleset.json.")
             raise InvalidArgumentError(
                 f"The model {self.backend.model!r} is no trained aggregator: no sampleset.json stands beside "
-                "its weights. Name embedded-ssa or a folder that sampleset train or export wrote, or use "
-                "llm_aggregator."
+                "its weights. Name embedded-ssa or a folder that sampleset train or export wrote; of a model "
+                "that a server runs, give that folder as record=FOLDER; or use llm_aggregator."
             )
         if record.prompt_version != AGGREGATION_PROMPT:
             raise InvalidArgumentError(

@@ -42,7 +42,7 @@ class Json(Keyed):
 
     def read(self, text: str, choices: int | None = None, truncated: bool = False) -> Extracted | None:
         """The value as it is written."""
-        text = after_reasoning(text)
+        text = _after_reasoning(text)
         tagged = tagged_text(text)
         if tagged is not None and (written := _written(tagged)) is not None:
             return Extracted(written, "answer_tag")
@@ -63,6 +63,19 @@ class Json(Keyed):
             held = cast("dict[str, Any]", value)
             value = {key: held[key] for key in self.keys if key in held}
         return _comparable(value)
+
+
+def _after_reasoning(text: str) -> str:
+    """What follows the reasoning, unless the mark of its end stands inside a value."""
+    rest = after_reasoning(text)
+    if rest == text:
+        return text
+    mark = len(text) - len(rest)
+    for block in (text, *(block for _, block in fenced_blocks(text))):
+        start = text.rfind(block)
+        if start < mark < start + len(block) and _value(block) is not None:
+            return text
+    return rest
 
 
 def fenced_blocks(text: str) -> Iterator[tuple[str, str]]:

@@ -83,6 +83,8 @@ class OpenAIBackend:
         context_size: Tokens of prompt and completion; if `None`, `check` takes what vLLM or llama.cpp say.
         logprobs: Whether to ask for token log-probabilities.
         continues_assistant: Whether the server is one of the two that continue; false until `check` ran.
+        owner: Who it says owns its models, `vllm` for one; `None` until `check` ran.
+        served_from: The folder or Hub id that it says the model was loaded from.
 
     Raises:
         InvalidArgumentError: There is neither a key nor a base URL, or one of them is malformed.
@@ -97,12 +99,13 @@ class OpenAIBackend:
     group_size: int = field(default=1, init=False)
     max_calls: int | None = field(default=None, init=False)
     continues_assistant: bool = field(default=False, init=False)
+    owner: str | None = field(default=None, init=False)
+    served_from: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._open_client: AsyncOpenAI | None = None
         self._refused: frozenset[str] = frozenset()
         self._listed = False
-        self._owner: str | None = None
         self.base_url = (self.base_url or os.environ.get("OPENAI_BASE_URL", "")).strip() or None
         self.api_key = (self.api_key or os.environ.get("OPENAI_API_KEY", "")).strip() or None
         if self.base_url is None and self.api_key is None:
@@ -210,7 +213,7 @@ class OpenAIBackend:
         if self.logprobs and "logprobs" not in refused:
             # llama.cpp sends none at 0 and twenty alternatives a token, ten times the bytes, by default.
             fields |= {"logprobs": True, "top_logprobs": 1}
-        if continues and self._owner == "vllm":
+        if continues and self.owner == "vllm":
             fields |= {"add_generation_prompt": False, "continue_final_message": True}
         return {name: value for name, value in fields.items() if name not in refused}
 
@@ -249,7 +252,7 @@ class OpenAIBackend:
             raise TransientBackendError(
                 f"{self._where} answered with an empty completion (finish reason {finish_reason!r})."
             )
-        if prefill and self._owner == "llamacpp":
+        if prefill and self.owner == "llamacpp":
             text = text.removeprefix(prefill)
         usage = mapping_of(reply.get("usage"))
         return Generation(
@@ -289,8 +292,9 @@ class OpenAIBackend:
             if self.model in its_names:
                 told = entry.get("max_model_len") or mapping_of(entry.get("meta")).get("n_ctx")
                 self.context_size = self.context_size or count_of(told)
-        self._owner = next((str(entry["owned_by"]) for entry in entries if "owned_by" in entry), None)
-        self.continues_assistant = self._owner in ("vllm", "llamacpp")
+                self.served_from = str(entry["root"]) if entry.get("root") else None
+        self.owner = next((str(entry["owned_by"]) for entry in entries if "owned_by" in entry), None)
+        self.continues_assistant = self.owner in ("vllm", "llamacpp")
         return list(dict.fromkeys(names))
 
     async def _converted(self, error: APIError) -> BackendError:

@@ -33,7 +33,7 @@ from sampleset.backends.base import (
 )
 from sampleset.checkpoint import CheckpointRecord
 from sampleset.errors import BackendError, InvalidArgumentError, MissingExtraError, TransientBackendError
-from sampleset.models import open_backend
+from sampleset.models import ready_backend
 from sampleset.sample_store import digest
 
 _PROBE = 1.0
@@ -133,9 +133,8 @@ class _Host:
     async def facts(self) -> _Facts | _Refusal:
         try:
             if self._backend is None:
-                self._backend = open_backend(*self._model)
+                self._backend = await ready_backend(*self._model)
             one = self._backend
-            await one.check()
         except BackendError as error:
             return _refusal(error)
         scores = isinstance(one, ScoringBackend)

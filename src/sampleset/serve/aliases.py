@@ -21,7 +21,8 @@ from sampleset.backends.base import (
     record_of,
 )
 from sampleset.backends.openai import OpenAIBackend
-from sampleset.models import open_backend
+from sampleset.errors import BackendError, InvalidArgumentError, UnsupportedByBackendError
+from sampleset.models import open_backend, ready_backend
 from sampleset.retries import Patience, PatientBackend, PatientScoringBackend
 from sampleset.serve.answering import Outcome, choose, vote_so_far
 from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig, UpstreamConfig
@@ -183,9 +184,25 @@ class Models:
             for named in models_of(spec):
                 model = reader if named is None else UpstreamConfig(named)
                 ready[named] = self._reading(await self._backend(model), config)
-            alias.methods[spec] = build(spec, ready.get(None), ready)
+            alias.methods[spec] = await self._built(spec, ready, reader, config)
             alias.readers[spec] = [one.model for one in ready.values()]
         return alias
+
+    async def _built(
+        self, spec: str, ready: dict[str | None, Backend], reader: UpstreamConfig, config: AliasConfig
+    ) -> Aggregator:
+        """The aggregator; where it wants more than every server has, they are asked what they are."""
+        try:
+            return build(spec, ready.get(None), ready)
+        except (InvalidArgumentError, UnsupportedByBackendError) as refusal:
+            for named in ready:
+                model = reader if named is None else UpstreamConfig(named)
+                if isinstance(await self._backend(model), OpenAIBackend):
+                    try:
+                        ready[named] = self._reading(await self._backend(model, asked=True), config)
+                    except BackendError as error:
+                        raise InvalidArgumentError(f"{refusal} ({error})") from error
+            return build(spec, ready.get(None), ready)
 
     async def _usual(self, config: AliasConfig, reader: UpstreamConfig) -> str:
         """A trained aggregator if there is one: the named model, else that of this package."""
@@ -211,12 +228,16 @@ class Models:
             backend = self._backends.setdefault(("plain", backend.model), plain())
         return LocalUpstream(backend, config.max_concurrency, config.prompt)
 
-    async def _backend(self, one: UpstreamConfig) -> Backend:
-        key = (one.model, one.base_url, one.api_key_env, one.context_size)
+    async def _backend(self, one: UpstreamConfig, asked: bool = False) -> Backend:
+        """The model, opened once; a server is asked what it is only on request."""
+        key = (one.model, one.base_url, one.api_key_env, one.context_size, asked)
         if key not in self._backends:
             # A key in the environment is for the server it is meant for, not for every one that is named.
-            own_key = one.api_key or (NO_KEY if one.base_url else None)
-            backend = open_backend(one.model, one.base_url, own_key, one.context_size)
+            named = one.model, one.base_url, one.api_key or (NO_KEY if one.base_url else None)
+            if asked:
+                self._backends[key] = await ready_backend(*named, one.context_size)
+                return self._backends[key]
+            backend = open_backend(*named, one.context_size)
             self._backends[key] = backend
             if not isinstance(backend, OpenAIBackend):
                 await backend.check()
