@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -63,6 +64,12 @@ def reason_of(error: APIError | APIConnectionError) -> str:
     """Why a connection failed, in a few words."""
     cause = error.__cause__ or error
     return shortened(str(cause)) or type(cause).__name__
+
+
+def broken_off() -> tuple[type[Exception], ...]:
+    """What older SDKs raise where a connection breaks while a stream is read: their HTTP client's error."""
+    httpx: Any = sys.modules.get("httpx")
+    return () if httpx is None else (httpx.HTTPError,)
 
 
 def server_text(body: object) -> str:
