@@ -228,7 +228,7 @@ class OpenAIBackend:
         on_text: Callable[[str], None] | None,
     ) -> str | None:
         """The body of a reply, told while it comes if somebody listens; `None` if it is no stream."""
-        create = self._client.chat.completions
+        create: Any = self._client.chat.completions
         asked: dict[str, Any] = {"model": self.model, "messages": list(messages), "extra_body": fields}
         if on_text is None:
             reply: Any = await create.with_raw_response.create(**asked)
