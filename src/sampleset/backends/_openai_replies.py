@@ -106,6 +106,8 @@ def text_of(content: object) -> str:
         content = "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
     if not isinstance(content, str):
         return ""
+    if content.isascii():
+        return content
     # Half a surrogate pair, left by a cut inside a character, could not be written to a file.
     return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

@@ -146,7 +146,8 @@ class Chat:
                 draw: Draw = fields["draw"]
                 self._draws[number].append(draw)
                 self._words[number].pop(draw.index, None)
-                self._note(number, name, sample(draw))
+                if self._is_told:
+                    self._note(number, name, sample(draw))
                 self._news[number].set()
             elif name == "words":
                 self._hear(number, fields["index"], fields["text"])
@@ -178,9 +179,13 @@ class Chat:
             event = {"event": "words", "choice": number, "texts": words}
             self._listening(event)
 
+    @property
+    def _is_told(self) -> bool:
+        return self._listening is not None or bool(self._runs)
+
     def _note(self, choice: int, name: str, fields: dict[str, Any]) -> None:
         """Remember an event if the run is kept, and tell it if somebody listens."""
-        if self._listening is None and not self._runs:
+        if not self._is_told:
             return
         event = {"event": name, "choice": choice, "at": round(time.monotonic() - self._started, 3), **fields}
         if self._runs:

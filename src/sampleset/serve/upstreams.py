@@ -11,7 +11,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
@@ -57,6 +57,7 @@ class Reply:
         reasoning_tokens: Of the completion tokens, those of hidden reasoning.
         logprobs: Token log-probabilities in the API's form.
         summary: The same in summary.
+        text: The words of the message.
     """
 
     message: Mapping[str, Any]
@@ -68,10 +69,11 @@ class Reply:
     logprobs: Mapping[str, Any] | None = None
     summary: LogprobSummary | None = None
 
-    @property
-    def text(self) -> str:
-        """The words of the message."""
-        return text_of(self.message.get("content")) or text_of(self.message.get("refusal"))
+    text: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        said = text_of(self.message.get("content")) or text_of(self.message.get("refusal"))
+        object.__setattr__(self, "text", said)
 
 
 class TransientFault(TransientBackendError):

@@ -4,6 +4,8 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const PRESETS = [
+    ["Seats", "A train has 8 cars with 30 seats each. How many seats does the train have?"],
+    ["Trees", "A farmer has 4 rows of 6 trees. How many trees does the farmer have?"],
     ["Eggs", "A box holds 6 eggs. Nora buys 3 boxes and breaks 2 eggs on the way home. How many whole eggs does she have?"],
     ["Probability", "Two fair six-sided dice are rolled. What is the probability that the sum is 7 or 11? Give a fraction."],
     ["Multiple choice", "Which planet has the most mass?\nA. Mars\nB. Saturn\nC. Jupiter\nD. Neptune"],
@@ -78,6 +80,12 @@
     $("k").value = model.k;
     $("aggregator").replaceChildren(...model.aggregators.map((one) => new Option(one, one)));
     $("aggregator").value = model.aggregator;
+    showWho();
+  }
+
+  function showWho() {
+    const model = models[$("model").value];
+    if (model) $("who").textContent = `${plural(Number($("k").value) || 1, "sample")} of ${model.upstreams.join(" and ")}, settled by ${$("aggregator").value}.`;
   }
 
   async function* events(response) {
@@ -356,7 +364,7 @@
   }
 
   function sampleCard(index, one, place) {
-    const who = element("span", "who", String(index + 1)), said = element("span", "said"), spent = element("span", "spent");
+    const who = element("span", "who", `Sample ${index + 1}`), said = element("span", "said"), spent = element("span", "spent");
     const words = element("div", "words"), card = element("li", "sample", element("header", "", who, said, spent), words);
     card.id = `sample-${index + 1}`;
     card.tabIndex = -1;
@@ -372,7 +380,7 @@
         card.classList.add(colour(place));
         put(said, shownAnswer(run.candidates[place].answer));
         said.title = run.candidates[place].answer;
-      } else if (run.final) said.textContent = "no answer";
+      } else if (run.final) { said.textContent = "no answer"; said.className = "said none"; }
       spent.textContent = [one.finish_reason === "length" ? "cut off" : "", one.completion_tokens === null ? "" : `${whole(one.completion_tokens)} tokens`, seconds(one.seconds)].filter(Boolean).join(" · ");
       spent.title = `${one.model}, seed ${one.seed}`;
       const calls = (one.tool_calls ?? []).map((call) => `${call.function?.name}(${call.function?.arguments})`);
@@ -411,6 +419,8 @@
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") leave?.abort(); });
   $("stop").addEventListener("click", () => leave?.abort());
   $("model").addEventListener("change", showModel);
+  $("choices").addEventListener("input", showWho);
+  $("base").textContent = `${location.origin}/v1`;
   $("key").addEventListener("change", () => loadModels().then(() => { $("fault").hidden = true; }, failed));
   $("typeset").addEventListener("change", () => run && draw());
   const named = () => /^#run=([\w-]+)$/.exec(location.hash)?.[1];
