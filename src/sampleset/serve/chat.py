@@ -63,6 +63,7 @@ class Chat:
         self._words: list[dict[int, str]] = [{} for _ in range(request.n)]
         self._spoken: list[dict[str, str]] = [{} for _ in range(request.n)]
         self._emit: Emit | None = None
+        self._is_decided = False
 
     async def whole(self) -> dict[str, Any]:
         """The body of the reply.
@@ -111,6 +112,10 @@ class Chat:
         ]
         try:
             answers = await self._answers()
+            self._is_decided = True
+            for news in self._news:
+                news.set()
+            await asyncio.gather(*watchers)
         finally:
             for task in watchers:
                 task.cancel()
@@ -194,12 +199,15 @@ class Chat:
             self._listening(event)
 
     async def _tell_votes(self, number: int) -> None:
-        """Tell the vote so far whenever samples have come back."""
-        while True:
+        """Tell the vote so far whenever samples have come back, that of all samples at last."""
+        told = 0
+        while not self._is_decided or told < len(self._draws[number]):
             await self._news[number].wait()
             self._news[number].clear()
             draws = list(self._draws[number])
-            self._note(number, "vote", await self._alias.told(self._request, draws))
+            if len(draws) > told:
+                told = len(draws)
+                self._note(number, "vote", await self._alias.told(self._request, draws))
 
     def _totals(self, answers: Sequence[Answered]) -> dict[str, Any]:
         summed = totals(self._alias, self._request, answers, self._prices)
