@@ -81,6 +81,7 @@ async def started(arguments: argparse.Namespace, base_url: str) -> list[System]:
     k = arguments.k
     systems = [System("direct", direct(base_url, k))]
     own = [sys.executable, "-m", "sampleset", "serve", "--model", MODEL, "--base-url", base_url, "-k", str(k)]
+    own += ["--aggregator", "majority_vote"]
     port = free_port()
     systems.append(System("sampleset", chat(port, {}), run([*own, "--port", str(port)])))
     if arguments.optillm:

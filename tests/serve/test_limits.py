@@ -33,6 +33,11 @@ def test_a_key_is_compared_with_every_known_one_in_constant_time(monkeypatch: py
     assert len({len(given) for given, _ in compared}) == 1
 
 
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_of_a_key_may_be_written_as_one_likes(scheme: str):
+    Keys(["ann"]).check(f"{scheme} ann")
+
+
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic ann", "Bearer Ann", "Bearer \udcff"])
 def test_what_is_not_a_key_is_refused(header: str):
     with pytest.raises(ApiError) as caught:
@@ -64,16 +69,31 @@ async def test_the_wait_that_a_full_queue_names_grows_with_it():
     gate._mean = 10.0
 
     async def work() -> None:
-        async with gate.place():
-            await asyncio.Event().wait()
+        gate.enter()
+        try:
+            async with gate.place():
+                await asyncio.Event().wait()
+        finally:
+            gate.leave()
 
     tasks = [asyncio.create_task(work()) for _ in range(5)]
     await asyncio.sleep(0)
     with pytest.raises(ApiError) as caught:
-        gate.check()
+        gate.enter()
     assert (caught.value.status, caught.value.retry_after) == (429, 50)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert (gate.active, gate.waiting) == (0, 0)
-    gate.check()
+    gate.enter()
+
+
+async def test_of_requests_that_come_at_once_no_more_are_let_in_than_there_is_room_for():
+    with (
+        Upstream(latency=0.5) as upstream,
+        running({"careful": alias(upstream, k=1)}, max_concurrent=2, max_queue=3) as server,
+    ):
+        async with httpx.AsyncClient(base_url=server.base_url, timeout=20) as client:
+            asked = (client.post("/chat/completions", json=QUESTION) for _ in range(30))
+            replies = await asyncio.gather(*asked)
+    assert sorted(one.status_code for one in replies) == [200] * 5 + [429] * 25

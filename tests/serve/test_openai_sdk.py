@@ -268,13 +268,28 @@ def test_a_failure_is_an_event_of_the_stream(client: openai.OpenAI, upstream: Up
     assert "sk-secret" not in str(caught.value)
 
 
-def test_the_trained_aggregator_answers_where_none_is_named(upstream: Upstream):
-    in_turn(upstream, "It is \\boxed{4}.", "It is \\boxed{4}.", "It is \\boxed{3}.")
+def test_samples_of_a_server_are_voted_on_where_no_aggregator_is_named(upstream: Upstream):
     with (
         running({"plain": alias(upstream, k=3)}) as server,
         openai.OpenAI(base_url=server.base_url, api_key="none", max_retries=0) as client,
     ):
-        reply = client.chat.completions.create(model="plain", messages=QUESTION, logprobs=True)
+        reply = client.chat.completions.create(model="plain", messages=QUESTION)
+    assert reply.model_extra["sampleset"]["aggregator"] == "majority_vote"
+
+
+@pytest.mark.model
+def test_ssa_without_a_trained_model_is_that_of_this_package(
+    upstream: Upstream, capsys: pytest.CaptureFixture[str]
+):
+    in_turn(upstream, "It is \\boxed{4}.", "It is \\boxed{4}.", "It is \\boxed{3}.")
+    with (
+        running({"plain": alias(upstream, k=3, aggregators=["ssa"])}) as server,
+        openai.OpenAI(base_url=server.base_url, api_key="none", max_retries=0) as client,
+    ):
+        own = {"sampleset": {"aggregator": "ssa"}}
+        reply = client.chat.completions.create(
+            model="plain", messages=QUESTION, logprobs=True, extra_body=own
+        )
     assert reply.model_extra["sampleset"]["aggregator"] == "ssa:model=embedded-ssa"
     choice = reply.choices[0]
     told = choice.model_extra["sampleset"]

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from running import Upstream, alias, running
+from speaker import Speaker
 
 from stub_server import Reply
 
@@ -29,7 +30,7 @@ def test_the_page_comes_with_its_files_and_a_policy():
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         links = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
-        assert len(links) == 7
+        assert len(links) == 8
         for link in (*links, "/static/katex/fonts/KaTeX_Main-Regular.woff2"):
             assert httpx.get(server.url + link).status_code == 200, link
         for other in ("page.html", "../data/README.md", "%2e%2e/__init__.py", "katex/README.md"):
@@ -43,6 +44,20 @@ def test_the_page_takes_nothing_from_elsewhere_and_writes_no_markup():
         r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b", source("playground.js")
     )
     assert not re.findall(r"\son\w+=|<style|style=|<script>", source("playground.html"))
+
+
+def test_every_element_that_the_script_looks_for_stands_in_the_page():
+    wanted = set(re.findall(r'\$\("([\w-]+)"\)', source("playground.js")))
+    there = re.findall(r'\sid="([\w-]+)"', source("playground.html"))
+    assert len(wanted) > 30
+    assert wanted <= set(there)
+    assert len(there) == len(set(there))
+
+
+def test_every_event_of_a_stream_is_known_to_the_page():
+    script = source("playground.js")
+    for event in ("sample", "vote", "retry", "aggregating", "read", "words"):
+        assert f'event.event === "{event}"' in script, event
 
 
 @pytest.fixture
@@ -129,6 +144,29 @@ def test_the_keyboard_is_enough_and_the_dark_is_dark(browser: Any):
             page.get_by_text("0 of 2 samples are back").wait_for()
             page.keyboard.press("Escape")
             page.get_by_text("Everything in flight was cancelled").wait_for()
+
+
+def test_words_are_seen_while_they_are_written(browser: Any):
+    thinks = ["Three is", None, " wrong.</think><answer>4</answer>"]
+    with (
+        Speaker(lambda request: ["Let me see.", None, rf" \boxed{{{3 + request['seed'] % 2}}}"]) as upstream,
+        Speaker(lambda request: thinks) as reader,
+    ):
+        own = {"upstreams": [upstream.model], "k": 2, "aggregator": "llm_aggregator"}
+        with running({"careful": {**own, "aggregator_model": reader.model}}) as server:
+            page = browser.new_page()
+            page.goto(server.url)
+            page.get_by_label("Question", exact=True).fill("What is 2 + 2?")
+            page.keyboard.press("Control+Enter")
+            page.locator(".sample.speaking").get_by_text("Let me see.").nth(1).wait_for()
+            assert page.locator("#votes li").count() == 0
+            upstream.go.set()
+            page.locator("#wrote-text").get_by_text("Three is").wait_for()
+            assert page.locator("#votes li").count() == 2
+            reader.go.set()
+            page.get_by_text("Aggregator's share").wait_for()
+            assert page.locator("#final").inner_text() == "4"
+            assert page.locator(".sample.speaking").count() == 0
 
 
 def test_an_error_is_told_where_it_can_be_read(browser: Any):

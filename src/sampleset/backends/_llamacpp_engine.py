@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from sampleset.backends.base import Continuation, Message
+from sampleset.backends.base import Continuation, Message, OnText
 from sampleset.errors import (
     BackendError,
     ContextOverflowError,
@@ -146,7 +146,7 @@ class Engine:
             for token in (await self._ask("/tokenize", body))["tokens"]
         ]
 
-    async def complete(self, body: Mapping[str, Any]) -> list[Result]:
+    async def complete(self, body: Mapping[str, Any], on_text: OnText | None = None) -> list[Result]:
         """Results of a completion request in the order of their index; stops when cancelled."""
         results: list[Result] = [Result() for _ in range(body.get("n", 1))]
         request = {**body, "stream": True, "return_progress": True, "response_fields": RESULT_FIELDS}
@@ -155,6 +155,8 @@ class Engine:
                 place: int = event["index"]
                 result = results[place]
                 result.text += event["content"]
+                if on_text is not None and event["content"]:
+                    on_text(place, event["content"])
                 result.logprobs += _logprobs(event)
                 if event["stop"]:
                     result.stop_type, result.tokens = event["stop_type"], event["tokens_predicted"]

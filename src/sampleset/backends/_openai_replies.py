@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -65,6 +66,12 @@ def reason_of(error: APIError | APIConnectionError) -> str:
     return shortened(str(cause)) or type(cause).__name__
 
 
+def broken_off() -> tuple[type[Exception], ...]:
+    """What older SDKs raise where a connection breaks while a stream is read: their HTTP client's error."""
+    httpx: Any = sys.modules.get("httpx")
+    return () if httpx is None else (httpx.HTTPError,)
+
+
 def server_text(body: object) -> str:
     """What the server says is wrong, from the shapes in use: OpenAI's, FastAPI's, plain text."""
     if isinstance(body, str):
@@ -99,6 +106,8 @@ def text_of(content: object) -> str:
         content = "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
     if not isinstance(content, str):
         return ""
+    if content.isascii():
+        return content
     # Half a surrogate pair, left by a cut inside a character, could not be written to a file.
     return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

@@ -152,6 +152,21 @@ class ScoringBackend(Backend, Protocol):
         ...
 
 
+OnText = Callable[[int, str], None]
+"""Told of the place of a seed among those of a call, and of the text that its draw goes on with."""
+
+
+@runtime_checkable
+class StreamingBackend(Backend, Protocol):
+    """A backend that can also tell what it writes while it writes it."""
+
+    async def stream(
+        self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int], on_text: OnText
+    ) -> list[Generation]:
+        """As `generate`; the pieces that `on_text` was told of join to each text."""
+        ...
+
+
 def record_of(backend: Backend) -> CheckpointRecord | None:
     """How a backend's model is to be asked, if it is a trained aggregator: its attribute `record`."""
     return getattr(backend, "record", None)

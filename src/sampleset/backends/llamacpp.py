@@ -26,6 +26,7 @@ from sampleset.backends.base import (
     Continuation,
     Generation,
     Message,
+    OnText,
     SamplingParams,
     estimate_pieces,
 )
@@ -126,14 +127,28 @@ class LlamaCppBackend:
             ContextOverflowError: Prompt and `max_tokens` exceed the context; nothing was generated.
             BackendError: The engine refuses the request.
         """
+        return await self.stream(messages, params, seeds, lambda place, text: None)
+
+    async def stream(
+        self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int], on_text: OnText
+    ) -> list[Generation]:
+        """As `generate`, told while it is written."""
         engine = await self._ready()
         prompt = await engine.read_prompt(messages)
         self._require_room(len(prompt), params.max_tokens, "max_tokens")
         width = min(self.group_size, (engine.cells - len(prompt)) // params.max_tokens)
         generations: list[Generation] = []
         for seed, count in _runs(seeds, width):
+            first = len(generations)
             async with engine.room.hold(count, len(prompt) + count * params.max_tokens):
-                generations += await self._draw(engine, prompt, params, seed, count)
+                generations += await self._draw(
+                    engine,
+                    prompt,
+                    params,
+                    seed,
+                    count,
+                    lambda place, text, first=first: on_text(first + place, text),
+                )
         return generations
 
     async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
@@ -199,7 +214,13 @@ class LlamaCppBackend:
             )
 
     async def _draw(
-        self, engine: Engine, prompt: list[int], params: SamplingParams, seed: int, count: int
+        self,
+        engine: Engine,
+        prompt: list[int],
+        params: SamplingParams,
+        seed: int,
+        count: int,
+        on_text: OnText,
     ) -> list[Generation]:
         results = await engine.complete(
             {
@@ -217,7 +238,8 @@ class LlamaCppBackend:
                 "n_probs": 1,
                 "cache_prompt": self.prompt_cache,
                 **self._lora,
-            }
+            },
+            on_text,
         )
         return [
             Generation(

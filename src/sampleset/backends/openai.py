@@ -12,12 +12,14 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from sampleset.backends._openai_replies import (
+    broken_off,
     closed,
     count_of,
     is_http,
@@ -32,10 +34,12 @@ from sampleset.backends._openai_replies import (
     shortened,
     text_of,
 )
+from sampleset.backends._openai_stream import StreamedCompletion
 from sampleset.backends.base import (
     BACKENDS,
     Generation,
     Message,
+    OnText,
     SamplingParams,
     estimate_pieces,
     plain_params,
@@ -51,7 +55,8 @@ from sampleset.errors import (
 )
 
 if TYPE_CHECKING:
-    from openai import APIError, APIStatusError, AsyncOpenAI
+    from openai import APIError, APIStatusError, AsyncOpenAI, AsyncStream
+    from openai.types.chat import ChatCompletionChunk
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +66,7 @@ _PLACEHOLDER_KEY = "not-needed"
 # A server that does not answer this fast to a question about itself counts as unreachable.
 _LISTING_TIMEOUT = 30.0
 # Left out once a server refuses them, most specific first; without them a draw is still a draw.
-_OPTIONAL_FIELDS = ("top_logprobs", "logprobs", "seed", "top_k")
+_OPTIONAL_FIELDS = ("top_logprobs", "logprobs", "seed", "top_k", "stream")
 
 
 @BACKENDS.register("openai")
@@ -162,6 +167,15 @@ class OpenAIBackend:
         """
         return [await self._draw(messages, params, seed) for seed in seeds]
 
+    async def stream(
+        self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int], on_text: OnText
+    ) -> list[Generation]:
+        """As `generate`, told while it is written; by a server that does not stream, at the end."""
+        return [
+            await self._draw(messages, params, seed, partial(on_text, place))
+            for place, seed in enumerate(seeds)
+        ]
+
     async def tokenize(self, text: str) -> list[str]:
         """Pieces of the text, an estimate on the long side: the API has no tokenizer."""
         return estimate_pieces(text)
@@ -172,7 +186,13 @@ class OpenAIBackend:
             await self._open_client.close()
             self._open_client = None
 
-    async def _draw(self, messages: Sequence[Message], params: SamplingParams, seed: int) -> Generation:
+    async def _draw(
+        self,
+        messages: Sequence[Message],
+        params: SamplingParams,
+        seed: int,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Generation:
         import openai
 
         prefill = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None
@@ -183,13 +203,14 @@ class OpenAIBackend:
                 await self._list_models()
             while True:
                 fields = self._fields(params, seed, refused, continues=prefill is not None)
+                listener = None if "stream" in refused else on_text
                 try:
-                    reply = await self._client.chat.completions.with_raw_response.create(
-                        model=self.model, messages=cast("Any", list(messages)), extra_body=fields
-                    )
-                    break
+                    raw = await self._reply(messages, fields, listener)
+                    if raw is not None:
+                        break
+                    refused |= {"stream"}
                 except openai.APIStatusError as error:
-                    name = self._refused_field(error, fields)
+                    name = self._refused_field(error, fields | ({"stream": True} if listener else {}))
                     if name is None:
                         raise
                     refused |= {name}
@@ -198,7 +219,34 @@ class OpenAIBackend:
         for name in sorted(refused - self._refused):
             _log.warning("%s refuses %r; requests go without it from now on.", self._where, name)
         self._refused |= refused
-        return self._generation(reply.text, prefill)
+        generation = self._generation(raw, prefill)
+        if on_text is not None and "stream" in refused:
+            on_text(generation.text)
+        return generation
+
+    async def _reply(
+        self,
+        messages: Sequence[Message],
+        fields: Mapping[str, Any],
+        on_text: Callable[[str], None] | None,
+    ) -> str | None:
+        """The body of a reply, told while it comes if somebody listens; `None` if it is no stream."""
+        create: Any = self._client.chat.completions
+        asked: dict[str, Any] = {"model": self.model, "messages": list(messages), "extra_body": fields}
+        if on_text is None:
+            reply: Any = await create.with_raw_response.create(**asked)
+            return reply.text
+        whole = StreamedCompletion()
+        asked |= {"stream": True, "stream_options": {"include_usage": True}}
+        try:
+            async with cast("AsyncStream[ChatCompletionChunk]", await create.create(**asked)) as chunks:
+                async for chunk in chunks:
+                    if text := whole.add(chunk.model_dump(exclude_none=True)):
+                        on_text(text)
+        except (ValueError, *broken_off()) as error:
+            told = type(error).__name__
+            raise TransientBackendError(f"{self._where} broke its reply off ({told}).") from None
+        return json.dumps(whole.body()) if whole.has_begun else None
 
     def _fields(
         self, params: SamplingParams, seed: int, refused: frozenset[str], *, continues: bool

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
 
 from sampleset.aggregators.base import Aggregator
-from sampleset.backends._gguf_files import embedded_ssa_is_installed
 from sampleset.backends.base import (
     Backend,
     Continuation,
@@ -18,6 +17,7 @@ from sampleset.backends.base import (
     Message,
     SamplingParams,
     ScoringBackend,
+    StreamingBackend,
     record_of,
 )
 from sampleset.backends.openai import OpenAIBackend
@@ -29,6 +29,7 @@ from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig, Ups
 from sampleset.serve.draws import Draw, Drawn, OnEvent, draw_all
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstreams import LocalUpstream, ServerUpstream, Upstream
+from sampleset.serve.voice import OnDelta, Voice, voice_of
 from sampleset.specs import build, models_of, with_default_model
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -38,6 +39,8 @@ _MOST_READ = 200_000
 
 _reads: ContextVar[list[str] | None] = ContextVar("reads", default=None)
 """Prompts that this request's aggregator has read."""
+_voice: ContextVar[Voice | None] = ContextVar("voice", default=None)
+"""Who is told what it writes."""
 
 
 class ReadingBackend(PatientBackend):
@@ -48,7 +51,10 @@ class ReadingBackend(PatientBackend):
     ) -> list[Generation]:
         """As the backend's."""
         _note(messages)
-        return await super().generate(messages, params, seeds)
+        backend, voice = self._backend, _voice.get()
+        if voice is None or not isinstance(backend, StreamingBackend) or not voice.speaks():
+            return await super().generate(messages, params, seeds)
+        return await self._try(lambda: backend.stream(messages, params, seeds, voice.listener()))
 
 
 class ReadingScoringBackend(ReadingBackend, PatientScoringBackend):
@@ -77,6 +83,7 @@ class Alias:
         aggregator: The usual one's spec.
         methods: Aggregators by spec.
         readers: Names of the models that they ask, by spec.
+        here: Names of the models that run in this process.
     """
 
     name: str
@@ -85,11 +92,23 @@ class Alias:
     aggregator: str
     methods: dict[str, Aggregator] = field(default_factory=dict[str, Aggregator])
     readers: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    here: set[str] = field(default_factory=set[str])
 
     @property
     def is_local(self) -> bool:
         """Whether one of its upstreams is a model in this process."""
         return any(one.is_local for one in self.plan)
+
+    def told_at_start(self) -> str:
+        """Who samples and who decides, in a line."""
+
+        def named(models: Iterable[str]) -> str:
+            return " + ".join(f"{one} (in this process)" if one in self.here else one for one in models)
+
+        samplers = named(dict.fromkeys(one.model for one in self.plan))
+        reading = named(self.readers[self.aggregator])
+        decides = self.aggregator + (f", read by {reading}" if reading else "")
+        return f"{self.name}: {self.config.k} samples of {samplers}; {decides}"
 
     def shown(self) -> dict[str, Any]:
         """What `/v1/models` tells of it beside its name."""
@@ -103,8 +122,16 @@ class Alias:
             "text_only": self.is_local,
         }
 
-    async def answer(self, request: ChatRequest, number: int, on_event: OnEvent) -> Answered:
+    async def answer(
+        self, request: ChatRequest, number: int, on_event: OnEvent, on_delta: OnDelta | None = None
+    ) -> Answered:
         """Answer number `number` of a request.
+
+        Args:
+            request: What is asked.
+            number: Which of its answers.
+            on_event: Told how far it is.
+            on_delta: Told what the aggregator writes of the message while it writes it.
 
         Raises:
             ApiError: Too few samples came back.
@@ -118,21 +145,23 @@ class Alias:
             on_event(
                 "aggregating", {"aggregator": request.aggregator, "models": self.readers[request.aggregator]}
             )
+        method = self.methods[request.aggregator]
         reads: list[str] = []
         token = _reads.set(reads)
+        voice = _voice.set(None if on_delta is None else voice_of(method, on_delta))
         try:
-            method = self.methods[request.aggregator]
             outcome = await choose(request, drawn, method, config.aggregation_deadline)
         finally:
             _reads.reset(token)
+            _voice.reset(voice)
         if reads:
             on_event("read", {"prompts": reads, "text": outcome.text})
         return Answered(drawn, outcome)
 
-    async def told(self, request: ChatRequest, draws: Sequence[Draw]) -> list[dict[str, Any]]:
+    async def told(self, request: ChatRequest, draws: Sequence[Draw]) -> dict[str, Any]:
         """The vote so far, as JSON values."""
-        found = await vote_so_far(request, draws)
-        return [
+        found, answers = await vote_so_far(request, draws)
+        candidates = [
             {
                 "answer": one.answer,
                 "votes": one.votes,
@@ -140,6 +169,8 @@ class Alias:
             }
             for one in found
         ]
+        said = {str(draw.index): answer for draw, answer in zip(draws, answers, strict=True)}
+        return {"candidates": candidates, "answers": said, "draws": len(draws)}
 
 
 class Models:
@@ -177,13 +208,23 @@ class Models:
         for one in config.upstreams:
             plan += [await self._upstream(one, config)] * one.count
         reader = config.aggregator_model or config.upstreams[0]
-        usual = config.aggregator or await self._usual(config, reader)
-        alias = Alias(name, config, plan, usual)
+        is_trained = record_of(await self._backend(reader)) is not None
+        usual = config.aggregator or ("ssa" if is_trained else "majority_vote")
+        specs = [usual, *config.aggregators]
+        if config.aggregator_model is None and not is_trained:
+            # Who names `ssa` and no trained model means the one of this package.
+            usual, *others = map(with_default_model, specs)
+            config = replace(config, aggregators=tuple(others))
+        here = {one.model for one in plan if one.is_local}
+        alias = Alias(name, config, plan, usual, here=here)
         for spec in dict.fromkeys((usual, *config.aggregators, *ALWAYS_ALLOWED)):
             ready: dict[str | None, Backend] = {}
             for named in models_of(spec):
                 model = reader if named is None else UpstreamConfig(named)
-                ready[named] = self._reading(await self._backend(model), config)
+                backend = await self._backend(model)
+                ready[named] = self._reading(backend, config)
+                if not isinstance(backend, OpenAIBackend):
+                    alias.here.add(backend.model)
             alias.methods[spec] = await self._built(spec, ready, reader, config)
             alias.readers[spec] = [one.model for one in ready.values()]
         return alias
@@ -203,14 +244,6 @@ class Models:
                     except BackendError as error:
                         raise InvalidArgumentError(f"{refusal} ({error})") from error
             return build(spec, ready.get(None), ready)
-
-    async def _usual(self, config: AliasConfig, reader: UpstreamConfig) -> str:
-        """A trained aggregator if there is one: the named model, else that of this package."""
-        if record_of(await self._backend(reader)) is not None:
-            return "ssa"
-        if config.aggregator_model is None and embedded_ssa_is_installed():
-            return with_default_model("ssa")
-        return "majority_vote"
 
     async def _upstream(self, one: UpstreamConfig, config: AliasConfig) -> Upstream:
         backend = await self._backend(one)

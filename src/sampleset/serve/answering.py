@@ -22,13 +22,14 @@ from sampleset.errors import SampleSetError
 from sampleset.serve.draws import Draw, Drawn
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstreams import Reply
+from sampleset.serve.voice import thinks, told_apart, writes_solutions
 from sampleset.types import Answer, Candidate, Question, SampleSet, Usage, after_thinking
 
 _MOST_JSON = 1_000_000
 _DEEPEST = 100
 _FENCED = re.compile(r"\s*```\w*\n(.*?)\n```\s*", re.DOTALL)
 _NOTHING = Usage()
-_TAGS = re.compile(r"</?(?:think|answer)>")
+_BY_VOTE = {"fallback_vote", "aggregator_failed", "guarded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +97,23 @@ async def choose(request: ChatRequest, drawn: Drawn, aggregator: Aggregator, sec
         drawn = Drawn([drawn.draws[place] for place in places])
     shown = SampleSet(request.question, tuple(one.sample for one in drawn.draws)).without_thinking()
     answer = await _aggregated(shown, aggregator, seconds)
-    outcome = await _outcome(request, drawn, answer)
+    outcome = await _outcome(request, drawn, answer, aggregator)
     candidates = [replace(one, indices=tuple(places[at] for at in one.indices)) for one in outcome.candidates]
     return replace(outcome, candidates=candidates)
 
 
-async def vote_so_far(request: ChatRequest, draws: Sequence[Draw]) -> Sequence[Candidate]:
-    """The distinct answers of the draws that are back, the most votes first."""
+async def vote_so_far(
+    request: ChatRequest, draws: Sequence[Draw]
+) -> tuple[Sequence[Candidate], Sequence[str | None]]:
+    """The distinct answers of the draws that are back, the most votes first, and the answer of each draw."""
     if request.ballot == "text":
         samples = tuple(one.sample for one in draws)
-        candidates = (await tally(SampleSet(request.question, samples).without_thinking())).candidates
+        counted = await tally(SampleSet(request.question, samples).without_thinking())
+        candidates, answers = counted.candidates, counted.answers
     else:
-        candidates = by_value([ballot(one.reply, request.ballot) for one in draws])
-    return sorted(candidates, key=lambda one: -one.votes)
+        keys = [ballot(one.reply, request.ballot) for one in draws]
+        candidates, answers = by_value(keys), [None if key is None else shown_value(key) for key in keys]
+    return sorted(candidates, key=lambda one: -one.votes), answers
 
 
 _WORDS = ("words",)
@@ -213,18 +218,23 @@ async def _aggregated(shown: SampleSet, aggregator: Aggregator, seconds: float) 
         return vote_answer(shown, aggregator.name, counted, ["aggregator_failed"], 0)
 
 
-async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer) -> Outcome:
+async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregator: Aggregator) -> Outcome:
     """The message that says what the aggregator has decided."""
     if answer.answer is None:
         return _first(drawn, answer.flags, answer.usage)
     agreeing = await _agreeing(request.question, answer)
-    giving = None if request.answer_only else _giving(drawn, answer, agreeing)
+    is_own = writes_solutions(aggregator) and not _BY_VOTE & set(answer.flags)
+    giving = None if request.answer_only else _giving(drawn, answer, agreeing, is_own)
+    wrote = answer.text if answer.usage.calls else ""
+    thought, words = told_apart(wrote, thinks(aggregator))
     if giving is not None and giving.reply is not None:
-        message, logprobs = giving.reply.message, giving.reply.logprobs
+        message, logprobs = dict(giving.reply.message), giving.reply.logprobs
         finish_reason = giving.reply.finish_reason or "stop"
     else:
-        message = {"content": answer.answer} if request.answer_only else _worded(answer)
+        message = {"content": answer.answer if request.answer_only else words or answer.answer}
         finish_reason, logprobs = "stop", None
+    if thought and (thinks(aggregator) or giving is None):
+        message["reasoning_content"] = thought
     return Outcome(
         message,
         finish_reason,
@@ -239,12 +249,12 @@ async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer) -> Outcom
     )
 
 
-def _giving(drawn: Drawn, answer: Answer, agreeing: int | None) -> Draw | None:
+def _giving(drawn: Drawn, answer: Answer, agreeing: int | None, is_own: bool) -> Draw | None:
     """A draw whose sample says what was decided; `None` if the aggregator wrote a solution of its own."""
     for one in drawn.draws:
         if one.reply is not None and after_thinking(one.sample) == answer.text:
             return one
-    if agreeing is None or not _TAGS.search(answer.text):
+    if agreeing is None or is_own:
         return None
     return drawn.draws[answer.candidates[agreeing].indices[0]]
 
@@ -260,16 +270,6 @@ async def _agreeing(question: Question, answer: Answer) -> int | None:
         if (await asyncio.to_thread(same, one, decided)).equal is True:
             return place
     return None
-
-
-def _worded(answer: Answer) -> dict[str, Any]:
-    """What the aggregator wrote, its reasoning apart."""
-    thought, mark, rest = answer.text.rpartition("</think>")
-    words = _TAGS.sub("", rest if mark else answer.text).strip()
-    message: dict[str, Any] = {"content": words or answer.answer}
-    if mark:
-        message["reasoning_content"] = _TAGS.sub("", thought).strip()
-    return message
 
 
 def _first(drawn: Drawn, flags: tuple[str, ...], usage: Usage = _NOTHING) -> Outcome:

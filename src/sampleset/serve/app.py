@@ -123,7 +123,7 @@ class Server:
         started = time.monotonic()
         body = await read_body(request, self._config.max_body_bytes)
         asked = parse_request(body, self._configs, self._usual, self._local)
-        self._gate.check()
+        self._gate.enter()
 
         def done(status: int, error: Exception | None) -> None:
             seconds = time.monotonic() - started
@@ -135,8 +135,11 @@ class Server:
         alias = self._models.aliases[asked.alias]
         chat = Chat(asked, alias, self._gate, self._metrics, self._runs, self._prices, done)
         if asked.stream:
-            return EventStream(chat.stream, self._config.keep_alive)
-        found = await unless_gone(chat.whole(), request.receive)
+            return EventStream(chat.stream, self._config.keep_alive, self._gate.leave)
+        try:
+            found = await unless_gone(chat.whole(), request.receive)
+        finally:
+            self._gate.leave()
         if found is None:
             return Response(status_code=400)
         return Response(json.dumps(found), media_type="application/json")

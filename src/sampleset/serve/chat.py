@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sampleset.evaluation import Prices
@@ -17,10 +17,13 @@ from sampleset.serve.replies import Head, completion, sample, told, totals
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.runs import Runs
 from sampleset.serve.streaming import Emit
+from sampleset.serve.voice import Field
 
 _PIECE = 200
 """Characters of the answer in one chunk."""
 _LEFT = 499
+_WORDS_SECONDS = 0.05
+"""Between two events that tell what samples say: a token each would be thousands a second."""
 
 OnDone = Callable[[int, Exception | None], None]
 """Told of the status of a request that has ended, and of the error if there was one."""
@@ -57,6 +60,10 @@ class Chat:
         self._draws: list[list[Draw]] = [[] for _ in range(request.n)]
         self._listening: Callable[[dict[str, Any]], None] | None = None
         self._news: list[asyncio.Event] = [asyncio.Event() for _ in range(request.n)]
+        self._words: list[dict[int, str]] = [{} for _ in range(request.n)]
+        self._spoken: list[dict[str, str]] = [{} for _ in range(request.n)]
+        self._emit: Emit | None = None
+        self._is_decided = False
 
     async def whole(self) -> dict[str, Any]:
         """The body of the reply.
@@ -94,6 +101,7 @@ class Chat:
 
     async def _stream(self, emit: Emit) -> None:
         request, head = self._request, self._head
+        self._emit = emit
         for index in range(request.n):
             emit(head.chunk(index, {"role": "assistant", "content": ""}))
         if request.progress:
@@ -104,6 +112,10 @@ class Chat:
         ]
         try:
             answers = await self._answers()
+            self._is_decided = True
+            for news in self._news:
+                news.set()
+            await asyncio.gather(*watchers)
         finally:
             for task in watchers:
                 task.cancel()
@@ -112,7 +124,7 @@ class Chat:
         summed = self._totals(answers)
         self._keep(completion(head, request, answers, summed))
         for index, one in enumerate(answers):
-            for delta in _deltas(one):
+            for delta in _deltas(one, self._spoken[index]):
                 emit(head.chunk(index, delta))
             last = head.chunk(index, {}, one.outcome.finish_reason)
             last["choices"][0] |= {"logprobs": one.outcome.logprobs, "sampleset": told(one, request.samples)}
@@ -138,18 +150,47 @@ class Chat:
             if name == "sample":
                 draw: Draw = fields["draw"]
                 self._draws[number].append(draw)
-                self._note(number, name, sample(draw))
+                self._words[number].pop(draw.index, None)
+                if self._is_told:
+                    self._note(number, name, sample(draw))
                 self._news[number].set()
+            elif name == "words":
+                self._hear(number, fields["index"], fields["text"])
             else:
                 self._note(number, name, fields)
 
-        answered = await self._alias.answer(self._request, number, on_event)
+        def on_delta(field: Field, text: str) -> None:
+            spoken = self._spoken[number]
+            spoken[field] = spoken.get(field, "") + text
+            if self._emit is not None:
+                self._emit(self._head.chunk(number, {field: text}))
+
+        speaking = None if self._emit is None else on_delta
+        answered = await self._alias.answer(self._request, number, on_event, speaking)
         self._metrics.drawn(answered.drawn)
         return answered
 
+    def _hear(self, number: int, index: int, text: str) -> None:
+        """Remember what a sample says, to be told with what the others say."""
+        words = self._words[number]
+        if not words:
+            asyncio.get_running_loop().call_later(_WORDS_SECONDS, self._tell_words, number)
+        words[index] = words.get(index, "") + text
+
+    def _tell_words(self, number: int) -> None:
+        """Tell what samples have said since it was last told."""
+        words, self._words[number] = self._words[number], {}
+        if words and self._listening is not None:
+            event = {"event": "words", "choice": number, "texts": words}
+            self._listening(event)
+
+    @property
+    def _is_told(self) -> bool:
+        return self._listening is not None or bool(self._runs)
+
     def _note(self, choice: int, name: str, fields: dict[str, Any]) -> None:
         """Remember an event if the run is kept, and tell it if somebody listens."""
-        if self._listening is None and not self._runs:
+        if not self._is_told:
             return
         event = {"event": name, "choice": choice, "at": round(time.monotonic() - self._started, 3), **fields}
         if self._runs:
@@ -158,13 +199,15 @@ class Chat:
             self._listening(event)
 
     async def _tell_votes(self, number: int) -> None:
-        """Tell the vote so far whenever samples have come back."""
-        while True:
+        """Tell the vote so far whenever samples have come back, that of all samples at last."""
+        told = 0
+        while not self._is_decided or told < len(self._draws[number]):
             await self._news[number].wait()
             self._news[number].clear()
             draws = list(self._draws[number])
-            votes = await self._alias.told(self._request, draws)
-            self._note(number, "vote", {"candidates": votes, "draws": len(draws)})
+            if len(draws) > told:
+                told = len(draws)
+                self._note(number, "vote", await self._alias.told(self._request, draws))
 
     def _totals(self, answers: Sequence[Answered]) -> dict[str, Any]:
         summed = totals(self._alias, self._request, answers, self._prices)
@@ -191,14 +234,16 @@ class Chat:
         self._runs.keep(name, run)
 
 
-def _deltas(one: Answered) -> list[dict[str, Any]]:
-    """The message in pieces: reasoning, text, refusal, tool calls."""
+def _deltas(one: Answered, spoken: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What is left of the message, in pieces: reasoning, text, refusal, tool calls."""
     message = one.outcome.message
     deltas: list[dict[str, Any]] = []
     for name in ("reasoning_content", "content", "refusal"):
-        text = message.get(name)
+        text, told = message.get(name), spoken.get(name, "")
         if isinstance(text, str):
-            deltas += [{name: text[start : start + _PIECE]} for start in range(0, len(text), _PIECE)]
+            # Where the aggregator broke off, or its words were of no use, what answers instead follows.
+            left = text[len(told) :] if text.startswith(told) else f"\n\n{text}"
+            deltas += [{name: left[start : start + _PIECE]} for start in range(0, len(left), _PIECE)]
         elif text is not None:
             deltas.append({name: text})
     if calls := message.get("tool_calls"):

@@ -94,8 +94,8 @@ class AliasConfig:
     Attributes:
         upstreams: Who samples.
         k: Samples of one answer; by default the sum of the counts where that is above 1, else 5.
-        aggregator: How they become one answer; by default `ssa`, by the aggregator model if it is a trained
-            one, by `embedded-ssa` if none is named and it is installed; else `majority_vote`.
+        aggregator: How they become one answer; by default `ssa` if who reads is a trained aggregator, else
+            `majority_vote`. `ssa` with nobody trained to read is that of this package, in this process.
         aggregator_model: Who reads, for an aggregator that asks a model; by default the first upstream.
         aggregators: Others that a request may choose, beside those that ask no model.
         answer_kind: How answers are read and compared, where the request does not say.

@@ -179,19 +179,27 @@ class _Work:
         base = self._seed + (k * self._request.n if hedge else 0)
         for upstream, own in groups.values():
             for run in runs_of(own, upstream.group_size):
-                self._tasks[asyncio.create_task(self._call(upstream, run, base))] = run
+                self._tasks[asyncio.create_task(self._call(upstream, run, base, hedge))] = run
 
-    async def _call(self, upstream: Upstream, run: list[int], base: int) -> None:
+    async def _call(self, upstream: Upstream, run: list[int], base: int, hedge: bool) -> None:
         """One call's draws, tried again after transient errors."""
 
         def retried(reason: str) -> None:
             self.found.retries[reason] += 1
-            self._on_event("retry", {"index": run[0], "reason": reason})
+            self._on_event("retry", {"indices": run, "reason": reason})
+
+        def said(place: int, text: str) -> None:
+            self._on_event("words", {"index": run[place], "text": text})
 
         seeds = [base + index for index in run]
+        # Two calls for one draw would speak at once.
+        on_text = said if self._request.words and not hedge else None
         try:
             replies = await patiently(
-                lambda: upstream.draw(self._request, seeds), self._patience, upstream.limiter, retried
+                lambda: upstream.draw(self._request, seeds, on_text),
+                self._patience,
+                upstream.limiter,
+                retried,
             )
         except SampleSetError as error:
             if isinstance(error, Refusal):

@@ -37,33 +37,38 @@ class Gate:
         self._places = asyncio.Semaphore(max_concurrent)
         self._max_concurrent, self._max_queue = max_concurrent, max_queue
         self._mean = 1.0
-        self.active = self.waiting = 0
+        self._inside = self.active = 0
 
-    def check(self) -> None:
-        """Return if there is a place in work or in the queue.
+    @property
+    def waiting(self) -> int:
+        """Requests let in that are not in work."""
+        return self._inside - self.active
+
+    def enter(self) -> None:
+        """Let a request in, to be followed by `leave`, if there is a place in work or in the queue.
 
         Raises:
             ApiError: 429, the queue is full.
         """
-        if self.active + self.waiting < self._max_concurrent + self._max_queue:
-            return
-        wait = math.ceil(min(60.0, max(1.0, self._mean * (self.waiting + 1) / self._max_concurrent)))
-        raise ApiError(
-            429,
-            f"The server works on {self.active} requests and {self.waiting} wait. Try again in {wait} s.",
-            code="queue_full",
-            retry_after=wait,
-        )
+        if self._inside >= self._max_concurrent + self._max_queue:
+            wait = math.ceil(min(60.0, max(1.0, self._mean * (self.waiting + 1) / self._max_concurrent)))
+            raise ApiError(
+                429,
+                f"The server works on {self.active} requests and {self.waiting} wait. Try again in {wait} s.",
+                code="queue_full",
+                retry_after=wait,
+            )
+        self._inside += 1
+
+    def leave(self) -> None:
+        """Give back the place of a request that was let in."""
+        self._inside -= 1
 
     @asynccontextmanager
     async def place(self) -> AsyncGenerator[None]:
         """Wait for a place in work, keep it, give it back."""
         clock = asyncio.get_running_loop().time
-        self.waiting += 1
-        try:
-            await self._places.acquire()
-        finally:
-            self.waiting -= 1
+        await self._places.acquire()
         self.active += 1
         started = clock()
         try:
@@ -91,7 +96,8 @@ class Keys:
         """
         if not self._digests:
             return
-        given = _digest(authorization.removeprefix("Bearer ").strip())
+        scheme, _, key = authorization.partition(" ")
+        given = _digest(key.strip() if scheme.lower() == "bearer" else authorization)
         if not any([hmac.compare_digest(given, known) for known in self._digests]):
             raise ApiError(
                 401, "Incorrect or missing API key: send 'Authorization: Bearer KEY'.", code="invalid_api_key"

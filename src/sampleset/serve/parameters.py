@@ -63,6 +63,10 @@ def _flag(value: Any) -> str | None:
     return None if isinstance(value, bool) else "true or false"
 
 
+def _progress(value: Any) -> str | None:
+    return None if isinstance(value, bool) or value == "words" else "true, false or words"
+
+
 def _object(value: Any) -> str | None:
     return None if isinstance(value, dict) else "an object"
 
@@ -211,6 +215,10 @@ OVERRIDES: dict[str, Parameter] = {
         "`solution` (default): the text of a sample that gives the answer; `answer`: nothing but it",
         _one_of("solution", "answer"),
     ),
-    "progress": Parameter("honoured", "send progress events on the stream", _flag),
+    "progress": Parameter(
+        "honoured",
+        "`true`: send progress events on the stream; `words`: also what each sample says while it is written",
+        _progress,
+    ),
     "samples": Parameter("honoured", "put the samples into the reply", _flag),
 }

@@ -65,6 +65,7 @@ class ChatRequest:
         stream: Whether events are wanted.
         include_usage: Whether the stream ends in a chunk with the usage.
         progress: Whether the stream tells how far it is.
+        words: Whether it also tells what each sample says while it is written.
         samples: Whether the reply holds the samples.
         answer_only: Whether the content is the answer without a solution.
     """
@@ -85,6 +86,7 @@ class ChatRequest:
     stream: bool
     include_usage: bool
     progress: bool
+    words: bool
     samples: bool
     answer_only: bool
 
@@ -118,8 +120,7 @@ def parse_request(
     fields = _sampling_fields(given, alias, n * k)
     if local[name]:
         _require_text_only(name, messages, fields)
-    aggregator = own.get("aggregator", usual[name])
-    _require_allowed(aggregator, alias, usual[name])
+    aggregator = _allowed(own.get("aggregator", usual[name]), alias, usual[name])
     if given.get("logprobs") and not _gives_a_sample(aggregator):
         raise ApiError(
             400,
@@ -143,7 +144,8 @@ def parse_request(
         ballot=_ballot(given),
         stream=given.get("stream", False),
         include_usage=given.get("stream_options", {}).get("include_usage") is True,
-        progress=own.get("progress", False),
+        progress=bool(own.get("progress")),
+        words=own.get("progress") == "words" and given.get("stream") is True,
         samples=own.get("samples", False),
         answer_only=own.get("content") == "answer",
     )
@@ -285,14 +287,17 @@ def _gives_a_sample(aggregator: str) -> bool:
     return name in SELECTORS or options.get("mode") == "select" or options.get("model") == EMBEDDED_SSA
 
 
-def _require_allowed(aggregator: str, alias: AliasConfig, usual: str) -> None:
+def _allowed(aggregator: str, alias: AliasConfig, usual: str) -> str:
+    """The aggregator as the alias names it; `ssa` may stand for `ssa:model=embedded-ssa`."""
     allowed = dict.fromkeys((usual, *alias.aggregators, *ALWAYS_ALLOWED))
-    if aggregator not in allowed:
-        raise ApiError(
-            400,
-            f"This model does not allow the aggregator {aggregator[:80]!r}. It allows: {', '.join(allowed)}.",
-            param="sampleset.aggregator",
-        )
+    for one in allowed:
+        if aggregator == one or f"{aggregator}:model={EMBEDDED_SSA}" == one:
+            return one
+    raise ApiError(
+        400,
+        f"This model does not allow the aggregator {aggregator[:80]!r}. It allows: {', '.join(allowed)}.",
+        param="sampleset.aggregator",
+    )
 
 
 def _kind(own: Mapping[str, Any], alias: AliasConfig) -> str:

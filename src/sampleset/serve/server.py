@@ -87,7 +87,7 @@ async def serve(config: ServeConfig, on_start: Callable[[GracefulServer, int], N
         server: GracefulServer
 
         def started(port: int) -> None:
-            _announce(config, port)
+            _announce(config, models, port)
             if on_start is not None:
                 on_start(server, port)
 
@@ -113,7 +113,9 @@ def run(config: ServeConfig) -> None:
         runner.run(serve(config))
 
 
-def _announce(config: ServeConfig, port: int) -> None:
+def _announce(config: ServeConfig, models: Models, port: int) -> None:
     host = f"[{config.host}]" if ":" in config.host else config.host
-    names = ", ".join(config.models)
+    names = ", ".join(models.aliases)
     print(f"serving {names} at http://{host}:{port}/v1, playground at http://{host}:{port}/", file=sys.stderr)
+    for alias in models.aliases.values():
+        print(f"  {alias.told_at_start()}", file=sys.stderr)

@@ -27,11 +27,18 @@ class EventStream:
     Args:
         produce: Makes the events; cancelled when the client leaves. Handles its own errors.
         keep_alive: Seconds between two comments.
+        on_end: Called when all is sent, or nobody listens any more.
     """
 
-    def __init__(self, produce: Callable[[Emit], Coroutine[Any, Any, None]], keep_alive: float) -> None:
+    def __init__(
+        self,
+        produce: Callable[[Emit], Coroutine[Any, Any, None]],
+        keep_alive: float,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._produce = produce
         self._keep_alive = keep_alive
+        self._on_end = on_end
         self._headers = list(_HEADERS)
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
@@ -58,6 +65,7 @@ class EventStream:
             producer.cancel()
             listener.cancel()
             await asyncio.gather(producer, listener, return_exceptions=True)
+            self._on_end()
 
     async def _next(self, queue: asyncio.Queue[bytes | None]) -> bytes | None:
         """The next event, a comment after a while without one, or the end."""

@@ -11,7 +11,8 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -28,7 +29,8 @@ from sampleset.backends._openai_replies import (
     shortened,
     text_of,
 )
-from sampleset.backends.base import Backend, Message, SamplingParams
+from sampleset.backends._openai_stream import StreamedCompletion
+from sampleset.backends.base import Backend, Message, OnText, SamplingParams, StreamingBackend
 from sampleset.errors import BackendError, TransientBackendError
 from sampleset.prompts import solve_messages
 from sampleset.retries import limiter_for
@@ -55,6 +57,7 @@ class Reply:
         reasoning_tokens: Of the completion tokens, those of hidden reasoning.
         logprobs: Token log-probabilities in the API's form.
         summary: The same in summary.
+        text: The words of the message.
     """
 
     message: Mapping[str, Any]
@@ -66,10 +69,11 @@ class Reply:
     logprobs: Mapping[str, Any] | None = None
     summary: LogprobSummary | None = None
 
-    @property
-    def text(self) -> str:
-        """The words of the message."""
-        return text_of(self.message.get("content")) or text_of(self.message.get("refusal"))
+    text: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        said = text_of(self.message.get("content")) or text_of(self.message.get("refusal"))
+        object.__setattr__(self, "text", said)
 
 
 class TransientFault(TransientBackendError):
@@ -113,8 +117,10 @@ class Upstream(Protocol):
     group_size: int
     limiter: asyncio.Semaphore
 
-    async def draw(self, request: ChatRequest, seeds: Sequence[int]) -> list[Reply]:
-        """One reply for every seed. A cancelled call stops the model.
+    async def draw(
+        self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
+    ) -> list[Reply]:
+        """One reply for every seed, told while it is written if it can be. A cancelled call stops the model.
 
         Raises:
             TransientBackendError: Worth another try.
@@ -156,42 +162,59 @@ class ServerUpstream:
         parts = urlsplit(base_url)
         self._proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
         self._limit_field = "max_tokens"
-        self._takes_seed = True
+        self._takes_seed = self._streams = True
 
-    async def draw(self, request: ChatRequest, seeds: Sequence[int]) -> list[Reply]:
+    async def draw(
+        self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
+    ) -> list[Reply]:
         """One reply for every seed, each by its own request."""
-        return [await self._one(request, seed) for seed in seeds]
+        return [await self._one(request, seed, place, on_text) for place, seed in enumerate(seeds)]
 
-    async def _one(self, request: ChatRequest, seed: int) -> Reply:
+    async def _one(self, request: ChatRequest, seed: int, place: int, on_text: OnText | None) -> Reply:
         while True:
-            status, headers, raw = await self._post(self._body(request, seed))
+            told = partial(on_text, place) if on_text is not None and self._streams else None
+            status, headers, raw, streamed = await self._post(
+                self._body(request, seed, told is not None), told
+            )
             if status == 200:
-                return read_reply(raw)
+                return reply_of(streamed.body()) if streamed is not None else read_reply(raw)
             if status not in (400, 422) or not self._learnt(raw):
                 raise self._fault(status, headers, raw)
 
-    def _body(self, request: ChatRequest, seed: int) -> bytes:
+    def _body(self, request: ChatRequest, seed: int, streamed: bool) -> bytes:
         fields = dict(request.fields)
         if (limit := fields.pop("max_completion_tokens", None)) is not None:
             fields[self._limit_field] = limit
         if self._takes_seed:
             fields["seed"] = seed
-        rest = json.dumps({**fields, "model": self.model, "n": 1, "stream": False})
+        if streamed:
+            fields["stream_options"] = {"include_usage": True}
+        rest = json.dumps({**fields, "model": self.model, "n": 1, "stream": streamed})
         return f'{{"messages": {request.wire or json.dumps(request.messages)}, {rest[1:]}'.encode()
 
-    async def _post(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+    async def _post(
+        self, body: bytes, on_text: Callable[[str], None] | None
+    ) -> tuple[int, Mapping[str, str], bytes, StreamedCompletion | None]:
         try:
             async with self._client().post(
                 self._url, data=body, headers=self._headers, allow_redirects=False, proxy=self._proxy
             ) as response:
-                raw = bytearray()
+                raw, length, streamed = bytearray(), 0, None
+                if on_text is not None and response.content_type == "text/event-stream":
+                    streamed = StreamedCompletion()
                 async for part in response.content.iter_any():
-                    raw += part
-                    if len(raw) > _MOST_REPLY_BYTES:
+                    length += len(part)
+                    if length > _MOST_REPLY_BYTES:
                         raise BackendError(f"a reply of more than {_MOST_REPLY_BYTES} bytes")
-                return response.status, response.headers, bytes(raw)
+                    if streamed is None:
+                        raw += part
+                    elif (text := streamed.feed(part)) and on_text is not None:
+                        on_text(text)
+                return response.status, response.headers, bytes(raw), streamed
         except (aiohttp.ClientError, OSError) as error:
             raise TransientFault("connection failed") from error
+        except (ValueError, RecursionError) as error:
+            raise TransientFault("damaged reply") from error
 
     def _learnt(self, raw: bytes) -> bool:
         """Whether the refusal names a field that the server wants otherwise, and the next try will obey."""
@@ -201,6 +224,9 @@ class ServerUpstream:
             return True
         if self._takes_seed and re.search(r"\bseed\b", told):
             self._takes_seed = False
+            return True
+        if self._streams and re.search(r"\bstream", told):
+            self._streams = False
             return True
         return False
 
@@ -244,7 +270,9 @@ class LocalUpstream:
         self._backend = backend
         self._prompt = prompt
 
-    async def draw(self, request: ChatRequest, seeds: Sequence[int]) -> list[Reply]:
+    async def draw(
+        self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
+    ) -> list[Reply]:
         """One reply for every seed; consecutive seeds share one reading of the prompt."""
         fields = request.fields
         stop = fields.get("stop", ())
@@ -255,7 +283,11 @@ class LocalUpstream:
             max_tokens=fields.get("max_completion_tokens", 512),
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
         )
-        drawn = await self._backend.generate(_as_text(request, self._prompt), params, seeds)
+        messages = _as_text(request, self._prompt)
+        if on_text is not None and isinstance(self._backend, StreamingBackend):
+            drawn = await self._backend.stream(messages, params, seeds, on_text)
+        else:
+            drawn = await self._backend.generate(messages, params, seeds)
         return [
             Reply(
                 message={"role": "assistant", "content": one.text},
@@ -273,13 +305,23 @@ def read_reply(raw: bytes) -> Reply:
 
     Raises:
         TransientFault: It is damaged, or holds no completion.
-        Refusal: A content filter withheld it.
+        Refusal: As `reply_of`.
     """
     try:
         # NaN and Infinity, which some servers give as log-probabilities, are no JSON: a client would stumble.
         body = mapping_of(json.loads(raw, parse_constant=lambda _: None))
     except (ValueError, RecursionError) as error:
         raise TransientFault("damaged reply") from error
+    return reply_of(body)
+
+
+def reply_of(body: Mapping[str, Any]) -> Reply:
+    """The reply that a completion holds.
+
+    Raises:
+        TransientFault: It holds none.
+        Refusal: A content filter withheld it.
+    """
     choices = list_of(body.get("choices"))
     choice = mapping_of(choices[0] if choices else None)
     message, finish = _whole(mapping_of(choice.get("message"))), choice.get("finish_reason")

@@ -4,6 +4,8 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const PRESETS = [
+    ["Seats", "A train has 8 cars with 30 seats each. How many seats does the train have?"],
+    ["Trees", "A farmer has 4 rows of 6 trees. How many trees does the farmer have?"],
     ["Eggs", "A box holds 6 eggs. Nora buys 3 boxes and breaks 2 eggs on the way home. How many whole eggs does she have?"],
     ["Probability", "Two fair six-sided dice are rolled. What is the probability that the sum is 7 or 11? Give a fraction."],
     ["Multiple choice", "Which planet has the most mass?\nA. Mars\nB. Saturn\nC. Jupiter\nD. Neptune"],
@@ -78,6 +80,12 @@
     $("k").value = model.k;
     $("aggregator").replaceChildren(...model.aggregators.map((one) => new Option(one, one)));
     $("aggregator").value = model.aggregator;
+    showWho();
+  }
+
+  function showWho() {
+    const model = models[$("model").value];
+    if (model) $("who").textContent = `${plural(Number($("k").value) || 1, "sample")} of ${model.upstreams.join(" and ")}, settled by ${$("aggregator").value}.`;
   }
 
   async function* events(response) {
@@ -93,16 +101,26 @@
   }
 
   // --- one run ----------------------------------------------------------------------------------------------
-  const fresh = (k, aggregator) => ({ k, aggregator, samples: new Map(), candidates: [], retries: 0, stage: "sampling", started: performance.now(), final: null, totals: null, reads: null, wrote: "", text: "", error: null, at: null });
+  const fresh = (k, aggregator) => ({ k, aggregator, samples: new Map(), words: new Map(), candidates: [], retries: 0, stage: "sampling", started: performance.now(), final: null, totals: null, reads: null, thought: "", wrote: "", text: "", error: null, at: null });
 
   function take(event) {
+    if (event.event === "words") {
+      for (const [index, text] of Object.entries(event.texts)) run.words.set(Number(index), (run.words.get(Number(index)) ?? "") + text);
+      return drawSoon();
+    }
     if (event.event === "sample") run.samples.set(event.index, event);
     else if (event.event === "vote") run.candidates = event.candidates;
-    else if (event.event === "retry") run.retries++;
+    else if (event.event === "retry") { run.retries++; for (const index of event.indices) run.words.delete(index); }
     else if (event.event === "aggregating") run.stage = `${event.aggregator} reads the samples`;
     else if (event.event === "read") { run.reads = event.prompts; run.wrote = event.text; }
     if (event.at !== undefined) run.at = event.at;
     draw();
+  }
+
+  // Words come faster than they need to be drawn.
+  let frame = 0;
+  function drawSoon() {
+    frame ||= requestAnimationFrame(() => { frame = 0; if (run) draw("words"); });
   }
 
   function finish(choice, totals) {
@@ -130,7 +148,7 @@
         messages: [{ role: "user", content: question }],
         stream: true,
         stream_options: { include_usage: true },
-        sampleset: { k: mine.k, aggregator: mine.aggregator, progress: true },
+        sampleset: { k: mine.k, aggregator: mine.aggregator, progress: "words" },
       };
       const response = await checked(await fetch("/v1/chat/completions", { method: "POST", headers: headers(), body: JSON.stringify(body), signal: own.signal }));
       for await (const chunk of events(response)) {
@@ -140,7 +158,11 @@
         if (!choice) Object.assign(mine, { totals: { ...chunk.sampleset, all: chunk.usage } });
         else if (choice.finish_reason) finish(choice);
         else if (chunk.sampleset) take(chunk.sampleset);
-        else mine.text += choice.delta.content ?? "";
+        else {
+          mine.text += choice.delta.content ?? "";
+          mine.thought += choice.delta.reasoning_content ?? "";
+          drawSoon();
+        }
       }
       if (!mine.final) throw new Error("The server ended the stream early.");
       mine.at = (performance.now() - mine.started) / 1000;
@@ -200,6 +222,7 @@
     $("run").hidden = run.k === 0 || (run.error !== null && run.samples.size === 0);
     drawStage();
     if (part === "stage") return;
+    if (part === "words") { drawReads(); return drawSamples(); }
     drawVerdict();
     drawNumbers();
     drawVotes();
@@ -293,16 +316,20 @@
   }
 
   function drawReads() {
-    $("reads").hidden = !run.reads;
-    if (!run.reads) return;
-    const characters = run.reads.reduce((sum, one) => sum + one.length, 0);
-    $("reads-caption").textContent = `${plural(run.reads.length, "prompt")} of ${whole(characters)} characters, the samples in an order of its own.`;
-    if ($("reads-text").dataset.shown !== String(characters)) {
+    // What was thought or written is told while it comes; the prompt once it has been read.
+    const live = run.final ? "" : run.thought || run.text;
+    $("reads").hidden = !(run.reads || live || run.stage !== "sampling");
+    if ($("reads").hidden) return;
+    const characters = run.reads?.reduce((sum, one) => sum + one.length, 0) ?? 0;
+    $("reads-caption").textContent = run.reads ? `${plural(run.reads.length, "prompt")} of ${whole(characters)} characters, the samples in an order of its own.` : `${run.stage}.`;
+    $("prompt").hidden = !run.reads;
+    if (run.reads && $("reads-text").dataset.shown !== String(characters)) {
       $("reads-text").dataset.shown = String(characters);
       $("reads-text").textContent = run.reads.join("\n\n———\n\n");
     }
-    $("wrote").hidden = !run.wrote;
-    if (run.wrote) put($("wrote-text"), run.wrote);
+    const wrote = run.wrote || live;
+    $("wrote").hidden = !wrote;
+    if (wrote) { $("wrote").open = $("wrote").open || Boolean(live); put($("wrote-text"), wrote); }
   }
 
   function drawSamples() {
@@ -312,19 +339,32 @@
       const one = run.samples.get(index), place = placeOf(index);
       const state = JSON.stringify([run.started, one?.seconds, place, typeset(), run.candidates[place]?.answer, run.final !== null]);
       const old = list.children[index];
-      if (old?.dataset.state === state) continue;
+      if (old?.dataset.state === state) {
+        if (!one) speak(old, index);
+        continue;
+      }
       const card = sampleCard(index, one, place);
       card.dataset.state = state;
       if (old?.classList.contains("open")) card.classList.add("open");
       if (old) old.replaceWith(card);
       else list.append(card);
+      if (!one) speak(card, index);
       const words = card.querySelector(".words");
       if (one && words.scrollHeight > words.clientHeight + 8) makeLong(card);
     }
   }
 
+  // What a sample has said so far: plain, and its end in sight.
+  function speak(card, index) {
+    const said = run.words.get(index), words = card.querySelector(".words");
+    card.classList.toggle("speaking", Boolean(said) && !run.final && !run.error);
+    if (!said || words.textContent === said) return;
+    words.textContent = said;
+    words.scrollTop = words.scrollHeight;
+  }
+
   function sampleCard(index, one, place) {
-    const who = element("span", "who", String(index + 1)), said = element("span", "said"), spent = element("span", "spent");
+    const who = element("span", "who", `Sample ${index + 1}`), said = element("span", "said"), spent = element("span", "spent");
     const words = element("div", "words"), card = element("li", "sample", element("header", "", who, said, spent), words);
     card.id = `sample-${index + 1}`;
     card.tabIndex = -1;
@@ -340,7 +380,7 @@
         card.classList.add(colour(place));
         put(said, shownAnswer(run.candidates[place].answer));
         said.title = run.candidates[place].answer;
-      } else if (run.final) said.textContent = "no answer";
+      } else if (run.final) { said.textContent = "no answer"; said.className = "said none"; }
       spent.textContent = [one.finish_reason === "length" ? "cut off" : "", one.completion_tokens === null ? "" : `${whole(one.completion_tokens)} tokens`, seconds(one.seconds)].filter(Boolean).join(" · ");
       spent.title = `${one.model}, seed ${one.seed}`;
       const calls = (one.tool_calls ?? []).map((call) => `${call.function?.name}(${call.function?.arguments})`);
@@ -379,6 +419,8 @@
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") leave?.abort(); });
   $("stop").addEventListener("click", () => leave?.abort());
   $("model").addEventListener("change", showModel);
+  $("choices").addEventListener("input", showWho);
+  $("base").textContent = `${location.origin}/v1`;
   $("key").addEventListener("change", () => loadModels().then(() => { $("fault").hidden = true; }, failed));
   $("typeset").addEventListener("change", () => run && draw());
   const named = () => /^#run=([\w-]+)$/.exec(location.hash)?.[1];

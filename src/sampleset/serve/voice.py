@@ -1,0 +1,125 @@
+"""What an aggregator writes, told while it writes it.
+
+Which of its words a client is shown is known before they come for two kinds of aggregators. One that thinks,
+then names an answer: its thought is the reply's `reasoning_content`. One that writes a new solution: the text
+of its last call is the `content`. Of any other, nothing is told before it has decided.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal, cast
+
+from sampleset.aggregators._fusion import Fuser
+from sampleset.aggregators.base import Aggregator
+from sampleset.aggregators.generative_self_aggregation import GenerativeSelfAggregation
+from sampleset.aggregators.llm_aggregator import LLMAggregator
+from sampleset.aggregators.mixture_of_agents import MixtureOfAgents
+from sampleset.aggregators.rank_then_fuse import RankThenFuse
+from sampleset.aggregators.ssa import SampleSetAggregator
+from sampleset.backends.base import OnText, record_of
+
+Field = Literal["reasoning_content", "content"]
+OnDelta = Callable[[Field, str], None]
+"""Told of a field of the message, and of the text that it goes on with."""
+
+_FIELDS: tuple[Field, Field] = ("reasoning_content", "content")
+_TAGS = re.compile(r"</?(?:think|answer)>")
+
+
+class Voice:
+    """The words of one aggregator for one answer.
+
+    Args:
+        field: What they are of the message.
+        call: Number of the call that writes them, from 0.
+        on_delta: Told of them.
+    """
+
+    def __init__(self, field: Field, call: int, on_delta: OnDelta) -> None:
+        self._field: Field = field
+        self._call, self._on_delta = call, on_delta
+        self._calls = self._tries = 0
+        self._heard = ""
+        self._told: dict[Field, int] = {}
+
+    def speaks(self) -> bool:
+        """Whether the call that begins now is the one; to be asked once a call."""
+        self._calls += 1
+        return self._calls - 1 == self._call
+
+    def listener(self) -> OnText:
+        """Who is told of the pieces of one try. Only the first try is passed on: words cannot be unsaid."""
+        self._tries += 1
+        return self._hear if self._tries == 1 else lambda place, text: None
+
+    def _hear(self, place: int, text: str) -> None:
+        self._heard += text
+        parts = so_far(self._heard, self._field == "reasoning_content")
+        for field, said in zip(_FIELDS, parts, strict=True):
+            if new := said[self._told.get(field, 0) :]:
+                self._told[field] = len(said)
+                self._on_delta(field, new)
+
+
+def so_far(text: str, thinks: bool) -> tuple[str, str]:
+    """Thought and words of a text that goes on, as far as nothing that comes can change them."""
+    held = next((cut for cut in range(len(text) - 1, len(text) - 9, -1) if _may_be_tag(text[cut:])), None)
+    thought, words = told_apart(text[:held], thinks)
+    # What names an answer is worded once it is read.
+    return thought, "" if thinks else words
+
+
+def told_apart(text: str, thinks: bool) -> tuple[str, str]:
+    """Thought and words of what an aggregator wrote, without tags.
+
+    Args:
+        text: What it wrote.
+        thinks: Whether what stands before its answer is thought, if no tag says so.
+    """
+    thought, mark, words = text.partition("</think>")
+    if not mark and (thinks or text.lstrip().startswith("<think>")):
+        thought, _, words = text.partition("<answer>")
+    elif not mark:
+        thought, words = "", text
+    return _TAGS.sub("", thought).strip(), _TAGS.sub("", words).strip()
+
+
+def thinks(aggregator: Aggregator) -> bool:
+    """Whether an aggregator writes a thought, then names an answer."""
+    if isinstance(aggregator, SampleSetAggregator):
+        record = record_of(aggregator.backend)
+        return record is not None and record.mode == "think"
+    return isinstance(aggregator, LLMAggregator) and aggregator.mode == "think"
+
+
+def writes_solutions(aggregator: Aggregator) -> bool:
+    """Whether what an aggregator writes is a solution, or that of one it is made of is."""
+    parts = (getattr(aggregator, one.name) for one in fields(cast("Any", aggregator)))
+    return isinstance(aggregator, Fuser) or any(
+        is_dataclass(part) and hasattr(part, "aggregate") and writes_solutions(cast("Aggregator", part))
+        for part in parts
+    )
+
+
+def voice_of(aggregator: Aggregator, on_delta: OnDelta) -> Voice | None:
+    """The voice of an aggregator; `None` if nothing of what it writes is surely shown."""
+    if thinks(aggregator):
+        return Voice("reasoning_content", 0, on_delta) if _orders(aggregator) == 1 else None
+    match aggregator:
+        case GenerativeSelfAggregation(permutations=1) | RankThenFuse():
+            return Voice("content", 0, on_delta)
+        case MixtureOfAgents(final=None):
+            return Voice("content", aggregator.layers * aggregator.agents, on_delta)
+        case _:
+            return None
+
+
+def _orders(aggregator: Any) -> int:
+    return aggregator.permutations
+
+
+def _may_be_tag(ending: str) -> bool:
+    return any(tag.startswith(ending) for tag in ("<think>", "</think>", "<answer>", "</answer>"))
