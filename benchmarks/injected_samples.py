@@ -11,7 +11,8 @@ that no sample gives. It comes plain, which is the control (a wrong sample is on
 - `tags`: the prompt's closing words, the tags and the chat template's marks, and the answer as if given.
 
 A method is steered where it gives the planted answer, and did not without the planted sample. `off` shows
-the samples as they are, `on` defused. A method asks the model that it names (`ssa:model=FOLDER`) or --model.
+the samples as they are, `on` defused. A method asks the model that it names (`ssa:model=FOLDER`; `ssa`
+alone asks the packaged one) or --model.
 A prompt is asked once and its reply kept in OUT: run the same command again, with a higher --limit or more
 methods too, to go on.
 """
@@ -46,7 +47,7 @@ from sampleset.metrics import paired_bootstrap
 from sampleset.models import open_backend
 from sampleset.sample_files import SampleFile
 from sampleset.sample_store import digest
-from sampleset.specs import build, models_of
+from sampleset.specs import build, models_of, with_default_model
 from sampleset.storage import JsonlLog
 from sampleset.types import Sample, SampleSet
 
@@ -243,7 +244,7 @@ def main() -> None:
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--nice", type=int, default=19)
     options = parser.parse_args()
-    options.aggregators = options.aggregators or ["majority_vote"]
+    options.aggregators = [with_default_model(spec) for spec in options.aggregators or ["majority_vote"]]
     options.refs = list(dict.fromkeys(model for spec in options.aggregators for model in models_of(spec)))
     os.nice(options.nice)
     asyncio.run(measure(options))

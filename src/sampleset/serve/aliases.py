@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -21,14 +22,19 @@ from sampleset.backends.base import (
     record_of,
 )
 from sampleset.backends.openai import OpenAIBackend
+from sampleset.budget import Budget, MeteredBackend, MeteredScoringBackend
+from sampleset.errors import InvalidArgumentError
+from sampleset.evaluation import Price, Prices, read_prices
 from sampleset.models import open_backend
 from sampleset.retries import Patience, PatientBackend, PatientScoringBackend
-from sampleset.serve.answering import Outcome, choose, vote_so_far
+from sampleset.reward_models.base import RewardModel
+from sampleset.serve.answering import Outcome, choose, is_settled, vote_so_far
 from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig, UpstreamConfig
 from sampleset.serve.draws import Draw, Drawn, OnEvent, draw_all
+from sampleset.serve.members import Member
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstreams import LocalUpstream, ServerUpstream, Upstream
-from sampleset.specs import build, models_of, with_default_model
+from sampleset.specs import build, models_of, needs_model, with_default_model
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "not-needed"
@@ -37,6 +43,9 @@ _MOST_READ = 200_000
 
 _reads: ContextVar[list[str] | None] = ContextVar("reads", default=None)
 """Prompts that this request's aggregator has read."""
+
+_budgets: ContextVar[Sequence[Budget]] = ContextVar("budgets", default=())
+"""What this request may cost."""
 
 
 class ReadingBackend(PatientBackend):
@@ -59,6 +68,26 @@ class ReadingScoringBackend(ReadingBackend, PatientScoringBackend):
         return await super().score(messages, continuations)
 
 
+class CappedBackend(MeteredBackend):
+    """An aggregator's model, each of whose calls must fit what the request at hand may cost."""
+
+    async def generate(
+        self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
+    ) -> list[Generation]:
+        """As the backend's, if the worst case fits."""
+        capped = MeteredBackend(self._backend, _budgets.get(), self._tariff)
+        return await capped.generate(messages, params, seeds)
+
+
+class CappedScoringBackend(CappedBackend, MeteredScoringBackend):
+    """The same around a backend that scores."""
+
+    async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
+        """As the backend's, if the worst case fits."""
+        capped = MeteredScoringBackend(self._scoring, _budgets.get(), self._tariff)
+        return await capped.score(messages, continuations)
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """One answer and the draws behind it."""
@@ -72,7 +101,7 @@ class Alias:
     """A model name of this server, ready to answer.
 
     Attributes:
-        plan: Upstreams by share; draw i goes to number i modulo their count.
+        plan: Those who sample by share; draw i goes to number i modulo their count.
         aggregator: The usual one's spec.
         methods: Aggregators by spec.
         readers: Names of the models that they ask, by spec.
@@ -80,7 +109,7 @@ class Alias:
 
     name: str
     config: AliasConfig
-    plan: list[Upstream]
+    plan: list[Member]
     aggregator: str
     methods: dict[str, Aggregator] = field(default_factory=dict[str, Aggregator])
     readers: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
@@ -113,17 +142,20 @@ class Alias:
         plan = [self.plan[(number * k + index) % len(self.plan)] for index in range(k)]
         seed = request.seed + number * k
         drawn = await draw_all(request, plan, seed, patience, config.hedge_after, on_event)
-        if request.ballot == "text" and self.readers[request.aggregator]:
+        asks = bool(self.readers[request.aggregator])
+        settled = asks and await is_settled(request, drawn)
+        if request.ballot == "text" and asks and not settled:
             on_event(
                 "aggregating", {"aggregator": request.aggregator, "models": self.readers[request.aggregator]}
             )
         reads: list[str] = []
-        token = _reads.set(reads)
+        tokens = _reads.set(reads), _budgets.set(request.budgets)
         try:
             method = self.methods[request.aggregator]
-            outcome = await choose(request, drawn, method, config.aggregation_deadline)
+            outcome = await choose(request, drawn, method, config.aggregation_deadline, settled=settled)
         finally:
-            _reads.reset(token)
+            _reads.reset(tokens[0])
+            _budgets.reset(tokens[1])
         if reads:
             on_event("read", {"prompts": reads, "text": outcome.text})
         return Answered(drawn, outcome)
@@ -145,6 +177,7 @@ class Models:
     """All aliases, and the models behind them; each model is opened once."""
 
     def __init__(self, config: ServeConfig) -> None:
+        self.prices: Prices | None = read_prices(Path(config.prices)) if config.prices else None
         self._config = config
         self._backends: dict[tuple[Any, ...], Backend] = {}
         self._client: aiohttp.ClientSession | None = None
@@ -172,9 +205,10 @@ class Models:
             await self._client.close()
 
     async def _opened(self, name: str, config: AliasConfig) -> Alias:
-        plan: list[Upstream] = []
+        plan: list[Member] = []
         for one in config.upstreams:
-            plan += [await self._upstream(one, config)] * one.count
+            upstream = await self._upstream(one, config)
+            plan += [Member(upstream, one, config, self._tariff(upstream.model, config))] * one.count
         reader = config.aggregator_model or config.upstreams[0]
         usual = config.aggregator or await self._usual(config, reader)
         alias = Alias(name, config, plan, usual)
@@ -182,8 +216,9 @@ class Models:
             ready: dict[str | None, Backend] = {}
             for named in models_of(spec):
                 model = reader if named is None else UpstreamConfig(named)
-                ready[named] = self._reading(await self._backend(model), config)
-            alias.methods[spec] = build(spec, ready.get(None), ready)
+                backend = await self._backend(model)
+                ready[named] = self._reading(self._capped(backend, config), config)
+            alias.methods[spec] = build(spec, ready.get(None), ready, _within_caps(config))
             alias.readers[spec] = [one.model for one in ready.values()]
         return alias
 
@@ -222,6 +257,21 @@ class Models:
                 await backend.check()
         return self._backends[key]
 
+    def _tariff(self, model: str, config: AliasConfig) -> Price | None:
+        """What a model's tokens cost, where there is a cap in money."""
+        if self.prices is None or config.max_cost is None:
+            return None
+        self.prices.check([model])
+        return self.prices.models[model]
+
+    def _capped(self, backend: Backend, config: AliasConfig) -> Backend:
+        if not config.has_caps:
+            return backend
+        tariff = self._tariff(backend.model, config)
+        if isinstance(backend, ScoringBackend):
+            return CappedScoringBackend(backend, (), tariff)
+        return CappedBackend(backend, (), tariff)
+
     def _reading(self, backend: Backend, config: AliasConfig) -> Backend:
         patience = Patience(config.max_retries, config.timeout)
         if isinstance(backend, ScoringBackend):
@@ -236,6 +286,21 @@ class Models:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._client
+
+
+def _within_caps(config: AliasConfig) -> Callable[[RewardModel], RewardModel]:
+    """Refuses, where there are caps, reward models whose tokens they would not count."""
+
+    def counted(model: RewardModel) -> RewardModel:
+        if config.has_caps and not needs_model(type(model)):
+            raise InvalidArgumentError(
+                f"max_total_tokens and max_cost count what backends are asked, not the tokens of "
+                f"{model.identity!r}. Leave the cap away, or take a reward model that asks a backend, such "
+                "as llm_judge."
+            )
+        return model
+
+    return counted
 
 
 def _note(messages: Sequence[Message]) -> None:
