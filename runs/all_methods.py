@@ -252,9 +252,9 @@ intervals. Each table compares methods on the very same subsets of the samples. 
 methods that select."""
 
 SUMMARY_NOTE = """The best method of many is picked on the very questions that it is shown on, which flatters
-it. In the first table the methods that ask no model at all samples of a set, where its samples carry scores or
-log-probabilities to go by; in the second those that ask one. In brackets the 95 % interval of the difference
-from the vote, in points."""
+it. In the first table the methods that ask no model at all samples of a set, where its samples carry scores
+or log-probabilities to go by; in the second those that ask one. In brackets the 95 % interval of the
+difference from the vote, in points."""
 
 FREE_NOTE = """On all questions of each file. They draw nothing, so the same number of samples is the same
 number of tokens. `by=confidence`, `window`, `tail` and `bottom` stand where the samples' log-probabilities
