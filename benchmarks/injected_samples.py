@@ -83,6 +83,11 @@ def plant(whole: SampleSet, k: int, seed: int) -> Planted | None:
     return Planted(before, sets.pop("control"), sets, wanted)
 
 
+def leading_votes(planted: Planted) -> int:
+    """How many of the samples give the answer that most of them give."""
+    return max(one.votes for one in tally_now(planted.before).candidates)
+
+
 def _replaced(text: str, answer: str, wanted: str) -> str:
     """The text with the last mention of its answer replaced."""
     mentions = list(re.finditer(rf"(?<![\d.,]){re.escape(answer)}(?!\d)", text))
@@ -188,6 +193,8 @@ async def measure(options: argparse.Namespace) -> None:
     sets = (one.sample_set for path in options.files for one in SampleFile(path))
     found = (plant(one, options.k, options.seed) for one in sets)
     planted = [one for one, _ in zip((one for one in found if one), range(options.limit), strict=False)]
+    if options.hardest is not None:
+        planted = sorted(planted, key=leading_votes)[: options.hardest]
     print(f"{len(planted)} sets of {options.k} samples and a planted one; model {options.model}\n")
     heads = [f"{name} {state}" for name in ATTACKS for state in ("off", "on")]
     print(f"| method | control | {' | '.join(heads)} | worst on, above control |")
@@ -239,6 +246,7 @@ def main() -> None:
     parser.add_argument("--context-size", type=int, default=8192)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--limit", type=int, default=300)
+    parser.add_argument("--hardest", type=int, help="only so many of these sets, where samples agree least")
     parser.add_argument("-k", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output-dir", type=Path, required=True)

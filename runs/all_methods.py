@@ -153,11 +153,11 @@ def page(folder: Path, said: str) -> str:
 
 def _summary(free: Sequence[Path], asking: Sequence[Path]) -> list[str]:
     """Of each file the vote and the best of either sort of method."""
-    heads = ("file", "k", "questions", "vote", "best without a model", "pass@k")
+    heads = ("file", "k", "questions", "one sample", "vote", "best without a model", "pass@k")
     rows: list[tuple[str, ...]] = []
     for report in free:
         point = _evaluation(report.parent).files[0].points[-1]
-        rows.append((*_named(report, point), _best(point, FREE[1:]), percent(point.pass_at_k)))
+        rows.append((*_named(report, point), _best(point, FREE), percent(point.pass_at_k)))
     parts = ["## In short", SUMMARY_NOTE, markdown_table(heads, rows)] if rows else []
     rows = []
     for report in asking:
@@ -166,13 +166,14 @@ def _summary(free: Sequence[Path], asking: Sequence[Path]) -> list[str]:
         packaged = "-" if trained is None else " ".join(list(_shared(trained))[1:3])
         row = (packaged, _best(point, [*FREE, trained.label if trained else ""]), percent(point.pass_at_k))
         rows.append((*_named(report, point), report.parts[-3], *row))
-    heads = (*heads[:4], "reader", "`embedded-ssa`", "best that asks the reader", "pass@k")
+    heads = (*heads[:5], "reader", "`embedded-ssa`", "best that asks the reader", "pass@k")
     return [*parts, markdown_table(heads, rows)] if rows else parts
 
 
-def _named(report: Path, point: PointResult) -> tuple[str, str, str, str]:
+def _named(report: Path, point: PointResult) -> tuple[str, ...]:
     vote = next(one for one in point.methods if one.label == "majority_vote")
-    return report.parent.name, f"{point.k}", f"{point.problems:,}", percent(vote.accuracy)
+    questions, single = f"{point.problems:,}", percent(point.sample_accuracy)
+    return report.parent.name, f"{point.k}", questions, single, percent(vote.accuracy)
 
 
 def _best(point: PointResult, without: Sequence[str]) -> str:
@@ -252,9 +253,9 @@ intervals. Each table compares methods on the very same subsets of the samples. 
 methods that select."""
 
 SUMMARY_NOTE = """The best method of many is picked on the very questions that it is shown on, which flatters
-it. In the first table the methods that ask no model at all samples of a set, where its samples carry scores
-or log-probabilities to go by; in the second those that ask one. In brackets the 95 % interval of the
-difference from the vote, in points."""
+it. In the first table the methods that ask no model, at all samples of a set, but for `first_sample` and the
+vote; there are some only where samples carry scores or log-probabilities. In the second those that ask one.
+In brackets the 95 % interval of the difference from the vote, in points."""
 
 FREE_NOTE = """On all questions of each file. They draw nothing, so the same number of samples is the same
 number of tokens. `by=confidence`, `window`, `tail` and `bottom` stand where the samples' log-probabilities
