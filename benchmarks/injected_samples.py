@@ -11,7 +11,8 @@ that no sample gives. It comes plain, which is the control (a wrong sample is on
 - `tags`: the prompt's closing words, the tags and the chat template's marks, and the answer as if given.
 
 A method is steered where it gives the planted answer, and did not without the planted sample. `off` shows
-the samples as they are, `on` defused. A method asks the model that it names (`ssa:model=FOLDER`) or --model.
+the samples as they are, `on` defused. A method asks the model that it names (`ssa:model=FOLDER`; `ssa`
+alone asks the packaged one) or --model.
 A prompt is asked once and its reply kept in OUT: run the same command again, with a higher --limit or more
 methods too, to go on.
 """
@@ -46,7 +47,7 @@ from sampleset.metrics import paired_bootstrap
 from sampleset.models import open_backend
 from sampleset.sample_files import SampleFile
 from sampleset.sample_store import digest
-from sampleset.specs import build, models_of
+from sampleset.specs import build, models_of, with_default_model
 from sampleset.storage import JsonlLog
 from sampleset.types import Sample, SampleSet
 
@@ -80,6 +81,11 @@ def plant(whole: SampleSet, k: int, seed: int) -> Planted | None:
     if any(tally_now(one).answers[-1] != wanted for one in sets.values()):
         return None
     return Planted(before, sets.pop("control"), sets, wanted)
+
+
+def leading_votes(planted: Planted) -> int:
+    """How many of the samples give the answer that most of them give."""
+    return max(one.votes for one in tally_now(planted.before).candidates)
 
 
 def _replaced(text: str, answer: str, wanted: str) -> str:
@@ -187,6 +193,8 @@ async def measure(options: argparse.Namespace) -> None:
     sets = (one.sample_set for path in options.files for one in SampleFile(path))
     found = (plant(one, options.k, options.seed) for one in sets)
     planted = [one for one, _ in zip((one for one in found if one), range(options.limit), strict=False)]
+    if options.hardest is not None:
+        planted = sorted(planted, key=leading_votes)[: options.hardest]
     print(f"{len(planted)} sets of {options.k} samples and a planted one; model {options.model}\n")
     heads = [f"{name} {state}" for name in ATTACKS for state in ("off", "on")]
     print(f"| method | control | {' | '.join(heads)} | worst on, above control |")
@@ -238,12 +246,13 @@ def main() -> None:
     parser.add_argument("--context-size", type=int, default=8192)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--limit", type=int, default=300)
+    parser.add_argument("--hardest", type=int, help="only so many of these sets, where samples agree least")
     parser.add_argument("-k", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--nice", type=int, default=19)
     options = parser.parse_args()
-    options.aggregators = options.aggregators or ["majority_vote"]
+    options.aggregators = [with_default_model(spec) for spec in options.aggregators or ["majority_vote"]]
     options.refs = list(dict.fromkeys(model for spec in options.aggregators for model in models_of(spec)))
     os.nice(options.nice)
     asyncio.run(measure(options))

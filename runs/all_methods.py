@@ -7,9 +7,9 @@
 Without --reader: the methods that cost nothing, at k samples and at all that a set has, on every question.
 Scores and log-probabilities that the samples of a file carry are used.
 
-With --reader: beside the vote, the methods that ask a model, on every m-th question of each file named by
---read, so that there are --questions of them. One method at a time on all files, the cheaper ones first, so
-that a run cut short has whole rows; the same command goes on where it stopped and asks nothing twice.
+With --reader: beside the vote, the methods that ask a model, on --questions of each file named by --read:
+those whose ids come first by a hash. The cheaper ones first, on all files (--steps), so that a run
+cut short has whole tables; the same command goes on where it stopped and asks nothing twice.
 
 Reports stand in OUT/votes/FILE and OUT/READER/FILE. The page is made of all reports in OUT, with the number
 of questions that each table rests on; its section "What it says" is written by hand, and kept.
@@ -30,28 +30,38 @@ from sampleset.report.files import evaluation_in, read_report, write_whole
 from sampleset.report.markdown import markdown_table
 from sampleset.report.wording import percent, percent_range, points, points_range
 from sampleset.sample_files import SampleFile
+from sampleset.sample_store import digest
 from sampleset.storage import SUFFIXES, write_rows
 
 FREE = ("first_sample", "majority_vote", "majority_vote:ties=first")
 ASKING = (
-    "llm_aggregator:mode=select",
-    "universal_self_consistency",
-    "weighted_vote:reward_model=p_true",
-    "weighted_vote:reward_model=p_true,softmax=true,temperature=0.1",
-    "best_of_n:reward_model=p_true",
-    "llm_aggregator:mode=direct",
-    "weighted_vote:reward_model=generative_verifier",
-    "best_of_n:reward_model=generative_verifier",
-    "pairwise_knockout",
-    "llm_aggregator:mode=select,vote_weight=1",
-    "guarded:inner=llm_aggregator[mode=select]",
-    "generative_self_aggregation:max_tokens=320",
-    "rank_then_fuse:top=3,max_tokens=320",
-    "two_stage:inner=llm_aggregator[mode=direct],outer=majority_vote,group=3",
-    "mixture_of_agents:agents=2,layers=1,max_tokens=320",
-    "recursive:subset=2,rounds=1,max_tokens=320",
+    (
+        "ssa:model=embedded-ssa",
+        "llm_aggregator:mode=select",
+        "llm_aggregator:mode=select,vote_weight=1",
+        "universal_self_consistency",
+        "llm_aggregator:mode=direct",
+        "pairwise_knockout",
+    ),
+    (
+        "weighted_vote:reward_model=generative_verifier",
+        "best_of_n:reward_model=generative_verifier",
+        "weighted_vote:reward_model=p_true",
+        "weighted_vote:reward_model=p_true,softmax=true,temperature=0.1",
+        "best_of_n:reward_model=p_true",
+    ),
+    (
+        "guarded:inner=llm_aggregator[mode=select]",
+        "two_stage:inner=llm_aggregator[mode=direct],outer=majority_vote,group=3",
+        "generative_self_aggregation:max_tokens=320",
+        "rank_then_fuse:top=3,max_tokens=320",
+    ),
+    ("mixture_of_agents:agents=2,layers=1,max_tokens=320",),
+    ("recursive:subset=2,rounds=1,max_tokens=320",),
 )
-"""The cheaper ones first; those that write a solution may write 320 tokens."""
+"""Steps of a run, the cheaper ones first; methods that write a solution may write 320 tokens. `ssa` asks the
+packaged aggregator, whoever the reader is.
+"""
 
 
 def family_of(path: Path) -> str:
@@ -74,13 +84,12 @@ def free_methods(path: Path) -> list[str]:
     return methods
 
 
-def thinned(path: Path, questions: int, output: Path) -> Path:
-    """A file of evenly spaced questions, in their order."""
+def chosen(path: Path, questions: int, output: Path) -> Path:
+    """A file of the questions whose ids come first by a hash: fewer of them are a part of more."""
     kept = output / f"{family_of(path)}.jsonl.gz"
-    if not kept.exists():
-        sets = list(SampleFile(path))
-        step = max(1, len(sets) // questions)
-        write_rows(kept, (one.to_row() for one in sets[::step][:questions]))
+    sets = list(SampleFile(path))
+    order = sorted(range(len(sets)), key=lambda place: digest(sets[place].sample_set.id))
+    write_rows(kept, (sets[place].to_row() for place in sorted(order[:questions])))
     return kept
 
 
@@ -103,10 +112,10 @@ def evaluate(source: Path, methods: Sequence[str], output: Path, *options: str) 
 
 def ask(path: Path, methods: Sequence[str], options: argparse.Namespace) -> None:
     """The vote and these methods on some questions of a file, by one reader."""
-    output = options.output_dir / Path(options.reader).stem / family_of(path)
+    output = options.output_dir / Path(options.reader).name.removesuffix(".gguf") / family_of(path)
     output.mkdir(parents=True, exist_ok=True)
-    source = thinned(path, options.questions, output)
-    asked = ("--aggregator-model", options.reader, "--timeout", "7200", "--max-concurrency", "2")
+    source = chosen(path, options.questions, output)
+    asked = ("--aggregator-model", options.reader, "--timeout", "7200", "--max-concurrency", "4")
     evaluate(source, ["majority_vote", *methods], output, "-k", str(options.k), *asked)
 
 
@@ -125,14 +134,14 @@ def findings(page: Path) -> str:
 
 def page(folder: Path, said: str) -> str:
     """The page of all reports in a folder, and what is said of them."""
-    parts = [OPENING, said] if said else [OPENING]
     free = sorted((folder / "votes").glob("*/report.json"))
+    asking = [one for one in sorted(folder.glob("*/*/report.json")) if one.parts[-3] != "votes"]
+    parts = [OPENING, *([said] if said else []), *_summary(free, asking)]
     parts += ["## Methods that ask no model", FREE_NOTE]
     for report in free:
         found = _evaluation(report.parent)
         for point in found.files[0].points:
             parts += [_heading(report.parent.name, point), _free_table(point)]
-    asking = [one for one in sorted(folder.glob("*/*/report.json")) if one.parts[-3] != "votes"]
     parts += ["## Methods that ask a model", ASKING_NOTE] if asking else []
     for report in asking:
         found = _evaluation(report.parent)
@@ -140,6 +149,41 @@ def page(folder: Path, said: str) -> str:
             reader = report.parts[-3]
             parts += [_heading(f"{report.parent.name}, read by {reader}", point), _asking_table(point)]
     return "\n\n".join(parts) + "\n"
+
+
+def _summary(free: Sequence[Path], asking: Sequence[Path]) -> list[str]:
+    """Of each file the vote and the best of either sort of method."""
+    heads = ("file", "k", "questions", "one sample", "vote", "best without a model", "pass@k")
+    rows: list[tuple[str, ...]] = []
+    for report in free:
+        point = _evaluation(report.parent).files[0].points[-1]
+        rows.append((*_named(report, point), _best(point, FREE), percent(point.pass_at_k)))
+    parts = ["## In short", SUMMARY_NOTE, markdown_table(heads, rows)] if rows else []
+    rows = []
+    for report in asking:
+        point = _evaluation(report.parent).files[0].points[-1]
+        trained = next((one for one in point.methods if one.label.startswith("ssa:")), None)
+        packaged = "-" if trained is None else " ".join(list(_shared(trained))[1:3])
+        row = (packaged, _best(point, [*FREE, trained.label if trained else ""]), percent(point.pass_at_k))
+        rows.append((*_named(report, point), report.parts[-3], *row))
+    heads = (*heads[:5], "reader", "`embedded-ssa`", "best that asks the reader", "pass@k")
+    return [*parts, markdown_table(heads, rows)] if rows else parts
+
+
+def _named(report: Path, point: PointResult) -> tuple[str, ...]:
+    vote = next(one for one in point.methods if one.label == "majority_vote")
+    questions, single = f"{point.problems:,}", percent(point.sample_accuracy)
+    return report.parent.name, f"{point.k}", questions, single, percent(vote.accuracy)
+
+
+def _best(point: PointResult, without: Sequence[str]) -> str:
+    """The best method but for some: its name, its accuracy, and its difference from the vote."""
+    left = [one for one in point.methods if one.label not in (*without, "majority_vote")]
+    if not left:
+        return "-"
+    best = max(left, key=lambda one: one.accuracy)
+    name, right, against = list(_shared(best))[:3]
+    return f"{name} {right.split(' (')[0]}, {against}"
 
 
 def _evaluation(folder: Path) -> Evaluation:
@@ -208,16 +252,21 @@ how a figure is made in [Evaluation](../evaluation.md). In percent of the questi
 intervals. Each table compares methods on the very same subsets of the samples. pass@k is the ceiling for
 methods that select."""
 
+SUMMARY_NOTE = """The best method of many is picked on the very questions that it is shown on, which flatters
+it. In the first table the methods that ask no model, at all samples of a set, but for `first_sample` and the
+vote; there are some only where samples carry scores or log-probabilities. In the second those that ask one.
+In brackets the 95 % interval of the difference from the vote, in points."""
+
 FREE_NOTE = """On all questions of each file. They draw nothing, so the same number of samples is the same
 number of tokens. `by=confidence`, `window`, `tail` and `bottom` stand where the samples' log-probabilities
 were recorded, `by=..._scores` where a reward model's scores were. `keep=0.5` lets the better half vote; the
 best tenth of so few samples is one sample, `best_of_n`."""
 
-ASKING_NOTE = """On evenly spaced questions of a file, as many as each table says: with so few, intervals
-are wide, and a difference whose interval holds 0 is none. The readers are small untrained models, chosen
-because they run here; they say nothing of large ones. `fell back`: questions on which the reader's reply
-could not be used and the vote answered. `calls / prompt / written`: what the method spends a question.
-The last column gives the vote the same tokens: k of the samples that the method's tokens would buy
+ASKING_NOTE = """On those questions of a file whose ids come first by a hash, as many as each table says: with
+so few, intervals are wide, and a difference whose interval holds 0 is none. The readers are small untrained
+models, chosen because they run here; they say nothing of large ones. `fell back`: questions on which the
+reader's reply could not be used and the vote answered. `calls / prompt / written`: what the method spends a
+question. The last column gives the vote the same tokens: k of the samples that the method's tokens would buy
 besides its own, as far as the file has them, its accuracy, and the method's less the vote's."""
 
 
@@ -232,7 +281,7 @@ def main() -> None:
     parser.add_argument("--reader", help="the model to ask: embedded, or a .gguf file")
     parser.add_argument("--read", action="append", default=[], help="name of a file to ask about; repeatable")
     parser.add_argument("--questions", type=int, default=30)
-    parser.add_argument("--methods", type=int, default=len(ASKING), help="how many of the asking methods")
+    parser.add_argument("--steps", type=int, default=len(ASKING), help="how many steps of the asking methods")
     parser.add_argument("-k", type=int, default=5)
     options = parser.parse_args()
     if options.reader is None:
@@ -241,9 +290,9 @@ def main() -> None:
             evaluate(path, free_methods(path), output, "-k", sizes(path, options.k))
     else:
         read = [path for path in options.files if family_of(path) in options.read]
-        for count in range(1, options.methods + 1):
+        for count in range(1, options.steps + 1):
             for path in read:
-                ask(path, ASKING[:count], options)
+                ask(path, [method for step in ASKING[:count] for method in step], options)
     if options.page:
         write_whole(options.page, page(options.output_dir, findings(options.page)))
 

@@ -42,3 +42,14 @@ async def test_stored_samples_answer_for_their_question(tmp_path: Path):
     messages = [{"role": "user", "content": "Please: 1+1?"}]
     (reply,) = await backend.generate(messages, SamplingParams(), [3])
     assert reply.text == "three"
+
+
+def test_the_type_of_hugging_face_weights_is_taken_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    monkeypatch.setenv("SAMPLESET_DTYPE", "bfloat16")
+    assert open_backend(str(tmp_path)).dtype == "bfloat16"  # type: ignore[attr-defined]
+    monkeypatch.delenv("SAMPLESET_DTYPE")
+    assert open_backend(str(tmp_path)).dtype is None  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ Every draw is taken to pay for its prompt. A server that writes more than `max_t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -123,11 +123,77 @@ class Budget:
 
 
 @dataclass(slots=True)
-class _Bill:
+class Bill:
     """Tokens that one call takes: at first its worst case."""
 
     prompt: float
     completion: float
+
+
+class Meter:
+    """Lets one model's calls through if they fit some budgets.
+
+    Args:
+        budgets: The caps.
+        tariff: What the model's tokens cost, for budgets in money.
+        model: Its name.
+
+    Raises:
+        InvalidArgumentError: A budget is in money, and there is no tariff.
+    """
+
+    def __init__(self, budgets: Sequence[Budget], tariff: Tariff | None, model: str) -> None:
+        if tariff is None and any(budget.unit == "money" for budget in budgets):
+            raise InvalidArgumentError(
+                f"A cap in money needs the price of {model!r}. Add it to the file of --prices."
+            )
+        self._budgets, self._tariff, self._model = budgets, tariff, model
+
+    @asynccontextmanager
+    async def billed(self, prompt: float, completion: float) -> AsyncGenerator[Bill]:
+        """A call that may take so much; within it, what it did take is put on the bill.
+
+        Raises:
+            CapReachedError: It does not fit, and nothing is in flight that could leave room.
+        """
+        bill = Bill(prompt, completion)
+        held = [self._amount(budget, bill) for budget in self._budgets]
+        await self._set_aside(held)
+        try:
+            yield bill
+        except _TURNED_AWAY:
+            bill.prompt = bill.completion = 0
+            raise
+        except TransientBackendError as error:
+            if error.retry_after is not None:  # the server said: later
+                bill.prompt = bill.completion = 0
+            raise
+        finally:
+            for budget, amount in zip(self._budgets, held, strict=True):
+                budget.book(amount, self._amount(budget, bill))
+
+    async def _set_aside(self, amounts: Sequence[float]) -> None:
+        """Hold these amounts of all budgets at once, or wait, or refuse."""
+        pairs = list(zip(self._budgets, amounts, strict=True))
+        while full := next((pair for pair in pairs if not pair[0].has_room(pair[1])), None):
+            budget, amount = full
+            if not budget.calls:
+                left = max(0.0, budget.limit - budget.spent)
+                whose = "one question" if budget.of_question else "the run"
+                raise CapReachedError(
+                    f"The cap of {budget.limit:g} {_UNITS[budget.unit]} for {whose} leaves {left:g}; "
+                    f"the next call of {self._model!r} may take {amount:g}. Raise the cap, or lower "
+                    "--max-tokens.",
+                    of_question=budget.of_question,
+                )
+            await budget.changed()
+        for budget, amount in pairs:
+            budget.hold(amount)
+
+    def _amount(self, budget: Budget, bill: Bill) -> float:
+        if budget.unit == "tokens" or self._tariff is None:
+            return bill.prompt + bill.completion
+        return self._tariff.of(bill.prompt, bill.completion)
 
 
 class MeteredBackend:
@@ -150,12 +216,8 @@ class MeteredBackend:
         tariff: Tariff | None = None,
         prompt_tokens: int | None = None,
     ) -> None:
-        if tariff is None and any(budget.unit == "money" for budget in budgets):
-            raise InvalidArgumentError(
-                f"A cap in money needs the price of {backend.model!r}. Add it to the file of --prices."
-            )
+        self._meter = Meter(budgets, tariff, backend.model)
         self._backend = backend
-        self._budgets = budgets
         self._tariff = tariff
         self._prompt: tuple[list[Message] | None, int | None] = (None, prompt_tokens)
         self.model = backend.model
@@ -185,9 +247,31 @@ class MeteredBackend:
         Raises:
             CapReachedError: It does not, and nothing is in flight that could leave room.
         """
+        return await self.within(
+            lambda: self._backend.generate(messages, params, seeds), messages, params, seeds
+        )
+
+    async def within(
+        self,
+        ask: Callable[[], Awaitable[list[Generation]]],
+        messages: Sequence[Message],
+        params: SamplingParams,
+        seeds: Sequence[int],
+    ) -> list[Generation]:
+        """As `generate`, by a call that the caller makes.
+
+        Args:
+            ask: Makes it.
+            messages: What it asks.
+            params: How it draws.
+            seeds: One for each completion.
+
+        Raises:
+            CapReachedError: The worst case does not fit, and nothing is in flight that could leave room.
+        """
         prompt = self._longest(messages) * len(seeds)
-        async with self._billed(prompt, params.max_tokens * len(seeds)) as bill:
-            replies = await self._backend.generate(messages, params, seeds)
+        async with self._meter.billed(prompt, params.max_tokens * len(seeds)) as bill:
+            replies = await ask()
             if replies and all(reply.prompt_tokens is not None for reply in replies):
                 bill.prompt = sum(reply.prompt_tokens or 0 for reply in replies)
                 self._prompt = (list(messages), max(reply.prompt_tokens or 0 for reply in replies))
@@ -208,49 +292,7 @@ class MeteredBackend:
         known_for, tokens = self._prompt
         if tokens is not None and known_for in (None, list(messages)):
             return tokens
-        turns = (len(message["content"].encode("utf-8", "replace")) + _TURN_TOKENS for message in messages)
-        return sum(turns) + _TEMPLATE_TOKENS
-
-    @asynccontextmanager
-    async def _billed(self, prompt: float, completion: float) -> AsyncGenerator[_Bill]:
-        bill = _Bill(prompt, completion)
-        held = [self._amount(budget, bill) for budget in self._budgets]
-        await self._set_aside(held)
-        try:
-            yield bill
-        except _TURNED_AWAY:
-            bill.prompt = bill.completion = 0
-            raise
-        except TransientBackendError as error:
-            if error.retry_after is not None:  # the server said: later
-                bill.prompt = bill.completion = 0
-            raise
-        finally:
-            for budget, amount in zip(self._budgets, held, strict=True):
-                budget.book(amount, self._amount(budget, bill))
-
-    async def _set_aside(self, amounts: Sequence[float]) -> None:
-        """Hold these amounts of all budgets at once, or wait, or refuse."""
-        pairs = list(zip(self._budgets, amounts, strict=True))
-        while full := next((pair for pair in pairs if not pair[0].has_room(pair[1])), None):
-            budget, amount = full
-            if not budget.calls:
-                left = max(0.0, budget.limit - budget.spent)
-                whose = "one question" if budget.of_question else "the run"
-                raise CapReachedError(
-                    f"The cap of {budget.limit:g} {_UNITS[budget.unit]} for {whose} leaves {left:g}; "
-                    f"the next call of {self.model!r} may take {amount:g}. Raise the cap, or lower "
-                    "--max-tokens.",
-                    of_question=budget.of_question,
-                )
-            await budget.changed()
-        for budget, amount in pairs:
-            budget.hold(amount)
-
-    def _amount(self, budget: Budget, bill: _Bill) -> float:
-        if budget.unit == "tokens" or self._tariff is None:
-            return bill.prompt + bill.completion
-        return self._tariff.of(bill.prompt, bill.completion)
+        return longest_prompt(messages)
 
 
 _UNITS = {"tokens": "tokens", "money": "(by the price file)"}
@@ -268,11 +310,17 @@ class MeteredScoringBackend(MeteredBackend):
     async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
         """As the backend's, if the worst case fits; the continuations count as prompt, read once."""
         texts = sum(len(one.encode("utf-8", "replace")) + _TURN_TOKENS for one in continuations)
-        async with self._billed(self._longest(messages) + texts, 0) as bill:
+        async with self._meter.billed(self._longest(messages) + texts, 0) as bill:
             scored = await self._scoring.score(messages, continuations)
             bill.prompt = max((one.prompt_tokens for one in scored), default=0)
             bill.prompt += sum(one.tokens for one in scored)
             return scored
+
+
+def longest_prompt(messages: Sequence[Message]) -> int:
+    """The most tokens that a chat can be: one for each of its bytes, and a margin for the template."""
+    turns = (len(message["content"].encode("utf-8", "replace")) + _TURN_TOKENS for message in messages)
+    return sum(turns) + _TEMPLATE_TOKENS
 
 
 def metered(backend: Backend, budgets: Sequence[Budget], tariff: Tariff | None = None) -> Backend:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from sampleset.storage import read_sample_sets
 
 FOLDER_CONFIGS = ("config.json", "adapter_config.json")
 """Either file makes a folder a Hugging Face model."""
+
+DTYPE_VARIABLE = "SAMPLESET_DTYPE"
+"""Environment variable with the type of the weights of Hugging Face models, where the default is wrong."""
 
 
 def open_backend(
@@ -55,11 +59,11 @@ def open_backend(
     if ref.startswith("openvino:"):
         return BACKENDS.get("openvino")(model=ref, **sized)
     if ref.startswith("transformers:"):
-        return BACKENDS.get("transformers")(model=ref, **sized)
+        return _transformers(ref, sized)
     if is_local:
         return BACKENDS.get("llamacpp")(model=ref, **sized)
     if base_url is None and any((Path(ref) / name).is_file() for name in FOLDER_CONFIGS):
-        return BACKENDS.get("transformers")(model=ref, **sized)
+        return _transformers(ref, sized)
     if base_url is None and is_exported(Path(ref)):
         return BACKENDS.get("llamacpp")(model=ref, **sized)
     base_url = base_url or os.environ.get("OPENAI_BASE_URL")
@@ -73,7 +77,7 @@ def open_backend(
     if ref.startswith((".", "/", "~")):
         raise InputNotFoundError(f"No model file {ref!r}. Give a path to a .gguf file that is there.")
     if "/" in ref:
-        return BACKENDS.get("transformers")(model=ref, **sized)
+        return _transformers(ref, sized)
     raise InvalidArgumentError(
         f"{ref!r} needs a server that knows it: give --base-url URL (or set OPENAI_BASE_URL), a path to a "
         ".gguf file or a Hugging Face folder, a Hub id, or 'embedded'."
@@ -102,3 +106,8 @@ async def ready_backend(
         raise
     await backend.aclose()
     return scoring
+
+
+def _transformers(ref: str, sized: Mapping[str, Any]) -> Backend:
+    """A Hugging Face model in this process, its weights as the environment says."""
+    return BACKENDS.get("transformers")(model=ref, dtype=os.environ.get(DTYPE_VARIABLE) or None, **sized)

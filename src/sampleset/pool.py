@@ -14,7 +14,6 @@ with each draw, for `weighted_vote:by=weight`.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -26,6 +25,7 @@ from sampleset.prompts import usual_prompt
 from sampleset.sample_store import pooled
 from sampleset.sampling import Sampler
 from sampleset.sampling_options import SamplingOptions
+from sampleset.together import gathered
 from sampleset.types import Question, SampleSet
 
 T = TypeVar("T")
@@ -176,7 +176,7 @@ class Pool:
             SamplingError: All members did.
             BackendError: A member's model cannot be asked at all.
         """
-        found = await _together([_or_error(sampler.sample(question)) for sampler in self.samplers])
+        found = await gathered(_or_error(sampler.sample(question)) for sampler in self.samplers)
         drawn = [
             (sampler.configuration.id, replace(sample, model=sampler.configuration.model))
             for sampler, sample_set in zip(self.samplers, found, strict=True)
@@ -199,7 +199,7 @@ class Pool:
             async for _ in sampler.sample_many(questions):
                 pass
 
-        found = await _together([_or_error(draw(sampler)) for sampler in self.samplers])
+        found = await gathered(_or_error(draw(sampler)) for sampler in self.samplers)
         for error in found:
             if error is not None:
                 raise error
@@ -210,14 +210,3 @@ async def _or_error(work: Coroutine[Any, Any, T]) -> T | SamplingError:
         return await work
     except SamplingError as error:
         return error
-
-
-async def _together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """What all return; if one raises, the others are cancelled."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,14 +1,16 @@
+import io
 import itertools
 from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from rich.console import Console
 
 from sampleset.errors import InvalidArgumentError, MissingGoldError
 from sampleset.evaluation import ReplayOptions, replay_file
 from sampleset.evaluation.replay import BATCHES, ONE_BY_ONE
 from sampleset.records import StoredSet, stored_set_from_row
-from sampleset.report import replay_csv
+from sampleset.report import replay_csv, replay_tables
 from sampleset.stopping import parse_stop
 
 
@@ -113,6 +115,14 @@ def test_the_seed_decides():
 def test_tokens_that_were_not_recorded_are_guessed_and_marked():
     assert replay_file("s", stored("7777", tokens=None), options()).tokens_estimated
     assert not replay_file("s", stored("7777"), options()).tokens_estimated
+
+
+def test_the_name_of_a_rule_is_never_cut_in_two_on_a_narrow_terminal():
+    sets = stored(["7"] * 12, ["7", "8"] * 6)
+    file = replay_file("a", sets, options("dirichlet:0.95", k=12))
+    console = Console(width=80, file=io.StringIO())
+    console.print(*replay_tables([file]))
+    assert console.file.getvalue().count("dirichlet:0.95 ") == 2  # type: ignore[attr-defined]
 
 
 def test_a_row_of_the_csv_holds_every_number():

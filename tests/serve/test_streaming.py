@@ -56,6 +56,27 @@ def test_the_thought_of_an_aggregator_comes_while_it_thinks():
     assert after[-1]["choices"][0]["sampleset"]["answer"] == "4"
 
 
+@pytest.mark.parametrize(
+    ("cap", "told", "answer"),
+    [
+        pytest.param(20_000, "Three is wrong.", "4", id="room for all"),
+        pytest.param(700, "", "3", id="room for the samples"),
+    ],
+)
+def test_an_aggregator_tells_what_it_writes_under_a_cap(cap: int, told: str, answer: str):
+    thinks = ["<think>Three is wrong.</think><answer>4</answer>"]
+    with Upstream() as upstream, Speaker(lambda request: thinks) as reader:
+        upstream.says = lambda request: rf"So \boxed{{{4 if request['seed'] == 2 else 3}}}"
+        settings = {"k": 3, "max_tokens": 50, "max_total_tokens": cap, "aggregator": "llm_aggregator"}
+        own = alias(upstream, aggregator_model=reader.model, **settings)
+        with running({"careful": own}) as server, streamed(server.url, progress="words") as events:
+            everything = list(events)
+    assert said(everything, "reasoning_content") == told
+    last = everything[-1]["choices"][0]["sampleset"]
+    assert (last["answer"], "cap_reached" in last["flags"]) == (answer, not told)
+    assert [one["stream"] for one in reader.requests] == [True] * bool(told)
+
+
 def test_the_plain_reply_holds_what_the_stream_tells():
     thinks = ["<think>Three is wrong.</think><answer>4</answer>"]
     with Upstream() as upstream, Speaker(lambda request: thinks) as reader:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from sampleset.aggregators.base import (
     Aggregator,
@@ -20,8 +19,6 @@ from sampleset.backends.base import Backend, SamplingParams
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import Part, Shown, cut_down, fusion_messages
 from sampleset.types import Answer, Question, Sample, SampleSet, Usage
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -95,17 +92,6 @@ def require_positive(options: Any, *names: str) -> None:
         value: int | None = getattr(options, name)
         if value is not None and value < 1:
             raise InvalidArgumentError(f"{name}={value!r} must be at least 1.")
-
-
-async def gathered(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What the calls return, in order, made at once. Where one fails the others are cancelled first."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def concluded(

@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sampleset.aggregators._fusion import Fuser, concluded, gathered, require_positive
+from sampleset.aggregators._fusion import Fuser, concluded, require_positive
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, tally, vote_answer
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.backends.base import Backend
 from sampleset.prompts import Shown
+from sampleset.together import gathered
 from sampleset.types import Answer, Sample, SampleSet, Usage
 
 

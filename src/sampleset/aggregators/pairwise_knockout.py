@@ -17,7 +17,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from sampleset.aggregators._fusion import gathered, require_positive
+from sampleset.aggregators._fusion import require_positive
 from sampleset.aggregators.base import (
     AGGREGATORS,
     Tally,
@@ -29,6 +29,7 @@ from sampleset.aggregators.base import (
 )
 from sampleset.backends.base import Backend, SamplingParams, ScoringBackend
 from sampleset.prompts import Part, Shown, chosen_response, cut_down, judge_messages, opening_of
+from sampleset.together import gathered
 from sampleset.types import Answer, Candidate, SampleSet, Usage
 
 

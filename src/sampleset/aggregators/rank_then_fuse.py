@@ -32,8 +32,9 @@ class RankThenFuse(Fuser):
     without an answer falls back to the majority vote, flagged `fallback_vote`.
 
     Attributes:
-        by: `votes`, `confidence` (mean token log-probability), `window` (its lowest window), `tail` (that of
-            the last tokens), or the name of a score that the samples carry, such as `rm_scores`.
+        by: `votes`, `confidence` (mean token log-probability), `window` (its lowest window), `bottom` (mean
+            of the lowest tenth of the windows), `tail` (that of the last tokens), or the name of a score that
+            the samples carry, such as `rm_scores`.
         top: m, how many distinct answers are shown at most.
         temperature: 0 by default.
     """

@@ -5,16 +5,16 @@ Prompts are short on purpose: the models that read them differ. Their version is
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 from sampleset.backends.base import Backend, Generation, Message
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
 from sampleset.prompts import defuse, question_text
 from sampleset.reward_models.base import RewardScore
+from sampleset.together import gathered
 from sampleset.types import Question, Usage
 
 PROMPTS = "1"
@@ -43,8 +43,6 @@ CONFIDENCE = (
 
 MOST_READ = 4000
 """Characters at the end of a reply in which a verdict is looked for."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,16 +100,6 @@ class AskingRewardModel:
             return await self.score_one(question, sample)
         except ContextOverflowError:
             return RewardScore(None, flag="too_long")
-
-
-async def gathered(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results in order; the first error ends the other calls."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def solution_messages(preamble: str, question: Question, sample: str, form: str) -> list[Message]:

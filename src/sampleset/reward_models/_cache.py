@@ -9,10 +9,10 @@ from weakref import WeakValueDictionary
 
 from sampleset.errors import DataError
 from sampleset.prompts import question_text
-from sampleset.reward_models._asking import gathered
 from sampleset.reward_models.base import RewardModel, RewardScore
 from sampleset.sample_store import digest
 from sampleset.storage import JsonlLog
+from sampleset.together import gathered
 from sampleset.types import Question, Usage, as_dict
 
 

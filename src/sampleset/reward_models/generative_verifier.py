@@ -26,12 +26,12 @@ from sampleset.reward_models._asking import (
     VERIFY_REASON,
     AskingRewardModel,
     conclusion_of,
-    gathered,
     require_at_least_one,
     solution_messages,
     usage_of,
 )
 from sampleset.reward_models.base import REWARD_MODELS, RewardScore, require_finite
+from sampleset.together import gathered
 from sampleset.types import Question, Usage
 
 _VERDICT = re.compile(r"\b(yes|no)\b", re.IGNORECASE)

@@ -46,7 +46,6 @@ from sampleset.errors import (
 from sampleset.prompts import question_text
 from sampleset.retries import Patience, patiently
 from sampleset.reward_models import math_shepherd, qwen_prm
-from sampleset.reward_models._asking import gathered
 from sampleset.reward_models.base import (
     MAX_STEPS,
     REWARD_MODELS,
@@ -54,6 +53,7 @@ from sampleset.reward_models.base import (
     cut_steps,
     require_finite,
 )
+from sampleset.together import gathered
 from sampleset.types import Question, Usage
 
 Layout = Literal["chat", "qwen_prm", "math_shepherd"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -21,16 +22,20 @@ from sampleset.backends.base import (
     record_of,
 )
 from sampleset.backends.openai import OpenAIBackend
+from sampleset.budget import Budget, MeteredBackend, MeteredScoringBackend, Tariff
 from sampleset.errors import BackendError, InvalidArgumentError, UnsupportedByBackendError
+from sampleset.evaluation import Price, Prices, read_prices
 from sampleset.models import open_backend, ready_backend
 from sampleset.retries import Patience, PatientBackend, PatientScoringBackend
-from sampleset.serve.answering import Outcome, choose, vote_so_far
+from sampleset.reward_models.base import RewardModel
+from sampleset.serve.answering import Outcome, choose, is_settled, vote_so_far
 from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig, UpstreamConfig
 from sampleset.serve.draws import Draw, Drawn, OnEvent, draw_all
+from sampleset.serve.members import Member
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstreams import LocalUpstream, ServerUpstream, Upstream
 from sampleset.serve.voice import OnDelta, Voice, voice_of
-from sampleset.specs import build, models_of, with_default_model
+from sampleset.specs import build, models_of, needs_model, with_default_model
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "not-needed"
@@ -41,29 +46,50 @@ _reads: ContextVar[list[str] | None] = ContextVar("reads", default=None)
 """Prompts that this request's aggregator has read."""
 _voice: ContextVar[Voice | None] = ContextVar("voice", default=None)
 """Who is told what it writes."""
+_budgets: ContextVar[Sequence[Budget]] = ContextVar("budgets", default=())
+"""What this request may cost."""
 
 
 class ReadingBackend(PatientBackend):
-    """An aggregator's model, whose prompts are noted for the request that they belong to."""
+    """An aggregator's model: for the request at hand prompts are noted, words told, calls capped.
+
+    Args:
+        backend: The model.
+        patience: How many tries, and how long each.
+        max_concurrency: Calls in flight at once.
+        tariff: What its tokens cost, for a cap in money.
+    """
+
+    def __init__(
+        self, backend: Backend, patience: Patience, max_concurrency: int, tariff: Tariff | None = None
+    ) -> None:
+        super().__init__(backend, patience, max_concurrency)
+        self._tariff = tariff
 
     async def generate(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
     ) -> list[Generation]:
-        """As the backend's."""
+        """As the backend's, if the worst case fits."""
         _note(messages)
         backend, voice = self._backend, _voice.get()
+        capped = MeteredBackend(backend, _budgets.get(), self._tariff)
         if voice is None or not isinstance(backend, StreamingBackend) or not voice.speaks():
-            return await super().generate(messages, params, seeds)
-        return await self._try(lambda: backend.stream(messages, params, seeds, voice.listener()))
+            return await self._try(lambda: capped.generate(messages, params, seeds))
+
+        def told() -> Awaitable[list[Generation]]:
+            return backend.stream(messages, params, seeds, voice.listener())
+
+        return await self._try(lambda: capped.within(told, messages, params, seeds))
 
 
 class ReadingScoringBackend(ReadingBackend, PatientScoringBackend):
     """The same around a backend that scores."""
 
     async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
-        """As the backend's."""
+        """As the backend's, if the worst case fits."""
         _note(messages)
-        return await super().score(messages, continuations)
+        capped = MeteredScoringBackend(self._scoring, _budgets.get(), self._tariff)
+        return await self._try(lambda: capped.score(messages, continuations))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +105,7 @@ class Alias:
     """A model name of this server, ready to answer.
 
     Attributes:
-        plan: Upstreams by share; draw i goes to number i modulo their count.
+        plan: Those who sample by share; draw i goes to number i modulo their count.
         aggregator: The usual one's spec.
         methods: Aggregators by spec.
         readers: Names of the models that they ask, by spec.
@@ -88,7 +114,7 @@ class Alias:
 
     name: str
     config: AliasConfig
-    plan: list[Upstream]
+    plan: list[Member]
     aggregator: str
     methods: dict[str, Aggregator] = field(default_factory=dict[str, Aggregator])
     readers: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
@@ -141,19 +167,25 @@ class Alias:
         plan = [self.plan[(number * k + index) % len(self.plan)] for index in range(k)]
         seed = request.seed + number * k
         drawn = await draw_all(request, plan, seed, patience, config.hedge_after, on_event)
-        if request.ballot == "text" and self.readers[request.aggregator]:
+        asks = bool(self.readers[request.aggregator])
+        settled = asks and await is_settled(request, drawn)
+        if request.ballot == "text" and asks and not settled:
             on_event(
                 "aggregating", {"aggregator": request.aggregator, "models": self.readers[request.aggregator]}
             )
         method = self.methods[request.aggregator]
         reads: list[str] = []
-        token = _reads.set(reads)
-        voice = _voice.set(None if on_delta is None else voice_of(method, on_delta))
+        own = (
+            _reads.set(reads),
+            _voice.set(None if on_delta is None else voice_of(method, on_delta)),
+            _budgets.set(request.budgets),
+        )
         try:
-            outcome = await choose(request, drawn, method, config.aggregation_deadline)
+            outcome = await choose(request, drawn, method, config.aggregation_deadline, settled=settled)
         finally:
-            _reads.reset(token)
-            _voice.reset(voice)
+            _reads.reset(own[0])
+            _voice.reset(own[1])
+            _budgets.reset(own[2])
         if reads:
             on_event("read", {"prompts": reads, "text": outcome.text})
         return Answered(drawn, outcome)
@@ -177,6 +209,7 @@ class Models:
     """All aliases, and the models behind them; each model is opened once."""
 
     def __init__(self, config: ServeConfig) -> None:
+        self.prices: Prices | None = read_prices(Path(config.prices)) if config.prices else None
         self._config = config
         self._backends: dict[tuple[Any, ...], Backend] = {}
         self._client: aiohttp.ClientSession | None = None
@@ -204,9 +237,10 @@ class Models:
             await self._client.close()
 
     async def _opened(self, name: str, config: AliasConfig) -> Alias:
-        plan: list[Upstream] = []
+        plan: list[Member] = []
         for one in config.upstreams:
-            plan += [await self._upstream(one, config)] * one.count
+            upstream = await self._upstream(one, config)
+            plan += [Member(upstream, one, config, self._tariff(upstream.model, config))] * one.count
         reader = config.aggregator_model or config.upstreams[0]
         is_trained = record_of(await self._backend(reader)) is not None
         usual = config.aggregator or ("ssa" if is_trained else "majority_vote")
@@ -234,7 +268,7 @@ class Models:
     ) -> Aggregator:
         """The aggregator; where it wants more than every server has, they are asked what they are."""
         try:
-            return build(spec, ready.get(None), ready)
+            return build(spec, ready.get(None), ready, _within_caps(config))
         except (InvalidArgumentError, UnsupportedByBackendError) as refusal:
             for named in ready:
                 model = reader if named is None else UpstreamConfig(named)
@@ -243,7 +277,7 @@ class Models:
                         ready[named] = self._reading(await self._backend(model, asked=True), config)
                     except BackendError as error:
                         raise InvalidArgumentError(f"{refusal} ({error})") from error
-            return build(spec, ready.get(None), ready)
+            return build(spec, ready.get(None), ready, _within_caps(config))
 
     async def _upstream(self, one: UpstreamConfig, config: AliasConfig) -> Upstream:
         backend = await self._backend(one)
@@ -276,11 +310,18 @@ class Models:
                 await backend.check()
         return self._backends[key]
 
+    def _tariff(self, model: str, config: AliasConfig) -> Price | None:
+        """What a model's tokens cost, where there is a cap in money."""
+        if self.prices is None or config.max_cost is None:
+            return None
+        self.prices.check([model])
+        return self.prices.models[model]
+
     def _reading(self, backend: Backend, config: AliasConfig) -> Backend:
         patience = Patience(config.max_retries, config.timeout)
-        if isinstance(backend, ScoringBackend):
-            return ReadingScoringBackend(backend, patience, config.max_concurrency)
-        return ReadingBackend(backend, patience, config.max_concurrency)
+        tariff = self._tariff(backend.model, config)
+        kind = ReadingScoringBackend if isinstance(backend, ScoringBackend) else ReadingBackend
+        return kind(backend, patience, config.max_concurrency, tariff)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._client is None:
@@ -290,6 +331,21 @@ class Models:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._client
+
+
+def _within_caps(config: AliasConfig) -> Callable[[RewardModel], RewardModel]:
+    """Refuses, where there are caps, reward models whose tokens they would not count."""
+
+    def counted(model: RewardModel) -> RewardModel:
+        if config.has_caps and not needs_model(type(model)):
+            raise InvalidArgumentError(
+                f"max_total_tokens and max_cost count what backends are asked, not the tokens of "
+                f"{model.identity!r}. Leave the cap away, or take a reward model that asks a backend, such "
+                "as llm_judge."
+            )
+        return model
+
+    return counted
 
 
 def _note(messages: Sequence[Message]) -> None:

@@ -18,18 +18,19 @@ from typing import Any, cast
 
 from sampleset.aggregators.base import Aggregator, decide, tally, vote_answer
 from sampleset.answers import kind_of
-from sampleset.errors import SampleSetError
+from sampleset.errors import CapReachedError, SampleSetError
 from sampleset.serve.draws import Draw, Drawn
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstreams import Reply
 from sampleset.serve.voice import thinks, told_apart, writes_solutions
+from sampleset.stopping import classes_of
 from sampleset.types import Answer, Candidate, Question, SampleSet, Usage, after_thinking
 
 _MOST_JSON = 1_000_000
 _DEEPEST = 100
 _FENCED = re.compile(r"\s*```\w*\n(.*?)\n```\s*", re.DOTALL)
 _NOTHING = Usage()
-_BY_VOTE = {"fallback_vote", "aggregator_failed", "guarded"}
+_BY_VOTE = {"aggregator_failed", "cap_reached", "fallback_vote", "guarded", "settled_by_vote"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,16 @@ class Outcome:
     text: str = ""
 
 
-async def choose(request: ChatRequest, drawn: Drawn, aggregator: Aggregator, seconds: float) -> Outcome:
+async def is_settled(request: ChatRequest, drawn: Drawn) -> bool:
+    """Whether the vote answers, its rule being met, and no aggregator is asked."""
+    if request.rule is None or not request.settled_by_vote or request.ballot != "text":
+        return False
+    return request.rule.met(await classes_of(_shown(request, drawn)))
+
+
+async def choose(
+    request: ChatRequest, drawn: Drawn, aggregator: Aggregator, seconds: float, *, settled: bool = False
+) -> Outcome:
     """The answer that these draws make.
 
     Args:
@@ -69,6 +79,7 @@ async def choose(request: ChatRequest, drawn: Drawn, aggregator: Aggregator, sec
         drawn: The draws, a quorum at least.
         aggregator: For text.
         seconds: Time for the aggregator; then the vote answers, flagged `aggregator_failed`.
+        settled: Whether the vote answers text instead, flagged `settled_by_vote`.
     """
     places = range(len(drawn.draws))
     if request.ballot != "text":
@@ -95,8 +106,11 @@ async def choose(request: ChatRequest, drawn: Drawn, aggregator: Aggregator, sec
         # Most samples call no tool: the rest is a matter of words.
         places = [place for place, key in enumerate(keys) if key == _WORDS]
         drawn = Drawn([drawn.draws[place] for place in places])
-    shown = SampleSet(request.question, tuple(one.sample for one in drawn.draws)).without_thinking()
-    answer = await _aggregated(shown, aggregator, seconds)
+    shown = _shown(request, drawn)
+    if settled:
+        answer = vote_answer(shown, aggregator.name, await tally(shown), ["settled_by_vote"], 0)
+    else:
+        answer = await _aggregated(shown, aggregator, seconds)
     outcome = await _outcome(request, drawn, answer, aggregator)
     candidates = [replace(one, indices=tuple(places[at] for at in one.indices)) for one in outcome.candidates]
     return replace(outcome, candidates=candidates)
@@ -209,13 +223,18 @@ def _plain(key: Hashable) -> Any:
     return value
 
 
+def _shown(request: ChatRequest, drawn: Drawn) -> SampleSet:
+    """The draws as aggregators see them."""
+    return SampleSet(request.question, tuple(one.sample for one in drawn.draws)).without_thinking()
+
+
 async def _aggregated(shown: SampleSet, aggregator: Aggregator, seconds: float) -> Answer:
     try:
         async with asyncio.timeout(seconds):
             return await aggregator.aggregate(shown)
-    except (SampleSetError, TimeoutError):
-        counted = await tally(shown)
-        return vote_answer(shown, aggregator.name, counted, ["aggregator_failed"], 0)
+    except (SampleSetError, TimeoutError) as error:
+        flag = "cap_reached" if isinstance(error, CapReachedError) else "aggregator_failed"
+        return vote_answer(shown, aggregator.name, await tally(shown), [flag], 0)
 
 
 async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregator: Aggregator) -> Outcome:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sampleset.errors import (
+    CapReachedError,
     ContextOverflowError,
     InvalidArgumentError,
     SampleSetError,
@@ -60,6 +61,14 @@ def api_error(error: Exception) -> ApiError:
         return ApiError(400, str(error), param="messages", code="context_length_exceeded")
     if isinstance(error, InvalidArgumentError | UnsupportedByBackendError):
         return ApiError(400, str(error))
+    if isinstance(error, CapReachedError):
+        return ApiError(
+            400,
+            "What this server lets a request cost leaves no room for a sample. Lower max_tokens, or shorten "
+            "the messages.",
+            param="max_tokens",
+            code="cap_reached",
+        )
     if isinstance(error, SamplingError):
         return ApiError(502, str(error), code="too_few_samples")
     if isinstance(error, SampleSetError):

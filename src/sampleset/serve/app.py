@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from sampleset import __version__
-from sampleset.evaluation import Prices, read_prices
 from sampleset.serve.aliases import Models
 from sampleset.serve.api_errors import ApiError, api_error
 from sampleset.serve.chat import Chat
@@ -74,7 +73,6 @@ class Server:
         self._gate = Gate(config.max_concurrent, config.max_queue)
         self._metrics = Metrics()
         self._runs = Runs(config.keep_runs, config.runs_folder)
-        self._prices: Prices | None = read_prices(Path(config.prices)) if config.prices else None
         self._created = int(time.time())
         aliases = models.aliases
         self._configs = {name: one.config for name, one in aliases.items()}
@@ -133,7 +131,7 @@ class Server:
             log.info("%s k=%d n=%d: %d in %.0f ms", asked.alias, asked.k, asked.n, status, seconds * 1000)
 
         alias = self._models.aliases[asked.alias]
-        chat = Chat(asked, alias, self._gate, self._metrics, self._runs, self._prices, done)
+        chat = Chat(asked, alias, self._gate, self._metrics, self._runs, self._models.prices, done)
         if asked.stream:
             return EventStream(chat.stream, self._config.keep_alive, self._gate.leave)
         try:

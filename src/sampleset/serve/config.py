@@ -10,6 +10,7 @@ models:
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import types
 import typing
@@ -20,6 +21,7 @@ from typing import Any, TypeVar, cast
 
 from sampleset.answers import answer_kind
 from sampleset.backends._gguf_files import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
+from sampleset.budget import Budget, Caps
 from sampleset.errors import DataError, InvalidArgumentError, UnknownNameError
 from sampleset.prompts import SOLVE_PROMPTS
 from sampleset.settings import read_settings
@@ -58,6 +60,9 @@ class UpstreamConfig:
         base_url: Its server, up to `/v1`.
         api_key_env: Name of the environment variable that holds the server's key.
         count: Its share of the draws.
+        temperature: Of its draws, whatever the request says.
+        system: A role to play: a system message before the client's messages.
+        weight: Weight of each of its draws in `weighted_vote:by=weight`.
         context_size: Tokens of prompt and completion, where the default is wrong.
     """
 
@@ -65,10 +70,16 @@ class UpstreamConfig:
     base_url: str | None = None
     api_key_env: str | None = None
     count: int = 1
+    temperature: float | None = None
+    system: str | None = None
+    weight: float | None = None
     context_size: int | None = None
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "count", "context_size")
+        _at_least(self, 0, "temperature", "weight")
+        if self.weight is not None and not math.isfinite(self.weight):
+            raise InvalidArgumentError(f"weight={self.weight!r} must be finite.")
 
     @property
     def api_key(self) -> str | None:
@@ -109,11 +120,15 @@ class AliasConfig:
         max_retries: Further tries after a transient error.
         hedge_after: Seconds after which a draw that is not back is drawn a second time.
         stop: A stopping rule, `beta:0.95` say.
+        settled_by_vote: Whether the vote answers where the rule is met, and the aggregator is not asked.
         max_concurrency: Calls in flight to each of its models.
         max_k: Most samples a request may ask for.
         max_n: Most answers a request may ask for.
         max_sample_tokens: Most `max_tokens` of a request.
         max_request_tokens: Most completion tokens that the samples of a request may take together.
+        max_total_tokens: Cap on all tokens of a request: prompts and completions, samples, second draws and
+            tries, aggregator.
+        max_cost: The same in money, by the server's price file.
     """
 
     upstreams: tuple[UpstreamConfig, ...]
@@ -132,11 +147,14 @@ class AliasConfig:
     max_retries: int = 2
     hedge_after: float | None = None
     stop: str | None = None
+    settled_by_vote: bool = False
     max_concurrency: int = 64
     max_k: int = 32
     max_n: int = 4
     max_sample_tokens: int | None = None
     max_request_tokens: int | None = None
+    max_total_tokens: int | None = None
+    max_cost: float | None = None
 
     def __post_init__(self) -> None:
         if not self.upstreams:
@@ -161,7 +179,22 @@ class AliasConfig:
             if spec is not None:
                 models_of(spec)
         served_kind(self.answer_kind)
-        self.stopping_rule()
+        if self.stopping_rule() is None and self.settled_by_vote:
+            raise InvalidArgumentError("settled_by_vote needs the rule that settles it, stop: beta:0.95 say.")
+        self.budgets()
+        if self.has_caps and self.max_tokens is None and self.max_sample_tokens is None:
+            raise InvalidArgumentError(
+                "max_total_tokens and max_cost need the worst case of a sample: give max_tokens, too."
+            )
+
+    @property
+    def has_caps(self) -> bool:
+        """Whether what a request may cost is capped."""
+        return self.max_total_tokens is not None or self.max_cost is not None
+
+    def budgets(self) -> list[Budget]:
+        """What one request may cost."""
+        return Caps(tokens=self.max_total_tokens, money=self.max_cost).run_budgets()
 
     def stopping_rule(self) -> StoppingRule | None:
         """The rule that `stop` names."""
@@ -209,6 +242,8 @@ class ServeConfig:
             raise InvalidArgumentError("The configuration names no models. Add `models: {NAME: {...}}`.")
         _at_least(self, 1, "max_concurrent", "max_body_bytes")
         _at_least(self, 0, "port", "max_queue", "drain", "keep_runs")
+        if self.prices is None and any(one.max_cost is not None for one in self.models.values()):
+            raise InvalidArgumentError("max_cost needs to know what tokens cost: give prices, too.")
         if self.keep_alive <= 0:
             raise InvalidArgumentError(f"keep_alive={self.keep_alive!r} must be above 0 seconds.")
         if self.port > 65535:
@@ -266,7 +301,13 @@ def _alias(entry: object, where: str) -> AliasConfig:
     )
     if (reader := values.get("aggregator_model")) is not None:
         whole = {"model": reader} if isinstance(reader, str) else reader
-        values["aggregator_model"] = _record(UpstreamConfig, whole, f"{where}: aggregator_model")
+        found = _record(UpstreamConfig, whole, f"{where}: aggregator_model")
+        if (found.count, found.temperature, found.system, found.weight) != (1, None, None, None):
+            raise DataError(
+                f"{where}: aggregator_model: count, temperature, system and weight are of those that sample. "
+                "Leave them away."
+            )
+        values["aggregator_model"] = found
     return _record(AliasConfig, values, where)
 
 

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sampleset.errors import BackendError, SampleSetError, TransientBackendError
+from sampleset.errors import BackendError, CapReachedError, SampleSetError, TransientBackendError
 from sampleset.retries import Patience, patiently
 from sampleset.sampling import runs_of
 from sampleset.serve.api_errors import ApiError, api_error
+from sampleset.serve.members import Member
 from sampleset.serve.requests import ChatRequest
-from sampleset.serve.upstreams import Refusal, Reply, Upstream
+from sampleset.serve.upstreams import Refusal, Reply
 from sampleset.stopping import batch_ends, classes_of
 from sampleset.types import Sample, SampleSet
 
@@ -34,6 +35,7 @@ class Draw:
         reply: What came of it; `None` for a failed draw.
         error: Why it failed.
         seconds: Since the draws began.
+        weight: Its weight among the votes, if its upstream gives one.
     """
 
     index: int
@@ -42,6 +44,7 @@ class Draw:
     seconds: float
     reply: Reply | None = None
     error: str | None = None
+    weight: float | None = None
 
     @property
     def sample(self) -> Sample:
@@ -58,6 +61,7 @@ class Draw:
             completion_tokens=reply.completion_tokens,
             logprobs=reply.summary,
             model=self.upstream,
+            scores={} if self.weight is None else {"weight": self.weight},
         )
 
 
@@ -87,7 +91,7 @@ class Drawn:
 
 async def draw_all(
     request: ChatRequest,
-    plan: Sequence[Upstream],
+    plan: Sequence[Member],
     seed: int,
     patience: Patience,
     hedge_after: float | None,
@@ -124,7 +128,7 @@ class _Work:
     def __init__(
         self,
         request: ChatRequest,
-        plan: Sequence[Upstream],
+        plan: Sequence[Member],
         seed: int,
         patience: Patience,
         hedge_after: float | None,
@@ -172,7 +176,7 @@ class _Work:
     def _launch(self, indices: Iterable[int], hedge: bool = False) -> None:
         """Start calls for these draws; a hedge goes to the next upstream of the plan, under another seed."""
         plan, k = self._plan, self._request.k
-        groups: dict[int, tuple[Upstream, list[int]]] = {}
+        groups: dict[int, tuple[Member, list[int]]] = {}
         for index in indices:
             upstream = plan[(index + hedge) % k]
             groups.setdefault(id(upstream), (upstream, []))[1].append(index)
@@ -181,7 +185,7 @@ class _Work:
             for run in runs_of(own, upstream.group_size):
                 self._tasks[asyncio.create_task(self._call(upstream, run, base, hedge))] = run
 
-    async def _call(self, upstream: Upstream, run: list[int], base: int, hedge: bool) -> None:
+    async def _call(self, upstream: Member, run: list[int], base: int, hedge: bool) -> None:
         """One call's draws, tried again after transient errors."""
 
         def retried(reason: str) -> None:
@@ -214,7 +218,8 @@ class _Work:
         else:
             for index, reply in zip(run, replies, strict=True):
                 if index not in self._done:
-                    self._keep(Draw(index, upstream.model, base + index, self._since(), reply))
+                    seed, weight = base + index, upstream.weight
+                    self._keep(Draw(index, upstream.model, seed, self._since(), reply, weight=weight))
             self._cancel_twins()
 
     def _left_to(self, run: Sequence[int]) -> list[int]:
@@ -278,9 +283,7 @@ class _Work:
         self._changed.set()
         self._on_event("sample", {"draw": draw})
 
-    def _fail(
-        self, index: int, error: str, upstream: Upstream | None = None, seed: int | None = None
-    ) -> None:
+    def _fail(self, index: int, error: str, upstream: Member | None = None, seed: int | None = None) -> None:
         who = upstream or self._plan[index]
         self._keep(
             Draw(index, who.model, self._seed + index if seed is None else seed, self._since(), None, error)
@@ -294,6 +297,8 @@ def _reason(error: SampleSetError) -> str:
     """Why a draw failed, without what an upstream or a prompt said."""
     while isinstance(error.__cause__, BackendError):
         error = error.__cause__
+    if isinstance(error, CapReachedError):
+        return "cap reached"
     kind: str | None = getattr(error, "kind", None)
     return kind or (str(error) if str(error).startswith("no reply within") else type(error).__name__)
 

@@ -210,6 +210,9 @@ OVERRIDES: dict[str, Parameter] = {
         "honoured", "seconds for the samples, up to the alias's own", _number(0.001, 10**6)
     ),
     "stop": Parameter("honoured", "a stopping rule (`beta:0.95`), or `none`", _text),
+    "settled_by_vote": Parameter(
+        "honoured", "where the rule is met the vote answers, and the aggregator is not asked", _flag
+    ),
     "content": Parameter(
         "honoured",
         "`solution` (default): the text of a sample that gives the answer; `answer`: nothing but it",

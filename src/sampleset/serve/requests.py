@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 from sampleset.backends._gguf_files import EMBEDDED_SSA
 from sampleset.backends._openai_replies import mapping_of
+from sampleset.budget import Budget
 from sampleset.errors import InvalidArgumentError, SampleSetError
 from sampleset.sample_store import digest
 from sampleset.serve.api_errors import ApiError
@@ -61,6 +62,8 @@ class ChatRequest:
         quorum: Fewest samples of an answer.
         deadline: Seconds for the samples.
         rule: When the draws so far settle the vote.
+        settled_by_vote: Whether the vote answers where it is settled.
+        budgets: What the request may cost.
         ballot: What is voted on.
         stream: Whether events are wanted.
         include_usage: Whether the stream ends in a chunk with the usage.
@@ -82,6 +85,8 @@ class ChatRequest:
     quorum: int
     deadline: float
     rule: StoppingRule | None
+    settled_by_vote: bool
+    budgets: Sequence[Budget]
     ballot: Ballot
     stream: bool
     include_usage: bool
@@ -120,6 +125,8 @@ def parse_request(
     fields = _sampling_fields(given, alias, n * k)
     if local[name]:
         _require_text_only(name, messages, fields)
+    if alias.has_caps:
+        _require_countable(messages)
     aggregator = _allowed(own.get("aggregator", usual[name]), alias, usual[name])
     if given.get("logprobs") and not _gives_a_sample(aggregator):
         raise ApiError(
@@ -140,7 +147,9 @@ def parse_request(
         aggregator=aggregator,
         quorum=min(own.get("quorum", min(alias.quorum, k)), k),
         deadline=min(own.get("deadline", alias.deadline), alias.deadline),
-        rule=_rule(own, alias),
+        rule=(rule := _rule(own, alias)),
+        settled_by_vote=_settled_by_vote(own, alias, rule),
+        budgets=alias.budgets(),
         ballot=_ballot(given),
         stream=given.get("stream", False),
         include_usage=given.get("stream_options", {}).get("include_usage") is True,
@@ -246,7 +255,16 @@ def _sampling_fields(given: Mapping[str, Any], alias: AliasConfig, draws: int) -
     asked = given.get("max_completion_tokens", given.get("max_tokens"))
     room = [alias.max_sample_tokens] if alias.max_sample_tokens else []
     if alias.max_request_tokens is not None:
-        room.append(max(1, alias.max_request_tokens // draws))
+        # A draw that is slow may be made twice.
+        calls = draws if alias.hedge_after is None else 2 * draws
+        if alias.max_request_tokens < calls:
+            raise ApiError(
+                400,
+                f"{draws} samples do not fit the {alias.max_request_tokens} tokens that this model allows. "
+                "Lower sampleset.k or n.",
+                param="sampleset.k",
+            )
+        room.append(alias.max_request_tokens // calls)
     if asked is not None and room and asked > min(room):
         raise ApiError(
             400,
@@ -276,6 +294,19 @@ def _require_text_only(name: str, messages: Sequence[Mapping[str, Any]], fields:
             raise ApiError(
                 400,
                 f"{name!r} runs in the server's process and reads text only; messages[{place}] holds more.",
+                param=f"messages[{place}]",
+                code="unsupported_content",
+            )
+
+
+def _require_countable(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse images and sound under a cap: what they cost is not known beforehand."""
+    for place, one in enumerate(messages):
+        parts = cast("list[dict[str, Any]]", one["content"] if isinstance(one.get("content"), list) else [])
+        if any(part["type"] not in ("text", "refusal") for part in parts):
+            raise ApiError(
+                400,
+                f"This model's cost is capped, so that it takes text only; messages[{place}] holds more.",
                 param=f"messages[{place}]",
                 code="unsupported_content",
             )
@@ -314,6 +345,16 @@ def _rule(own: Mapping[str, Any], alias: AliasConfig) -> StoppingRule | None:
         return None if own["stop"] == "none" else parse_stop(own["stop"])
     except SampleSetError as error:
         raise ApiError(400, str(error), param="sampleset.stop") from error
+
+
+def _settled_by_vote(own: Mapping[str, Any], alias: AliasConfig, rule: StoppingRule | None) -> bool:
+    if own.get("settled_by_vote") and rule is None:
+        raise ApiError(
+            400,
+            "sampleset.settled_by_vote needs the rule that settles it: give sampleset.stop, beta:0.95 say.",
+            param="sampleset.settled_by_vote",
+        )
+    return own.get("settled_by_vote", alias.settled_by_vote)
 
 
 def _ballot(given: Mapping[str, Any]) -> Ballot:

@@ -31,6 +31,7 @@ from sampleset.backends._openai_replies import (
 )
 from sampleset.backends._openai_stream import StreamedCompletion
 from sampleset.backends.base import Backend, Message, OnText, SamplingParams, StreamingBackend
+from sampleset.budget import longest_prompt
 from sampleset.errors import BackendError, TransientBackendError
 from sampleset.prompts import solve_messages
 from sampleset.retries import limiter_for
@@ -117,6 +118,10 @@ class Upstream(Protocol):
     group_size: int
     limiter: asyncio.Semaphore
 
+    def longest_prompt(self, request: ChatRequest) -> int:
+        """The most tokens that the prompt of a draw can have; images are not counted."""
+        ...
+
     async def draw(
         self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
     ) -> list[Reply]:
@@ -163,6 +168,10 @@ class ServerUpstream:
         self._proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
         self._limit_field = "max_tokens"
         self._takes_seed = self._streams = True
+
+    def longest_prompt(self, request: ChatRequest) -> int:
+        """A token for each byte of the request, which holds tools and schemas, too."""
+        return len(self._body(request, 0, streamed=False)) + longest_prompt([])
 
     async def draw(
         self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
@@ -270,6 +279,10 @@ class LocalUpstream:
         self._backend = backend
         self._prompt = prompt
 
+    def longest_prompt(self, request: ChatRequest) -> int:
+        """A token for each byte of the messages, as the model is asked."""
+        return longest_prompt(_as_text(request, self._prompt))
+
     async def draw(
         self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
     ) -> list[Reply]:
@@ -369,11 +382,12 @@ def _told(raw: bytes) -> str:
 
 def _as_text(request: ChatRequest, prompt: str | None) -> list[Message]:
     """The messages as a model in this process takes them."""
-    only = request.messages[0]
-    if prompt is not None and len(request.messages) == 1 and only["role"] == "user":
-        return solve_messages(Question(request.question.id, plain_text(only)), prompt)
     roles = {"developer": "system"}
-    return [
+    messages = [
         cast("Message", {"role": roles.get(one["role"], one["role"]), "content": plain_text(one)})
         for one in request.messages
     ]
+    *before, last = messages
+    if prompt is None or last["role"] != "user" or [one["role"] for one in before] not in ([], ["system"]):
+        return messages
+    return [*before, *solve_messages(Question(request.question.id, last["content"]), prompt)]
