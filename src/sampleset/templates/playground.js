@@ -110,7 +110,7 @@
     }
     if (event.event === "sample") run.samples.set(event.index, event);
     else if (event.event === "vote") run.candidates = event.candidates;
-    else if (event.event === "retry") { run.retries++; for (const index of event.indices) run.words.delete(index); }
+    else if (event.event === "retry") { run.retries++; for (const index of event.indices ?? []) run.words.delete(index); }
     else if (event.event === "aggregating") run.stage = `${event.aggregator} reads the samples`;
     else if (event.event === "read") { run.reads = event.prompts; run.wrote = event.text; }
     if (event.at !== undefined) run.at = event.at;
