@@ -80,6 +80,22 @@ class TestEmbeddedModel:
         apart = await embedded.generate(user(QUESTION), params, [6, 2, 3, 0])
         assert [one.text for one in apart] == [together[seed].text for seed in (6, 2, 3, 0)]
 
+    async def test_what_is_told_while_it_is_written_joins_to_each_text(
+        self, embedded: LlamaCppBackend
+    ) -> None:
+        told = {0: "", 1: "", 2: ""}
+        pieces: list[int] = []
+
+        def on_text(place: int, text: str) -> None:
+            told[place] += text
+            pieces.append(place)
+
+        params = SamplingParams(max_tokens=12)
+        # Seeds apart make two calls of the engine, and the places go on.
+        drawn = await embedded.stream(user(QUESTION), params, [5, 6, 90], on_text)
+        assert [told[place] for place in range(3)] == [one.text for one in drawn]
+        assert len(pieces) > 9
+
     async def test_seeds_beyond_32_bits_are_taken(self, embedded: LlamaCppBackend) -> None:
         params = SamplingParams(max_tokens=4)
         seeds = [2**32 - 2, 2**32 - 1, 2**63]

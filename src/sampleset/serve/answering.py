@@ -83,7 +83,7 @@ async def choose(
     """
     places = range(len(drawn.draws))
     if request.ballot != "text":
-        keys = [ballot(one.reply, request.ballot) for one in drawn.draws]
+        keys = await _ballots(request, drawn.draws)
         candidates = by_value(keys)
         votes = [float(one.votes) for one in candidates]
         decision = decide(candidates, votes, "seeded", 0, request.question.id)
@@ -125,9 +125,14 @@ async def vote_so_far(
         counted = await tally(SampleSet(request.question, samples).without_thinking())
         candidates, answers = counted.candidates, counted.answers
     else:
-        keys = [ballot(one.reply, request.ballot) for one in draws]
+        keys = await _ballots(request, draws)
         candidates, answers = by_value(keys), [None if key is None else shown_value(key) for key in keys]
     return sorted(candidates, key=lambda one: -one.votes), answers
+
+
+async def _ballots(request: ChatRequest, draws: Sequence[Draw]) -> list[Hashable]:
+    """What each draw votes for, read off the event loop: JSON may be long."""
+    return await asyncio.to_thread(lambda: [ballot(one.reply, request.ballot) for one in draws])
 
 
 _WORDS = ("words",)

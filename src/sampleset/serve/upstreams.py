@@ -352,7 +352,7 @@ def reply_of(body: Mapping[str, Any]) -> Reply:
         reasoning_tokens=count_of(mapping_of(usage.get("completion_tokens_details")).get("reasoning_tokens"))
         or 0,
         logprobs=logprobs or None,
-        summary=logprobs_of(logprobs),
+        summary=logprobs_of(logprobs) if logprobs else None,
     )
     if reply.text or calls or finish == "length":
         return reply
@@ -365,7 +365,10 @@ def reply_of(body: Mapping[str, Any]) -> Reply:
 
 def _whole(message: Mapping[str, Any]) -> Mapping[str, Any]:
     """The message without halves of characters, which could not be sent."""
-    return {name: text_of(value) if isinstance(value, str) else value for name, value in message.items()}
+    return {
+        name: value if not isinstance(value, str) or value.isascii() else text_of(value)
+        for name, value in message.items()
+    }
 
 
 def _told(raw: bytes) -> str:

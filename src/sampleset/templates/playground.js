@@ -101,7 +101,7 @@
   }
 
   // --- one run ----------------------------------------------------------------------------------------------
-  const fresh = (k, aggregator) => ({ k, aggregator, samples: new Map(), words: new Map(), candidates: [], retries: 0, stage: "sampling", started: performance.now(), final: null, totals: null, reads: null, thought: "", wrote: "", text: "", error: null, at: null });
+  const fresh = (k, aggregator) => ({ k, aggregator, samples: new Map(), words: new Map(), colours: new Map(), candidates: [], retries: 0, stage: "sampling", started: performance.now(), final: null, totals: null, reads: null, thought: "", wrote: "", text: "", error: null, at: null });
 
   function take(event) {
     if (event.event === "words") {
@@ -110,7 +110,7 @@
     }
     if (event.event === "sample") run.samples.set(event.index, event);
     else if (event.event === "vote") run.candidates = event.candidates;
-    else if (event.event === "retry") { run.retries++; for (const index of event.indices) run.words.delete(index); }
+    else if (event.event === "retry") { run.retries++; for (const index of event.indices ?? []) run.words.delete(index); }
     else if (event.event === "aggregating") run.stage = `${event.aggregator} reads the samples`;
     else if (event.event === "read") { run.reads = event.prompts; run.wrote = event.text; }
     if (event.at !== undefined) run.at = event.at;
@@ -212,7 +212,13 @@
   }
 
   // --- drawing ----------------------------------------------------------------------------------------------
-  const colour = (place) => `c${Math.min(place, COLOURS)}`;
+  // An answer keeps its colour while the vote goes on, whoever leads.
+  function colour(place) {
+    const { indices } = run.candidates[place], known = indices.find((index) => run.colours.has(index));
+    const own = known === undefined ? new Set(run.colours.values()).size : run.colours.get(known);
+    for (const index of indices) run.colours.set(index, own);
+    return `c${Math.min(own, COLOURS)}`;
+  }
   const placeOf = (index) => run.candidates.findIndex((one) => one.indices.includes(index));
 
   function draw(part) {
@@ -327,7 +333,7 @@
       $("reads-text").dataset.shown = String(characters);
       $("reads-text").textContent = run.reads.join("\n\n———\n\n");
     }
-    const wrote = run.wrote || live;
+    const wrote = run.wrote.replace(/<\/?(?:think|answer)>/g, "").trim() || live;
     $("wrote").hidden = !wrote;
     if (wrote) { $("wrote").open = $("wrote").open || Boolean(live); put($("wrote-text"), wrote); }
   }
@@ -337,7 +343,7 @@
     while (list.children.length > run.k) list.lastChild.remove();
     for (let index = 0; index < run.k; index++) {
       const one = run.samples.get(index), place = placeOf(index);
-      const state = JSON.stringify([run.started, one?.seconds, place, typeset(), run.candidates[place]?.answer, run.final !== null]);
+      const state = JSON.stringify([run.started, one?.seconds, place >= 0 && colour(place), typeset(), run.candidates[place]?.answer, run.final !== null]);
       const old = list.children[index];
       if (old?.dataset.state === state) {
         if (!one) speak(old, index);
@@ -378,7 +384,7 @@
     } else {
       if (place >= 0) {
         card.classList.add(colour(place));
-        put(said, shownAnswer(run.candidates[place].answer));
+        put(said, shownAnswer(run.candidates[place].answer, "\\textstyle"));
         said.title = run.candidates[place].answer;
       } else if (run.final) { said.textContent = "no answer"; said.className = "said none"; }
       spent.textContent = [one.finish_reason === "length" ? "cut off" : "", one.completion_tokens === null ? "" : `${whole(one.completion_tokens)} tokens`, seconds(one.seconds)].filter(Boolean).join(" · ");
