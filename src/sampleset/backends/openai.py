@@ -12,9 +12,10 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from sampleset.backends._openai_replies import (
@@ -58,6 +59,7 @@ _log = logging.getLogger(__name__)
 _OPENAI_URL = "https://api.openai.com/v1"
 # Servers that need no key still get a header: the SDK does not start without one.
 _PLACEHOLDER_KEY = "not-needed"
+_CALLS_PER_CLIENT = 8
 # A server that does not answer this fast to a question about itself counts as unreachable.
 _LISTING_TIMEOUT = 30.0
 # Left out once a server refuses them, most specific first; without them a draw is still a draw.
@@ -103,7 +105,7 @@ class OpenAIBackend:
     served_from: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._open_client: AsyncOpenAI | None = None
+        self._calls: dict[AsyncOpenAI, int] = {}
         self._refused: frozenset[str] = frozenset()
         self._listed = False
         self.base_url = (self.base_url or os.environ.get("OPENAI_BASE_URL", "")).strip() or None
@@ -168,9 +170,9 @@ class OpenAIBackend:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._open_client is not None:
-            await self._open_client.close()
-            self._open_client = None
+        clients, self._calls = list(self._calls), {}
+        for client in clients:
+            await client.close()
 
     async def _draw(self, messages: Sequence[Message], params: SamplingParams, seed: int) -> Generation:
         import openai
@@ -183,10 +185,11 @@ class OpenAIBackend:
                 await self._list_models()
             while True:
                 fields = self._fields(params, seed, refused, continues=prefill is not None)
+                body = {"model": self.model, "messages": list(messages), **fields}
                 try:
-                    reply = await self._client.chat.completions.with_raw_response.create(
-                        model=self.model, messages=cast("Any", list(messages)), extra_body=fields
-                    )
+                    # `chat.completions.create` would walk through the body once more, by its types.
+                    with self._client() as client:
+                        reply = await client.post("/chat/completions", cast_to=str, body=body)
                     break
                 except openai.APIStatusError as error:
                     name = self._refused_field(error, fields)
@@ -198,12 +201,12 @@ class OpenAIBackend:
         for name in sorted(refused - self._refused):
             _log.warning("%s refuses %r; requests go without it from now on.", self._where, name)
         self._refused |= refused
-        return self._generation(reply.text, prefill)
+        return self._generation(reply, prefill)
 
     def _fields(
         self, params: SamplingParams, seed: int, refused: frozenset[str], *, continues: bool
     ) -> dict[str, Any]:
-        """Everything a request says besides model and messages."""
+        """What a request says besides model and messages."""
         fields = plain_params(params)
         if self.max_tokens_field == "max_completion_tokens" or "max_tokens" in refused:
             fields["max_completion_tokens"] = fields.pop("max_tokens")
@@ -211,8 +214,9 @@ class OpenAIBackend:
             fields["top_k"] = -1  # vLLM and SGLang have refused 0; llama.cpp takes either
         fields |= {"n": 1, "seed": seed}
         if self.logprobs and "logprobs" not in refused:
-            # llama.cpp sends none at 0 and twenty alternatives a token, ten times the bytes, by default.
-            fields |= {"logprobs": True, "top_logprobs": 1}
+            # llama.cpp sends none at 0 and twenty alternatives a token, ten times the bytes, by default. Of
+            # vLLM the alternatives, which nobody reads, would be most of the bytes.
+            fields |= {"logprobs": True, "top_logprobs": 0 if self.owner == "vllm" else 1}
         if continues and self.owner == "vllm":
             fields |= {"add_generation_prompt": False, "continue_final_message": True}
         return {name: value for name, value in fields.items() if name not in refused}
@@ -268,7 +272,8 @@ class OpenAIBackend:
         import openai
 
         try:
-            reply = await self._client.models.with_raw_response.list(timeout=_LISTING_TIMEOUT)
+            with self._client() as client:
+                reply = await client.models.with_raw_response.list(timeout=_LISTING_TIMEOUT)
         except openai.APIStatusError as error:
             # OpenAI's restricted keys may sample without being allowed to list.
             if error.status_code in (404, 405, 501) or "Missing scopes" in server_text(error.body):
@@ -345,19 +350,31 @@ class OpenAIBackend:
             f"{self._where} has no model {self.model!r}. {hint}It has: {shortened(', '.join(sorted(names)))}."
         )
 
-    @property
-    def _client(self) -> AsyncOpenAI:
-        if self._open_client is None:
+    @contextmanager
+    def _client(self) -> Generator[AsyncOpenAI]:
+        """A client for one call: one of those there are that has room, else a new one.
+
+        A client looks at each of its connections whenever it asks for one, so that with hundreds of them most
+        of a draw's time would go there.
+        """
+        client = next((one for one, calls in self._calls.items() if calls < _CALLS_PER_CLIENT), None)
+        if client is None:
             import openai
 
             # Retries, limits and timeouts live in `sampling`.
-            self._open_client = openai.AsyncOpenAI(
+            client = openai.AsyncOpenAI(
                 api_key=self.api_key or _PLACEHOLDER_KEY,
                 base_url=self.base_url or _OPENAI_URL,
                 max_retries=0,
                 timeout=None,
             )
-        return self._open_client
+        self._calls[client] = self._calls.get(client, 0) + 1
+        try:
+            yield client
+        finally:
+            # Closed meanwhile, it is no longer there.
+            if client in self._calls:
+                self._calls[client] -= 1
 
     @property
     def _where(self) -> str:
