@@ -94,7 +94,7 @@ class Host:
     memory_question: float
 
 
-HOST = Host(draw=0.0, draw_bytes=0.0, vote=0.0, vote_sample=0.0, memory=0.0, memory_question=0.0)
+HOST = Host(draw=3.7e-3, draw_bytes=1300, vote=4.9e-3, vote_sample=4.3e-4, memory=97e6, memory_question=0)
 
 
 @dataclass(frozen=True)
