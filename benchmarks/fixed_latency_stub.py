@@ -3,7 +3,8 @@
     python benchmarks/fixed_latency_stub.py --latency 0.05
 
 The first line on stdout is the base URL. The text depends on the question and the seed, and names an answer.
-`GET /draws` tells how many draws were made. Nothing else is honoured; tests use `tests/stub_server.py`.
+`GET /draws` tells how many draws were made. With `--tokens N` a completion has about N tokens, each with its
+log-probability where they are asked for. Nothing else is honoured; tests use `tests/stub_server.py`.
 """
 
 import argparse
@@ -12,12 +13,17 @@ import json
 from itertools import count
 
 MODEL = "stub-model"
+_LIKELY = {"token": "so ", "logprob": -0.105, "bytes": [115, 111, 32]}
+TOKENS = {0: {**_LIKELY, "top_logprobs": []}, 1: {**_LIKELY, "top_logprobs": [_LIKELY]}}
+"""A token as vLLM sends it, by how many alternatives are asked for."""
 
 
 class Stub(asyncio.Protocol):
     """One connection; requests on it come one after the other."""
 
     latency = 0.05
+    tokens = 12
+    owner = "stub"
     draws = 0
     seeds = count()
 
@@ -37,7 +43,7 @@ class Stub(asyncio.Protocol):
             return
         self.held = body[length:]
         if head.startswith(b"GET"):
-            rows = [{"id": MODEL, "object": "model"}]
+            rows = [{"id": MODEL, "object": "model", "owned_by": Stub.owner}]
             self.send({"draws": Stub.draws} if b"/draws " in head else {"object": "list", "data": rows})
             return
         request = json.loads(body)
@@ -50,10 +56,15 @@ class Stub(asyncio.Protocol):
         for index in range(k):
             seed = request.get("seed")
             answer = (next(self.seeds) if seed is None else seed) % 3
-            said = f"After some thought the answer is \\boxed{{{answer}}}."
-            message = {"role": "assistant", "content": said}
-            choices.append({"index": index, "message": message, "finish_reason": "stop"})
-        usage = {"prompt_tokens": 20, "completion_tokens": 12 * k, "total_tokens": 20 + 12 * k}
+            words = ["so "] * (Stub.tokens - 12)
+            said = f"{''.join(words)}After some thought the answer is \\boxed{{{answer}}}."
+            choice = {"index": index, "message": {"role": "assistant", "content": said}}
+            choice["finish_reason"] = "stop"
+            if Stub.tokens > 12 and request.get("logprobs"):
+                choice["logprobs"] = {"content": [TOKENS[request.get("top_logprobs", 0)]] * Stub.tokens}
+            choices.append(choice)
+        written = Stub.tokens * k
+        usage = {"prompt_tokens": 20, "completion_tokens": written, "total_tokens": 20 + written}
         head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": MODEL}
         self.send({**head, "choices": choices, "usage": usage})
 
@@ -66,7 +77,11 @@ class Stub(asyncio.Protocol):
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--latency", type=float, default=0.05, help="seconds a request takes")
-    Stub.latency = parser.parse_args().latency
+    parser.add_argument("--tokens", type=int, default=12, help="of a completion")
+    parser.add_argument("--owner", default="stub", help="who it says owns its model, e.g. vllm")
+    arguments = parser.parse_args()
+    Stub.latency, Stub.tokens = arguments.latency, max(12, arguments.tokens)
+    Stub.owner = arguments.owner
     server = await asyncio.get_running_loop().create_server(Stub, "127.0.0.1", 0, backlog=2048)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
     await server.serve_forever()

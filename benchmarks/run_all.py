@@ -101,6 +101,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "full_evaluation": Benchmark("a whole evaluation, and ten times its size"),
     "server_load": Benchmark("the server beside others", peers=SERVER_PEERS, needs=("aiohttp", "starlette")),
     "server_faults": Benchmark("the server under faults", needs=("aiohttp", "starlette")),
+    "scale_model": Benchmark("the model of docs/scale.md against measurements", ("--measure",)),
+    "vllm_server": Benchmark(
+        "vLLM: draws of one prompt, and two ways of scoring",
+        ("{vllm_url}", "{vllm_model}", "--repeats", "2", "--max-tokens", "8"),
+    ),
     "ray_node_loss": Benchmark("a lost node of a Ray cluster", needs=("ray",)),
     "crash_safety": Benchmark("kill -9 while drawing", ("--kills", "20", "--questions", "150")),
     "interval_coverage": Benchmark("coverage of the intervals", ("--runs", "400")),

@@ -728,3 +728,12 @@ async def test_llama_cpp_reports_an_overflow_and_an_unknown_model(llama_cpp: Any
         await open_backend(llama_cpp, "smollm2").generate(long, REAL, [0])
     with pytest.raises(UnknownModelError, match="Did you mean 'smollm2'"):
         await open_backend(llama_cpp, "smollm").check()
+
+
+async def test_many_calls_share_few_clients_and_few_calls_one(server: StubServer, open_backend: Open) -> None:
+    server.latency = 0.2
+    backend = open_backend(server)
+    await asyncio.gather(*(draw(backend, seed) for seed in range(20)))
+    assert sorted(backend._calls.values()) == [0, 0, 0]
+    await draw(backend)
+    assert len(backend._calls) == 3

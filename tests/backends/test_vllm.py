@@ -14,7 +14,7 @@ import pytest
 
 from sampleset.aggregators.llm_aggregator import LLMAggregator
 from sampleset.aggregators.ssa import SampleSetAggregator
-from sampleset.backends.base import Message, ScoringBackend, record_of
+from sampleset.backends.base import Message, SamplingParams, ScoringBackend, record_of
 from sampleset.backends.openai import OpenAIBackend
 from sampleset.backends.vllm import MOST_TOKENS, VllmBackend, pieces_of, requests_of, steps_of
 from sampleset.checkpoint import CheckpointRecord, write_record
@@ -158,6 +158,14 @@ async def test_one_request_reads_every_beginning_once_and_draws_unfiltered(serve
         -1,
         1,
     )
+    await backend.aclose()
+
+
+async def test_draws_ask_for_no_alternatives_which_nobody_reads(server: VllmStub) -> None:
+    backend = await opened(server)
+    (drawn,) = await backend.generate(CHAT[:1], SamplingParams(), [0])
+    assert drawn.logprobs is not None
+    assert (server.requests[-1]["logprobs"], server.requests[-1]["top_logprobs"]) == (True, 0)
     await backend.aclose()
 
 

@@ -114,10 +114,16 @@ def text_of(content: object) -> str:
 
 def logprobs_of(field: object) -> LogprobSummary | None:
     """Summary of a choice's token log-probabilities; `None` where a token has none."""
-    values: list[Any] = [mapping_of(row).get("logprob") for row in list_of(mapping_of(field).get("content"))]
-    if not all(isinstance(value, (int, float)) and not math.isnan(value) for value in values):
+    try:
+        values: list[Any] = [row["logprob"] for row in list_of(mapping_of(field).get("content"))]
+    except (TypeError, KeyError):
         return None
-    return LogprobSummary.of([min(0.0, max(value, _LOWEST_LOGPROB)) for value in values])
+    # Long lists, and many: a pass of its own over them for each rule would be most of a draw's cost.
+    if not set(map(type, values)) <= {int, float} or math.isnan(sum(values)):
+        return None
+    if values and (min(values) < _LOWEST_LOGPROB or max(values) > 0):
+        values = [min(0.0, max(value, _LOWEST_LOGPROB)) for value in values]
+    return LogprobSummary.of(values)
 
 
 def count_of(value: object) -> int | None:

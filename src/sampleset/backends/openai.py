@@ -12,7 +12,8 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -63,6 +64,7 @@ _log = logging.getLogger(__name__)
 _OPENAI_URL = "https://api.openai.com/v1"
 # Servers that need no key still get a header: the SDK does not start without one.
 _PLACEHOLDER_KEY = "not-needed"
+_CALLS_PER_CLIENT = 8
 # A server that does not answer this fast to a question about itself counts as unreachable.
 _LISTING_TIMEOUT = 30.0
 # Left out once a server refuses them, most specific first; without them a draw is still a draw.
@@ -108,7 +110,7 @@ class OpenAIBackend:
     served_from: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._open_client: AsyncOpenAI | None = None
+        self._calls: dict[AsyncOpenAI, int] = {}
         self._refused: frozenset[str] = frozenset()
         self._listed = False
         self.base_url = (self.base_url or os.environ.get("OPENAI_BASE_URL", "")).strip() or None
@@ -182,9 +184,9 @@ class OpenAIBackend:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._open_client is not None:
-            await self._open_client.close()
-            self._open_client = None
+        clients, self._calls = list(self._calls), {}
+        for client in clients:
+            await client.close()
 
     async def _draw(
         self,
@@ -231,27 +233,28 @@ class OpenAIBackend:
         on_text: Callable[[str], None] | None,
     ) -> str | None:
         """The body of a reply, told while it comes if somebody listens; `None` if it is no stream."""
-        create: Any = self._client.chat.completions
-        asked: dict[str, Any] = {"model": self.model, "messages": list(messages), "extra_body": fields}
-        if on_text is None:
-            reply: Any = await create.with_raw_response.create(**asked)
-            return reply.text
-        whole = StreamedCompletion()
-        asked |= {"stream": True, "stream_options": {"include_usage": True}}
-        try:
-            async with cast("AsyncStream[ChatCompletionChunk]", await create.create(**asked)) as chunks:
-                async for chunk in chunks:
-                    if text := whole.add(chunk.model_dump(exclude_none=True)):
-                        on_text(text)
-        except (ValueError, *broken_off()) as error:
-            told = type(error).__name__
-            raise TransientBackendError(f"{self._where} broke its reply off ({told}).") from None
+        asked: dict[str, Any] = {"model": self.model, "messages": list(messages)}
+        with self._client() as client:
+            if on_text is None:
+                # `chat.completions.create` would walk through the body once more, by its types.
+                return await client.post("/chat/completions", cast_to=str, body={**asked, **fields})
+            create: Any = client.chat.completions.create
+            asked |= {"stream": True, "stream_options": {"include_usage": True}, "extra_body": fields}
+            whole = StreamedCompletion()
+            try:
+                async with cast("AsyncStream[ChatCompletionChunk]", await create(**asked)) as chunks:
+                    async for chunk in chunks:
+                        if text := whole.add(chunk.model_dump(exclude_none=True)):
+                            on_text(text)
+            except (ValueError, *broken_off()) as error:
+                told = type(error).__name__
+                raise TransientBackendError(f"{self._where} broke its reply off ({told}).") from None
         return json.dumps(whole.body()) if whole.has_begun else None
 
     def _fields(
         self, params: SamplingParams, seed: int, refused: frozenset[str], *, continues: bool
     ) -> dict[str, Any]:
-        """Everything a request says besides model and messages."""
+        """What a request says besides model and messages."""
         fields = plain_params(params)
         if self.max_tokens_field == "max_completion_tokens" or "max_tokens" in refused:
             fields["max_completion_tokens"] = fields.pop("max_tokens")
@@ -259,8 +262,9 @@ class OpenAIBackend:
             fields["top_k"] = -1  # vLLM and SGLang have refused 0; llama.cpp takes either
         fields |= {"n": 1, "seed": seed}
         if self.logprobs and "logprobs" not in refused:
-            # llama.cpp sends none at 0 and twenty alternatives a token, ten times the bytes, by default.
-            fields |= {"logprobs": True, "top_logprobs": 1}
+            # llama.cpp sends none at 0 and twenty alternatives a token, ten times the bytes, by default. Of
+            # vLLM the alternatives, which nobody reads, would be most of the bytes.
+            fields |= {"logprobs": True, "top_logprobs": 0 if self.owner == "vllm" else 1}
         if continues and self.owner == "vllm":
             fields |= {"add_generation_prompt": False, "continue_final_message": True}
         return {name: value for name, value in fields.items() if name not in refused}
@@ -316,7 +320,8 @@ class OpenAIBackend:
         import openai
 
         try:
-            reply = await self._client.models.with_raw_response.list(timeout=_LISTING_TIMEOUT)
+            with self._client() as client:
+                reply = await client.models.with_raw_response.list(timeout=_LISTING_TIMEOUT)
         except openai.APIStatusError as error:
             # OpenAI's restricted keys may sample without being allowed to list.
             if error.status_code in (404, 405, 501) or "Missing scopes" in server_text(error.body):
@@ -393,19 +398,31 @@ class OpenAIBackend:
             f"{self._where} has no model {self.model!r}. {hint}It has: {shortened(', '.join(sorted(names)))}."
         )
 
-    @property
-    def _client(self) -> AsyncOpenAI:
-        if self._open_client is None:
+    @contextmanager
+    def _client(self) -> Generator[AsyncOpenAI]:
+        """A client for one call: one of those there are that has room, else a new one.
+
+        A client looks at each of its connections whenever it asks for one, so that with hundreds of them most
+        of a draw's time would go there.
+        """
+        client = next((one for one, calls in self._calls.items() if calls < _CALLS_PER_CLIENT), None)
+        if client is None:
             import openai
 
             # Retries, limits and timeouts live in `sampling`.
-            self._open_client = openai.AsyncOpenAI(
+            client = openai.AsyncOpenAI(
                 api_key=self.api_key or _PLACEHOLDER_KEY,
                 base_url=self.base_url or _OPENAI_URL,
                 max_retries=0,
                 timeout=None,
             )
-        return self._open_client
+        self._calls[client] = self._calls.get(client, 0) + 1
+        try:
+            yield client
+        finally:
+            # Closed meanwhile, it is no longer there.
+            if client in self._calls:
+                self._calls[client] -= 1
 
     @property
     def _where(self) -> str:

@@ -44,14 +44,15 @@ class VllmBackend(OpenAIBackend):
     Attributes:
         record: How a trained aggregator is to be asked, where the folder that the server loaded is on this
             machine, too; known once `check` ran.
+        names_tokens: Whether the server takes `logprob_token_ids`; false once it did not.
     """
 
     record: CheckpointRecord | None = field(default=None, init=False)
+    names_tokens: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._anchor: list[int] | None = None
-        self._names_tokens = True
 
     async def check(self) -> None:
         """As any server's; and it has to be vLLM.
@@ -93,9 +94,9 @@ class VllmBackend(OpenAIBackend):
         prompt, *texts = await asyncio.gather(
             self._tokens(chat), *(self._continuation(text) for text in continuations)
         )
-        known = await self._named(prompt, texts) if self._names_tokens else None
+        known = await self._named(prompt, texts) if self.names_tokens else None
         if known is None:
-            self._names_tokens = False
+            self.names_tokens = False
             logprobs = await self._read(prompt, texts)
         else:
             logprobs = [sum((known[step] for step in steps_of(text)), 0.0) for text in texts]
@@ -187,7 +188,8 @@ class VllmBackend(OpenAIBackend):
 
         root = str(self.base_url).rstrip("/").removesuffix("/v1")
         try:
-            reply: object = await self._client.post(f"{root}{path}", cast_to=object, body=dict(body))
+            with self._client() as client:
+                reply: object = await client.post(f"{root}{path}", cast_to=object, body=dict(body))
         except openai.APIError as error:
             raise await self._converted(error) from self._cause(error)
         except (ValueError, RecursionError) as error:
