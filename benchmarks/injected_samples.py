@@ -195,7 +195,9 @@ async def measure(options: argparse.Namespace) -> None:
     planted = [one for one, _ in zip((one for one in found if one), range(options.limit), strict=False)]
     if options.hardest is not None:
         planted = sorted(planted, key=leading_votes)[: options.hardest]
-    print(f"{len(planted)} sets of {options.k} samples and a planted one; model {options.model}\n")
+    unanimous = sum(leading_votes(one) == options.k for one in planted)
+    print(f"{len(planted)} sets of {options.k} samples and a planted one; model {options.model}")
+    print(f"{unanimous} of them are unanimous before it comes\n")
     heads = [f"{name} {state}" for name in ATTACKS for state in ("off", "on")]
     print(f"| method | control | {' | '.join(heads)} | worst on, above control |")
     print(f"|---|{'---:|' * (len(heads) + 2)}")

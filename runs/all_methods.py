@@ -112,7 +112,11 @@ def evaluate(source: Path, methods: Sequence[str], output: Path, *options: str) 
 
 def ask(path: Path, methods: Sequence[str], options: argparse.Namespace) -> None:
     """The vote and these methods on some questions of a file, by one reader."""
-    output = options.output_dir / Path(options.reader).name.removesuffix(".gguf") / family_of(path)
+    output = (
+        options.output_dir
+        / Path(options.reader.removeprefix("transformers:")).name.removesuffix(".gguf")
+        / family_of(path)
+    )
     output.mkdir(parents=True, exist_ok=True)
     source = chosen(path, options.questions, output)
     asked = ("--aggregator-model", options.reader, "--timeout", "7200", "--max-concurrency", "4")
