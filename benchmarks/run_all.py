@@ -3,7 +3,7 @@ r"""Every benchmark that this machine has the parts for, and what each printed, 
     python benchmarks/run_all.py --list
     python benchmarks/run_all.py startup votes_and_grades
     python benchmarks/run_all.py --at optillm=VENV --at its_hub=VENV --at lm_eval=VENV --at lighteval=VENV \
-        --at recorded=FOLDER
+        --at recorded=FOLDER --at vllm_url=http://localhost:8000/v1 --at vllm_model=NAME
 
 Without names, all of them, one after another: some hours on two cores. One whose packages are not beside
 this Python, or that needs something which `--at` does not name, is left out with a line that says what it
