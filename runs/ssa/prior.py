@@ -1,7 +1,7 @@
 """The best that votes and token confidence do without a model: `python prior.py ROWS.jsonl...`.
 
-Fits the multiples of the log of a candidate's votes and of its mean token log-probability on training rows, as
-`sampleset calibrate` fits those of a model, and prints the aggregator that decides by them.
+Fits the multiples of the log of a candidate's votes and of its mean token log-probability on training rows,
+as `sampleset calibrate` fits those of a model, and prints the aggregator that decides by them.
 """
 
 import sys
