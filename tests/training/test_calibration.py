@@ -12,7 +12,15 @@ from sampleset.checkpoint import CheckpointRecord, read_record, write_record
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.prompts import AGGREGATION_PROMPT
 from sampleset.storage import write_rows
-from sampleset.training.calibration import Choice, Weights, calibrate, cross_entropy, fit
+from sampleset.training.calibration import (
+    Choice,
+    Weights,
+    calibrate,
+    calibration_of,
+    cross_entropy,
+    fit,
+    read_choices,
+)
 from sampleset.training.rows import RowCandidate, TrainingRow, row_to_json
 
 RECORD = CheckpointRecord("embedded@00000000", "select", AGGREGATION_PROMPT, vote_weight=0.5)
@@ -71,7 +79,22 @@ async def test_a_model_that_is_too_sure_is_weighed_down_and_its_record_says_so(t
     record = read_record(tmp_path)
     assert (record.score_weight, record.vote_weight) == (made.after.score, made.after.votes)
     assert record.others["calibration"]["questions"] == 40
+    assert record.others["calibration"]["prior"] == {
+        "score": 0.0,
+        "votes": pytest.approx(made.prior.votes),
+        "confidence": 0.0,
+    }
     assert "40 held-back rows of 40 questions" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+async def test_what_votes_alone_are_worth_is_the_same_with_a_model_and_without(tmp_path: Path) -> None:
+    path = _write(tmp_path, _rows())
+    alone = calibration_of(read_choices(path), folds=10)
+    asked = await calibrate(tmp_path, _backend(), path)
+    assert alone.prior == asked.prior
+    assert alone.figures["prior"] == asked.figures["prior"]
+    # Two of three right candidates have 2 votes of 3: the odds that fit are 26 to 14.
+    assert alone.prior.votes == pytest.approx(math.log(26 / 14) / math.log(2), abs=0.01)
 
 
 async def test_scores_once_known_are_not_asked_again(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ async def calibrate(
     _require_fitting(rows, chosen, record, folds)
     choices = await _scored(chosen, backend, rows.with_suffix(".scores.jsonl"), on_progress)
     before = Weights(record.score_weight, record.vote_weight, record.confidence_weight)
-    made = calibration_of(choices, before, folds)
+    made = calibration_of(choices, folds, before)
     said = {"rows": rows.name, "rows_used": made.rows, "questions": made.questions, "folds": folds}
     found = {"figures": asdict(made)["figures"], "prior": asdict(made.prior)}
     others = {**record.others, "calibration": said | found}
@@ -156,11 +156,23 @@ async def calibrate(
     return made
 
 
-def calibration_of(choices: Sequence[Choice], before: Weights, folds: int) -> Calibration:
+def read_choices(rows: Path) -> list[Choice]:
+    """The rows of a file that leave a choice, every candidate's log-probability 0: no model is asked."""
+    chosen = [one for one in read_training_rows(rows) if _leaves_choice(one)]
+    return [_choice(one, [0.0] * len(one.candidates)) for one in chosen]
+
+
+def calibration_of(choices: Sequence[Choice], folds: int, before: Weights | None = None) -> Calibration:
     """The weights that fit, and what each choice of them is worth.
 
     Questions are dealt to the folds in the order of their names' digests.
+
+    Args:
+        choices: The rows.
+        folds: Of the cross-validation.
+        before: The weights until now; by default the votes alone.
     """
+    before = before or Weights(0.0, 1.0, 0.0)
     questions = sorted(
         {one.question for one in choices}, key=lambda name: hashlib.sha256(name.encode()).digest()
     )
