@@ -135,7 +135,10 @@ def answer(
     prices: PriceFile = None,
     aggregator: Annotated[
         str | None,
-        option("--aggregator", help="NAME or NAME:key=value,...; by default ssa, or the vote without it."),
+        option(
+            "--aggregator",
+            help="NAME or NAME:key=value,...; default: ssa for the embedded model, or the vote.",
+        ),
     ] = None,
     aggregator_model: AggregatorModel = None,
     aggregator_base_url: AggregatorUrl = None,

@@ -14,7 +14,7 @@ from typing import Any
 
 from sampleset.aggregators.base import Aggregator, tally, vote_answer
 from sampleset.answers import kind_of, with_answer_kind
-from sampleset.backends._gguf_files import EMBEDDED, embedded_ssa_is_installed
+from sampleset.backends._gguf_files import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
 from sampleset.backends.base import Backend, record_of
 from sampleset.budget import metered
 from sampleset.datasets.base import read_dataset
@@ -82,7 +82,7 @@ async def answer_question(
     options = drawing.options
     if settled_by_vote and options.stop is None:
         raise InvalidArgumentError("--settled-by-vote needs the rule that settles it: give --stop, too.")
-    aggregator = aggregator or ("ssa" if embedded_ssa_is_installed() else REFERENCE)
+    aggregator = aggregator or _usual_aggregator(drawing, aggregator_model)
     models_of(aggregator)  # refused before a model is opened
     question = with_answer_kind(Question(id="question", text=text), answer_kind)
     async with AsyncExitStack() as stack:
@@ -134,6 +134,17 @@ async def answer_question(
         replace(answer, flags=(*answer.flags, *notes)),
         drawn.usage + Usage(calls=cancelled, uncounted=cancelled),
     )
+
+
+def _usual_aggregator(drawing: Drawing, aggregator_model: ModelRef | None) -> str:
+    """A trained one where it is named, or with this package's own model; samples of others are voted on."""
+    ours = (
+        drawing.pool is None
+        and drawing.model.base_url is None
+        and drawing.model.ref in (EMBEDDED, EMBEDDED_SSA)
+    )
+    trained = aggregator_model is not None or (ours and embedded_ssa_is_installed())
+    return "ssa" if trained else REFERENCE
 
 
 async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None) -> Answer:
