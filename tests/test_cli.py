@@ -103,7 +103,7 @@ def test_an_answer_goes_to_stdout_alone(run: Run, sets_file: Path):
 
 def test_samples_of_another_model_than_the_embedded_one_are_voted_on(run: Run, sets_file: Path):
     code, out, _ = run("answer", "1+1?", "--model", f"replay:{sets_file}", "-k", 3, "--json")
-    assert (code, json.loads(out)["answer"]["aggregator"]) == (0, "majority_vote")
+    assert (code, json.loads(out)["aggregator"]) == (0, "majority_vote")
 
 
 def test_an_answer_as_json_holds_samples_and_usage(run: Run, sets_file: Path):
