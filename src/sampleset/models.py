@@ -92,20 +92,22 @@ async def ready_backend(
     Raises:
         BackendError: It cannot be asked.
     """
-    backend = open_backend(ref, base_url, api_key, context_size)
+    backend = await _checked(open_backend(ref, base_url, api_key, context_size))
+    if getattr(backend, "owner", None) != "vllm":
+        return backend
+    await backend.aclose()
+    return await _checked(
+        BACKENDS.get("vllm")(model=ref, base_url=base_url, api_key=api_key, context_size=context_size)
+    )
+
+
+async def _checked(backend: Backend) -> Backend:
     try:
         await backend.check()
-        if getattr(backend, "owner", None) != "vllm":
-            return backend
-        scoring: Backend = BACKENDS.get("vllm")(
-            model=ref, base_url=base_url, api_key=api_key, context_size=context_size
-        )
-        await scoring.check()
     except BaseException:
         await backend.aclose()
         raise
-    await backend.aclose()
-    return scoring
+    return backend
 
 
 def _transformers(ref: str, sized: Mapping[str, Any]) -> Backend:
