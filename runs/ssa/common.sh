@@ -7,7 +7,7 @@ set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
 MODELS=${MODELS:?folder with the GGUF files}
-WORK=${WORK:-$HERE/work}
+WORK=${WORK:-$HERE/out}
 DEVICE=${DEVICE:-cuda}
 PYTHON=${PYTHON:-python}
 SAMPLESET="$PYTHON -m sampleset"

@@ -734,6 +734,6 @@ async def test_many_calls_share_few_clients_and_few_calls_one(server: StubServer
     server.latency = 0.2
     backend = open_backend(server)
     await asyncio.gather(*(draw(backend, seed) for seed in range(20)))
-    assert sorted(backend._calls.values()) == [0, 0, 0]
+    assert sorted(backend._clients._calls.values()) == [0, 0, 0]
     await draw(backend)
-    assert len(backend._calls) == 3
+    assert len(backend._clients._calls) == 3

@@ -12,13 +12,13 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
 
+from sampleset.backends._openai_clients import Clients
 from sampleset.backends._openai_replies import (
     broken_off,
     closed,
@@ -56,15 +56,13 @@ from sampleset.errors import (
 )
 
 if TYPE_CHECKING:
-    from openai import APIError, APIStatusError, AsyncOpenAI, AsyncStream
+    from openai import APIError, APIStatusError, AsyncStream
     from openai.types.chat import ChatCompletionChunk
 
 _log = logging.getLogger(__name__)
 
 _OPENAI_URL = "https://api.openai.com/v1"
 # Servers that need no key still get a header: the SDK does not start without one.
-_PLACEHOLDER_KEY = "not-needed"
-_CALLS_PER_CLIENT = 8
 # A server that does not answer this fast to a question about itself counts as unreachable.
 _LISTING_TIMEOUT = 30.0
 # Left out once a server refuses them, most specific first; without them a draw is still a draw.
@@ -110,7 +108,6 @@ class OpenAIBackend:
     served_from: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._calls: dict[AsyncOpenAI, int] = {}
         self._refused: frozenset[str] = frozenset()
         self._listed = False
         self.base_url = (self.base_url or os.environ.get("OPENAI_BASE_URL", "")).strip() or None
@@ -129,6 +126,7 @@ class OpenAIBackend:
             raise InvalidArgumentError(
                 "The API key holds a space, a line break or a character outside ASCII; copy it again."
             )
+        self._clients = Clients(self.api_key, self.base_url or _OPENAI_URL)
 
     async def check(self) -> None:
         """Return if the server answers, accepts the key and, if it lists its models, lists this one.
@@ -184,9 +182,7 @@ class OpenAIBackend:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        clients, self._calls = list(self._calls), {}
-        for client in clients:
-            await client.close()
+        await self._clients.aclose()
 
     async def _draw(
         self,
@@ -234,7 +230,7 @@ class OpenAIBackend:
     ) -> str | None:
         """The body of a reply, told while it comes if somebody listens; `None` if it is no stream."""
         asked: dict[str, Any] = {"model": self.model, "messages": list(messages)}
-        with self._client() as client:
+        with self._clients.one() as client:
             if on_text is None:
                 # `chat.completions.create` would walk through the body once more, by its types.
                 return await client.post("/chat/completions", cast_to=str, body={**asked, **fields})
@@ -320,7 +316,7 @@ class OpenAIBackend:
         import openai
 
         try:
-            with self._client() as client:
+            with self._clients.one() as client:
                 reply = await client.models.with_raw_response.list(timeout=_LISTING_TIMEOUT)
         except openai.APIStatusError as error:
             # OpenAI's restricted keys may sample without being allowed to list.
@@ -397,32 +393,6 @@ class OpenAIBackend:
         return UnknownModelError(
             f"{self._where} has no model {self.model!r}. {hint}It has: {shortened(', '.join(sorted(names)))}."
         )
-
-    @contextmanager
-    def _client(self) -> Generator[AsyncOpenAI]:
-        """A client for one call: one of those there are that has room, else a new one.
-
-        A client looks at each of its connections whenever it asks for one, so that with hundreds of them most
-        of a draw's time would go there.
-        """
-        client = next((one for one, calls in self._calls.items() if calls < _CALLS_PER_CLIENT), None)
-        if client is None:
-            import openai
-
-            # Retries, limits and timeouts live in `sampling`.
-            client = openai.AsyncOpenAI(
-                api_key=self.api_key or _PLACEHOLDER_KEY,
-                base_url=self.base_url or _OPENAI_URL,
-                max_retries=0,
-                timeout=None,
-            )
-        self._calls[client] = self._calls.get(client, 0) + 1
-        try:
-            yield client
-        finally:
-            # Closed meanwhile, it is no longer there.
-            if client in self._calls:
-                self._calls[client] -= 1
 
     @property
     def _where(self) -> str:

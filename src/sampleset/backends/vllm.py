@@ -188,7 +188,7 @@ class VllmBackend(OpenAIBackend):
 
         root = str(self.base_url).rstrip("/").removesuffix("/v1")
         try:
-            with self._client() as client:
+            with self._clients.one() as client:
                 reply: object = await client.post(f"{root}{path}", cast_to=object, body=dict(body))
         except openai.APIError as error:
             raise await self._converted(error) from self._cause(error)
