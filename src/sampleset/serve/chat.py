@@ -18,6 +18,7 @@ from sampleset.serve.requests import ChatRequest
 from sampleset.serve.runs import Runs
 from sampleset.serve.streaming import Emit
 from sampleset.serve.voice import Field
+from sampleset.together import gathered
 
 _PIECE = 200
 """Characters of the answer in one chunk."""
@@ -137,13 +138,7 @@ class Chat:
         """All answers of the request, made side by side; if one cannot be made, none is."""
         async with self._gate.place():
             self._note(0, "start", {"k": self._request.k, "aggregator": self._request.aggregator})
-            tasks = [asyncio.create_task(self._answer(number)) for number in range(self._request.n)]
-            try:
-                return await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            return await gathered(self._answer(number) for number in range(self._request.n))
 
     async def _answer(self, number: int) -> Answered:
         def on_event(name: str, fields: dict[str, Any]) -> None:

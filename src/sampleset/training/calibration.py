@@ -26,6 +26,7 @@ from sampleset.checkpoint import CheckpointRecord, read_record, write_record
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.prompts import ANSWER_CLOSE
 from sampleset.storage import JsonlLog, read_rows
+from sampleset.together import gathered
 from sampleset.training.model_card import model_card
 from sampleset.training.rows import TrainingRow, read_training_rows, row_to_json
 
@@ -312,7 +313,7 @@ async def _scored(
             on_progress(done, len(rows))
         return _choice(row, known[key])
 
-    return list(await asyncio.gather(*(scored(row) for row in rows)))
+    return await gathered(scored(row) for row in rows)
 
 
 def _choice(row: TrainingRow, logprobs: Sequence[float]) -> Choice:
