@@ -13,7 +13,7 @@ async def test_the_demo_shows_samples_answers_and_figures(tmp_path: Path, capsys
     shown = capsys.readouterr().out
     for part in ("sample 5", "majority_vote", "right answer: 18", "one sample", "oracle", "report.html"):
         assert part in shown
-    assert list(report) == [name for name, _ in RECORDED]
+    assert list(report) == [name for name, _, _ in RECORDED]
     for name, one in report.items():
         (file,) = one["files"]
         assert (file["source"], file["problems"]) == (name, 2)
@@ -22,5 +22,5 @@ async def test_the_demo_shows_samples_answers_and_figures(tmp_path: Path, capsys
 
 
 def test_the_recorded_sets_are_read_by_votes_and_by_models():
-    names = {parse_spec(spec)[0] for _, specs in RECORDED for spec in specs}
-    assert {"majority_vote", "universal_self_consistency", "llm_aggregator"} <= names
+    names = {parse_spec(spec)[0] for _, _, specs in RECORDED for spec in specs}
+    assert {"majority_vote", "llm_aggregator", "ssa"} <= names

@@ -1,6 +1,7 @@
 """A checkpoint of the embedded model gives the same answers in every format."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,19 @@ async def test_every_format_gives_the_scores_of_the_checkpoint(checkpoint: Path,
         assert distance(found, trained) < tolerance * changed, form
         assert found.index(max(found)) == trained.index(max(trained))
         assert {"README.md", "sampleset.json"} <= set(made.files)
+
+
+def test_an_export_names_files_without_their_folders(checkpoint: Path, tmp_path: Path):
+    record = read_record(checkpoint)
+    assert record is not None
+    training = {**record.training, "rows": "/home/someone/rows.jsonl", "output_dir": "/home/someone/run"}
+    own = shutil.copytree(checkpoint, tmp_path / "own")
+    write_record(own, replace(record, training={**training, "eval_rows": None}))
+    export_checkpoint(own, tmp_path / "out", "gguf-adapter")
+    exported = read_record(tmp_path / "out")
+    assert exported is not None
+    assert exported.training == {**training, "rows": "rows.jsonl", "output_dir": "run", "eval_rows": None}
+    assert "someone" not in (tmp_path / "out" / "README.md").read_text()
 
 
 async def test_one_engine_serves_the_adapter_and_the_plain_model(checkpoint: Path, tmp_path: Path):

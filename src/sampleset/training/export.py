@@ -114,13 +114,21 @@ def export_checkpoint(
             _write_merged(checkpoint, new, base, dtype)
         else:
             record = _write_gguf(checkpoint, new, record, format, base, DTYPES[format][dtype or "f16"])
-        record = replace(record, others={**record.others, "format": format})
+        record = replace(
+            record, training=_without_folders(record.training), others={**record.others, "format": format}
+        )
         write_record(new, record)
         (new / "README.md").write_text(model_card(record.to_json()), encoding="utf-8")
         replace_folder(new, output.absolute())
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return ExportSummary(output, format, {one.name: one.stat().st_size for one in sorted(output.iterdir())})
+
+
+def _without_folders(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe with names for paths: what is given away does not tell where its maker keeps things."""
+    paths = {key: training.get(key) for key in ("rows", "eval_rows", "output_dir")}
+    return {**training, **{key: Path(path).name for key, path in paths.items() if path}}
 
 
 def _write_merged(checkpoint: Path, folder: Path, base: str | None, dtype: str | None) -> None:

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# What matters in training, on the embedded model and one core of a CPU, about 20 minutes each: ablations.sh VARIANT...
+# Each is trained on the same questions for as many steps, calibrated on the same held-back train questions, and read
+# on the first LIMIT test questions. Goes on where it stopped. Report in WORK/reports/ablation_VARIANT.
+#   base       select; K = 5; the last 90 tokens of each sample; rows as they come, hard and easy
+#   varied_k   K from 4 to 12
+#   hard_only  only rows whose vote is wrong
+#   full       whole samples
+#   answers    the last 16 tokens of each sample
+#   seed1, seed2  base with another seed of rows, order and adapter
+#   direct     SFT on the right answer, written at once
+#   think      SFT on a right sample, written out, then its answer
+#   grpo       GRPO from `direct`, 60 steps of 8 rollouts
+DEVICE=cpu source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+export SAMPLESET_DTYPE=bfloat16 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
+STEPS=${STEPS:-240} LIMIT=${LIMIT:-200}
+draws=$ROOT/data/draws
+test=$draws/gsm8k_test_qwen15b.jsonl.gz
+
+rows() { # NAME [options of train-data]
+  local name=$1
+  shift
+  [ -s "$WORK/rows/$name.jsonl" ] || $SAMPLESET train-data "$draws/gsm8k_train_qwen15b.jsonl.gz" \
+    "$draws/gsm8k_train_qwen15b_12.jsonl.gz" "$draws/gsm8k_train_qwen05b_12.jsonl.gz" --subsets 4 --held-back 0.15 \
+    --exclude gsm8k:test ${DATA:+--data-dir "$DATA"} --aggregator-model transformers:embedded --output "$WORK/rows/$name.jsonl" "$@"
+}
+
+train() { # METHOD NAME ROWS [--set KEY=VALUE ...]
+  local method=$1 name=$2 rows=$3
+  shift 3
+  $SAMPLESET train "$method" "$HERE/recipe.yaml" --set model=embedded --set rows="$WORK/rows/$rows.jsonl" \
+    --set output_dir="$WORK/train/$name" --set device=cpu --set dtype=bfloat16 --set threads=1 --set steps="$STEPS" \
+    --set rows_per_step=1 --set rows_per_pass=1 --set learning_rate=6.0e-4 --set lora.last_layers=15 --set save_every=60 "$@"
+}
+
+evaluate() { # NAME AGGREGATOR...
+  local name=$1
+  shift
+  local methods=(--aggregator majority_vote)
+  for one in "$@"; do methods+=(--aggregator "$one"); done
+  [ -s "$WORK/reports/$name/report.json" ] || $SAMPLESET evaluate "$test" -k 5 --limit "$LIMIT" --subsets 1 \
+    --permutations 0 "${methods[@]}" --max-concurrency 8 --timeout 3600 --workers 1 --output-dir "$WORK/reports/$name"
+}
+
+select_variant() { # NAME ROWS HELD_BACK [--set ...]
+  local name=$1 rows=$2 held_back=$3
+  shift 3
+  train select "ablation_$name" "$rows" "$@"
+  $SAMPLESET calibrate "$WORK/train/ablation_$name/checkpoint" "$WORK/rows/$held_back.held_back.jsonl"
+  evaluate "ablation_$name" "ssa:model=$WORK/train/ablation_$name/checkpoint"
+}
+
+for variant in "$@"; do
+  ends=(--mode select --easy 1.0 --keep-end-tokens 90)
+  rows ends90 -k 5 "${ends[@]}"
+  case $variant in
+    base) select_variant base ends90 ends90 ;;
+    seed1 | seed2)
+      rows "$variant" -k 5 "${ends[@]}" --seed "${variant#seed}"
+      select_variant "$variant" "$variant" "$variant" --set seed="${variant#seed}"
+      ;;
+    varied_k)
+      rows varied_k -k 4-12 "${ends[@]}"
+      select_variant varied_k varied_k ends90
+      ;;
+    hard_only)
+      rows hard_only -k 5 "${ends[@]}" --easy 0
+      select_variant hard_only hard_only ends90
+      ;;
+    full)
+      rows full -k 5 --mode select --easy 1.0
+      select_variant full full full
+      ;;
+    answers)
+      rows answers -k 5 --mode select --easy 1.0 --keep-end-tokens 16
+      select_variant answers answers answers
+      ;;
+    direct)
+      rows direct -k 5 --mode direct --easy 1.0 --keep-end-tokens 90 --target answer
+      train sft ablation_direct direct
+      evaluate ablation_direct "ssa:model=$WORK/train/ablation_direct/checkpoint"
+      ;;
+    think)
+      rows think -k 5 --mode think --easy 1.0 --keep-end-tokens 90 --target sample
+      train sft ablation_think think
+      evaluate ablation_think "ssa:model=$WORK/train/ablation_think/checkpoint"
+      ;;
+    grpo)
+      STEPS=60 train grpo ablation_grpo direct --set model="$WORK/train/ablation_direct/checkpoint" \
+        --set learning_rate=1.0e-4 --set grpo.num_generations=8 --set grpo.max_completion_tokens=16
+      evaluate ablation_grpo "ssa:model=$WORK/train/ablation_grpo/checkpoint"
+      ;;
+    *)
+      echo "No variant '$variant'; the head of this file lists them." >&2
+      exit 2
+      ;;
+  esac
+done
