@@ -144,16 +144,17 @@ def compare(arguments: argparse.Namespace) -> None:
     }
     seconds: dict[str, list[float]] = {}
     grades: dict[str, list[bool]] = {}
+    left_out: set[str] = set()
     for _ in range(arguments.repeats):
         for name, (package, _) in WAYS.items():
             python = pythons[package]
-            if python is None:
+            if python is None or name in left_out:
                 continue
             command = [python, __file__, "--way", name]
             done = subprocess.run(command, input=json.dumps(pairs), capture_output=True, text=True)
             if done.returncode:
                 print(f"{name} is left out: {done.stderr.strip().splitlines()[-1]}")
-                pythons[package] = None
+                left_out.add(name)
                 continue
             found = json.loads(done.stdout.strip().splitlines()[-1])
             seconds.setdefault(name, []).append(found["seconds"])

@@ -250,6 +250,12 @@ def calibrate(
         one = figures.figures[name]
         loss = "" if one.cross_entropy is None else f"  cross-entropy {one.cross_entropy:.3f}"
         print(f"{label:<44} right {one.accuracy:.3f}{loss}")
+    for name, label in (("before", "until now"), ("after", "fitted")):
+        gain = figures.gains[name]
+        print(
+            f"by question, {label} less votes and confidence alone: "
+            f"{gain.difference:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+        )
     for name, value in asdict(figures.after).items():
         print(f"weight of {name}: {getattr(figures.before, name):.3f} -> {value:.3f}")
 

@@ -97,6 +97,27 @@ async def test_what_votes_alone_are_worth_is_the_same_with_a_model_and_without(t
     assert alone.prior.votes == pytest.approx(math.log(26 / 14) / math.log(2), abs=0.01)
 
 
+async def test_what_reading_adds_to_the_votes_has_an_interval(tmp_path: Path) -> None:
+    made = await calibrate(tmp_path, _backend(), _write(tmp_path, _rows()))
+    # The model is right on 30 of 40 questions, the votes on 26; the two err on others.
+    gain = made.gains["before"]
+    assert gain.difference == pytest.approx(4 / 40)
+    assert gain.low < 0 < gain.high
+    surest = Trained(lambda messages, seed: "", scores=lambda messages, text: -30.0 * (text[0] == "9"))
+    rows = [replace(row, id=f"other{row.id}") for row in _rows(60)]
+    certain = await calibrate(tmp_path, surest, _write(tmp_path, rows))
+    assert certain.gains["after"].low > 0
+    assert read_record(tmp_path).others["calibration"]["gains"]["after"]["low"] == certain.gains["after"].low
+
+
+def test_draws_of_two_models_are_of_one_question() -> None:
+    features = np.array([[0.0, math.log(2), 0.0], [0.0, 0.0, 0.0]])
+    right = np.array([True, False])
+    choices = [Choice(name, features, right, 0) for name in "abcabc"]
+    made = calibration_of(choices, folds=3)
+    assert (made.rows, made.questions) == (6, 3)
+
+
 async def test_scores_once_known_are_not_asked_again(tmp_path: Path) -> None:
     path = _write(tmp_path, _rows())
     first = await calibrate(tmp_path, _backend(), path)

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,12 @@ from sampleset.aggregators.ssa import SampleSetAggregator
 from sampleset.backends.base import Backend, ScoringBackend, record_of
 from sampleset.checkpoint import CheckpointRecord, read_record, write_record
 from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.metrics import paired_bootstrap
 from sampleset.prompts import ANSWER_CLOSE
 from sampleset.storage import JsonlLog, read_rows
 from sampleset.together import gathered
 from sampleset.training.model_card import model_card
-from sampleset.training.rows import TrainingRow, read_training_rows, row_to_json
+from sampleset.training.rows import TrainingRow, read_training_rows
 
 Floats = NDArray[np.float64]
 
@@ -39,6 +40,7 @@ _RIDGE = 1e-3
 _AT_ONCE = 32
 _ROUNDS = 100
 _LONGEST_STEP = 2.0
+_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,20 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """Share of right picks less that of votes and confidence alone: the mean over questions, in [-1, 1].
+
+    Attributes:
+        low: Of the 95 % interval, by a paired bootstrap over questions.
+        high: The same.
+    """
+
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """What was fitted and what it is worth.
 
@@ -93,6 +109,7 @@ class Calibration:
         prior: Of votes and confidence alone, by all rows: what is to be had without asking the model.
         figures: `vote`; `before`; and, each cross-validated by question, `prior` (votes and confidence
             alone) and `after` (all three).
+        gains: What the model's reading adds to votes and confidence, of `before` and of `after`.
     """
 
     rows: int
@@ -102,6 +119,7 @@ class Calibration:
     after: Weights
     prior: Weights
     figures: dict[str, Figures]
+    gains: dict[str, Gain]
 
 
 async def calibrate(
@@ -143,7 +161,7 @@ async def calibrate(
     before = Weights(record.score_weight, record.vote_weight, record.confidence_weight)
     made = calibration_of(choices, folds, before)
     said = {"rows": rows.name, "rows_used": made.rows, "questions": made.questions, "folds": folds}
-    found = {"figures": asdict(made)["figures"], "prior": asdict(made.prior)}
+    found = {name: asdict(made)[name] for name in ("figures", "prior", "gains")}
     others = {**record.others, "calibration": said | found}
     changed = replace(
         record,
@@ -178,17 +196,25 @@ def calibration_of(choices: Sequence[Choice], folds: int, before: Weights | None
         {one.question for one in choices}, key=lambda name: hashlib.sha256(name.encode()).digest()
     )
     fold_of = {name: place % folds for place, name in enumerate(questions)}
-    figures = {
-        "vote": Figures(float(np.mean([one.right[one.vote] for one in choices])), None),
-        "before": _figures(choices, [before] * len(choices)),
-    }
+    weights = {"before": [before] * len(choices)}
     for name, free in (("prior", (1, 2)), ("after", (0, 1, 2))):
         fitted = [
             fit([one for one in choices if fold_of[one.question] != fold], free) for fold in range(folds)
         ]
-        figures[name] = _figures(choices, [fitted[fold_of[one.question]] for one in choices])
-    prior = fit(choices, (1, 2))
-    return Calibration(len(choices), len(questions), folds, before, fit(choices), prior, figures)
+        weights[name] = [fitted[fold_of[one.question]] for one in choices]
+    right = {name: _right(choices, used) for name, used in weights.items()}
+    vote = Figures(float(np.mean([one.right[one.vote] for one in choices])), None)
+    figures = {name: Figures(float(right[name].mean()), _loss(choices, weights[name])) for name in weights}
+    return Calibration(
+        rows=len(choices),
+        questions=len(questions),
+        folds=folds,
+        before=before,
+        after=fit(choices),
+        prior=fit(choices, (1, 2)),
+        figures={"vote": vote, **figures},
+        gains={name: _gain(choices, right[name] - right["prior"]) for name in ("before", "after")},
+    )
 
 
 def fit(choices: Sequence[Choice], free: Sequence[int] = (0, 1, 2)) -> Weights:
@@ -240,11 +266,24 @@ def _slope(choices: Sequence[Choice], weights: Floats) -> tuple[Floats, Floats]:
     return gradient, curvature
 
 
-def _figures(choices: Sequence[Choice], weights: Sequence[Weights]) -> Figures:
-    vectors = [one.vector for one in weights]
-    picked = [one.right[int(np.argmax(one.features @ w))] for one, w in zip(choices, vectors, strict=True)]
-    losses = [cross_entropy(one, w) for one, w in zip(choices, vectors, strict=True)]
-    return Figures(float(np.mean(picked)), float(np.mean(losses)))
+def _right(choices: Sequence[Choice], weights: Sequence[Weights]) -> Floats:
+    """1 where the pick is right, 0 where it is not, shape (rows,)."""
+    picked = [
+        one.right[int(np.argmax(one.features @ w.vector))] for one, w in zip(choices, weights, strict=True)
+    ]
+    return np.array(picked, dtype=float)
+
+
+def _loss(choices: Sequence[Choice], weights: Sequence[Weights]) -> float:
+    return float(np.mean([cross_entropy(one, w.vector) for one, w in zip(choices, weights, strict=True)]))
+
+
+def _gain(choices: Sequence[Choice], differences: Floats) -> Gain:
+    by_question: dict[str, list[float]] = {}
+    for one, difference in zip(choices, differences.tolist(), strict=True):
+        by_question.setdefault(one.question, []).append(difference)
+    means = [fmean(values) for values in by_question.values()]
+    return Gain(fmean(means), *paired_bootstrap(means, _RESAMPLES, seed=0))
 
 
 def _leaves_choice(row: TrainingRow) -> bool:
@@ -253,7 +292,7 @@ def _leaves_choice(row: TrainingRow) -> bool:
 
 def _require_fitting(path: Path, chosen: Sequence[TrainingRow], record: CheckpointRecord, folds: int) -> None:
     """Refuse rows that are too few, that the model reads otherwise, or that it was trained on."""
-    questions = len({_question_of(one) for one in chosen})
+    questions = len({_question_of(one.id) for one in chosen})
     if len(chosen) < LEAST_ROWS or questions < folds:
         raise DataError(
             f"{path}: {len(chosen)} rows of {questions} questions leave a choice with a right candidate; "
@@ -269,8 +308,8 @@ def _require_fitting(path: Path, chosen: Sequence[TrainingRow], record: Checkpoi
             )
     trained_on = Path(str(record.training.get("rows", "")))
     if trained_on.is_file():
-        seen = {_question_text(one) for _, one in read_rows(trained_on)}
-        both = [one.id for one in chosen if _question_text(row_to_json(one)) in seen]
+        seen = {_question_of(str(one["id"])) for _, one in read_rows(trained_on)}
+        both = [one.id for one in chosen if _question_of(one.id) in seen]
         if both:
             raise InvalidArgumentError(
                 f"{path}: the model was trained on the question of row {both[0]!r} and {len(both) - 1} "
@@ -278,13 +317,9 @@ def _require_fitting(path: Path, chosen: Sequence[TrainingRow], record: Checkpoi
             )
 
 
-def _question_of(row: TrainingRow) -> str:
-    return row.id.rpartition("/")[0]
-
-
-def _question_text(row: dict[str, Any]) -> str:
-    """The file's part of the id left out, so that rows of several calls compare."""
-    return str(row["id"]).rpartition("/")[0].partition("/")[2]
+def _question_of(row_id: str) -> str:
+    """The question's part of a row's id FILE/QUESTION/PLACE: the same in draws of two models."""
+    return row_id.rpartition("/")[0].partition("/")[2]
 
 
 async def _scored(
@@ -324,7 +359,7 @@ def _choice(row: TrainingRow, logprobs: Sequence[float]) -> Choice:
         for logprob, one in zip(logprobs, row.candidates, strict=True)
     ]
     return Choice(
-        _question_of(row),
+        _question_of(row.id),
         np.array(features, dtype=np.float64),
         np.array([one.right is True for one in row.candidates]),
         next((place for place, one in enumerate(row.candidates) if one.answer == row.vote), 0),
