@@ -9,6 +9,7 @@
 #   answers    the last 16 tokens of each sample
 #   seed1, seed2  base with another seed of rows, order and adapter
 #   direct     SFT on the right answer, written at once
+#   direct_select  the model of `direct`, asked in mode select and calibrated
 #   think      SFT on a right sample, written out, then its answer
 #   grpo       GRPO from `direct`, 60 steps of 8 rollouts
 DEVICE=cpu source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -79,6 +80,18 @@ for variant in "$@"; do
       rows direct -k 5 --mode direct --easy 1.0 --keep-end-tokens 90 --target answer
       train sft ablation_direct direct
       evaluate ablation_direct "ssa:model=$WORK/train/ablation_direct/checkpoint"
+      ;;
+    direct_select)
+      copy=$WORK/train/ablation_direct_select/checkpoint
+      if [ ! -d "$copy" ]; then
+        mkdir -p "${copy%/*}"
+        cp -r "$WORK/train/ablation_direct/checkpoint" "$copy"
+        # The prompt of both modes is the same; before calibration nothing but the model's score counts.
+        sed -i -e 's/"mode": "direct"/"mode": "select"/' -e 's/"\(vote\|confidence\)_weight": [0-9.]*/"\1_weight": 0.0/' \
+          "$copy/sampleset.json"
+      fi
+      $SAMPLESET calibrate "$copy" "$WORK/rows/ends90.held_back.jsonl"
+      evaluate ablation_direct_select "ssa:model=$copy"
       ;;
     think)
       rows think -k 5 --mode think --easy 1.0 --keep-end-tokens 90 --target sample
