@@ -1,4 +1,4 @@
-"""The demo: the whole path on parts that install from PyPI, in some three minutes on two cores.
+"""The demo: the whole path on parts that install from PyPI, in three to four minutes on two cores.
 
 First a one-step question is put to the embedded model (135 million parameters, which is too small for
 real word problems) and every method answers from its samples. Then recorded sample sets of larger models
