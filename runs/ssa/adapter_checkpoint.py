@@ -21,7 +21,7 @@ from sampleset.backends._gguf_files import (
 )
 from sampleset.backends._transformers_model import import_extra
 from sampleset.checkpoint import RECORD_FILE
-from sampleset.training.gguf_export import REORDERED
+from sampleset.training.gguf_export import BaseFile
 
 MODULES = {
     "attn_q": "self_attn.q_proj",
@@ -41,14 +41,15 @@ def main() -> None:
     folder = Path(target)
     folder.mkdir(parents=True, exist_ok=True)
     gguf: Any = import_extra("gguf")
-    heads = reordered_heads(gguf.GGUFReader(resolve_embedded_model() if base == EMBEDDED else base))
+    base_file = BaseFile(resolve_embedded_model() if base == EMBEDDED else Path(base))
     reader = gguf.GGUFReader(adapter / "adapter.gguf")
     weights: dict[str, Any] = {}
     for tensor in reader.tensors:
         _, layer, part, _, side = tensor.name.split(".")  # as blk.15.attn_q.weight.lora_a
         values = tensor.data.astype(numpy.float32).reshape(tuple(reversed(tensor.shape)))
-        if side == "lora_b" and part in heads:
-            values = values.reshape(heads[part], -1, 2, values.shape[1]).swapaxes(1, 2).reshape(values.shape)
+        heads = base_file.heads(tensor.name.removesuffix(f".{side}"))
+        if side == "lora_b" and heads is not None:  # what BaseFile.arranged does, undone
+            values = values.reshape(heads, -1, 2, values.shape[1]).swapaxes(1, 2).reshape(values.shape)
         name = f"base_model.model.model.layers.{layer}.{MODULES[part]}.lora_{side[-1].upper()}.weight"
         weights[name] = numpy.ascontiguousarray(values)
     safetensors: Any = import_extra("safetensors.numpy")
@@ -66,15 +67,6 @@ def main() -> None:
     }
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shutil.copy(adapter / RECORD_FILE, folder)
-
-
-def reordered_heads(base: Any) -> dict[str, int]:
-    """Heads of the projections whose rows the file keeps in another order within each head."""
-    architecture = base.fields["general.architecture"].contents()
-    return {
-        part: base.fields[f"{architecture}.attention.{key}"].contents()
-        for part, key in REORDERED.get(architecture, {}).items()
-    }
 
 
 if __name__ == "__main__":

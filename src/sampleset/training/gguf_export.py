@@ -89,9 +89,18 @@ class BaseFile:
         """Of a tensor, rows first."""
         return tuple(int(size) for size in reversed(self.tensors[name].shape))
 
+    def heads(self, name: str) -> int | None:
+        """Heads whose rows are reordered, `None` if the tensor's are not."""
+        part = name.split(".")[-2]
+        key = REORDERED.get(self.architecture, {}).get(part)
+        if key is None:
+            return None
+        usual = self._field(f"{self.architecture}.attention.head_count")
+        return int(self._field(f"{self.architecture}.attention.{key}", usual))
+
     def arranged(self, name: str, values: Any) -> Any:
         """A trained weight with its rows in the file's order."""
-        heads = self._heads(name)
+        heads = self.heads(name)
         if heads is None:
             return values
         return values.reshape(heads, 2, -1, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
@@ -112,15 +121,6 @@ class BaseFile:
         for key, one in self._reader.fields.items():
             if key not in _WRITTEN_AFRESH and key != "general.architecture":
                 yield key, one.contents(), one.types[0], one.types[-1] if len(one.types) > 1 else None
-
-    def _heads(self, name: str) -> int | None:
-        """Heads whose rows are reordered, `None` if the tensor's are not."""
-        part = name.split(".")[-2]
-        key = REORDERED.get(self.architecture, {}).get(part)
-        if key is None:
-            return None
-        usual = self._field(f"{self.architecture}.attention.head_count")
-        return int(self._field(f"{self.architecture}.attention.{key}", usual))
 
     def _field(self, key: str, default: Any = None) -> Any:
         field = self._reader.get_field(key)
