@@ -242,6 +242,7 @@ def load_model(
     kind = getattr(torch, dtype or ("bfloat16" if place.type == "cuda" else "float32"), None)
     if not isinstance(kind, torch.dtype):
         raise InvalidArgumentError(f"dtype={dtype!r} is unknown. Use bfloat16, float16 or float32.")
+    _avoid_plans(torch, place)
     whole = files.base or files
     options: dict[str, Any] = {"dtype": kind, "trust_remote_code": False}
     folder, extra = whole.path, dict[str, Any]()
@@ -286,6 +287,16 @@ def load_model(
             "backend cannot batch. Serve it with vLLM and give its --base-url."
         )
     return Loaded(model.eval(), tokenizer, place)
+
+
+def _avoid_plans(torch: Any, place: Any) -> None:
+    """Keep cuDNN out of attention, for the whole process.
+
+    torch prefers it on Hopper, and it builds a plan for every new number of rows or keys, 20 ms and more. Here
+    each token read and each pass trained is of a new shape. https://github.com/pytorch/pytorch, sdp_utils.cpp.
+    """
+    if place.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def _apply(model: Any, folder: Path, merge: bool) -> Any:

@@ -170,5 +170,4 @@ def _reference(base: ModelFiles) -> str:
     """How an adapter names its base: `embedded` and Hub ids as they are, a local model by its whole path."""
     if base.is_embedded:
         return EMBEDDED
-    local = base.name == base.path.name or not base.path.exists()
-    return str(base.path.resolve()) if local else base.name
+    return base.name if "/" in base.name else str(base.path.resolve())
