@@ -292,8 +292,8 @@ def load_model(
 def _avoid_plans(torch: Any, place: Any) -> None:
     """Keep cuDNN out of attention, for the whole process.
 
-    torch prefers it on Hopper, and it builds a plan for every new number of rows or keys, 20 ms and more. Here
-    each token read and each pass trained is of a new shape. https://github.com/pytorch/pytorch, sdp_utils.cpp.
+    torch prefers it on Hopper, and it builds a plan for every new number of rows or keys, 20 ms and more.
+    Here each token read and each pass trained is of a new shape. (pytorch/pytorch, sdp_utils.cpp.)
     """
     if place.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)

@@ -52,8 +52,8 @@ class TransformersBackend:
             hex digits of a SHA-256 over each weight file's size, first and last MiB (a whole large file takes
             long to read).
         base: For an adapter: where its base model is, if not where the adapter says.
-        device: `cpu`, `cuda` or `cuda:N`; by default CUDA where there is one. On CUDA, loading turns off torch's
-            cuDNN attention for the whole process: it plans anew for every shape, so for every token.
+        device: `cpu`, `cuda` or `cuda:N`; by default CUDA where there is one. On CUDA, loading turns off
+            torch's cuDNN attention for the whole process: it plans anew for every shape, so for every token.
         dtype: Type of weights and cache; by default bfloat16 on CUDA and float32 on a CPU.
         context_size: Tokens that prompt and completion may take together; by default, and at most, what the
             model was made for.
