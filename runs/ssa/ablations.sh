@@ -13,8 +13,9 @@
 #   think      SFT on a right sample, written out, then its answer
 #   grpo       GRPO from `direct`, 60 steps of 8 rollouts
 DEVICE=cpu source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-export SAMPLESET_DTYPE=bfloat16 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
-STEPS=${STEPS:-240} LIMIT=${LIMIT:-200}
+export MODELS DATA WORK DEVICE PYTHON SAMPLESET_DTYPE=bfloat16 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
+export LIMIT=${LIMIT:-200} PERMUTATIONS=0 CONCURRENCY=8 WORKERS=1
+STEPS=${STEPS:-240}
 draws=$ROOT/data/draws
 test=$draws/gsm8k_test_qwen15b.jsonl.gz
 
@@ -27,20 +28,12 @@ rows() { # NAME [options of train-data]
 }
 
 train() { # METHOD NAME ROWS [--set KEY=VALUE ...]
-  local method=$1 name=$2 rows=$3
-  shift 3
-  $SAMPLESET train "$method" "$HERE/recipe.yaml" --set model=embedded --set rows="$WORK/rows/$rows.jsonl" \
-    --set output_dir="$WORK/train/$name" --set device=cpu --set dtype=bfloat16 --set threads=1 --set steps="$STEPS" \
-    --set rows_per_step=1 --set rows_per_pass=1 --set learning_rate=6.0e-4 --set lora.last_layers=15 --set save_every=60 "$@"
+  "$HERE/train.sh" "$2" "$1" embedded "$3" --set dtype=bfloat16 --set threads=1 --set steps="$STEPS" \
+    --set rows_per_step=1 --set rows_per_pass=1 --set learning_rate=6.0e-4 --set lora.last_layers=15 --set save_every=60 "${@:4}"
 }
 
-evaluate() { # NAME AGGREGATOR...
-  local name=$1
-  shift
-  local methods=(--aggregator majority_vote)
-  for one in "$@"; do methods+=(--aggregator "$one"); done
-  [ -s "$WORK/reports/$name/report.json" ] || $SAMPLESET evaluate "$test" -k 5 --limit "$LIMIT" --subsets 1 \
-    --permutations 0 "${methods[@]}" --max-concurrency 8 --timeout 3600 --workers 1 --output-dir "$WORK/reports/$name"
+evaluate() { # NAME AGGREGATOR
+  [ -s "$WORK/reports/$1/report.json" ] || "$HERE/evaluate.sh" "$1" "$test" 5 "$2"
 }
 
 select_variant() { # NAME ROWS HELD_BACK [--set ...]

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The study's sets and models on one GPU of 80 GB, about twelve minutes: gpu.sh draw, then gpu.sh train.
+# The study's sets and models on one GPU of 80 GB, in some twenty minutes: gpu.sh draw, then gpu.sh train.
 #   draw   sets of both answer models, test questions 20 samples each, train questions 12, all four at once.
 #          DRAW_SECONDS, if set, ends it; whole sets are kept.
 #   train  rows, an aggregator on each of the three models, its calibration and its reports. TRAIN_SECONDS: how long
 #          each trains, by the pace of its first steps beside the others; at least 60 steps and at most an epoch or so.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-export WORK DEVICE PYTHON MODELS OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=passive
+export MODELS DATA WORK DEVICE PYTHON OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=passive
 export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 TEST=${TEST:-660} TRAIN=${TRAIN:-1500}
 draws=$WORK/draws logs=$WORK/logs
@@ -44,7 +44,7 @@ aggregator() { # NAME MODEL ROWS MOST [--set ...]
   local fits=$((${TRAIN_SECONDS:-200} * 1000 / ($(cat "$logs/pace_ms_$name") + 1)))
   [ "$fits" -ge "${LEAST:-60}" ] || fits=${LEAST:-60}
   [ "$fits" -ge "$steps" ] || steps=$fits
-  "$HERE/train.sh" "$name" select "$model" "$rows" --set steps="$steps" "$@"
+  "$HERE/train.sh" "$name" select "$model" "$rows" --set steps="$steps" --set save_every=50 "$@"
   $SAMPLESET calibrate "$WORK/train/$name/checkpoint" "$WORK/rows/$rows.held_back.jsonl"
   echo "$name: $steps steps"
   SUBSETS=2 PERMUTATIONS=0 "$HERE/evaluate.sh" "${name}_qwen15b" "$draws/gsm8k_test_qwen15b_20.jsonl.gz" 5,20 "$name" &

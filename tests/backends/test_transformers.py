@@ -15,7 +15,7 @@ transformers = pytest.importorskip("transformers")
 from sampleset.aggregators.llm_aggregator import LLMAggregator  # noqa: E402
 from sampleset.backends import _transformers_engine as engines  # noqa: E402
 from sampleset.backends._transformers_batch import choose  # noqa: E402
-from sampleset.backends._transformers_model import find_model  # noqa: E402
+from sampleset.backends._transformers_model import avoid_attention_plans, find_model  # noqa: E402
 from sampleset.backends._transformers_text import plain_prompt  # noqa: E402
 from sampleset.backends.base import (  # noqa: E402
     BACKENDS,
@@ -687,3 +687,14 @@ def test_it_serves_a_second_loop_and_says_nothing(folder: Path, capfd: pytest.Ca
     asyncio.run(backend.aclose())
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
+
+
+@pytest.mark.parametrize(("device", "stays"), [("cpu", True), ("cuda:1", False)])
+def test_attention_is_not_planned_for_every_shape_on_cuda(device: str, stays: bool):
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    try:
+        avoid_attention_plans(torch, torch.device(device))
+        assert torch.backends.cuda.cudnn_sdp_enabled() is stays
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)

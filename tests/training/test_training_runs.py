@@ -14,6 +14,7 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
 from sampleset.backends._gguf_files import resolve_embedded_model  # noqa: E402
+from sampleset.backends._transformers_model import find_model  # noqa: E402
 from sampleset.backends._transformers_text import Texts  # noqa: E402
 from sampleset.backends.base import SamplingParams  # noqa: E402
 from sampleset.backends.transformers import TransformersBackend  # noqa: E402
@@ -397,3 +398,11 @@ def test_the_embedded_model_can_be_trained_and_is_named_without_its_place(tmp_pa
     assert config["base_model_name_or_path"] == "embedded"
     record = json.loads((summary.checkpoint / "sampleset.json").read_text())
     assert record["base_model"].endswith("@747cb1f0")
+
+
+def test_a_checkpoint_finds_a_base_that_was_named_by_a_link(tmp_path: Path, tiny: Path):
+    link = tmp_path / "another-name"
+    link.symlink_to(tiny)
+    made = recipe(tmp_path, link, even_is_right(2, 0), steps=1, eval_rows=None)
+    summary = train("select", SELECT, made)
+    assert find_model(str(summary.checkpoint)).base == find_model(str(tiny))

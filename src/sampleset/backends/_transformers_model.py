@@ -242,7 +242,7 @@ def load_model(
     kind = getattr(torch, dtype or ("bfloat16" if place.type == "cuda" else "float32"), None)
     if not isinstance(kind, torch.dtype):
         raise InvalidArgumentError(f"dtype={dtype!r} is unknown. Use bfloat16, float16 or float32.")
-    _avoid_plans(torch, place)
+    avoid_attention_plans(torch, place)
     whole = files.base or files
     options: dict[str, Any] = {"dtype": kind, "trust_remote_code": False}
     folder, extra = whole.path, dict[str, Any]()
@@ -289,7 +289,7 @@ def load_model(
     return Loaded(model.eval(), tokenizer, place)
 
 
-def _avoid_plans(torch: Any, place: Any) -> None:
+def avoid_attention_plans(torch: Any, place: Any) -> None:
     """Keep cuDNN out of attention, for the whole process.
 
     torch prefers it on Hopper, and it builds a plan for every new number of rows or keys, 20 ms and more.
