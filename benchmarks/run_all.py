@@ -106,6 +106,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         "vLLM: draws of one prompt, and two ways of scoring",
         ("{vllm_url}", "{vllm_model}", "--repeats", "2", "--max-tokens", "8"),
     ),
+    "reward_server": Benchmark(
+        "scores of a reward model behind vLLM against those of our loader",
+        ("{reward_url}", "--model", "{reward_model}"),
+        needs=("torch",),
+    ),
     "ray_node_loss": Benchmark("a lost node of a Ray cluster", needs=("ray",)),
     "crash_safety": Benchmark("kill -9 while drawing", ("--kills", "20", "--questions", "150")),
     "interval_coverage": Benchmark("coverage of the intervals", ("--runs", "400")),

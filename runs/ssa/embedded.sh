@@ -3,7 +3,7 @@
 # questions, export, and the table on test questions. One core of a CPU, about four hours; goes on where it stopped.
 # `gpu.sh train` made the packaged one, in some minutes; rows and settings are the same, the arithmetic differs.
 DEVICE=cpu source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-export MODELS DATA WORK DEVICE PYTHON SHARDS=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive SAMPLESET_DTYPE=bfloat16
+export MODELS DATA WORK DEVICE PYTHON SHARDS=3 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive SAMPLESET_DTYPE=bfloat16
 draws=$ROOT/data/draws
 [ -s "$WORK/rows/ends.jsonl" ] || "$HERE/rows.sh" ends smol "$draws/gsm8k_train_qwen15b_12.jsonl.gz \
   $draws/gsm8k_train_qwen05b_12.jsonl.gz $draws/gsm8k_train_qwen15b.jsonl.gz" \

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Training rows of sets, in WORK/rows: rows.sh NAME MODEL "FILES" [options of train-data].
-# Each file is cut in SHARDS parts that are worked on side by side; a question's rows do not depend on that.
+# Each file is cut in SHARDS parts that are worked on side by side. Rows are drawn by the name of their part, so another
+# number of parts gives other rows of the same questions.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 name=$1 model=$2 files=$3
 shift 3

@@ -270,6 +270,20 @@ async def test_a_classifier_without_a_padding_token_gives_the_same(tmp_path: Pat
     assert [score.value for score in scores] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("puts", ["template", "tokenizer"])
+async def test_one_bos_is_read_whoever_puts_it(tmp_path: Path, puts: str):
+    folder = save_classifier(tmp_path)
+    expected = skywork_by_hand(folder, SAMPLE)
+    if puts == "template":
+        file = folder / "tokenizer.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"post_processor": None}))
+    else:
+        file = folder / "chat_template.jinja"
+        file.write_text(file.read_text().removeprefix("{{ bos_token }}"))
+    (score,) = await local(SequenceClassifier, folder).score(QUESTION, [SAMPLE])
+    assert score.value == pytest.approx(expected, abs=1e-5)
+
+
 async def test_a_step_of_rlhflow_is_the_chance_of_a_plus(rlhflow: Path):
     whole, short = await local(RLHFlow, rlhflow).score(QUESTION, [SAMPLE, OTHER])
     assert whole.steps == pytest.approx(rlhflow_by_hand(rlhflow, STEPS), abs=1e-5)

@@ -2,9 +2,9 @@
 
 Convention (huggingface.co/Skywork/Skywork-Reward-Llama-3.1-8B-v0.2 and Skywork-Reward-V2-*): the chat of the
 question as `user` and the solution as `assistant`, without a system message, through the chat template and
-without a generation prompt; if it opens with the tokenizer's BOS that is taken off and the tokenizer puts its
-own; the score is the one logit, any real number, higher is better. The token it is read from is the last one
-that is not the configuration's padding token, as transformers does it for a single text.
+without a generation prompt; if both the template and the tokenizer put a BOS, one is taken off; the score
+is the one logit, any real number, higher is better. The token it is read from is the last one that is not
+the configuration's padding token, as transformers does it for a single text.
 
 Cost: one forward pass per sample, Q + L tokens (question and sample). Use `softmax=true` in `weighted_vote`:
 the logit may be negative.
@@ -47,7 +47,9 @@ class SequenceClassifier(LocalRewardModel):
         chat = rendered(
             tokenizer, [{"role": "user", "content": question}, {"role": "assistant", "content": sample}]
         )
-        return Reading(tokenizer.encode(chat.removeprefix(tokenizer.bos_token or "")), [0])
+        tokens: list[int] = tokenizer.encode(chat)
+        is_doubled = tokens[:2] == [tokenizer.bos_token_id] * 2
+        return Reading(tokens[1:] if is_doubled else tokens, [0])
 
     def outputs(self, model: Any, tokens: Any, mask: Any, places: Sequence[int]) -> Any:
         """The logits, (B, 1)."""
