@@ -4,6 +4,7 @@
 #   WORK    where stores, rows, runs and reports go
 #   DEVICE  cpu or cuda
 set -euo pipefail
+export LC_ALL=C  # files are read in the same order everywhere
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
 MODELS=${MODELS:?folder with the GGUF files}
