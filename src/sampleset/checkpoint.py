@@ -26,6 +26,9 @@ class CheckpointRecord:
         score_weight: Multiple of a candidate's log-probability, mode `select`; `sampleset calibrate` fits it.
         vote_weight: Learned multiple of the log of a candidate's votes, mode `select`.
         confidence_weight: Learned multiple of a candidate's mean token log-probability, mode `select`.
+        blind_score_weight: As `score_weight`, for sets whose samples do not all carry log-probabilities;
+            `None` for the same.
+        blind_vote_weight: As `vote_weight`, for these.
         keep_end_tokens: Tokens shown of each sample, its last ones; `None` for all.
         fold: Whether samples of equal answers are shown once, with their count.
         max_prompt_tokens: Token budget of its prompts; `None` for what the model's context leaves.
@@ -39,6 +42,8 @@ class CheckpointRecord:
     score_weight: float = 1.0
     vote_weight: float = 0.0
     confidence_weight: float = 0.0
+    blind_score_weight: float | None = None
+    blind_vote_weight: float | None = None
     keep_end_tokens: int | None = None
     fold: bool = False
     max_prompt_tokens: int | None = None
@@ -76,8 +81,9 @@ def read_record(folder: Path) -> CheckpointRecord | None:
             if name in values and name != "others"
         }
         del values["schema"]
-        for name in ("score_weight", "vote_weight", "confidence_weight"):
-            if name in named:
+        for name in ("score", "vote", "confidence", "blind_score", "blind_vote"):
+            name += "_weight"
+            if named.get(name) is not None:
                 named[name] = float(named[name])
         record = CheckpointRecord(**named, others=values)
     except (OSError, ValueError, KeyError, TypeError) as error:

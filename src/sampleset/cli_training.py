@@ -245,6 +245,7 @@ def calibrate(
         "before": "model, weights until now",
         "prior": f"votes and confidence alone, {folds}-fold",
         "after": f"model, fitted weights, {folds}-fold",
+        "blind": f"model, without confidence, {folds}-fold",
     }
     for name, label in labels.items():
         one = figures.figures[name]
@@ -258,6 +259,8 @@ def calibrate(
         )
     for name, value in asdict(figures.after).items():
         print(f"weight of {name}: {getattr(figures.before, name):.3f} -> {value:.3f}")
+    blind = figures.blind
+    print(f"where samples carry no log-probabilities: score {blind.score:.3f}, votes {blind.votes:.3f}")
 
 
 async def _calibrated(checkpoint: Path, rows: Path, folds: int, context_size: int | None) -> Calibration:

@@ -1,5 +1,6 @@
 """The trained aggregator asks its model as the record beside the weights says."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,23 @@ async def test_a_trained_confidence_weight_counts(make_set):
     assert (await unknown.aggregate(make_set(["1", "2"]))).answer == "2"
 
 
+async def test_sets_without_log_probabilities_have_weights_of_their_own(make_set):
+    record = replace(RECORD, blind_score_weight=0.5, blind_vote_weight=0.25)
+    for confidences, score, votes in (([-0.3] * 3, 1.0, 1.5), (None, 0.5, 0.25)):
+        answer = await SampleSetAggregator(trained(record)).aggregate(
+            make_set(["1", "1", "2"], confidences=confidences)
+        )
+        expected = softmax([score * -1.5 + votes * math.log(2), score * -0.5])
+        assert answer.confidence == pytest.approx(max(expected))
+        assert answer.answer == ("1" if expected[0] > expected[1] else "2")
+
+
 def test_confidences_are_means_over_a_candidates_samples(make_set):
     sets = make_set(["1", "1", "2"], confidences=[-0.2, -0.4, -0.6])
     candidates = [Candidate("1", 2, (0, 1)), Candidate("2", 1, (2,))]
     assert candidate_confidences(sets, candidates) == pytest.approx([-0.3, -0.6])
     partly = replace(sets, samples=(*sets.samples[:2], replace(sets.samples[2], logprobs=None)))
-    assert candidate_confidences(partly, candidates) == [0.0, 0.0]
+    assert candidate_confidences(partly, candidates) is None
 
 
 def test_the_record_is_seen_through_retries_and_named_in_the_options():

@@ -17,6 +17,7 @@ from sampleset.training.calibration import (
     Weights,
     calibrate,
     calibration_of,
+    cautious,
     cross_entropy,
     fit,
     read_choices,
@@ -78,6 +79,8 @@ async def test_a_model_that_is_too_sure_is_weighed_down_and_its_record_says_so(t
     assert made.figures["after"].cross_entropy < made.figures["before"].cross_entropy
     record = read_record(tmp_path)
     assert (record.score_weight, record.vote_weight) == (made.after.score, made.after.votes)
+    assert (record.blind_score_weight, record.blind_vote_weight) == (made.blind.score, made.blind.votes)
+    assert made.blind.score < made.after.score
     assert record.others["calibration"]["questions"] == 40
     assert record.others["calibration"]["prior"] == {
         "score": 0.0,
@@ -176,6 +179,23 @@ def test_a_weight_against_the_votes_is_left_out() -> None:
     assert fitted.votes == 0.0
     assert fitted.score > 0.3
     assert fit(_random_choices(np.array([-1.0, -1.0, -1.0]))) == Weights(0.0, 0.0, 0.0)
+
+
+def test_without_confidence_the_score_counts_as_little_as_the_rows_allow() -> None:
+    many = _random_choices(np.array([1.0, 1.0, 0.0]))
+    kept_of_many, kept_of_few = (cautious(part).score / fit(part, (0, 1)).score for part in (many, many[:40]))
+    assert 0 < kept_of_few < kept_of_many < 1
+    assert cautious(many).confidence == 0.0
+    noise = _random_choices(np.array([0.0, 1.0, 0.0]))
+    assert cautious(noise).score == 0.0
+    assert cautious(noise).votes == pytest.approx(fit(noise, (1,)).votes)
+
+
+def test_a_weight_that_is_given_is_kept_and_the_others_fit_beside_it() -> None:
+    choices = _random_choices(np.array([1.0, 2.0, 0.5]))
+    beside = fit(choices, (1, 2), 0.3)
+    assert beside.score == 0.3
+    assert beside.votes < fit(choices).votes
 
 
 def _random_choices(truth: np.ndarray) -> list[Choice]:

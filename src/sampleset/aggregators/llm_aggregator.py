@@ -76,6 +76,9 @@ class LLMAggregator:
         vote_weight: Mode `select` only: added to that, times the log of the candidate's votes.
         confidence_weight: The same times the mean token log-probability of the candidate's samples, where
             all samples carry it.
+        blind_score_weight: As `score_weight`, for sets whose samples do not all carry log-probabilities; by
+            default the same.
+        blind_vote_weight: As `vote_weight`, for these.
         skip_unanimous: Take the answer of sets whose samples all give one without asking; `select` always
             does, having no choice.
         seed: Seed of the orders, of the replies and of ties.
@@ -93,6 +96,8 @@ class LLMAggregator:
     score_weight: float = 1.0
     vote_weight: float = 0.0
     confidence_weight: float = 0.0
+    blind_score_weight: float | None = None
+    blind_vote_weight: float | None = None
     skip_unanimous: bool = False
     seed: int = 0
     show: Part | None = None
@@ -127,19 +132,15 @@ class LLMAggregator:
     ) -> Answer:
         assert isinstance(self.backend, ScoringBackend)
         texts = [one.answer + ANSWER_CLOSE for one in counted.candidates]
-        confidences = candidate_confidences(sample_set, counted.candidates)
-        prior = [
-            self.vote_weight * math.log(one.votes) + self.confidence_weight * confidence
-            for one, confidence in zip(counted.candidates, confidences, strict=True)
-        ]
+        score_weight, prior = self._weighed(sample_set, counted.candidates)
         mean = [0.0] * len(texts)
         usage = Usage()
-        if self.score_weight == 0:
+        if score_weight == 0:
             prompts, mean = (), softmax(prior)
         for messages in prompts:
             scores = await self.backend.score(messages, texts)
             logits = [
-                self.score_weight * score.logprob + bonus for score, bonus in zip(scores, prior, strict=True)
+                score_weight * score.logprob + bonus for score, bonus in zip(scores, prior, strict=True)
             ]
             mean = [before + now / len(prompts) for before, now in zip(mean, softmax(logits), strict=True)]
             usage += Usage(scores[0].prompt_tokens, sum(score.tokens for score in scores), calls=1)
@@ -216,6 +217,19 @@ class LLMAggregator:
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self._reply_tokens)
         return await aggregation_messages(sample_set.question, shown, self.mode, self.backend, budget)
 
+    def _weighed(self, sample_set: SampleSet, candidates: Sequence[Candidate]) -> tuple[float, list[float]]:
+        """The multiple of a candidate's log-probability, and what is added to it for each of them."""
+        confidences = candidate_confidences(sample_set, candidates)
+        score_weight, vote_weight = self.score_weight, self.vote_weight
+        if confidences is None:
+            score_weight = score_weight if self.blind_score_weight is None else self.blind_score_weight
+            vote_weight = vote_weight if self.blind_vote_weight is None else self.blind_vote_weight
+        known = confidences or [0.0] * len(candidates)
+        return score_weight, [
+            vote_weight * math.log(one.votes) + self.confidence_weight * confidence
+            for one, confidence in zip(candidates, known, strict=True)
+        ]
+
     @property
     def _reply_tokens(self) -> int:
         if self.max_tokens is not None:
@@ -223,11 +237,11 @@ class LLMAggregator:
         return 512 if self.mode == "think" else 64
 
 
-def candidate_confidences(sample_set: SampleSet, candidates: Sequence[Candidate]) -> list[float]:
-    """Mean over each candidate's samples of their mean token log-probability; 0 where any is not recorded."""
+def candidate_confidences(sample_set: SampleSet, candidates: Sequence[Candidate]) -> list[float] | None:
+    """Mean over each candidate's samples of their mean token log-probability; `None` where any lacks it."""
     known = [[sample_set.samples[place].logprobs for place in one.indices] for one in candidates]
     if any(one is None for group in known for one in group):
-        return [0.0] * len(candidates)
+        return None
     return [fmean(one.mean for one in group if one is not None) for group in known]
 
 

@@ -4,6 +4,10 @@ A select model picks by `a·score + b·log(votes) + c·confidence`. A model trai
 of itself, so that its score drowns the votes. The three multiples are fitted here by the cross-entropy of
 the right candidates on held-back rows: temperature scaling (Guo et al. 2017, arXiv 1706.04599) with two more
 features. Needs no torch; the model may run on any backend that scores.
+
+Sets whose samples carry no log-probabilities have weights of their own, `blind`. They come from elsewhere
+than the rows, so that the model is trusted as little as the rows allow: by the least multiple of its score
+whose loss is not shown to be above the best, after the one-standard-error rule of Breiman et al. 1984.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ _AT_ONCE = 32
 _ROUNDS = 100
 _LONGEST_STEP = 2.0
 _RESAMPLES = 10_000
+_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +112,9 @@ class Calibration:
         before: The weights until now.
         after: The fitted ones, by all rows.
         prior: Of votes and confidence alone, by all rows: what is to be had without asking the model.
+        blind: Of sets without token log-probabilities; see `cautious`.
         figures: `vote`; `before`; and, each cross-validated by question, `prior` (votes and confidence
-            alone) and `after` (all three).
+            alone), `after` (all three) and `blind` (the rows without their confidence).
         gains: What the model's reading adds to votes and confidence, of `before` and of `after`.
     """
 
@@ -118,6 +124,7 @@ class Calibration:
     before: Weights
     after: Weights
     prior: Weights
+    blind: Weights
     figures: dict[str, Figures]
     gains: dict[str, Gain]
 
@@ -168,6 +175,8 @@ async def calibrate(
         score_weight=made.after.score,
         vote_weight=made.after.votes,
         confidence_weight=made.after.confidence,
+        blind_score_weight=made.blind.score,
+        blind_vote_weight=made.blind.votes,
         others=others,
     )
     write_record(folder, changed)
@@ -197,10 +206,13 @@ def calibration_of(choices: Sequence[Choice], folds: int, before: Weights | None
     )
     fold_of = {name: place % folds for place, name in enumerate(questions)}
     weights = {"before": [before] * len(choices)}
-    for name, free in (("prior", (1, 2)), ("after", (0, 1, 2))):
-        fitted = [
-            fit([one for one in choices if fold_of[one.question] != fold], free) for fold in range(folds)
-        ]
+    ways: dict[str, Callable[[Sequence[Choice]], Weights]] = {
+        "prior": lambda part: fit(part, (1, 2)),
+        "after": fit,
+        "blind": cautious,
+    }
+    for name, way in ways.items():
+        fitted = [way([one for one in choices if fold_of[one.question] != fold]) for fold in range(folds)]
         weights[name] = [fitted[fold_of[one.question]] for one in choices]
     right = {name: _right(choices, used) for name, used in weights.items()}
     vote = Figures(float(np.mean([one.right[one.vote] for one in choices])), None)
@@ -212,12 +224,13 @@ def calibration_of(choices: Sequence[Choice], folds: int, before: Weights | None
         before=before,
         after=fit(choices),
         prior=fit(choices, (1, 2)),
+        blind=cautious(choices),
         figures={"vote": vote, **figures},
         gains={name: _gain(choices, right[name] - right["prior"]) for name in ("before", "after")},
     )
 
 
-def fit(choices: Sequence[Choice], free: Sequence[int] = (0, 1, 2)) -> Weights:
+def fit(choices: Sequence[Choice], free: Sequence[int] = (0, 1, 2), score: float = 0.0) -> Weights:
     """The weights of least cross-entropy, by Newton's method with a small ridge.
 
     A feature whose weight comes out negative is left out: more votes, say, are never held against a
@@ -225,11 +238,13 @@ def fit(choices: Sequence[Choice], free: Sequence[int] = (0, 1, 2)) -> Weights:
 
     Args:
         choices: The rows.
-        free: Places of the features that may have a weight other than 0.
+        free: Places of the features whose weights are fitted.
+        score: Weight of the score where that is not fitted; the others that are not are 0.
     """
     places = list(free)
+    fixed = np.array([score, 0.0, 0.0])
     while places:
-        weights = np.zeros(3)
+        weights = np.where([place in places for place in range(3)], 0.0, fixed)
         for _ in range(_ROUNDS):
             gradient, curvature = _slope(choices, weights)
             step = np.linalg.solve(curvature[np.ix_(places, places)], gradient[places])
@@ -240,8 +255,35 @@ def fit(choices: Sequence[Choice], free: Sequence[int] = (0, 1, 2)) -> Weights:
         negative = [place for place in places if weights[place] < 0]
         if not negative:
             return Weights(*weights.tolist())
-        places.remove(min(negative, key=lambda place: weights[place]))
-    return Weights(0.0, 0.0, 0.0)
+        lowest = min(negative, key=lambda place: weights[place])
+        places.remove(lowest)
+        fixed[lowest] = 0.0
+    return Weights(*fixed.tolist())
+
+
+def cautious(choices: Sequence[Choice]) -> Weights:
+    """Weights without confidence, and the least of the score that is not shown to be too little.
+
+    Shown: the 95 % interval of the mean difference in loss from the best weights, over questions, is above 0.
+    """
+    best = fit(choices, (0, 1))
+    least = _losses(choices, best)
+    if len(least) < 2:
+        return best
+    for share in range(_STEPS):
+        tried = fit(choices, (1,), best.score * share / _STEPS)
+        differences = _losses(choices, tried) - least
+        if differences.mean() <= 1.96 * differences.std(ddof=1) / math.sqrt(len(differences)):
+            return tried
+    return best
+
+
+def _losses(choices: Sequence[Choice], weights: Weights) -> Floats:
+    """Mean cross-entropy of each question's rows, shape (questions,)."""
+    by_question: dict[str, list[float]] = {}
+    for one in choices:
+        by_question.setdefault(one.question, []).append(cross_entropy(one, weights.vector))
+    return np.array([fmean(losses) for losses in by_question.values()])
 
 
 def cross_entropy(choice: Choice, weights: Floats) -> float:

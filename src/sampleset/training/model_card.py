@@ -104,7 +104,8 @@ def _calibrated(calibration: Mapping[str, Any] | None) -> str:
     ]
     return (
         "## Calibration\n\nThe multiples of score, votes and confidence were fitted on "
-        f"{calibration['rows_used']} held-back rows of {calibration['questions']} questions. `prior` and "
-        f"`after` are cross-validated by question in {calibration['folds']} folds; `prior` is votes and "
-        "confidence without the model.\n\n| | accuracy | cross-entropy |\n|---|---|---|\n" + "\n".join(lines)
+        f"{calibration['rows_used']} held-back rows of {calibration['questions']} questions. `prior`, "
+        f"`after` and `blind` are cross-validated by question in {calibration['folds']} folds; `prior` is "
+        "votes and confidence without the model, `blind` the model where samples carry no log-probabilities."
+        "\n\n| | accuracy | cross-entropy |\n|---|---|---|\n" + "\n".join(lines)
     )
