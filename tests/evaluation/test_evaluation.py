@@ -389,10 +389,13 @@ async def test_a_run_goes_on_where_it_was_killed(tmp_path: Path):
     log = tmp_path / "log.jsonl"
     with pytest.raises(Killed):
         await run(SETS, methods, AnswerLog(JsonlLog(log)), max_concurrency=1)
+    # The fourth may have been asked before the third's error was heard of.
+    kept = sum(row["usage"]["aggregation"]["calls"] for _, row in JsonlLog(log).new_rows())
+    assert kept in (2, 3)
     second = ReplayBackend(lambda messages, seed: "Response 1")
     methods = VOTES | {"usc": UniversalSelfConsistency(second)}
     resumed = await run(SETS, methods, AnswerLog(JsonlLog(log)))
-    assert len(second.calls) == 2
+    assert len(second.calls) == 4 - kept
     third = ReplayBackend(lambda messages, seed: "Response 1")
     assert resumed == await run(SETS, VOTES | {"usc": UniversalSelfConsistency(third)})
 
