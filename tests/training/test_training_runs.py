@@ -378,7 +378,7 @@ def test_an_unknown_tracker_is_named(tmp_path: Path, tiny: Path):
 
 def test_out_of_memory_says_what_to_lower(tmp_path: Path, tiny: Path):
     class Greedy(SelectLearner):
-        def loss(self, example: Any, policy: Any) -> Any:
+        def losses(self, examples: Any, policy: Any) -> Any:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     with pytest.raises(BackendError, match="Lower rows_per_pass"):
