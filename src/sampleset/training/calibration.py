@@ -255,9 +255,7 @@ def fit(choices: Sequence[Choice], free: Sequence[int] = (0, 1, 2), score: float
         negative = [place for place in places if weights[place] < 0]
         if not negative:
             return Weights(*weights.tolist())
-        lowest = min(negative, key=lambda place: weights[place])
-        places.remove(lowest)
-        fixed[lowest] = 0.0
+        places.remove(min(negative, key=lambda place: weights[place]))
     return Weights(*fixed.tolist())
 
 
@@ -267,23 +265,16 @@ def cautious(choices: Sequence[Choice]) -> Weights:
     Shown: the 95 % interval of the mean difference in loss from the best weights, over questions, is above 0.
     """
     best = fit(choices, (0, 1))
-    least = _losses(choices, best)
-    if len(least) < 2:
+    if len({one.question for one in choices}) < 2:
         return best
+    least = [cross_entropy(one, best.vector) for one in choices]
     for share in range(_STEPS):
         tried = fit(choices, (1,), best.score * share / _STEPS)
-        differences = _losses(choices, tried) - least
+        losses = [cross_entropy(one, tried.vector) for one in choices]
+        differences = _by_question(choices, np.subtract(losses, least))
         if differences.mean() <= 1.96 * differences.std(ddof=1) / math.sqrt(len(differences)):
             return tried
     return best
-
-
-def _losses(choices: Sequence[Choice], weights: Weights) -> Floats:
-    """Mean cross-entropy of each question's rows, shape (questions,)."""
-    by_question: dict[str, list[float]] = {}
-    for one in choices:
-        by_question.setdefault(one.question, []).append(cross_entropy(one, weights.vector))
-    return np.array([fmean(losses) for losses in by_question.values()])
 
 
 def cross_entropy(choice: Choice, weights: Floats) -> float:
@@ -321,11 +312,16 @@ def _loss(choices: Sequence[Choice], weights: Sequence[Weights]) -> float:
 
 
 def _gain(choices: Sequence[Choice], differences: Floats) -> Gain:
-    by_question: dict[str, list[float]] = {}
-    for one, difference in zip(choices, differences.tolist(), strict=True):
-        by_question.setdefault(one.question, []).append(difference)
-    means = [fmean(values) for values in by_question.values()]
+    means = _by_question(choices, differences).tolist()
     return Gain(fmean(means), *paired_bootstrap(means, _RESAMPLES, seed=0))
+
+
+def _by_question(choices: Sequence[Choice], values: Floats) -> Floats:
+    """Mean of each question's values, shape (questions,)."""
+    found: dict[str, list[float]] = {}
+    for one, value in zip(choices, values.tolist(), strict=True):
+        found.setdefault(one.question, []).append(value)
+    return np.array([fmean(part) for part in found.values()])
 
 
 def _leaves_choice(row: TrainingRow) -> bool:
