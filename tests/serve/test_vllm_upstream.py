@@ -13,7 +13,11 @@ SELECT = "llm_aggregator:mode=select"
 
 def test_a_vllm_server_is_asked_what_it_is_where_an_aggregator_scores():
     with VllmStub() as upstream, running({"careful": alias(upstream, k=4, aggregator=SELECT)}) as server:
-        body = {"model": "careful", "messages": [{"role": "user", "content": "What is 6 times 7?"}], "seed": 0}
+        body = {
+            "model": "careful",
+            "messages": [{"role": "user", "content": "What is 6 times 7?"}],
+            "seed": 0,
+        }
         reply = httpx.post(f"{server.base_url}/chat/completions", json=body, timeout=30)
         assert reply.status_code == 200
     assert len(upstream.requests) == 4

@@ -12,16 +12,8 @@ from sampleset.checkpoint import CheckpointRecord, read_record, write_record
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.prompts import AGGREGATION_PROMPT
 from sampleset.storage import write_rows
-from sampleset.training.calibration import (
-    Choice,
-    Weights,
-    calibrate,
-    calibration_of,
-    cautious,
-    cross_entropy,
-    fit,
-    read_choices,
-)
+from sampleset.training.calibration import calibrate, calibration_of, read_choices
+from sampleset.training.candidate_weights import Choice, Weights, cautious, cross_entropy, fit
 from sampleset.training.rows import RowCandidate, TrainingRow, row_to_json
 
 RECORD = CheckpointRecord("embedded@00000000", "select", AGGREGATION_PROMPT, vote_weight=0.5)
