@@ -16,3 +16,9 @@ mkdir -p "$WORK"
 smol=$MODELS/smollm2-135m-instruct.gguf
 qwen05b=$MODELS/qwen2.5-coder-0.5b-instruct.gguf
 qwen15b=$MODELS/qwen2.5-coder-1.5b-instruct.gguf
+
+# The sets that aggregators are trained on, those drawn by transformers in folder $1; and what `train-data` keeps of them.
+train_sets() {
+  echo "$1/gsm8k_train_qwen15b_12.jsonl.gz $1/gsm8k_train_qwen05b_12.jsonl.gz $ROOT/data/draws/gsm8k_train_qwen15b.jsonl.gz"
+}
+BALANCE=(--easy 1.0 --held-back 0.1)

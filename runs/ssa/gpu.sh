@@ -54,8 +54,8 @@ aggregator() { # NAME MODEL ROWS MOST [--set ...]
 }
 
 train() {
-  local files="$draws/gsm8k_train_qwen15b_12.jsonl.gz $draws/gsm8k_train_qwen05b_12.jsonl.gz $ROOT/data/draws/gsm8k_train_qwen15b.jsonl.gz"
-  local options=(-k 4-12 --subsets 4 --easy 1.0 --held-back 0.1)
+  local files options=(-k 4-12 --subsets 4 "${BALANCE[@]}")
+  files=$(train_sets "$draws")
   export SHARDS=${SHARDS:-3}
   CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 "$HERE/rows.sh" ends smol "$files" "${options[@]}" --keep-end-tokens 90 > "$logs/rows_ends" 2>&1 &
   local ends=$!

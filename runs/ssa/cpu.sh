@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Aggregators of the study without a GPU, from the draws of this repository: rows, training, calibration on held-back
+# questions, export, and the table on test questions. One core of a CPU; goes on where it stopped. cpu.sh NAME
+#   smol     the packaged one, about four hours. `gpu.sh train` made it, in some minutes; rows and settings are the
+#            same, the arithmetic differs
+#   qwen05b  SSA-0.5B, about two and a half hours: sets of 4 to 6 samples, the upper half of the layers
+DEVICE=cpu source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+export MODELS DATA WORK DEVICE PYTHON OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive SAMPLESET_DTYPE=bfloat16
+name=$1
+case $name in
+  smol)
+    model=embedded rows=ends row_options=(-k 4-12 --subsets 4)
+    settings=(--set steps=278 --set learning_rate=5.0e-4)
+    export SHARDS=3
+    ;;
+  qwen05b)
+    model=qwen05b rows=near row_options=(-k 4-6 --subsets 2)
+    settings=(--set steps=92 --set lora.last_layers=12)
+    export SHARDS=1
+    ;;
+  *) echo "cpu.sh smol or qwen05b, not '$name'" >&2 && exit 1 ;;
+esac
+draws=$ROOT/data/draws
+[ -s "$WORK/rows/$rows.jsonl" ] || "$HERE/rows.sh" $rows "$name" "$(train_sets "$draws")" \
+  "${row_options[@]}" "${BALANCE[@]}" --keep-end-tokens 90
+"$HERE/train.sh" "$name" select $model $rows --set dtype=bfloat16 --set threads=1 --set rows_per_pass=1 \
+  --set save_every=5 "${settings[@]}"
+$SAMPLESET calibrate "$WORK/train/$name/checkpoint" "$WORK/rows/$rows.held_back.jsonl"
+$SAMPLESET export "$WORK/train/$name/checkpoint" --output "$WORK/export/$name"
+CONCURRENCY=8 WORKERS=1 "$HERE/evaluate.sh" "${name}_openvino" "$draws/gsm8k_test_qwen15b.jsonl.gz" 5 "$name" \
+  "$($PYTHON "$HERE/prior.py" "$WORK/rows/$rows.jsonl" "$WORK/rows/$rows.held_back.jsonl")"
