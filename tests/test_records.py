@@ -114,5 +114,6 @@ def test_an_empty_text_survives_a_round_trip():
 
 
 def test_an_answer_survives_a_round_trip():
-    answer = Answer("q", "vote", "7", "seven", 0.75, (Candidate("7", 2, (0, 2)),), Usage(10, 5, 1), ("tie",))
+    candidates = (Candidate("7", 2, (0, 2), 0.75), Candidate("8", 1, (1,)))
+    answer = Answer("q", "vote", "7", "seven", 0.75, candidates, Usage(10, 5, 1), ("tie",))
     assert answer_from_row(answer_to_row(answer, Usage())) == answer

@@ -263,7 +263,8 @@ def answer_from_row(row: Row) -> Answer:
         text=row["text"],
         confidence=row["confidence"],
         candidates=tuple(
-            Candidate(item["answer"], item["votes"], tuple(item["indices"])) for item in row["candidates"]
+            Candidate(item["answer"], item["votes"], tuple(item["indices"]), item.get("probability"))
+            for item in row["candidates"]
         ),
         usage=Usage(**row["usage"]["aggregation"]),
         flags=tuple(row["flags"]),

@@ -233,11 +233,14 @@ class Candidate:
         answer: The answer as its first sample writes it.
         votes: How many samples give it, up to equivalence.
         indices: Places of those samples in the set, rising.
+        probability: What the aggregator gives it, in [0, 1], the sum over the set's candidates 1; `None` from
+            those that give none.
     """
 
     answer: str
     votes: int
     indices: tuple[int, ...]
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

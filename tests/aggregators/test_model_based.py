@@ -88,7 +88,9 @@ async def test_the_same_seed_shows_the_same_order(make_set):
 async def test_selecting_takes_the_likeliest_candidate_with_its_probability(make_set):
     answer = await LLMAggregator(liking("2"), mode="select").aggregate(make_set(["1", "1", "2"]))
     assert answer.answer == "2"
-    assert answer.confidence == pytest.approx(softmax([-4.0, -0.5])[1])
+    chances = softmax([-4.0, -0.5])
+    assert answer.confidence == pytest.approx(chances[1])
+    assert [one.probability for one in answer.candidates] == pytest.approx(chances)
     assert answer.usage.calls == 1
 
 

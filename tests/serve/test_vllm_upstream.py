@@ -20,6 +20,9 @@ def test_a_vllm_server_is_asked_what_it_is_where_an_aggregator_scores():
         }
         reply = httpx.post(f"{server.base_url}/chat/completions", json=body, timeout=30)
         assert reply.status_code == 200
+    told = reply.json()["choices"][0]["sampleset"]
+    assert sum(one["probability"] for one in told["candidates"]) == pytest.approx(1)
+    assert told["candidates"][told["chosen"]]["probability"] == told["confidence"]
     assert len(upstream.requests) == 4
     assert all("logprob_token_ids" in one for one in upstream.completions)
     assert upstream.completions

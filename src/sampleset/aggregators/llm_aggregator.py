@@ -152,7 +152,10 @@ class LLMAggregator:
             answer=decision.winner.answer,
             text=sample_set.samples[decision.winner.indices[0]].text,
             confidence=mean[counted.candidates.index(decision.winner)],
-            candidates=counted.candidates,
+            candidates=tuple(
+                replace(one, probability=probability)
+                for one, probability in zip(counted.candidates, mean, strict=True)
+            ),
             usage=usage,
             flags=counted.notes,
         )

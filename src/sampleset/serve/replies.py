@@ -62,6 +62,7 @@ def told(one: Answered, samples: bool) -> dict[str, Any]:
             "answer": each.answer,
             "votes": each.votes,
             "indices": [drawn.draws[at].index for at in each.indices],
+            **({} if each.probability is None else {"probability": each.probability}),
         }
         for each in outcome.candidates
     ]

@@ -49,6 +49,7 @@
     return made + text.slice(from);
   }
   const put = (host, text) => mathematics.put(host, typeset() ? withBoxes(text) : text, typeset());
+  const percent = (share) => `${Math.round(share * 100)} %`;
   const seconds = (value) => (value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`);
   const whole = (value) => value.toLocaleString("en");
   const plural = (count, one) => `${whole(count)} ${one}${count === 1 ? "" : "s"}`;
@@ -276,7 +277,7 @@
   function drawNumbers() {
     const rows = [];
     if (run.final) {
-      if (run.final.confidence !== null) rows.push(["Confidence", `${Math.round(run.final.confidence * 100)} %`]);
+      if (run.final.confidence !== null) rows.push(["Confidence", percent(run.final.confidence)]);
       const agreeing = run.candidates.find((one) => one.chosen)?.votes ?? 0;
       if (run.final.answer !== null) rows.push(["Agreement", `${agreeing} of ${run.samples.size}`]);
       rows.push(["Aggregator", run.totals?.aggregator ?? run.aggregator]);
@@ -310,7 +311,8 @@
         link.addEventListener("click", (event) => { event.preventDefault(); show(index); });
         return link;
       }));
-      const tally = element("span", "tally", `${plural(one.votes, "vote")}${one.chosen ? " · chosen" : ""}`);
+      const believed = one.probability === undefined ? "" : ` · ${percent(one.probability)}`;
+      const tally = element("span", "tally", `${plural(one.votes, "vote")}${believed}${one.chosen ? " · chosen" : ""}`);
       return element("li", `vote ${colour(place)}${one.chosen ? " chosen" : ""}`, said, tally, dots);
     }));
   }
