@@ -19,12 +19,12 @@ from sampleset.answers.judged import (
     judge_grades,
     judged_by,
 )
+from sampleset.answers.keyed import plain_text
 from sampleset.answers.kinds import (
     ANSWER_KINDS,
     AnswerKind,
     answer_kind,
     kind_of,
-    plain_text,
     with_answer_kind,
 )
 from sampleset.answers.sandbox import RunCode, allow_code

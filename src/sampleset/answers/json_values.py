@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 from sampleset.answers.extraction import Extracted
-from sampleset.answers.kinds import MAX_TEXT, Keyed, after_reasoning, tagged_text
+from sampleset.answers.keyed import MAX_TEXT, Keyed, after_reasoning, tagged_text
 
 MAX_DEPTH = 100
 """Levels of arrays and objects in one another."""

@@ -16,7 +16,7 @@ from typing import Protocol
 from sampleset.answers.equivalence import Verdict
 from sampleset.answers.extraction import Extracted
 from sampleset.answers.grouping import Grouping
-from sampleset.answers.kinds import Text, grouped_by, plain_text
+from sampleset.answers.keyed import Text, grouped_by, plain_text
 from sampleset.errors import InvalidArgumentError
 from sampleset.types import Problem, Question
 

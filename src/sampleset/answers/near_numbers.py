@@ -19,7 +19,7 @@ from sampleset.answers.equivalence import Verdict
 from sampleset.answers.extraction import Extracted, extract_answer
 from sampleset.answers.forms import read
 from sampleset.answers.grouping import Grouping
-from sampleset.answers.kinds import grouped_by
+from sampleset.answers.keyed import grouped_by
 from sampleset.errors import InvalidArgumentError
 
 _TOLERANCE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?|\.\d{1,30})(?:[eE]([+-]?\d{1,2}))?(%?)")

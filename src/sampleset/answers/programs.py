@@ -16,7 +16,7 @@ from sampleset.answers.equivalence import Verdict
 from sampleset.answers.extraction import Extracted
 from sampleset.answers.grouping import Grouping
 from sampleset.answers.json_values import fenced_blocks
-from sampleset.answers.kinds import after_reasoning, grouped_by, tagged_text
+from sampleset.answers.keyed import after_reasoning, grouped_by, tagged_text
 from sampleset.answers.sandbox import MAX_BYTES, refuse_unless_allowed, run_program
 from sampleset.errors import InvalidArgumentError
 
