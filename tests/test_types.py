@@ -1,7 +1,7 @@
 import pytest
 
 from sampleset.errors import InvalidArgumentError
-from sampleset.types import LogprobSummary, Question, Sample, SampleSet, Usage
+from sampleset.types import Answer, LogprobSummary, Question, Sample, SampleSet, Usage
 
 
 def test_the_lowest_window_is_the_lowest_mean_of_32_consecutive_tokens():
@@ -68,3 +68,14 @@ def test_draws_without_token_counts_are_said_to_be_uncounted():
 def test_what_a_sample_says_after_its_thinking(text: str, finish_reason: str, says: str):
     sample_set = SampleSet(Question("q", "?"), (Sample(0, text, finish_reason),))
     assert sample_set.without_thinking().samples[0].text == says
+
+
+@pytest.mark.parametrize("confidence", [1.5, -0.1, float("nan")])
+def test_a_confidence_that_is_no_probability_names_the_aggregator_and_the_question(confidence: float):
+    with pytest.raises(InvalidArgumentError, match=r"'mine' gives question 'q7' confidence="):
+        Answer("q7", "mine", "4", confidence=confidence)
+
+
+@pytest.mark.parametrize("confidence", [None, 0.0, 1.0, 1 + 1e-15])
+def test_a_sum_that_is_rounded_is_a_probability(confidence: float | None):
+    assert Answer("q7", "mine", "4", confidence=confidence).confidence == confidence

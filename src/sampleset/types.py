@@ -17,6 +17,8 @@ SCHEMA_VERSION = 1
 
 DEFAULT_KIND = "maths"
 
+_ROUNDING = 1e-9
+
 Mode = Literal["think", "direct", "select"]
 """What an aggregator that reads a set writes: reasoning and answer, the answer, or nothing but scores."""
 
@@ -254,6 +256,9 @@ class Answer:
         candidates: Distinct answers of the set, in the order they first appear.
         usage: Tokens of the aggregation alone; the sampling is the sample set's own.
         flags: Notes by name on what happened on the way (`tie`, `fallback_vote`, ...).
+
+    Raises:
+        InvalidArgumentError: The confidence is no probability.
     """
 
     id: str
@@ -264,6 +269,13 @@ class Answer:
     candidates: tuple[Candidate, ...] = ()
     usage: Usage = Usage()
     flags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.confidence is not None and not -_ROUNDING <= self.confidence <= 1 + _ROUNDING:
+            raise InvalidArgumentError(
+                f"Aggregator {self.aggregator!r} gives question {self.id!r} confidence={self.confidence!r}; "
+                "it must be a probability in [0, 1], or None."
+            )
 
 
 @dataclass(frozen=True, slots=True)

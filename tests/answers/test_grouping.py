@@ -34,6 +34,12 @@ def test_expressions_are_joined_by_algebra() -> None:
         pytest.param(["25%", "0.25", "25"], [(0, 1), (2,)], (), id="the_share_comes_first"),
         pytest.param(["25%", "25"], [(0, 1)], ("percent_read_as_number",), id="then_the_number"),
         pytest.param(["25%", "30"], [(0,), (1,)], (), id="or_neither"),
+        pytest.param(["0%", "3"], [(0,), (1,)], (), id="nought_counts_once"),
+        pytest.param(["1%", "100%"], [(0,), (1,)], (), id="two_percentages_are_two"),
+        pytest.param(["1%", "100%", "1"], [(0,), (1, 2)], (), id="a_share_is_not_another_ones_number"),
+        pytest.param(
+            ["1%", "100%", "100"], [(0,), (1, 2)], ("percent_read_as_number",), id="each_its_own_number"
+        ),
     ],
 )
 def test_a_percentage_is_read_by_what_else_the_set_holds(
@@ -77,7 +83,9 @@ _POOL = [
     "5",
     "5.0",
     "$5",
+    "0%",
     "5%",
+    "500%",
     "0.05",
     "1/3",
     "0.3333333",

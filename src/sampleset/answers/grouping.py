@@ -59,7 +59,8 @@ def group_answers(answers: Sequence[str | None]) -> Grouping:
     (exactly, and within the tolerance of `same_answer` where one is a decimal and the other has no
     finite expansion); different known units keep them apart, and then a bare number stands alone
     (note `mixed_units`). A percentage joins its value (`25%` and `0.25`) if the set has it, else
-    the bare number before its sign (`25%` and `25`), noted as `percent_read_as_number`. Other
+    the bare number before its sign (`25%` and `25`), noted as `percent_read_as_number`; two
+    percentages are one only if they are equal. Other
     answers are compared pairwise with the earlier groups, by algebra where that can help;
     what stays undecided stays apart and is noted. The result depends on the answers only.
     """
@@ -92,12 +93,11 @@ def _merge_numbers(buckets: Iterable[_Bucket], notes: set[str]) -> list[_Bucket]
     by_value: dict[Fraction, list[_Bucket]] = defaultdict(list)
     for bucket in buckets:
         by_value[_value(bucket)].append(bucket)
-    for value, same in list(by_value.items()):
-        if (
-            all(bucket.form.number and bucket.form.number.percent for bucket in same)
-            and value * 100 in by_value
-        ):
-            by_value[value * 100] += by_value.pop(value)
+    for value in list(by_value):
+        bare = by_value.get(value * 100, [])
+        # A number that is the value of another percentage is not this one's: 1 beside 1% and 100%.
+        if bare and all(map(_is_percentage, by_value[value])) and not any(map(_is_percentage, bare)):
+            bare += by_value.pop(value)
             notes.add("percent_read_as_number")
     decimals = sorted(
         value
@@ -117,6 +117,10 @@ def _merge_numbers(buckets: Iterable[_Bucket], notes: set[str]) -> list[_Bucket]
 def _value(bucket: _Bucket) -> Fraction:
     assert bucket.form.number is not None
     return bucket.form.number.value
+
+
+def _is_percentage(bucket: _Bucket) -> bool:
+    return bucket.form.number is not None and bucket.form.number.percent
 
 
 def _merge_units(buckets: list[_Bucket], notes: set[str]) -> list[_Bucket]:
