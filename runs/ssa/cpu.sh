@@ -26,6 +26,6 @@ draws=$ROOT/data/draws
 "$HERE/train.sh" "$name" select $model $rows --set dtype=bfloat16 --set threads=1 --set rows_per_pass=1 \
   --set save_every=5 "${settings[@]}"
 $SAMPLESET calibrate "$WORK/train/$name/checkpoint" "$WORK/rows/$rows.held_back.jsonl"
-$SAMPLESET export "$WORK/train/$name/checkpoint" --output "$WORK/export/$name"
+[ -d "$WORK/export/$name" ] || $SAMPLESET export "$WORK/train/$name/checkpoint" --output "$WORK/export/$name"
 CONCURRENCY=8 WORKERS=1 "$HERE/evaluate.sh" "${name}_openvino" "$draws/gsm8k_test_qwen15b.jsonl.gz" 5 "$name" \
   "$($PYTHON "$HERE/prior.py" "$WORK/rows/$rows.jsonl" "$WORK/rows/$rows.held_back.jsonl")"

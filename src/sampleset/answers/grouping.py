@@ -60,9 +60,9 @@ def group_answers(answers: Sequence[str | None]) -> Grouping:
     finite expansion); different known units keep them apart, and then a bare number stands alone
     (note `mixed_units`). A percentage joins its value (`25%` and `0.25`) if the set has it, else
     the bare number before its sign (`25%` and `25`), noted as `percent_read_as_number`; two
-    percentages are one only if they are equal. Other
-    answers are compared pairwise with the earlier groups, by algebra where that can help;
-    what stays undecided stays apart and is noted. The result depends on the answers only.
+    percentages are one only if they are equal. Other answers are compared pairwise with the earlier
+    groups, by algebra where that can help; what stays undecided stays apart and is noted. The result
+    depends on the answers only.
     """
     notes: set[str] = set()
     buckets: dict[Hashable, _Bucket] = {}
