@@ -105,12 +105,14 @@ def test_an_export_names_files_without_their_folders(checkpoint: Path, tmp_path:
     record = read_record(checkpoint)
     assert record is not None
     training = {**record.training, "rows": "/home/someone/rows.jsonl", "output_dir": "/home/someone/run"}
+    training["model"] = "/home/someone/base.gguf"
     own = shutil.copytree(checkpoint, tmp_path / "own")
     write_record(own, replace(record, training={**training, "eval_rows": None}))
     export_checkpoint(own, tmp_path / "out", "gguf-adapter")
     exported = read_record(tmp_path / "out")
     assert exported is not None
-    assert exported.training == {**training, "rows": "rows.jsonl", "output_dir": "run", "eval_rows": None}
+    named = {"rows": "rows.jsonl", "output_dir": "run", "eval_rows": None, "model": "base.gguf"}
+    assert exported.training == {**training, **named}
     assert "someone" not in (tmp_path / "out" / "README.md").read_text()
 
 

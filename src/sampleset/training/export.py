@@ -128,6 +128,9 @@ def export_checkpoint(
 def _without_folders(training: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe with names for paths: what is given away does not tell where its maker keeps things."""
     paths = {key: training.get(key) for key in ("rows", "eval_rows", "output_dir")}
+    model = training.get("model")
+    if model and Path(model).is_absolute():  # a name on a hub has a slash, too
+        paths["model"] = model
     return {**training, **{key: Path(path).name for key, path in paths.items() if path}}
 
 
