@@ -97,7 +97,7 @@ async def draw(engine: Engine, prompt: list[int], n: int, max_tokens: int, *, ca
 
 
 def report(k: int, times: dict[str, list[float]], max_tokens: int) -> None:
-    print(f"\nK = {k}")
+    print(f"\nK = {k}; if {k} draws took as long as one, one by one would take {k} times the batch")
     for name, seconds in times.items():
         ratios = [one / batch for one, batch in zip(seconds, times[BATCH], strict=True)]
         print(

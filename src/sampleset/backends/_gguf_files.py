@@ -93,7 +93,7 @@ def find_gguf(ref: str) -> GgufFiles:
 
 
 def _base_of(folder: Path, record: CheckpointRecord) -> tuple[Path | None, str]:
-    """File and digest of the model that an exported adapter belongs to."""
+    """File and digest of the model an exported adapter belongs to: beside it, or where the record says."""
     base: Any = record.others.get("gguf_base")
     try:
         name, digest, place = (str(base[key]) for key in ("name", "digest8", "path"))
@@ -102,15 +102,16 @@ def _base_of(folder: Path, record: CheckpointRecord) -> tuple[Path | None, str]:
             f"{str(folder / RECORD_FILE)!r} does not say which model the adapter belongs to (gguf_base lacks "
             f"{error}). Export it again."
         ) from error
-    remedy = f"Set gguf_base.path in {str(folder / RECORD_FILE)!r} to where {name!r} is."
-    path = None if place == EMBEDDED else folder / Path(place).expanduser()
+    remedy = f"Put {name!r} beside it, or name its place as gguf_base.path in {str(folder / RECORD_FILE)!r}."
+    beside, named = folder / Path(name).name, folder / Path(place).expanduser()
+    path = None if place == EMBEDDED else beside if beside.exists() else named
     if path is not None and not path.exists():
         raise InputNotFoundError(f"The adapter {str(folder)!r} needs {place!r}, which is not there. {remedy}")
     found = gguf_digest(path)[:8] if path else EMBEDDED_DIGEST
     if found != digest:
         raise DataError(
-            f"The adapter {str(folder)!r} belongs to {name}@{digest}, not to {place!r} (@{found}): on other "
-            f"weights it writes nonsense. {remedy}"
+            f"The adapter {str(folder)!r} belongs to {name}@{digest}, not to {str(path)!r} (@{found}): on "
+            f"other weights it writes nonsense. {remedy}"
         )
     return path, digest
 

@@ -77,7 +77,7 @@ def _figures(training: Mapping[str, Any]) -> str:
     before: Mapping[str, float] = training.get("before") or {}
     after: Mapping[str, float] = training.get("after") or {}
     if not after:
-        return "## Figures\n\nNone: no rows were held back."
+        return "## Figures\n\nNone was taken while it trained: the run was given no held-back rows."
     count = training.get("held_back_rows")
     rows = f"the {count} held-back rows" if count else "the held-back rows"
     lines = [
