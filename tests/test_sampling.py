@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sampleset.backends.base import Generation, Message, SamplingParams
+from sampleset.backends.base import Generation, Message, SamplingParams, first_seed
 from sampleset.backends.replay import ReplayBackend
 from sampleset.errors import (
     AuthenticationError,
@@ -22,6 +22,11 @@ from sampleset.types import Problem, Question, SampleSet
 ONCE = Patience(max_retries=0)
 
 
+def places(backend: ReplayBackend) -> list[list[int]]:
+    """Of each call, which draws of its question it asked for."""
+    return [[seed % 2**16 for seed in seeds] for _, _, seeds in backend.calls]
+
+
 def by_seed(messages: Sequence[Message], seed: int) -> str:
     return f"text of seed {seed}"
 
@@ -34,10 +39,14 @@ async def collect(sets: AsyncIterator[SampleSet]) -> list[SampleSet]:
     return [one async for one in sets]
 
 
-async def test_draw_i_uses_the_seed_plus_i():
+async def test_seeds_count_up_from_the_question_s_own():
     backend = ReplayBackend(by_seed)
-    drawn = await Sampler(backend, SamplingOptions(n=3, seed=40)).sample(Question("q", "?"))
-    assert [sample.seed for sample in drawn.samples] == [40, 41, 42]
+    sampler = Sampler(backend, SamplingOptions(n=3, seed=40))
+    drawn, other = [await sampler.sample(Question("q", text)) for text in ("?", "another")]
+    first = first_seed(backend.calls[0][0], 40)
+    assert [sample.seed for sample in drawn.samples] == [first, first + 1, first + 2]
+    assert abs(other.samples[0].seed - first) >= 2**16
+    assert first < 2**31
     assert [sample.text for sample in drawn.samples] == [f"text of seed {seed}" for seed in (40, 41, 42)]
     assert [sample.index for sample in drawn.samples] == [0, 1, 2]
 
@@ -45,7 +54,7 @@ async def test_draw_i_uses_the_seed_plus_i():
 async def test_k_samples_come_back_however_many_one_call_takes():
     backend = ReplayBackend(by_seed, group_size=3)
     drawn = await Sampler(backend, SamplingOptions(n=7)).sample(Question("q", "?"))
-    assert [seeds for _, _, seeds in backend.calls] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert places(backend) == [[0, 1, 2], [3, 4, 5], [6]]
     assert drawn.n == 7
 
 
@@ -142,7 +151,7 @@ async def test_a_deadline_keeps_what_came_before_it():
         async def generate(
             self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
         ) -> list[Generation]:
-            if seeds[0] == 1:
+            if seeds[0] % 2**16 == 1:
                 await asyncio.Event().wait()
             return await super().generate(messages, params, seeds)
 
@@ -192,8 +201,8 @@ async def test_more_samples_draw_the_new_ones_only(tmp_path: Path):
     await Sampler(ReplayBackend(by_seed), SamplingOptions(n=2), SampleStore(tmp_path)).sample(question)
     backend = ReplayBackend(by_seed, group_size=8)
     drawn = await Sampler(backend, SamplingOptions(n=5), SampleStore(tmp_path)).sample(question)
-    assert [seeds for _, _, seeds in backend.calls] == [[2, 3, 4]]
-    assert [sample.seed for sample in drawn.samples] == [0, 1, 2, 3, 4]
+    assert places(backend) == [[2, 3, 4]]
+    assert [sample.index for sample in drawn.samples] == [0, 1, 2, 3, 4]
 
 
 async def test_fewer_samples_than_stored_are_the_first_ones(tmp_path: Path):
@@ -214,7 +223,7 @@ async def test_failed_draws_are_drawn_again_by_the_next_run(tmp_path: Path):
     await Sampler(ReplayBackend(flaky), options, SampleStore(tmp_path)).sample(question)
     backend = ReplayBackend(by_seed)
     drawn = await Sampler(backend, options, SampleStore(tmp_path)).sample(question)
-    assert [seeds for _, _, seeds in backend.calls] == [[1]]
+    assert places(backend) == [[1]]
     assert [sample.text for sample in drawn.samples] == ["fine 0", "text of seed 1", "fine 2"]
 
 

@@ -68,7 +68,7 @@ Prompt = Annotated[
     str | None,
     option("--prompt", help="solve, or worked_examples (for very small models; the embedded one's default)."),
 ]
-Seed = Annotated[int, option("--seed", help="Draw i uses seed + i.")]
+Seed = Annotated[int, option("--seed", help="Seed of all that is drawn by chance.")]
 Engine = Annotated[
     str, option("--engine", help="Where models and grading run: local, ray, or ray:actors=N,gpus=N.")
 ]

@@ -1,7 +1,8 @@
 """Question → SampleSet: concurrency, seeds, retries, deadlines, and what is already in the store.
 
-Draw i of a question uses the seed `seed + i`, whether or not the server understands seeds or `n`. The
-draws of a question are handed to the backend in groups of `backend.group_size`. A failed draw is data: a
+Draw i of a question uses the seed `first_seed` + i, whether or not the server understands seeds or `n`; that
+differs from question to question, since draws under one seed share their random numbers. The draws of a
+question are handed to the backend in groups of `backend.group_size`. A failed draw is data: a
 `Sample` with an error, which counts in n and abstains. An error that no other draw can escape (a refused
 key, an unknown model) ends the run at once; what was drawn before is in the store.
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
-from sampleset.backends.base import Backend, Generation, Message, plain_params
+from sampleset.backends.base import Backend, Generation, Message, first_seed, plain_params
 from sampleset.budget import Budget, MeteredBackend, Tariff
 from sampleset.errors import (
     BackendError,
@@ -72,7 +73,7 @@ class Sampler:
         self.configuration = Configuration(
             backend.model,
             options.configuration_prompt,
-            plain_params(options.params) | {"seed": options.seed},
+            plain_params(options.params) | {"seed": options.seed, "seeds": "by question"},
         )
         self._on_progress = on_progress
         self._limiter = limiter_for(backend, options.max_concurrency)
@@ -186,7 +187,8 @@ class Sampler:
         Raises:
             CapReachedError: A cap leaves no room for the call.
         """
-        seeds = [self.options.seed + index for index in indices]
+        first = first_seed(messages, self.options.seed)
+        seeds = [first + index for index in indices]
         reasons: list[str] = []
 
         def note(reason: str) -> None:
@@ -201,12 +203,12 @@ class Sampler:
             async with deadline:
                 generations = await patiently(call, self.options.patience, self._limiter, note)
         except (ContextOverflowError, TransientBackendError) as error:
-            return self._failed(indices, str(error))
+            return _failed(indices, seeds, str(error))
         except TimeoutError:
             if not deadline.expired():
                 raise
             last = f"; before it: {reasons[-1]}" if reasons else ""
-            return self._failed(indices, f"the deadline of {self.options.deadline:g} s passed{last}")
+            return _failed(indices, seeds, f"the deadline of {self.options.deadline:g} s passed{last}")
         return self._samples(indices, seeds, generations)
 
     def _samples(
@@ -229,12 +231,6 @@ class Sampler:
                 scores={} if self.options.weight is None else {"weight": self.options.weight},
             )
             for index, seed, generation in zip(indices, seeds, generations, strict=True)
-        ]
-
-    def _failed(self, indices: Sequence[int], error: str) -> list[Sample]:
-        return [
-            Sample(index=index, text="", finish_reason="error", seed=self.options.seed + index, error=error)
-            for index in indices
         ]
 
     def within_caps(self, drawn: Mapping[int, Sample]) -> Backend:
@@ -386,6 +382,13 @@ class _Work:
         classes = await classes_of(SampleSet(self._question, tuple(ready)))
         self._settled = self._sampler.options.stop.met(classes)
         return self._settled
+
+
+def _failed(indices: Sequence[int], seeds: Sequence[int], error: str) -> list[Sample]:
+    return [
+        Sample(index=index, text="", finish_reason="error", seed=seed, error=error)
+        for index, seed in zip(indices, seeds, strict=True)
+    ]
 
 
 def runs_of(indices: Sequence[int], size: int) -> list[list[int]]:

@@ -27,7 +27,7 @@ class SamplingOptions:
         params: How each is drawn.
         prompt: How a solution is asked for, a name in `prompts.SOLVE_PROMPTS`.
         system: A system message before it: a role to play, say.
-        seed: Seed of the first draw of every question; draw i uses `seed + i`.
+        seed: Seed of the draws; each has its own, by question and place (`backends.base.first_seed`).
         max_concurrency: Backend calls in flight at once, over all questions.
         patience: Time limit and further tries of one call.
         deadline: Seconds one question may take, retries and waits included, `None` for no limit.

@@ -15,7 +15,7 @@ from sampleset.aggregators.base import (
     tally,
     vote_answer,
 )
-from sampleset.backends.base import Backend, SamplingParams
+from sampleset.backends.base import Backend, SamplingParams, first_seed
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import Part, Shown, cut_down, fusion_messages
 from sampleset.types import Answer, Question, Sample, SampleSet, Usage
@@ -69,12 +69,13 @@ class Fuser:
         budget = prompt_budget(backend, self.max_prompt_tokens, self.max_tokens)
         messages = await fusion_messages(question, cut, backend, budget)
         params = SamplingParams(temperature=self.temperature, max_tokens=self.max_tokens)
-        (reply,) = await backend.generate(messages, params, [self.seed + index])
+        seed = first_seed(messages, self.seed + index)
+        (reply,) = await backend.generate(messages, params, [seed])
         return Sample(
             index=index,
             text=reply.text,
             finish_reason=reply.finish_reason,
-            seed=self.seed + index,
+            seed=seed,
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
             logprobs=reply.logprobs,

@@ -37,7 +37,7 @@ from sampleset.aggregators.base import (
     usage_of,
     vote_answer,
 )
-from sampleset.backends.base import Backend, Generation, Message, SamplingParams, ScoringBackend
+from sampleset.backends.base import Backend, Generation, Message, SamplingParams, ScoringBackend, first_seed
 from sampleset.errors import InvalidArgumentError, UnsupportedByBackendError
 from sampleset.prompts import (
     ANSWER_CLOSE,
@@ -169,7 +169,8 @@ class LLMAggregator:
         )
         replies: list[Generation] = []
         for number, messages in enumerate(prompts):
-            replies += await self.backend.generate(messages, params, [self.seed + number])
+            seed = first_seed(messages, self.seed + number)
+            replies += await self.backend.generate(messages, params, [seed])
         read = [read_reply(sample_set.question, prefilled + reply.text) for reply in replies]
         answers = [found.text if found else None for found in read]
         grouping = await grouped(sample_set.question, answers)

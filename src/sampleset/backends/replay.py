@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from sampleset.backends.base import (
     BACKENDS,
+    SEEDS_PER_QUESTION,
     Continuation,
     Generation,
     Message,
@@ -31,7 +32,8 @@ class ReplayBackend:
     """Answers from memory.
 
     Attributes:
-        reply: Messages and seed → a completion, its text, or an error to raise.
+        reply: Messages and the seed within those of the question (modulo 65,536) → a completion, its text, or
+            an error to raise.
         model: Identity of the model.
         group_size: Draws per call.
         max_calls: No limit.
@@ -54,13 +56,14 @@ class ReplayBackend:
     def of_sets(cls, sample_sets: Iterable[SampleSet], model: str = "replay") -> ReplayBackend:
         """A backend that gives the question's sample number `seed` (modulo n) to whoever asks it.
 
-        A question is recognised by its text standing in the last message.
+        A question is recognised by its text standing in the last message; of several texts, the longest.
         """
         by_text = {one.question.text: one for one in sample_sets}
+        longest_first = sorted(by_text, key=len, reverse=True)
 
         def reply(messages: Sequence[Message], seed: int) -> Generation | Exception:
             asked = messages[-1]["content"]
-            found = next((one for text, one in by_text.items() if text in asked), None)
+            found = next((by_text[text] for text in longest_first if text in asked), None)
             if found is None:
                 return UnsupportedByBackendError(
                     f"No stored samples for {asked[:80]!r}; replay knows {len(by_text)} questions."
@@ -94,7 +97,7 @@ class ReplayBackend:
         """Nothing to free."""
 
     def _one(self, messages: Sequence[Message], seed: int) -> Generation:
-        made = self.reply(messages, seed)
+        made = self.reply(messages, seed % SEEDS_PER_QUESTION)
         if isinstance(made, Exception):
             raise made
         if isinstance(made, Generation):

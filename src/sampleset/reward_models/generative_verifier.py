@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sampleset.backends.base import Backend, Message, SamplingParams, ScoringBackend
+from sampleset.backends.base import Backend, Message, SamplingParams, ScoringBackend, first_seed
 from sampleset.errors import InvalidArgumentError
 from sampleset.reward_models._asking import (
     VERIFY,
@@ -50,7 +50,7 @@ class GenerativeVerifier(AskingRewardModel):
         votes: m, how often it is asked; more than once only where its replies differ.
         max_tokens: Most tokens of the reasoning.
         temperature: Of the reasoning, and of written verdicts where there are several.
-        seed: Seed of the first vote; vote i uses seed + i.
+        seed: Seed of the votes, each of which draws with one of its own.
     """
 
     kind: ClassVar[str] = "generative_verifier"
@@ -82,8 +82,8 @@ class GenerativeVerifier(AskingRewardModel):
         if isinstance(self.backend, ScoringBackend) and not self.reason:
             votes = [await _probability(self.backend, messages, "")]
         else:
-            seeds = range(self.seed, self.seed + self.votes)
-            votes = await gathered(self._vote(messages, seed) for seed in seeds)
+            first = first_seed(messages, self.seed)
+            votes = await gathered(self._vote(messages, first + vote) for vote in range(self.votes))
         usage = sum((spent for _, spent in votes), Usage())
         read = [value for value, _ in votes if value is not None]
         if not read:
