@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 import socket
 import threading
 import time
@@ -313,16 +314,6 @@ def can_connect(port: int) -> bool:
     return True
 
 
-def test_what_a_server_refuses_is_left_away():
-    with StubServer(refuses=("seed", "max_tokens")) as upstream:
-        with running({"careful": alias(upstream, k=1)}) as server:
-            assert ask(server, max_tokens=50).status_code == 200
-            assert ask(server, max_tokens=50).status_code == 200
-        assert "seed" not in upstream.requests[-1]
-        assert upstream.requests[-1]["max_completion_tokens"] == 50
-        assert len(upstream.requests) == 4
-
-
 def test_runs_are_kept_only_if_configured(tmp_path: Path):
     with Upstream() as upstream:
         with running({"careful": alias(upstream)}) as server:
@@ -333,6 +324,26 @@ def test_runs_are_kept_only_if_configured(tmp_path: Path):
             assert found == [404, 200, 200]
             assert httpx.get(f"{server.base_url}/runs/..%2F..%2Fetc").status_code == 404
             assert {one.stat().st_mode & 0o777 for one in tmp_path.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_run_that_cannot_be_stored_is_answered_all_the_same(
+    stream: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    folder = tmp_path / "runs"
+    more = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    with (
+        Upstream() as upstream,
+        running({"careful": alias(upstream)}, keep_runs=2, runs_folder=str(folder)) as server,
+    ):
+        assert '"run": "' in ask(server, **more).text
+        shutil.rmtree(folder)
+        reply = ask(server, **more)
+    assert reply.status_code == 200
+    assert "boxed{4}" in reply.text
+    assert '"usage": {' in reply.text
+    assert '"run"' not in reply.text
+    assert "FileNotFoundError at" in caplog.text
 
 
 def test_costs_are_told_by_stage(tmp_path: Path):

@@ -6,7 +6,7 @@ import json
 
 import httpx
 import pytest
-from running import Upstream, alias, running
+from running import Upstream, alias, call, running
 
 from sampleset.serve.upstreams import TransientFault, read_reply
 from stub_server import Reply
@@ -26,6 +26,13 @@ QUESTION = {"model": "careful", "messages": [{"role": "user", "content": "What i
         pytest.param(b'{"choices": [{"message": "4"}]}', id="a message that is none"),
         pytest.param(b'{"choices": [{"message": {"content": "4", "tool_calls": "4"}}]}', id="odd calls"),
         pytest.param(b'{"choices": [{"message": {"content": "4", "tool_calls": ["4"]}}]}', id="odd call"),
+        pytest.param(b'{"choices": [{"message": {"tool_calls": [{"function": "f"}]}}]}', id="odd function"),
+        pytest.param(
+            b'{"choices": [{"message": {"tool_calls": [{"function": {"name": 5}}]}}]}', id="odd name"
+        ),
+        pytest.param(
+            b'{"choices": [{"message": {"tool_calls": {"function": {"name": "f"}}}}]}', id="one call"
+        ),
     ],
 )
 def test_a_damaged_reply_is_worth_another_try(raw: bytes):
@@ -36,6 +43,33 @@ def test_a_damaged_reply_is_worth_another_try(raw: bytes):
 def test_a_reply_without_usage_is_a_reply_all_the_same():
     reply = read_reply(json.dumps({"choices": [{"message": {"content": "4"}}]}).encode())
     assert (reply.text, reply.prompt_tokens, reply.finish_reason) == ("4", None, None)
+
+
+def test_a_damaged_tool_call_is_drawn_again_and_costs_no_other_sample():
+    good = call("weather", '{"city": "Oslo"}')
+    damaged = {"content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": "weather"}]}
+    with Upstream() as upstream, running({"careful": alias(upstream, k=3)}) as server:
+        said = iter([good, damaged])
+        upstream.says = lambda request: next(said, good)
+        tools = [{"type": "function", "function": {"name": "weather"}}]
+        reply = httpx.post(
+            f"{server.base_url}/chat/completions", json={**QUESTION, "tools": tools}, timeout=30
+        )
+    draws = reply.json()["choices"][0]["sampleset"]["draws"]
+    assert (draws["returned"], draws["retries"]) == (3, {"damaged reply": 1})
+
+
+def test_arguments_that_came_as_an_object_are_passed_on_as_json():
+    function = {"name": "weather", "arguments": {"city": "Oslo"}}
+    message = {"tool_calls": [{"id": "call_1", "type": "function", "function": function}]}
+    reply = read_reply(json.dumps({"choices": [{"message": message}]}).encode())
+    assert reply.message["tool_calls"][0]["function"]["arguments"] == '{"city": "Oslo"}'
+
+
+def test_a_content_in_parts_is_passed_on_as_a_text():
+    parts = [{"type": "text", "text": "So "}, {"type": "text", "text": "\\boxed{4}"}]
+    reply = read_reply(json.dumps({"choices": [{"message": {"content": parts}}]}).encode())
+    assert reply.message["content"] == "So \\boxed{4}"
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import cycle
 from typing import Any
 
@@ -86,6 +87,43 @@ def test_samples_are_named_rightly_where_some_call_a_tool():
         upstream.says = lambda request: said[request["seed"]]
         told = ask(server, seed=0, tools=TOOLS).json()["choices"][0]["sampleset"]
     assert told["candidates"] == [{"answer": "4", "votes": 2, "indices": [1, 2]}]
+
+
+def test_json_is_voted_on_by_value_where_most_samples_call_no_tool():
+    own = {
+        "sampleset": {"k": 6, "progress": True, "samples": True},
+        "response_format": {"type": "json_object"},
+    }
+    said = [
+        call("weather", "{}"),
+        '{"sum": 5}',
+        '{"sum": 4, "of": [2, 2]}',
+        "It is \\boxed{5}.",
+        '{"of": [2.0, 2.0], "sum": 4}',
+        call("weather", "{}"),
+    ]
+    with Upstream() as upstream, running({"careful": alias(upstream)}) as server:
+        upstream.says = lambda request: said[request["seed"]]
+        choice = ask(server, seed=0, tools=TOOLS, **own).json()["choices"][0]
+        told = ask(server, seed=0, tools=TOOLS, stream=True, **own).text
+    assert choice["message"]["content"] == '{"sum": 4, "of": [2, 2]}'
+    assert choice["sampleset"]["candidates"] == [
+        {"answer": '{"sum": 5}', "votes": 1, "indices": [1]},
+        {"answer": '{"of": [2, 2], "sum": 4}', "votes": 2, "indices": [2, 4]},
+    ]
+    events = [
+        json.loads(line[6:]).get("sampleset", {}) for line in told.splitlines() if line[:7] == "data: {"
+    ]
+    *_, last = [one for one in events if one.get("event") == "vote"]
+    assert [(one["answer"], one["votes"]) for one in last["candidates"]] == [
+        ('{"of": [2, 2], "sum": 4}', 2),
+        ('{"sum": 5}', 1),
+    ]
+    assert (last["answers"]["0"], last["answers"]["1"], last["answers"]["3"]) == (
+        "weather({})",
+        '{"sum": 5}',
+        None,
+    )
 
 
 @pytest.mark.parametrize("kind", ["code", "judge", "poem", "json:"])

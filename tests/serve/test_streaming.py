@@ -90,6 +90,25 @@ def test_the_plain_reply_holds_what_the_stream_tells():
     assert reply["usage"] == reply["usage"] | {"prompt_tokens": 30, "completion_tokens": 15}
 
 
+def test_a_stream_leaves_nothing_of_the_message_out():
+    cited = {"url": "http://localhost/sums", "title": "Sums", "start_index": 0, "end_index": 2}
+    message = {
+        "content": r"So \boxed{4}",
+        "reasoning": "Two and two.",
+        "annotations": [{"type": "url_citation", "url_citation": cited}],
+    }
+    with (
+        Upstream(says=lambda request: message) as upstream,
+        running({"careful": alias(upstream, k=2)}) as server,
+        openai.OpenAI(base_url=server.base_url, api_key="none", max_retries=0) as client,
+        client.chat.completions.stream(model="careful", messages=QUESTION) as stream,
+    ):
+        plain = client.chat.completions.create(model="careful", messages=QUESTION).choices[0].message
+        streamed = stream.get_final_completion().choices[0].message
+    for one in (plain, streamed):
+        assert {name: one.to_dict()[name] for name in message} == message
+
+
 @pytest.mark.parametrize(
     ("aggregator", "calls"),
     [("generative_self_aggregation", 1), ("rank_then_fuse", 1), ("mixture_of_agents:agents=2", 3)],

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, cast
 
-from sampleset.aggregators.base import Aggregator, decide, tally, vote_answer
+from sampleset.aggregators.base import Aggregator, Decision, decide, tally, vote_answer
 from sampleset.answers import kind_of
 from sampleset.errors import CapReachedError, SampleSetError
+from sampleset.serve.api_errors import log_fault
 from sampleset.serve.draws import Draw, Drawn
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstreams import Reply
@@ -81,39 +82,36 @@ async def choose(
         seconds: Time for the aggregator; then the vote answers, flagged `aggregator_failed`.
         settled: Whether the vote answers text instead, flagged `settled_by_vote`.
     """
-    places = range(len(drawn.draws))
-    if request.ballot != "text":
-        keys = await _ballots(request, drawn.draws)
-        candidates = by_value(keys)
-        votes = [float(one.votes) for one in candidates]
-        decision = decide(candidates, votes, "seeded", 0, request.question.id)
-        if decision is None:
-            return _first(drawn, ())
-        winner = decision.winner
-        reply = drawn.draws[winner.indices[0]].reply
-        if reply is not None and keys[winner.indices[0]] != _WORDS:
-            return Outcome(
-                reply.message,
-                reply.finish_reason or "stop",
-                winner.answer,
-                winner.votes / len(keys),
-                candidates,
-                candidates.index(winner),
-                reply.logprobs,
-                flags=("tie",) if decision.tied else (),
-                text=winner.answer,
-            )
-        # Most samples call no tool: the rest is a matter of words.
-        places = [place for place, key in enumerate(keys) if key == _WORDS]
-        drawn = Drawn([drawn.draws[place] for place in places])
-    shown = _shown(request, drawn)
-    if settled:
-        answer = vote_answer(shown, aggregator.name, await tally(shown), ["settled_by_vote"], 0)
-    else:
-        answer = await _aggregated(shown, aggregator, seconds)
-    outcome = await _outcome(request, drawn, answer, aggregator)
-    candidates = [replace(one, indices=tuple(places[at] for at in one.indices)) for one in outcome.candidates]
-    return replace(outcome, candidates=candidates)
+    if request.ballot == "text":
+        shown = _shown(request, drawn)
+        if settled:
+            answer = vote_answer(shown, aggregator.name, await tally(shown), ["settled_by_vote"], 0)
+        else:
+            answer = await _aggregated(shown, aggregator, seconds)
+        return await _outcome(request, drawn, answer, aggregator)
+    keys = await _ballots(request, drawn.draws)
+    candidates = by_value(keys)
+    decision = _decision(request, candidates)
+    if decision is None:
+        return _first(drawn, ())
+    winner = decision.winner
+    first = winner.indices[0]
+    if keys[first] == _WORDS:
+        words = Drawn([drawn.draws[place] for place in winner.indices])
+        outcome = await choose(_of_words(request), words, aggregator, seconds)
+        return replace(outcome, candidates=_among_all(outcome.candidates, winner.indices))
+    reply = cast("Reply", drawn.draws[first].reply)
+    return Outcome(
+        reply.message,
+        reply.finish_reason or "stop",
+        winner.answer,
+        winner.votes / len(keys),
+        candidates,
+        candidates.index(winner),
+        reply.logprobs,
+        flags=("tie",) if decision.tied else (),
+        text=winner.answer,
+    )
 
 
 async def vote_so_far(
@@ -127,7 +125,28 @@ async def vote_so_far(
     else:
         keys = await _ballots(request, draws)
         candidates, answers = by_value(keys), [None if key is None else shown_value(key) for key in keys]
+        decision = _decision(request, candidates)
+        if decision is not None and keys[decision.winner.indices[0]] == _WORDS:
+            places = decision.winner.indices
+            found, said = await vote_so_far(_of_words(request), [draws[place] for place in places])
+            candidates = _among_all(found, places)
+            for place, answer in zip(places, said, strict=True):
+                answers[place] = answer
     return sorted(candidates, key=lambda one: -one.votes), answers
+
+
+def _decision(request: ChatRequest, candidates: Sequence[Candidate]) -> Decision | None:
+    return decide(candidates, [float(one.votes) for one in candidates], "seeded", 0, request.question.id)
+
+
+def _of_words(request: ChatRequest) -> ChatRequest:
+    """The request where most samples call no tool: the rest is a matter of words."""
+    return replace(request, ballot=request.words_ballot)
+
+
+def _among_all(candidates: Sequence[Candidate], places: Sequence[int]) -> list[Candidate]:
+    """Candidates of the draws at these places only, by place among all draws."""
+    return [replace(one, indices=tuple(places[at] for at in one.indices)) for one in candidates]
 
 
 async def _ballots(request: ChatRequest, draws: Sequence[Draw]) -> list[Hashable]:
@@ -237,7 +256,9 @@ async def _aggregated(shown: SampleSet, aggregator: Aggregator, seconds: float) 
     try:
         async with asyncio.timeout(seconds):
             return await aggregator.aggregate(shown)
-    except (SampleSetError, TimeoutError) as error:
+    except Exception as error:
+        if not isinstance(error, SampleSetError | TimeoutError):
+            log_fault(error)
         flag = "cap_reached" if isinstance(error, CapReachedError) else "aggregator_failed"
         return vote_answer(shown, aggregator.name, await tally(shown), [flag], 0)
 

@@ -6,6 +6,8 @@ request itself (a schema it does not take, say); it goes to the client that sent
 
 from __future__ import annotations
 
+import logging
+import traceback
 from typing import Any
 
 from sampleset.errors import (
@@ -16,6 +18,8 @@ from sampleset.errors import (
     SamplingError,
     UnsupportedByBackendError,
 )
+
+_log = logging.getLogger("sampleset.serve")
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -74,3 +78,11 @@ def api_error(error: Exception) -> ApiError:
     if isinstance(error, SampleSetError):
         return ApiError(502, f"A model could not be asked ({type(error).__name__}).", code="upstream_error")
     return ApiError(500, "The server failed on this request; its log names the place.", code="internal_error")
+
+
+def log_fault(error: BaseException) -> None:
+    """Where an unforeseen error arose, without its message: that may quote a prompt or a key."""
+    chain = [error, *filter(None, (error.__cause__, error.__context__))]
+    for one in chain:
+        frames = traceback.extract_tb(one.__traceback__)[-3:]
+        _log.error("%s at %s", type(one).__name__, ", ".join(f"{f.filename}:{f.lineno}" for f in frames))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-import traceback
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
@@ -17,7 +16,7 @@ from starlette.routing import Route
 
 from sampleset import __version__
 from sampleset.serve.aliases import Models
-from sampleset.serve.api_errors import ApiError, api_error
+from sampleset.serve.api_errors import ApiError, api_error, log_fault
 from sampleset.serve.chat import Chat
 from sampleset.serve.config import ServeConfig
 from sampleset.serve.limits import Gate, Keys, check_origin, read_body
@@ -111,7 +110,7 @@ class Server:
             except Exception as error:
                 failure = api_error(error)
                 if failure.status == 500:
-                    _log_fault(error)
+                    log_fault(error)
                 response = _error(failure)
             return _allowing(response, origin)  # type: ignore[return-value]
 
@@ -121,13 +120,17 @@ class Server:
         started = time.monotonic()
         body = await read_body(request, self._config.max_body_bytes)
         asked = parse_request(body, self._configs, self._usual, self._local)
-        self._gate.enter()
+        try:
+            self._gate.enter()
+        except ApiError as full:
+            self._metrics.add("requests", model=asked.alias, status=str(full.status))
+            raise
 
         def done(status: int, error: Exception | None) -> None:
             seconds = time.monotonic() - started
             self._metrics.answered(asked.alias, status, seconds)
             if status == 500 and error is not None:
-                _log_fault(error)
+                log_fault(error)
             log.info("%s k=%d n=%d: %d in %.0f ms", asked.alias, asked.k, asked.n, status, seconds * 1000)
 
         alias = self._models.aliases[asked.alias]
@@ -208,18 +211,11 @@ def _allowing(response: Response | EventStream, origin: str | None) -> Response 
 
 def _error(error: ApiError) -> Response:
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return JSONResponse(error.body(), error.status, headers=headers)
+    # In ASCII: halves of characters, which a message may quote, have no other form.
+    return Response(json.dumps(error.body()), error.status, headers, "application/json")
 
 
 async def _no_route(request: Request, error: Exception) -> Response:
     status: int = getattr(error, "status_code", 404)
     what = "has no such route" if status == 404 else f"does not take {request.method} here"
     return _error(ApiError(status, f"This server {what}; see docs/serve.md."))
-
-
-def _log_fault(error: BaseException) -> None:
-    """Where an unforeseen error arose, without its message: that may quote a prompt or a key."""
-    chain = [error, *filter(None, (error.__cause__, error.__context__))]
-    for one in chain:
-        frames = traceback.extract_tb(one.__traceback__)[-3:]
-        log.error("%s at %s", type(one).__name__, ", ".join(f"{f.filename}:{f.lineno}" for f in frames))

@@ -9,7 +9,7 @@ from typing import Any
 
 from sampleset.evaluation import Prices
 from sampleset.serve.aliases import Alias, Answered
-from sampleset.serve.api_errors import api_error
+from sampleset.serve.api_errors import api_error, log_fault
 from sampleset.serve.draws import Draw
 from sampleset.serve.limits import Gate
 from sampleset.serve.metrics import Metrics
@@ -22,6 +22,8 @@ from sampleset.together import gathered
 
 _PIECE = 200
 """Characters of the answer in one chunk."""
+_TEXTS = ("reasoning_content", "content", "refusal")
+_KNOWN = ("role", *_TEXTS, "tool_calls")
 _LEFT = 499
 _WORDS_SECONDS = 0.05
 """Between two events that tell what samples say: a token each would be thousands a second."""
@@ -149,6 +151,8 @@ class Chat:
                 if self._is_told:
                     self._note(number, name, sample(draw))
                 self._news[number].set()
+            elif name == "drawn":
+                self._metrics.drawn(fields["drawn"])
             elif name == "words":
                 self._hear(number, fields["index"], fields["text"])
             else:
@@ -161,9 +165,7 @@ class Chat:
                 self._emit(self._head.chunk(number, {field: text}))
 
         speaking = None if self._emit is None else on_delta
-        answered = await self._alias.answer(self._request, number, on_event, speaking)
-        self._metrics.drawn(answered.drawn)
-        return answered
+        return await self._alias.answer(self._request, number, on_event, speaking)
 
     def _hear(self, number: int, index: int, text: str) -> None:
         """Remember what a sample says, to be told with what the others say."""
@@ -214,7 +216,7 @@ class Chat:
         return summed
 
     def _keep(self, body: dict[str, Any]) -> None:
-        """Store the run, if runs are kept."""
+        """Store the run, if runs are kept; a body whose run cannot be stored names none."""
         name = body["sampleset"].get("run")
         if name is None:
             return
@@ -226,14 +228,19 @@ class Chat:
             "events": self._events,
             "completion": body,
         }
-        self._runs.keep(name, run)
+        try:
+            self._runs.keep(name, run)
+        except OSError as error:
+            log_fault(error)
+            del body["sampleset"]["run"]
 
 
 def _deltas(one: Answered, spoken: Mapping[str, str]) -> list[dict[str, Any]]:
-    """What is left of the message, in pieces: reasoning, text, refusal, tool calls."""
+    """What is left of the message: what only some servers give, then in pieces the texts, then tool calls."""
     message = one.outcome.message
-    deltas: list[dict[str, Any]] = []
-    for name in ("reasoning_content", "content", "refusal"):
+    whole = {name: value for name, value in message.items() if name not in _KNOWN and value is not None}
+    deltas = [whole] if whole else []
+    for name in _TEXTS:
         text, told = message.get(name), spoken.get(name, "")
         if isinstance(text, str):
             # Where the aggregator broke off, or its words were of no use, what answers instead follows.

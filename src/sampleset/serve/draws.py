@@ -105,7 +105,7 @@ async def draw_all(
         seed: Of the first.
         patience: With one call.
         hedge_after: Seconds until a draw that is not back is drawn a second time.
-        on_event: Told of every draw.
+        on_event: Told of every draw, and at the end, whatever it is, of all that was found.
 
     Raises:
         ApiError: Fewer than the quorum came back; says why.
@@ -115,6 +115,7 @@ async def draw_all(
         await work.run()
     finally:
         await work.close()
+        on_event("drawn", {"drawn": work.found})
     found = work.found
     found.draws.sort(key=lambda one: one.index)
     if len(found.replies) < request.quorum:

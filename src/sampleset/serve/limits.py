@@ -142,7 +142,7 @@ def check_origin(request: Request, config: ServeConfig, keys: Keys) -> str | Non
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     if not keys and config.host in _LOOPBACK and _hostname(host) not in _LOOPBACK:
         raise ApiError(403, f"This server answers to localhost, not to {host[:80]!r}.", code="wrong_host")
-    if origin is None or urlsplit(origin).netloc == host:
+    if origin is None or _netloc(origin) == host:
         return None
     if origin in config.allow_origins:
         return origin
@@ -182,6 +182,13 @@ def _refuse(name: str) -> None:
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "replace")).digest()
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _hostname(host: str) -> str:

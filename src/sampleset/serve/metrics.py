@@ -24,10 +24,10 @@ class Metrics:
     """The server's counters."""
 
     def __init__(self) -> None:
-        self._counters: dict[str, dict[Labels, float]] = {name: defaultdict(float) for name in _HELP}
+        self._counters: dict[str, dict[Labels, int]] = {name: defaultdict(int) for name in _HELP}
         self._seconds: dict[str, tuple[list[int], list[float]]] = {}
 
-    def add(self, name: str, value: float = 1, **labels: str) -> None:
+    def add(self, name: str, value: int = 1, **labels: str) -> None:
         """Count."""
         self._counters[f"sampleset_{name}_total"][tuple(labels.items())] += value
 
@@ -53,7 +53,7 @@ class Metrics:
         lines: list[str] = []
         for name, told in _HELP.items():
             lines += [f"# HELP {name} {told}", f"# TYPE {name} counter"]
-            lines += [f"{name}{_labels(labels)} {value:g}" for labels, value in self._counters[name].items()]
+            lines += [f"{name}{_labels(labels)} {value}" for labels, value in self._counters[name].items()]
         name = "sampleset_request_seconds"
         lines += [
             f"# HELP {name} Seconds from a request to the end of its reply.",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, Literal, cast
 
 Check = Callable[[Any], str | None]
@@ -35,7 +34,7 @@ class Parameter:
 
 def _number(low: float, high: float) -> Check:
     def check(value: Any) -> str | None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return "a number"
         return None if low <= value <= high else f"a number from {low:g} to {high:g}"
 

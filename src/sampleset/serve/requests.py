@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from sampleset.backends._gguf_files import EMBEDDED_SSA
-from sampleset.backends._openai_replies import mapping_of
+from sampleset.backends._openai_replies import list_of, mapping_of, text_of
 from sampleset.budget import Budget
 from sampleset.errors import InvalidArgumentError, SampleSetError
 from sampleset.sample_store import digest
@@ -65,6 +65,7 @@ class ChatRequest:
         settled_by_vote: Whether the vote answers where it is settled.
         budgets: What the request may cost.
         ballot: What is voted on.
+        words_ballot: The same where tools are offered, and most samples call none.
         stream: Whether events are wanted.
         include_usage: Whether the stream ends in a chunk with the usage.
         progress: Whether the stream tells how far it is.
@@ -88,6 +89,7 @@ class ChatRequest:
     settled_by_vote: bool
     budgets: Sequence[Budget]
     ballot: Ballot
+    words_ballot: Ballot
     stream: bool
     include_usage: bool
     progress: bool
@@ -135,6 +137,7 @@ def parse_request(
             "them away, or ask with sampleset.aggregator='majority_vote'.",
             param="logprobs",
         )
+    of_words = "json" if given.get("response_format", {}).get("type", "text") != "text" else "text"
     return ChatRequest(
         alias=name,
         messages=messages,
@@ -150,7 +153,8 @@ def parse_request(
         rule=(rule := _rule(own, alias)),
         settled_by_vote=_settled_by_vote(own, alias, rule),
         budgets=alias.budgets(),
-        ballot=_ballot(given),
+        ballot="tools" if given.get("tools") and given.get("tool_choice") != "none" else of_words,
+        words_ballot=of_words,
         stream=given.get("stream", False),
         include_usage=given.get("stream_options", {}).get("include_usage") is True,
         progress=bool(own.get("progress")),
@@ -172,17 +176,17 @@ def question_of(messages: Sequence[Mapping[str, Any]]) -> Question:
 
 
 def plain_text(message: Mapping[str, Any]) -> str:
-    """The words of a message; what is no text is named in brackets."""
+    """The words of a message, without halves of characters; what is no text is named in brackets."""
     content = message.get("content")
     if isinstance(content, str):
-        return content
+        return text_of(content)
     parts = cast("list[dict[str, Any]]", content or [])
     words = [
         str(part.get("text", "")) if part.get("type") == "text" else f"[{part.get('type')}]" for part in parts
     ]
     calls = cast("list[dict[str, Any]]", message.get("tool_calls") or [])
     words += [f"[called {mapping_of(one.get('function')).get('name', 'a tool')}]" for one in calls]
-    return "\n".join(words)
+    return text_of("\n".join(words))
 
 
 def _check_fields(given: Mapping[str, Any], known: Mapping[str, Parameter], prefix: str = "") -> None:
@@ -237,14 +241,23 @@ def _messages(given: object) -> list[Mapping[str, Any]]:
                 f"'{where}.content' must be a text, or a list of parts with a 'type'.",
                 param=f"{where}.content",
             )
+        if not _are_objects(message.get("tool_calls") or []):
+            raise ApiError(
+                400, f"'{where}.tool_calls' must be a list of objects.", param=f"{where}.tool_calls"
+            )
     return listed
 
 
 def _are_parts(content: object) -> bool:
-    parts = cast("list[Any]", content) if isinstance(content, list) else []
-    return bool(parts) and all(
-        isinstance(part, dict) and isinstance(cast("dict[str, Any]", part).get("type"), str) for part in parts
+    return (
+        bool(content)
+        and _are_objects(content)
+        and all(isinstance(one.get("type"), str) for one in list_of(content))
     )
+
+
+def _are_objects(given: object) -> bool:
+    return isinstance(given, list) and all(isinstance(one, dict) for one in cast("list[Any]", given))
 
 
 def _sampling_fields(given: Mapping[str, Any], alias: AliasConfig, draws: int) -> dict[str, Any]:
@@ -355,12 +368,6 @@ def _settled_by_vote(own: Mapping[str, Any], alias: AliasConfig, rule: StoppingR
             param="sampleset.settled_by_vote",
         )
     return own.get("settled_by_vote", alias.settled_by_vote)
-
-
-def _ballot(given: Mapping[str, Any]) -> Ballot:
-    if given.get("tools") and given.get("tool_choice") != "none":
-        return "tools"
-    return "json" if given.get("response_format", {}).get("type", "text") != "text" else "text"
 
 
 def _at_most(value: int, limit: int, field: str) -> None:

@@ -43,6 +43,12 @@ _MOST_REPLY_BYTES = 32_000_000
 _OVERFLOW = re.compile(
     r"context_length_exceeded|exceed_context_size|maximum context|context size", re.IGNORECASE
 )
+_UNKNOWN = (
+    r"unsupported|n[o']t\b.{0,15}\bsupport|unknown|unrecogni[sz]ed|unexpected|\bextra\b|"
+    r"n[o']t (?:permitted|allowed)"
+)
+# A seed beyond these, which some servers refuse, is the client's.
+_USUAL_SEEDS = range(2**31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +172,12 @@ class ServerUpstream:
         self._client = client
         parts = urlsplit(base_url)
         self._proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
-        self._limit_field = "max_tokens"
-        self._takes_seed = self._streams = True
+        self._refused: frozenset[str] = frozenset()
 
     def longest_prompt(self, request: ChatRequest) -> int:
         """A token for each byte of the request, which holds tools and schemas, too."""
-        return len(self._body(request, 0, streamed=False)) + longest_prompt([])
+        body = _body(request, self._fields(request, 0, self._refused, streamed=False))
+        return len(body) + longest_prompt([])
 
     async def draw(
         self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
@@ -180,26 +186,32 @@ class ServerUpstream:
         return [await self._one(request, seed, place, on_text) for place, seed in enumerate(seeds)]
 
     async def _one(self, request: ChatRequest, seed: int, place: int, on_text: OnText | None) -> Reply:
+        refused = self._refused
         while True:
-            told = partial(on_text, place) if on_text is not None and self._streams else None
-            status, headers, raw, streamed = await self._post(
-                self._body(request, seed, told is not None), told
-            )
+            told = partial(on_text, place) if on_text is not None and "stream" not in refused else None
+            fields = self._fields(request, seed, refused, told is not None)
+            status, headers, raw, streamed = await self._post(_body(request, fields), told)
             if status == 200:
+                # Other requests go without a field only once one was taken without it.
+                self._refused |= refused
                 return reply_of(streamed.body()) if streamed is not None else read_reply(raw)
-            if status not in (400, 422) or not self._learnt(raw):
+            name = _refused_field(raw, fields) if status in (400, 422) else None
+            if name is None:
                 raise self._fault(status, headers, raw)
+            refused |= {name}
 
-    def _body(self, request: ChatRequest, seed: int, streamed: bool) -> bytes:
+    def _fields(
+        self, request: ChatRequest, seed: int, refused: frozenset[str], streamed: bool
+    ) -> dict[str, Any]:
+        """What a draw is asked with, beside the messages."""
         fields = dict(request.fields)
         if (limit := fields.pop("max_completion_tokens", None)) is not None:
-            fields[self._limit_field] = limit
-        if self._takes_seed:
+            fields["max_completion_tokens" if "max_tokens" in refused else "max_tokens"] = limit
+        if "seed" not in refused:
             fields["seed"] = seed
         if streamed:
             fields["stream_options"] = {"include_usage": True}
-        rest = json.dumps({**fields, "model": self.model, "n": 1, "stream": streamed})
-        return f'{{"messages": {request.wire or json.dumps(request.messages)}, {rest[1:]}'.encode()
+        return {**fields, "model": self.model, "n": 1, "stream": streamed}
 
     async def _post(
         self, body: bytes, on_text: Callable[[str], None] | None
@@ -225,24 +237,10 @@ class ServerUpstream:
         except (ValueError, RecursionError) as error:
             raise TransientFault("damaged reply") from error
 
-    def _learnt(self, raw: bytes) -> bool:
-        """Whether the refusal names a field that the server wants otherwise, and the next try will obey."""
-        told = _told(raw)
-        if self._limit_field == "max_tokens" and "max_completion_tokens" in told:
-            self._limit_field = "max_completion_tokens"
-            return True
-        if self._takes_seed and re.search(r"\bseed\b", told):
-            self._takes_seed = False
-            return True
-        if self._streams and re.search(r"\bstream", told):
-            self._streams = False
-            return True
-        return False
-
     def _fault(self, status: int, headers: Mapping[str, str], raw: bytes) -> BackendError:
         if status in (408, 409, 425, 429) or status >= 500:
             return TransientFault(f"status {status}", retry_after=parse_retry_after(headers))
-        told = _told(raw)
+        told = _told(_json(raw))
         if self._key:
             told = told.replace(self._key, "***")
         if status in (400, 413, 422) and _OVERFLOW.search(told):
@@ -288,13 +286,13 @@ class LocalUpstream:
     ) -> list[Reply]:
         """One reply for every seed; consecutive seeds share one reading of the prompt."""
         fields = request.fields
-        stop = fields.get("stop", ())
+        stop = fields.get("stop", [])
         params = SamplingParams(
             temperature=float(fields.get("temperature", 0.8)),
             top_p=float(fields.get("top_p", 1.0)) or 1e-6,
             top_k=max(0, fields["top_k"]) if "top_k" in fields else None,
             max_tokens=fields.get("max_completion_tokens", 512),
-            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            stop=tuple(map(text_of, [stop] if isinstance(stop, str) else stop)),
         )
         messages = _as_text(request, self._prompt)
         if on_text is not None and isinstance(self._backend, StreamingBackend):
@@ -311,6 +309,11 @@ class LocalUpstream:
             )
             for one in drawn
         ]
+
+
+def _body(request: ChatRequest, fields: Mapping[str, Any]) -> bytes:
+    wire = request.wire or json.dumps(request.messages)
+    return f'{{"messages": {wire}, {json.dumps(fields)[1:]}'.encode()
 
 
 def read_reply(raw: bytes) -> Reply:
@@ -338,9 +341,6 @@ def reply_of(body: Mapping[str, Any]) -> Reply:
     choices = list_of(body.get("choices"))
     choice = mapping_of(choices[0] if choices else None)
     message, finish = _whole(mapping_of(choice.get("message"))), choice.get("finish_reason")
-    calls = list_of(message.get("tool_calls"))
-    if message.get("tool_calls") and not (calls and all(map(mapping_of, calls))):
-        raise TransientFault("damaged reply")
     usage = mapping_of(body.get("usage"))
     logprobs = mapping_of(choice.get("logprobs"))
     reply = Reply(
@@ -354,7 +354,7 @@ def reply_of(body: Mapping[str, Any]) -> Reply:
         logprobs=logprobs or None,
         summary=logprobs_of(logprobs) if logprobs else None,
     )
-    if reply.text or calls or finish == "length":
+    if reply.text or message.get("tool_calls") or finish == "length":
         return reply
     if finish == "content_filter":
         raise Refusal("content filter", ApiError(502, "The upstream's content filter withheld the reply."))
@@ -364,20 +364,68 @@ def reply_of(body: Mapping[str, Any]) -> Reply:
 
 
 def _whole(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The message without halves of characters, which could not be sent."""
-    return {
-        name: value if not isinstance(value, str) or value.isascii() else text_of(value)
-        for name, value in message.items()
-    }
+    """The message in OpenAI's form, without halves of characters, which could not be sent.
+
+    Raises:
+        TransientFault: Its tool calls are none.
+    """
+    whole = {name: text_of(value) if isinstance(value, str) else value for name, value in message.items()}
+    if isinstance(message.get("content"), list):
+        whole["content"] = text_of(message["content"])
+    if calls := message.get("tool_calls"):
+        whole["tool_calls"] = [_call(one) for one in list_of(calls) or [None]]
+    return whole
 
 
-def _told(raw: bytes) -> str:
-    """What a server says is wrong."""
+def _call(call: object) -> Mapping[str, Any]:
+    """A tool call, with arguments that are no text as JSON.
+
+    Raises:
+        TransientFault: It names no tool.
+    """
+    fields = mapping_of(call)
+    kind = "function" if fields.get("function") else "custom"
+    called = mapping_of(fields.get(kind))
+    if not isinstance(called.get("name"), str):
+        raise TransientFault("damaged reply")
+    if isinstance(given := called.get("arguments"), dict):
+        return {**fields, kind: {**called, "arguments": json.dumps(given)}}
+    return fields
+
+
+def _refused_field(raw: bytes, fields: Mapping[str, Any]) -> str | None:
+    """Which of the fields that were sent the server does not know; not one whose value it refuses."""
+    body = _json(raw)
+    told, param = _told(body), mapping_of(mapping_of(body).get("error")).get("param")
+    if _OVERFLOW.search(told):
+        return None
+    if "max_tokens" in fields and "max_completion_tokens" in told:
+        return "max_tokens"
+    if "seed" in fields and (
+        _is_unknown("seed", told) or (param == "seed" and fields["seed"] in _USUAL_SEEDS)
+    ):
+        return "seed"
+    if fields["stream"] and (_is_unknown(r"stream\w*", told) or param in ("stream", "stream_options")):
+        return "stream"
+    return None
+
+
+def _is_unknown(name: str, told: str) -> bool:
+    beside = rf"(?:{_UNKNOWN})[^.]{{0,40}}\b{name}\b|\b{name}\b[^.]{{0,40}}(?:{_UNKNOWN})"
+    return re.search(beside, told, re.IGNORECASE) is not None
+
+
+def _json(raw: bytes) -> object:
+    """What a server says as JSON, else as a text."""
     text = raw[:100_000].decode("utf-8", "replace")
     try:
-        body: object = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def _told(body: object) -> str:
+    """What a server says is wrong."""
     error = mapping_of(body).get("error")
     code = mapping_of(error).get("code")
     return " ".join(filter(None, [server_text(error or body), f"({code})" if code else ""]))
