@@ -86,9 +86,10 @@ class Slow(ReplayBackend):
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
     ) -> list[Generation]:
         try:
-            await asyncio.sleep(3600 if seeds[0] in (4, 6) else 0.001 * seeds[0])
+            place = seeds[0] % 2**16
+            await asyncio.sleep(3600 if place in (4, 6) else 0.001 * place)
         except asyncio.CancelledError:
-            self.cancelled += seeds
+            self.cancelled += [seed % 2**16 for seed in seeds]
             raise
         return await super().generate(messages, params, seeds)
 
@@ -111,7 +112,7 @@ async def test_quick_draws_do_not_decide_because_they_are_quick():
         async def generate(
             self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
         ) -> list[Generation]:
-            await asyncio.sleep(0.05 if seeds[0] == 0 else 0)
+            await asyncio.sleep(0.05 if seeds[0] % 2**16 == 0 else 0)
             return await super().generate(messages, params, seeds)
 
     drawn = await Sampler(FirstLast(saying("1777777777777777")), options(n=16, first_batch=8)).sample(

@@ -35,6 +35,7 @@ from sampleset.errors import (
     TransientBackendError,
     UnknownModelError,
 )
+from sampleset.types import Question
 
 _TEMPLATE_TOKENS = 128
 _TURN_TOKENS = 16
@@ -55,7 +56,7 @@ class Caps:
 
     Attributes:
         tokens: Prompt and completion tokens of the whole run.
-        question_tokens: The same of one question, draws that are in the store already included.
+        question_tokens: The same of one question, draws of all models, those in the store already included.
         money: Money of the whole run; each backend then needs a tariff.
     """
 
@@ -120,6 +121,29 @@ class Budget:
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         await future
+
+
+class QuestionBudgets:
+    """A budget of every question, which all samplers that draw for it share.
+
+    Args:
+        cap: Tokens of one question.
+        sharers: How many samplers there are.
+        spent: Tokens of a question's draws that are there already, of all samplers.
+    """
+
+    def __init__(self, cap: int, sharers: int, spent: Callable[[Question], int]) -> None:
+        self._cap, self._sharers, self._spent = cap, sharers, spent
+        self._taken: dict[str, tuple[Budget, int]] = {}
+
+    def take(self, question: Question) -> Budget:
+        """The question's budget, for one of the samplers; it is held until each has taken it."""
+        budget, times = self._taken.pop(question.id, (None, 0))
+        if budget is None:
+            budget = Budget(self._cap, "tokens", of_question=True, spent=self._spent(question))
+        if times + 1 < self._sharers:
+            self._taken[question.id] = budget, times + 1
+        return budget
 
 
 @dataclass(slots=True)

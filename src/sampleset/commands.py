@@ -47,7 +47,7 @@ from sampleset.sampling import SamplingProgress
 from sampleset.settings import save_settings
 from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model
 from sampleset.stopping import StoppingRule, classes_in
-from sampleset.storage import JsonlLog, new_jsonl, write_rows
+from sampleset.storage import JsonlLog, check_target, new_jsonl, write_rows
 from sampleset.types import Answer, Problem, Question, SampleSet, Usage
 
 DEFAULT_METHODS = ("first_sample", REFERENCE, "weighted_vote", "best_of_n")
@@ -172,6 +172,8 @@ async def sample_dataset(
     settings: dict[str, Any],
 ) -> dict[str, Any]:
     """Draw samples for every problem of a dataset into a store, and sum up what came back."""
+    if export is not None:
+        check_target(export)
     loaded = read_dataset(dataset, limit, data_dir=data_dir, columns=columns, answer_kind=answer_kind)
     problems = loaded.problems
     if loaded.is_part and limit is None:
@@ -242,7 +244,9 @@ async def aggregate_file(
     async with _methods(
         [aggregator], aggregator_model, Patience(*patience), max_concurrency, output_dir
     ) as methods:
-        log = AnswerLog(JsonlLog(output_dir / "answers.jsonl") if output_dir else None)
+        log = AnswerLog(
+            JsonlLog(output_dir / "answers.jsonl") if output_dir else None, aggregator_model.context_size
+        )
         if output_dir is not None:
             save_settings(output_dir / "config.json", settings)
         usage = Usage()
@@ -299,7 +303,7 @@ async def evaluate_files(
                 named,
                 methods,
                 options,
-                log=AnswerLog(JsonlLog(output_dir / "answers.jsonl")),
+                log=AnswerLog(JsonlLog(output_dir / "answers.jsonl"), aggregator_model.context_size),
                 prices=read_prices(prices) if prices else None,
                 executor=executor,
                 on_question=lambda question: write(asdict(question)),
@@ -366,7 +370,8 @@ async def _methods(
 
 
 def _write_line(row: dict[str, Any]) -> None:
-    print(json.dumps(row, ensure_ascii=False), flush=True)
+    # Lone surrogates, which models' broken byte pieces may leave, have no UTF-8 form.
+    print(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace").decode(), flush=True)
 
 
 def _tell_of_judge(judge: LLMJudge) -> None:

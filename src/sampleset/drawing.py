@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sampleset.backends.base import Backend
-from sampleset.budget import Budget
+from sampleset.budget import Budget, QuestionBudgets
 from sampleset.engines.ray import RayOptions, open_on_ray
 from sampleset.evaluation import Price, Prices
-from sampleset.models import ready_backend
+from sampleset.models import ready_backend, runs_here
 from sampleset.pool import Member
 from sampleset.sample_store import SampleStore
 from sampleset.sampling import Sampler, SamplingOptions, SamplingProgress
@@ -63,6 +63,15 @@ class Drawing:
     pool: Sequence[Member] | None = None
     prices: Prices | None = None
 
+    def model_of(self, member: Member) -> ModelRef:
+        """The model of a pool's member: what it leaves out is as that of the command, whose key goes to the
+        command's server only.
+        """
+        own, common = member.base_url, self.model
+        url = common.base_url if own is None and not runs_here(member.model) else own
+        key = common.api_key if member.api_key_env is None and url == common.base_url else member.api_key
+        return ModelRef(member.model, url, key, common.context_size, common.ray)
+
     def tariff(self, backend: Backend) -> Price | None:
         """What a model's tokens cost; checked where there is a cap in money."""
         if self.prices is None or self.options.caps.money is None:
@@ -91,24 +100,27 @@ async def opened_samplers(
     """One sampler, or one per member of the pool; each model is opened once, and the store after them."""
     who = [(drawing.model, drawing.options)]
     if drawing.pool is not None:
-        who = [
-            (
-                ModelRef(one.model, one.base_url, one.api_key, ray=drawing.model.ray),
-                one.options(drawing.options),
-            )
-            for one in drawing.pool
-        ]
-    progress, budgets = SamplingProgress(total=questions * len(who)), drawing.options.caps.run_budgets()
+        members = drawing.pool
+        default = 1.0 if any(one.weight is not None for one in members) else None
+        who = [(drawing.model_of(one), one.options(drawing.options, default)) for one in members]
+    progress, caps = SamplingProgress(total=questions * len(who)), drawing.options.caps
+    budgets, samplers = caps.run_budgets(), list[Sampler]()
+    of_question = None
+    if caps.question_tokens is not None:
+        of_question = QuestionBudgets(
+            caps.question_tokens, len(who), lambda asked: sum(one.stored_tokens(asked) for one in samplers)
+        )
     async with AsyncExitStack() as stack:
         backends = {model: await stack.enter_async_context(opened(model)) for model in dict(who)}
         store = None if store_folder is None else SampleStore(store_folder)
-        samplers = [
+        samplers += [
             Sampler(
                 backends[model],
                 options,
                 store,
                 on_progress,
                 budgets=budgets,
+                question_budgets=of_question,
                 tariff=drawing.tariff(backends[model]),
                 progress=progress,
             )

@@ -15,6 +15,7 @@ SampleSetError
 │   ├── AuthenticationError                 the server refuses the key
 │   ├── UnknownModelError                   the server does not know the model
 │   ├── ContextOverflowError                prompt and completion exceed the context
+│   ├── RefusedPromptError                  the server's content filter withholds an answer to this prompt
 │   └── UnsupportedByBackendError           this backend cannot do what was asked
 └── SamplingError (RuntimeError)            too few samples of a question came back
     └── CapReachedError                     the cap in tokens or money leaves no room for a call
@@ -118,6 +119,10 @@ class ContextOverflowError(BackendError):
     """Prompt and completion together exceed the model's context."""
 
     exit_code = 2
+
+
+class RefusedPromptError(BackendError):
+    """The server answers others, but its content filter withholds an answer to this prompt."""
 
 
 class UnsupportedByBackendError(BackendError):

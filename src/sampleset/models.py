@@ -42,11 +42,7 @@ def open_backend(
         MissingExtraError: The backend's package is not installed.
     """
     sized: dict[str, Any] = {} if context_size is None else {"context_size": context_size}
-    is_local = (
-        ref in ("embedded", EMBEDDED_SSA)
-        or ref.endswith(".gguf")
-        or ref.startswith(("openvino:", "replay:", "transformers:"))
-    )
+    is_local = runs_here(ref)
     if is_local and base_url is not None:
         raise InvalidArgumentError(
             f"{ref!r} runs in this process, yet a base URL is given. Name a model that the server at "
@@ -81,6 +77,15 @@ def open_backend(
     raise InvalidArgumentError(
         f"{ref!r} needs a server that knows it: give --base-url URL (or set OPENAI_BASE_URL), a path to a "
         ".gguf file or a Hugging Face folder, a Hub id, or 'embedded'."
+    )
+
+
+def runs_here(ref: str) -> bool:
+    """Whether a REF can only be a model in this process."""
+    return (
+        ref in ("embedded", EMBEDDED_SSA)
+        or ref.endswith(".gguf")
+        or ref.startswith(("openvino:", "replay:", "transformers:"))
     )
 
 

@@ -9,7 +9,7 @@ A pool is a YAML list, in a file of its own or under `pool:` in a settings file:
 
 What a member leaves out is as the command's own options say. Each member is a configuration of its own in the
 store. A question's pooled set shuffles all draws by a hash, and each draw names its model. `weight` is kept
-with each draw, for `weighted_vote:by=weight`.
+with each draw, for `weighted_vote:by=weight`; where one member names it, that of the others is 1.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Member:
         system: A system message: a role to play, say.
         prompt: How a solution is asked for.
         seed: Seed of its first draw.
-        weight: Weight of each of its draws.
+        weight: Weight of each of its draws; 1 where another member names one.
     """
 
     model: str
@@ -74,8 +74,13 @@ class Member:
             )
         return key
 
-    def options(self, common: SamplingOptions) -> SamplingOptions:
-        """How this member draws, where the others draw as `common` says."""
+    def options(self, common: SamplingOptions, weight: float | None = None) -> SamplingOptions:
+        """How this member draws, where the others draw as `common` says.
+
+        Args:
+            common: The command's own options.
+            weight: Weight of its draws where it names none.
+        """
         own = {name: getattr(self, name) for name in ("temperature", "top_p", "max_tokens")}
         return replace(
             common,
@@ -85,7 +90,7 @@ class Member:
             system=self.system,
             seed=common.seed if self.seed is None else self.seed,
             min_samples=min(common.min_samples, self.count),
-            weight=self.weight,
+            weight=weight if self.weight is None else self.weight,
         )
 
 
@@ -160,22 +165,17 @@ class Pool:
 
     def __init__(self, samplers: Sequence[Sampler]) -> None:
         self.samplers = samplers
-        seen: dict[str, int] = {}
-        for number, sampler in enumerate(samplers, start=1):
-            first = seen.setdefault(sampler.configuration.id, number)
-            if first != number:
-                raise InvalidArgumentError(
-                    f"Members {first} and {number} of the pool make the very same draws. Give one the sum of "
-                    "their counts, or another seed."
-                )
+        _refuse_same([sampler.configuration.id for sampler in samplers])
 
     async def sample(self, question: Question) -> SampleSet:
         """The pooled set of one question; members that miss their quorum add nothing.
 
         Raises:
+            InvalidArgumentError: Two members would make the very same draws.
             SamplingError: All members did.
             BackendError: A member's model cannot be asked at all.
         """
+        self._refuse_same_draws([question])
         found = await gathered(_or_error(sampler.sample(question)) for sampler in self.samplers)
         drawn = [
             (sampler.configuration.id, replace(sample, model=sampler.configuration.model))
@@ -191,9 +191,11 @@ class Pool:
         """Draw for all questions, every member at its own pace. What was drawn is in the store.
 
         Raises:
+            InvalidArgumentError: Two members would make the very same draws.
             SamplingError: Some member got nothing at all; the others went on to their end.
             BackendError: A member's model cannot be asked at all.
         """
+        self._refuse_same_draws(questions)
 
         async def draw(sampler: Sampler) -> None:
             async for _ in sampler.sample_many(questions):
@@ -203,6 +205,21 @@ class Pool:
         for error in found:
             if error is not None:
                 raise error
+
+    def _refuse_same_draws(self, questions: Sequence[Question]) -> None:
+        """Two prompts by name may send one text for some questions."""
+        for question in questions if len(self.samplers) > 1 else ():
+            _refuse_same([sampler.key(question) for sampler in self.samplers])
+
+
+def _refuse_same(members: Sequence[str]) -> None:
+    """Refuse two members of the same key."""
+    for number, key in enumerate(members, start=1):
+        if (first := members.index(key) + 1) < number:
+            raise InvalidArgumentError(
+                f"Members {first} and {number} of the pool make the very same draws. Give one the sum of "
+                "their counts, or another seed."
+            )
 
 
 async def _or_error(work: Coroutine[Any, Any, T]) -> T | SamplingError:

@@ -13,7 +13,8 @@ A column `scores` or `<name>_scores` with one number per sample becomes `Sample.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeGuard, cast
 
@@ -39,7 +40,19 @@ ID_COLUMNS = ("id", "problem_id", "unique_id")
 QUESTION_COLUMNS = ("question", "problem")
 ANSWER_COLUMNS = ("answer", "expected_answer")
 SAMPLES_COLUMNS = ("samples", "completions", "responses", "generations")
+_OF_SAMPLES = {*SAMPLES_COLUMNS, "generation", "model", "stopped"}
 _PROBLEM_FIELDS = {"schema", "choices", "solution", "subject", "level", "answer_kind"}
+_SAMPLE_FIELDS: dict[str, type] = {
+    "finish_reason": str,
+    "seed": int,
+    "prompt_tokens": int,
+    "completion_tokens": int,
+    "logprobs": Mapping,
+    "model": str,
+    "error": str,
+    "scores": Mapping,
+}
+_LOGPROB_FIELDS = tuple(field.name for field in fields(LogprobSummary))
 _ALIASES = {
     "id": ID_COLUMNS,
     "question": QUESTION_COLUMNS,
@@ -179,6 +192,15 @@ def problem_to_row(problem: Problem) -> dict[str, Any]:
     return row | dict(problem.extra)
 
 
+def without_samples(row: Row) -> dict[str, Any]:
+    """The row without what it says of samples it came with, which others take the place of."""
+    return {
+        name: value
+        for name, value in row.items()
+        if name not in _OF_SAMPLES and name != "scores" and not name.endswith("_scores")
+    }
+
+
 def sample_to_row(sample: Sample) -> dict[str, Any]:
     """The row of a sample, empty fields left out."""
     return {"index": sample.index, "text": sample.text} | as_dict(sample)
@@ -200,15 +222,31 @@ def sample_from_row(row: Row, index: int | None = None) -> Sample:
         raise DataError(f"a sample must have a text, got {_shown(text)}")
     if not isinstance(place, int):
         raise DataError(f"a sample's 'index' must be an integer, got {_shown(place)}")
-    logprobs = row.get("logprobs")
-    known = {field.name for field in fields(Sample)} - {"index", "text", "logprobs"}
-    values = {name: value for name, value in row.items() if name in known and value is not None}
-    return Sample(
-        index=place,
-        text=text,
-        logprobs=LogprobSummary(**cast("Row", logprobs)) if isinstance(logprobs, Mapping) else None,
-        **values,
-    )
+    values = {name: value for name, value in row.items() if name in _SAMPLE_FIELDS and value is not None}
+    for name, value in values.items():
+        if not isinstance(value, _SAMPLE_FIELDS[name]) or isinstance(value, bool):
+            raise DataError(
+                f"a sample's {name!r} must be {_SAMPLE_FIELDS[name].__name__}, got {_shown(value)}"
+            )
+    if "logprobs" in values:
+        values["logprobs"] = LogprobSummary(**_numbers(values["logprobs"], "logprobs", _LOGPROB_FIELDS))
+    # Parquet fills in what a row lacks of the others' names.
+    values["scores"] = _numbers(values.get("scores", {}), "scores")
+    return Sample(index=place, text=text, **values)
+
+
+def _numbers(held: Row, name: str, known: Collection[str] | None = None) -> dict[str, float]:
+    """The numbers that a sample's row holds by name, nulls left out."""
+    found = {key: value for key, value in held.items() if value is not None}
+    missing = {"mean", "min_window"} - found.keys() if known else set[str]()
+    if (
+        missing
+        or not all(known is None or key in known for key in found)
+        or not _is_numbers([*found.values()])
+    ):
+        expected = "numbers by name" if known is None else f"numbers named {', '.join(known)}"
+        raise DataError(f"a sample's {name!r} must be {expected}, or left out; got {_shown(held)}")
+    return found
 
 
 def stored_set_from_row(row: Row, number: int) -> StoredSet:
@@ -276,7 +314,7 @@ def _sample_of(item: object, index: int, scores: Mapping[str, float]) -> Sample:
         return Sample(index=index, text=item, scores=scores)
     if isinstance(item, Mapping):
         row = cast("Row", item)
-        return sample_from_row({**row, "scores": {**row.get("scores", {}), **scores}}, index)
+        return sample_from_row({**row, "scores": {**(row.get("scores") or {}), **scores}}, index)
     raise DataError(f"sample {index} must be a text or a sample row, got {_shown(item)}")
 
 
@@ -295,8 +333,10 @@ def _text(row: Row, names: Sequence[str]) -> str | None:
         value = row.get(name)
         if isinstance(value, str):
             return value
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DataError(f"{name!r} must be a text or a number, got {value}")
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
+            return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
         if value is not None:
             raise DataError(f"{name!r} must be a text, got {_shown(value)}")
     return None

@@ -39,7 +39,7 @@ class Patience:
     def __post_init__(self) -> None:
         if self.max_retries < 0:
             raise InvalidArgumentError(f"max_retries={self.max_retries!r} must be at least 0.")
-        if self.timeout is not None and self.timeout <= 0:
+        if self.timeout is not None and not self.timeout > 0:
             raise InvalidArgumentError(f"timeout={self.timeout!r} must be above 0 seconds.")
 
 
@@ -85,7 +85,7 @@ def backoff(attempt: int, retry_after: float | None) -> float:
     """
     if retry_after is not None:
         return min(retry_after, _LONGEST_BACKOFF) * random.uniform(1.0, 1.1)
-    return min(_LONGEST_BACKOFF, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)
+    return min(_LONGEST_BACKOFF, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0)
 
 
 def limiter_for(backend: Backend, max_concurrency: int) -> asyncio.Semaphore:

@@ -5,6 +5,7 @@ A store is a folder:
 - `samples.jsonl`: one row per draw, keyed by (model, messages, sampling parameters, index);
 - `problems.jsonl`: the problems it was drawn for, gold answers included;
 - `stops.jsonl`: which questions were left with fewer draws on purpose (a stopping rule was met), if any;
+- `shared.jsonl`: which problems ask the same as another, so that its draws are theirs, if any;
 - `config.json`: the resolved configuration of the last command that drew into it;
 - `claims`: locks by which two processes that draw into one store share the work.
 
@@ -24,8 +25,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sampleset.errors import DataError, InputNotFoundError
-from sampleset.records import StoredSet, problem_from_row, problem_to_row, sample_from_row, sample_to_row
+from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
+from sampleset.records import (
+    StoredSet,
+    problem_from_row,
+    problem_to_row,
+    sample_from_row,
+    sample_to_row,
+    without_samples,
+)
 from sampleset.storage import JsonlLog
 from sampleset.types import SCHEMA_VERSION, Problem, Question, Sample, SampleSet
 
@@ -79,6 +87,7 @@ class SampleStore:
         self._log = JsonlLog(folder / "samples.jsonl")
         self._problem_log = JsonlLog(folder / "problems.jsonl")
         self._stop_log = JsonlLog(folder / "stops.jsonl")
+        self._share_log = JsonlLog(folder / "shared.jsonl")
         self._problems: dict[str, Problem] = {}
         self._draws: dict[str, dict[int, _Draw]] = {}
         self._stops: dict[str, tuple[str, int]] = {}
@@ -86,6 +95,10 @@ class SampleStore:
         self._configurations: dict[str, Configuration] = {}
         self._claims: int | None = None
         self._held: set[str] = set()
+        if folder.exists() and not folder.is_dir():
+            raise InvalidArgumentError(
+                f"{str(folder)!r} is a file; a sample store is a folder. Name another."
+            )
         folder.mkdir(parents=True, exist_ok=True)
         self.refresh()
 
@@ -96,6 +109,8 @@ class SampleStore:
             self._problems.setdefault(problem.id, problem)
         for offset, row in self._log.new_rows():
             self._index(offset, row)
+        for _, row in self._share_log.new_rows():
+            self._own(row)
         for _, row in self._stop_log.new_rows():
             self._stops[row["key"]] = row["rule"], row["n"]
 
@@ -122,14 +137,17 @@ class SampleStore:
     def add(self, key: str, problem_id: str, configuration: Configuration, samples: Sequence[Sample]) -> None:
         """Append draws; they are safe from a kill once this returns."""
         head = {"schema": SCHEMA_VERSION, "key": key, "problem_id": problem_id}
-        tail = {
-            "configuration": configuration.id,
-            "model": configuration.model,
-            "prompt": configuration.prompt,
-            "params": dict(configuration.params),
-        }
-        self._log.append(head | sample_to_row(sample) | tail for sample in samples)
+        self._log.append(head | sample_to_row(sample) | _told(configuration) for sample in samples)
         self.refresh()
+
+    def share(self, key: str, problem_id: str, configuration: Configuration) -> None:
+        """Record that a problem's draws are those under a key, if they were drawn for another that asks the
+        same, or under another name of the prompt.
+        """
+        if key in self._draws and self._keys_by_problem.get(problem_id, {}).get(configuration.id) != key:
+            head = {"schema": SCHEMA_VERSION, "key": key, "problem_id": problem_id}
+            self._share_log.append([head | _told(configuration)])
+            self.refresh()
 
     def add_stop(self, key: str, problem_id: str, rule: str) -> None:
         """Record that a question's draws are whole as they are. Whoever draws more of them ends that."""
@@ -168,25 +186,21 @@ class SampleStore:
         else:
             wanted = configuration.split(",") if configuration else [None]
             chosen = list({one.id: one for one in map(self._choose, wanted)}.values())
-        # Problems that ask the same share their draws, whichever of them was drawn for.
-        keys: dict[str, dict[str, str]] = {}
-        for problem_id, by_configuration in self._keys_by_problem.items():
-            if problem_id in self._problems:
-                keys.setdefault(self._problems[problem_id].question.text, {}).update(by_configuration)
         for problem in self._problems.values():
-            of_question = keys.get(problem.question.text, {})
-            parts = [(one, of_question[one.id]) for one in chosen if one.id in of_question]
+            keys = self._keys_by_problem.get(problem.id, {})
+            # Two configurations that send the same share their draws, which count once.
+            parts = {keys[one.id]: one for one in chosen if one.id in keys}
             if parts:
                 sample_set = self._set(problem, parts) if len(chosen) == 1 else self._pooled(problem, parts)
-                yield StoredSet(sample_set, problem, problem_to_row(problem))
+                yield StoredSet(sample_set, problem, without_samples(problem_to_row(problem)))
 
-    def _set(self, problem: Problem, parts: Sequence[tuple[Configuration, str]]) -> SampleSet:
-        ((configuration, key),) = parts
+    def _set(self, problem: Problem, parts: Mapping[str, Configuration]) -> SampleSet:
+        ((key, configuration),) = parts.items()
         samples = tuple(self.drawn(key).values())
         return SampleSet(problem.question, samples, configuration.model, self.stopped(key))
 
-    def _pooled(self, problem: Problem, parts: Sequence[tuple[Configuration, str]]) -> SampleSet:
-        drawn = [(one.id, sample) for one, key in parts for sample in self.drawn(key).values()]
+    def _pooled(self, problem: Problem, parts: Mapping[str, Configuration]) -> SampleSet:
+        drawn = [(one.id, sample) for key, one in parts.items() for sample in self.drawn(key).values()]
         return pooled(problem.question, drawn)
 
     def claim(self, key: str) -> bool:
@@ -224,20 +238,26 @@ class SampleStore:
                 os.fsync(file.fileno())
 
     def _index(self, offset: int, row: dict[str, Any]) -> None:
+        draws = self._draws.setdefault(self._own(row), {})
+        if "index" not in row:
+            raise DataError(f"{self._log.path}: a row lacks the field 'index'; this is not a sample store.")
+        index = row["index"]
+        # A draw that failed is drawn again later; one that succeeded stands.
+        if index not in draws or draws[index].failed:
+            draws[index] = _Draw(offset, "error" in row)
+
+    def _own(self, row: dict[str, Any]) -> str:
+        """Note whose draws a row is about, and return their key."""
         try:
             key, problem_id, identity = row["key"], row["problem_id"], row["configuration"]
             if identity not in self._configurations:
                 self._configurations[identity] = Configuration(row["model"], row["prompt"], row["params"])
-            index = row["index"]
         except KeyError as error:
             raise DataError(
                 f"{self._log.path}: a row lacks the field {error}; this is not a sample store."
             ) from error
-        draws = self._draws.setdefault(key, {})
-        # A draw that failed is drawn again later; one that succeeded stands.
-        if index not in draws or draws[index].failed:
-            draws[index] = _Draw(offset, "error" in row)
         self._keys_by_problem.setdefault(problem_id, {})[identity] = key
+        return key
 
     def _read(self, draw: _Draw) -> Sample:
         return sample_from_row(self._log.row_at(draw.offset))
@@ -260,6 +280,16 @@ class SampleStore:
         if wanted is not None:
             asked = f"Configuration {wanted!r} is not one"
         raise DataError(f"The sample store {str(self.folder)!r} holds {listed}. {asked}.")
+
+
+def _told(configuration: Configuration) -> dict[str, Any]:
+    """The fields by which a row tells its configuration."""
+    return {
+        "configuration": configuration.id,
+        "model": configuration.model,
+        "prompt": configuration.prompt,
+        "params": dict(configuration.params),
+    }
 
 
 def pooled(question: Question, drawn: Iterable[tuple[str, Sample]]) -> SampleSet:

@@ -17,11 +17,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
 from sampleset.backends.base import Backend, Generation, Message, first_seed, plain_params
-from sampleset.budget import Budget, MeteredBackend, Tariff
+from sampleset.budget import Budget, MeteredBackend, QuestionBudgets, Tariff
 from sampleset.errors import (
     BackendError,
     CapReachedError,
     ContextOverflowError,
+    InvalidArgumentError,
+    RefusedPromptError,
     SamplingError,
     TransientBackendError,
 )
@@ -48,6 +50,7 @@ class Sampler:
         store: Where draws are kept and looked up, if not in memory only.
         on_progress: Called after each change of `progress`.
         budgets: The run's budgets, where several samplers share them; by default those of `options.caps`.
+        question_budgets: The same of each question.
         tariff: What the model's tokens cost, for a cap in money.
         progress: Totals to add to, where several samplers share them.
 
@@ -63,6 +66,7 @@ class Sampler:
         on_progress: Callable[[SamplingProgress], None] | None = None,
         *,
         budgets: Sequence[Budget] | None = None,
+        question_budgets: QuestionBudgets | None = None,
         tariff: Tariff | None = None,
         progress: SamplingProgress | None = None,
     ) -> None:
@@ -76,8 +80,15 @@ class Sampler:
             plain_params(options.params) | {"seed": options.seed, "seeds": "by question"},
         )
         self._on_progress = on_progress
+        self._heard = (
+            False  # whether the backend has answered, be it by refusing a prompt, since last looked at
+        )
         self._limiter = limiter_for(backend, options.max_concurrency)
         self._budgets = options.caps.run_budgets() if budgets is None else list(budgets)
+        cap = options.caps.question_tokens
+        self._question_budgets = question_budgets
+        if cap is not None and question_budgets is None:
+            self._question_budgets = QuestionBudgets(cap, 1, self.stored_tokens)
         self._tariff = tariff
         MeteredBackend(backend, self._budgets, tariff)  # complains now of a price that is missing
 
@@ -104,7 +115,7 @@ class Sampler:
         A few more questions than the limiter holds are in work at once, so that it never runs dry.
 
         Raises:
-            SamplingError: No question reached the quorum, or eight in a row did not: the server is gone.
+            SamplingError: No question reached the quorum, or the server answered none of eight in a row.
             BackendError: The backend cannot be asked at all.
         """
         groups = -(-self.options.batches()[0] // self.backend.group_size)
@@ -127,14 +138,15 @@ class Sampler:
                 except SamplingError as error:
                     self.progress.below_quorum.append(str(error))
                     self._report()
-                    failed_in_a_row += 1
+                    failed_in_a_row = 0 if self._heard else failed_in_a_row + 1
+                    self._heard = False
                     if failed_in_a_row >= _GIVE_UP_AFTER:
                         raise SamplingError(
                             f"{failed_in_a_row} questions in a row failed; stopping. {error} "
                             "What was drawn is kept; run the same command again to go on."
                         ) from error
                     continue
-                reached, failed_in_a_row = reached + 1, 0
+                reached, failed_in_a_row, self._heard = reached + 1, 0, False
                 yield sample_set
         finally:
             for task in running:
@@ -165,6 +177,7 @@ class Sampler:
             store.refresh()
             wanted = range(self.options.n)
             stored = {index: sample for index, sample in store.drawn(key).items() if index in wanted}
+            self._refuse_other_weights(stored.values())
             self.progress.reused += sum(not sample.failed for sample in stored.values())
 
             def keep(samples: Sequence[Sample]) -> None:
@@ -174,10 +187,30 @@ class Sampler:
             await work.draw_all()
             if work.stopped is not None:
                 store.add_stop(key, question.id, work.stopped)
+            store.share(key, question.id, self.configuration)
         finally:
             store.release(key)
         work.drawn = {index: one for index, one in store.drawn(key).items() if index in work.drawn}
         return work
+
+    def _refuse_other_weights(self, stored: Iterable[Sample]) -> None:
+        for sample in stored:
+            weight = sample.scores.get("weight")
+            if not sample.failed and weight != self.options.weight:
+                raise InvalidArgumentError(
+                    f"The stored draws of {self.backend.model!r} have the weight {weight}, not "
+                    f"{self.options.weight}. Give this member that weight, or another seed or store."
+                )
+
+    def key(self, question: Question) -> str:
+        """Under which key the question's draws are stored."""
+        messages = solve_messages(question, self.options.prompt, self.options.system)
+        return draw_key(self.configuration, messages)
+
+    def stored_tokens(self, question: Question) -> int:
+        """Tokens of the question's draws in the store."""
+        drawn = {} if self.store is None else self.store.drawn(self.key(question))
+        return sum((one.prompt_tokens or 0) + (one.completion_tokens or 0) for one in drawn.values())
 
     async def draw_group(
         self, backend: Backend, messages: Sequence[Message], indices: Sequence[int], ends_at: float | None
@@ -202,13 +235,17 @@ class Sampler:
         try:
             async with deadline:
                 generations = await patiently(call, self.options.patience, self._limiter, note)
-        except (ContextOverflowError, TransientBackendError) as error:
+        except (ContextOverflowError, RefusedPromptError) as error:
+            self._heard = True
+            return _failed(indices, seeds, str(error))
+        except TransientBackendError as error:
             return _failed(indices, seeds, str(error))
         except TimeoutError:
             if not deadline.expired():
                 raise
             last = f"; before it: {reasons[-1]}" if reasons else ""
             return _failed(indices, seeds, f"the deadline of {self.options.deadline:g} s passed{last}")
+        self._heard = True
         return self._samples(indices, seeds, generations)
 
     def _samples(
@@ -233,12 +270,9 @@ class Sampler:
             for index, seed, generation in zip(indices, seeds, generations, strict=True)
         ]
 
-    def within_caps(self, drawn: Mapping[int, Sample]) -> Backend:
+    def within_caps(self, question: Question, drawn: Mapping[int, Sample]) -> Backend:
         """The backend within the caps of the run and of the question that these draws are of."""
-        cap, own = self.options.caps.question_tokens, list[Budget]()
-        tokens = [(one.prompt_tokens or 0) + (one.completion_tokens or 0) for one in drawn.values()]
-        if cap is not None:
-            own = [Budget(cap, "tokens", of_question=True, spent=sum(tokens))]
+        own = [] if self._question_budgets is None else [self._question_budgets.take(question)]
         if not (budgets := [*own, *self._budgets]):
             return self.backend
         known = max((one.prompt_tokens or 0 for one in drawn.values()), default=0)
@@ -306,7 +340,7 @@ class _Work:
         self.stopped: str | None = None
         self.refusal: CapReachedError | None = None
         self._sampler, self._question, self._messages, self._keep = sampler, question, messages, keep
-        self._backend = sampler.within_caps(drawn)
+        self._backend = sampler.within_caps(question, drawn)
         self._looked_at, self._settled = 0, False
 
     def samples(self) -> tuple[Sample, ...]:

@@ -57,7 +57,7 @@ class SamplingOptions:
         for name in ("n", "max_concurrency", "min_samples"):
             if getattr(self, name) < 1:
                 raise InvalidArgumentError(f"{name}={getattr(self, name)!r} must be at least 1.")
-        if self.deadline is not None and self.deadline <= 0:
+        if self.deadline is not None and not self.deadline > 0:
             raise InvalidArgumentError(f"deadline={self.deadline!r} must be above 0 seconds.")
         if self.prompt not in SOLVE_PROMPTS:
             raise UnknownNameError("prompt", self.prompt, SOLVE_PROMPTS)

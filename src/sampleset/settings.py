@@ -47,7 +47,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     """Settings from `KEY=VALUE` texts; a dotted key opens a section, values are read as YAML.
 
     Raises:
-        InvalidArgumentError: A text without `=`.
+        InvalidArgumentError: A text without `=`, a value that is not YAML, or a key within another's value.
     """
     settings: dict[str, Any] = {}
     for text in overrides:
@@ -57,8 +57,16 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         *sections, last = key.strip().split(".")
         inner = settings
         for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[last] = yaml.safe_load(value)
+            held: object = inner.setdefault(section, {})
+            inner = cast("dict[str, Any]", held)
+            if not isinstance(held, dict):
+                raise InvalidArgumentError(f"--set {text!r}: {section!r} already has a value of its own.")
+        try:
+            inner[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InvalidArgumentError(
+                f"--set {text!r}: the value is not YAML ({str(error).splitlines()[0]}). Quote it."
+            ) from error
     return settings
 
 

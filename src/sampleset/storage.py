@@ -14,6 +14,7 @@ import gzip
 import json
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +22,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, cast
 
-from sampleset.errors import DataError, InputNotFoundError, MalformedRecordError, MissingExtraError
+from sampleset.errors import (
+    DataError,
+    InputNotFoundError,
+    InvalidArgumentError,
+    MalformedRecordError,
+    MissingExtraError,
+)
 from sampleset.records import (
     ID_COLUMNS,
     QUESTION_COLUMNS,
@@ -72,6 +79,23 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
             with open(partial, "wb") as file:
                 return _write_lines(file, rows)
         raise DataError(f"{path}: unknown kind of file. Name a {', '.join(SUFFIXES)} file.")
+
+
+def check_target(path: Path) -> None:
+    """Find out before any work whether `write_rows` could write a file there.
+
+    Raises:
+        DataError: The suffix is unknown.
+        InvalidArgumentError: The path is a folder, or its folder cannot be written to.
+        MissingExtraError: Parquet needs a package that is not installed.
+    """
+    if not path.name.endswith(SUFFIXES):
+        raise DataError(f"{path}: unknown kind of file. Name a {', '.join(SUFFIXES)} file.")
+    if path.name.endswith(".parquet"):
+        _pyarrow()
+    there = next(one for one in path.absolute().parents if one.exists())
+    if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
+        raise InvalidArgumentError(f"Nothing can be written to {str(path)!r}. Name another file.")
 
 
 @contextmanager
@@ -229,7 +253,8 @@ def _write_all(descriptor: int, data: bytes, offset: int) -> None:
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+    # Parquet knows values that JSON does not: dates, decimals.
+    text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=str)
     # Lone surrogates, which models' broken byte pieces may leave, have no UTF-8 form.
     return text.encode("utf-8", "replace") + b"\n"
 
@@ -254,7 +279,7 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     with _located(path, number):
                         row = _parse(line)
                     yield number, row
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(f"{path}: damaged after line {number} ({error}).") from error
 
 
@@ -316,7 +341,8 @@ def _joined_seeds(
     places: dict[str, tuple[Path, int]] = {}
     for path in files:
         for _, number, row in _with_source(path, columns):
-            key = next((str(row[name]) for name in (*ID_COLUMNS, *QUESTION_COLUMNS) if name in row), None)
+            names = (name for name in (*ID_COLUMNS, *QUESTION_COLUMNS) if row.get(name) is not None)
+            key = next((str(row[name]) for name in names), None)
             with _located(path, number):
                 if key is None or not isinstance(row.get("generation"), str):
                     raise DataError(

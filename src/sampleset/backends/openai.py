@@ -51,6 +51,7 @@ from sampleset.errors import (
     BackendUnreachableError,
     ContextOverflowError,
     InvalidArgumentError,
+    RefusedPromptError,
     TransientBackendError,
     UnknownModelError,
 )
@@ -295,7 +296,7 @@ class OpenAIBackend:
         text = text_of(message.get("content")) or text_of(message.get("refusal"))
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         if finish_reason == "content_filter" and not text:
-            raise BackendError(f"The content filter of {self._where} withheld the completion.")
+            raise RefusedPromptError(f"The content filter of {self._where} withheld the completion.")
         if not (text or reasoning or prefill or finish_reason == "length"):
             raise TransientBackendError(
                 f"{self._where} answered with an empty completion (finish reason {finish_reason!r})."
@@ -366,6 +367,8 @@ class OpenAIBackend:
             )
         if is_overflow(error, text):
             return ContextOverflowError(f"{closed(told)} Lower --max-tokens, or shorten the prompt.")
+        if "content_filter" in (error.code, error.type):
+            return RefusedPromptError(told)
         if "insufficient_quota" in (error.code, error.type):
             return BackendError(f"{closed(told)} Add credit to the account, or use another key.")
         if status in (408, 409, 429) or status >= 500:

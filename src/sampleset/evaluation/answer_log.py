@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 
 from sampleset.aggregators.base import Aggregator
-from sampleset.errors import BackendError, ContextOverflowError, DataError, TransientBackendError
+from sampleset.errors import (
+    BackendError,
+    ContextOverflowError,
+    DataError,
+    RefusedPromptError,
+    TransientBackendError,
+)
 from sampleset.records import answer_from_row, answer_to_row
 from sampleset.sample_store import digest
 from sampleset.specs import options_of
@@ -21,12 +27,14 @@ class AnswerLog:
 
     Args:
         log: The file; without one, answers are kept for this process only.
+        context_size: Tokens of the model's context, where it is not the model's own: prompts are cut to it.
 
     Raises:
         DataError: The file holds something else.
     """
 
-    def __init__(self, log: JsonlLog | None = None) -> None:
+    def __init__(self, log: JsonlLog | None = None, context_size: int | None = None) -> None:
+        self._context_size = context_size
         self._log = log
         self._given: dict[str, Answer] = {}
         self._places: dict[str, int] = {}
@@ -53,14 +61,14 @@ class AnswerLog:
         Raises:
             BackendError: A model that the method needs cannot be asked at all.
         """
-        key = answer_key(aggregator, sample_set)
+        key = answer_key(aggregator, sample_set, self._context_size)
         if key in self._given:
             return self._given[key]
         if self._log is not None and key in self._places:
             return answer_from_row(self._log.row_at(self._places[key]))
         try:
             answer = await aggregator.aggregate(sample_set)
-        except (ContextOverflowError, TransientBackendError) as error:
+        except (ContextOverflowError, RefusedPromptError, TransientBackendError) as error:
             return Answer(sample_set.id, aggregator.name, None, text=str(error), flags=("failed",))
         if self._log is None:
             self._given[key] = answer
@@ -70,13 +78,15 @@ class AnswerLog:
         return answer
 
 
-def answer_key(aggregator: Aggregator, sample_set: SampleSet) -> str:
+def answer_key(aggregator: Aggregator, sample_set: SampleSet, context_size: int | None = None) -> str:
     """What an answer depends on: the method with its options, and everything the method is shown."""
     question = sample_set.question
     samples = [as_dict(sample) for sample in sample_set.samples]
-    shown = [question.id, question.text, question.choices, samples]
+    shown: list[object] = [question.id, question.text, question.choices, samples]
     if question.answer_kind != DEFAULT_KIND:
         shown.append(question.answer_kind)
+    if context_size is not None:
+        shown.append({"context_size": context_size})
     return digest([aggregator.name, dict(options_of(aggregator)), shown])[:32]
 
 
