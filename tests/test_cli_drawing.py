@@ -195,3 +195,17 @@ def test_a_mistake_costs_one_line(run: Run, sets_file: Path, tmp_path: Path, arg
     assert (code, out) == (2, "")
     assert says in err
     assert err.count("\n") == 1
+
+
+def test_an_export_that_cannot_be_written_costs_no_draw(run: Run, sets_file: Path, tmp_path: Path):
+    code, _, error = run("sample", sets_file, "--model", f"replay:{sets_file}", "-n", 2,
+                         "--output-dir", tmp_path / "store", "--export", tmp_path / "out.csv")  # fmt: skip
+    assert code == 2
+    assert "out.csv: unknown kind of file" in error
+    assert not (tmp_path / "store" / "samples.jsonl").exists()
+
+
+def test_a_store_that_is_a_file_costs_one_line(run: Run, sets_file: Path):
+    code, _, error = run("sample", sets_file, "--model", f"replay:{sets_file}", "--output-dir", sets_file)
+    assert code == 2
+    assert "is a file; a sample store is a folder" in error

@@ -1,12 +1,15 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sampleset.aggregators.weighted_vote import WeightedVote
-from sampleset.backends.base import Message
+from sampleset.backends.base import Generation, Message, SamplingParams
 from sampleset.backends.replay import ReplayBackend
+from sampleset.budget import Caps
+from sampleset.drawing import Drawing, ModelRef, opened_samplers
 from sampleset.errors import (
     AuthenticationError,
     DataError,
@@ -179,3 +182,55 @@ async def test_pooled_texts_reach_the_aggregator_without_their_members(tmp_path:
     await Pool([Sampler(ReplayBackend(reply, model="one"), member.options(COMMON), store)]).sample(QUESTION)
     (stored,) = SampleStore(tmp_path).sample_sets("all")
     assert "secret" not in json.dumps(stored.to_row())
+
+
+async def test_a_cap_of_a_question_is_one_for_all_members(tmp_path: Path):
+    options = replace(COMMON, caps=Caps(question_tokens=1000), params=SamplingParams(max_tokens=50))
+    members = [Member(name, count=9) for name in ("one", "two", "three")]
+    drawing = Drawing(options, pool=members)
+
+    def opened(ref: str, *_: object) -> ReplayBackend:
+        return ReplayBackend(lambda messages, seed: Generation("7", "stop", 50, 50), model=ref)
+
+    for _ in range(2):  # what is stored counts when the run is repeated
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sampleset.models.open_backend", opened)
+            async with opened_samplers(drawing, tmp_path, 1) as draws:
+                with pytest.raises(SamplingError, match="cap of 1000 tokens for one question"):
+                    await Pool(draws.each).sample_many([QUESTION])
+        rows = (tmp_path / "samples.jsonl").read_text().splitlines()
+        assert 900 <= sum(100 for _ in rows) <= 1000
+
+
+def test_members_leave_address_key_and_context_to_the_command(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OTHER_KEY", "theirs")
+    common = Drawing(COMMON, ModelRef("named", "http://ours/v1", "ours", 4096))
+    assert common.model_of(Member("one")) == ModelRef("one", "http://ours/v1", "ours", 4096)
+    assert common.model_of(Member("embedded")) == ModelRef("embedded", None, None, 4096)
+    assert common.model_of(Member("two", base_url="http://theirs/v1")).api_key is None
+    elsewhere = Member("two", base_url="http://theirs/v1", api_key_env="OTHER_KEY")
+    assert common.model_of(elsewhere) == ModelRef("two", "http://theirs/v1", "theirs", 4096)
+
+
+async def test_a_member_without_a_weight_has_1_where_another_names_one():
+    def opened(ref: str, *_: object) -> ReplayBackend:
+        return saying("7", ref)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sampleset.models.open_backend", opened)
+        async with opened_samplers(
+            Drawing(COMMON, pool=[Member("a", weight=0.5), Member("b")]), None, 1
+        ) as draws:
+            assert [one.options.weight for one in draws.each] == [0.5, 1.0]
+        async with opened_samplers(Drawing(COMMON, pool=[Member("a"), Member("b")]), None, 1) as draws:
+            assert [one.options.weight for one in draws.each] == [None, None]
+
+
+async def test_prompts_that_are_the_same_for_a_question_are_refused_before_a_draw():
+    members = [Member("one", prompt="solve"), Member("one", prompt="worked_examples")]
+    pool = Pool(samplers(None, *members))
+    choice = Question("q", "Which?", choices=("yes", "no"))
+    with pytest.raises(InvalidArgumentError, match="the very same draws"):
+        await pool.sample_many([QUESTION, choice])
+    assert not any(sampler.progress.drawn for sampler in pool.samplers)
+    assert (await pool.sample(QUESTION)).n == 2

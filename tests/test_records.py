@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from sampleset.errors import DataError
@@ -117,3 +119,44 @@ def test_an_answer_survives_a_round_trip():
     candidates = (Candidate("7", 2, (0, 2), 0.75), Candidate("8", 1, (1,)))
     answer = Answer("q", "vote", "7", "seven", 0.75, candidates, Usage(10, 5, 1), ("tie",))
     assert answer_from_row(answer_to_row(answer, Usage())) == answer
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1234567.0, "1234567"),
+        (16777217.0, "16777217"),
+        (1e15, "1000000000000000"),
+        (0.1, "0.1"),
+        (-3.0, "-3"),
+    ],
+)
+def test_no_digit_of_a_number_is_lost(value: float, text: str):
+    row = problem_from_row({"question": "?", "answer": value, "id": value}, 0)
+    assert (row.answer, row.id) == (text, text)
+
+
+def test_a_gold_answer_that_is_no_number_is_refused():
+    with pytest.raises(DataError, match="'answer' must be a text or a number, got nan"):
+        problem_from_row({"question": "?", "answer": float("nan")}, 0)
+
+
+@pytest.mark.parametrize(
+    ("sample", "says"),
+    [
+        pytest.param({"logprobs": {"content": []}}, "numbers named mean, min_window", id="foreign logprobs"),
+        pytest.param({"prompt_tokens": "x"}, "'prompt_tokens' must be int, got 'x'", id="token count"),
+        pytest.param({"scores": {"weight": "much"}}, "'scores' must be numbers by name", id="scores"),
+    ],
+)
+def test_fields_of_samples_are_checked(sample: dict[str, object], says: str):
+    with pytest.raises(DataError, match=re.escape(says)):
+        stored_set_from_row({"question": "?", "samples": [{"text": "a", **sample}]}, 0)
+
+
+def test_nulls_among_scores_are_no_scores():
+    row = {
+        "question": "?",
+        "samples": [{"text": "a", "scores": {"weight": None}}, {"text": "b", "scores": None}],
+    }
+    assert [one.scores for one in stored_set_from_row(row, 0).sample_set.samples] == [{}, {}]

@@ -11,9 +11,11 @@ from sampleset.errors import (
     BackendError,
     ContextOverflowError,
     InvalidArgumentError,
+    RefusedPromptError,
     SamplingError,
     TransientBackendError,
 )
+from sampleset.records import problem_from_row
 from sampleset.retries import Patience
 from sampleset.sample_store import SampleStore
 from sampleset.sampling import Sampler, SamplingOptions, runs_of
@@ -284,3 +286,67 @@ def test_options_out_of_range_name_the_value(values, says: str):
 def test_parameters_out_of_range_name_the_value(values, says: str):
     with pytest.raises(InvalidArgumentError, match=says):
         SamplingParams(**values)
+
+
+async def test_questions_of_one_text_and_other_options_keep_their_own_draws(tmp_path: Path):
+    store = SampleStore(tmp_path)
+    asked = [
+        Question("x", "Which?", choices=("one", "two")),
+        Question("y", "Which?", choices=("three", "four")),
+    ]
+    store.add_problems(Problem(question, "A") for question in asked)
+    backend = ReplayBackend(lambda messages, seed: "one" if "one" in messages[-1]["content"] else "three")
+    await collect(Sampler(backend, SamplingOptions(n=1), store).sample_many(asked))
+    drawn = [one.sample_set.samples[0].text for one in SampleStore(tmp_path).sample_sets()]
+    assert drawn == ["one", "three"]
+
+
+async def test_two_names_of_one_prompt_share_their_draws_which_count_once(tmp_path: Path):
+    store = SampleStore(tmp_path)
+    question = Question("q", "Which?", choices=("one", "two"))
+    store.add_problems([Problem(question, "A")])
+    backend = ReplayBackend(by_seed)
+    named = [SamplingOptions(n=2, prompt=name) for name in ("solve", "worked_examples")]
+    for options in named:
+        await Sampler(backend, options, store).sample(question)
+    assert len(backend.calls) == 2
+    for which in ("all", Sampler(backend, named[1]).configuration.id):
+        assert [one.sample_set.n for one in store.sample_sets(which)] == [2]
+
+
+async def test_old_scores_of_a_file_are_not_those_of_new_draws(tmp_path: Path):
+    store = SampleStore(tmp_path)
+    row = {
+        "question": "?",
+        "completions": ["a", "b"],
+        "rm_scores": [0.9, 0.1],
+        "stopped": "esc:2",
+        "topic": "sums",
+    }
+    problem = problem_from_row(row, 0)
+    store.add_problems([problem])
+    await Sampler(ReplayBackend(by_seed), SamplingOptions(n=2), store).sample(problem.question)
+    (exported,) = [one.to_row() for one in store.sample_sets()]
+    assert not {"rm_scores", "stopped", "completions"} & exported.keys()
+    assert exported["topic"] == "sums"
+
+
+@pytest.mark.parametrize(
+    "error", [RefusedPromptError("filtered"), ContextOverflowError("too long")], ids=["filter", "overflow"]
+)
+async def test_questions_that_cannot_be_answered_do_not_end_the_run(error: BackendError):
+    def reply(messages: Sequence[Message], seed: int) -> str | Exception:
+        return error if "odd" in messages[-1]["content"] else "fine"
+
+    asked = [Question(f"q{place}", f"odd {place}" if place < 20 else f"{place}") for place in range(24)]
+    sampler = Sampler(ReplayBackend(reply), SamplingOptions(n=2))
+    assert [one.id for one in await collect(sampler.sample_many(asked))] == ["q20", "q21", "q22", "q23"]
+    assert len(sampler.progress.below_quorum) == 20
+
+
+async def test_stored_draws_of_another_weight_are_refused(tmp_path: Path):
+    store = SampleStore(tmp_path)
+    question = Question("q", "?")
+    await Sampler(ReplayBackend(by_seed), SamplingOptions(n=1, weight=0.5), store).sample(question)
+    with pytest.raises(InvalidArgumentError, match=r"have the weight 0\.5, not 2\.0"):
+        await Sampler(ReplayBackend(by_seed), SamplingOptions(n=1, weight=2.0), store).sample(question)

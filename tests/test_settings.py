@@ -54,3 +54,15 @@ def test_a_missing_file_and_a_broken_one_are_named(tmp_path: Path):
     path.write_text("- 1\n")
     with pytest.raises(DataError, match="got list"):
         read_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        pytest.param(["model=[1"], "the value is not YAML", id="broken"),
+        pytest.param(["sample=1", "sample.model=a"], "'sample' already has a value", id="value and section"),
+    ],
+)
+def test_an_override_that_cannot_be_read_is_refused(overrides: list[str], says: str):
+    with pytest.raises(InvalidArgumentError, match=says):
+        parse_overrides(overrides)

@@ -1,3 +1,4 @@
+import datetime
 import gzip
 import json
 import os
@@ -7,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sampleset.errors import DataError, InputNotFoundError, MalformedRecordError
+from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError, MalformedRecordError
 from sampleset.storage import (
     JsonlLog,
+    check_target,
     new_jsonl,
     read_problems,
     read_rows,
@@ -203,3 +205,34 @@ def test_a_new_file_that_is_not_finished_is_not_there(tmp_path: Path):
         add({"a": 1})
         raise KeyError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gzip_file_damaged_in_the_middle_is_refused(tmp_path: Path):
+    path = tmp_path / "sets.jsonl.gz"
+    write_rows(path, [{"text": str(number) * 50} for number in range(5000)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] + b"\xff" * 64 + whole[len(whole) // 2 :])
+    with pytest.raises(DataError, match="damaged after line"):
+        list(read_rows(path))
+
+
+def test_values_that_json_does_not_know_are_written_as_text(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    write_rows(path, [{"day": datetime.date(2024, 5, 1)}])
+    assert [row for _, row in read_rows(path)] == [{"day": "2024-05-01"}]
+
+
+def test_rows_without_an_id_are_told_apart_by_their_question(tmp_path: Path):
+    for seed in (0, 1):
+        rows = [{"id": None, "question": text, "generation": f"{text} {seed}"} for text in ("1+1?", "2+2?")]
+        write_rows(tmp_path / f"rs{seed}.jsonl", rows)
+    assert [one.sample_set.n for one in read_sample_sets(tmp_path)] == [2, 2]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "folder.jsonl", "file/out.jsonl"])
+def test_a_target_that_cannot_be_written_is_found_out_beforehand(tmp_path: Path, name: str):
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises((DataError, InvalidArgumentError)):
+        check_target(tmp_path / name)
+    check_target(tmp_path / "new" / "out.jsonl")

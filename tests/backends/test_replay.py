@@ -23,6 +23,13 @@ async def test_stored_samples_come_back_by_seed_with_their_counts():
     assert one.completion_tokens == 7
 
 
+async def test_of_questions_that_hold_one_another_the_longest_is_meant():
+    sets = [SampleSet(Question(text, text), (Sample(0, text),)) for text in ("1+1", "1+1+5")]
+    asked = [{"role": "user", "content": "What is 1+1+5?"}]
+    (reply,) = await ReplayBackend.of_sets(sets).generate(asked, SamplingParams(), [0])
+    assert reply.text == "1+1+5"
+
+
 async def test_a_question_it_does_not_know_is_refused():
     backend = ReplayBackend.of_sets([])
     with pytest.raises(UnsupportedByBackendError, match="replay knows 0 questions"):
