@@ -31,7 +31,7 @@ def main() -> None:
         print(f"{kind:<12}{setting:<58}{coverage:6.1f}", flush=True)
 
     print(f"{'interval':<12}{'setting':<58}{'%':>6}")
-    for problems in (50, 200, 660):
+    for problems in (5, 10, 50, 200, 660):
         for mean, correlation, subsets in product((0.1, 0.5, 0.9), (0.2, 0.9, 0.99), (1, 20)):
             drawn = (shares(generator, problems, mean, correlation, subsets) for _ in range(runs))
             hits = sum(holds(clustered_interval(one), mean) for one in drawn)

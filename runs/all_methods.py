@@ -168,9 +168,9 @@ def _summary(free: Sequence[Path], asking: Sequence[Path]) -> list[str]:
         point = _evaluation(report.parent).files[0].points[-1]
         trained = next((one for one in point.methods if one.label.startswith("ssa:")), None)
         packaged = "-" if trained is None else " ".join(list(_shared(trained))[1:3])
-        row = (packaged, _best(point, [*FREE, trained.label if trained else ""]), percent(point.pass_at_k))
+        row = (packaged, _best(point, [*FREE, trained.label if trained else ""]), percent(point.oracle))
         rows.append((*_named(report, point), report.parts[-3], *row))
-    heads = (*heads[:5], "reader", "`embedded-ssa`", "best that asks the reader", "pass@k")
+    heads = (*heads[:5], "reader", "`embedded-ssa`", "best that asks the reader", "oracle")
     return [*parts, markdown_table(heads, rows)] if rows else parts
 
 
@@ -253,8 +253,9 @@ OPENING = """# Every method on the same sets
 Made by `runs/all_methods.py`, whose opening lines say how. Where the recorded sets come from stands in
 [Votes on recorded sets](recorded-sets.md), what a method does in [Aggregators](../aggregators.md), and
 how a figure is made in [Evaluation](../evaluation.md). In percent of the questions; brackets hold 95 %
-intervals. Each table compares methods on the very same subsets of the samples. pass@k is the ceiling for
-methods that select."""
+intervals. Each table compares methods on the very same subsets of the samples. The oracle, the share of
+these subsets that hold a right sample, is the ceiling for methods that select; pass@k estimates it from all
+samples of a file."""
 
 SUMMARY_NOTE = """The best method of many is picked on the very questions that it is shown on, which flatters
 it. In the first table the methods that ask no model, at all samples of a set, but for `first_sample` and the

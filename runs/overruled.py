@@ -8,7 +8,9 @@ many. Then all of them, with p by exact McNemar as if the reports were one. Sets
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+from sampleset.answers import same_answer
 from sampleset.metrics import mcnemar_exact
 
 
@@ -19,16 +21,21 @@ def main() -> None:
     for report in reports:
         for line in (Path(report) / "questions.jsonl").read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            right, vote_right = row["right"][method], row["right"]["majority_vote"]
+            right, vote_right = (row["right"][name] is True for name in (method, "majority_vote"))
             if right == vote_right:
                 continue
-            given = row["sample_answers"]
-            ours, votes = (given.count(row["answers"][name]) for name in (method, "majority_vote"))
+            ours, votes = (behind(row, row["answers"][name]) for name in (method, "majority_vote"))
             counts["fewer samples" if ours < votes else "as many"][int(vote_right)] += 1
     for name, (mended, spoilt) in counts.items():
         print(f"{name}: mended {mended}, spoilt {spoilt}")
     mended, spoilt = (sum(one[place] for one in counts.values()) for place in (0, 1))
     print(f"all: mended {mended}, spoilt {spoilt}, p = {mcnemar_exact(mended, spoilt):.4f}")
+
+
+def behind(row: dict[str, Any], answer: str | None) -> int:
+    """How many of the set's samples give an answer; answers of the kind `maths`."""
+    given = [one for one in row["sample_answers"] if one is not None]
+    return 0 if answer is None else sum(same_answer(one, answer).equal is True for one in given)
 
 
 if __name__ == "__main__":

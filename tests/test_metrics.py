@@ -1,5 +1,6 @@
 from itertools import combinations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,8 +93,25 @@ def test_the_clustered_interval_of_zeros_and_ones_is_wilsons():
 
 
 def test_shares_that_vary_less_than_zeros_and_ones_give_a_narrower_interval():
-    # Variance 0.04 instead of 0.25: as if there were 0.25 / 0.04 as many problems.
-    assert clustered_interval([0.3, 0.7] * 50) == pytest.approx(wilson_interval(312.5, 625))
+    # A variance of 4/99 instead of 0.25: as if there were so many more problems; and Student's t for normal.
+    trials = 100 * 0.25 / (4 / 99) * (1.95996 / 1.98422) ** 2
+    assert clustered_interval([0.3, 0.7] * 50) == pytest.approx(wilson_interval(trials / 2, trials), abs=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.1, 1 / 3, 0.7])
+def test_equal_shares_have_an_interval_as_wide_as_their_number_allows(share: float):
+    assert clustered_interval([share] * 3) == pytest.approx(wilson_interval(3 * share, 3))
+
+
+@pytest.mark.parametrize("problems", [3, 5, 10])
+def test_with_few_problems_the_clustered_interval_still_holds_the_truth(problems: int):
+    generator = np.random.default_rng(problems)
+    held = 0
+    for _ in range(2000):
+        shares = generator.binomial(20, generator.beta(2, 2, problems)) / 20
+        low, high = clustered_interval(list(shares))
+        held += low <= 0.5 <= high
+    assert held / 2000 > 0.935
 
 
 def test_further_subsets_of_the_same_problems_are_no_further_problems():

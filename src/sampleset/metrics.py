@@ -18,6 +18,8 @@ from sampleset.errors import InvalidArgumentError
 Floats = NDArray[np.float64]
 
 _Z95 = 1.959963984540054
+_SAME = 1e-9
+"""Shares that differ by less are one: means of equal numbers are not equal to the last bit."""
 _PSEUDO_VALUES = np.array([-1.0, 0.0, 1.0])
 _PSEUDO_COUNTS = np.array([0.5, 1.0, 0.5])
 
@@ -41,8 +43,8 @@ def clustered_interval(shares: Sequence[float]) -> tuple[float, float]:
     """95 % interval of the mean of per-problem shares, within [0, 1].
 
     Wilson's interval with as many trials as would give the variance that is seen between problems (the
-    effective sample size of Korn and Graubard 1998), and never fewer than problems. With shares of 0 and 1
-    alone this is Wilson's interval itself.
+    effective sample size of Korn and Graubard 1998, with its correction for few problems), and never fewer
+    than problems. With shares of 0 and 1 alone this is Wilson's interval itself.
 
     Args:
         shares: One per problem in [0, 1]: how often its subsets were answered right.
@@ -53,10 +55,25 @@ def clustered_interval(shares: Sequence[float]) -> tuple[float, float]:
     if not shares:
         raise InvalidArgumentError("An interval needs at least one problem.")
     values = np.asarray(shares, dtype=np.float64)
-    mean = float(values.mean())
-    variance = float(values.var())
-    trials = len(values) * max(1.0, mean * (1 - mean) / variance) if variance > 0 else float(len(values))
+    mean = min(1.0, float(values.mean()))
+    trials = float(len(values))
+    if np.ptp(values) > _SAME:
+        seen = mean * (1 - mean) / float(values.var(ddof=1))
+        trials = max(trials, trials * seen * (_Z95 / _t95(len(values) - 1)) ** 2)
     return wilson_interval(mean * trials, trials)
+
+
+def _t95(freedom: int) -> float:
+    """97.5 % quantile of Student's t (Abramowitz and Stegun 26.7.5; 1 % off with two degrees of freedom)."""
+    z = _Z95
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return sum(term / freedom**power for power, term in enumerate(terms))
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:

@@ -63,7 +63,7 @@ class BetaRule:
     @property
     def spec(self) -> str:
         """As users type it."""
-        return f"beta:{self.threshold:g}"
+        return f"beta:{self.threshold!r}"
 
     @property
     def first_batch(self) -> int:
@@ -88,7 +88,7 @@ class DirichletRule:
     @property
     def spec(self) -> str:
         """As users type it."""
-        return f"dirichlet:{self.threshold:g}"
+        return f"dirichlet:{self.threshold!r}"
 
     @property
     def first_batch(self) -> int:

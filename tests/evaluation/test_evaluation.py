@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -440,3 +441,17 @@ def test_a_log_of_something_else_is_refused(tmp_path: Path):
     path.write_text('{"id": "q", "answer": "7"}\n')
     with pytest.raises(DataError, match=r"no logged answer.*another --output-dir"):
         AnswerLog(JsonlLog(path))
+
+
+async def test_another_context_size_may_give_another_answer(tmp_path: Path):
+    asked = Counter[str]()
+
+    class Reader(MajorityVote):
+        async def aggregate(self, sample_set: SampleSet) -> Answer:
+            asked[sample_set.id] += 1
+            return await super().aggregate(sample_set)
+
+    for size in (None, None, 400, 8192, 400):
+        log = AnswerLog(JsonlLog(tmp_path / "answers.jsonl"), size)
+        await log.answer(Reader(), SETS[0].sample_set)
+    assert asked.total() == 3

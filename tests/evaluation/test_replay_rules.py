@@ -143,3 +143,13 @@ def test_a_row_of_the_csv_holds_every_number():
 def test_what_cannot_be_replayed_is_refused(more, sets, error: type[Exception], says: str):
     with pytest.raises(error, match=says):
         replay_file("sets", sets, options(**more))
+
+
+def test_a_rule_given_twice_is_refused():
+    with pytest.raises(InvalidArgumentError, match=r"The rule 'beta:0\.9' is given twice"):
+        options("beta:0.9", "esc:3", "beta:0.90")
+
+
+def test_rules_that_differ_late_are_two():
+    (file,) = [replay_file("s", stored("77777777"), options("beta:0.9", "beta:0.9000001"))]
+    assert [row.rule for row in file.rows] == ["beta:0.9"] * 2 + ["beta:0.9000001"] * 2

@@ -12,6 +12,7 @@ import pytest
 from report_builders import READER, VOTE, a_file, a_macro, a_point, a_question, an_evaluation, write_questions
 
 from sampleset.errors import DataError, InputNotFoundError
+from sampleset.evaluation.results import Slice
 from sampleset.report import evaluation_from_report, report_dict, rewrite_report, write_report
 
 FULL = an_evaluation(
@@ -179,3 +180,14 @@ def test_a_report_that_cannot_be_written_leaves_no_pieces(tmp_path: Path) -> Non
         write_report(folder, FULL, {}, questions)
 
     assert [path.name for path in folder.iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@SUM(1)", "\tx"])
+def test_what_a_spreadsheet_would_take_for_a_formula_is_marked_as_text(tmp_path: Path, value: str) -> None:
+    point = a_point(breakdowns={"subject": (Slice(value, 4.0, {VOTE.label: 0.5}, 1.0),)})
+    write_report(
+        tmp_path, an_evaluation(a_file(point)), {}, write_questions(tmp_path / "questions.jsonl", [])
+    )
+
+    rows = csv.DictReader((tmp_path / "breakdowns.csv").read_text("utf-8").splitlines())
+    assert {row["value"] for row in rows} == {f"'{value}"}

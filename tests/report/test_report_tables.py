@@ -191,3 +191,17 @@ def test_a_label_or_a_setting_cannot_break_the_markdown() -> None:
 
     assert "| a\\|b \\<img\\> | 75.0 |" in text
     assert "\n# heading" not in text
+
+
+@pytest.mark.parametrize(
+    ("use", "note"),
+    [
+        (
+            TokenUse(200, 400, 3, 0.25, True),
+            "takes 600 tokens per question; those of 25.0 % of them are guessed",
+        ),
+        (TokenUse(0, 40, 3, 0.9999999999999997, True), "tokens of the samples are not recorded in this file"),
+    ],
+)
+def test_what_is_guessed_of_the_samples_tokens_is_noted(use: TokenUse, note: str) -> None:
+    assert note in flat(printed(an_evaluation(a_file(a_point(sampling=use)))))

@@ -55,6 +55,9 @@ class ReplayOptions:
     def __post_init__(self) -> None:
         if not self.rules:
             raise InvalidArgumentError("No stopping rule to replay. Give one, as beta:0.95.")
+        specs = [rule.spec for rule in self.rules]
+        if repeated := next((one for one in specs if specs.count(one) > 1), None):
+            raise InvalidArgumentError(f"The rule {repeated!r} is given twice. Leave one away.")
         for name in ("k", "orders", "first_batch"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -40,7 +40,8 @@ class TokenUse:
         prompt: Prompt tokens.
         completion: Generated tokens.
         calls: Model calls.
-        uncounted: Share of the calls whose tokens were not recorded; they are missing from the sums.
+        uncounted: Share of the calls whose tokens were not recorded; they are missing from the sums, but for
+            samples, whose tokens are guessed then.
         estimated: Whether the tokens are a guess from the length of the texts, four characters each.
     """
 

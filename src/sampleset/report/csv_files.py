@@ -56,8 +56,17 @@ def _csv(rows: Iterable[dict[str, Any]]) -> str:
     written = io.StringIO()
     writer = csv.DictWriter(written, list(listed[0]) if listed else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(listed)
+    writer.writerows({name: _inert(value) for name, value in row.items()} for row in listed)
     return written.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, marked as a text: anyone's files hold it."""
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+        else value
+    )
 
 
 def _method_rows(evaluation: Evaluation) -> Iterator[dict[str, Any]]:

@@ -85,15 +85,16 @@ def point_notes(point: PointResult) -> list[str]:
     if point.left_out:
         notes.append(f"Left out, having fewer than {point.k} samples: {plural(point.left_out, 'problem')}.")
     use = point.sampling
-    if use.calls and use.uncounted >= 1:
+    if use.calls and use.uncounted > 1 - 1e-9:
         notes.append("The tokens of the samples are not recorded in this file.")
     elif use.calls:
         noun = plural(point.k, "sample")
         told = f"Drawing the {noun} takes {round(use.total):,} tokens per question"
         if use.uncounted:
-            told += f", the {percent(use.uncounted)} % of the calls that are not counted left aside"
-        guess = "; estimated from the length of the texts" if use.estimated else ""
-        notes.append(f"{told}{guess}.")
+            told += (
+                f"; those of {percent(use.uncounted)} % of them are guessed from the length of their texts"
+            )
+        notes.append(f"{told}.")
     return notes
 
 
