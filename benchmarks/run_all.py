@@ -96,7 +96,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         GRADE_PEERS,
         file="grades_beside_others",
     ),
-    "vote_vs_strings": Benchmark("votes over classes against strings", ("{recorded}",)),
+    "vote_vs_strings": Benchmark("votes over classes against strings", ("{recorded}/samplesets",)),
     "recorded_grades": Benchmark("our grades against recorded ones", ("{recorded}",)),
     "full_evaluation": Benchmark("a whole evaluation, and ten times its size"),
     "server_load": Benchmark("the server beside others", peers=SERVER_PEERS, needs=("aiohttp", "starlette")),

@@ -2,7 +2,7 @@
 
     python benchmarks/vote_vs_strings.py FOLDER [--list CLASS] [--only NAME]
 
-FOLDER holds `samplesets/*.jsonl.gz` (samples, preds, correct, answer). Both votes count the same
+FOLDER holds files `*.jsonl.gz` with `samples`, `preds`, `correct` and `answer` for each question. Both votes count the same
 extracted answers and give ties to the earliest; winners are graded by `matches_gold`. Where ours
 is wrong and the string vote right ("vote WORSE"), either votes for one wrong answer, written in
 two ways, were counted together, or a right and a wrong answer were merged ("merge FALSE"); only
@@ -37,9 +37,9 @@ def main() -> None:
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     worse = merged = 0
-    files = sorted((options.folder / "samplesets").glob("*.jsonl.gz"))
+    files = sorted(options.folder.glob("*.jsonl.gz"))
     if not files:
-        parser.error(f"{options.folder} holds no samplesets/*.jsonl.gz")
+        parser.error(f"{options.folder} holds no *.jsonl.gz")
     for path in files:
         if options.only not in path.name:
             continue

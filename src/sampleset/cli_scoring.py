@@ -31,7 +31,7 @@ def score(
     samples: Annotated[Path, typer.Argument(help="A store, or a file of sample sets.")],
     output: Annotated[Path, option("--output", help="The same sets with scores: .jsonl[.gz] or .parquet.")],
     reward_model: Annotated[
-        str, option("--reward-model", help="KIND or KIND[key=value,...] (`sampleset list reward-models`).")
+        str, option("--reward-model", help="KIND or KIND\\[key=value,...] (`sampleset list reward-models`).")
     ],
     model: Annotated[str, option("--model", help="A folder, a Hub id, or what a judge may be asked as.")],
     base_url: BaseUrl = None,

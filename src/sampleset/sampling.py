@@ -341,7 +341,7 @@ class _Work:
         self.refusal: CapReachedError | None = None
         self._sampler, self._question, self._messages, self._keep = sampler, question, messages, keep
         self._backend = sampler.within_caps(question, drawn)
-        self._looked_at, self._settled = 0, False
+        self._looked_at, self._settled = (0, 0), False
 
     def samples(self) -> tuple[Sample, ...]:
         """By index."""
@@ -410,9 +410,11 @@ class _Work:
         ready: list[Sample] = []
         while (sample := self.drawn.get(len(ready))) is not None:
             ready.append(sample)
-        if len(ready) <= self._looked_at:
+        # A draw that failed in an earlier run and is back now is news, too.
+        seen = len(ready), sum(sample.failed for sample in ready)
+        if seen == self._looked_at or not ready:
             return False
-        self._looked_at = len(ready)
+        self._looked_at = seen
         classes = await classes_of(SampleSet(self._question, tuple(ready)))
         self._settled = self._sampler.options.stop.met(classes)
         return self._settled

@@ -88,8 +88,15 @@ class StreamedCompletion:
         known = self._calls.setdefault(index, {})
         for name, value in call.items():
             if inner := mapping_of(value):
-                held = known.setdefault(name, {})
-                for key, piece in inner.items():
-                    held[key] = f"{held.get(key, '')}{piece or ''}" if key in _IN_PIECES else piece
+                before = mapping_of(known.get(name))
+                known[name] = {**before, **{key: _joined(before, key, piece) for key, piece in inner.items()}}
             elif value is not None and name != "index":
                 known[name] = value
+
+
+def _joined(before: Mapping[str, Any], name: str, piece: object) -> object:
+    """What a field of a call is with one more piece; arguments that come as an object are written as JSON."""
+    if name not in _IN_PIECES:
+        return piece
+    text = piece if isinstance(piece, str) else "" if piece is None else json.dumps(piece)
+    return f"{before.get(name, '')}{text}"
