@@ -31,7 +31,8 @@ def score(
     samples: Annotated[Path, typer.Argument(help="A store, or a file of sample sets.")],
     output: Annotated[Path, option("--output", help="The same sets with scores: .jsonl[.gz] or .parquet.")],
     reward_model: Annotated[
-        str, option("--reward-model", help="KIND or KIND\\[key=value,...] (`sampleset list reward-models`).")
+        str,
+        option("--reward-model", help="A kind of `sampleset list reward-models`, its options in brackets."),
     ],
     model: Annotated[str, option("--model", help="A folder, a Hub id, or what a judge may be asked as.")],
     base_url: BaseUrl = None,
