@@ -3,8 +3,8 @@
     python benchmarks/vote_vs_strings.py FOLDER [--list CLASS] [--only NAME]
 
 FOLDER holds files `*.jsonl.gz` with `samples`, `preds`, `correct` and `answer` for each question. Both votes
-count the same extracted answers and give ties to the earliest; winners are graded by `matches_gold`. Where ours
-is wrong and the string vote right ("vote WORSE"), either votes for one wrong answer, written in
+count the same extracted answers and give ties to the earliest; winners are graded by `matches_gold`. Where
+ours is wrong and the string vote right ("vote WORSE"), either votes for one wrong answer, written in
 two ways, were counted together, or a right and a wrong answer were merged ("merge FALSE"); only
 the second is a mistake, and its count must be 0. "split" counts sets with the right answer in
 two groups. `--list` prints the cases of one class: vote, merge, split, found (no recorded

@@ -239,6 +239,20 @@ async def test_two_samplers_on_one_store_share_the_work(tmp_path: Path):
     assert len(one.calls) + len(two.calls) == 16
 
 
+async def test_who_comes_second_goes_on_beyond_what_the_first_holds(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("sampleset.sampling._POLL", 0.01)
+    backends, options = (SlowBackend(by_seed), SlowBackend(by_seed)), SamplingOptions(n=1, max_concurrency=2)
+    await asyncio.gather(
+        *(
+            collect(Sampler(backend, options, SampleStore(tmp_path)).sample_many(questions(60)))
+            for backend in backends
+        )
+    )
+    made = [len(backend.calls) for backend in backends]
+    assert sum(made) == 60
+    assert min(made) > 15
+
+
 async def test_problems_that_ask_the_same_share_their_draws(tmp_path: Path):
     store = SampleStore(tmp_path)
     same = [Question("one", "What is it?"), Question("two", "What is it?")]

@@ -83,6 +83,7 @@ class Sampler:
         self._heard = (
             False  # whether the backend has answered, be it by refusing a prompt, since last looked at
         )
+        self._elsewhere = 0  # questions that wait for another process
         self._limiter = limiter_for(backend, options.max_concurrency)
         self._budgets = options.caps.run_budgets() if budgets is None else list(budgets)
         cap = options.caps.question_tokens
@@ -112,7 +113,8 @@ class Sampler:
     async def sample_many(self, questions: Iterable[Question]) -> AsyncIterator[SampleSet]:
         """Sample sets in the order of the questions; those below the quorum are left out and reported.
 
-        A few more questions than the limiter holds are in work at once, so that it never runs dry.
+        A few more questions than the limiter holds are in work at once, so that it never runs dry. Those that
+        another process holds are waited for beside them, and do not keep others from being begun.
 
         Raises:
             SamplingError: No question reached the quorum, or the server answered none of eight in a row.
@@ -125,8 +127,11 @@ class Sampler:
         reached = failed_in_a_row = 0
         try:
             while True:
-                while len(running) < window and (question := next(waiting, None)) is not None:
+                while (
+                    len(running) < window + self._elsewhere and (question := next(waiting, None)) is not None
+                ):
                     running.append(asyncio.create_task(self.sample(question)))
+                    await asyncio.sleep(0)  # it finds out whether another process holds the question
                 if not running:
                     break
                 await self._until_first_done(running)
@@ -171,8 +176,13 @@ class Sampler:
         Another process that draws into the same store may hold the question: wait until it is done or gone.
         """
         key = draw_key(self.configuration, messages)
-        while not store.claim(key):  # noqa: ASYNC110 - another process cannot set an Event
-            await asyncio.sleep(_POLL)
+        if not store.claim(key):
+            self._elsewhere += 1
+            try:
+                while not store.claim(key):  # noqa: ASYNC110 - another process cannot set an Event
+                    await asyncio.sleep(_POLL)
+            finally:
+                self._elsewhere -= 1
         try:
             store.refresh()
             wanted = range(self.options.n)
