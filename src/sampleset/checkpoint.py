@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +13,8 @@ from sampleset.types import Mode
 
 RECORD_FILE = "sampleset.json"
 RECORD_SCHEMA = 1
+QUESTIONS_FILE = "trained_on.txt"
+"""Beside the record: the digest of every question trained on, one a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +98,14 @@ def read_record(folder: Path) -> CheckpointRecord | None:
 def write_record(folder: Path, record: CheckpointRecord) -> None:
     """Write the record into a folder."""
     (folder / RECORD_FILE).write_text(json.dumps(record.to_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def read_trained_on(folder: Path) -> frozenset[str] | None:
+    """Digests of the questions that the model in a folder was trained on, `None` if they are not known."""
+    path = folder / QUESTIONS_FILE
+    return frozenset(path.read_text("utf-8").split()) if path.is_file() else None
+
+
+def write_trained_on(folder: Path, digests: Iterable[str]) -> None:
+    """Write the digests of the questions trained on into a folder."""
+    (folder / QUESTIONS_FILE).write_text("".join(f"{one}\n" for one in sorted(digests)), encoding="utf-8")

@@ -236,6 +236,12 @@ def calibrate(
     from dataclasses import asdict
 
     figures = run_async(_calibrated(checkpoint, rows, folds, context_size))
+    if not figures.overlap_checked:
+        print(
+            f"not checked whether {checkpoint} was trained on questions of {rows}: the rows that it was "
+            "trained on are not found, and not both have digests of their questions",
+            file=sys.stderr,
+        )
     if as_json:
         print_json(asdict(figures))
         return

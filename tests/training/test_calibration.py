@@ -6,15 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from training_builders import make_row
+from typer.testing import CliRunner
 
+from sampleset import cli_training
 from sampleset.backends.replay import ScoringReplayBackend
-from sampleset.checkpoint import CheckpointRecord, read_record, write_record
+from sampleset.checkpoint import CheckpointRecord, read_record, write_record, write_trained_on
+from sampleset.cli import app
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.prompts import AGGREGATION_PROMPT
 from sampleset.storage import write_rows
 from sampleset.training.calibration import calibrate, calibration_of, read_choices
 from sampleset.training.candidate_weights import Choice, Weights, cautious, cross_entropy, fit
-from sampleset.training.rows import RowCandidate, TrainingRow, row_to_json
+from sampleset.training.rows import RowCandidate, TrainingRow, question_digest, row_to_json
 
 RECORD = CheckpointRecord("embedded@00000000", "select", AGGREGATION_PROMPT, vote_weight=0.5)
 
@@ -129,6 +132,54 @@ async def test_refuses_what_the_model_was_trained_on(tmp_path: Path) -> None:
     path = _write(tmp_path, rows, record)
     with pytest.raises(InvalidArgumentError, match="sets/q5/0"):
         await calibrate(tmp_path, _backend(record), path)
+
+
+def _with_digests(rows: list[TrainingRow]) -> list[TrainingRow]:
+    return [replace(row, question_digest=question_digest(row.prompt[0]["content"])) for row in rows]
+
+
+async def test_refuses_by_digest_what_the_model_was_trained_on_wherever_the_rows_are(tmp_path: Path) -> None:
+    rows = _with_digests(_rows())
+    path = _write(tmp_path, [replace(row, id=f"other/{place}/0") for place, row in enumerate(rows)])
+    write_trained_on(tmp_path, [question_digest("question  5?")])
+    with pytest.raises(InvalidArgumentError, match="the question of row 'other/5/0' and 0 more"):
+        await calibrate(tmp_path, _backend(), path)
+    write_trained_on(tmp_path, [question_digest("Question 99?")])
+    assert (await calibrate(tmp_path, _backend(), path)).overlap_checked
+
+
+async def test_rows_of_one_question_are_in_one_fold_whatever_they_are_called(tmp_path: Path) -> None:
+    rows = _with_digests(_rows())
+    again = [replace(row, id=f"other/{place}/0") for place, row in enumerate(rows)]
+    made = await calibrate(tmp_path, _backend(), _write(tmp_path, rows + again))
+    assert (made.rows, made.questions) == (80, 40)
+
+
+@pytest.mark.parametrize(
+    "of_rows",
+    [pytest.param(True, id="digests of the rows only"), pytest.param(False, id="of the model's rows only")],
+)
+async def test_an_overlap_that_cannot_be_checked_is_said(tmp_path: Path, of_rows: bool) -> None:
+    rows = _with_digests(_rows()) if of_rows else _rows()
+    record = replace(RECORD, training={"rows": "elsewhere.jsonl"})
+    if not of_rows:
+        write_trained_on(tmp_path, ["0" * 12])
+    made = await calibrate(tmp_path, _backend(record), _write(tmp_path, rows, record))
+    assert not made.overlap_checked
+
+
+def test_the_command_says_on_stderr_that_an_overlap_could_not_be_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _write(tmp_path, _rows())
+
+    async def fitted(checkpoint: Path, rows: Path, folds: int, context_size: int | None):
+        return await calibrate(checkpoint, _backend(), rows, folds)
+
+    monkeypatch.setattr(cli_training, "_calibrated", fitted)
+    found = CliRunner().invoke(app, ["calibrate", str(tmp_path), str(path), "--json"])
+    assert f"not checked whether {tmp_path} was trained on questions of {path}" in found.stderr
+    assert json.loads(found.stdout)["overlap_checked"] is False
 
 
 @pytest.mark.parametrize(

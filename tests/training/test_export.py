@@ -16,7 +16,13 @@ gguf = pytest.importorskip("gguf")
 from sampleset.backends._gguf_files import ADAPTER_FILE, MODEL_FILE, resolve_embedded_model  # noqa: E402
 from sampleset.backends.base import Message  # noqa: E402
 from sampleset.backends.llamacpp import LlamaCppBackend  # noqa: E402
-from sampleset.checkpoint import CheckpointRecord, read_record, write_record  # noqa: E402
+from sampleset.checkpoint import (  # noqa: E402
+    CheckpointRecord,
+    read_record,
+    read_trained_on,
+    write_record,
+    write_trained_on,
+)
 from sampleset.errors import (  # noqa: E402
     DataError,
     InputNotFoundError,
@@ -101,14 +107,18 @@ async def test_every_format_gives_the_scores_of_the_checkpoint(checkpoint: Path,
         assert {"README.md", "sampleset.json"} <= set(made.files)
 
 
-def test_an_export_names_files_without_their_folders(checkpoint: Path, tmp_path: Path):
+def test_an_export_names_files_without_their_folders_and_questions_by_digests(
+    checkpoint: Path, tmp_path: Path
+):
     record = read_record(checkpoint)
     assert record is not None
     training = {**record.training, "rows": "/home/someone/rows.jsonl", "output_dir": "/home/someone/run"}
     training["model"] = "/home/someone/base.gguf"
     own = shutil.copytree(checkpoint, tmp_path / "own")
     write_record(own, replace(record, training={**training, "eval_rows": None}))
+    write_trained_on(own, ["b" * 12, "a" * 12])
     export_checkpoint(own, tmp_path / "out", "gguf-adapter")
+    assert read_trained_on(tmp_path / "out") == {"a" * 12, "b" * 12}
     exported = read_record(tmp_path / "out")
     assert exported is not None
     named = {"rows": "rows.jsonl", "output_dir": "run", "eval_rows": None, "model": "base.gguf"}

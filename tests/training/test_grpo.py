@@ -23,6 +23,7 @@ from sampleset.errors import (  # noqa: E402
 from sampleset.prompts import AGGREGATION_PROMPT  # noqa: E402
 from sampleset.storage import write_rows  # noqa: E402
 from sampleset.training import grpo  # noqa: E402
+from sampleset.training.export import export_checkpoint  # noqa: E402
 from sampleset.training.grpo import train_grpo  # noqa: E402
 from sampleset.training.grpo_checks import rows_to_write_for  # noqa: E402
 from sampleset.training.loop import train  # noqa: E402
@@ -223,6 +224,26 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(
     assert log == log_again
 
 
+def test_a_run_killed_before_its_first_checkpoint_writes_its_log_anew(tmp_path: Path, guessing: Path):
+    class Killed(Exception):
+        pass
+
+    def dies(progress: Any) -> None:
+        raise Killed
+
+    held_back = tmp_path / "held_back.jsonl"
+    write_rows(held_back, map(row_to_json, two_is_right(2, 10_000)))
+    made = recipe(tmp_path, guessing, two_is_right(4, 0), steps=2, eval_rows=str(held_back))
+    with pytest.raises(Killed):
+        train_grpo(made, dies)
+    assert [one["step"] for one in log_of(made)] == [0, 1]
+    train_grpo(made)
+    assert [one["step"] for one in log_of(made)] == [0, 1, 2]
+    write_rows(held_back, map(row_to_json, two_is_right(2, 20_000)))
+    with pytest.raises(InvalidArgumentError, match=r"held_back\.jsonl has changed"):
+        train_grpo(made)
+
+
 def test_a_kill_while_saving_leaves_the_checkpoint_before(
     tmp_path: Path, guessing: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -384,6 +405,17 @@ def test_an_adapter_is_trained_further_and_compared_with_itself(tmp_path: Path, 
         train_grpo(replace(made, lora=LoraOptions(r=4), output_dir=str(tmp_path / "other")))
 
 
+def test_an_adapter_that_is_merged_cannot_be_held_near_itself(tmp_path: Path, blank: Path):
+    rows = [replace(one, completion="2</answer>") for one in two_is_right(2, 0)]
+    adapter = train("sft", SftLearner(), recipe(tmp_path, blank, rows)).checkpoint
+    made = recipe(tmp_path, adapter, rows, {"beta": 0.1}, lora=None, output_dir=str(tmp_path / "other"))
+    with pytest.raises(InvalidArgumentError, match=r"beta=0\.1 with lora=null.*export .* --format merged"):
+        train_grpo(made)
+    merged = export_checkpoint(adapter, tmp_path / "merged", "merged").folder
+    train_grpo(replace(made, model=str(merged)))
+    assert log_of(made)[0]["kl"] == pytest.approx(0, abs=1e-6)
+
+
 def test_rows_without_room_for_a_completion_are_left_out_and_counted(tmp_path: Path, guessing: Path):
     rows = two_is_right(2, 0)
     long = replace(rows[1], prompt=({"role": "user", "content": "long " * 50}, rows[1].prompt[1]))
@@ -391,8 +423,10 @@ def test_rows_without_room_for_a_completion_are_left_out_and_counted(tmp_path: P
     skipped: list[int] = []
     train_grpo(made, lambda progress: skipped.append(progress.skipped))
     assert skipped == [1]
-    with pytest.raises(DataError, match="leaves room for 12 tokens of completion within 40"):
-        train_grpo(replace(made, max_tokens=40, output_dir=str(tmp_path / "other")))
+    short = replace(made, max_tokens=40, output_dir=str(tmp_path / "other"))
+    with pytest.raises(DataError, match=r"room for 12 tokens of completion within 40.*Raise max_tokens"):
+        train_grpo(short)
+    assert train_grpo(replace(short, max_tokens=200)).steps == 1
 
 
 def test_out_of_memory_says_what_to_lower(tmp_path: Path, guessing: Path, monkeypatch: pytest.MonkeyPatch):

@@ -28,9 +28,21 @@ def test_a_recipe_is_read_with_its_defaults():
         pytest.param(LEAST | {"steps": 0}, "steps=0 must be at least 1", id="no steps"),
         pytest.param(LEAST | {"steps": 1.5}, "steps=1.5 must be of the kind int", id="half a step"),
         pytest.param(LEAST | {"learning_rate": "1e-4"}, "write 1.0e-4", id="YAML's text"),
+        pytest.param(LEAST | {"learning_rate": float("nan")}, "learning_rate=nan must be a finite", id="nan"),
+        pytest.param(LEAST | {"vote_prior": float("inf")}, "vote_prior=inf must be a finite", id="infinite"),
+        pytest.param(LEAST | {"max_grad_norm": 0}, "max_grad_norm=0 must be above 0", id="gradients of 0"),
         pytest.param(LEAST | {"warmup": 2.0}, "must be a share", id="warmup"),
         pytest.param(LEAST | {"objective": "reward"}, "expected_reward, cross_entropy", id="objective"),
-        pytest.param(LEAST | {"lora": {"r": 0}}, "r=0 must be at least 1", id="rank"),
+        pytest.param(LEAST | {"lora": {"r": 0}}, r"lora\.r=0 must be at least 1", id="rank"),
+        pytest.param(
+            LEAST | {"lora": {"alpha": float("nan")}}, r"lora\.alpha=nan must be a", id="nan within"
+        ),
+        pytest.param(LEAST | {"lora": {"alpha": 0}}, r"lora\.alpha=0 must be above 0", id="no scale"),
+        pytest.param(
+            LEAST | {"lora": 8}, r"lora=8 must be of the kind mapping, as \{r: 16", id="a bare rank"
+        ),
+        pytest.param(LEAST | {"lora": False}, "lora=False must.*null trains every weight", id="lora off"),
+        pytest.param(LEAST | {"lora": [4, 8]}, "lora=.4, 8. must be of the kind", id="lora as a list"),
         pytest.param(LEAST | {"grpo": 8}, "grpo=8 must be of the kind", id="no options"),
         pytest.param(LEAST | {"grpo": {"beta": True}}, r"grpo\.beta=True must be", id="a flag as a number"),
         pytest.param(LEAST | {"grpo": {"shared_prompt": 1}}, "of the kind bool", id="a number as a flag"),
@@ -40,6 +52,7 @@ def test_a_recipe_is_read_with_its_defaults():
             id="alone",
         ),
         pytest.param(LEAST | {"grpo": {"temperature": 0}}, "must be above 0", id="no chance"),
+        pytest.param(LEAST | {"grpo": {"beta": float("inf")}}, r"grpo\.beta=inf must", id="infinite within"),
         pytest.param(LEAST | {"grpo": {"loss_type": "ppo"}}, "dapo, dr_grpo, bnpo, grpo", id="loss"),
         pytest.param(LEAST | {"grpo": {"truncated": "drop"}}, "penalise, mask", id="truncated"),
         pytest.param(LEAST | {"grpo": {"vllm": "yes"}}, "colocate, server or false", id="vllm"),

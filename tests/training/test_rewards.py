@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from training_builders import make_row
 
 from sampleset.errors import InvalidArgumentError
-from sampleset.training.grpo_checks import require_comparable
-from sampleset.training.rewards import Group, advantages, group_statistics, reward
-from sampleset.training.rows import RowCandidate
+from sampleset.storage import read_rows
+from sampleset.training.rewards import Group, advantages, group_statistics, require_comparable, reward
+from sampleset.training.rows import RowCandidate, TrainingRow, write_verl
+from sampleset.training.verl_reward import compute_score
 
 THINK, DIRECT = make_row(), make_row(mode="direct")
 
@@ -117,6 +118,39 @@ def test_kinds_that_no_reward_can_compare_are_refused_beforehand(monkeypatch: py
         require_comparable([make_row(answer_kind="judge")])
     with pytest.raises(InvalidArgumentError, match="SAMPLESET_RUN_CODE"):
         require_comparable([make_row(answer_kind="code")])
+
+
+def scored_by_verl(tmp_path: Path, row: TrainingRow, completion: str) -> float:
+    path = tmp_path / "rows.parquet"
+    write_verl(path, [row])
+    ((_, told),) = read_rows(path)
+    gold = told["reward_model"]["ground_truth"]
+    return compute_score(told["data_source"], completion, gold, told["extra_info"])["score"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "gold", "answer", "score"),
+    [
+        pytest.param("text", "the red house", "The red house", 1.0, id="text"),
+        pytest.param("text", "1/2", "0.5", 0.05, id="text, though equal as numbers"),
+        pytest.param("number:1%", "200", "199", 1.0, id="a number near enough"),
+        pytest.param("number:1%", "200", "190", 0.05, id="a number too far off"),
+    ],
+)
+def test_verl_grades_answers_by_the_kind_of_the_row(
+    tmp_path: Path, kind: str, gold: str, answer: str, score: float
+):
+    row = make_row(gold, "direct", answer_kind=kind)
+    assert scored_by_verl(tmp_path, row, f"<answer>{answer}</answer>") == score
+
+
+@pytest.mark.parametrize("kind", ["judge", "code"])
+def test_verl_gets_no_reward_for_answers_that_none_can_compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    monkeypatch.delenv("SAMPLESET_RUN_CODE", raising=False)
+    with pytest.raises(InvalidArgumentError, match=kind):
+        scored_by_verl(tmp_path, make_row(answer_kind=kind), "<answer>7</answer>")
 
 
 def test_several_options_in_one_answer_are_wrong():

@@ -23,7 +23,14 @@ from sampleset.training.data import (
     write_training_rows,
 )
 from sampleset.training.rewards import reward
-from sampleset.training.rows import kind_of, read_training_rows, row_from_json, row_to_json
+from sampleset.training.rows import (
+    kind_of,
+    question_digest,
+    read_training_rows,
+    row_from_json,
+    row_to_json,
+    sharing_questions,
+)
 from sampleset.training.targets import TargetOptions, Teacher
 from sampleset.training.verl_reward import compute_score
 from sampleset.types import Question
@@ -81,6 +88,30 @@ async def test_questions_held_back_are_the_same_in_every_file(tmp_path: Path):
         held.append(ids[1])
     assert held[0] == held[1]
     assert 4 <= len(held[0]) <= 16
+
+
+async def test_rows_carry_a_digest_by_which_their_question_is_told_in_any_file(tmp_path: Path):
+    rows = []
+    for name, question in (("a", "What is $x + 1$?"), ("b", "what is x+1?"), ("c", "What is x + 2?")):
+        samples = ["\\boxed{7}", "\\boxed{8}", "\\boxed{9}"]
+        path = tmp_path / f"{name}.jsonl"
+        write_rows(path, [{"id": name, "question": question, "answer": "7", "samples": samples}])
+        rows += (await made(tmp_path, path, name=f"rows_{name}"))[0]
+    first, again, other = (row.question_digest for row in rows)
+    assert first == again == question_digest("What is $x + 1$?")
+    assert first != other
+    assert sharing_questions(rows[1:], rows[:1]) == [rows[1]]
+    assert row_from_json(row_to_json(rows[0])) == rows[0]
+
+
+def test_rows_without_a_digest_share_a_question_by_file_and_name():
+    old, new = make_row(id="sets/q/0"), make_row(id="sets/q/1", question_digest="0" * 12)
+    moved = replace(new, id="others/q/0")
+    assert sharing_questions([old], [new]) == [old]
+    assert sharing_questions([new], [old]) == [new]
+    assert sharing_questions([old], [moved]) == []
+    assert sharing_questions([new], [moved]) == [new]
+    assert sharing_questions([replace(new, question_digest="1" * 12)], [new]) == []
 
 
 async def test_the_prompt_shows_the_samples_in_the_order_of_the_places(tmp_path: Path):
@@ -297,7 +328,16 @@ def test_what_is_no_row_is_refused_with_its_line(tmp_path: Path, row: dict[str, 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"easy": 1.5}, {"all_wrong": -0.1}, {"subsets": 0}, {"mode": "guess"}, {"ks": ()}, {"ks": (0,)}],
+    [
+        {"easy": 1.5},
+        {"all_wrong": -0.1},
+        {"subsets": 0},
+        {"max_prompt_tokens": 0},
+        {"max_prompt_tokens": -5},
+        {"mode": "guess"},
+        {"ks": ()},
+        {"ks": (0,)},
+    ],
 )
 def test_options_out_of_range_are_refused(wrong: dict[str, object]):
     with pytest.raises(InvalidArgumentError):

@@ -18,9 +18,11 @@ from sampleset.backends._transformers_model import find_model  # noqa: E402
 from sampleset.backends._transformers_text import Texts  # noqa: E402
 from sampleset.backends.base import SamplingParams  # noqa: E402
 from sampleset.backends.transformers import TransformersBackend  # noqa: E402
+from sampleset.checkpoint import read_trained_on  # noqa: E402
 from sampleset.errors import (  # noqa: E402
     BackendError,
     DataError,
+    InputNotFoundError,
     InvalidArgumentError,
     MissingExtraError,
 )
@@ -233,12 +235,15 @@ async def test_sft_raises_the_reward_on_held_back_sets_and_shuffled_targets_do_n
     assert after[True] < 0.5
 
 
-def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path: Path, tiny: Path):
+@pytest.mark.parametrize(
+    "last", [pytest.param(2, id="before its first checkpoint"), pytest.param(5, id="after a checkpoint")]
+)
+def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path: Path, tiny: Path, last: int):
     class Killed(Exception):
         pass
 
     def dies(progress: Any) -> None:
-        if progress.step == 5:
+        if progress.step == last:
             raise Killed
 
     rows = even_is_right(7, 0)
@@ -285,6 +290,130 @@ def test_another_recipe_does_not_go_on_in_a_runs_folder(tmp_path: Path, tiny: Pa
     train("select", SELECT, made)
     with pytest.raises(InvalidArgumentError, match=r"learning_rate=0\.01, not 0\.5"):
         train("select", SELECT, replace(made, learning_rate=0.5))
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "held_back.jsonl", "tiny"])
+@pytest.mark.parametrize("steps", [pytest.param(2, id="amid the run"), pytest.param(1, id="after it")])
+def test_a_run_does_not_go_on_with_other_rows_or_another_model_of_the_same_name(
+    tmp_path: Path, name: str, steps: int
+):
+    class Killed(Exception):
+        pass
+
+    def dies(progress: Any) -> None:
+        raise Killed
+
+    made = recipe(tmp_path, save_tiny_model(tmp_path / "tiny"), even_is_right(4, 0), steps=steps)
+    if steps == 1:
+        train("select", SELECT, made)
+    else:
+        with pytest.raises(Killed):
+            train("select", SELECT, made, dies)
+    if name == "tiny":
+        save_tiny_model(tmp_path / "tiny", seed=1)
+    else:
+        write_rows(tmp_path / name, map(row_to_json, even_is_right(4, 500)))
+    with pytest.raises(InvalidArgumentError, match=f"{name} has changed since the run in .*/run' began"):
+        train("select", SELECT, made)
+
+
+def test_a_run_begun_before_digests_were_kept_goes_on(tmp_path: Path, tiny: Path):
+    made = recipe(tmp_path, tiny, even_is_right(4, 0), steps=1)
+    made.folder.mkdir()
+    (made.folder / "config.json").write_text(json.dumps(made.settings("select")))
+    assert train("select", SELECT, made).steps == 1
+    assert "digests" not in json.loads((made.folder / "config.json").read_text())
+
+
+def test_two_processes_do_not_train_into_one_folder(tmp_path: Path, tiny: Path):
+    made = recipe(tmp_path, tiny, even_is_right(4, 0), steps=1, eval_rows=None)
+
+    def trains_again(progress: Any) -> None:
+        with pytest.raises(InvalidArgumentError, match="Another process trains into"):
+            train("select", SELECT, made)
+
+    train("select", SELECT, made, trains_again)
+    assert train("select", SELECT, made).steps == 1
+    assert len((made.folder / "log.jsonl").read_text().splitlines()) == 1
+
+
+def test_rows_that_do_not_fit_are_refused_before_the_model_is_looked_for(tmp_path: Path):
+    rows, gone = even_is_right(2, 0), tmp_path / "gone"
+    direct = [replace(one, mode="direct", completion="2</answer>") for one in rows]
+    with pytest.raises(InvalidArgumentError, match=r"mode direct, not select.*--mode select"):
+        train("select", SELECT, recipe(tmp_path, gone, direct, eval_rows=None))
+    with pytest.raises(DataError, match=r"held_back\.jsonl mixes rows of mode direct, select"):
+        train("sft", SftLearner(), recipe(tmp_path, gone, direct))
+    with pytest.raises(DataError, match="has rows on questions of"):
+        train("select", SELECT, recipe(tmp_path, gone, even_is_right(1, 10_000)))
+    with pytest.raises(InputNotFoundError, match="gone"):
+        train("select", SELECT, recipe(tmp_path, gone, rows))
+
+
+def test_held_back_rows_of_another_file_that_share_a_question_are_refused(tmp_path: Path, tiny: Path):
+    rows = [replace(one, question_digest=f"{number:012}") for number, one in enumerate(even_is_right(4, 0))]
+    made = recipe(tmp_path, tiny, rows)
+    held_back = [replace(one, id=f"other/{number}/0") for number, one in enumerate(rows[2:])]
+    write_rows(tmp_path / "held_back.jsonl", map(row_to_json, held_back))
+    with pytest.raises(DataError, match=r"has rows on questions of .*'other/0/0' for one"):
+        train("select", SELECT, made)
+
+
+def test_a_checkpoint_lists_the_questions_trained_on_and_those_of_the_model_it_started_from(
+    tmp_path: Path, tiny: Path
+):
+    rows = [replace(one, question_digest=f"{number:012}") for number, one in enumerate(even_is_right(4, 0))]
+    first = train("select", SELECT, recipe(tmp_path, tiny, rows[:2], steps=1, eval_rows=None)).checkpoint
+    assert (first / "trained_on.txt").read_text() == "000000000000\n000000000001\n"
+    further = recipe(tmp_path, first, rows[2:], steps=1, eval_rows=None, output_dir=str(tmp_path / "second"))
+    second = train("select", SELECT, further).checkpoint
+    assert read_trained_on(second) == {f"{number:012}" for number in range(4)}
+    old = replace(rows[0], question_digest=None)
+    unknown = recipe(tmp_path, first, [old], steps=1, eval_rows=None, output_dir=str(tmp_path / "third"))
+    assert read_trained_on(train("select", SELECT, unknown).checkpoint) is None
+
+
+def test_an_adapter_is_merged_where_every_weight_is_trained(tmp_path: Path, tiny: Path):
+    rows = even_is_right(4, 0)
+    first = train("select", SELECT, recipe(tmp_path, tiny, rows, steps=1, eval_rows=None)).checkpoint
+    second = recipe(
+        tmp_path, first, rows, steps=2, eval_rows=None, lora=None, output_dir=str(tmp_path / "second")
+    )
+    before = start_policy(second)
+    assert len(before.trained) == len(list(before.model.parameters()))
+    checkpoint = train("select", SELECT, second).checkpoint
+    assert (checkpoint / "model.safetensors").exists()
+    after = start_policy(second)
+    load_weights(after, checkpoint)
+    changed = [
+        name
+        for name, weight in after.model.named_parameters()
+        if not torch.equal(weight, before.model.get_parameter(name))
+    ]
+    assert any("embed_tokens" in name for name in changed)
+    assert len(changed) > 10
+
+
+def test_an_adapter_trained_further_keeps_its_layers(tmp_path: Path, tiny: Path):
+    whole = LoraOptions(r=4, alpha=8)
+    upper = replace(whole, last_layers=1)
+    for lora, other in ((whole, upper), (upper, replace(whole, last_layers=2))):
+        folder = tmp_path / str(lora.last_layers)
+        folder.mkdir()
+        made = recipe(folder, tiny, even_is_right(2, 0), steps=1, eval_rows=None, lora=lora)
+        further = replace(made, model=str(train("select", SELECT, made).checkpoint))
+        assert start_policy(further).trained
+        assert start_policy(replace(further, lora=whole)).trained
+        with pytest.raises(InvalidArgumentError, match=rf"last_layers={other.last_layers}\. Leave it out"):
+            start_policy(replace(further, lora=other))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.parametrize("device", ["cuda", "gpu"])
+def test_a_device_that_is_not_there_is_named_with_the_remedy(tmp_path: Path, tiny: Path, device: str):
+    made = recipe(tmp_path, tiny, even_is_right(1, 0), device=device)
+    with pytest.raises(InvalidArgumentError, match=rf"device='{device}' cannot be used.*pytorch\.org"):
+        start_policy(made)
 
 
 def test_rows_of_another_prompt_or_of_nothing_are_refused(tmp_path: Path, tiny: Path):

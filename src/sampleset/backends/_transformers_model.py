@@ -235,10 +235,15 @@ def load_model(
     torch = import_extra("torch")
     transformers = import_extra("transformers")
     broken: type[Exception] = import_extra("safetensors").SafetensorError
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except RuntimeError as error:
-        raise InvalidArgumentError(f"device={device!r} is unknown. Use cpu, cuda or cuda:1.") from error
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidArgumentError(
+            f"device={device!r} cannot be used here ({_short(error)}). Use cpu, cuda or cuda:1; for CUDA "
+            "install a build of torch that has it (pytorch.org)."
+        ) from error
     kind = getattr(torch, dtype or ("bfloat16" if place.type == "cuda" else "float32"), None)
     if not isinstance(kind, torch.dtype):
         raise InvalidArgumentError(f"dtype={dtype!r} is unknown. Use bfloat16, float16 or float32.")

@@ -23,7 +23,7 @@ import numpy as np
 
 from sampleset.aggregators.ssa import SampleSetAggregator
 from sampleset.backends.base import Backend, ScoringBackend, record_of
-from sampleset.checkpoint import CheckpointRecord, read_record, write_record
+from sampleset.checkpoint import CheckpointRecord, read_record, read_trained_on, write_record
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.metrics import paired_bootstrap
 from sampleset.prompts import ANSWER_CLOSE
@@ -85,6 +85,7 @@ class Calibration:
         figures: `vote`; `before`; and, each cross-validated by question, `prior` (votes and confidence
             alone), `after` (all three) and `blind` (the rows without their confidence).
         gains: What the model's reading adds to votes and confidence, of `before` and of `after`.
+        overlap_checked: Whether the rows' questions could be compared with those trained on.
     """
 
     rows: int
@@ -96,6 +97,7 @@ class Calibration:
     blind: Weights
     figures: dict[str, Figures]
     gains: dict[str, Gain]
+    overlap_checked: bool = False
 
 
 async def calibrate(
@@ -117,7 +119,8 @@ async def calibrate(
         on_progress: Called with rows scored, and rows in all.
 
     Raises:
-        InvalidArgumentError: The model does not select, or the rows are others than it reads.
+        InvalidArgumentError: The model does not select, was trained on one of the questions, or reads other
+            rows than these.
         DataError: Too few rows leave a choice.
         BackendError: The model cannot be asked.
     """
@@ -133,9 +136,10 @@ async def calibrate(
         raise InvalidArgumentError(f"folds={folds} must be at least 2.")
     chosen = [one for one in read_training_rows(rows) if _leaves_choice(one)]
     _require_fitting(rows, chosen, record, folds)
+    overlap_checked = _require_untrained(rows, chosen, folder, record)
     choices = await _scored(chosen, backend, rows.with_suffix(".scores.jsonl"), on_progress)
     before = Weights(record.score_weight, record.vote_weight, record.confidence_weight)
-    made = calibration_of(choices, folds, before)
+    made = replace(calibration_of(choices, folds, before), overlap_checked=overlap_checked)
     said = {"rows": rows.name, "rows_used": made.rows, "questions": made.questions, "folds": folds}
     found = {name: asdict(made)[name] for name in ("figures", "prior", "gains")}
     others = {**record.others, "calibration": said | found}
@@ -221,8 +225,8 @@ def _leaves_choice(row: TrainingRow) -> bool:
 
 
 def _require_fitting(path: Path, chosen: Sequence[TrainingRow], record: CheckpointRecord, folds: int) -> None:
-    """Refuse rows that are too few, that the model reads otherwise, or that it was trained on."""
-    questions = len({_question_of(one.id) for one in chosen})
+    """Refuse rows that are too few, or that the model reads otherwise."""
+    questions = len({_question_of(one) for one in chosen})
     if len(chosen) < LEAST_ROWS or questions < folds:
         raise DataError(
             f"{path}: {len(chosen)} rows of {questions} questions leave a choice with a right candidate; "
@@ -236,18 +240,37 @@ def _require_fitting(path: Path, chosen: Sequence[TrainingRow], record: Checkpoi
                 f"keep_end_tokens={one.keep_end_tokens}, fold={one.fold}; the model reads "
                 f"{asked}. Make the rows with the options of its training rows."
             )
-    trained_on = Path(str(record.training.get("rows", "")))
-    if trained_on.is_file():
-        seen = {_question_of(str(one["id"])) for _, one in read_rows(trained_on)}
-        both = [one.id for one in chosen if _question_of(one.id) in seen]
-        if both:
-            raise InvalidArgumentError(
-                f"{path}: the model was trained on the question of row {both[0]!r} and {len(both) - 1} "
-                "more. Calibrate on held-back rows (train-data --held-back)."
-            )
 
 
-def _question_of(row_id: str) -> str:
+def _require_untrained(
+    path: Path, chosen: Sequence[TrainingRow], folder: Path, record: CheckpointRecord
+) -> bool:
+    """Refuse rows on questions that the model was trained on, and return whether that can be told.
+
+    By digests of the questions; by their names in the rows trained on, where there are no digests.
+    """
+    seen, rows = read_trained_on(folder), Path(str(record.training.get("rows", "")))
+    if seen is not None and all(one.question_digest for one in chosen):
+        both = [one.id for one in chosen if one.question_digest in seen]
+    elif rows.is_file():
+        names = {_question_name(str(one["id"])) for _, one in read_rows(rows)}
+        both = [one.id for one in chosen if _question_name(one.id) in names]
+    else:
+        return False
+    if both:
+        raise InvalidArgumentError(
+            f"{path}: the model was trained on the question of row {both[0]!r} and {len(both) - 1} more. "
+            "Calibrate on held-back rows (train-data --held-back)."
+        )
+    return True
+
+
+def _question_of(row: TrainingRow) -> str:
+    """What rows on the same question share."""
+    return row.question_digest or _question_name(row.id)
+
+
+def _question_name(row_id: str) -> str:
     """The question's part of a row's id FILE/QUESTION/PLACE: the same in draws of two models."""
     return row_id.rpartition("/")[0].partition("/")[2]
 
@@ -289,7 +312,7 @@ def _choice(row: TrainingRow, logprobs: Sequence[float]) -> Choice:
         for logprob, one in zip(logprobs, row.candidates, strict=True)
     ]
     return Choice(
-        _question_of(row.id),
+        _question_of(row),
         np.array(features, dtype=np.float64),
         np.array([one.right is True for one in row.candidates]),
         next((place for place, one in enumerate(row.candidates) if one.answer == row.vote), 0),

@@ -38,7 +38,7 @@ from sampleset.records import StoredSet
 from sampleset.sample_files import SampleFile
 from sampleset.storage import new_jsonl, read_problems
 from sampleset.training.data_summary import DataCount, beside
-from sampleset.training.rows import Kind, RowCandidate, TrainingRow, row_to_json
+from sampleset.training.rows import Kind, RowCandidate, TrainingRow, question_digest, row_to_json
 from sampleset.training.targets import TargetOptions, Teacher, make_target
 from sampleset.types import Candidate, Mode, Problem, SampleSet
 
@@ -85,7 +85,7 @@ class DataOptions:
         for name in ("easy", "unanimous", "all_wrong", "held_back"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidArgumentError(f"{name}={getattr(self, name)!r} must be a share from 0 to 1.")
-        for name in ("subsets", "keep_end_tokens"):
+        for name in ("subsets", "max_prompt_tokens", "keep_end_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidArgumentError(f"{name}={value!r} must be at least 1.")
@@ -318,6 +318,7 @@ def _judged(
         max_prompt_tokens=options.max_prompt_tokens,
         extra=dict(problem.extra) if scorer_for(problem) else {},
         answer_kind=problem.question.answer_kind,
+        question_digest=question_digest(problem.question.text),
     )
     return Drawn(chosen, counted.candidates, tuple(right), row, _is_held_back(problem.question.text, options))
 

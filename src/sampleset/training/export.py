@@ -27,7 +27,14 @@ from sampleset.backends._transformers_model import (
     import_extra,
     load_model,
 )
-from sampleset.checkpoint import RECORD_FILE, CheckpointRecord, read_record, write_record
+from sampleset.checkpoint import (
+    RECORD_FILE,
+    CheckpointRecord,
+    read_record,
+    read_trained_on,
+    write_record,
+    write_trained_on,
+)
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError, UnknownNameError
 from sampleset.training.gguf_export import (
     BaseFile,
@@ -118,6 +125,8 @@ def export_checkpoint(
             record, training=_without_folders(record.training), others={**record.others, "format": format}
         )
         write_record(new, record)
+        if (questions := read_trained_on(checkpoint)) is not None:
+            write_trained_on(new, questions)
         (new / "README.md").write_text(model_card(record.to_json()), encoding="utf-8")
         replace_folder(new, output.absolute())
     finally:

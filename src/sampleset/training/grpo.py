@@ -15,7 +15,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any
@@ -26,7 +26,7 @@ from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.prompts import ANSWER_CLOSE
 from sampleset.training.grpo_checks import require_possible, rows_to_write_for
 from sampleset.training.grpo_trainer import ADVICE, checkpoint_state, group_trainer
-from sampleset.training.loop import TrainingProgress, TrainingSummary, record_for
+from sampleset.training.loop import TrainingProgress, TrainingSummary, questions_trained_on, record_for
 from sampleset.training.memory import memory_advice
 from sampleset.training.policy import load_weights, save_policy, start_policy
 from sampleset.training.processes import Processes
@@ -34,7 +34,7 @@ from sampleset.training.recipe import Recipe
 from sampleset.training.rewards import Group, Reward, group_statistics, reward
 from sampleset.training.rollouts import Drawing, Rollout, roll_out, rollout_of
 from sampleset.training.rows import TrainingRow
-from sampleset.training.run_folder import STATE_FILE, RunFolder
+from sampleset.training.run_folder import STATE_FILE, RunFolder, input_digests
 from sampleset.training.schedule import learning_rate_share, row_order
 
 COMPLETION_TOKENS = {"think": 512, "direct": 64}
@@ -95,6 +95,10 @@ class _Run:
         self._on_progress = on_progress
         self._settings = recipe.settings("grpo")
         self._record = record_for(rows, recipe.rows)
+        self._start = find_model(recipe.model)
+        self._trained_on = questions_trained_on(rows, self._start)
+        self._folder = RunFolder(recipe.folder, self._settings, input_digests(recipe, self._start))
+        self._folder.require_same()
         self._processes = Processes(recipe.folder, self._settings, recipe.report_to)
         self._processes.require_whole_models()
         if recipe.rows_per_step % self._processes.count:
@@ -102,10 +106,6 @@ class _Run:
                 f"rows_per_step={recipe.rows_per_step} must be a multiple of the number of processes, "
                 f"{self._processes.count}."
             )
-        self._folder = RunFolder(recipe.folder, self._settings)
-        if self._processes.is_main:
-            self._folder.claim()
-        self._processes.wait()
         self._policy = start_policy(replace(recipe, device=recipe.device or self._processes.device))
         self._most = self._options.max_completion_tokens or COMPLETION_TOKENS[self._record.mode]
         self._progress = TrainingProgress(steps=recipe.steps)
@@ -138,6 +138,11 @@ class _Run:
 
     def go(self) -> TrainingSummary:
         """Train to the end."""
+        with self._folder.claimed() if self._processes.is_main else nullcontext():
+            self._processes.wait()
+            return self._train()
+
+    def _train(self) -> TrainingSummary:
         going_on = self._folder.state_file.exists()
         if going_on:
             state = self._state()
@@ -162,7 +167,7 @@ class _Run:
         )
         share = functools.partial(learning_rate_share, recipe=recipe)
         schedule = self._torch.optim.lr_scheduler.LambdaLR(optimiser, share)
-        fresh = recipe.lora is not None and find_model(recipe.model).base is None
+        fresh = recipe.lora is not None and self._start.base is None
         settings = trl.GRPOConfig(
             output_dir=recipe.output_dir,
             max_steps=recipe.steps,
@@ -336,7 +341,7 @@ class _Run:
                 "after": self._after,
             }
             with self._folder.new_checkpoint() as new:
-                save_policy(self._policy, new, replace(self._record, training=training))
+                save_policy(self._policy, new, replace(self._record, training=training), self._trained_on)
                 state = checkpoint_state(trainer, new)
                 state |= {"step": self._progress.step, "before": self._before, "after": self._after}
                 self._torch.save(state, new / STATE_FILE)

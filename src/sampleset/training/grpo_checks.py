@@ -6,11 +6,11 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from sampleset.answers import JUDGE_KIND, answer_kind
 from sampleset.backends._transformers_model import find_model
 from sampleset.errors import DataError, InvalidArgumentError, MissingExtraError
-from sampleset.training.loop import record_for, require_apart
+from sampleset.training.loop import require_fitting
 from sampleset.training.recipe import Recipe
+from sampleset.training.rewards import require_comparable
 from sampleset.training.rows import TrainingRow, read_training_rows
 
 
@@ -32,21 +32,6 @@ def rows_to_write_for(path: str) -> list[TrainingRow]:
     return rows
 
 
-def require_comparable(rows: Sequence[TrainingRow]) -> None:
-    """Refuse kinds of answers that no reward can compare.
-
-    Raises:
-        InvalidArgumentError: Answers are compared by a judge, or by programs that may not be run.
-    """
-    for spec in dict.fromkeys(row.answer_kind for row in rows):
-        if spec == JUDGE_KIND:
-            raise InvalidArgumentError(
-                "Rows have answers of the kind 'judge', and a reward asks no model. Use rows of another "
-                "kind, or `sampleset train select`."
-            )
-        answer_kind(spec).check()
-
-
 def require_possible(recipe: Recipe, rows: Sequence[TrainingRow], held_back: Sequence[TrainingRow]) -> None:
     """Refuse what would fail later.
 
@@ -55,9 +40,8 @@ def require_possible(recipe: Recipe, rows: Sequence[TrainingRow], held_back: Seq
         InvalidArgumentError: Options exclude each other, or answers cannot be compared here.
         MissingExtraError: vLLM is to draw the rollouts and is not installed.
     """
-    record_for([*rows, *held_back], recipe.rows)
+    require_fitting(rows, held_back, recipe)
     require_comparable([*rows, *held_back])
-    require_apart(held_back, rows, recipe)
     options = recipe.grpo
     if recipe.save_every % options.num_iterations:
         raise InvalidArgumentError(
@@ -67,6 +51,12 @@ def require_possible(recipe: Recipe, rows: Sequence[TrainingRow], held_back: Seq
     if options.vllm and importlib.util.find_spec("vllm") is None:
         raise MissingExtraError(
             f"grpo.vllm={options.vllm!r} needs vllm. Install it: pip install vllm, or set grpo.vllm=false."
+        )
+    if options.beta and recipe.lora is None and find_model(recipe.model).base is not None:
+        raise InvalidArgumentError(
+            f"grpo.beta={options.beta} with lora=null would hold the model near the base of the adapter "
+            f"{recipe.model!r}. Run `sampleset export {recipe.model} --format merged --output FOLDER` first, "
+            "and set model to FOLDER."
         )
     if (options.vllm or (options.beta and recipe.lora is None)) and find_model(recipe.model).path.is_file():
         what = f"grpo.vllm={options.vllm!r}" if options.vllm else f"grpo.beta={options.beta} without lora"

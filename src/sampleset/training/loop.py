@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from sampleset.backends._transformers_model import import_extra
-from sampleset.checkpoint import CheckpointRecord
+from sampleset.backends._transformers_model import ModelFiles, find_model, import_extra
+from sampleset.checkpoint import CheckpointRecord, read_record, read_trained_on
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.progress import duration
 from sampleset.prompts import AGGREGATION_PROMPT
@@ -22,8 +23,8 @@ from sampleset.training.memory import memory_advice
 from sampleset.training.policy import Policy, load_weights, save_policy, start_policy
 from sampleset.training.processes import Processes
 from sampleset.training.recipe import Method, Recipe
-from sampleset.training.rows import TrainingRow, read_training_rows
-from sampleset.training.run_folder import STATE_FILE, RunFolder
+from sampleset.training.rows import TrainingRow, read_training_rows, sharing_questions
+from sampleset.training.run_folder import STATE_FILE, RunFolder, input_digests
 from sampleset.training.schedule import learning_rate_share, row_order
 
 _ADVICE = "rows_per_pass, max_tokens (longer rows stay out), lora.last_layers, or dtype (bfloat16)"
@@ -89,11 +90,10 @@ def train(
 
     Raises:
         InputNotFoundError: The model or the rows are not there.
-        DataError: Nothing can be learnt from any row, or the output folder holds another run.
+        InvalidArgumentError: The rows are of another mode, or the output folder holds another run.
+        DataError: Nothing can be learnt from any row, or held-back rows do not fit the others.
     """
-    run = _Run(method, learner, recipe)
-    run.resume()
-    return run.go(on_progress or (lambda _: None))
+    return _Run(method, learner, recipe).go(on_progress or (lambda _: None))
 
 
 def progress_line(progress: TrainingProgress) -> str:
@@ -120,7 +120,17 @@ class _Run:
         self._rows = list(read_training_rows(Path(recipe.rows)))
         if not self._rows:
             raise DataError(f"{recipe.rows}: no rows to train on.")
-        self._record = record_for(self._rows, recipe.rows)
+        held_back = list(read_training_rows(Path(recipe.eval_rows))) if recipe.eval_rows else []
+        self._record = require_fitting(self._rows, held_back, recipe)
+        if method == "select" and self._record.mode != "select":
+            raise InvalidArgumentError(
+                f"{recipe.rows} has rows of the mode {self._record.mode}, not select. Make rows with "
+                "`sampleset train-data --mode select`, or train with `sampleset train sft` or `grpo`."
+            )
+        start = find_model(recipe.model)
+        self._trained_on = questions_trained_on(self._rows, start)
+        self._folder = RunFolder(recipe.folder, self._settings, input_digests(recipe, start))
+        self._folder.require_same()
         self._processes = Processes(recipe.folder, self._settings, recipe.report_to)
         self._processes.require_whole_models()
         if recipe.rows_per_step % self._processes.count:
@@ -131,8 +141,6 @@ class _Run:
         self._policy = start_policy(replace(recipe, device=recipe.device or self._processes.device))
         self._progress = TrainingProgress(steps=recipe.steps)
         self._examples = self._made(self._rows)
-        held_back = list(read_training_rows(Path(recipe.eval_rows))) if recipe.eval_rows else []
-        require_apart(held_back, self._rows, recipe)
         self._held_back = self._made(held_back) if held_back else []
         self._optimiser = self._torch.optim.AdamW(
             [
@@ -143,7 +151,6 @@ class _Run:
         )
         self._before: dict[str, float] = {}
         self._after: dict[str, float] = {}
-        self._folder = RunFolder(recipe.folder, self._settings)
 
     def _made(self, rows: Sequence[TrainingRow]) -> list[Any]:
         examples: list[Any] = []
@@ -160,11 +167,15 @@ class _Run:
             )
         return examples
 
-    def resume(self) -> None:
+    def go(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingSummary:
+        """Train to the end."""
+        with self._folder.claimed() if self._processes.is_main else nullcontext():
+            self._processes.wait()
+            self._resume()
+            return self._train(on_progress)
+
+    def _resume(self) -> None:
         """Go to the last checkpoint, if there is one, and drop log lines of later steps."""
-        if self._processes.is_main:
-            self._folder.claim()
-        self._processes.wait()
         if self._folder.state_file.exists():
             load_weights(self._policy, self._folder.checkpoint)
             state: Any = self._torch.load(self._folder.state_file, weights_only=True)
@@ -174,7 +185,7 @@ class _Run:
         if self._processes.is_main:
             self._folder.drop_log_after(self._progress.step)
 
-    def go(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingSummary:
+    def _train(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingSummary:
         recipe, progress = self._recipe, self._progress
         if progress.step == 0 and self._held_back:
             self._before = self._after = self._measure()
@@ -256,7 +267,7 @@ class _Run:
             "after": self._after,
         }
         with self._folder.new_checkpoint() as new:
-            save_policy(self._policy, new, replace(self._record, training=training))
+            save_policy(self._policy, new, replace(self._record, training=training), self._trained_on)
             self._torch.save(state, new / STATE_FILE)
 
     def _write(self, figures: Mapping[str, float]) -> None:
@@ -271,16 +282,37 @@ def require_apart(held_back: Sequence[TrainingRow], rows: Sequence[TrainingRow],
     Raises:
         DataError: There is such a row.
     """
-    if shared := _questions(held_back) & _questions(rows):
+    if shared := sharing_questions(held_back, rows):
         raise DataError(
-            f"{recipe.eval_rows} has rows on questions of {recipe.rows}, {min(shared)!r} for one. Make "
+            f"{recipe.eval_rows} has rows on questions of {recipe.rows}, {shared[0].id!r} for one. Make "
             "it with --exclude, so that nothing is measured on what was trained on."
         )
 
 
-def _questions(rows: Sequence[TrainingRow]) -> set[str]:
-    """File and question of each row."""
-    return {row.id.rpartition("/")[0] for row in rows}
+def require_fitting(
+    rows: Sequence[TrainingRow], held_back: Sequence[TrainingRow], recipe: Recipe
+) -> CheckpointRecord:
+    """What `record_for` makes of the rows; the held-back ones are of the same kind, on other questions.
+
+    Raises:
+        DataError: They are not, or the rows themselves are of several kinds.
+    """
+    record = record_for(rows, recipe.rows)
+    record_for([*rows, *held_back], f"{recipe.rows} with {recipe.eval_rows}")
+    require_apart(held_back, rows, recipe)
+    return record
+
+
+def questions_trained_on(rows: Sequence[TrainingRow], start: ModelFiles) -> frozenset[str] | None:
+    """Digests of the rows' questions, and of those that the model to start from was trained on before.
+
+    `None` where one of them is not known.
+    """
+    earlier = read_trained_on(start.path)
+    if earlier is None and read_record(start.path) is not None:
+        return None
+    digests = [row.question_digest for row in rows]
+    return frozenset(filter(None, digests)).union(earlier or ()) if all(digests) else None
 
 
 def record_for(rows: Sequence[TrainingRow], source: str) -> CheckpointRecord:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import warnings
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from sampleset.backends._transformers_model import (
     load_model,
 )
 from sampleset.backends._transformers_text import Texts
-from sampleset.checkpoint import CheckpointRecord, read_record, write_record
+from sampleset.checkpoint import CheckpointRecord, read_record, write_record, write_trained_on
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.training.model_card import model_card
 from sampleset.training.recipe import LoraOptions, Recipe
@@ -55,7 +56,8 @@ def start_policy(recipe: Recipe) -> Policy:
 
     Raises:
         InputNotFoundError: The model is not there.
-        InvalidArgumentError: It is an adapter of another rank or scale than the recipe's.
+        InvalidArgumentError: It is an adapter of another rank, scale or depth than the recipe's, or there
+            is no such device.
         MissingExtraError: torch, transformers or peft is not installed.
     """
     torch: Any = import_extra("torch")
@@ -64,10 +66,12 @@ def start_policy(recipe: Recipe) -> Policy:
     base = find_model(recipe.model)
     loaded = load_model(base, recipe.device, recipe.dtype, merge_adapter=recipe.lora is None)
     model = loaded.model
-    if recipe.lora is not None and base.base is not None:
+    if recipe.lora is None:
+        model.requires_grad_(True)  # peft has frozen what it merged an adapter into
+    elif base.base is not None:
         _train_further(model, recipe.lora)
         base = base.base
-    elif recipe.lora is not None:
+    else:
         peft: Any = import_extra("peft")
         torch.manual_seed(recipe.seed)
         layers = model.config.num_hidden_layers
@@ -89,13 +93,16 @@ def start_policy(recipe: Recipe) -> Policy:
     return Policy(model, loaded.tokenizer, Texts(loaded.tokenizer), prior, base)
 
 
-def save_policy(policy: Policy, folder: Path, record: CheckpointRecord) -> None:
+def save_policy(
+    policy: Policy, folder: Path, record: CheckpointRecord, trained_on: AbstractSet[str] | None = None
+) -> None:
     """Write the adapter (or the model), its tokenizer, the record and a model card into a new folder.
 
     Args:
         policy: What is saved.
         folder: Where to; it exists.
         record: How the model is to be asked; the base model and the learned multiples are filled in here.
+        trained_on: Digests of the questions trained on, where they are known.
     """
     # TRL keeps a copy of the adapter to compare with beside it.
     chosen = {"selected_adapters": ["default"]} if hasattr(policy.model, "peft_config") else {}
@@ -104,6 +111,8 @@ def save_policy(policy: Policy, folder: Path, record: CheckpointRecord) -> None:
     votes, confidence = policy.prior.tolist()
     whole = replace(record, base_model=policy.base.identity, vote_weight=votes, confidence_weight=confidence)
     write_record(folder, whole)
+    if trained_on is not None:
+        write_trained_on(folder, trained_on)
     (folder / "README.md").write_text(model_card(whole.to_json()), encoding="utf-8")
 
 
@@ -154,6 +163,12 @@ def _train_further(model: Any, lora: LoraOptions) -> None:
             f"The adapter to go on from has r={held.r}, alpha={held.lora_alpha}; the recipe has "
             f"lora.r={lora.r}, lora.alpha={lora.alpha}. Set them alike."
         )
+    adapted = {_layer_of(name) for name, _ in model.named_parameters() if "lora_" in name}
+    if lora.last_layers is not None and len(adapted) != min(lora.last_layers, model.config.num_hidden_layers):
+        raise InvalidArgumentError(
+            f"The adapter to go on from adapts {len(adapted)} layers; the recipe has "
+            f"lora.last_layers={lora.last_layers}. Leave it out, to train those that it adapts."
+        )
     for name, weight in model.named_parameters():
         weight.requires_grad_("lora_" in name)
 
@@ -162,8 +177,13 @@ def _linear_from(model: Any, first: int) -> list[str]:
     """Names of the linear modules of the layers from this one on."""
     torch: Any = import_extra("torch")
     names = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
-    layers = {name: re.search(r"\.(\d+)\.", name) for name in names}
-    return [name for name, layer in layers.items() if layer is not None and int(layer[1]) >= first]
+    return [name for name in names if _layer_of(name) >= first]
+
+
+def _layer_of(name: str) -> int:
+    """Number of the layer that a module or weight of this name is in, -1 if in none."""
+    found = re.search(r"\.(\d+)\.", name)
+    return int(found[1]) if found else -1
 
 
 def _reference(base: ModelFiles) -> str:

@@ -12,6 +12,7 @@ lora: {r: 16, alpha: 32}
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -32,7 +33,8 @@ class LoraOptions:
     Attributes:
         r: Rank.
         alpha: Scale; the update is multiplied by alpha / r.
-        last_layers: Only so many layers, the last ones; all by default.
+        last_layers: Only so many layers, the last ones; by default all, or those of an adapter that is
+            trained further.
     """
 
     r: int = 16
@@ -40,9 +42,9 @@ class LoraOptions:
     last_layers: int | None = None
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "r", "last_layers")
-        if self.alpha <= 0:
-            raise InvalidArgumentError(f"lora.alpha={self.alpha!r} must be above 0.")
+        _finite(self, prefix="lora.")
+        _at_least(self, 1, "r", "last_layers", prefix="lora.")
+        _above_0(self, "alpha", prefix="lora.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,11 @@ class GrpoOptions:
     vllm: Literal["colocate", "server", False] = False
 
     def __post_init__(self) -> None:
+        _finite(self, prefix="grpo.")
         _at_least(self, 2, "num_generations", prefix="grpo.")
         _at_least(self, 1, "max_completion_tokens", "num_iterations", prefix="grpo.")
         _at_least(self, 0, "beta", prefix="grpo.")
-        for name in ("temperature", "epsilon"):
-            if getattr(self, name) <= 0:
-                raise InvalidArgumentError(f"grpo.{name}={getattr(self, name)!r} must be above 0.")
+        _above_0(self, "temperature", "epsilon", prefix="grpo.")
         _one_of(self.loss_type, LossType, "grpo.loss_type")
         _one_of(self.truncated, Truncated, "grpo.truncated")
         if self.vllm not in ("colocate", "server", False):
@@ -111,7 +112,7 @@ class Recipe:
         prior_learning_rate: Of the learned multiples of votes and confidence; 0 keeps them at their start.
         vote_prior: Start of the multiple of the log of a candidate's votes.
         confidence_prior: Start of the multiple of a candidate's mean token log-probability.
-        max_grad_norm: Longer gradients are shortened to it.
+        max_grad_norm: Longer gradients are shortened to it; 1.0e9 shortens none.
         weight_decay: Of AdamW.
         objective: Of `select`: `expected_reward`, or `cross_entropy`.
         lora: The adapter; `None` trains every weight.
@@ -153,9 +154,11 @@ class Recipe:
     report_to: str | None = None
 
     def __post_init__(self) -> None:
+        _finite(self)
         _at_least(self, 1, "steps", "rows_per_step", "rows_per_pass", "max_tokens")
         _at_least(self, 1, "save_every", "eval_every", "threads")
-        _at_least(self, 0, "learning_rate", "prior_learning_rate", "max_grad_norm", "weight_decay", "warmup")
+        _at_least(self, 0, "learning_rate", "prior_learning_rate", "weight_decay", "warmup")
+        _above_0(self, "max_grad_norm")
         if self.warmup > 1:
             raise InvalidArgumentError(f"warmup={self.warmup!r} must be a share of the steps, 0 to 1.")
         _one_of(self.objective, Objective, "objective")
@@ -205,7 +208,12 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
     "bool": (bool,),
+    "LoraOptions": (Mapping,),
     "GrpoOptions": (Mapping,),
+}
+_SHOWN = {
+    "LoraOptions": "mapping, as {r: 16, alpha: 32}; null trains every weight",
+    "GrpoOptions": "mapping, as {num_generations: 8}",
 }
 
 
@@ -226,8 +234,10 @@ def _checked(kind: type[Any], settings: Mapping[str, Any], prefix: str) -> dict[
             not isinstance(value, fits) or isinstance(value, bool) != (base == "bool")
         )
         if wrong and not optional:
-            hint = " YAML reads 1e-4 as a text; write 1.0e-4." if isinstance(value, str) else ""
-            raise InvalidArgumentError(f"{prefix}{name}={value!r} must be of the kind {base}.{hint}")
+            is_text = isinstance(value, str) and base == "float"
+            hint = " YAML reads 1e-4 as a text; write 1.0e-4." if is_text else ""
+            shown = _SHOWN.get(base, base)
+            raise InvalidArgumentError(f"{prefix}{name}={value!r} must be of the kind {shown}.{hint}")
         values[name] = value
     return values
 
@@ -237,6 +247,19 @@ def _at_least(options: Any, least: float, *names: str, prefix: str = "") -> None
         value = getattr(options, name)
         if value is not None and value < least:
             raise InvalidArgumentError(f"{prefix}{name}={value!r} must be at least {least}.")
+
+
+def _above_0(options: Any, *names: str, prefix: str = "") -> None:
+    for name in names:
+        if (value := getattr(options, name)) <= 0:
+            raise InvalidArgumentError(f"{prefix}{name}={value!r} must be above 0.")
+
+
+def _finite(options: Any, prefix: str = "") -> None:
+    for one in fields(options):
+        value = getattr(options, one.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidArgumentError(f"{prefix}{one.name}={value!r} must be a finite number.")
 
 
 def _one_of(value: Any, kind: Any, name: str) -> None:

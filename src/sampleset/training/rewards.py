@@ -26,11 +26,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from sampleset.answers import AnswerKind, answer_kind
+from sampleset.answers import JUDGE_KIND, AnswerKind, answer_kind
 from sampleset.errors import InvalidArgumentError
 from sampleset.grading import grade
 from sampleset.prompts import ANSWER_CLOSE, ANSWER_OPEN
@@ -111,6 +111,21 @@ def reward(
     )
     value = RIGHT if right else WELL_FORMED if formatted else 0.0
     return Reward(value, right, formatted, answer is not None, answer, len(completion), tokens)
+
+
+def require_comparable(rows: Iterable[TrainingRow]) -> None:
+    """Refuse rows with answers of a kind that no reward can compare.
+
+    Raises:
+        InvalidArgumentError: Answers are compared by a judge, or by programs that may not be run.
+    """
+    for spec in dict.fromkeys(row.answer_kind for row in rows):
+        if spec == JUDGE_KIND:
+            raise InvalidArgumentError(
+                "Rows have answers of the kind 'judge', and a reward asks no model. Use rows of another "
+                "kind, or `sampleset train select`."
+            )
+        answer_kind(spec).check()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,15 @@ The gold answer stands in a row because a row is training data. Aggregators neve
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from sampleset.backends.base import Message
+from sampleset.datasets.base import question_key
 from sampleset.errors import MalformedRecordError
 from sampleset.prompts import opening_of
 from sampleset.storage import read_rows, write_rows
@@ -62,6 +64,7 @@ class TrainingRow:
         answer_kind: How answers are read and compared, as `answer_kind` reads it.
         completion: A text to imitate, from the prompt's last character on; `None` if none was asked for.
         target: How that text was made: `answer`, `sample` or `teacher`.
+        question_digest: See `question_digest`; `None` in rows made before there was one.
     """
 
     id: str
@@ -83,6 +86,12 @@ class TrainingRow:
     answer_kind: str = DEFAULT_KIND
     completion: str | None = None
     target: str | None = None
+    question_digest: str | None = None
+
+    @property
+    def question_id(self) -> str:
+        """`FILE/QUESTION` of the id."""
+        return self.id.rpartition("/")[0]
 
     @property
     def opening(self) -> str:
@@ -99,6 +108,27 @@ class TrainingRow:
         """What an answer is graded against."""
         question = Question(self.id, self.prompt[0]["content"], answer_kind=self.answer_kind)
         return Problem(question, self.answer, extra=self.extra)
+
+
+def question_digest(question: str) -> str:
+    """12 hex digits that are the same for a question however it is written, see `question_key`."""
+    return hashlib.sha256(question_key(question).encode()).hexdigest()[:12]
+
+
+def sharing_questions(rows: Sequence[TrainingRow], others: Sequence[TrainingRow]) -> list[TrainingRow]:
+    """The rows on questions of the others: of one digest or, where a row has none, of one FILE/QUESTION."""
+    digests = {one.question_digest for one in others}
+    ids = {one.question_id for one in others}
+    old_ids = {one.question_id for one in others if one.question_digest is None}
+    return [
+        row
+        for row in rows
+        if (
+            row.question_id in ids
+            if row.question_digest is None
+            else row.question_digest in digests or row.question_id in old_ids
+        )
+    ]
 
 
 def kind_of(vote_right: bool, right_samples: int, candidates: int) -> Kind:
@@ -123,6 +153,8 @@ def row_to_json(row: TrainingRow) -> dict[str, Any]:
             del plain[name]
     if row.answer_kind == DEFAULT_KIND:
         del plain["answer_kind"]
+    if row.question_digest is None:
+        del plain["question_digest"]
     return plain
 
 
@@ -156,6 +188,7 @@ def row_from_json(values: Mapping[str, Any]) -> TrainingRow:
         answer_kind=values.get("answer_kind", DEFAULT_KIND),
         completion=values.get("completion"),
         target=values.get("target"),
+        question_digest=values.get("question_digest"),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import shutil
 from collections.abc import Generator, Mapping
@@ -9,15 +11,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sampleset.backends._transformers_model import ModelFiles
 from sampleset.errors import InvalidArgumentError
 from sampleset.settings import save_settings
 from sampleset.training.policy import replace_folder
+from sampleset.training.recipe import Recipe
 
 STATE_FILE = "training_state.pt"
 """In a checkpoint: what the run needs to go on."""
 
 _FREE = ("save_every", "threads", "report_to")
 """How often it is saved, by how many threads, and who is told may change; nothing else."""
+
+_DIGESTS = "digests"
+"""Beside the settings in `config.json`; runs begun by earlier versions have none."""
+
+
+def input_digests(recipe: Recipe, model: ModelFiles) -> dict[str, str]:
+    """SHA-256 of the files of rows, and the digest of the model to start from, by the recipe's key."""
+    digests = {"model": model.digest}
+    for name, path in (("rows", recipe.rows), ("eval_rows", recipe.eval_rows)):
+        if path is not None:
+            with open(path, "rb") as file:
+                digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 class RunFolder:
@@ -26,34 +43,62 @@ class RunFolder:
     Args:
         folder: Where it is.
         settings: What the run depends on.
+        digests: Of the files that it reads; see `input_digests`.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], digests: Mapping[str, str]) -> None:
         self.folder = folder
         self.checkpoint = folder / "checkpoint"
+        self._config = folder / "config.json"
         self._settings = settings
+        self._digests = digests
         self._log = folder / "log.jsonl"
 
-    def claim(self) -> None:
-        """Make the folder this run's own, and mend what a kill during a save left.
+    def require_same(self) -> None:
+        """Refuse a folder that holds another run, or one of other rows or another model.
 
         Raises:
-            InvalidArgumentError: It holds another run.
+            InvalidArgumentError: It does.
         """
-        config = self.folder / "config.json"
-        if config.exists():
-            other = json.loads(config.read_text("utf-8"))
-            for name, value in sorted(self._settings.items()):
-                if name not in _FREE and other.get(name) != json.loads(json.dumps(value)):
-                    raise InvalidArgumentError(
-                        f"{str(self.folder)!r} holds a run with {name}={other.get(name)!r}, not {value!r}. "
-                        "Use another output_dir."
-                    )
-        else:
-            save_settings(config, self._settings)
-        old = self.checkpoint.with_name("checkpoint.old")
-        if not self.state_file.exists() and old.exists():
-            replace_folder(old, self.checkpoint)
+        if not self._config.exists():
+            return
+        other = json.loads(self._config.read_text("utf-8"))
+        for name, value in sorted(self._settings.items()):
+            if name not in _FREE and other.get(name) != json.loads(json.dumps(value)):
+                raise InvalidArgumentError(
+                    f"{str(self.folder)!r} holds a run with {name}={other.get(name)!r}, not {value!r}. "
+                    "Use another output_dir."
+                )
+        for name, digest in other.get(_DIGESTS, {}).items():
+            if digest != self._digests.get(name):
+                raise InvalidArgumentError(
+                    f"{self._settings[name]} has changed since the run in {str(self.folder)!r} began. "
+                    "Use another output_dir."
+                )
+
+    @contextmanager
+    def claimed(self) -> Generator[None]:
+        """Keep the folder for this run and this process; what a kill during a save left is mended.
+
+        Raises:
+            InvalidArgumentError: It holds another run, or another process trains into it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InvalidArgumentError(
+                    f"Another process trains into {str(self.folder)!r}. Wait for it, or use another "
+                    "output_dir."
+                ) from error
+            self.require_same()
+            if not self._config.exists():
+                save_settings(self._config, {**self._settings, _DIGESTS: self._digests})
+            old = self.checkpoint.with_name("checkpoint.old")
+            if not self.state_file.exists() and old.exists():
+                replace_folder(old, self.checkpoint)
+            yield
 
     @property
     def state_file(self) -> Path:
@@ -61,9 +106,9 @@ class RunFolder:
         return self.checkpoint / STATE_FILE
 
     def drop_log_after(self, step: int) -> None:
-        """Take out the log's lines of later steps, and a half-written one."""
+        """Take out the log's lines of later steps, and a half-written one; at step 0, all of them."""
         lines = self._log.read_text("utf-8").splitlines(keepends=True) if self._log.exists() else []
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        kept = [line for line in lines if step and line.endswith("\n") and json.loads(line)["step"] <= step]
         self._log.write_text("".join(kept), "utf-8")
 
     def write(self, figures: Mapping[str, float]) -> None:

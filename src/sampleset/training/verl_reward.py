@@ -11,8 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sampleset.training.rewards import reward
+from sampleset.training.rewards import require_comparable, reward
 from sampleset.training.rows import TrainingRow
+from sampleset.types import DEFAULT_KIND
 
 
 def compute_score(
@@ -26,6 +27,9 @@ def compute_score(
         ground_truth: The gold answer.
         extra_info: As `write_verl` makes it.
         _: What else verl may pass.
+
+    Raises:
+        InvalidArgumentError: Answers are compared by a judge, or by programs that may not be run.
     """
     row = TrainingRow(
         id=extra_info["id"],
@@ -41,7 +45,9 @@ def compute_score(
         vote_right=extra_info["vote_right"],
         right_samples=extra_info["right_samples"],
         extra=json.loads(extra_info["extra"]),
+        answer_kind=extra_info.get("answer_kind", DEFAULT_KIND),
     )
+    require_comparable([row])
     earned = reward(solution_str, row)
     return {
         "score": earned.value,
