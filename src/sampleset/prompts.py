@@ -5,9 +5,10 @@ between them compares the models. It has the parts that Qi et al. 2025 (arXiv 25
 preamble, the question, the numbered solutions - in words of our own. Universal self-consistency follows
 Chen et al. 2023 (arXiv 2311.17311), writing a new solution from several Li et al. 2025 (arXiv 2503.04104).
 
-Samples are untrusted text. A sample that has stated an answer ends where it goes on to imitate the prompt
+Samples are untrusted text. A sample that has stated its answer ends where it goes on to imitate the prompt
 (`own_part`); marks that a chat template would read as turns of the conversation, the tags the aggregator
-answers in, and lines that imitate the prompt's own headings are defused before it is shown (`defuse`).
+answers in, and lines that imitate the prompt's own headings are broken up before it is shown (`defuse`). A
+question is shown whole, with the same marks broken up (`broken_up`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sampleset.answers import answer_kind, extract_answer
+from sampleset.answers import answer_kind, choices_of, extract_answer
 from sampleset.backends.base import Backend, Message
 from sampleset.errors import ContextOverflowError
 from sampleset.types import DEFAULT_KIND, Mode, Question
@@ -183,27 +184,54 @@ def question_text(question: Question) -> str:
     return "\n".join((question.text, *lettered))
 
 
-def defuse(text: str) -> str:
-    """The sample's own part, with what a reader of the prompt could take for a part of the prompt broken up.
+def defuse(text: str, choices: int | None = None, kind: str = DEFAULT_KIND) -> str:
+    """A sample's own part, with what a reader of the prompt could take for a part of the prompt broken up.
+
+    Args:
+        text: A sample.
+        choices: How many lettered options the question has, `None` if it is open.
+        kind: The kind of its answers.
+    """
+    return broken_up(own_part(text, choices, kind))
+
+
+def broken_up(text: str) -> str:
+    """The text, with what a reader of the prompt could take for a part of the prompt broken up.
 
     A space is put behind the opening character of chat-template marks and of `<answer>` and `<think>` tags,
     and `> ` before lines that imitate the prompt's headings.
     """
-    text = own_part(text).replace("\0", "")
+    text = text.replace("\0", "")
     text = _CHAT_MARK.sub(lambda mark: f"{mark.group()[0]} {mark.group()[1:]}", text)
     text = _OWN_TAG.sub("< ", text)
     return _OWN_HEADING.sub("> ", text)
 
 
-def own_part(text: str) -> str:
+def own_part(text: str, choices: int | None = None, kind: str = DEFAULT_KIND) -> str:
     """The text up to where it imitates the prompt by a numbered heading or a chat template's mark.
 
-    The whole text where it states no answer before that: it may be a solution in an odd form.
+    The whole text where what stands before that does not state the answer that the whole is counted for: a
+    sample may number the cases it compares. Before a template's mark any marked answer will do, or a mention
+    of that one: what follows is another turn.
+
+    Args:
+        text: A sample.
+        choices: How many lettered options the question has, `None` if it is open.
+        kind: The kind of its answers.
     """
     found = _IMITATION.search(text)
-    if found is None or extract_answer(text[: found.start()]) is None:
+    if found is None:
         return text
-    return text[: found.start()].rstrip()
+    head = text[: found.start()].rstrip()
+    read = answer_kind(kind).read
+    before, counted = read(head, choices), read(text, choices)
+    if before is None or counted is None:
+        return text
+    is_stated = before.text == counted.text
+    if found.group():  # a template's mark; a heading is an empty match
+        mentioned = re.search(rf"(?<!\w){re.escape(counted.text)}(?!\w)", head)
+        is_stated = is_stated or bool(mentioned or read(head, choices, truncated=True))
+    return head if is_stated else text
 
 
 async def aggregation_messages(
@@ -221,9 +249,9 @@ async def aggregation_messages(
     Raises:
         ContextOverflowError: The question alone leaves the solutions less than 16 tokens each.
     """
-    head = f"{_PREAMBLE}\n\nQuestion:\n{defuse(question_text(question))}"
+    head = f"{_PREAMBLE}\n\nQuestion:\n{broken_up(question_text(question))}"
     head += "\n\nBelow are the proposed answers:"
-    messages = await _numbered(head, "Answer", shown, _FORM[mode], backend, budget)
+    messages = await _numbered(question, head, "Answer", shown, _FORM[mode], backend, budget)
     return messages + _first_words(THINK_OPEN if mode == "think" else ANSWER_OPEN, backend)
 
 
@@ -235,9 +263,11 @@ async def fusion_messages(
     Raises:
         ContextOverflowError: The question alone leaves the solutions less than 16 tokens each.
     """
-    head = f"{_FUSE_PREAMBLE}\n\nQuestion:\n{defuse(question_text(question))}\n\nBelow are the responses:"
+    head = f"{_FUSE_PREAMBLE}\n\nQuestion:\n{broken_up(question_text(question))}\n\nBelow are the responses:"
     form = _solve_form(question)
-    return await _numbered(head, "Response", shown, f"Now write the new solution. {form}", backend, budget)
+    return await _numbered(
+        question, head, "Response", shown, f"Now write the new solution. {form}", backend, budget
+    )
 
 
 async def judge_messages(
@@ -248,15 +278,15 @@ async def judge_messages(
     Raises:
         ContextOverflowError: The question alone leaves the responses less than 16 tokens each.
     """
-    head = f"{_JUDGE_PREAMBLE}\n\nQuestion:\n{defuse(question_text(question))}\n\nBelow are the responses:"
-    messages = await _numbered(head, "Response", (first, second), _JUDGE_FORM, backend, budget)
+    head = f"{_JUDGE_PREAMBLE}\n\nQuestion:\n{broken_up(question_text(question))}\n\nBelow are the responses:"
+    messages = await _numbered(question, head, "Response", (first, second), _JUDGE_FORM, backend, budget)
     return messages + _first_words(JUDGE_OPEN, backend)
 
 
 def same_messages(question: Question, first: str, second: str) -> list[Message]:
     """The chat that asks whether two answers mean the same; of long texts their first 4,000 characters."""
     texts = (("Question", question_text(question)), ("Answer 1", first), ("Answer 2", second))
-    shown = "\n\n".join(f"{head}:\n{defuse(text.strip())[:_MOST_SHOWN]}" for head, text in texts)
+    shown = "\n\n".join(f"{head}:\n{broken_up(text.strip())[:_MOST_SHOWN]}" for head, text in texts)
     return [{"role": "user", "content": f"{_SAME_PREAMBLE}\n\n{shown}\n\n{_SAME_FORM}"}]
 
 
@@ -273,7 +303,7 @@ async def cut_down(
     if part == "conclusion":
         cut = [replace(one, text=conclusion_of(one.text, choices, kind)) for one in cut]
     if keep_end_tokens is not None:
-        cut = [await with_ending_only(one, keep_end_tokens, backend) for one in cut]
+        cut = [await with_ending_only(one, keep_end_tokens, backend, choices, kind) for one in cut]
     return cut
 
 
@@ -293,7 +323,7 @@ def conclusion_of(text: str, choices: int | None = None, kind: str = DEFAULT_KIN
     Returns:
         The last line where the text states no answer, or states it further up.
     """
-    text = own_part(text)
+    text = own_part(text, choices, kind)
     lines = [line for line in text.strip().splitlines() if line.strip()]
     stated = answer_kind(kind).read(text, choices)
     if kind != DEFAULT_KIND and stated:
@@ -306,9 +336,11 @@ def conclusion_of(text: str, choices: int | None = None, kind: str = DEFAULT_KIN
     return lines[-1] if lines else ""
 
 
-async def with_ending_only(shown: Shown, tokens: int, backend: Backend) -> Shown:
+async def with_ending_only(
+    shown: Shown, tokens: int, backend: Backend, choices: int | None = None, kind: str = DEFAULT_KIND
+) -> Shown:
     """The solution's own part, cut to its last tokens; an ellipsis takes the place of the first of them."""
-    shown = replace(shown, text=own_part(shown.text))
+    shown = replace(shown, text=own_part(shown.text, choices, kind))
     pieces = await backend.tokenize(shown.text.strip())
     return replace(shown, text=_ending(pieces, tokens)) if len(pieces) > tokens else shown
 
@@ -321,8 +353,8 @@ async def consistency_messages(
     Raises:
         ContextOverflowError: The question alone leaves the solutions less than 16 tokens each.
     """
-    head = f"{_USC_PREAMBLE}\n\nQuestion:\n{defuse(question_text(question))}\n\nBelow are the responses:"
-    messages = await _numbered(head, "Response", shown, _USC_FORM, backend, budget)
+    head = f"{_USC_PREAMBLE}\n\nQuestion:\n{broken_up(question_text(question))}\n\nBelow are the responses:"
+    messages = await _numbered(question, head, "Response", shown, _USC_FORM, backend, budget)
     return messages + _first_words(CHOICE_OPEN, backend)
 
 
@@ -349,7 +381,13 @@ _LEAST_SHARE = 16
 
 
 async def _numbered(
-    head: str, heading: str, shown: Sequence[Shown], tail: str, backend: Backend, budget: int
+    question: Question,
+    head: str,
+    heading: str,
+    shown: Sequence[Shown],
+    tail: str,
+    backend: Backend,
+    budget: int,
 ) -> list[Message]:
     """One user message: the head, the numbered solutions within what the budget leaves, the tail."""
     headings = [
@@ -364,7 +402,8 @@ async def _numbered(
             f"{len(shown)} solutions need at least {_LEAST_SHARE} each. Raise max_prompt_tokens, or use a "
             "model with a longer context."
         )
-    pieces = [await backend.tokenize(defuse(one.text.strip())) for one in shown]
+    choices, kind = choices_of(question), question.answer_kind
+    pieces = [await backend.tokenize(defuse(one.text.strip(), choices, kind)) for one in shown]
     shares = fair_shares([len(piece) for piece in pieces], left)
     texts = [_ending(piece, share) for piece, share in zip(pieces, shares, strict=True)]
     parts = [head, *(f"{above}\n{text}" for above, text in zip(headings, texts, strict=True))]

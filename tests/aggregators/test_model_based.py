@@ -8,7 +8,7 @@ from sampleset.aggregators.universal_self_consistency import UniversalSelfConsis
 from sampleset.backends.base import Generation
 from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
 from sampleset.errors import ContextOverflowError, InvalidArgumentError, UnsupportedByBackendError
-from sampleset.types import Usage
+from sampleset.types import Question, Sample, SampleSet, Usage
 
 
 def saying(text: str) -> ReplayBackend:
@@ -34,6 +34,23 @@ async def test_an_answer_that_no_sample_gives_is_flagged(make_set):
     answer = await LLMAggregator(saying("</think><answer>42</answer>")).aggregate(make_set(["1", "2"]))
     assert answer.answer == "42"
     assert answer.flags == ("new_answer",)
+
+
+@pytest.mark.parametrize("reply", ["Option B", "B - mitosis", "option (B)", "(B) mitosis", "b"])
+async def test_a_reply_to_a_question_with_options_is_read_as_a_letter(reply: str):
+    question = Question("q", "Which?", ("meiosis", "mitosis", "osmosis", "lysis"))
+    samples = (Sample(0, "The answer is (A)."), Sample(1, "The answer is (B)."))
+    backend = saying(f"</think><answer>{reply}</answer>")
+    answer = await LLMAggregator(backend).aggregate(SampleSet(question, samples))
+    assert (answer.answer, answer.flags) == ("B", ())
+
+
+@pytest.mark.parametrize("samples", [(), (Sample(0, "", error="busy"),)])
+async def test_a_set_whose_draws_all_failed_is_not_asked_about(samples: tuple[Sample, ...]):
+    backend = saying("</think><answer>2</answer>")
+    answer = await LLMAggregator(backend).aggregate(SampleSet(Question("q", "What is it?"), samples))
+    assert (answer.answer, answer.flags, answer.usage) == (None, ("no_answers",), Usage())
+    assert not backend.calls
 
 
 async def test_an_equal_answer_in_another_spelling_is_not_new(make_set):

@@ -66,6 +66,15 @@ async def test_a_tie_is_flagged_and_decided_by_the_seed_alone(make_set):
     assert winners == {"1", "2"}
 
 
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_tie_does_not_depend_on_which_writing_comes_first(make_set, seed: int):
+    vote = MajorityVote(seed=seed)
+    first = await vote.aggregate(make_set(["50%", "0.5", "3", "3"]))
+    second = await vote.aggregate(make_set(["0.5", "50%", "3", "3"]))
+    assert "tie" in first.flags
+    assert (first.answer == "3") == (second.answer == "3")
+
+
 async def test_a_tie_can_go_to_the_first(make_set):
     for seed in range(10):
         answer = await MajorityVote(ties="first", seed=seed).aggregate(make_set(["2", "1", "1", "2"]))
@@ -125,6 +134,28 @@ async def test_without_weights_the_votes_count_and_it_is_said(make_set):
     answer = await WeightedVote().aggregate(make_set(["1", "1", "2"]))
     assert answer.answer == "1"
     assert answer.flags == ("no_weights",)
+
+
+async def test_weights_of_nought_are_no_weights(make_set):
+    for seed in range(6):
+        vote = WeightedVote(by="rm_scores", seed=seed)
+        answer = await vote.aggregate(make_set(["1", "1", "2"], scores=[0.0, 0.0, 0.0]))
+        assert (answer.answer, answer.flags) == ("1", ("no_weights",))
+        answer = await vote.aggregate(make_set(["1", "1", "2", None], scores=[0.0, 0.0, 0.0, 0.9]))
+        assert (answer.answer, answer.flags) == ("1", ("no_weights",))
+    answer = await WeightedVote(by="rm_scores").aggregate(make_set([None], scores=[0.0]))
+    assert answer.flags == ("no_answers",)
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+async def test_a_score_that_is_not_finite_is_refused(make_set, score: float):
+    given = make_set(["1", "2"], scores=[0.5, score])
+    drawn = make_set(["1", "2"], confidences=[-0.5, score])
+    for aggregator in (WeightedVote, BestOfN):
+        with pytest.raises(InvalidArgumentError, match=r"'rm_scores' of a sample of question 'q' is"):
+            await aggregator(by="rm_scores").aggregate(given)
+        with pytest.raises(InvalidArgumentError, match=r"'confidence' of a sample of question 'q' is"):
+            await aggregator().aggregate(drawn)
 
 
 async def test_a_sample_without_a_weight_weighs_the_mean(make_set):
@@ -219,3 +250,4 @@ async def test_best_of_n_without_scores_falls_back_to_the_vote(make_set):
 async def test_the_first_sample_is_the_first(make_set):
     assert (await FirstSample().aggregate(make_set(["1", "2", "2"]))).answer == "1"
     assert (await FirstSample().aggregate(make_set([None, "2"]))).answer is None
+    assert (await FirstSample().aggregate(make_set([]))).flags == ("no_answers",)

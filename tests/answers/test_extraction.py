@@ -77,6 +77,20 @@ from sampleset.answers import Extracted, count_choices, extract_answer, matches_
         pytest.param("It is -7 degrees", "-7", "last_number", id="sign"),
         pytest.param("There were 17 sodas (9 + 8).", "17", "last_number", id="working_in_parentheses"),
         pytest.param("Mike still has thirteen books.", "thirteen", "last_number", id="number_in_words"),
+        pytest.param("The answer is 5 (since 2 + 3 = 5).", "5", "phrase", id="working_after_a_phrase"),
+        pytest.param("Answer: 36 (12 + 24 = 36)", "36", "phrase", id="working_after_a_colon"),
+        pytest.param(r"\boxed{36 (12 + 24 = 36)}", "36", "boxed", id="working_in_a_box"),
+        pytest.param("<answer>36 (12 + 24 = 36)</answer>", "36", "answer_tag", id="working_in_tags"),
+        pytest.param("#### 36 (2 * (6 + 12) = 36)", "36", "hash", id="working_with_parentheses"),
+        pytest.param("The answer is 1/2 (0.5).", "1/2", "phrase", id="the_same_number_again"),
+        pytest.param("The answer is 5 eggs (as 2 + 3 = 5)", "5 eggs", "phrase", id="a_unit_before_it"),
+        pytest.param("The answer is n (where 2 + 3 = n = 5).", "5", "phrase", id="half_a_parenthesis"),
+        pytest.param(r"\boxed{4 (x+1)}", "4 (x+1)", "boxed", id="a_product"),
+        pytest.param(r"\boxed{3 (mod 7)}", "3 (mod 7)", "boxed", id="a_residue"),
+        pytest.param(r"Thus $\boxed{\frac{1}{2}$.", r"\frac{1}{2}", "boxed", id="box_that_never_closes"),
+        pytest.param(r"Thus \boxed{\frac{1}{2", r"\frac{1}{2}", "boxed", id="braces_that_never_close"),
+        pytest.param("\\boxed{$12\nin all", "12", "boxed", id="box_that_ends_with_its_line"),
+        pytest.param(r"\boxed{3}, again: \boxed{", "3", "boxed", id="box_with_nothing_in_it"),
         pytest.param("I cannot tell.", None, None, id="nothing"),
         pytest.param("", None, None, id="empty"),
         pytest.param(r"\boxed{" + "a" * 501 + "} or 5", "5", "last_number", id="too_long_for_an_answer"),
@@ -92,6 +106,8 @@ def test_the_last_of_the_strongest_marker_is_the_answer(
 def test_a_truncated_text_has_only_the_answer_it_marks() -> None:
     assert extract_answer("We have 3 + 4 = 7 and", truncated=True) is None
     assert extract_answer(r"\boxed{7} and now", truncated=True) == Extracted("7", "boxed")
+    assert extract_answer(r"so \boxed{12", truncated=True) is None
+    assert extract_answer(r"so $\boxed{12$ and", truncated=True) == Extracted("12", "boxed")
 
 
 def test_a_boxed_letter_in_text_reads_as_the_letter() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +19,21 @@ def test_groups_come_in_order_of_first_appearance_and_none_belongs_to_no_group()
     assert group_answers([None, "7", r"\frac{1}{2}", "7.0", "0.5", None]) == Grouping(
         (AnswerGroup("7", (1, 3)), AnswerGroup(r"\frac{1}{2}", (2, 4))), ()
     )
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param([r"\sqrt{2}", "1.414214", "1.41421356", "2"], id="two_decimals_of_a_root"),
+        pytest.param(["707107/500000", "1.414214", r"\sqrt{2}", "2"], id="a_fraction_that_is_a_decimal"),
+        pytest.param([r"\frac{\sqrt{4}}{6}", "1/3", "0.3333333", "2"], id="a_third"),
+    ],
+)
+def test_a_decimal_joins_its_root_in_any_order(answers: list[str | None]) -> None:
+    for order in permutations(answers):
+        apart = order.index("2")
+        together = tuple(place for place in range(4) if place != apart)
+        assert sorted(members(list(order))) == sorted([together, (apart,)])
 
 
 def test_an_empty_set_has_no_groups() -> None:
@@ -54,6 +71,14 @@ def test_a_percentage_is_read_by_what_else_the_set_holds(
         pytest.param(["5", "5 cm"], [(0, 1)], (), id="one_unit"),
         pytest.param(["5", "5 cm", "5 m"], [(0,), (1,), (2,)], ("mixed_units",), id="two_units"),
         pytest.param(["10 mph", "10 miles per hour"], [(0, 1)], (), id="two_names_of_a_unit"),
+        pytest.param(["60 mph", "60 miles/hour", "60 miles an hour", "60"], [(0, 1, 2, 3)], (), id="speed"),
+        pytest.param(["5 meters per second", "5 m/s", "5m/s", "5"], [(0, 1, 2, 3)], (), id="slash"),
+        pytest.param(["$15 per hour", "15 dollars per hour", "$15/h", "15"], [(0, 1, 2, 3)], (), id="wage"),
+        pytest.param(["12 in total", "$12", "12 in all", "12"], [(0, 1, 2, 3)], (), id="in_is_no_inch"),
+        pytest.param(["8", "8 hours", "8 hours per day"], [(0, 1, 2)], (), id="what_it_is_per_left_out"),
+        pytest.param(
+            ["8 hours", "8 hours a day", "8 hours a week"], [(0,), (1,), (2,)], ("mixed_units",), id="rates"
+        ),
     ],
 )
 def test_a_bare_number_joins_a_unit_only_if_there_is_just_one(
@@ -96,6 +121,9 @@ _POOL = [
     "yes",
     "x",
     r"\sqrt{2}",
+    "1.414214",
+    "1.41421356",
+    "5 m/s",
     None,
 ]
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from sampleset.backends.base import Generation
 from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
 from sampleset.errors import (
     BackendError,
@@ -12,7 +13,7 @@ from sampleset.errors import (
     UnsupportedByBackendError,
 )
 from sampleset.reward_models.base import RewardScore, cut_steps, reduced, require_finite
-from sampleset.reward_models.generative_verifier import GenerativeVerifier
+from sampleset.reward_models.generative_verifier import GenerativeVerifier, read_verdict
 from sampleset.reward_models.llm_judge import LLMJudge, read_rating
 from sampleset.reward_models.p_true import PTrue
 from sampleset.types import Question
@@ -61,6 +62,10 @@ def test_a_score_that_is_not_finite_is_refused(value: float):
         pytest.param("rating is 4", 4.0, id="rating"),
         pytest.param(" 6/10.", 6.0, id="a number alone"),
         pytest.param("Score: [[5]]", 5.0, id="brackets"),
+        pytest.param("Score (0-10): 8", 8.0, id="the scale in parentheses"),
+        pytest.param("**Rating (out of 10):** 9", 9.0, id="the scale in words"),
+        pytest.param("Score (8)", 8.0, id="the rating in parentheses"),
+        pytest.param("Score (0-10)", None, id="the scale alone"),
         pytest.param("Score: 11", None, id="too high"),
         pytest.param("Score: -1", None, id="negative"),
         pytest.param("Score: 100000000000000", None, id="endless"),
@@ -131,8 +136,58 @@ async def test_a_verifier_that_reasons_averages_its_votes():
     assert score.usage.calls == 6
 
 
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        pytest.param("Yes. There are no errors.", 1.0, id="yes"),
+        pytest.param("**No**, 2 + 3 is 5, yes.", 0.0, id="no"),
+        pytest.param("Is the answer correct (Yes/No)? Yes", 1.0, id="with the question"),
+        pytest.param("Is the answer correct (Yes/No)?", None, id="the question alone"),
+        pytest.param("No errors were found.", None, id="no is not the verdict"),
+        pytest.param("The answer is right, yes.", None, id="not at once"),
+        pytest.param("", None, id="nothing"),
+    ],
+)
+def test_a_verdict_without_reasoning_opens_the_reply(reply: str, verdict: float | None):
+    assert read_verdict(reply, reasoned=False) == verdict
+
+
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        pytest.param(
+            "2 + 3 = 5. Is the answer correct (Yes/No)? Yes, no error.", 1.0, id="after the question"
+        ),
+        pytest.param("Fine.\n**Is the answer correct (yes/no)?**\n\n**No**", 0.0, id="in Markdown"),
+        pytest.param("Is the answer correct (Yes/No)? Let me see.\nYes.", 1.0, id="the closing line"),
+        pytest.param("Yes, no mistakes were found in the solution.", 1.0, id="one line"),
+        pytest.param("<think>Yes</think>It adds wrongly.\nNo.", 0.0, id="not the thinking"),
+        pytest.param("All is well. Is the answer correct (Yes/No)?", None, id="the question alone"),
+        pytest.param("No mistakes.\nThe solution is sound.", None, id="no verdict"),
+    ],
+)
+def test_a_verdict_after_reasoning_closes_the_reply(reply: str, verdict: float | None):
+    assert read_verdict(reply, reasoned=True) == verdict
+
+
+def test_the_last_line_of_a_reply_that_was_cut_is_no_verdict():
+    cut = "Step 1: 2 + 3 = 5.\nNo, wait: 5 * 4 = 20, which is"
+    assert read_verdict(cut, reasoned=True, was_cut=True) is None
+    assert read_verdict("Is the answer correct (Yes/No)? No, as", reasoned=True, was_cut=True) == 0.0
+
+
+async def test_a_vote_that_the_token_limit_cut_is_left_out():
+    replies = (
+        Generation("No, wait: 5 * 4 is", finish_reason="length"),
+        Generation("Fine.\nYes", finish_reason="stop"),
+    )
+    backend = ReplayBackend(lambda messages, seed: replies[seed])
+    (score,) = await GenerativeVerifier(backend, reason=True, votes=2).score(QUESTION, ["7"])
+    assert score.value == 1.0
+
+
 async def test_a_verifier_without_scores_counts_its_written_verdicts():
-    written = ReplayBackend(lambda messages, seed: ("It is. Yes", "No.", "hm", "Is it? No, it is: yes")[seed])
+    written = ReplayBackend(lambda messages, seed: ("It is.\nYes", "No.", "hm", "Is it? No\nYes")[seed])
     (score,) = await GenerativeVerifier(written, reason=True, votes=4).score(QUESTION, ["7"])
     assert score.value == pytest.approx(2 / 3)
     (score,) = await GenerativeVerifier(ReplayBackend(lambda messages, seed: "hm")).score(QUESTION, ["7"])

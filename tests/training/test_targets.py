@@ -52,6 +52,18 @@ def test_tags_in_a_sample_do_not_close_the_reasoning():
     assert target.completion.count("</think>") == 1
 
 
+def test_a_sample_that_goes_on_with_another_turn_ends_before_it():
+    samples = (Sample(0, "3 + 4 = 7\n#### 7<|im_end|>\n<|im_start|>user\nAnd 3 + 5?"),)
+    assert sample_target(ROW, samples, (True,)).completion == "3 + 4 = 7\n</think>\n<answer>7</answer>"
+
+
+def test_a_reply_that_numbers_the_answers_it_checks_is_kept_whole():
+    checked = "Let me check the 2 answers.\n\n**Answer 1:** adds wrongly.\n\n**Answer 2:** is right."
+    target, outcome = target_of_reply(ROW, f"{checked}\n<answer>7</answer>")
+    assert outcome == "accepted"
+    assert target.completion == f"{checked}\n</think>\n<answer>7</answer>"
+
+
 def test_a_prompt_that_does_not_hold_the_opening_gets_it_in_the_target():
     row = make_row(prompt=({"role": "user", "content": "?"},))
     assert sample_target(row, SAMPLES, RIGHT).completion.startswith("<think>\n3 + 4")

@@ -9,12 +9,12 @@ from typing import Any
 from sampleset.aggregators.base import (
     Aggregator,
     Tally,
-    choices_of,
     grouped,
     prompt_budget,
     tally,
     vote_answer,
 )
+from sampleset.answers import choices_of
 from sampleset.backends.base import Backend, SamplingParams, first_seed
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import Part, Shown, cut_down, fusion_messages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sampleset.errors import InvalidArgumentError
@@ -37,11 +37,13 @@ async def scores_of(
     """The scores of all samples, recorded under a name or given by a reward model. Failed ones have none.
 
     Raises:
+        InvalidArgumentError: A score is not finite.
         BackendError: The reward model cannot be asked.
     """
     samples = sample_set.samples
     if reward_model is None:
         values = [sample_score(sample, by) for sample in samples]
+        _require_finite(values, repr(by), sample_set.id)
         older = by in LOGPROBS and any(
             value is None and sample.logprobs for value, sample in zip(values, samples, strict=True)
         )
@@ -49,12 +51,22 @@ async def scores_of(
     texts = list(dict.fromkeys(one.text for one in samples if not one.failed))
     given = await reward_model.score(sample_set.question, texts) if texts else []
     by_text = {text: reduced(score, steps) for text, score in zip(texts, given, strict=True)}
+    _require_finite(by_text.values(), f"of {reward_model.model!r}", sample_set.id)
     flags = dict.fromkeys(f"reward_{score.flag}" for score in given if score.flag)
     return Scores(
         [None if one.failed else by_text[one.text] for one in samples],
         sum((score.usage for score in given), Usage()),
         tuple(flags),
     )
+
+
+def _require_finite(values: Iterable[float | None], named: str, question_id: str) -> None:
+    for value in values:
+        if value is not None and not math.isfinite(value):
+            raise InvalidArgumentError(
+                f"Score {named} of a sample of question {question_id!r} is {value!r}; it must be finite. "
+                "Leave it out: a sample may lack its score."
+            )
 
 
 def sample_score(sample: Sample, by: str) -> float | None:

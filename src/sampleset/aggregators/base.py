@@ -21,7 +21,7 @@ from sampleset.answers import (
     Grouping,
     answer_kind,
     canonical,
-    count_choices,
+    choices_of,
     current_judge,
     judge_answers,
     kind_of,
@@ -142,7 +142,7 @@ async def grouped(question: Question, answers: Sequence[str | None]) -> Grouping
 
 def read_reply(question: Question, text: str) -> Extracted | None:
     """The final answer of a reply that is over at its closing tag: only what is marked counts."""
-    return kind_of(question).read(text, truncated=True)
+    return kind_of(question).read(text, choices_of(question), truncated=True)
 
 
 class _Tallies:
@@ -168,14 +168,6 @@ class _Tallies:
 _tallies = _Tallies()
 
 
-def choices_of(question: Question) -> int | None:
-    """How many lettered options a question has, given or in its text; `None` if it is open."""
-    return len(question.choices) if question.choices else _count_choices(question.text)
-
-
-_count_choices = lru_cache(64)(count_choices)
-
-
 @lru_cache(1024)
 def _grouped(answers: tuple[str | None, ...], kind: str) -> Grouping:
     """The distinct answers. Subsets of one set often state the same answers in the same order."""
@@ -198,7 +190,12 @@ class Decision:
 
 
 def decide(
-    candidates: Sequence[Candidate], weights: Sequence[float], ties: Ties, seed: int, question_id: str
+    candidates: Sequence[Candidate],
+    weights: Sequence[float],
+    ties: Ties,
+    seed: int,
+    question_id: str,
+    answers: Sequence[str | None] = (),
 ) -> Decision | None:
     """The candidate of the greatest weight, `None` if there is no candidate.
 
@@ -209,6 +206,8 @@ def decide(
             not on the order of the samples. `first`: the one that appears first.
         seed: Seed of that draw.
         question_id: The question's id.
+        answers: What the places of the candidates hold; without them a candidate is known by its first
+            writing only, and with `$5` and `5` in one candidate that draw depends on which came first.
     """
     if not candidates:
         return None
@@ -221,7 +220,12 @@ def decide(
     ]
     if ties == "first" or len(tied) == 1:
         return Decision(tied[0], len(tied) > 1)
-    by_text = sorted(tied, key=lambda one: canonical(one.answer))
+
+    def least_text(one: Candidate) -> str:
+        written = [answers[place] for place in one.indices] if answers else [one.answer]
+        return min(canonical(answer) for answer in written if answer is not None)
+
+    by_text = sorted(tied, key=least_text)
     return Decision(random.Random(f"{seed}:{question_id}").choice(by_text), True)
 
 
@@ -231,7 +235,7 @@ def vote_answer(sample_set: SampleSet, name: str, counted: Tally, flags: Sequenc
     Flagged `unanimous` where there is one candidate, `no_answers` (and abstaining) where there is none.
     """
     votes = [float(one.votes) for one in counted.candidates]
-    decision = decide(counted.candidates, votes, "seeded", seed, sample_set.id)
+    decision = decide(counted.candidates, votes, "seeded", seed, sample_set.id, counted.answers)
     state = {0: ("no_answers",), 1: ("unanimous",)}.get(len(counted.candidates), ())
     return Answer(
         id=sample_set.id,

@@ -47,7 +47,12 @@ class BestOfN:
         require_one_source(self.by, self.reward_model)
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
-        """The best sample's answer."""
+        """The best sample's answer.
+
+        Raises:
+            InvalidArgumentError: A score is not finite.
+            BackendError: The reward model cannot be asked.
+        """
         counted = await tally(sample_set)
         given = await scores_of(sample_set, self.by, self.reward_model, self.steps)
         scored = [

@@ -27,7 +27,6 @@ from typing import ClassVar
 from sampleset.aggregators.base import (
     AGGREGATORS,
     Tally,
-    choices_of,
     decide,
     grouped,
     prompt_budget,
@@ -37,6 +36,7 @@ from sampleset.aggregators.base import (
     usage_of,
     vote_answer,
 )
+from sampleset.answers import choices_of
 from sampleset.backends.base import Backend, Generation, Message, SamplingParams, ScoringBackend, first_seed
 from sampleset.errors import InvalidArgumentError, UnsupportedByBackendError
 from sampleset.prompts import (
@@ -57,8 +57,9 @@ class LLMAggregator:
 
     A reply without a readable answer abstains from the vote over the P orders; where no order yields one,
     the majority vote of the samples answers, flagged `fallback_vote`. An answer that none of the samples
-    gives is flagged `new_answer`. The confidence is the probability of the answer in mode `select`, and the
-    share of the P orders that give it in the others (`None` where P is 1).
+    gives is flagged `new_answer`. A set whose draws all failed is not asked about, and abstains. The
+    confidence is the probability of the answer in mode `select`, and the share of the P orders that give it
+    in the others (`None` where P is 1).
 
     Attributes:
         backend: The model that reads.
@@ -120,6 +121,8 @@ class LLMAggregator:
         if single and (self.mode == "select" or (self.skip_unanimous and counted.candidates)):
             vote = vote_answer(sample_set, self.name, counted, (), self.seed)
             return replace(vote, confidence=1.0 if self.mode == "select" and counted.candidates else None)
+        if not shown_order(sample_set, self.seed, 0):
+            return vote_answer(sample_set, self.name, counted, (), self.seed)
         prompts = [
             await self._messages(sample_set, counted, permutation) for permutation in range(self.permutations)
         ]
@@ -144,7 +147,7 @@ class LLMAggregator:
             ]
             mean = [before + now / len(prompts) for before, now in zip(mean, softmax(logits), strict=True)]
             usage += Usage(scores[0].prompt_tokens, sum(score.tokens for score in scores), calls=1)
-        decision = decide(counted.candidates, mean, "seeded", self.seed, sample_set.id)
+        decision = decide(counted.candidates, mean, "seeded", self.seed, sample_set.id, counted.answers)
         assert decision is not None  # two candidates at least
         return Answer(
             id=sample_set.id,
@@ -185,7 +188,7 @@ class LLMAggregator:
             return replace(fallen, text=replies[0].text, usage=usage_of(replies))
         orders = [Candidate(one.answer, len(one.indices), one.indices) for one in grouping.groups]
         votes = [float(one.votes) for one in orders]
-        decision = decide(orders, votes, "seeded", self.seed, sample_set.id)
+        decision = decide(orders, votes, "seeded", self.seed, sample_set.id, answers)
         assert decision is not None  # at least one group
         winner = decision.winner
         known = [one.answer for one in counted.candidates]

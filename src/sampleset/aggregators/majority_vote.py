@@ -37,7 +37,7 @@ class MajorityVote:
         """The answer with the most votes; abstains where no sample states one."""
         counted = await tally(sample_set)
         votes = [float(one.votes) for one in counted.candidates]
-        decision = decide(counted.candidates, votes, self.ties, self.seed, sample_set.id)
+        decision = decide(counted.candidates, votes, self.ties, self.seed, sample_set.id, counted.answers)
         if decision is None:
             return Answer(sample_set.id, self.name, None, flags=(*counted.notes, "no_answers"))
         return Answer(

@@ -21,12 +21,12 @@ from sampleset.aggregators._fusion import require_positive
 from sampleset.aggregators.base import (
     AGGREGATORS,
     Tally,
-    choices_of,
     prompt_budget,
     shown_order,
     tally,
     vote_answer,
 )
+from sampleset.answers import choices_of
 from sampleset.backends.base import Backend, SamplingParams, ScoringBackend
 from sampleset.prompts import Part, Shown, chosen_response, cut_down, judge_messages, opening_of
 from sampleset.together import gathered

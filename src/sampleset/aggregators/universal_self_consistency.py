@@ -16,13 +16,13 @@ from typing import ClassVar
 
 from sampleset.aggregators.base import (
     AGGREGATORS,
-    choices_of,
     prompt_budget,
     shown_order,
     tally,
     usage_of,
     vote_answer,
 )
+from sampleset.answers import choices_of
 from sampleset.backends.base import Backend, Message, SamplingParams, ScoringBackend
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import Part, Shown, chosen_response, consistency_messages, cut_down, opening_of

@@ -34,9 +34,9 @@ from sampleset.types import Answer, SampleSet
 class WeightedVote:
     """Return the answer whose samples weigh most together.
 
-    Where no sample has a weight all weigh 1, flagged `no_weights`; where some lack one, they weigh as much
-    as the mean of the others, flagged `weights_missing`; with `keep` they do not vote. The confidence is the
-    winner's share of all weight.
+    Where no sample has a weight, or none that states an answer has one above 0, all weigh 1, flagged
+    `no_weights`; where some lack one, they weigh as much as the mean of the others, flagged
+    `weights_missing`; with `keep` they do not vote. The confidence is the winner's share of all weight.
 
     Attributes:
         by: `confidence` (mean token log-probability), `window` (its lowest window), `bottom` (mean of the
@@ -85,7 +85,7 @@ class WeightedVote:
         weights, notes = self._weights(given.values, answering, sample_set.id)
         notes = (*counted.notes, *given.flags, *notes)
         sums = [sum(weights[place] for place in one.indices) for one in counted.candidates]
-        decision = decide(counted.candidates, sums, self.ties, self.seed, sample_set.id)
+        decision = decide(counted.candidates, sums, self.ties, self.seed, sample_set.id, counted.answers)
         if decision is None:
             flags = (*notes, "no_answers")
             return Answer(sample_set.id, self.name, None, usage=given.usage, flags=flags)
@@ -114,17 +114,19 @@ class WeightedVote:
         if self.keep is not None:
             kept = kept_places(scores, answering, self.keep)
             filled = [weight if place in kept else 0.0 for place, weight in enumerate(filled)]
+        if answering and not any(filled[place] > 0 for place in answering):
+            return [1.0] * len(scores), ("no_weights",)
         return filled, ("weights_missing",) if None in scores else ()
 
     def _weigh(self, scores: Sequence[float], question_id: str) -> list[float]:
         if self.reward_model is None and self.by in LOGPROBS and not self.softmax:
             return [math.exp(score) for score in scores]
         for score in scores:
-            if not math.isfinite(score) or (score < 0 and not self.softmax):
+            if score < 0 and not self.softmax:
                 named = repr(self.by) if self.reward_model is None else f"of {self.reward_model.model!r}"
                 raise InvalidArgumentError(
                     f"Score {named} of a sample of question {question_id!r} is {score!r}; a weight must "
-                    "be finite and at least 0. Use softmax=true, or best_of_n, which needs an order only."
+                    "be at least 0. Use softmax=true, or best_of_n, which needs an order only."
                 )
         if not self.softmax:
             return list(scores)

@@ -24,6 +24,7 @@ from sampleset.answers.kinds import (
     ANSWER_KINDS,
     AnswerKind,
     answer_kind,
+    choices_of,
     kind_of,
     with_answer_kind,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "allow_code",
     "answer_kind",
     "canonical",
+    "choices_of",
     "count_choices",
     "current_judge",
     "default_verdict_path",

@@ -20,6 +20,7 @@ from fractions import Fraction
 from sampleset.answers.forms import MAX_LENGTH, Form, read, read_as_list
 from sampleset.answers.numerals import Numeral
 from sampleset.answers.patterns import lazy_pattern
+from sampleset.answers.spelling import UNIT_LETTERS
 from sampleset.answers.verdict_store import store_verdict, stored_verdict
 from sampleset.answers.workers import TIME_LIMIT, compare_expressions
 
@@ -28,7 +29,7 @@ TOLERANCE = Fraction(1, 10**6)
 _CACHE_SIZE = 100_000
 _BASE = lazy_pattern(r"(\d+)_\{\d+\}")
 _DATE_AND_TIME = lazy_pattern(r"(\d{1,2}/\d{1,2}/\d{4}),? (?:at )?\d{1,2}(?::\d{2})? ?(?:[AaPp]\.?[Mm]\.?)?")
-_SHORT_UNIT = lazy_pattern(r"([+-]?[\d.,]+)([gmlLsh])")
+_SHORT_UNIT = lazy_pattern(r"([+-]?[\d.,]+)(?:([gmlLsh])| ([NJKWV]))")
 _MAX_UNMATCHED = 6
 _CONTAINERS = frozenset(("list", "parens", "brackets", "interval", "union"))
 _ALGEBRAIC = frozenset(("number", "letter", "expression", "words"))
@@ -76,7 +77,7 @@ def matches_gold(answer: str, gold: str) -> Verdict:
         form = read(found[1]) if found else form
     if reference.number and form.kind == "expression":
         found = _SHORT_UNIT.fullmatch(answer.strip())
-        form = read(f"{found[1]} {found[2]}") if found else form
+        form = read(f"{found[1]} {found[2] or UNIT_LETTERS[found[3]]}") if found else form
     based = [_BASE.fullmatch(one.text) for one in (form, reference)]
     if (based[0] and based[0][1] == reference.text) or (based[1] and based[1][1] == form.text):
         return Verdict(True, "base_left_out")
@@ -126,7 +127,7 @@ def compare_forms(first: Form, second: Form, *, graded: bool, deadline: float | 
 
 
 def _compare_numbers(first: Numeral, second: Numeral, graded: bool) -> Verdict:
-    if first.unit and second.unit and first.unit != second.unit:
+    if first.unit and second.unit and not _units_agree(first.unit, second.unit):
         return Verdict(False, "unit")
     if numbers_equal(first, second):
         return Verdict(True, "number")
@@ -136,6 +137,11 @@ def _compare_numbers(first: Numeral, second: Numeral, graded: bool) -> Verdict:
     if percent.value * 100 == bare.value:
         return Verdict(True, "percent_read_as_number")
     return Verdict(False, "number")
+
+
+def _units_agree(first: str, second: str) -> bool:
+    """Whether two units are one; of a rate, what it is per may be left out: `8 hours` a day."""
+    return first == second or first.startswith(f"{second}/") or second.startswith(f"{first}/")
 
 
 def numbers_equal(first: Numeral, second: Numeral) -> bool:

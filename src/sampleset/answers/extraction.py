@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from sampleset.answers.forms import read
 from sampleset.answers.patterns import lazy_pattern
@@ -61,6 +62,10 @@ _CALCULATOR = lazy_pattern(r"<<[^<>\n]{1,200}>>")
 _PROSE_WORD = lazy_pattern(r"(?<![A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}")
 _MATHS = lazy_pattern(r"[\\^_={}<>]|\d[A-Za-z]|(?<![A-Za-z'’])[B-HJ-Zb-z](?![A-Za-z'’])")
 _EQUALS = lazy_pattern(r"(?:[=≈]|\\approx)\s*")
+_ASIDE_AT_END = lazy_pattern(r"(\s*)\(((?:[^()\n]|\([^()\n]*\))*)\)[\s.]*$")
+_FORMULA_END = lazy_pattern(r"(?<!\\)\$|\\[)\]]")
+_OPEN = lazy_pattern(r"(?<!\\)\{")
+_CLOSE = lazy_pattern(r"(?<!\\)\}")
 _LETTER = r"\(? ?\*{0,2}([A-Z])\*{0,2}"
 _LEADING_LETTER = lazy_pattern(
     rf"(?:option|choice|letter)?\s*(?:\\text\{{)?{_LETTER}"
@@ -110,7 +115,7 @@ def extract_answer(text: str, *, choices: int | None = None, truncated: bool = F
     text = _CALCULATOR.sub("", _conclusion(text[-_WINDOW:])).replace(r"\"", '"')
     readers: list[tuple[str, Callable[[str], Iterator[str]]]] = [
         ("answer_tag", _tagged),
-        ("boxed", _boxed),
+        ("boxed", partial(_boxed, truncated=truncated)),
         ("hash", _hashed),
         ("phrase", _phrased),
     ]
@@ -170,14 +175,18 @@ def _tagged(text: str) -> Iterator[str]:
         end = start
 
 
-def _boxed(text: str) -> Iterator[str]:
-    r"""Contents of `\boxed{}` and `\fbox{}`, last first; `\boxed 5` counts too."""
+def _boxed(text: str, truncated: bool = False) -> Iterator[str]:
+    r"""Contents of `\boxed{}` and `\fbox{}`, last first; `\boxed 5` counts too.
+
+    The last one may lack its closing brace: it ends with its formula or its line, unless the text was cut off
+    there.
+    """
     end = len(text)
     for _ in range(_MAX_TRIES):
         start = max(text.rfind(r"\boxed", 0, end), text.rfind(r"\fbox", 0, end))
         if start < 0:
             return
-        end = start
+        end, is_last = start, end == len(text)
         opening = start + (len(r"\boxed") if text[start + 1] == "b" else len(r"\fbox"))
         rest = text[opening : opening + 4 * MAX_ANSWER]
         body = rest.lstrip()
@@ -185,6 +194,10 @@ def _boxed(text: str) -> Iterator[str]:
             close = closing(_curly_only(body), 0)
             if close > 0:
                 yield body[1:close]
+            elif is_last and closing(_curly_only(text[opening:].lstrip()), 0) < 0:
+                content, ended, _ = _FORMULA_END.sub("\n", body[1:].lstrip("$ "), 1).partition("\n")
+                if ended or not truncated:
+                    yield content + "}" * (len(_OPEN.findall(content)) - len(_CLOSE.findall(content)))
         elif rest[:1] == " " and body:
             yield re.split(r"[\s$]", body, maxsplit=1)[0].rstrip(".,")
 
@@ -230,7 +243,7 @@ def _first_sentence(text: str) -> str:
 
 def _answer_of_sentence(sentence: str) -> str:
     """The answer within "12 apples because ...", "x = 3 + 4 = 7", "(B), the second"."""
-    sentence = _JSON_TAIL.sub("", sentence.strip()).strip().strip('*"`').strip()
+    sentence = _without_working(_JSON_TAIL.sub("", sentence.strip()).strip().strip('*"`').strip())
     if sentence.endswith((r"\)", r"\]")) or sentence.count("$") % 2 == 0:
         sentence = sentence.rstrip(".")
     yes_no = _YES_NO.match(sentence)
@@ -251,6 +264,8 @@ def _answer_of_sentence(sentence: str) -> str:
     ):
         return sentence
     tail = _EQUALS.split(sentence)[-1]
+    if tail != sentence and tail.count(")") > tail.count("(") and not tail.endswith(r"\)"):
+        tail = tail.removesuffix(")")  # of "(since 2 + 3 = 5)"
     if tail != sentence and read(tail).kind not in ("words", "opaque"):
         return tail
     if form.kind == "expression" and "\\" in sentence:
@@ -278,6 +293,25 @@ def _is_prose(text: str) -> bool:
     return kind == "words"
 
 
+def _without_working(content: str) -> str:
+    """Without the parentheses at its end that hold a calculation, or the same number again: of
+    "36 (12 + 24 = 36)" and "1/2 (0.5)", what stands before, if it is a number.
+    """
+    kept = content
+    while len(kept) <= MAX_ANSWER and (aside := _ASIDE_AT_END.search(kept)):
+        before, inside = kept[: aside.start()], aside[2]
+        # "4 (x + 1)" is a product.
+        if not _EQUALS.search(inside) and not (aside[1] and _same_number(before, inside)):
+            break
+        kept = before
+    return kept if read(kept).number else content
+
+
+def _same_number(a: str, b: str) -> bool:
+    first, second = read(a).number, read(b).number
+    return first is not None and second is not None and first.value == second.value
+
+
 def _calculated(content: str) -> str:
     """What a calculation in words comes to: of "3 days * 2 miles/day = 6 miles", "6 miles"."""
     *sides, last = content.split("=")
@@ -286,7 +320,7 @@ def _calculated(content: str) -> str:
 
 
 def _accept(content: str, rule: str) -> Extracted | None:
-    content = _clean(content)
+    content = _without_working(_clean(content))
     if rule in ("boxed", "answer_tag") and len(content.split()) >= _MIN_PROSE:
         content = _calculated(content)
         if _is_prose(content):

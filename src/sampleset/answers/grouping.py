@@ -60,9 +60,9 @@ def group_answers(answers: Sequence[str | None]) -> Grouping:
     finite expansion); different known units keep them apart, and then a bare number stands alone
     (note `mixed_units`). A percentage joins its value (`25%` and `0.25`) if the set has it, else
     the bare number before its sign (`25%` and `25`), noted as `percent_read_as_number`; two
-    percentages are one only if they are equal. Other answers are compared pairwise with the earlier
-    groups, by algebra where that can help; what stays undecided stays apart and is noted. The result
-    depends on the answers only.
+    percentages are one only if they are equal. Other answers are compared pairwise, by algebra where that
+    can help, and a decimal joins the root that it is a decimal of; what stays undecided stays apart and is
+    noted. The result depends on the answers only, not on their order.
     """
     notes: set[str] = set()
     buckets: dict[Hashable, _Bucket] = {}
@@ -71,13 +71,12 @@ def group_answers(answers: Sequence[str | None]) -> Grouping:
             continue
         form = read(answer)
         number = form.number
-        key: Hashable = (number.value, number.unit, number.percent) if number else form.text
+        key: Hashable = (number.value, number.unit, number.percent, number.decimal) if number else form.text
         buckets.setdefault(key, _Bucket(form, [])).members.append(place)
     numbers = [bucket for bucket in buckets.values() if bucket.form.number]
     others = [bucket for bucket in buckets.values() if not bucket.form.number]
     merged = _merge_numbers(numbers, notes)
-    merged = sorted(merged + others, key=lambda bucket: bucket.members[0])
-    merged = _merge_by_algebra(merged, notes)
+    merged = _merge_by_algebra(merged + others, notes)
     groups = (AnswerGroup(_text(answers, bucket), tuple(sorted(bucket.members))) for bucket in merged)
     return Grouping(tuple(sorted(groups, key=lambda group: group.indices[0])), tuple(sorted(notes)))
 
@@ -104,7 +103,7 @@ def _merge_numbers(buckets: Iterable[_Bucket], notes: set[str]) -> list[_Bucket]
         for value, same in by_value.items()
         if any(bucket.form.number and bucket.form.number.decimal for bucket in same) and not is_endless(value)
     )
-    for value in [value for value in by_value if is_endless(value)]:
+    for value in sorted(value for value in by_value if is_endless(value)):
         reach = abs(value) * TOLERANCE
         for near in decimals[bisect_left(decimals, value - 2 * reach) :]:
             if near > value + 2 * reach:
@@ -124,10 +123,17 @@ def _is_percentage(bucket: _Bucket) -> bool:
 
 
 def _merge_units(buckets: list[_Bucket], notes: set[str]) -> list[_Bucket]:
-    """One bucket if the numbers name at most one unit, else one for each unit and one for none."""
+    """One bucket if the numbers name at most one unit, else one for each unit and one for none.
+
+    `8 hours` is the same as `8 hours per day`, unless there is another rate in hours.
+    """
     by_unit: dict[str | None, list[_Bucket]] = defaultdict(list)
     for bucket in buckets:
         by_unit[bucket.form.number.unit if bucket.form.number else None].append(bucket)
+    for unit in list(filter(None, by_unit)):
+        rates = [other for other in by_unit if other and other.startswith(f"{unit}/")]
+        if len(rates) == 1:
+            by_unit[rates[0]] += by_unit.pop(unit)
     units = [unit for unit in by_unit if unit is not None]
     if len(units) > 1:
         notes.add("mixed_units")
@@ -136,12 +142,16 @@ def _merge_units(buckets: list[_Bucket], notes: set[str]) -> list[_Bucket]:
 
 
 def _join(buckets: list[_Bucket]) -> _Bucket:
-    ordered = sorted(buckets, key=lambda bucket: bucket.members[0])
+    ordered = sorted(buckets, key=lambda bucket: (bucket.form.text, bucket.form.latex))
     return _Bucket(ordered[0].form, [place for bucket in ordered for place in bucket.members])
 
 
 def _merge_by_algebra(buckets: list[_Bucket], notes: set[str]) -> list[_Bucket]:
-    """Each bucket joins the first earlier one that equals it."""
+    """Each bucket joins the first earlier one that equals it.
+
+    Plain ones come last: two decimals of one root are not equal, and meet in the group of the root.
+    """
+    buckets = sorted(buckets, key=lambda one: (one.form.kind in _PLAIN, one.form.text, one.form.latex))
     merged: list[_Bucket] = []
     strikes: dict[int, int] = defaultdict(int)
     left = _MAX_COMPARISONS

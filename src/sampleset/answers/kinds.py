@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from sampleset.answers.equivalence import Verdict, matches_gold, same_answer
-from sampleset.answers.extraction import Extracted, extract_answer
+from sampleset.answers.extraction import Extracted, count_choices, extract_answer
 from sampleset.answers.gold import gold_is_readable
 from sampleset.answers.grouping import Grouping, group_answers
 from sampleset.answers.json_values import Json
@@ -116,6 +116,14 @@ def answer_kind(spec: str, question: Question | None = None) -> AnswerKind:
 def kind_of(question: Question) -> AnswerKind:
     """The kind of a question's answers."""
     return answer_kind(question.answer_kind, question)
+
+
+def choices_of(question: Question) -> int | None:
+    """How many lettered options a question has, given or in its text; `None` if it is open."""
+    return len(question.choices) if question.choices else _count_choices(question.text)
+
+
+_count_choices = lru_cache(64)(count_choices)
 
 
 def with_answer_kind(question: Question, spec: str | None) -> Question:

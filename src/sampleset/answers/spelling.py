@@ -27,11 +27,12 @@ _CHARACTERS = str.maketrans(
         **dict.fromkeys("\u00a0\u2002\u2003\u2007\u2008\u2009\u202f\u3000\x00", " "),
         **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", ""),
         **{sign: f" {ratio}" for sign, ratio in _FRACTIONS.items()},
-        **{sign: f"^{{{power}}}" for power, sign in enumerate(_SUPERSCRIPTS)},
+        **{sign: f"^{power} " for power, sign in enumerate(_SUPERSCRIPTS)},
         **{sign: f"\\{name} " for sign, name in _GREEK.items()},
         "π": r"\pi ", "∞": r"\infty ", "√": "sqrt ", "∛": r"\sqrt[3] ", "×": r"\times ", "·": r"\cdot ",
         "⋅": r"\cdot ", "÷": "/", "⁄": "/", "∕": "/", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
         "≈": r"\approx ", "±": r"\pm ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "°": r"^\circ ",
+        "℃": r"^\circ C", "℉": r"^\circ F",
         "∅": r"\emptyset ", "“": '"', "”": '"', "‘": "'", "’": "'", "，": ", ", "（": "(", "）": ")",
     }
 )  # fmt: skip
@@ -63,6 +64,11 @@ _SUBSTITUTIONS = tuple(
 _TEXT = lazy_pattern(
     r"\\(?:text|mbox|textbf|textit|textrm|mathrm|mathbf|mathit|mathbb|operatorname|emph|hbox)\*?\s?\{([^{}]*)\}"
 )
+_UNIT_LETTER = lazy_pattern(
+    r"(?<=[\d}])\s*\\(?:text|textrm|mbox|mathrm)\s?\{\s*([NJKWV])\s*\}(?!\s*[\w^\\({])"
+)
+UNIT_LETTERS = {"N": "newton", "J": "joule", "K": "kelvin", "W": "watt", "V": "volt"}
+"""Units that are read in a text command only: in mathematics such a letter is a variable."""
 _SPACES = lazy_pattern(r"\s+")
 _TOKEN = lazy_pattern(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
 _PLAIN_POWER = lazy_pattern(r"\*\*(?=[\d(a-zA-Z{-])")
@@ -79,6 +85,7 @@ def respell(text: str) -> str:
     text = _unwrap(text.translate(_CHARACTERS))
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
+    text = _UNIT_LETTER.sub(lambda found: f" {UNIT_LETTERS[found[1]]} ", text)
     for _ in range(3):
         if "{" not in text:
             break

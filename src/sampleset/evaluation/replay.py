@@ -267,7 +267,7 @@ class _Votes:
     """The majority vote over draws of one question, by the numbers of their classes."""
 
     def __init__(self, counted: Tally, right: Mapping[int, bool], question_id: str) -> None:
-        self._candidates = counted.candidates
+        self._candidates, self._answers = counted.candidates, counted.answers
         self._right = right
         self._question_id = question_id
         self._known: dict[tuple[int, ...], int | None] = {}
@@ -290,7 +290,7 @@ class _Votes:
         if counts not in self._known:
             decision = None
             if any(counts):
-                decision = decide(self._candidates, counts, "seeded", 0, self._question_id)
+                decision = decide(self._candidates, counts, "seeded", 0, self._question_id, self._answers)
             self._known[counts] = decision and self._candidates.index(decision.winner)
         return self._known[counts]
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sampleset.answers import choices_of
 from sampleset.backends.base import Backend, Generation, Message
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
-from sampleset.prompts import defuse, question_text
+from sampleset.prompts import broken_up, defuse, question_text
 from sampleset.reward_models.base import RewardScore
 from sampleset.together import gathered
 from sampleset.types import Question, Usage
@@ -104,7 +105,8 @@ class AskingRewardModel:
 
 def solution_messages(preamble: str, question: Question, sample: str, form: str) -> list[Message]:
     """The chat that shows a question and one solution and asks for a verdict on it."""
-    shown = f"Question:\n{defuse(question_text(question))}\n\nSolution:\n{defuse(sample.strip())}"
+    solution = defuse(sample.strip(), choices_of(question), question.answer_kind)
+    shown = f"Question:\n{broken_up(question_text(question))}\n\nSolution:\n{solution}"
     return [{"role": "user", "content": f"{preamble}\n\n{shown}\n\n{form}"}]
 
 

@@ -3,7 +3,8 @@ answer correct?", at once, or after written reasoning and averaged over m votes.
 
 Departures: any model, not one trained for it; the probability is that of "Yes" against "No", not of "Yes"
 among all tokens. A backend that does not score texts writes its verdict, and the score is the share of
-"Yes" among the votes that can be read.
+"Yes" among the votes that can be read: the verdict is the word that a reply opens with, or, after reasoning,
+the one that follows the question it was told to end with, else the one that its last line opens with.
 
 Cost per sample: one scoring call of a prompt of Q + L + about 60 tokens; with `reason=true` m = `votes`
 replies of up to `max_tokens` and, where the backend scores, as many scoring calls that read the reasoning
@@ -34,7 +35,9 @@ from sampleset.reward_models.base import REWARD_MODELS, RewardScore, require_fin
 from sampleset.together import gathered
 from sampleset.types import Question, Usage
 
-_VERDICT = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_ASKED = re.compile(r"is the answer correct\W{0,8}(?:yes\s?/\s?no)?", re.IGNORECASE)
+# "No mistakes were found" is no verdict.
+_VERDICT = re.compile(r"\W{0,20}(yes\b|no\b(?!\s+\w))", re.IGNORECASE)
 _SHORT_REPLY = 16
 
 
@@ -101,8 +104,24 @@ class GenerativeVerifier(AskingRewardModel):
             reasoning = reply.text.split(VERIFY_OPEN)[0].rstrip()
             value, more = await _probability(self.backend, messages, f"{reasoning}\n\n")
             return value, spent + more
-        found = _VERDICT.findall(conclusion_of(reply.text))
-        return (float(found[-1].lower() == "yes") if found else None), spent
+        was_cut = reply.finish_reason == "length"
+        return read_verdict(reply.text, reasoned=self.reason, was_cut=was_cut), spent
+
+
+def read_verdict(reply: str, *, reasoned: bool, was_cut: bool = False) -> float | None:
+    """1 for a reply that says "Yes", 0 for one that says "No", `None` for one that does not say.
+
+    Args:
+        reply: What the model wrote.
+        reasoned: Its verdict comes last; else first.
+        was_cut: The token limit cut the reply off, so its last line may be no conclusion.
+    """
+    text = conclusion_of(reply)
+    asked = list(_ASKED.finditer(text))
+    found = _VERDICT.match(text, asked[-1].end()) if asked else None
+    if found is None and not (reasoned and was_cut):
+        found = _VERDICT.match(text.rstrip().rpartition("\n")[2] if reasoned else text)
+    return float(found[1].lower() == "yes") if found else None
 
 
 async def _probability(backend: ScoringBackend, messages: list[Message], before: str) -> tuple[float, Usage]:

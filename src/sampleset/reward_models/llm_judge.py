@@ -28,7 +28,10 @@ from sampleset.types import Question
 
 _NUMBER = r"(-?\d{1,4}(?:\.\d{1,4})?)"
 _SCORE = re.compile(
-    rf"\b(?:score|rating)\b[\s:*_=\"'`(\[{{]{{0,12}}(?:is\s{{0,3}})?{_NUMBER}(?![\d.]*\d)", re.IGNORECASE
+    r"\b(?:score|rating)\b"
+    r"(?:[\s*_]{0,4}\([^()\n]{1,20}\))?"  # the scale: "Score (0-10): 8"
+    rf"[\s:*_=\"'`(\[{{]{{0,12}}(?:is\s{{0,3}})?{_NUMBER}(?![\d.]*\d|\s?[-–]\s?\d)",
+    re.IGNORECASE,
 )
 _ALONE = re.compile(rf"[\s*_\"'`(\[{{]{{0,8}}{_NUMBER}(?:\s{{0,3}}/\s{{0,3}}10)?[\s.*_\"'`)\]}}]{{0,8}}")
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sampleset.answers import choices_of
 from sampleset.backends.base import Message, ScoringBackend
 from sampleset.errors import UnsupportedByBackendError
 from sampleset.prompts import defuse, solve_messages
@@ -50,7 +51,8 @@ class PTrue(AskingRewardModel):
 
     async def score_one(self, question: Question, sample: str) -> RewardScore:
         """The probability of 1 against 0."""
-        own: Message = {"role": "assistant", "content": f"{defuse(sample.strip())}{CONFIDENCE}"}
+        shown = defuse(sample.strip(), choices_of(question), question.answer_kind)
+        own: Message = {"role": "assistant", "content": f"{shown}{CONFIDENCE}"}
         messages = [*solve_messages(question, self.prompt), own]
         value, spent = await probability_of_first(self.backend, messages, ["1", "0"])
         return RewardScore(value, usage=spent)

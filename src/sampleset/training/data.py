@@ -23,6 +23,7 @@ from statistics import fmean
 from typing import Any, get_args
 
 from sampleset.aggregators.base import decide, prompt_budget, tally_now
+from sampleset.answers import choices_of
 from sampleset.backends.base import Backend
 from sampleset.datasets.base import has_readable_gold, question_key, read_dataset, scorer_for
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
@@ -295,7 +296,7 @@ def _judged(
         for place in one.indices:
             right[place] = verdict is True
     votes = [float(one.votes) for one in counted.candidates]
-    decision = decide(counted.candidates, votes, "seeded", options.seed, chosen.id)
+    decision = decide(counted.candidates, votes, "seeded", options.seed, chosen.id, counted.answers)
     winner = counted.candidates.index(decision.winner) if decision else None
     row = TrainingRow(
         id=row_id,
@@ -347,11 +348,12 @@ async def _finished(
     if options.mode == "select" and not drawn.row.right_samples:
         return "without a right candidate to select"
     shown = _shown(drawn, options.fold)
-    whole = [one.text for one in shown]
+    whole, question = [one.text for one in shown], drawn.sample_set.question
+    read_as = choices_of(question), question.answer_kind
     if options.keep_end_tokens is not None:
-        shown = [await with_ending_only(one, options.keep_end_tokens, backend) for one in shown]
+        shown = [await with_ending_only(one, options.keep_end_tokens, backend, *read_as) for one in shown]
     try:
-        prompt = await aggregation_messages(drawn.sample_set.question, shown, options.mode, backend, budget)
+        prompt = await aggregation_messages(question, shown, options.mode, backend, budget)
     except ContextOverflowError:
         return "whose question leaves no room in the token budget"
     tokens = sum([len(await backend.tokenize(message["content"])) for message in prompt])
@@ -361,7 +363,7 @@ async def _finished(
         if target is None:
             return "for which no target could be made"
         row = replace(row, completion=target.completion, target=target.kind)
-    cut = any(defuse(text.strip()) not in prompt[0]["content"] for text in whole)
+    cut = any(defuse(text.strip(), *read_as) not in prompt[0]["content"] for text in whole)
     return Made(row, cut, drawn.held_back)
 
 

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from sampleset.backends.base import Backend, Generation, Message, SamplingParams, plain_params
 from sampleset.errors import InvalidArgumentError
-from sampleset.prompts import ANSWER_CLOSE, ANSWER_OPEN, THINK_OPEN, defuse
+from sampleset.prompts import ANSWER_CLOSE, ANSWER_OPEN, THINK_OPEN, broken_up, own_part
 from sampleset.sample_store import digest
 from sampleset.storage import JsonlLog
 from sampleset.training.rewards import reward
@@ -160,7 +160,8 @@ def sample_target(row: TrainingRow, samples: Sequence[Sample], right: Sequence[b
         return answer_target(row)
     texts = [after_thinking(one) for one, good in zip(samples, right, strict=True) if good and not one.failed]
     for text in sorted(texts, key=len):
-        target = Target(completion_text(row, without_final_line(text)), "sample")
+        own = own_part(text, kind=row.answer_kind)
+        target = Target(completion_text(row, without_final_line(own)), "sample")
         if _checked(row, target, reasoned=True):
             return target
     return None
@@ -303,7 +304,7 @@ async def make_target(
 
 def _without_marks(text: str) -> str:
     """The text with tags and template marks broken up; lines like the prompt's headings may stay here."""
-    lines = zip(text.split("\n"), defuse(text).split("\n"), strict=True)
+    lines = zip(text.split("\n"), broken_up(text).split("\n"), strict=True)
     return "\n".join(safe if line.startswith("> ") else safe.removeprefix("> ") for line, safe in lines)
 
 
