@@ -256,9 +256,10 @@ async def test_questions_share_a_batch_and_the_loop_stays_free(
             beats += 1
 
     heart = asyncio.create_task(beat())
-    drawn = [[sample.text for sample in one.samples] async for one in sets]
+    drawn = [[(sample.text, sample.seed) for sample in one.samples] async for one in sets]
     heart.cancel()
-    assert drawn == [["seed 0", "seed 1", "seed 2", "seed 3"]] * 3
+    assert [[seed % 2**16 for _, seed in one] for one in drawn] == [[0, 1, 2, 3]] * 3
+    assert all(text == f"seed {seed}" for one in drawn for text, seed in one)
     assert max(genai.widths) == 8
     assert beats > 5
 
