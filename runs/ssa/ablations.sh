@@ -12,7 +12,8 @@
 #   direct_select  the model of `direct`, asked in mode select and calibrated
 #   think      SFT on a right sample, written out, then its answer
 #   grpo       GRPO from `direct`, 60 steps of 8 rollouts
-DEVICE=cpu source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+DEVICE=cpu
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 export MODELS DATA WORK DEVICE PYTHON SAMPLESET_DTYPE=bfloat16 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
 export LIMIT=${LIMIT:-200} PERMUTATIONS=0 CONCURRENCY=8 WORKERS=1
 STEPS=${STEPS:-240}

@@ -6,7 +6,8 @@
 #   qwen05b  SSA-0.5B, about two and a half hours: sets of 4 to 6 samples, the upper half of the layers
 #   qwen15b  a model larger than the one whose samples it reads, as far as a core gets with it in two hours: 120 of the
 #            rows of qwen05b, the upper quarter of the layers, 150 test questions of the 0.5B
-DEVICE=cpu source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+DEVICE=cpu
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 export MODELS DATA WORK DEVICE PYTHON OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive SAMPLESET_DTYPE=bfloat16
 name=$1
 draws=$ROOT/data/draws
