@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from sampleset import cli
+from sampleset.sample_store import SampleStore
 from sampleset.storage import read_rows, write_rows
+from sampleset.types import Problem, Question
 from stub_server import StubServer
 
 Run = Callable[..., tuple[int, str, str]]
@@ -209,3 +211,13 @@ def test_a_store_that_is_a_file_costs_one_line(run: Run, sets_file: Path):
     code, _, error = run("sample", sets_file, "--model", f"replay:{sets_file}", "--output-dir", sets_file)
     assert code == 2
     assert "is a file; a sample store is a folder" in error
+
+
+def test_a_store_without_a_draw_says_so(run: Run, tmp_path: Path):
+    store = SampleStore(tmp_path / "store")
+    store.add_problems([Problem(Question("q", "1+1?"), "2")])
+    store.claim("0" * 32)
+    store.close()
+    code, _, error = run("aggregate", tmp_path / "store")
+    assert code == 2
+    assert "holds no samples yet" in error

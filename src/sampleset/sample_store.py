@@ -309,8 +309,9 @@ POOL = "pool"
 
 
 def is_store(folder: Path) -> bool:
-    """Whether a folder holds a sample store."""
-    return (folder / "samples.jsonl").exists() and (folder / "problems.jsonl").exists()
+    """Whether a folder holds a sample store, be it one that nothing was drawn into yet."""
+    begun = any((folder / name).exists() for name in ("samples.jsonl", "claims"))
+    return begun and (folder / "problems.jsonl").exists()
 
 
 @dataclass(frozen=True, slots=True)
