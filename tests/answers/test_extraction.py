@@ -77,6 +77,15 @@ from sampleset.answers import Extracted, count_choices, extract_answer, matches_
         pytest.param("It is -7 degrees", "-7", "last_number", id="sign"),
         pytest.param("There were 17 sodas (9 + 8).", "17", "last_number", id="working_in_parentheses"),
         pytest.param("Mike still has thirteen books.", "thirteen", "last_number", id="number_in_words"),
+        pytest.param(
+            "Two hundred and fifty people came.",
+            "two hundred and fifty",
+            "last_number",
+            id="several_number_words",
+        ),
+        pytest.param(
+            "She has twenty five apples.", "twenty five", "last_number", id="number_words_without_a_hyphen"
+        ),
         pytest.param("The answer is 5 (since 2 + 3 = 5).", "5", "phrase", id="working_after_a_phrase"),
         pytest.param("Answer: 36 (12 + 24 = 36)", "36", "phrase", id="working_after_a_colon"),
         pytest.param(r"\boxed{36 (12 + 24 = 36)}", "36", "boxed", id="working_in_a_box"),

@@ -97,11 +97,12 @@ _BELOW_100 = (
     rf"|{'|'.join(reversed(_ONES))})"
 )
 _BELOW_1000 = rf"{_BELOW_100}(?: hundred(?: (?:and )?{_BELOW_100})?)?"
-_SPELT = lazy_pattern(
-    rf"{_BELOW_1000}(?: (?:thousand|million|billion|trillion)(?:,? (?:and )?{_BELOW_1000})?)*"
+SPELT = lazy_pattern(
+    rf"(?<![\w-]){_BELOW_1000}(?: (?:thousand|million|billion|trillion)(?:,? (?:and )?{_BELOW_1000})?)*"
     rf"(?!\w|-(?!(?:{'|'.join(_PARTS)})\b))",
     re.IGNORECASE,
 )
+"""A number in words: `two hundred and fifty`."""
 _COUNT = lazy_pattern(r"\d{1,9}(?=[ -][A-Za-z])")
 _PART = lazy_pattern(rf"[ -]({'|'.join(_PARTS)})(?![\w-])", re.IGNORECASE)
 _SPACE = lazy_pattern(r",? |-")
@@ -201,7 +202,7 @@ def _in_digits(text: str) -> str | None:
     """The text with the number words it opens with in digits: `2/3` of `two thirds`, `250 m` of
     `two hundred fifty m`. `None` where it may be a share or a count: `one third cup`, `one third grader`.
     """
-    found = _SPELT.match(text) or _COUNT.match(text)
+    found = SPELT.match(text) or _COUNT.match(text)
     if not found:
         return text
     number, rest = _counted(found[0]), text[found.end() :]

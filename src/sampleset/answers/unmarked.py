@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from sampleset.answers.forms import read
-from sampleset.answers.numerals import NUMBER_WORDS
+from sampleset.answers.numerals import SPELT
 from sampleset.answers.patterns import lazy_pattern
 
 NUMBER_TEXT = (
@@ -27,7 +27,6 @@ _RESULT = lazy_pattern(rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*({NUMBER_TEX
 _ASIDE = lazy_pattern(r"\s?\(([^()\n]{1,200})\)")
 _ASIDE_AT_END = lazy_pattern(r"(?<=[.!])\s*\([^()\n]{1,200}\)[\s.]*$")
 _BARE = lazy_pattern(rf"\s*{NUMBER_TEXT}\s*")
-_WORDS = lazy_pattern(r"[a-z]+(?:-[a-z]+)?")
 _OPENING_YES_NO = lazy_pattern(r"\W{0,4}(yes|no)\b(?=[,.;:!]|\W*$)", re.IGNORECASE)
 _START = r"(?:^|(?<=[.!:]))[ \t]*(?:(?:now|and|then|finally|also),? )?"
 _CHECK = lazy_pattern(
@@ -185,7 +184,7 @@ def _last_number(text: str) -> tuple[str, str] | None:
     for numbers in ([stated] if stated else [], NUMBER.findall(sentence), NUMBER.findall(text)):
         if numbers:
             return numbers[-1].strip(), "last_number"
-    words = [found for found in _WORDS.finditer(text.lower()) if found[0] in NUMBER_WORDS]
+    words = list(SPELT.finditer(text.lower()))
     if not words:
         return None
     near = [found for found in words if found.start() >= len(text) - len(last_sentence(text))]
