@@ -154,6 +154,12 @@ def test_fields_of_samples_are_checked(sample: dict[str, object], says: str):
         stored_set_from_row({"question": "?", "samples": [{"text": "a", **sample}]}, 0)
 
 
+def test_counts_of_a_table_with_gaps_are_whole_numbers():
+    row = {"question": "?", "samples": [{"text": "a", "prompt_tokens": 12.0}]}
+    (sample,) = stored_set_from_row(row, 0).sample_set.samples
+    assert repr(sample.prompt_tokens) == "12"
+
+
 def test_nulls_among_scores_are_no_scores():
     row = {
         "question": "?",

@@ -224,7 +224,9 @@ def sample_from_row(row: Row, index: int | None = None) -> Sample:
         raise DataError(f"a sample's 'index' must be an integer, got {_shown(place)}")
     values = {name: value for name, value in row.items() if name in _SAMPLE_FIELDS and value is not None}
     for name, value in values.items():
-        if not isinstance(value, _SAMPLE_FIELDS[name]) or isinstance(value, bool):
+        if _SAMPLE_FIELDS[name] is int and isinstance(value, float) and value.is_integer():
+            values[name] = int(value)  # of a table that has gaps
+        elif not isinstance(value, _SAMPLE_FIELDS[name]) or isinstance(value, bool):
             raise DataError(
                 f"a sample's {name!r} must be {_SAMPLE_FIELDS[name].__name__}, got {_shown(value)}"
             )

@@ -80,10 +80,10 @@ class Sampler:
             plain_params(options.params) | {"seed": options.seed, "seeds": "by question"},
         )
         self._on_progress = on_progress
-        self._heard = (
-            False  # whether the backend has answered, be it by refusing a prompt, since last looked at
-        )
-        self._elsewhere = 0  # questions that wait for another process
+        # Whether the backend has answered since last looked at, be it by refusing a prompt.
+        self._heard = False
+        # Questions that wait for another process.
+        self._elsewhere = 0
         self._limiter = limiter_for(backend, options.max_concurrency)
         self._budgets = options.caps.run_budgets() if budgets is None else list(budgets)
         cap = options.caps.question_tokens
@@ -127,9 +127,9 @@ class Sampler:
         reached = failed_in_a_row = 0
         try:
             while True:
-                while (
-                    len(running) < window + self._elsewhere and (question := next(waiting, None)) is not None
-                ):
+                while len(running) < window + self._elsewhere:
+                    if (question := next(waiting, None)) is None:
+                        break
                     running.append(asyncio.create_task(self.sample(question)))
                     await asyncio.sleep(0)  # it finds out whether another process holds the question
                 if not running:
