@@ -192,12 +192,15 @@ def problem_to_row(problem: Problem) -> dict[str, Any]:
     return row | dict(problem.extra)
 
 
+def is_score_column(name: str) -> bool:
+    """Whether a column of this name may hold a score of every sample."""
+    return name == "scores" or name.endswith("_scores")
+
+
 def without_samples(row: Row) -> dict[str, Any]:
     """The row without what it says of samples it came with, which others take the place of."""
     return {
-        name: value
-        for name, value in row.items()
-        if name not in _OF_SAMPLES and name != "scores" and not name.endswith("_scores")
+        name: value for name, value in row.items() if name not in _OF_SAMPLES and not is_score_column(name)
     }
 
 
@@ -325,7 +328,7 @@ def _scores(row: Row, n: int) -> dict[str, list[float | None]]:
     return {
         name: [None if value is None else float(value) for value in column]
         for name, column in row.items()
-        if (name == "scores" or name.endswith("_scores")) and _is_numbers(column) and len(column) == n
+        if is_score_column(name) and _is_numbers(column) and len(column) == n
     }
 
 

@@ -101,7 +101,7 @@ class Sampler:
             SamplingError: Every draw failed, or fewer than `min_samples` came back.
             BackendError: The backend cannot be asked at all.
         """
-        messages = solve_messages(question, self.options.prompt, self.options.system)
+        messages = self._messages(question)
         if self.store is None:
             work = _Work(self, question, messages, {})
             await work.draw_all()
@@ -214,13 +214,15 @@ class Sampler:
 
     def key(self, question: Question) -> str:
         """Under which key the question's draws are stored."""
-        messages = solve_messages(question, self.options.prompt, self.options.system)
-        return draw_key(self.configuration, messages)
+        return draw_key(self.configuration, self._messages(question))
 
     def stored_tokens(self, question: Question) -> int:
         """Tokens of the question's draws in the store."""
         drawn = {} if self.store is None else self.store.drawn(self.key(question))
-        return sum((one.prompt_tokens or 0) + (one.completion_tokens or 0) for one in drawn.values())
+        return SampleSet(question, tuple(drawn.values())).usage.total_tokens
+
+    def _messages(self, question: Question) -> list[Message]:
+        return solve_messages(question, self.options.prompt, self.options.system)
 
     async def draw_group(
         self, backend: Backend, messages: Sequence[Message], indices: Sequence[int], ends_at: float | None

@@ -13,7 +13,7 @@ from typing import Any
 from sampleset.drawing import ModelRef, opened
 from sampleset.errors import BackendError, InvalidArgumentError
 from sampleset.progress import status_line
-from sampleset.records import StoredSet
+from sampleset.records import StoredSet, is_score_column
 from sampleset.retries import Patience, patient
 from sampleset.reward_models._cache import KeptRewardModel, ScoreLog
 from sampleset.reward_models.base import REWARD_MODELS, Reduction, RewardModel, RewardScore, reduced
@@ -82,7 +82,7 @@ def _column(samples: SampleFile, output: Path, reward_model: str, column: str | 
     """The column's name, after a look at what is to be written."""
     kind = parse_spec(reward_model)[0]
     column = column or f"{kind}_scores"
-    if column != "scores" and not column.endswith("_scores"):
+    if not is_score_column(column):
         raise InvalidArgumentError(f"--column {column!r} must end in '_scores', or it is not read as scores.")
     if not output.name.endswith(SUFFIXES):
         raise InvalidArgumentError(f"--output {str(output)!r} must end in {', '.join(SUFFIXES)}.")
