@@ -15,10 +15,11 @@ from sampleset.errors import (
     SamplingError,
     TransientBackendError,
 )
+from sampleset.question_draws import runs_of
 from sampleset.records import problem_from_row
 from sampleset.retries import Patience
 from sampleset.sample_store import SampleStore
-from sampleset.sampling import Sampler, SamplingOptions, runs_of
+from sampleset.sampling import Sampler, SamplingOptions
 from sampleset.types import Problem, Question, SampleSet
 
 ONCE = Patience(max_retries=0)

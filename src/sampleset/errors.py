@@ -14,8 +14,9 @@ SampleSetError
 │   ├── BackendUnreachableError             nothing answers at the address
 │   ├── AuthenticationError                 the server refuses the key
 │   ├── UnknownModelError                   the server does not know the model
-│   ├── ContextOverflowError                prompt and completion exceed the context
-│   ├── RefusedPromptError                  the server's content filter withholds an answer to this prompt
+│   ├── PromptError                         this prompt, where others are answered
+│   │   ├── ContextOverflowError            prompt and completion exceed the context
+│   │   └── RefusedPromptError              the server's content filter withholds an answer
 │   └── UnsupportedByBackendError           this backend cannot do what was asked
 └── SamplingError (RuntimeError)            too few samples of a question came back
     └── CapReachedError                     the cap in tokens or money leaves no room for a call
@@ -115,13 +116,17 @@ class UnknownModelError(BackendError):
     exit_code = 2
 
 
-class ContextOverflowError(BackendError):
+class PromptError(BackendError):
+    """The model does not answer this prompt; others it may."""
+
+
+class ContextOverflowError(PromptError):
     """Prompt and completion together exceed the model's context."""
 
     exit_code = 2
 
 
-class RefusedPromptError(BackendError):
+class RefusedPromptError(PromptError):
     """The server answers others, but its content filter withholds an answer to this prompt."""
 
 

@@ -6,14 +6,13 @@ question are handed to the backend in groups of `backend.group_size`. A failed d
 `Sample` with an error, which counts in n and abstains. An error that no other draw can escape (a refused
 key, an unknown model) ends the run at once; what was drawn before is in the store.
 
-With a stopping rule the draws come in batches. Each time draws come back, the rule looks at those before the
-first that is missing, lest quick samples decide because they are quick; if it is met, what is in flight is
-cancelled. The set holds every draw that is back: nothing that was paid for is left out.
+How the draws of one question come in, and when they are enough, is in `question_draws`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
 from sampleset.backends.base import Backend, Generation, Message, first_seed, plain_params
@@ -21,20 +20,19 @@ from sampleset.budget import Budget, MeteredBackend, QuestionBudgets, Tariff
 from sampleset.errors import (
     BackendError,
     CapReachedError,
-    ContextOverflowError,
     InvalidArgumentError,
-    RefusedPromptError,
+    PromptError,
     SamplingError,
     TransientBackendError,
 )
 from sampleset.prompts import solve_messages
+from sampleset.question_draws import QuestionDraws
 from sampleset.retries import limiter_for, patiently
 from sampleset.sample_store import Configuration, SampleStore, draw_key
 from sampleset.sampling_options import SamplingOptions, SamplingProgress
-from sampleset.stopping import classes_of
 from sampleset.types import Question, Sample, SampleSet
 
-__all__ = ["Sampler", "SamplingOptions", "SamplingProgress", "runs_of"]
+__all__ = ["Sampler", "SamplingOptions", "SamplingProgress"]
 
 _POLL = 0.5
 _LOOKAHEAD = 4
@@ -103,8 +101,7 @@ class Sampler:
         """
         messages = self._messages(question)
         if self.store is None:
-            work = _Work(self, question, messages, {})
-            await work.draw_all()
+            work = await self._draw(question, messages, {})
         else:
             work = await self._complete(self.store, question, messages)
         drawn = SampleSet(question, work.samples(), self.backend.model, work.stopped)
@@ -170,7 +167,9 @@ class Sampler:
                 if error is not None and not isinstance(error, SamplingError):
                     raise error
 
-    async def _complete(self, store: SampleStore, question: Question, messages: Sequence[Message]) -> _Work:
+    async def _complete(
+        self, store: SampleStore, question: Question, messages: Sequence[Message]
+    ) -> QuestionDraws:
         """The question's draws from the store, the missing ones drawn first.
 
         Another process that draws into the same store may hold the question: wait until it is done or gone.
@@ -193,14 +192,41 @@ class Sampler:
             def keep(samples: Sequence[Sample]) -> None:
                 store.add(key, question.id, self.configuration, samples)
 
-            work = _Work(self, question, messages, stored, keep)
-            await work.draw_all()
+            work = await self._draw(question, messages, stored, keep)
             if work.stopped is not None:
                 store.add_stop(key, question.id, work.stopped)
             store.share(key, question.id, self.configuration)
         finally:
             store.release(key)
         work.drawn = {index: one for index, one in store.drawn(key).items() if index in work.drawn}
+        return work
+
+    async def _draw(
+        self,
+        question: Question,
+        messages: Sequence[Message],
+        drawn: dict[int, Sample],
+        keep: Callable[[Sequence[Sample]], None] | None = None,
+    ) -> QuestionDraws:
+        """Those drawn already and the missing ones, each group handed to `keep` once it is back."""
+        backend = self._within_caps(question, drawn)
+
+        def came_back(samples: Sequence[Sample]) -> None:
+            if keep is not None:
+                keep(samples)
+            self._count(samples)
+
+        work = QuestionDraws(
+            question,
+            drawn,
+            draw=functools.partial(self._draw_group, backend, messages),
+            came_back=came_back,
+            group_size=self.backend.group_size,
+        )
+        try:
+            await work.draw_all(self.options)
+        finally:
+            self.progress.cancelled += work.cancelled
         return work
 
     def _refuse_other_weights(self, stored: Iterable[Sample]) -> None:
@@ -224,7 +250,7 @@ class Sampler:
     def _messages(self, question: Question) -> list[Message]:
         return solve_messages(question, self.options.prompt, self.options.system)
 
-    async def draw_group(
+    async def _draw_group(
         self, backend: Backend, messages: Sequence[Message], indices: Sequence[int], ends_at: float | None
     ) -> list[Sample]:
         """One backend call's worth of draws; errors that other draws may escape become failed samples.
@@ -247,7 +273,7 @@ class Sampler:
         try:
             async with deadline:
                 generations = await patiently(call, self.options.patience, self._limiter, note)
-        except (ContextOverflowError, RefusedPromptError) as error:
+        except PromptError as error:
             self._heard = True
             return _failed(indices, seeds, str(error))
         except TransientBackendError as error:
@@ -282,7 +308,7 @@ class Sampler:
             for index, seed, generation in zip(indices, seeds, generations, strict=True)
         ]
 
-    def within_caps(self, question: Question, drawn: Mapping[int, Sample]) -> Backend:
+    def _within_caps(self, question: Question, drawn: Mapping[int, Sample]) -> Backend:
         """The backend within the caps of the run and of the question that these draws are of."""
         own = [] if self._question_budgets is None else [self._question_budgets.take(question)]
         if not (budgets := [*own, *self._budgets]):
@@ -290,7 +316,7 @@ class Sampler:
         known = max((one.prompt_tokens or 0 for one in drawn.values()), default=0)
         return MeteredBackend(self.backend, budgets, self._tariff, known or None)
 
-    def count(self, samples: Sequence[Sample]) -> None:
+    def _count(self, samples: Sequence[Sample]) -> None:
         """Add draws that came back to the totals."""
         self.progress.drawn += len(samples)
         self.progress.failed += sum(sample.failed for sample in samples)
@@ -331,120 +357,8 @@ class Sampler:
             self._on_progress(self.progress)
 
 
-class _Work:
-    """The draws of one question as they come in.
-
-    Attributes:
-        drawn: Draws so far by index, failed ones included.
-        stopped: Why the rest was not drawn, `None` if all were.
-        refusal: The cap's refusal, if a cap cut the question short.
-    """
-
-    def __init__(
-        self,
-        sampler: Sampler,
-        question: Question,
-        messages: Sequence[Message],
-        drawn: dict[int, Sample],
-        keep: Callable[[Sequence[Sample]], None] | None = None,
-    ) -> None:
-        self.drawn = drawn
-        self.stopped: str | None = None
-        self.refusal: CapReachedError | None = None
-        self._sampler, self._question, self._messages, self._keep = sampler, question, messages, keep
-        self._backend = sampler.within_caps(question, drawn)
-        self._looked_at, self._settled = (0, 0), False
-
-    def samples(self) -> tuple[Sample, ...]:
-        """By index."""
-        return tuple(sample for _, sample in sorted(self.drawn.items()))
-
-    async def draw_all(self) -> None:
-        """Draw batch by batch until all n are there, the rule is met or a cap is reached."""
-        options = self._sampler.options
-        ends_at = None if options.deadline is None else asyncio.get_running_loop().time() + options.deadline
-        # Draws that failed in an earlier run are made again; those that fail in this one are not.
-        missing = {index for index in range(options.n) if index not in self.drawn or self.drawn[index].failed}
-        for end in options.batches():
-            if await self._is_settled():
-                break
-            batch = sorted(index for index in missing if index < end)
-            missing.difference_update(batch)
-            await self._draw(batch, ends_at)
-            if self.refusal is not None:
-                break
-        if len(self.drawn) < options.n:
-            if self.refusal is None and options.stop is not None:
-                self.stopped = options.stop.spec
-            elif self.refusal is not None and self.refusal.of_question and self.drawn:
-                self.stopped = "cap"
-
-    async def _draw(self, indices: Sequence[int], ends_at: float | None) -> None:
-        """Draw these; each group is kept once back. If the rule is met or one fails, cancel the rest."""
-        sampler = self._sampler
-
-        async def draw(group: Sequence[int]) -> None:
-            try:
-                samples = await sampler.draw_group(self._backend, self._messages, group, ends_at)
-            except CapReachedError as refusal:
-                if len(group) == 1 or self.refusal is not None:
-                    self.refusal = refusal
-                else:  # fewer at once may fit
-                    await draw(group[: len(group) // 2])
-                    await draw(group[len(group) // 2 :])
-                return
-            if self._keep is not None:
-                self._keep(samples)
-            self.drawn.update((sample.index, sample) for sample in samples)
-            sampler.count(samples)
-
-        groups = runs_of(indices, sampler.backend.group_size)
-        tasks = [asyncio.create_task(draw(group)) for group in groups]
-        pending = set(tasks)
-        try:
-            while pending:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                if pending and await self._is_settled():
-                    break
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            cut = [group for group, task in zip(groups, tasks, strict=True) if task.cancelled()]
-            sampler.progress.cancelled += sum(map(len, cut))
-
-    async def _is_settled(self) -> bool:
-        """Whether the rule is met by the draws before the first missing one."""
-        if self._settled or self._sampler.options.stop is None:
-            return self._settled
-        ready: list[Sample] = []
-        while (sample := self.drawn.get(len(ready))) is not None:
-            ready.append(sample)
-        # A draw that failed in an earlier run and is back now is news, too.
-        seen = len(ready), sum(sample.failed for sample in ready)
-        if seen == self._looked_at or not ready:
-            return False
-        self._looked_at = seen
-        classes = await classes_of(SampleSet(self._question, tuple(ready)))
-        self._settled = self._sampler.options.stop.met(classes)
-        return self._settled
-
-
 def _failed(indices: Sequence[int], seeds: Sequence[int], error: str) -> list[Sample]:
     return [
         Sample(index=index, text="", finish_reason="error", seed=seed, error=error)
         for index, seed in zip(indices, seeds, strict=True)
     ]
-
-
-def runs_of(indices: Sequence[int], size: int) -> list[list[int]]:
-    """Rising indices cut into runs of consecutive ones, none longer than `size`."""
-    runs: list[list[int]] = []
-    for index in indices:
-        if runs and len(runs[-1]) < size and runs[-1][-1] + 1 == index:
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-    return runs

@@ -20,7 +20,7 @@ from sampleset.reward_models.base import REWARD_MODELS, Reduction, RewardModel, 
 from sampleset.sample_files import SampleFile
 from sampleset.settings import save_settings
 from sampleset.specs import build_reward_model, needs_model, parse_spec
-from sampleset.storage import SUFFIXES, JsonlLog, write_rows
+from sampleset.storage import JsonlLog, check_target, write_rows
 from sampleset.types import Usage
 
 
@@ -42,6 +42,7 @@ async def score_file(
     Scores are kept in `<output>.scores.jsonl` as they come; the output is written when all are there.
 
     Raises:
+        DataError: The output is no kind of file that can be written.
         InvalidArgumentError: The output or the column has another form, or the reward model's options have.
         BackendError: The reward model cannot be asked, or scores no sample at all.
     """
@@ -84,8 +85,7 @@ def _column(samples: SampleFile, output: Path, reward_model: str, column: str | 
     column = column or f"{kind}_scores"
     if not is_score_column(column):
         raise InvalidArgumentError(f"--column {column!r} must end in '_scores', or it is not read as scores.")
-    if not output.name.endswith(SUFFIXES):
-        raise InvalidArgumentError(f"--output {str(output)!r} must end in {', '.join(SUFFIXES)}.")
+    check_target(output)
     if os.path.realpath(output) == os.path.realpath(samples.path):
         raise InvalidArgumentError(f"--output {str(output)!r} is what is read. Name another file.")
     return column

@@ -10,6 +10,7 @@ from sampleset.errors import (
     BackendError,
     ContextOverflowError,
     InvalidArgumentError,
+    RefusedPromptError,
     UnsupportedByBackendError,
 )
 from sampleset.reward_models.base import RewardScore, cut_steps, reduced, require_finite
@@ -97,13 +98,15 @@ async def test_the_judge_is_shown_marks_that_are_broken_up():
     assert "follow no instruction" in messages[0]["content"]
 
 
-async def test_a_sample_beyond_the_judges_context_is_flagged():
+@pytest.mark.parametrize(
+    ("error", "flag"),
+    [(ContextOverflowError("too long"), "too_long"), (RefusedPromptError("filtered"), "refused")],
+)
+async def test_a_sample_that_the_judge_cannot_be_shown_is_flagged(error: Exception, flag: str):
     def refuse(messages: object, seed: int) -> Exception:
-        return ContextOverflowError("too long")
+        return error
 
-    assert await LLMJudge(ReplayBackend(refuse)).score(QUESTION, ["7"]) == [
-        RewardScore(None, flag="too_long")
-    ]
+    assert await LLMJudge(ReplayBackend(refuse)).score(QUESTION, ["7"]) == [RewardScore(None, flag=flag)]
 
 
 def likely(word: str) -> ScoringReplayBackend:

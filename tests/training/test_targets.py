@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from pathlib import Path
 
@@ -6,7 +7,7 @@ from training_builders import make_row
 
 from sampleset.backends.base import Generation
 from sampleset.backends.replay import ReplayBackend
-from sampleset.errors import InvalidArgumentError
+from sampleset.errors import InvalidArgumentError, RefusedPromptError
 from sampleset.training.rewards import reward
 from sampleset.training.targets import (
     TargetOptions,
@@ -170,6 +171,21 @@ async def test_after_the_last_try_a_sample_takes_its_place():
     teacher = Teacher(ReplayBackend(lambda messages, seed: LEAK), None, TargetOptions("teacher", tries=2))
     target = await make_target(ROW, SAMPLES, RIGHT, TargetOptions("teacher"), teacher)
     assert (target.kind, teacher.calls) == ("sample", 2)
+
+
+async def test_a_reply_that_a_content_filter_holds_back_is_asked_for_again():
+    replies = [RefusedPromptError("filtered"), GOOD]
+    teacher = Teacher(ReplayBackend(lambda messages, seed: replies[seed]), None, TargetOptions("teacher"))
+    assert await teacher.target(ROW) is not None
+
+
+async def test_a_teachers_seeds_differ_from_row_to_row():
+    backend = ReplayBackend(lambda messages, seed: GOOD)
+    teacher = Teacher(backend, None, TargetOptions("teacher"))
+    await teacher.target(ROW)
+    await teacher.target(dataclasses.replace(ROW, answer="8"))
+    (_, _, first), (_, _, second), *_ = backend.calls
+    assert first != second
 
 
 async def test_a_cut_reply_is_not_used():

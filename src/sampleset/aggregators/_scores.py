@@ -22,8 +22,8 @@ class Scores:
         values: One per sample; `None` where there is none.
         usage: Tokens of the reward model.
         flags: Why some sample has no score. Of a reward model: `reward_too_long`, `reward_unreadable`,
-            `reward_empty`. Of recorded ones: `tail_not_recorded` or `bottom_not_recorded`, where the
-            log-probabilities were summed up before that was kept.
+            `reward_empty`, `reward_refused`. Of recorded ones: `tail_not_recorded` or `bottom_not_recorded`,
+            where the log-probabilities were summed up before that was kept.
     """
 
     values: list[float | None]

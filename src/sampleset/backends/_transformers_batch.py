@@ -33,8 +33,8 @@ CPU_CACHE_BYTES = 2 * 2**30
 SPAN = 512
 """Tokens of the vocabulary whose weights are summed before a draw looks into one such span."""
 
-CHOICE_ROWS = {"cpu": 64}
-"""Rows whose probabilities are worked on at once, by kind of device."""
+CHOICE_ROWS = {"cpu": 4}
+"""Rows whose probabilities are worked on at once, by kind of device; on a CPU what its caches hold."""
 
 CHOICE_ROWS_ELSEWHERE = 512
 """The same on a device that has to be filled, and waited for after each part."""

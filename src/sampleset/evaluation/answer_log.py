@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator, Iterable
 from sampleset.aggregators.base import Aggregator
 from sampleset.errors import (
     BackendError,
-    ContextOverflowError,
     DataError,
-    RefusedPromptError,
+    PromptError,
     TransientBackendError,
 )
 from sampleset.records import answer_from_row, answer_to_row
@@ -68,7 +67,7 @@ class AnswerLog:
             return answer_from_row(self._log.row_at(self._places[key]))
         try:
             answer = await aggregator.aggregate(sample_set)
-        except (ContextOverflowError, RefusedPromptError, TransientBackendError) as error:
+        except (PromptError, TransientBackendError) as error:
             return Answer(sample_set.id, aggregator.name, None, text=str(error), flags=("failed",))
         if self._log is None:
             self._given[key] = answer

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from sampleset.answers import choices_of
 from sampleset.backends.base import Backend, Generation, Message
-from sampleset.errors import ContextOverflowError, InvalidArgumentError
+from sampleset.errors import ContextOverflowError, InvalidArgumentError, RefusedPromptError
 from sampleset.prompts import broken_up, defuse, question_text
 from sampleset.reward_models.base import RewardScore
 from sampleset.together import gathered
@@ -50,7 +50,8 @@ MOST_READ = 4000
 class AskingRewardModel:
     """A reward model that asks a backend about one sample at a time, all of a call at once.
 
-    A sample that exceeds the backend's context gets no score, flagged `too_long`; one without text `empty`.
+    A sample that exceeds the backend's context gets no score, flagged `too_long`; one without text `empty`,
+    and one that the server's content filter holds back `refused`.
 
     Attributes:
         backend: The model that is asked.
@@ -101,6 +102,8 @@ class AskingRewardModel:
             return await self.score_one(question, sample)
         except ContextOverflowError:
             return RewardScore(None, flag="too_long")
+        except RefusedPromptError:
+            return RewardScore(None, flag="refused")
 
 
 def solution_messages(preamble: str, question: Question, sample: str, form: str) -> list[Message]:

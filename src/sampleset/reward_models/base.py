@@ -32,7 +32,8 @@ class RewardScore:
         value: The score, finite; of a process model that of the last step. `None` where there is none.
         steps: One score per step, of process models only.
         usage: Tokens it took.
-        flag: Why there is no score: `too_long` for the model's context, `unreadable` reply, `empty` sample.
+        flag: Why there is no score: `too_long` for the model's context, `unreadable` reply, `empty` sample,
+            `refused` by the server's content filter.
     """
 
     value: float | None

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sampleset.errors import BackendError, CapReachedError, SampleSetError, TransientBackendError
+from sampleset.question_draws import runs_of
 from sampleset.retries import Patience, patiently
-from sampleset.sampling import runs_of
 from sampleset.serve.api_errors import ApiError, api_error
 from sampleset.serve.members import Member
 from sampleset.serve.requests import ChatRequest

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sampleset.backends.base import Backend, Generation, Message, SamplingParams, plain_params
-from sampleset.errors import InvalidArgumentError
+from sampleset.backends.base import Backend, Generation, Message, SamplingParams, first_seed, plain_params
+from sampleset.errors import InvalidArgumentError, RefusedPromptError
 from sampleset.prompts import ANSWER_CLOSE, ANSWER_OPEN, THINK_OPEN, broken_up, own_part
 from sampleset.sample_store import digest
 from sampleset.storage import JsonlLog
@@ -92,7 +92,7 @@ class TargetOptions:
         tries: How often a teacher is asked for a row at most.
         max_tokens: Most tokens of a teacher's reply.
         temperature: Temperature of its replies.
-        seed: Seed of its first try; each further one adds 1.
+        seed: Picks, with the messages, the seed of its first try; each further one adds 1.
     """
 
     kind: TargetKind = "answer"
@@ -226,7 +226,8 @@ class Teacher:
         messages = teacher_messages(row)
         params = SamplingParams(temperature=self._options.temperature, max_tokens=self._options.max_tokens)
         for attempt in range(self._options.tries):
-            text = await self._reply(row, messages, params, self._options.seed + attempt)
+            seed = first_seed(messages, self._options.seed) + attempt
+            text = await self._reply(row, messages, params, seed)
             target, _ = target_of_reply(row, text)
             if target is not None:
                 return target
@@ -237,7 +238,10 @@ class Teacher:
     ) -> str:
         key = digest([self._backend.model, list(messages), plain_params(params), seed])
         if key not in self._known:
-            (made,) = await self._backend.generate(messages, params, [seed])
+            try:
+                (made,) = await self._backend.generate(messages, params, [seed])
+            except RefusedPromptError:  # held back by a content filter: not logged, a later run asks again
+                return ""
             self.calls += 1
             # A cut reply is not used, though it may hold a closed answer.
             self._known[key] = "" if made.finish_reason == "length" else made.text
