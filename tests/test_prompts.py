@@ -11,7 +11,6 @@ from sampleset.prompts import (
     conclusion_of,
     consistency_messages,
     cut_down,
-    defuse,
     fair_shares,
     fusion_messages,
     judge_messages,
@@ -21,6 +20,7 @@ from sampleset.prompts import (
 )
 from sampleset.reward_models._asking import solution_messages
 from sampleset.types import Question
+from sampleset.untrusted import defuse
 
 QUESTION = Question("q", "What is 6 times 7?")
 BACKEND = ReplayBackend(lambda messages, seed: "")

@@ -5,10 +5,7 @@ between them compares the models. It has the parts that Qi et al. 2025 (arXiv 25
 preamble, the question, the numbered solutions - in words of our own. Universal self-consistency follows
 Chen et al. 2023 (arXiv 2311.17311), writing a new solution from several Li et al. 2025 (arXiv 2503.04104).
 
-Samples are untrusted text. A sample that has stated its answer ends where it goes on to imitate the prompt
-(`own_part`); marks that a chat template would read as turns of the conversation, the tags the aggregator
-answers in, and lines that imitate the prompt's own headings are broken up before it is shown (`defuse`). A
-question is shown whole, with the same marks broken up (`broken_up`).
+Samples are untrusted text, defused before they are shown (`untrusted`).
 """
 
 from __future__ import annotations
@@ -22,6 +19,7 @@ from sampleset.answers import answer_kind, choices_of, extract_answer
 from sampleset.backends.base import Backend, Message
 from sampleset.errors import ContextOverflowError
 from sampleset.types import DEFAULT_KIND, Mode, Question
+from sampleset.untrusted import broken_up, defuse, own_part
 
 SOLVE_PROMPTS = {"solve": "solve-1", "worked_examples": "worked_examples-1"}
 """Prompts that ask for one solution, by the name users type, with their versions.
@@ -116,22 +114,6 @@ _SAME_PREAMBLE = (
 _SAME_FORM = "Reply with yes or no, and nothing else."
 _MOST_SHOWN = 4000
 
-_CHAT_MARK = re.compile(
-    r"<[|｜](?=[^\s|｜>]{1,40}[|｜]?>)|<(?=/?s>|/?bos>|/?eos>|</?SYS>>|(?:start|end)_of_turn>)"
-    r"|\[(?=/?(?:INST|SYSTEM_PROMPT)\])"
-)
-_OWN_TAG = re.compile(r"<(?=/?(?:answer|think)>)", re.IGNORECASE)
-_LINE_START = r"(?:^|(?<=[\r\v\f\x85\u2028\u2029]))"
-_NUMBERED = r"Answer \d+|Response \d+|Below are the (?:proposed answers|responses)"
-_OWN_HEADING = re.compile(
-    rf"{_LINE_START}(?=[ \t#*]{{0,8}}(?:Question|{_NUMBERED})\b[^\n]{{0,40}}:)", re.IGNORECASE | re.MULTILINE
-)
-# Solutions restate the question now and then; none of 83,000 recorded ones numbers itself as the prompt does.
-_IMITATION = re.compile(
-    rf"{_CHAT_MARK.pattern}|{_LINE_START}(?=[ \t#*]{{0,8}}(?:{_NUMBERED})\b[^\n]{{0,40}}:)",
-    re.IGNORECASE | re.MULTILINE,
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -182,56 +164,6 @@ def question_text(question: Question) -> str:
         return question.text
     lettered = (f"{chr(ord('A') + place)}. {choice}" for place, choice in enumerate(question.choices))
     return "\n".join((question.text, *lettered))
-
-
-def defuse(text: str, choices: int | None = None, kind: str = DEFAULT_KIND) -> str:
-    """A sample's own part, with what a reader of the prompt could take for a part of the prompt broken up.
-
-    Args:
-        text: A sample.
-        choices: How many lettered options the question has, `None` if it is open.
-        kind: The kind of its answers.
-    """
-    return broken_up(own_part(text, choices, kind))
-
-
-def broken_up(text: str) -> str:
-    """The text, with what a reader of the prompt could take for a part of the prompt broken up.
-
-    A space is put behind the opening character of chat-template marks and of `<answer>` and `<think>` tags,
-    and `> ` before lines that imitate the prompt's headings.
-    """
-    text = text.replace("\0", "")
-    text = _CHAT_MARK.sub(lambda mark: f"{mark.group()[0]} {mark.group()[1:]}", text)
-    text = _OWN_TAG.sub("< ", text)
-    return _OWN_HEADING.sub("> ", text)
-
-
-def own_part(text: str, choices: int | None = None, kind: str = DEFAULT_KIND) -> str:
-    """The text up to where it imitates the prompt by a numbered heading or a chat template's mark.
-
-    The whole text where what stands before that does not state the answer that the whole is counted for: a
-    sample may number the cases it compares. Before a template's mark any marked answer will do, or a mention
-    of that one: what follows is another turn.
-
-    Args:
-        text: A sample.
-        choices: How many lettered options the question has, `None` if it is open.
-        kind: The kind of its answers.
-    """
-    found = _IMITATION.search(text)
-    if found is None:
-        return text
-    head = text[: found.start()].rstrip()
-    read = answer_kind(kind).read
-    before, counted = read(head, choices), read(text, choices)
-    if before is None or counted is None:
-        return text
-    is_stated = before.text == counted.text
-    if found.group():  # a template's mark; a heading is an empty match
-        mentioned = re.search(rf"(?<!\w){re.escape(counted.text)}(?!\w)", head)
-        is_stated = is_stated or bool(mentioned or read(head, choices, truncated=True))
-    return head if is_stated else text
 
 
 async def aggregation_messages(

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from running import Upstream, alias, call, running
 
-from sampleset.serve.upstreams import TransientFault, read_reply
+from sampleset.serve.upstream_replies import TransientFault, read_reply
 from stub_server import Reply
 
 QUESTION = {"model": "careful", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}

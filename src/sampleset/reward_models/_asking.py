@@ -13,10 +13,11 @@ from typing import ClassVar
 from sampleset.answers import choices_of
 from sampleset.backends.base import Backend, Generation, Message
 from sampleset.errors import ContextOverflowError, InvalidArgumentError, RefusedPromptError
-from sampleset.prompts import broken_up, defuse, question_text
+from sampleset.prompts import question_text
 from sampleset.reward_models.base import RewardScore
 from sampleset.together import gathered
 from sampleset.types import Question, Usage
+from sampleset.untrusted import broken_up, defuse
 
 PROMPTS = "1"
 """Version of the prompts below."""

@@ -18,11 +18,12 @@ from typing import ClassVar
 from sampleset.answers import choices_of
 from sampleset.backends.base import Message, ScoringBackend
 from sampleset.errors import UnsupportedByBackendError
-from sampleset.prompts import defuse, solve_messages
+from sampleset.prompts import solve_messages
 from sampleset.reward_models._asking import CONFIDENCE, AskingRewardModel
 from sampleset.reward_models.base import REWARD_MODELS, RewardScore
 from sampleset.reward_models.generative_verifier import probability_of_first
 from sampleset.types import Question
+from sampleset.untrusted import defuse
 
 
 @REWARD_MODELS.register("p_true")

@@ -22,7 +22,7 @@ from sampleset.errors import CapReachedError, SampleSetError
 from sampleset.serve.api_errors import log_fault
 from sampleset.serve.draws import Draw, Drawn
 from sampleset.serve.requests import ChatRequest
-from sampleset.serve.upstreams import Reply
+from sampleset.serve.upstream_replies import Reply
 from sampleset.serve.voice import thinks, told_apart, writes_solutions
 from sampleset.stopping import classes_of
 from sampleset.types import Answer, Candidate, Question, SampleSet, Usage, after_thinking

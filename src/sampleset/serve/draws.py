@@ -19,7 +19,7 @@ from sampleset.retries import Patience, patiently
 from sampleset.serve.api_errors import ApiError, api_error
 from sampleset.serve.members import Member
 from sampleset.serve.requests import ChatRequest
-from sampleset.serve.upstreams import Refusal, Reply
+from sampleset.serve.upstream_replies import Refusal, Reply
 from sampleset.stopping import batch_ends, classes_of
 from sampleset.types import Sample, SampleSet
 

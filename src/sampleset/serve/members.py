@@ -10,7 +10,8 @@ from sampleset.backends.base import OnText
 from sampleset.budget import Meter, Tariff
 from sampleset.serve.config import AliasConfig, UpstreamConfig
 from sampleset.serve.requests import ChatRequest
-from sampleset.serve.upstreams import Reply, Upstream
+from sampleset.serve.upstream_replies import Reply
+from sampleset.serve.upstreams import Upstream
 
 
 class Member:

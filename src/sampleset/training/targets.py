@@ -22,12 +22,13 @@ from typing import Any, Literal
 
 from sampleset.backends.base import Backend, Generation, Message, SamplingParams, first_seed, plain_params
 from sampleset.errors import InvalidArgumentError, RefusedPromptError
-from sampleset.prompts import ANSWER_CLOSE, ANSWER_OPEN, THINK_OPEN, broken_up, own_part
+from sampleset.prompts import ANSWER_CLOSE, ANSWER_OPEN, THINK_OPEN
 from sampleset.sample_store import digest
 from sampleset.storage import JsonlLog
 from sampleset.training.rewards import reward
 from sampleset.training.rows import TrainingRow
 from sampleset.types import Sample, after_thinking
+from sampleset.untrusted import broken_up, own_part
 
 TargetKind = Literal["answer", "sample", "teacher"]
 
