@@ -75,7 +75,7 @@ def test_at_the_deadline_what_is_there_has_to_do():
         with running({"careful": alias(upstream, k=3, deadline=0.5)}) as server:
             started = time.monotonic()
             draws = ask(server).json()["choices"][0]["sampleset"]["draws"]
-            assert time.monotonic() - started < 10  # the third would never end
+            assert time.monotonic() - started < 2
             assert (draws["returned"], draws["failed"]) == (2, {"not back within 0.5 s": 1})
             upstream.says = lambda request: "hang"
             assert ask(server).status_code == 504
@@ -170,7 +170,7 @@ def until(met: Any) -> None:
 
 
 def test_a_stream_opens_at_once_and_is_kept_alive():
-    with StubServer(latency=1.5) as upstream, running({"careful": alias(upstream)}, keep_alive=0.1) as server:
+    with StubServer(latency=0.5) as upstream, running({"careful": alias(upstream)}, keep_alive=0.1) as server:
         started, times = time.monotonic(), list[float]()
         with httpx.stream(
             "POST", f"{server.base_url}/chat/completions", json=QUESTION | {"stream": True}
@@ -178,7 +178,7 @@ def test_a_stream_opens_at_once_and_is_kept_alive():
             for line in reply.iter_lines():
                 if line.startswith(":"):
                     times.append(time.monotonic() - started)
-    assert times[0] < 1
+    assert times[0] < 0.3
     assert len(times) >= 4
 
 
