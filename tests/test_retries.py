@@ -1,9 +1,16 @@
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from sampleset.errors import BackendError, InvalidArgumentError, TransientBackendError
-from sampleset.retries import Patience, backoff, patiently
+from sampleset import retries
+from sampleset.backends.base import Generation, Message, SamplingParams
+from sampleset.backends.replay import ReplayBackend
+from sampleset.budget import MeteredBackend
+from sampleset.errors import BackendError, InvalidArgumentError, SamplingError, TransientBackendError
+from sampleset.retries import Patience, backoff, patient, patiently
+from sampleset.sampling import Sampler, SamplingOptions
+from sampleset.types import Question
 
 
 @pytest.fixture
@@ -64,6 +71,43 @@ async def test_a_call_that_hangs_is_given_up_after_the_timeout():
 
     with pytest.raises(TransientBackendError, match=r"no reply within 0.01 s"):
         await patiently(hang, Patience(max_retries=0, timeout=0.01), asyncio.Semaphore(1))
+
+
+class Slow(ReplayBackend):
+    """Takes longer than a server may, in this test."""
+
+    async def generate(
+        self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
+    ) -> list[Generation]:
+        await asyncio.sleep(0.1)
+        return await super().generate(messages, params, seeds)
+
+
+class SlowHere(Slow):
+    is_local = True
+
+
+@pytest.mark.parametrize(
+    ("kind", "timeout", "fails"),
+    [(Slow, None, True), (SlowHere, None, False), (SlowHere, 0.01, True), (Slow, 60.0, False)],
+)
+async def test_only_what_may_get_lost_has_a_time_limit_by_default(
+    kind: type[Slow], timeout: float | None, *, fails: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(retries, "_SERVERS_TIMEOUT", 0.01)
+    patience = Patience(max_retries=0, timeout=timeout)
+    metered = MeteredBackend(kind(lambda messages, seed: "4"), [])
+    drawn = Sampler(metered, SamplingOptions(n=1, patience=patience)).sample(Question("q", "2+2?"))
+    asked = patient(metered, patience, 1).generate(
+        [{"role": "user", "content": "2+2?"}], SamplingParams(), [0]
+    )
+    if fails:
+        with pytest.raises(SamplingError, match=r"no reply within 0.01 s"):
+            await drawn
+        with pytest.raises(TransientBackendError, match=r"no reply within 0.01 s"):
+            await asked
+    else:
+        assert (await drawn).n == len(await asked) == 1
 
 
 async def test_a_waiting_call_does_not_hold_the_limiter(no_waiting: list[float]):

@@ -24,6 +24,7 @@ from sampleset.backends.base import (
     Message,
     SamplingParams,
     ScoringBackend,
+    is_local,
     record_of,
 )
 from sampleset.errors import (
@@ -248,6 +249,7 @@ class MeteredBackend:
         self.group_size = backend.group_size
         self.max_calls = backend.max_calls
         self.record = record_of(backend)
+        self.is_local = is_local(backend)
 
     @property
     def context_size(self) -> int | None:

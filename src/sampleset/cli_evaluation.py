@@ -60,7 +60,7 @@ def aggregate(
     engine: Engine = "local",
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
-    timeout: Timeout = 600.0,
+    timeout: Timeout = None,
     output_dir: Annotated[
         Path | None, option("--output-dir", help="Write answers.jsonl here, not to stdout.")
     ] = None,
@@ -116,7 +116,7 @@ def evaluate(
     engine: Engine = "local",
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
-    timeout: Timeout = 600.0,
+    timeout: Timeout = None,
     workers: Workers = None,
     verdicts: VerdictFile = None,
     prices: PriceFile = None,

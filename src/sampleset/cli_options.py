@@ -74,7 +74,10 @@ Engine = Annotated[
 ]
 Concurrency = Annotated[int, option("--max-concurrency", help="Backend calls in flight at once.")]
 Retries = Annotated[int, option("--max-retries", help="Further tries after a transient error.")]
-Timeout = Annotated[float, option("--timeout", help="Seconds one call may take.")]
+Timeout = Annotated[
+    float | None,
+    option("--timeout", help="Seconds one call may take; by default 600 for a server's, else no limit."),
+]
 Deadline = Annotated[float | None, option("--deadline", help="Seconds one question may take.")]
 MinSamples = Annotated[int, option("--min-samples", help="Quorum: fewer successful draws are an error.")]
 Stop = Annotated[

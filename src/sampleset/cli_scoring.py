@@ -50,7 +50,7 @@ def score(
     keep_thinking: KeepThinking = False,
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
-    timeout: Timeout = 600.0,
+    timeout: Timeout = None,
     as_json: AsJson = False,
     config: Config = None,
     set_: Set = None,

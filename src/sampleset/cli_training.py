@@ -92,7 +92,7 @@ def train_data(
     seed: Annotated[int, option("--seed", help="Seed of all draws.")] = 0,
     max_concurrency: Concurrency = 8,
     max_retries: Retries = 4,
-    timeout: Timeout = 600.0,
+    timeout: Timeout = None,
     verdicts: VerdictFile = None,
     as_json: AsJson = False,
     config: Config = None,

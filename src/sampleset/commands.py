@@ -226,7 +226,7 @@ async def aggregate_file(
     answer_kind: str | None,
     keep_thinking: bool,
     max_concurrency: int,
-    patience: tuple[int, float],
+    patience: tuple[int, float | None],
     output_dir: Path | None,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
@@ -275,7 +275,7 @@ async def evaluate_files(
     options: EvaluationOptions,
     *,
     aggregator_model: ModelRef,
-    patience: tuple[int, float],
+    patience: tuple[int, float | None],
     prices: Path | None,
     output_dir: Path,
     settings: dict[str, Any],

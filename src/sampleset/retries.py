@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sampleset.backends.base import (
@@ -15,6 +16,7 @@ from sampleset.backends.base import (
     Message,
     SamplingParams,
     ScoringBackend,
+    is_local,
     record_of,
 )
 from sampleset.errors import InvalidArgumentError, TransientBackendError
@@ -22,6 +24,7 @@ from sampleset.errors import InvalidArgumentError, TransientBackendError
 T = TypeVar("T")
 
 _LONGEST_BACKOFF = 60.0
+_SERVERS_TIMEOUT = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +33,24 @@ class Patience:
 
     Attributes:
         max_retries: Further tries of a call after a transient error.
-        timeout: Seconds one try may take, `None` for no limit.
+        timeout: Seconds one try may take; by default 600, and any number for a model in this process, which
+            would do the same work again.
     """
 
     max_retries: int = 4
-    timeout: float | None = 600.0
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         if self.max_retries < 0:
             raise InvalidArgumentError(f"max_retries={self.max_retries!r} must be at least 0.")
         if self.timeout is not None and not self.timeout > 0:
             raise InvalidArgumentError(f"timeout={self.timeout!r} must be above 0 seconds.")
+
+    def with_model(self, backend: Backend) -> Patience:
+        """The same, with the time limit that a call of this model has by default."""
+        if self.timeout is not None:
+            return self
+        return replace(self, timeout=math.inf if is_local(backend) else _SERVERS_TIMEOUT)
 
 
 async def patiently(
@@ -64,7 +74,7 @@ async def patiently(
     for attempt in range(patience.max_retries + 1):
         try:
             async with limiter:
-                return await _in_time(call, patience.timeout)
+                return await _in_time(call, patience.timeout or _SERVERS_TIMEOUT)
         except TransientBackendError as error:
             if attempt == patience.max_retries:
                 raise TransientBackendError(f"{error} (after {attempt + 1} tries)") from error
@@ -104,12 +114,13 @@ class PatientBackend:
 
     def __init__(self, backend: Backend, patience: Patience, max_concurrency: int) -> None:
         self._backend = backend
-        self._patience = patience
+        self._patience = patience.with_model(backend)
         self._limiter = limiter_for(backend, max_concurrency)
         self.model = backend.model
         self.group_size = backend.group_size
         self.max_calls = backend.max_calls
         self.record = record_of(backend)
+        self.is_local = is_local(backend)
 
     @property
     def context_size(self) -> int | None:
@@ -162,8 +173,8 @@ def patient(backend: Backend, patience: Patience, max_concurrency: int) -> Patie
     return PatientBackend(backend, patience, max_concurrency)
 
 
-async def _in_time(call: Callable[[], Awaitable[T]], limit: float | None) -> T:
-    scope = asyncio.timeout(limit)
+async def _in_time(call: Callable[[], Awaitable[T]], limit: float) -> T:
+    scope = asyncio.timeout(limit if math.isfinite(limit) else None)
     try:
         async with scope:
             return await call()

@@ -82,6 +82,7 @@ class Sampler:
         self._heard = False
         # Questions that wait for another process.
         self._elsewhere = 0
+        self._patience = options.patience.with_model(backend)
         self._limiter = limiter_for(backend, options.max_concurrency)
         self._budgets = options.caps.run_budgets() if budgets is None else list(budgets)
         cap = options.caps.question_tokens
@@ -272,7 +273,7 @@ class Sampler:
         deadline = asyncio.timeout_at(ends_at)
         try:
             async with deadline:
-                generations = await patiently(call, self.options.patience, self._limiter, note)
+                generations = await patiently(call, self._patience, self._limiter, note)
         except PromptError as error:
             self._heard = True
             return _failed(indices, seeds, str(error))

@@ -174,6 +174,11 @@ def record_of(backend: Backend) -> CheckpointRecord | None:
     return getattr(backend, "record", None)
 
 
+def is_local(backend: Backend) -> bool:
+    """Whether a backend computes in this process, so that no reply can get lost: its attribute `is_local`."""
+    return getattr(backend, "is_local", False)
+
+
 BackendFactory = Callable[..., Backend]
 BACKENDS: Registry[BackendFactory] = Registry("backend", "sampleset.backends")
 

@@ -67,6 +67,7 @@ class LlamaCppBackend:
             for repeated prompts; rounds differently, so off by default.
         max_calls: One call computes while the next one is got ready; time limits should not run for others.
         continues_assistant: True: a last message of the role `assistant` is continued.
+        is_local: True: it computes in this process.
         record: How the model is to be asked, if it is a trained aggregator.
     """
 
@@ -77,6 +78,7 @@ class LlamaCppBackend:
     prompt_cache: bool = False
     max_calls: int | None = field(default=2, init=False)
     continues_assistant: bool = field(default=True, init=False)
+    is_local: bool = field(default=True, init=False)
     record: CheckpointRecord | None = field(default=None, init=False, repr=False)
     _files: GgufFiles = field(init=False, repr=False)
     _shared: _SharedEngine = field(init=False, repr=False)

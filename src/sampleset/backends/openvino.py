@@ -68,6 +68,7 @@ class OpenVinoBackend:
         group_size: 1: a draw is returned as soon as it ends, not when its neighbours do.
         max_calls: As `max_sequences`; more would wait in the engine while their time limit runs.
         continues_assistant: True: a last message of the role `assistant` is continued.
+        is_local: True: it computes in this process.
     """
 
     model: str
@@ -78,6 +79,7 @@ class OpenVinoBackend:
     group_size: int = field(default=1, init=False)
     max_calls: int | None = field(default=None, init=False)
     continues_assistant: bool = field(default=True, init=False)
+    is_local: bool = field(default=True, init=False)
     _path: Path = field(init=False, repr=False)
     _engine: _Engine | None = field(default=None, init=False, repr=False)
     _loading: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)

@@ -67,6 +67,7 @@ class TransformersBackend:
         max_calls: As `max_sequences`, known once the model is loaded; more would wait here while their time
             limit runs.
         continues_assistant: True: a last message of the role `assistant` is continued.
+        is_local: True: it computes in this process.
         record: How the model is to be asked, if it is a trained aggregator.
     """
 
@@ -82,6 +83,7 @@ class TransformersBackend:
     merge_adapter: bool = True
     max_calls: int | None = field(default=None, init=False)
     continues_assistant: bool = field(default=True, init=False)
+    is_local: bool = field(default=True, init=False)
     record: CheckpointRecord | None = field(default=None, init=False, repr=False)
     _files: ModelFiles = field(init=False, repr=False)
     _engine: Engine | None = field(default=None, init=False, repr=False)
