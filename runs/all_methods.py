@@ -25,7 +25,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sampleset.aggregators._scores import LOGPROBS, sample_score
-from sampleset.evaluation.results import Evaluation, MethodResult, PointResult
+from sampleset.evaluation.results import Evaluation, Interval, MethodResult, PointResult
+from sampleset.metrics import mcnemar_exact, paired_bootstrap
 from sampleset.report.files import evaluation_in, read_report, write_whole
 from sampleset.report.markdown import markdown_table
 from sampleset.report.wording import percent, percent_range, points, points_range
@@ -33,6 +34,7 @@ from sampleset.sample_files import SampleFile
 from sampleset.sample_store import digest
 from sampleset.storage import SUFFIXES, write_rows
 
+RESAMPLES = 10_000
 FREE = ("first_sample", "majority_vote", "majority_vote:ties=first")
 ASKING = (
     (
@@ -171,7 +173,31 @@ def _summary(free: Sequence[Path], asking: Sequence[Path]) -> list[str]:
         row = (packaged, _best(point, [*FREE, trained.label if trained else ""]), percent(point.oracle))
         rows.append((*_named(report, point), report.parts[-3], *row))
     heads = (*heads[:5], "reader", "`embedded-ssa`", "best that asks the reader", "oracle")
-    return [*parts, markdown_table(heads, rows)] if rows else parts
+    return [*parts, markdown_table(heads, rows), *_together(asking)] if rows else parts
+
+
+def _together(asking: Sequence[Path]) -> list[str]:
+    """The methods that were read on several files, over all their questions."""
+    points_of: dict[str, list[tuple[PointResult, MethodResult]]] = {}
+    for report in asking:
+        point = _evaluation(report.parent).files[0].points[-1]
+        for method in point.methods:
+            points_of.setdefault(method.label, []).append((point, method))
+    rows: list[tuple[str, ...]] = []
+    for label, found in points_of.items():
+        if label == "majority_vote" or len(found) < 2:
+            continue
+        questions = sum(point.problems for point, _ in found)
+        mended, spoilt = (sum(getattr(one, name) for _, one in found) for name in ("mended", "spoilt"))
+        differences = [1.0] * mended + [-1.0] * spoilt
+        differences += [0.0] * (questions - len(differences))
+        interval = paired_bootstrap(differences, RESAMPLES, seed=0)
+        right = sum(one.accuracy * point.problems for point, one in found) / questions
+        gain = f"{points(sum(differences) / questions)} ({points_range(Interval(*interval))})"
+        counts = f"{mended} / {spoilt}", f"{mcnemar_exact(mended, spoilt):.3f}"
+        rows.append((f"`{label}`", f"{len(found)}", f"{questions}", percent(right), gain, *counts))
+    heads = ("method", "files", "questions", "right %", "vs vote", "mended / spoilt", "p, alone")
+    return [TOGETHER_NOTE, markdown_table(heads, rows)] if rows else []
 
 
 def _named(report: Path, point: PointResult) -> tuple[str, ...]:
@@ -261,6 +287,9 @@ SUMMARY_NOTE = """The best method of many is picked on the very questions that i
 it. In the first table the methods that ask no model, at all samples of a set, but for `first_sample` and the
 vote; there are some only where samples carry scores or log-probabilities. In the second those that ask one.
 In brackets the 95 % interval of the difference from the vote, in points."""
+
+TOGETHER_NOTE = """The methods that were read on more than one of these files, over all their questions, each
+counted once: intervals and p (exact McNemar, of one method alone) take the files as they are."""
 
 FREE_NOTE = """On all questions of each file. They draw nothing, so the same number of samples is the same
 number of tokens. `by=confidence`, `window`, `tail` and `bottom` stand where the samples' log-probabilities

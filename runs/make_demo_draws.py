@@ -1,35 +1,24 @@
-"""Turn a store of draws into the demo's second file: `python runs/make_demo_draws.py STORE OUT`.
+"""Cut the demo's own draws out of a file of them: `python runs/make_demo_draws.py SOURCE OUT`.
 
-Keeps what the demo reads: id, question, gold answer, model, and of the first five samples the text, how
-it ended, its tokens and the summary of its log-probabilities. The same store gives the same bytes. How the
-store was drawn stands in src/sampleset/data/README.md.
+The first 100 sets of the source, whatever they hold, without the worked solutions. The same source gives the
+same bytes; what the package carries is cut out of data/draws/gsm8k_test_qwen05b_reseeded.jsonl.gz.
 """
 
 import sys
 from pathlib import Path
-from typing import Any
 
-from sampleset.sample_store import SampleStore
+from sampleset.sample_files import SampleFile
 from sampleset.storage import write_rows
 
-SAMPLES = 5
-FIELDS = ("schema", "id", "question", "answer", "model")
-SAMPLE_FIELDS = ("index", "text", "finish_reason", "seed", "prompt_tokens", "completion_tokens", "logprobs")
+ROWS = 100
 
 
-def main(store: Path, out: Path) -> None:
-    """Write the sets of the store's only configuration."""
-    rows = [stored.to_row() for stored in SampleStore(store, must_exist=True).sample_sets()]
-    print(write_rows(out, map(reduced, rows)), "sample sets")
-
-
-def reduced(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with the demo's fields only, log-probabilities to four places."""
-    samples = [{name: one[name] for name in SAMPLE_FIELDS if name in one} for one in row["samples"][:SAMPLES]]
-    for one in samples:
-        if "logprobs" in one:
-            one["logprobs"] = {name: round(value, 4) for name, value in one["logprobs"].items()}
-    return {name: row[name] for name in FIELDS} | {"samples": samples}
+def main(source: Path, out: Path) -> None:
+    """Write the rows."""
+    rows = [stored.to_row() for stored in SampleFile(source, limit=ROWS)]
+    for row in rows:
+        row.pop("solution", None)
+    print(write_rows(out, rows), "sample sets")
 
 
 if __name__ == "__main__":
