@@ -18,6 +18,7 @@ of questions that each table rests on; its section "What it says" is written by 
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import subprocess
 import sys
@@ -216,6 +217,7 @@ def _best(point: PointResult, without: Sequence[str]) -> str:
     return f"{name} {right.split(' (')[0]}, {against}"
 
 
+@functools.cache
 def _evaluation(folder: Path) -> Evaluation:
     return evaluation_in(folder, read_report(folder))
 

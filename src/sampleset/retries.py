@@ -33,8 +33,8 @@ class Patience:
 
     Attributes:
         max_retries: Further tries of a call after a transient error.
-        timeout: Seconds one try may take; by default 600, and any number for a model in this process, which
-            would do the same work again.
+        timeout: Seconds one try may take, `math.inf` for no limit; by default 600, and no limit for a model
+            in this process, which would do the same work again.
     """
 
     max_retries: int = 4
