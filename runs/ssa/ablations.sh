@@ -6,6 +6,8 @@
 #   varied_k   K from 4 to 12
 #   hard_only  only rows whose vote is wrong
 #   full       whole samples
+#   fixed_order  base, the samples of a row in the order in which they were drawn
+#   order      how many answers of base and fixed_order another order of the samples changes
 #   answers    the last 16 tokens of each sample
 #   seed1, seed2  base with another seed of rows, order and adapter
 #   direct     SFT on the right answer, written at once
@@ -65,6 +67,15 @@ for variant in "$@"; do
     full)
       rows full -k 5 --mode select --easy 1.0
       select_variant full full full
+      ;;
+    fixed_order)
+      rows fixed_order -k 5 "${ends[@]}" --drawn-order
+      select_variant fixed_order fixed_order ends90
+      ;;
+    order)
+      for name in base fixed_order; do
+        PERMUTATIONS=1 evaluate "order_$name" "ssa:model=$WORK/train/ablation_$name/checkpoint"
+      done
       ;;
     answers)
       rows answers -k 5 --mode select --easy 1.0 --keep-end-tokens 16

@@ -61,6 +61,9 @@ def train_data(
         int | None, option("--keep-end-tokens", help="Show only the last so many tokens of each sample.")
     ] = None,
     fold: Annotated[bool, option("--fold", help="Show samples of equal answers once, with count.")] = False,
+    drawn_order: Annotated[
+        bool, option("--drawn-order", help="Show samples in the order drawn, not permuted.")
+    ] = False,
     held_back: Annotated[
         float, option("--held-back", help="Share of questions whose rows go to ROWS.held_back.jsonl.")
     ] = 0.0,
@@ -131,6 +134,7 @@ def train_data(
         keep_end_tokens=keep_end_tokens,
         fold=fold,
         keep_thinking=keep_thinking,
+        drawn_order=drawn_order,
         held_back=held_back,
         seed=seed,
     )

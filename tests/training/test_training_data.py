@@ -114,15 +114,16 @@ def test_rows_without_a_digest_share_a_question_by_file_and_name():
     assert sharing_questions([replace(new, question_digest="1" * 12)], [new]) == []
 
 
-async def test_the_prompt_shows_the_samples_in_the_order_of_the_places(tmp_path: Path):
+@pytest.mark.parametrize("drawn_order", [False, True])
+async def test_the_prompt_shows_the_samples_in_the_order_of_the_places(tmp_path: Path, drawn_order: bool):
     path = write_sets(tmp_path / "sets.jsonl", {name: list("97867") for name in "abcdef"})
-    rows, _ = await made(tmp_path, path, replace(ALL, ks=(2, 4), subsets=3))
+    rows, _ = await made(tmp_path, path, replace(ALL, ks=(2, 4), subsets=3, drawn_order=drawn_order))
     for row in rows:
         text = row.prompt[0]["content"]
         marks = [text.index(f"Step {place} of") for place in row.places]
         assert marks == sorted(marks)
         assert sum(f"Step {place} of" in text for place in range(5)) == row.k
-    assert any(row.places != tuple(sorted(row.places)) for row in rows)
+    assert all(row.places == tuple(sorted(row.places)) for row in rows) == drawn_order
     assert {row.k for row in rows} == {2, 4}
 
 

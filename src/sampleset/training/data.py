@@ -61,6 +61,7 @@ class DataOptions:
         keep_end_tokens: Show only so many tokens of each sample, its last ones.
         fold: Show samples of equal answers once, with their count; those without an answer are left out.
         keep_thinking: Show what samples say before `</think>`, too.
+        drawn_order: Show samples in the order in which they were drawn, as the paper does, and not permuted.
         held_back: Share of the questions whose rows go to a file of their own, to measure progress on.
         seed: Seed of all draws, and of ties of the vote.
     """
@@ -75,6 +76,7 @@ class DataOptions:
     keep_end_tokens: int | None = None
     fold: bool = False
     keep_thinking: bool = False
+    drawn_order: bool = False
     held_back: float = 0.0
     seed: int = 0
 
@@ -267,7 +269,8 @@ def _drawn_sets(
             if not subsets:
                 count.dropped_sets[f"with fewer than {min(options.ks)} samples"] += 1
             for number, places in enumerate(subsets):
-                drawn = _judged(read, stored, places, f"{key}/{number}", options)
+                shown = tuple(sorted(places)) if options.drawn_order else places
+                drawn = _judged(read, stored, shown, f"{key}/{number}", options)
                 count.found[drawn.row.kind] += 1
                 if balance.keeps(drawn.row.kind):
                     yield drawn
