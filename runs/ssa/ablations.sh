@@ -14,6 +14,7 @@
 #   direct_select  the model of `direct`, asked in mode select and calibrated
 #   think      SFT on a right sample, written out, then its answer
 #   grpo       GRPO from `direct`, 60 steps of 8 rollouts
+#   grpo_alone  the same from the untrained model
 DEVICE=cpu
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 export MODELS DATA WORK DEVICE PYTHON SAMPLESET_DTYPE=bfloat16 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
@@ -107,6 +108,11 @@ for variant in "$@"; do
       STEPS=60 train grpo ablation_grpo direct --set model="$WORK/train/ablation_direct/checkpoint" \
         --set learning_rate=1.0e-4 --set grpo.num_generations=8 --set grpo.max_completion_tokens=16
       evaluate ablation_grpo "ssa:model=$WORK/train/ablation_grpo/checkpoint"
+      ;;
+    grpo_alone)
+      STEPS=60 train grpo ablation_grpo_alone direct \
+        --set learning_rate=1.0e-4 --set grpo.num_generations=8 --set grpo.max_completion_tokens=16
+      evaluate ablation_grpo_alone "ssa:model=$WORK/train/ablation_grpo_alone/checkpoint"
       ;;
     *)
       echo "No variant '$variant'; the head of this file lists them." >&2
