@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
+# Servers that need no key still get a header: the SDK does not start without one.
 _PLACEHOLDER_KEY = "not-needed"
 _CALLS_PER_CLIENT = 8
 

@@ -63,7 +63,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _OPENAI_URL = "https://api.openai.com/v1"
-# Servers that need no key still get a header: the SDK does not start without one.
 # A server that does not answer this fast to a question about itself counts as unreachable.
 _LISTING_TIMEOUT = 30.0
 # Left out once a server refuses them, most specific first; without them a draw is still a draw.
