@@ -208,6 +208,9 @@ def sample(
     prompt: Prompt = None,
     seed: Seed = 0,
     limit: Limit = None,
+    shuffle: Annotated[
+        int | None, option("--shuffle", help="Take questions in an order shuffled by this seed.")
+    ] = None,
     data_dir: DataDir = None,
     columns: Columns = None,
     answer_kind: AnswerKind = None,
@@ -242,6 +245,7 @@ def sample(
             output_dir,
             _drawing(locals()),
             limit=limit,
+            shuffle=shuffle,
             data_dir=data_dir,
             columns=parse_columns(columns) if columns else None,
             answer_kind=answer_kind,

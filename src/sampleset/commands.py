@@ -165,6 +165,7 @@ async def sample_dataset(
     drawing: Drawing,
     *,
     limit: int | None,
+    shuffle: int | None,
     data_dir: Path | None,
     columns: Mapping[str, str] | None,
     answer_kind: str | None,
@@ -174,7 +175,9 @@ async def sample_dataset(
     """Draw samples for every problem of a dataset into a store, and sum up what came back."""
     if export is not None:
         check_target(export)
-    loaded = read_dataset(dataset, limit, data_dir=data_dir, columns=columns, answer_kind=answer_kind)
+    loaded = read_dataset(
+        dataset, limit, data_dir=data_dir, columns=columns, answer_kind=answer_kind, shuffle=shuffle
+    )
     problems = loaded.problems
     if loaded.is_part and limit is None:
         print(

@@ -59,3 +59,26 @@ def test_a_mapped_file_and_a_named_dataset_reach_the_store(tmp_path: Path):
     )
     (problem,) = read_problems(tmp_path / "named" / "store" / "problems.jsonl")
     assert problem.id == "gsm8k-test-0000"
+
+
+def test_shuffled_questions_are_spread_and_a_higher_limit_adds_to_them(tmp_path: Path):
+    write_rows(tmp_path / "mine.jsonl", [{"question": f"1+{n}?", "answer": f"{n + 1}"} for n in range(40)])
+    write_rows(tmp_path / "draws.jsonl", [{"question": f"1+{n}?", "samples": ["2"]} for n in range(40)])
+    taken: dict[str, list[str]] = {}
+    for name, *options in (
+        ("first", "--limit", "10"),
+        ("ten", "--limit", "10", "--shuffle", "0"),
+        ("twenty", "--limit", "20", "--shuffle", "0"),
+        ("other", "--limit", "10", "--shuffle", "1"),
+        ("all", "--shuffle", "0"),
+    ):
+        model = f"replay:{tmp_path / 'draws.jsonl'}"
+        sample(str(tmp_path / "mine.jsonl"), *options, "--model", model, folder=tmp_path / name)
+        stored = read_problems(tmp_path / name / "store" / "problems.jsonl")
+        taken[name] = [problem.question.text for problem in stored]
+    assert taken["first"] == [f"1+{n}?" for n in range(10)]
+    assert taken["twenty"][:10] == taken["ten"]
+    assert taken["all"][:20] == taken["twenty"]
+    assert len(set(taken["all"])) == 40
+    assert any(one not in taken["first"] for one in taken["ten"])
+    assert set(taken["ten"]) != set(taken["other"])

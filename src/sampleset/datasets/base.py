@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import unicodedata
@@ -75,8 +76,9 @@ def load_problems(
     data_dir: Path | None = None,
     columns: Mapping[str, str] | None = None,
     answer_kind: str | None = None,
+    shuffle: int | None = None,
 ) -> list[Problem]:
-    """The first problems of a dataset.
+    """The first problems of a dataset, or of its problems in a shuffled order.
 
     Args:
         ref: A registered name (`gsm8k`), one with a part (`gsm8k:train`, `gsm8k:rows.jsonl`), or a path
@@ -85,6 +87,8 @@ def load_problems(
         data_dir: Folder with local copies of datasets; by default the environment's `SAMPLESET_DATA`.
         columns: For a file: our name of a column → the file's, where they differ.
         answer_kind: How all answers are compared (`json`, ...), whatever the dataset says.
+        shuffle: Seed of the order, by problems' ids, so that a higher limit adds to what a lower one takes;
+            the dataset's own order if `None`.
 
     Raises:
         UnknownNameError: No dataset, or no answer kind, of that name.
@@ -94,7 +98,9 @@ def load_problems(
         InvalidArgumentError: limit is below 1, the dataset has no such part, or `columns` was given
             for a named dataset.
     """
-    loaded = read_dataset(ref, limit, data_dir=data_dir, columns=columns, answer_kind=answer_kind)
+    loaded = read_dataset(
+        ref, limit, data_dir=data_dir, columns=columns, answer_kind=answer_kind, shuffle=shuffle
+    )
     return list(loaded.problems)
 
 
@@ -105,6 +111,7 @@ def read_dataset(
     data_dir: Path | None = None,
     columns: Mapping[str, str] | None = None,
     answer_kind: str | None = None,
+    shuffle: int | None = None,
 ) -> Loaded:
     """As `load_problems`, with where the problems come from."""
     if limit is not None and limit < 1:
@@ -118,12 +125,12 @@ def read_dataset(
             )
         loaded = DATASETS.get(name).load(part, _local_folder(data_dir))
     elif ref.endswith(SUFFIXES) or "/" in ref or Path(ref).is_file():
-        loaded = Loaded(list(islice(read_problems(Path(ref), columns), limit)), ref)
+        read = read_problems(Path(ref), columns)
+        loaded = Loaded(list(read if shuffle is not None else islice(read, limit)), ref)
     else:
         loaded = DATASETS.get(name).load(part, None)
-    problems = [
-        replace(one, question=with_answer_kind(one.question, answer_kind)) for one in loaded.problems[:limit]
-    ]
+    ordered = loaded.problems if shuffle is None else _shuffled(loaded.problems, shuffle)
+    problems = [replace(one, question=with_answer_kind(one.question, answer_kind)) for one in ordered[:limit]]
     loaded = replace(loaded, problems=problems)
     _refuse_unreadable(loaded)
     return loaded
@@ -166,6 +173,10 @@ def question_key(text: str) -> str:
     """
     text = unicodedata.normalize("NFKC", text).casefold()
     return re.sub(r"(?<!\\)\\[,!;: ]|\$|\s", "", text)
+
+
+def _shuffled(problems: Sequence[Problem], seed: int) -> list[Problem]:
+    return sorted(problems, key=lambda one: hashlib.sha256(f"{seed}:{one.id}".encode()).digest())
 
 
 def _own_scorer(problem: Problem) -> Callable[..., float] | None:
