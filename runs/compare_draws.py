@@ -20,6 +20,8 @@ RESAMPLES = 10_000
 
 def main() -> None:
     """Read both files and compare."""
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     files = [{one.sample_set.question.text: one for one in SampleFile(Path(name))} for name in sys.argv[1:3]]
     shared = [text for text in files[0] if text in files[1]]
     rates: list[list[float]] = []

@@ -22,12 +22,14 @@ FREE = {"first_sample", "majority_vote", "weighted_vote", "best_of_n"}
 def main() -> None:
     """Read both reports, check that they can be compared, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("compared", nargs=4, metavar=("REPORT", "METHOD", "REPORT", "METHOD"))
+    # Not one argument of four: argparse of Python 3.11 cannot show the names of its parts.
+    for name in ("report", "method", "other_report", "other_method"):
+        parser.add_argument(name)
     parser.add_argument("-k", default="5")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    report, method, other_report, other_method = arguments.compared
-    ours, theirs = (accuracies(Path(one), arguments.k) for one in (report, other_report))
+    method, other_method = arguments.method, arguments.other_method
+    ours, theirs = (accuracies(Path(one), arguments.k) for one in (arguments.report, arguments.other_report))
     if ours.keys() != theirs.keys():
         sys.exit(f"{len(ours.keys() ^ theirs.keys())} questions are not the same in both reports.")
     both = {name for key in ours for name in ours[key].keys() & theirs[key].keys() & FREE}

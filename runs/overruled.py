@@ -16,6 +16,8 @@ from sampleset.metrics import mcnemar_exact
 
 def main() -> None:
     """Read the reports and print the counts."""
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     method, *reports = sys.argv[1:]
     counts = {"fewer samples": [0, 0], "as many": [0, 0]}
     for report in reports:

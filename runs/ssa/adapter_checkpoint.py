@@ -36,6 +36,8 @@ MODULES = {
 
 def main() -> None:
     """Write the adapter's weights and settings, and the record of how it is asked."""
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     source, base, target = sys.argv[1:]
     adapter = embedded_ssa_folder() if source == EMBEDDED_SSA else Path(source)
     folder = Path(target)

@@ -12,6 +12,8 @@ from sampleset.training.calibration import calibration_of, read_choices
 
 def main() -> None:
     """Fit on all rows that leave a choice; the accuracies beside it are cross-validated by question."""
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     choices = [one for file in sys.argv[1:] for one in read_choices(Path(file))]
     made = calibration_of(choices, folds=10)
     print(

@@ -30,5 +30,7 @@ def rows(source: Path) -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     source, folder = map(Path, sys.argv[1:])
     print(write_rows(folder / source.name, rows(source)), "sample sets")

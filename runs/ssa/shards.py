@@ -7,6 +7,8 @@ from pathlib import Path
 
 def main() -> None:
     """Deal the lines of each file out in turn."""
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     parts, name, *files = sys.argv[1:]
     for file in map(Path, files):
         lines = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
