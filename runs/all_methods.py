@@ -178,7 +178,7 @@ def _summary(free: Sequence[Path], asking: Sequence[Path]) -> list[str]:
 
 
 def _together(asking: Sequence[Path]) -> list[str]:
-    """The methods that were read on several files, over all their questions."""
+    """The methods that were read on several files, over all their questions, each with one subset."""
     points_of: dict[str, list[tuple[PointResult, MethodResult]]] = {}
     for report in asking:
         point = _evaluation(report.parent).files[0].points[-1]

@@ -48,6 +48,17 @@ select_variant() { # NAME ROWS HELD_BACK [--set ...]
   evaluate "ablation_$name" "ssa:model=$WORK/train/ablation_$name/checkpoint"
 }
 
+direct_rows() {
+  rows direct -k 5 --mode direct --easy 1.0 --keep-end-tokens 90 --target answer
+}
+
+grpo_variant() { # NAME [--set ...]
+  direct_rows
+  STEPS=60 train grpo "ablation_$1" direct "${@:2}" \
+    --set learning_rate=1.0e-4 --set grpo.num_generations=8 --set grpo.max_completion_tokens=16
+  evaluate "ablation_$1" "ssa:model=$WORK/train/ablation_$1/checkpoint"
+}
+
 for variant in "$@"; do
   ends=(--mode select --easy 1.0 --keep-end-tokens 90)
   rows ends90 -k 5 "${ends[@]}"
@@ -83,7 +94,7 @@ for variant in "$@"; do
       select_variant answers answers answers
       ;;
     direct)
-      rows direct -k 5 --mode direct --easy 1.0 --keep-end-tokens 90 --target answer
+      direct_rows
       train sft ablation_direct direct
       evaluate ablation_direct "ssa:model=$WORK/train/ablation_direct/checkpoint"
       ;;
@@ -104,16 +115,8 @@ for variant in "$@"; do
       train sft ablation_think think
       evaluate ablation_think "ssa:model=$WORK/train/ablation_think/checkpoint"
       ;;
-    grpo)
-      STEPS=60 train grpo ablation_grpo direct --set model="$WORK/train/ablation_direct/checkpoint" \
-        --set learning_rate=1.0e-4 --set grpo.num_generations=8 --set grpo.max_completion_tokens=16
-      evaluate ablation_grpo "ssa:model=$WORK/train/ablation_grpo/checkpoint"
-      ;;
-    grpo_alone)
-      STEPS=60 train grpo ablation_grpo_alone direct \
-        --set learning_rate=1.0e-4 --set grpo.num_generations=8 --set grpo.max_completion_tokens=16
-      evaluate ablation_grpo_alone "ssa:model=$WORK/train/ablation_grpo_alone/checkpoint"
-      ;;
+    grpo) grpo_variant grpo --set model="$WORK/train/ablation_direct/checkpoint" ;;
+    grpo_alone) grpo_variant grpo_alone ;;
     *)
       echo "No variant '$variant'; the head of this file lists them." >&2
       exit 2
