@@ -45,7 +45,7 @@ def _is_readable(form: Form) -> bool:
         return True
     # The grammar reads no names such as `m_{\max}`; what they are set equal to is the answer.
     latex = _PHANTOM.sub("", form.latex).rpartition("=")[2]
-    _, rule = compare_expressions(latex, latex, both=False)
+    _, rule = compare_expressions(latex, latex, mode="gold")
     return rule != "gold_unreadable"
 
 

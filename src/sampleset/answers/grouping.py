@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from itertools import combinations
 
-from sampleset.answers.equivalence import TOLERANCE, compare_forms, is_endless
+from sampleset.answers.equivalence import compare_forms
 from sampleset.answers.forms import Form, read
+from sampleset.answers.units import units_agree
+from sampleset.answers.workers import TIME_LIMIT, Budget
 
 _MAX_COMPARISONS = 4096
 _PATIENCE = 2
-_PLAIN = frozenset(("number", "words", "letter", "date", "opaque"))
+_PLAIN = frozenset(("number", "words", "letter", "date", "time", "residue", "opaque"))
 _NOTES = {"ambiguous": "ambiguous_parentheses"}
 
 
@@ -52,105 +53,59 @@ class _Bucket:
     members: list[int]
 
 
-def group_answers(answers: Sequence[str | None]) -> Grouping:
+def group_answers(answers: Sequence[str | None], budget: Budget | None = None) -> Grouping:
     """The distinct answers of a set, without a gold.
 
-    Texts that are equal after stripping always share a group. Numbers of one value share one
-    (exactly, and within the tolerance of `same_answer` where one is a decimal and the other has no
-    finite expansion); different known units keep them apart, and then a bare number stands alone
-    (note `mixed_units`). A percentage joins its value (`25%` and `0.25`) if the set has it, else
-    the bare number before its sign (`25%` and `25`), noted as `percent_read_as_number`; two
-    percentages are one only if they are equal. Other answers are compared pairwise, by algebra where that
-    can help, and a decimal joins the root that it is a decimal of; what stays undecided stays apart and is
-    noted. The result depends on the answers only, not on their order.
+    Whether two answers are one depends on the two alone, so no sample can pull others apart or together.
+    Texts that are equal after stripping always share a group. Numbers are one if they are the same number as
+    it stands: `5`, `5 cm`, `$5` and `5%` are, `5%` and `0.05` are not; where a group holds several units or a
+    percentage, that is noted (`mixed_units`, `percent_read_as_number`) and its answer is the first writing of
+    the commonest. Other answers are compared pairwise, by algebra where that can help and without tolerance;
+    what stays undecided stays apart and is noted. The groups depend on the answers only, not on their order.
+
+    Args:
+        answers: Final answers; `None` is no answer and in no group.
+        budget: Processor time for the comparisons; what it does not suffice for is undecided.
     """
+    budget = budget or Budget()
     notes: set[str] = set()
     buckets: dict[Hashable, _Bucket] = {}
     for place, answer in enumerate(answers):
         if answer is None:
             continue
         form = read(answer)
-        number = form.number
-        key: Hashable = (number.value, number.unit, number.percent, number.decimal) if number else form.text
+        key: Hashable = form.number.face if form.number else form.text
         buckets.setdefault(key, _Bucket(form, [])).members.append(place)
-    numbers = [bucket for bucket in buckets.values() if bucket.form.number]
-    others = [bucket for bucket in buckets.values() if not bucket.form.number]
-    merged = _merge_numbers(numbers, notes)
-    merged = _merge_by_algebra(merged + others, notes)
-    groups = (AnswerGroup(_text(answers, bucket), tuple(sorted(bucket.members))) for bucket in merged)
+    merged = _merge_by_algebra(list(buckets.values()), notes, budget)
+    groups = (AnswerGroup(_text(answers, bucket, notes), tuple(sorted(bucket.members))) for bucket in merged)
     return Grouping(tuple(sorted(groups, key=lambda group: group.indices[0])), tuple(sorted(notes)))
 
 
-def _text(answers: Sequence[str | None], bucket: _Bucket) -> str:
-    text = answers[min(bucket.members)]
-    assert text is not None
-    return text
-
-
-def _merge_numbers(buckets: Iterable[_Bucket], notes: set[str]) -> list[_Bucket]:
-    """Numbers by value, then percentages, then decimals of endless fractions."""
-    by_value: dict[Fraction, list[_Bucket]] = defaultdict(list)
-    for bucket in buckets:
-        by_value[_value(bucket)].append(bucket)
-    for value in list(by_value):
-        bare = by_value.get(value * 100, [])
-        # A number that is the value of another percentage is not this one's: 1 beside 1% and 100%.
-        if bare and all(map(_is_percentage, by_value[value])) and not any(map(_is_percentage, bare)):
-            bare += by_value.pop(value)
-            notes.add("percent_read_as_number")
-    decimals = sorted(
-        value
-        for value, same in by_value.items()
-        if any(bucket.form.number and bucket.form.number.decimal for bucket in same) and not is_endless(value)
+def _text(answers: Sequence[str | None], bucket: _Bucket, notes: set[str]) -> str:
+    """The first writing of the commonest reading: of `5 m`, `5 cm`, `5 cm`, the second."""
+    texts = [answer for place in sorted(bucket.members) if (answer := answers[place]) is not None]
+    numbers = [form.number for form in map(read, texts)]
+    readings = Counter((number.unit, number.percent) for number in numbers if number)
+    if len(readings) < 2:
+        return texts[0]
+    notes.update(_mixed(readings))
+    common = max(readings.values())
+    return next(
+        text
+        for text, number in zip(texts, numbers, strict=True)
+        if number and readings[number.unit, number.percent] == common
     )
-    for value in sorted(value for value in by_value if is_endless(value)):
-        reach = abs(value) * TOLERANCE
-        for near in decimals[bisect_left(decimals, value - 2 * reach) :]:
-            if near > value + 2 * reach:
-                break
-            if abs(near - value) <= TOLERANCE * max(abs(near), abs(value)) and near in by_value:
-                by_value[value] += by_value.pop(near)
-    return [bucket for same in by_value.values() for bucket in _merge_units(same, notes)]
 
 
-def _value(bucket: _Bucket) -> Fraction:
-    assert bucket.form.number is not None
-    return bucket.form.number.value
+def _mixed(readings: Iterable[tuple[str | None, bool]]) -> set[str]:
+    percent = any(is_percent for _, is_percent in readings)
+    units = {unit for unit, _ in readings if unit}
+    differ = any(not units_agree(one, other) for one, other in combinations(sorted(units), 2))
+    return ({"percent_read_as_number"} if percent else set()) | ({"mixed_units"} if differ else set())
 
 
-def _is_percentage(bucket: _Bucket) -> bool:
-    return bucket.form.number is not None and bucket.form.number.percent
-
-
-def _merge_units(buckets: list[_Bucket], notes: set[str]) -> list[_Bucket]:
-    """One bucket if the numbers name at most one unit, else one for each unit and one for none.
-
-    `8 hours` is the same as `8 hours per day`, unless there is another rate in hours.
-    """
-    by_unit: dict[str | None, list[_Bucket]] = defaultdict(list)
-    for bucket in buckets:
-        by_unit[bucket.form.number.unit if bucket.form.number else None].append(bucket)
-    for unit in list(filter(None, by_unit)):
-        rates = [other for other in by_unit if other and other.startswith(f"{unit}/")]
-        if len(rates) == 1:
-            by_unit[rates[0]] += by_unit.pop(unit)
-    units = [unit for unit in by_unit if unit is not None]
-    if len(units) > 1:
-        notes.add("mixed_units")
-        return [_join(same) for same in by_unit.values()]
-    return [_join(buckets)]
-
-
-def _join(buckets: list[_Bucket]) -> _Bucket:
-    ordered = sorted(buckets, key=lambda bucket: (bucket.form.text, bucket.form.latex))
-    return _Bucket(ordered[0].form, [place for bucket in ordered for place in bucket.members])
-
-
-def _merge_by_algebra(buckets: list[_Bucket], notes: set[str]) -> list[_Bucket]:
-    """Each bucket joins the first earlier one that equals it.
-
-    Plain ones come last: two decimals of one root are not equal, and meet in the group of the root.
-    """
+def _merge_by_algebra(buckets: list[_Bucket], notes: set[str], budget: Budget) -> list[_Bucket]:
+    """Each bucket joins the first earlier one that equals it."""
     buckets = sorted(buckets, key=lambda one: (one.form.kind in _PLAIN, one.form.text, one.form.latex))
     merged: list[_Bucket] = []
     strikes: dict[int, int] = defaultdict(int)
@@ -167,9 +122,8 @@ def _merge_by_algebra(buckets: list[_Bucket], notes: set[str]) -> list[_Bucket]:
                 merged.append(bucket)
                 break
             left -= 1
-            verdict = compare_forms(
-                *sorted((earlier.form, bucket.form), key=lambda form: form.text), graded=False
-            )
+            forms = sorted((earlier.form, bucket.form), key=lambda form: form.text)
+            verdict = compare_forms(*forms, "vote", budget.part(TIME_LIMIT))
             if verdict.equal:
                 earlier.members.extend(bucket.members)
                 break

@@ -11,54 +11,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from sampleset.answers.patterns import lazy_pattern
+from sampleset.answers.units import UNITS, converted, read_unit
 
 MAX_EXPONENT = 300
 """Powers of ten beyond this, either way, are left to text comparison."""
 
-_UNITS = {
-    name: unit
-    for unit, names in {
-        "mm": "mm millimeter millimeters millimetre millimetres",
-        "cm": "cm cms centimeter centimeters centimetre centimetres",
-        "m": "m meter meters metre metres",
-        "km": "km kms kilometer kilometers kilometre kilometres",
-        "in": "in inch inches",
-        "ft": "ft foot feet",
-        "yd": "yd yard yards",
-        "mi": "mi mile miles",
-        "mg": "mg milligram milligrams",
-        "g": "g gm gms gram grams",
-        "kg": "kg kgs kilogram kilograms kilo kilos",
-        "lb": "lb lbs pound pounds",
-        "oz": "oz ounce ounces",
-        "ml": "ml mL milliliter milliliters millilitre millilitres",
-        "L": "l L liter liters litre litres",
-        "s": "s sec secs second seconds",
-        "min": "min mins minute minutes",
-        "h": "h hr hrs hour hours",
-        "day": "day days",
-        "week": "week weeks",
-        "month": "month months",
-        "year": "yr yrs year years",
-        "degrees": "degree degrees deg",
-        "radians": "radian radians rad",
-        "mi/h": "mph",
-        "km/h": "kph kmh",
-        "Hz": "Hz hertz",
-        "newton": "newton newtons",
-        "joule": "joule joules",
-        "kelvin": "kelvin kelvins",
-        "watt": "watt watts",
-        "volt": "volt volts",
-        "am": "am a.m a.m.",
-        "pm": "pm p.m p.m.",
-        "dollar": "dollar dollars usd",
-        "cent": "cent cents",
-        "euro": "euro euros eur",
-    }.items()
-    for name in names.split()
-}
-_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_SCALES = {
+    "hundred": 2, "thousand": 3, "million": 6, "mil": 6, "mln": 6, "billion": 9, "bn": 9, "trillion": 12,
+}  # fmt: skip
+_MONEY_SCALES = {"k": 3, "K": 3, "M": 6, "m": 6, "MM": 6, "B": 9, "b": 9, "bn": 9, "T": 12}
 _POWERS = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3"}
 _NOT_UNITS = frozenset([
     "and", "or", "if", "when", "not", "than", "to", "through", "plus", "minus", "times", "over", "by",
@@ -108,7 +69,7 @@ _PART = lazy_pattern(rf"[ -]({'|'.join(_PARTS)})(?![\w-])", re.IGNORECASE)
 _SPACE = lazy_pattern(r",? |-")
 _DECIMAL = r"(?:(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?: \d{3})+(?! ?\d)|\d+)(?:\.\d+)?|\.\d+)"
 _NUMBER = lazy_pattern(
-    rf"(?P<sign>[+-]?) ?(?P<currency>[$€£¥]?) ?(?P<inner>[+-]?)(?:"
+    rf"(?P<sign>[+-]?) ?(?P<currency>[$€£¥₹₩₽]?) ?(?P<inner>[+-]?)(?:"
     rf"(?P<whole>\d+) ?\\frac ?\{{(?P<top>\d+)\}} ?\{{(?P<bottom>\d+)\}}"
     rf"|(?P<whole2>\d+) (?P<top2>\d+) ?/ ?(?P<bottom2>\d+)"
     rf"|\\frac ?\{{ ?(?P<over>[+-]? ?{_DECIMAL}) ?\}} ?\{{ ?(?P<under>[+-]? ?{_DECIMAL}) ?\}}"
@@ -116,7 +77,7 @@ _NUMBER = lazy_pattern(
     rf"|(?P<base>{_DECIMAL}) ?(?:[eE](?P<exponent>[+-]?\d{{1,4}})"
     rf"|(?:\\times|\\cdot|\*|x) ?10 ?\^ ?\{{ ?(?P<power>[+-]?\d{{1,4}}) ?\}})"
     rf"|(?P<decimal>{_DECIMAL})"
-    rf")(?P<rest>(?![\d.])[^0-9]{{0,80}}(?:\^\{{[23]\}})?)"
+    rf")(?P<rest>(?![\d.])(?:[^0-9]|(?<=\^\{{)\d(?=\}})|(?<=\^\{{-)\d(?=\}})){{0,80}})"
 )
 _HEDGE = lazy_pattern(
     r"(?:approximately|approx\.?|about|roughly|around|exactly|only|\\approx|~|≈) ?", re.IGNORECASE
@@ -133,7 +94,32 @@ _REPEATING = lazy_pattern(
 _SLASH = lazy_pattern(r"(?<=[A-Za-z]) ?/ ?(?=[A-Za-z])")
 _PER = lazy_pattern(r"(?: ?/ ?| (?:per|an?) )(?=[A-Za-z])")
 _UNIT_TEXT = lazy_pattern(r"[A-Za-z './()-]*")
-_CURRENCIES = {"$": "dollar", "€": "euro", "£": None, "¥": None}
+_CURRENCIES = {
+    "$": "dollar", "€": "euro", "£": None, "¥": None, "₹": "rupee", "₩": None, "₽": None, "¢": "cent",
+}  # fmt: skip
+_CODES = {
+    "US$": "$", "USD": "$", "A$": "$", "C$": "$", "AUD": "$", "CAD": "$", "EUR": "€", "GBP": "£", "JPY": "¥",
+    "RMB": "¥", "CNY": "¥", "INR": "₹", "Rs": "₹", "Rs.": "₹",
+}  # fmt: skip
+_CODE = lazy_pattern(
+    rf"([+-]?) ?({'|'.join(map(re.escape, sorted(_CODES, key=len, reverse=True)))}) ?(?=[+-]?\d)"
+)
+_DECIMAL_COMMA = lazy_pattern(
+    r"(?<![\d.,])(?:(\d{1,3}(?:\.\d{3})+),(\d+)|(\d{1,3}(?: \d{3})+),(\d+)|(?<=€)(\d+),(\d{2}))(?![\d.,])"
+    r"|(?<![\d.,])(\d{1,3}(?:\.\d{3})*),(\d{1,2})(?= ?€)"
+)
+_LAKHS = lazy_pattern(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
+_BARE_POINT = lazy_pattern(r"(?<=\d)\.(?=[/eE])")
+_OUT_OF = lazy_pattern(r"(\d{1,12}) (?:out of|in) (?:every )?(\d{1,12})")
+_THE_ORDINAL = lazy_pattern(r"(?:the )?(\d{1,6})(?: ?\^\{ ?(?:st|nd|rd|th) ?\}| (?:st|nd|rd|th)|(?:st|nd|rd|th))")
+_ORDINAL_WORDS = {"first": 1, "second": 2}
+_PART_OF_MEASURE = lazy_pattern(r"(\d+(?:\.\d+)?(?: \d+/\d+)?) ?([A-Za-z]+\.?|'|\"|'')(?:,? and |, | ?)(?=\d|$)")
+_QUOTES = {"'": "ft", '"': "in", "''": "in"}
+_DEGREES = lazy_pattern(r"([+-]?)(\d+(?:\.\d+)?) degrees (\d+(?:\.\d+)?) ?'(?: ?(\d+(?:\.\d+)?) ?(?:''|\"))?")
+_HAN_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+_HAN_PLACES = {"十": 10, "百": 100, "千": 1000}
+_HAN = lazy_pattern(r"[零〇一二两三四五六七八九十百千万亿]{1,20}")
+_COUNTER = lazy_pattern(r" ?[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +141,11 @@ class Numeral:
     unit: str | None = None
     label: str = ""
 
+    @property
+    def face(self) -> tuple[Fraction, str]:
+        """What counts in votes: the number as it stands, of `25%` 25, whatever its unit but for morning or evening."""
+        return self.value * (100 if self.percent else 1), self.unit if self.unit in ("am", "pm") else ""
+
     def __str__(self) -> str:
         shown = f"{self.value * 100}%" if self.percent else str(self.value)
         return f"{shown} {self.unit}" if self.unit else shown
@@ -165,6 +156,15 @@ def read_numeral(text: str) -> Numeral | None:
     hedge = _HEDGE.match(text)
     if hedge:
         text = text[hedge.end() :]
+    if not text or (text[0].isalpha() and text[0].isascii() and text.casefold() in _ORDINAL_WORDS):
+        return Numeral(Fraction(_ORDINAL_WORDS[text.casefold()])) if text else None
+    special = _share(text) or _ordinal(text) or _measures(text) or _han(text)
+    if special:
+        return special
+    if not text.isascii():
+        text = _COUNTER.sub("", text) if text[0].isascii() else text
+        text = re.sub(r" ?¢$", " cents", text)
+    text = _BARE_POINT.sub("", _LAKHS.sub(_without_commas, _DECIMAL_COMMA.sub(_with_point, _CODE.sub(_sign, text))))
     digits = _in_digits(text)
     found = _NUMBER.fullmatch(_REPEATING.sub(_as_fraction, digits)) if digits else None
     if not found or (found["sign"] and found["inner"]):
@@ -182,12 +182,16 @@ def read_numeral(text: str) -> Numeral | None:
     rest = _ORDINAL.sub("", rest)
     currency = found["currency"] or suffix
     money = _CURRENCIES.get(currency)
-    if found["currency"] and _PER.match(rest):
-        rest = f" {money}{rest}" if money else ""
-    scale, unit, known = _read_unit("" if suffix else rest)
+    scale = 0
+    if found["currency"]:
+        scale = _MONEY_SCALES.get(rest.strip(), 0)
+        rest = "" if scale else rest
+        if _PER.match(rest):
+            rest = f" {money}{rest}" if money else ""
+    power, unit, known = _read_unit("" if suffix else rest)
     if not known:
         return None
-    value *= 10**scale
+    value *= 10 ** (scale + power)
     if "-" in (found["sign"], found["inner"]):
         value = -value
     if currency and not (money and unit and unit.startswith(f"{money}/")):
@@ -196,6 +200,74 @@ def read_numeral(text: str) -> Numeral | None:
         unit = None
     label = "" if unit else " ".join(_WORD.findall(rest)).lower()
     return Numeral(value, decimal, percent is not None, unit, label)
+
+
+def _sign(found: re.Match[str]) -> str:
+    return found[1] + _CODES[found[2]]
+
+
+def _with_point(found: re.Match[str]) -> str:
+    """A number with a decimal comma, written with a point: of `1.234,56`, `1234.56`."""
+    whole, part = (group for group in found.groups() if group is not None)
+    return f"{whole.replace('.', '').replace(' ', '')}.{part}"
+
+
+def _without_commas(found: re.Match[str]) -> str:
+    return found[0].replace(",", "")
+
+
+def _share(text: str) -> Numeral | None:
+    """`7 out of 20`, `7 in 20`."""
+    found = _OUT_OF.fullmatch(text)
+    return Numeral(Fraction(int(found[1]), int(found[2]))) if found and int(found[2]) else None
+
+
+def _ordinal(text: str) -> Numeral | None:
+    """`the 14th`, `12^{th}`; with a word after it, it says which, not how many."""
+    found = _THE_ORDINAL.fullmatch(text)
+    return Numeral(Fraction(int(found[1]))) if found else None
+
+
+def _measures(text: str) -> Numeral | None:
+    """A measure in several units: `1 hour 30 minutes`, `6'2"`, `30 degrees 15'`; in the first of them."""
+    found = _DEGREES.fullmatch(text)
+    if found:
+        value = Fraction(found[2]) + Fraction(found[3]) / 60 + Fraction(found[4] or 0) / 3600
+        return Numeral(-value if found[1] == "-" else value, False, False, "degrees")
+    pieces = list(_PART_OF_MEASURE.finditer(text))
+    if not pieces or len(pieces) > 4 or "".join(piece[0] for piece in pieces) != text:
+        return None
+    total, first = Fraction(0), ""
+    for piece in pieces:
+        unit = _QUOTES.get(piece[2]) or UNITS.get(piece[2].rstrip("."))
+        if unit is None or (len(pieces) == 1 and piece[2] not in _QUOTES):
+            return None
+        whole, _, part = piece[1].partition(" ")
+        value = Fraction(whole) + (Fraction(part) if part else 0)
+        added = converted(value, unit, first) if first else value
+        if added is None or (first and (unit == first or added >= 1)):
+            return None
+        total, first = total + added, first or unit
+    return Numeral(total, False, False, first)
+
+
+def _han(text: str) -> Numeral | None:
+    """A number in Chinese characters, with a counter behind it or without: `三`, `二十五个`."""
+    found = _HAN.match(text)
+    rest = text[found.end() :] if found else ""
+    if not found or (rest and not _COUNTER.fullmatch(rest)):
+        return None
+    total = section = digit = 0
+    for sign in found[0]:
+        if sign in _HAN_DIGITS:
+            digit = _HAN_DIGITS[sign]
+        elif sign in _HAN_PLACES:
+            section += (digit or 1) * _HAN_PLACES[sign]
+            digit = 0
+        else:
+            total = (total + section + digit) * (10**4 if sign == "万" else 10**8)
+            section = digit = 0
+    return Numeral(Fraction(total + section + digit))
 
 
 def _in_digits(text: str) -> str | None:
@@ -276,6 +348,10 @@ def _read_unit(rest: str) -> tuple[int, str | None, bool]:
     """Power of ten, known unit, and whether what follows a number is a unit at all."""
     if not rest.strip():
         return 0, None, True
+    # `2nm` may be a product of variables; `2 nm` is a length.
+    together = read_unit(rest) if rest[0] == " " or "/" in rest else None
+    if together:
+        return 0, together, True
     power = _POWER.search(rest)
     suffix = f"^{power[1]}" if power else ""
     body, slashes = _SLASH.subn(" per ", rest[: power.start()] if power else rest)
@@ -316,7 +392,7 @@ def _measured(words: list[str]) -> tuple[str | None, list[str]]:
     name = name.rstrip(".")
     if name == "in" and after and after[0] != "per":
         return None, after  # "12 in total" are no inches
-    unit = _UNITS.get(name) or _UNITS.get(name.lower())
+    unit = UNITS.get(name) or UNITS.get(name.lower())
     if unit and after[:1] == ["squared"]:
         power, after = "^2", after[1:]
     return unit and f"{unit}{power}", after

@@ -66,15 +66,15 @@ def use_verdict_store(path: Path | None) -> None:
     _store.use(path)
 
 
-def stored_verdict(graded: bool, answer: str, gold: str) -> tuple[bool, str] | None:
+def stored_verdict(mode: str, answer: str, gold: str) -> tuple[bool, str] | None:
     """The kept verdict and its rule, or `None`."""
-    return _store.get(graded, answer, gold) if _store.path else None
+    return _store.get(mode, answer, gold) if _store.path else None
 
 
-def store_verdict(graded: bool, answer: str, gold: str, equal: bool, rule: str) -> None:
+def store_verdict(mode: str, answer: str, gold: str, equal: bool, rule: str) -> None:
     """Keep a verdict, if a file is in use."""
     if _store.path:
-        _store.put(graded, answer, gold, equal, rule)
+        _store.put(mode, answer, gold, equal, rule)
 
 
 @cache
@@ -94,12 +94,12 @@ def rules_version() -> str:
     return digest.hexdigest()
 
 
-def _key(graded: bool, answer: str, gold: str) -> bytes:
+def _key(mode: str, answer: str, gold: str) -> bytes:
     import hashlib
 
     # A model's text may hold halves of characters, which have no UTF-8.
     texts = [text.encode("utf-8", "surrogatepass") for text in (answer, gold)]
-    opening = f"{rules_version()} {graded:d} {len(texts[0])} ".encode()
+    opening = f"{rules_version()} {mode} {len(texts[0])} ".encode()
     return hashlib.sha256(opening + b"".join(texts)).digest()
 
 
@@ -121,10 +121,10 @@ class _Store:
                 self.path = path
         self._run(lambda _: None)
 
-    def get(self, graded: bool, answer: str, gold: str) -> tuple[bool, str] | None:
+    def get(self, mode: str, answer: str, gold: str) -> tuple[bool, str] | None:
         def look_up(connection: sqlite3.Connection) -> tuple[bool, str] | None:
             found: tuple[Any, ...] | None = connection.execute(
-                "SELECT equal, rule FROM verdicts WHERE key = ?", (_key(graded, answer, gold),)
+                "SELECT equal, rule FROM verdicts WHERE key = ?", (_key(mode, answer, gold),)
             ).fetchone()
             # A damaged file may hold anything.
             if found and found[0] in (0, 1) and isinstance(found[1], str):
@@ -133,11 +133,11 @@ class _Store:
 
         return self._run(look_up)
 
-    def put(self, graded: bool, answer: str, gold: str, equal: bool, rule: str) -> None:
+    def put(self, mode: str, answer: str, gold: str, equal: bool, rule: str) -> None:
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "INSERT OR IGNORE INTO verdicts (key, equal, rule) VALUES (?, ?, ?)",
-                (_key(graded, answer, gold), int(equal), rule),
+                (_key(mode, answer, gold), int(equal), rule),
             )
             connection.execute(
                 "DELETE FROM verdicts WHERE number <= (SELECT max(number) FROM verdicts) - ?", (MAX_VERDICTS,)

@@ -1,8 +1,11 @@
 """A small pool of worker processes that compare expressions within limits of time and memory.
 
+Time is the worker's processor time, so that no verdict depends on how busy the machine is. Callers
+wait in line, one comparison each, so a set with many comparisons takes turns with all others.
+
 Workers are started with `subprocess`, never by forking the caller, on the first comparison that
-needs one. The pool may be used from any thread, from inside an event loop (it blocks for at most
-the time limit), and after a fork: the child starts workers of its own.
+needs one. The pool may be used from any thread (it blocks until the comparison is made), and after
+a fork: the child starts workers of its own.
 """
 
 from __future__ import annotations
@@ -17,21 +20,69 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any, cast
 
 TIME_LIMIT = 0.8
-"""Seconds a worker may spend on one comparison, its start-up not counted."""
+"""Seconds of processor time that a worker may spend on one comparison, its start-up not counted."""
+SET_LIMIT = 4.0
+"""Seconds of processor time that workers may spend on all comparisons of one set of answers."""
 MEMORY_LIMIT = 256
 """Megabytes a worker may take beyond its size at start."""
-_GRACE = 0.2
+_LOST_AFTER = 120.0
+"""Seconds on the clock after which a worker that does not answer is given up."""
 _START_LIMIT = 60.0
+_TURN = 0.05
+"""Seconds between two looks at whether a caller in line has left."""
 _MAX_WORKERS = min(4, os.cpu_count() or 1)
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 
 
+class Budget:
+    """Processor time that the comparisons of one caller may take, and whether the caller is still there.
+
+    Safe between threads: `cancel` from any thread ends the work at the next comparison.
+    """
+
+    def __init__(self, seconds: float = SET_LIMIT) -> None:
+        self._left = seconds
+        self._parent: Budget | None = None
+        self._cancelled = threading.Event()
+
+    def part(self, seconds: float) -> Budget:
+        """A budget of at most so many seconds, which are taken from this one as well."""
+        part = Budget(min(seconds, self._left))
+        part._parent, part._cancelled = self, self._cancelled
+        return part
+
+    @property
+    def left(self) -> float:
+        """Seconds that remain; nothing once the caller has left."""
+        return 0.0 if self._cancelled.is_set() else self._left
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the caller has left."""
+        return self._cancelled.is_set()
+
+    def spend(self, seconds: float) -> None:
+        """Take what a comparison took."""
+        self._left -= seconds
+        if self._parent is not None:
+            self._parent.spend(seconds)
+
+    def cancel(self) -> None:
+        """The caller has left: what waits or would follow is not done."""
+        self._cancelled.set()
+
+
 class _WorkerLost(Exception):
     """The worker process is gone or out of step."""
+
+
+class _CallerLeft(Exception):
+    """Nobody waits for the comparison any more."""
 
 
 class _Worker:
@@ -120,57 +171,75 @@ class _Worker:
 
 
 class _Pool:
-    """Idle workers and how many exist; the most recently used one is taken first."""
+    """Idle workers, how many exist, and the callers in line; the most recently used worker is taken first."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._line: deque[object] = deque()
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
         self._starting = 0
 
-    def compare(self, gold: str, answer: str, both: bool, seconds: float) -> tuple[bool | None, str]:
-        request = {
-            "gold": gold,
-            "answer": answer,
-            "both": both,
-            "seconds": round(seconds, 3),
-            "megabytes": MEMORY_LIMIT,
-        }
+    def compare(
+        self, gold: object, answer: object, mode: str, budget: Budget
+    ) -> tuple[bool | None, str]:
         # A worker may be killed from outside while it is asked: one more try.
         for _ in range(2):
-            worker = self._take()
+            try:
+                worker = self._take(budget)
+            except _CallerLeft:
+                return None, "cancelled"
             if worker is None:
                 break
+            seconds = min(budget.left, TIME_LIMIT)
+            request = {
+                "gold": gold,
+                "answer": answer,
+                "mode": mode,
+                "seconds": round(max(seconds, 0.001), 3),
+                "megabytes": MEMORY_LIMIT,
+            }
             try:
                 worker.start()
-                response = worker.ask(request, seconds + _GRACE)
+                response = worker.ask(request, _LOST_AFTER)
             except _WorkerLost:
                 self._discard(worker)
                 continue
             except TimeoutError:
                 self._discard(worker)
-                return None, "timeout"
+                return None, "no_worker"
             except BaseException:
                 # Interrupted between request and response: the worker is out of step.
                 self._discard(worker)
                 raise
             self._put_back(worker)
+            budget.spend(response.get("spent", seconds))
             if "error" in response:
                 return None, str(response["error"])
             return cast("bool | None", response["equal"]), str(response["rule"])
         return None, "no_worker"
 
-    def _take(self) -> _Worker | None:
+    def _take(self, budget: Budget) -> _Worker | None:
+        turn = object()
         with self._changed:
-            while not self._idle and len(self._all) + self._starting >= _MAX_WORKERS:
-                self._changed.wait()
-            while self._idle:
-                worker = self._idle.pop()
-                if worker.alive:
-                    return worker
-                self._all.discard(worker)
-                worker.stop()
-            self._starting += 1
+            self._line.append(turn)
+            try:
+                while self._line[0] is not turn or (
+                    not self._idle and len(self._all) + self._starting >= _MAX_WORKERS
+                ):
+                    if budget.is_cancelled:
+                        raise _CallerLeft
+                    self._changed.wait(_TURN)
+                while self._idle:
+                    worker = self._idle.pop()
+                    if worker.alive:
+                        return worker
+                    self._all.discard(worker)
+                    worker.stop()
+                self._starting += 1
+            finally:
+                self._line.remove(turn)
+                self._changed.notify_all()
         started: _Worker | None = None
         try:
             started = _Worker()
@@ -181,19 +250,19 @@ class _Pool:
                 self._starting -= 1
                 if started is not None:
                     self._all.add(started)
-                self._changed.notify()
+                self._changed.notify_all()
         return started
 
     def _put_back(self, worker: _Worker) -> None:
         with self._changed:
             if worker in self._all:
                 self._idle.append(worker)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def _discard(self, worker: _Worker) -> None:
         with self._changed:
             self._all.discard(worker)
-            self._changed.notify()
+            self._changed.notify_all()
         worker.stop()
 
     def process_ids(self) -> list[int]:
@@ -220,20 +289,27 @@ _pool = _Pool()
 
 
 def compare_expressions(
-    gold: str, answer: str, *, both: bool, seconds: float = TIME_LIMIT
+    gold: str, answer: str, *, mode: str, budget: Budget | None = None
 ) -> tuple[bool | None, str]:
     """Whether two LaTeX expressions are equal, and the rule that says so.
 
     Args:
         gold: Reference expression; math-verify is not symmetric.
         answer: The expression to compare with it.
-        both: Ask both ways, and call equal only what is equal both ways.
-        seconds: Time limit, at most `TIME_LIMIT`.
+        mode: `gold`, asked one way; `same`, asked both ways; `vote`, both ways and without tolerance.
+        budget: What the comparison may take, at most `TIME_LIMIT`.
 
     Returns:
-        Equal, unequal, or `None` with the reason (`timeout`, `memory`, `crash`, `no_worker`, ...).
+        Equal, unequal, or `None` with the reason (`timeout`, `memory`, `crash`, `cancelled`, `no_worker`, ...).
     """
-    return _pool.compare(gold, answer, both, min(seconds, TIME_LIMIT))
+    return _pool.compare(gold, answer, mode, budget or Budget(TIME_LIMIT))
+
+
+def compare_regions(
+    first: object, second: object, *, budget: Budget | None = None
+) -> tuple[bool | None, str]:
+    """Whether two conditions (`algebra.Region`) hold for the same real numbers, and the rule that says so."""
+    return _pool.compare(first, second, "region", budget or Budget(TIME_LIMIT))
 
 
 def worker_process_ids() -> list[int]:
