@@ -7,10 +7,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from sampleset.answers.equivalence import compare_forms
-from sampleset.answers.forms import Form, read
-from sampleset.answers.units import units_agree
-from sampleset.answers.workers import TIME_LIMIT, Budget
+from sampleset.answers.maths.equivalence import compare_forms
+from sampleset.answers.maths.forms import Form, read
+from sampleset.answers.maths.units import units_agree
+from sampleset.answers.maths.workers import TIME_LIMIT, Budget
 
 _MAX_COMPARISONS = 4096
 _PATIENCE = 2

@@ -1,0 +1,451 @@
+"""Whether two answers are equal: by text, by exact value, and last by algebra in a worker.
+
+Three questions, from the most to the least lenient. Of a grade, the gold answer decides how the
+other is read. Of two answers alone, each reading that fits both counts. In a vote, two answers are
+one or not whatever else is in the set; see `grouping`.
+
+Tolerance. Two decimals are equal only if they are exactly equal. A decimal and a fraction (or
+root, or multiple of pi) that has no finite decimal expansion are equal within a relative 1e-6, but
+not in votes.
+
+Undecided is neither equal nor wrong: a comparison that ran out of time or memory, or whose
+writing has two readings, has `equal=None`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from sampleset.answers.maths.dates import times_agree
+from sampleset.answers.maths.forms import MAX_LENGTH, Form, ratio_text, read, read_as_list
+from sampleset.answers.maths.numerals import Numeral
+from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.units import UNIT_LETTERS, converted, units_agree
+from sampleset.answers.maths.verdict_store import store_verdict, stored_verdict
+from sampleset.answers.maths.workers import TIME_LIMIT, Budget, compare_expressions, compare_regions
+from sampleset.caches import BoundedCache
+
+TOLERANCE = Fraction(1, 10**6)
+"""Relative, between a decimal and an exact form without a finite expansion."""
+Mode = Literal["gold", "same", "vote"]
+_CACHE_BYTES = 32 * 2**20
+_BASE = lazy_pattern(r"([0-9A-F]+)_\{\d+\}")
+_DATE_AND_TIME = lazy_pattern(r"(\d{1,2}/\d{1,2}/\d{4}),? (?:at )?\d{1,2}(?::\d{2})? ?(?:[AaPp]\.?[Mm]\.?)?")
+_SHORT_UNIT = lazy_pattern(r"([+-]?[\d.,]+)(?:([gmlLsh])| ([NJKWV]))")
+_LETTERS = lazy_pattern(r"[A-J]{2,10}")
+_COEFFICIENT = lazy_pattern(r"(?<![\^_{])(?<![\^_]\{)\d")
+_RELATION = lazy_pattern(r"[=<>]|\\(?:le|ge|ne)(?![A-Za-z])")
+_REAL_LINE = r"(-\infty, \infty)"
+_MAX_UNMATCHED = 6
+_CONTAINERS = frozenset(("list", "parens", "brackets", "interval", "union", "matrix"))
+_ALGEBRAIC = frozenset(("number", "letter", "expression", "words", "region"))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Outcome of one comparison.
+
+    Attributes:
+        equal: `None` where it could not be decided.
+        rule: What decided it: `text`, `number`, `kind`, `numeric` or `symbolic` (by a worker),
+            or why nothing did: `timeout`, `memory`, `too_long`, `ambiguous`, ...
+    """
+
+    equal: bool | None
+    rule: str
+
+
+def same_answer(a: str, b: str) -> Verdict:
+    """Whether two answers are the same, with no gold to lean on and nothing beside them; symmetric.
+
+    A percentage is the same as its value and as the bare number before its sign (`25%`, `0.25`, `25`; by the
+    latter, the rule is `percent_read_as_number`).
+    """
+    # The algebra is asked in a fixed order, so that its limits cannot depend on the order either.
+    first, second = sorted((a, b))
+    return _compare(first, second, read(first), read(second), "same")
+
+
+def matches_gold(answer: str, gold: str) -> Verdict:
+    """Whether an answer is the gold one; the gold decides how the answer is read.
+
+    Against a list, `1,234` is two numbers; against a number, `60g` is one with a unit and not a product;
+    against a date, its time of day may be added; against `25`, `25%` is right, and against `25%` both
+    `25` and `0.25` are; against `1<x<2`, `(1,2)` is an interval; a base (`25_6`) may be left out.
+    """
+    reference, form = read(gold), read(answer)
+    if reference.kind == "list" and form.kind == "number" and "," in answer:
+        form = read_as_list(answer)
+    if reference.kind == "letter" and form.kind != "letter":
+        form = _leading_letter(answer) or form
+    if reference.kind == "date" and form.kind != "date":
+        found = _DATE_AND_TIME.fullmatch(answer.strip())
+        form = read(found[1]) if found else form
+    if reference.number and form.kind == "expression":
+        found = _SHORT_UNIT.fullmatch(answer.strip())
+        form = read(f"{found[1]} {found[2] or UNIT_LETTERS[found[3]]}") if found else form
+    based = [_BASE.fullmatch(form.text) for form in (form, reference)]
+    if (based[0] and based[0][1] == reference.text) or (based[1] and based[1][1] == form.text):
+        return Verdict(True, "base_left_out")
+    return _compare(answer, gold, form, reference, "gold")
+
+
+def _leading_letter(answer: str) -> Form | None:
+    """The letter of an option written out: `(B) mitosis`, `B. mitosis`, `B: mitosis`."""
+    text = answer.strip().removeprefix("**")
+    opening = text.startswith("(")
+    letter, mark = text[opening : opening + 1], text[opening + 1 : opening + 2]
+    if letter.isascii() and letter.isupper() and mark and mark in (")" if opening else ").:"):
+        return Form("letter", letter)
+    return None
+
+
+def _compare(a: str, b: str, first: Form, second: Form, mode: Mode) -> Verdict:
+    if a.strip() == b.strip() and a.strip():
+        return Verdict(True, "text")
+    if not a.strip() or not b.strip():
+        return Verdict(False, "empty")
+    return compare_forms(first, second, mode)
+
+
+def compare_forms(first: Form, second: Form, mode: Mode, budget: Budget | None = None) -> Verdict:
+    """Whether two forms are equal; of a grade, `second` is the gold one."""
+    budget = budget or Budget(TIME_LIMIT)
+    if "opaque" in (first.kind, second.kind):
+        if first.text == second.text:
+            return Verdict(True, "text")
+        # Nothing that long is a short answer; two long texts are another matter.
+        both = first.kind == second.kind
+        return Verdict(None, "too_long") if both or mode != "gold" else Verdict(False, "too_long")
+    if first.number and second.number:
+        return _compare_numbers(first.number, second.number, mode)
+    if first.text == second.text and first.names == second.names:
+        return Verdict(_same_braces(first, second, mode), "text")
+    verdict = _compare_structures(first, second, mode, budget)
+    if verdict.equal is False:
+        verdict = _compare_equations(first, second, mode, budget) or verdict
+    if verdict.equal is False and first.region and second.region and not _are_plain(first, second):
+        return _compare_regions(first, second, budget)
+    return verdict
+
+
+def _same_braces(first: Form, second: Form, mode: Mode) -> bool:
+    return mode != "gold" or first.kind == second.kind or not (first.is_set or second.is_set)
+
+
+def _are_plain(first: Form, second: Form) -> bool:
+    """Whether two intervals differ in their ends, which are compared, and in nothing else."""
+    return {first.kind, second.kind} <= {"interval", "inequality", "brackets"}
+
+
+def _compare_structures(first: Form, second: Form, mode: Mode, budget: Budget) -> Verdict:
+    kinds = {first.kind, second.kind}
+    if kinds <= {"time", "ratio", "number"} and kinds & {"time", "ratio"}:
+        return _compare_times(first, second, mode)
+    if mode == "gold" and kinds == {"residue", "number"}:
+        return Verdict(first.text.split(" ")[0] == second.text.split(" ")[0], "residue")
+    if mode == "gold" and second.kind == "interval" and second.text == _REAL_LINE and first.text == "R":
+        return Verdict(True, "kind")
+    if mode == "gold" and "list" in kinds and kinds & {"words", "expression"}:
+        verdict = _compare_options(first, second)
+        if verdict:
+            return verdict
+    if first.names or second.names:
+        return _compare_named(first, second, mode, budget)
+    if "inequality" in kinds:
+        return _compare_inequality(first, second, mode, budget)
+    if kinds & _CONTAINERS:
+        return _compare_containers(first, second, mode, budget)
+    first = _asked_for(first, second, mode)
+    if first.number and second.number:
+        return _compare_numbers(first.number, second.number, mode)
+    if not _worth_algebra(first, second):
+        return Verdict(False, "text" if first.kind == second.kind else "kind")
+    return _compare_expressions(*_sides(first, second, mode), mode, budget)
+
+
+def _sides(first: Form, second: Form, mode: Mode) -> tuple[str, str]:
+    """What the algebra compares: beside an equation, a named value is one too."""
+    one, other = first.latex, second.latex
+    if mode != "vote":
+        one_is, other_is = "=" in one, "=" in other
+        if one_is and not other_is and second.equation:
+            other = second.equation
+        elif other_is and not one_is and first.equation:
+            one = first.equation
+    return one, other
+
+
+def _compare_equations(first: Form, second: Form, mode: Mode, budget: Budget) -> Verdict | None:
+    """Two values that differ, of names that are set equal to them: `x=2y` and `y=x/2`; or relations."""
+    sides = [form.equation or form.latex for form in (first, second)]
+    if mode == "vote" or not (first.equation or second.equation) or not all(map(_RELATION.search, sides)):
+        return None
+    verdict = _compare_expressions(*sides, mode, budget)
+    return verdict if verdict.equal else None
+
+
+def _asked_for(first: Form, second: Form, mode: Mode) -> Form:
+    r"""Of `m+n=14` or `\sin\theta=\frac{3}{5}`, beside a gold number, the right side: what was asked for."""
+    if mode == "gold" and first.kind == "expression" and (second.number or second.kind == "expression"):
+        left, sign, right = first.text.partition("=")
+        if sign and "=" not in right and "=" not in second.text and not _COEFFICIENT.search(left):
+            return read(right)
+    return first
+
+
+def _compare_times(first: Form, second: Form, mode: Mode) -> Verdict:
+    """Times of day, ratios, and what may be either: `7:32`."""
+    if first.kind == second.kind == "time":
+        return Verdict(mode != "vote" and times_agree(first.text, second.text), "time")
+    if mode == "vote":
+        return Verdict(False, "kind")
+    if "number" in (first.kind, second.kind):
+        other, number = (first, second) if second.number else (second, first)
+        if number.number is None:
+            return Verdict(False, "kind")
+        if other.kind == "time":
+            hour, _, rest = other.text.partition(":")
+            exact = rest.startswith("00") and not number.number.unit and number.number.value == int(hour)
+            return Verdict(exact, "time")
+        values = _ratio_of(other)
+        return Verdict(
+            mode == "gold"
+            and len(values) == 2
+            and bool(values[1])
+            and not number.number.percent
+            and number.number.value == values[0] / values[1],
+            "ratio",
+        )
+    one, two = _ratio_of(first), _ratio_of(second)
+    return Verdict(bool(one and two) and ratio_text(one) == ratio_text(two), "ratio")
+
+
+def _ratio_of(form: Form) -> list[Fraction]:
+    if form.kind == "time":
+        return [Fraction(part) for part in form.text.split(":")] if " " not in form.text else []
+    return [part.number.value for part in form.parts if part.number]
+
+
+def _compare_options(first: Form, second: Form) -> Verdict | None:
+    """Several options of one question, run together or not: `AC`, `A, C`."""
+    listed, joined = (first, second) if first.kind == "list" else (second, first)
+    if not _LETTERS.fullmatch(joined.latex or joined.text.upper()):
+        return None
+    if any(part.kind != "letter" for part in listed.parts):
+        return None
+    return Verdict(sorted(part.text for part in listed.parts) == sorted(joined.text.upper()), "letters")
+
+
+def _compare_numbers(first: Numeral, second: Numeral, mode: Mode) -> Verdict:
+    if mode == "vote":
+        return Verdict(first.face == second.face, "number")
+    if first.unit and second.unit and not units_agree(first.unit, second.unit):
+        if mode == "gold":
+            value = converted(first.value, first.unit, second.unit)
+            if value is not None and value == second.value:
+                return Verdict(True, "unit_converted")
+        return Verdict(False, "unit")
+    if numbers_equal(first, second):
+        return Verdict(True, "number")
+    if first.percent == second.percent:
+        return Verdict(False, "number")
+    percent, bare = (first, second) if first.percent else (second, first)
+    if percent.value * 100 == bare.value:
+        return Verdict(True, "percent_read_as_number")
+    return Verdict(False, "number")
+
+
+def numbers_equal(first: Numeral, second: Numeral) -> bool:
+    """Equality by value, within the tolerance where only one side can be written as a decimal."""
+    if first.value == second.value:
+        return True
+    endless, other = (first, second) if is_endless(first.value) else (second, first)
+    return (
+        other.decimal
+        and is_endless(endless.value)
+        and abs(first.value - second.value) <= TOLERANCE * max(abs(first.value), abs(second.value))
+    )
+
+
+def is_endless(value: Fraction) -> bool:
+    """Whether a value has no finite decimal expansion."""
+    rest = value.denominator
+    if rest.bit_length() > 4 * MAX_LENGTH:
+        return True
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return rest != 1
+
+
+def _compare_inequality(first: Form, second: Form, mode: Mode, budget: Budget) -> Verdict:
+    """An open interval written as an inequality; `(1,2)` may as well be a point."""
+    if first.kind == second.kind:
+        return _compare_containers(first.parts[0], second.parts[0], mode, budget)
+    interval, other = (first, second) if first.kind == "inequality" else (second, first)
+    if other.kind != "parens":
+        return Verdict(False, "kind")
+    verdict = _compare_containers(interval.parts[0], other, mode, budget)
+    # Only a gold written as an inequality settles how the parentheses are meant.
+    if verdict.equal and not (mode == "gold" and second.kind == "inequality"):
+        return Verdict(None, "ambiguous")
+    return verdict
+
+
+def _compare_named(first: Form, second: Form, mode: Mode, budget: Budget) -> Verdict:
+    """Values with names: by name where both have them, else in the order written."""
+    if first.names and second.names:
+        if sorted(first.names) != sorted(second.names):
+            return Verdict(False, "names")
+        return _compare_in_order(_by_name(first), _by_name(second), mode, budget)
+    if mode == "vote":
+        return _compare_containers(_ordered(first), _ordered(second), mode, budget)
+    other = second if first.names else first
+    if mode != "gold" or other.kind not in ("parens", "list", "brackets") or other.is_set:
+        return Verdict(False, "kind")
+    return _compare_in_order(first.parts, second.parts, mode, budget)
+
+
+def _by_name(form: Form) -> tuple[Form, ...]:
+    return tuple(part for _, part in sorted(zip(form.names, form.parts, strict=True), key=lambda pair: pair[0]))
+
+
+def _ordered(form: Form) -> Form:
+    return Form("parens", form.text, "", None, _by_name(form)) if form.names else form
+
+
+def _compare_containers(first: Form, second: Form, mode: Mode, budget: Budget) -> Verdict:
+    kinds = {first.kind, second.kind}
+    if first.kind != second.kind:
+        if mode == "vote":
+            return Verdict(False, "kind")
+        if "matrix" in kinds and kinds & {"parens", "list"}:
+            return _compare_column(first, second, mode, budget)
+        # A gold tuple may be answered by a bare list in its order, and the other way round; a set may not.
+        bracketed = kinds == {"list", "brackets"}
+        like = (kinds == {"list", "parens"} and not (first.is_set or second.is_set)) or bracketed
+        if mode != "gold" or not like:
+            return Verdict(False, "kind")
+        if bracketed and second.kind == "list":
+            return _compare_unordered(list(first.parts), list(second.parts), mode, budget)
+        return _compare_in_order(first.parts, second.parts, mode, budget)
+    if first.kind == "interval" and first.text[0] + first.text[-1] != second.text[0] + second.text[-1]:
+        return Verdict(False, "kind")
+    if first.kind in ("list", "union"):
+        return _compare_unordered(list(first.parts), list(second.parts), mode, budget)
+    return _compare_in_order(first.parts, second.parts, mode, budget)
+
+
+def _compare_column(first: Form, second: Form, mode: Mode, budget: Budget) -> Verdict:
+    """A column or a row beside the tuple of its entries."""
+    matrix, other = (first, second) if first.kind == "matrix" else (second, first)
+    if other.is_set or (other.kind == "list" and mode != "gold"):
+        return Verdict(False, "kind")
+    is_column = all(len(row.parts) == 1 for row in matrix.parts)
+    entries = tuple(row.parts[0] for row in matrix.parts) if is_column else matrix.parts[0].parts
+    if not is_column and len(matrix.parts) > 1:
+        return Verdict(False, "kind")
+    sides = (entries, second.parts) if matrix is first else (first.parts, entries)
+    return _compare_in_order(*sides, mode, budget)
+
+
+def _compare_in_order(
+    first: tuple[Form, ...], second: tuple[Form, ...], mode: Mode, budget: Budget
+) -> Verdict:
+    if len(first) != len(second):
+        return Verdict(False, "length")
+    rule, undecided = "text", ""
+    for left, right in zip(first, second, strict=True):
+        verdict = compare_forms(left, right, mode, budget)
+        if verdict.equal is False:
+            return verdict
+        if verdict.equal is None:
+            undecided = undecided or verdict.rule
+        elif rule in ("text", "number"):
+            rule = verdict.rule if verdict.rule != "text" else rule
+    return Verdict(None, undecided) if undecided else Verdict(True, rule)
+
+
+def _compare_unordered(left: list[Form], right: list[Form], mode: Mode, budget: Budget) -> Verdict:
+    """Equal texts are paired first; what remains is paired by comparison, if it is little."""
+    if len(left) != len(right):
+        return Verdict(False, "length")
+    remaining = list(right)
+    unmatched: list[Form] = []
+    texts = [form.text for form in remaining]
+    for form in left:
+        if form.text in texts:
+            place = texts.index(form.text)
+            del texts[place], remaining[place]
+        else:
+            unmatched.append(form)
+    if len(unmatched) > _MAX_UNMATCHED:
+        return Verdict(None, "too_long")
+    rule, undecided = "text", ""
+    for form in unmatched:
+        for place, candidate in enumerate(remaining):
+            verdict = compare_forms(form, candidate, mode, budget)
+            if verdict.equal:
+                rule = verdict.rule
+                del remaining[place]
+                break
+            if verdict.equal is None:
+                undecided = verdict.rule
+        else:
+            return Verdict(None, undecided) if undecided else Verdict(False, "member")
+    return Verdict(True, rule)
+
+
+def _worth_algebra(first: Form, second: Form) -> bool:
+    """Whether a worker could find two differently written forms equal.
+
+    Plain numbers and plain words are decided.
+    """
+    kinds = {first.kind, second.kind}
+    return "expression" in kinds and kinds <= _ALGEBRAIC and bool(first.latex and second.latex)
+
+
+_cache: BoundedCache[tuple[str, str, str], Verdict] = BoundedCache(_CACHE_BYTES)
+os.register_at_fork(after_in_child=_cache.renew_lock)
+
+
+def _compare_expressions(answer: str, gold: str, mode: Mode, budget: Budget) -> Verdict:
+    if mode != "gold":
+        answer, gold = sorted((answer, gold))
+    return _decided((mode, answer, gold), budget, lambda: compare_expressions(gold, answer, mode=mode, budget=budget))
+
+
+def _compare_regions(first: Form, second: Form, budget: Budget) -> Verdict:
+    one, other = sorted((first.region, second.region), key=repr)
+    key = ("region", repr(one), repr(other))
+    return _decided(key, budget, lambda: compare_regions(one, other, budget=budget))
+
+
+def _decided(
+    key: tuple[str, str, str], budget: Budget, compare: Callable[[], tuple[bool | None, str]]
+) -> Verdict:
+    """The verdict of a worker, or one that is known."""
+    known = _cache.get(key)
+    if known is not None:
+        return known
+    stored = stored_verdict(*key)
+    if stored is not None:
+        verdict = Verdict(*stored)
+        _cache.put(key, verdict, len(key[1]) + len(key[2]))
+        return verdict
+    seconds = budget.left
+    if seconds < 0.01:
+        return Verdict(None, "cancelled" if budget.is_cancelled else "timeout")
+    equal, rule = compare()
+    verdict = Verdict(equal, rule)
+    # What failed for lack of a worker, or of time spent on other members, may succeed later.
+    if rule not in ("no_worker", "crash", "cancelled") and (rule != "timeout" or seconds > 0.9 * TIME_LIMIT):
+        _cache.put(key, verdict, len(key[1]) + len(key[2]))
+    if equal is not None:
+        store_verdict(*key, equal, rule)
+    return verdict

@@ -1,0 +1,711 @@
+"""What kind of thing an answer is, and its canonical text.
+
+A `Form` is read once per text and cached. Containers are read to a small depth; anything that is
+not recognised is an expression, which only the worker processes look into.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from itertools import product
+from math import gcd, lcm
+from typing import Any, Literal
+
+from sampleset.answers.maths.dates import read_date, read_time
+from sampleset.answers.maths.numerals import Numeral, read_numeral, strip_unit
+from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.spelling import balanced, closing, respell, split_top, squeeze, too_deep
+
+MAX_LENGTH = 1000
+"""Characters; longer texts equal only themselves."""
+MAX_PARTS = 64
+"""Members of a list, tuple or set; longer ones are compared as text only."""
+_MAX_NESTING = 4
+_MAX_SIGNS = 3
+
+Kind = Literal[
+    "number", "letter", "words", "date", "time", "list", "parens", "brackets", "interval", "union", "inequality",
+    "matrix", "ratio", "residue", "region", "expression", "opaque",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One answer, read.
+
+    Attributes:
+        text: Canonical text; equal texts are equal answers.
+        latex: What a computer algebra system may be given; empty where it has nothing to decide.
+        parts: Members in the order written, for containers; rows of a matrix. For an inequality
+            `a<x<b` with finite open ends: the one form of `(a, b)`, which may as well be a point.
+        names: Of named values (`x=1, y=2`), the name of each part.
+        equation: Of a value that a name is set equal to, all of it: `y=2x+3`.
+        region: The real numbers that an interval or a condition describes, as `algebra.Region`.
+        is_set: The list stands in braces.
+    """
+
+    kind: Kind
+    text: str
+    latex: str = ""
+    number: Numeral | None = None
+    parts: tuple[Form, ...] = ()
+    names: tuple[str, ...] = ()
+    equation: str = ""
+    region: tuple[Any, ...] = ()
+    is_set: bool = False
+
+
+_LETTER = lazy_pattern(r"\(? ?([A-Za-z]) ?\)?[.:)]?")
+_OPTIONS = "ABCDEFGHIJ"
+_FUNCTIONS = frozenset([
+    "sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "pi", "max", "min", "gcd",
+    "lcm", "mod", "det", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "floor", "ceil",
+])  # fmt: skip
+_SHORT_WORDS = frozenset([
+    "no", "am", "pm", "na", "ok", "an", "as", "at", "by", "he", "in", "is", "it", "of", "on", "or", "to",
+    "up", "us", "we",
+])  # fmt: skip
+_WORDS = lazy_pattern(r"[\w '\".,:;!?&()/$%#@-]*")
+_WORD = lazy_pattern(r"(?<![\w\\])[^\W\d_]{2,}(?![\w(^_])")
+_PRODUCT = lazy_pattern(r"[A-Za-z]{1,4}")
+_AND = lazy_pattern(r",? ?(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]) ?| ?(?<!\\)& ?")
+_NAME = (
+    r"(?:\\?[A-Za-z]+ ?(?:_ ?\{? ?[A-Za-z0-9]+ ?\}?)? ?'{0,2} ?"
+    r"(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?|[A-Za-z][A-Za-z ]{0,40}|\\[a-z]+ [A-Z][A-Z_{}0-9 ]{0,12}"
+    r"|\\frac\{ ?[A-Z]{2,3} ?\}\{ ?[A-Z]{2,3} ?\}|[A-Z]{2} ?/ ?[A-Z]{2}|\|? ?\\overline\{[A-Z]{2}\} ?\|?|\|[A-Z]{2}\|)"
+)
+_ASSIGNMENT = lazy_pattern(rf"({_NAME}) ?(?:=|\\approx(?![A-Za-z])|:=) ?(?=[^=])")
+_TUPLE_NAME = lazy_pattern(r"\( ?(\\?[A-Za-z]+(?:_\{\w+\})?(?: ?, ?\\?[A-Za-z]+(?:_\{\w+\})?)+) ?\) ?(?:=|\\in(?![A-Za-z])) ?")
+_POINT_NAME = lazy_pattern(r"[A-Z] ?(?=\([^()]*,[^()]*\)$)")
+_RATIO_NAME = lazy_pattern(rf"{_NAME}(?: ?: ?{_NAME})+ ?= ?")
+_NUMBERED = lazy_pattern(r"([A-Za-z])_\{?(\d)\}?")
+_NOT_A_NAME = lazy_pattern(
+    r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)(?![a-z]).*|(?!no|is)[a-z]{2}|[bcdfghj-np-tv-z]{3}"
+)
+_MEMBER = lazy_pattern(rf"{_NAME} ?\\in(?![A-Za-z]) ?")
+_ARITHMETIC = lazy_pattern(r"[\d .+*/^(){}$%-]+(?:\\(?:times|cdot|frac) ?[\d .+*/^(){}$%-]+)*")
+_LONE_NAME = lazy_pattern(r"\\?[A-Za-z]+(?:_\{\w+\})?(?:\([A-Za-z]\))?")
+_RELATION = lazy_pattern(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z]))")
+_VARIABLE = lazy_pattern(r"\\?[A-Za-z]+(?:_\{[A-Za-z0-9]+\})?(?:\([A-Za-z]\))?")
+_UNEQUAL = lazy_pattern(rf"{_NAME} ?\\ne(?![A-Za-z]) ?(.+)")
+_CUP = lazy_pattern(r" ?\\cup(?![A-Za-z]) ?")
+_REALS = lazy_pattern(
+    r"\\mathbb\{R\}|(?:the )?(?:set of )?(?:all |any |every )?(?:the )?(?:real numbers?|reals)", re.IGNORECASE
+)
+_WITHOUT = lazy_pattern(r"\\mathbb\{R\} ?(?:\\setminus|\\backslash|-|\\) ?\\\{(.+)\\\}")
+_BUILDER = lazy_pattern(
+    r"\\\{ ?(\\?[A-Za-z]+)(?: ?\\in ?(?:\\mathbb\{R\}|R))? ?(?:\||:|\\mid(?![A-Za-z])|\\vert) ?(.+?)\\\}", re.DOTALL
+)
+_SET_OF = lazy_pattern(r"\\\{ ?(.+?) ?(?:\||:|\\mid(?![A-Za-z])) ?(.+?) ?\\\}", re.DOTALL)
+_FRENCH = lazy_pattern(r"\](.+,.+)\[|\](.+,.+)\]|\[(.+,.+)\[")
+_MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]")
+_LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
+_THOUSANDS = lazy_pattern(r"(?<=\d),(?=\d{3}(?!\d))")
+_INFINITE = frozenset((r"\infty", r"-\infty", r"+\infty"))
+_BASED = lazy_pattern(
+    r"\(? ?([0-9A-Fa-f]{1,64}) ?\)?(?:_\{ ?\(? ?(\d{1,2}|[a-z]{2,8}) ?\)? ?\}| ?\(? ?(?:in )?base[- ](\d{1,2}|[a-z]{2,8}) ?\)?)"
+)
+_BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
+          "ten": "10", "twelve": "12", "sixteen": "16"}  # fmt: skip
+_RESIDUE = lazy_pattern(
+    r"(?:\\?[A-Za-z]+ ?(?:\\equiv|=) ?)?(-?\d{1,18}) ?,? ?"
+    r"(?:\\pmod ?\{? ?(\d{1,18}) ?\}?|\\b?mod ?\{? ?(\d{1,18}) ?\}?|\(? ?\\?mod(?:ulo)? ?\{? ?(\d{1,18}) ?\}? ?\)?)"
+)
+_REMAINDER = lazy_pattern(r"(\d{1,12}) ?,? ?(?:R|r|rem|remainder|with (?:a )?remainder(?: of)?) ?(?:of )?(\d{1,12})")
+_MATRIX = lazy_pattern(
+    r"[(\[]? ?\\begin ?\{([pbB]?matrix|smallmatrix|array)\}(?: ?\{[lcr| ]*\})?(.*?)\\end ?\{\1\} ?[)\]]?", re.DOTALL
+)
+_ALIGNED = lazy_pattern(r"\\begin ?\{(?:aligned|align\*?|gathered|cases)\}(.*?)\\end ?\{\w+\*?\}", re.DOTALL)
+_ANGLES = lazy_pattern(r"\\langle ?(.+?) ?\\rangle")
+_UNIT_VECTOR = lazy_pattern(r"([+-]?) ?([^+-]*?) ?(\\hat[ijk]|(?<![A-Za-z])[ijk])(?![A-Za-z]) ?")
+_RATIO = lazy_pattern(r"[^:]+(?: ?: ?[^:]+){1,5}")
+_RATIO_IN_WORDS = lazy_pattern(r"(\d+(?:\.\d+)?) ?to ?(\d+(?:\.\d+)?)(?: ?to ?(\d+(?:\.\d+)?))?")
+_NUMBERS_SIDE_BY_SIDE = lazy_pattern(r"-?\d{1,9}(?: -?\d{1,9}){1,63}")
+_GROUPED = lazy_pattern(r"-?\d{1,3}(?: \d{3})+")
+_QUOTED = lazy_pattern(r"'([^']*)'|\"([^\"]*)\"")
+_CIRCLED = lazy_pattern(r"(?:\\textcircled\{\d{1,2}\} ?,? ?)+")
+_APPROXIMATED = lazy_pattern(
+    r"(?P<exact>.+?) ?(?:\\approx(?![A-Za-z])|\(? ?(?:or )?(?:about|approximately|approx\.?|roughly) |\( ?\\approx|= ?(?=-?[$]?\d*\.\d))"
+    r" ?(?P<near>-?[$]?[\d,]*\.?\d+(?:\.\.\.)?)(?P<sign> ?%?) ?\)?"
+)
+_TWO_WAYS = lazy_pattern(r"(?P<exact>[^,;]+?) ?(?:\(? ?or |= |\() ?(?P<near>[^,;()]+?) ?\)?")
+_CONSTANT = lazy_pattern(r"(?:[\d .+*/^(){}-]|\\(?:frac|sqrt|pi|cdot|times|ln|log|sin|cos|tan)(?![A-Za-z])|(?<![A-Za-z])e(?![A-Za-z]))+")
+_NONE = {
+    "nosolutions": "nosolution", "norealsolutions": "norealsolution", "doesnotexist": "dne", "undefined": "undefined",
+    "thereisnosolution": "nosolution", "therearenosolutions": "nosolution", "norealroots": "norealroot",
+    "limitdoesnotexist": "dne", "thelimitdoesnotexist": "dne", "nosuchnumber": "none",
+}  # fmt: skip
+_WORD_FOR_CONSTANT = lazy_pattern(r"(?<=\+) ?(?:an? )?(?:arbitrary )?(?:constant|const\.?)(?![A-Za-z])")
+_WORKING = lazy_pattern(r"(?i:either) (?=.+ or )|,? ?(?:only|respectively)\.?$|,? ?(?:for (?:all|any|every) |\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{R\}|R))?$")
+
+
+def canonical(answer: str) -> str:
+    r"""Canonical text of an answer: one text for all ways of writing that need no algebra.
+
+    Numbers become exact fractions (`0.5`, `\frac12` and `1/2` are `1/2`), words lose case and
+    spaces, lists and sets are sorted. Total, pure, linear in the length, and idempotent up to
+    the length limit.
+    """
+    return read(answer).text
+
+
+@lru_cache(maxsize=16_384)
+def _read(answer: str) -> Form:
+    if len(answer) > MAX_LENGTH:
+        return Form("opaque", answer)
+    text = respell(answer)
+    if len(text) > 2 * MAX_LENGTH or too_deep(text):
+        return Form("opaque", answer)
+    form = _form(text, 0)
+    # Broken LaTeX may come out as a text that reads otherwise; such an answer is its own text.
+    return form if _form(respell(form.text), 0).text == form.text else Form("expression", answer)
+
+
+def read(answer: str) -> Form:
+    """The form of an answer. Total; long texts are opaque."""
+    answer = answer.strip()
+    # Long texts stay out of the cache, which keeps its arguments alive.
+    return _read(answer) if len(answer) <= MAX_LENGTH else Form("opaque", answer)
+
+
+def read_as_list(answer: str) -> Form:
+    """The form with every top-level comma read as a separator, so that `1,234` has two members."""
+    text = respell(answer[:MAX_LENGTH])
+    return _container("list", split_top(text, ",;"), 0) or _form(text, 0)
+
+
+def _form(text: str, nesting: int) -> Form:
+    text = _WORKING.sub("", text.strip())
+    french = _FRENCH.fullmatch(text)
+    if french:
+        text = f"({french[1]})" if french[1] else f"({french[2]}]" if french[2] else f"[{french[3]})"
+    date = read_date(text)
+    if date:
+        return Form("date", date)
+    time = read_time(text)
+    if time:
+        return Form("time", time)
+    letter = _LETTER.fullmatch(text)
+    if letter:
+        # An option may be written small; other letters are variables, and R is not r.
+        shown = letter[1].upper() if letter[1].upper() in _OPTIONS else letter[1]
+        return Form("letter", shown, letter[1])
+    number = read_numeral(text)
+    if number:
+        return _number_form(number)
+    found = _notation(text)
+    if found:
+        return found
+    if nesting < _MAX_NESTING and balanced(text.translate(_TURNED)):
+        found = (
+            _approximated(text, nesting)
+            or _bracketed(text, nesting)
+            or _listed(text, nesting)
+            or _relation(text, nesting)
+            or _ratio(text, nesting)
+        )
+        if found:
+            return found
+    words = _WORD.findall(text)
+    if (
+        _WORDS.fullmatch(text)
+        and words
+        and not any(word.lower() in _FUNCTIONS for word in words)
+        and any(len(word) > 2 or word.lower() in _SHORT_WORDS for word in words)
+    ):
+        folded = text.lower().strip(" .,:;!?\"'()").replace(" ", "")
+        folded = _NONE.get(folded, folded)
+        # A short word next to an expression may be a product of variables.
+        latex = text if _PRODUCT.fullmatch(text) else ""
+        return Form("expression", text, text) if latex and not _is_word(text) else Form("words", folded or text, latex)
+    text = strip_unit(_WORD_FOR_CONSTANT.sub(" C", text))
+    return Form("expression", squeeze(text), _engineers(text) if _algebraic(text) else "")
+
+
+_TURNED = {ord("]"): ")", ord("["): "("}
+
+
+def _is_word(text: str) -> bool:
+    """Whether up to four letters are a word (`yes`, `Two`, `EAST`) rather than a product of variables."""
+    if len(text) < 3:
+        return text.lower() in _SHORT_WORDS
+    return any(letter in "aeiouyAEIOUY" for letter in text) and text in (text.lower(), text.upper(), text.title())
+
+
+def _engineers(text: str) -> str:
+    """The imaginary unit as `i` in `2+3j`, where j is the only letter."""
+    letters = re.findall(r"\\?[A-Za-z]+", text)
+    return text.replace("j", "i") if letters == ["j"] and ("+" in text or "-" in text[1:]) else text
+
+
+def _algebraic(text: str) -> bool:
+    """Whether the LaTeX grammar reads a text as it is meant.
+
+    It takes `118 000` for a product, drops the base of `25_{6}`, adds `1 2` up and skips words.
+    """
+    if not text.isascii() or _MISREAD.search(text):
+        return False
+    return all(
+        word in _FUNCTIONS for word in _LONG_WORD.findall(text.replace(r"\begin", "").replace(r"\end", ""))
+    )
+
+
+def _number_form(number: Numeral) -> Form:
+    value = number.value
+    if number.decimal and 10 ** len(str(value.denominator)) % value.denominator == 0:
+        latex = f"{_decimal_text(number)}"
+    elif value.denominator == 1:
+        latex = str(value)
+    else:
+        sign = "-" if value < 0 else ""
+        latex = f"{sign}\\frac{{{abs(value.numerator)}}}{{{value.denominator}}}"
+    return Form("number", str(number), latex, number)
+
+
+def _decimal_text(number: Numeral) -> str:
+    """The exact decimal expansion, with a decimal point, of a value that has one."""
+    value = abs(number.value)
+    places = len(str(value.denominator))
+    digits = str(int(value * 10**places)).rjust(places + 1, "0")
+    sign = "-" if number.value < 0 else ""
+    return f"{sign}{digits[:-places]}.{digits[-places:].rstrip('0') or '0'}"
+
+
+def _notation(text: str) -> Form | None:
+    """Notations that the algebra has no place for: bases, residues, remainders, circled numbers."""
+    based = _BASED.fullmatch(text)
+    base = based and (based[2] or based[3])
+    base = _BASES.get(base, base) if base else ""
+    if based and base and base.isdigit() and (based[1].isdigit() or base == "16"):
+        return Form("expression", f"{based[1].upper()}_{{{base}}}")
+    residue = _RESIDUE.fullmatch(text)
+    if residue:
+        value, modulus = int(residue[1]), int(residue[2] or residue[3] or residue[4])
+        return Form("residue", rf"{value % modulus if modulus else value} \pmod {{{modulus}}}")
+    remainder = _REMAINDER.fullmatch(text)
+    if remainder:
+        return Form("words", f"{int(remainder[1])} remainder {int(remainder[2])}")
+    if _CIRCLED.fullmatch(text):
+        marks = sorted(set(re.findall(r"\d+", text)), key=int)
+        return Form("list", "".join(rf"\textcircled{{{mark}}}" for mark in marks), is_set=True)
+    return None
+
+
+def _approximated(text: str, nesting: int) -> Form | None:
+    r"""A value that is written twice, exactly and as a decimal or a share: `12\pi \approx 37.7`, `1/4 or 25%`."""
+    found = _APPROXIMATED.fullmatch(text)
+    if found:
+        exact = found["exact"].strip()
+        named = _ASSIGNMENT.match(exact)
+        value = exact[named.end() :] if named else exact
+        if _CONSTANT.fullmatch(value) and not re.fullmatch(r"-?[\d ]*\.?\d*", value):
+            return _form(exact, nesting + 1)
+        return None
+    found = _TWO_WAYS.fullmatch(text)
+    if found:
+        one, other = read_numeral(found["exact"].strip()), read_numeral(found["near"].strip())
+        if one and other and (other.decimal or other.percent) and not one.unit and not other.unit:
+            share = abs(one.value - other.value) * 100 <= abs(one.value)
+            # A whole number has no decimal; `0.25 = 25%` has both.
+            if share and (one.value.denominator != 1 or one.decimal or one.value == other.value):
+                return _number_form(one)
+    return None
+
+
+def _bracketed(text: str, nesting: int) -> Form | None:
+    """Tuple, interval, set, matrix or redundant parentheses around the whole text."""
+    if _REALS.fullmatch(text):
+        return _container("interval", [r"-\infty", r"\infty"], nesting, "(", ")")
+    union = _CUP.split(text)
+    if len(union) > 1 and all(union):
+        return _container("union", union, nesting)
+    without = _WITHOUT.fullmatch(text)
+    if without:
+        return _all_but(split_top(without[1], ",;"), nesting)
+    found = _matrix(text, nesting) or _vector(text, nesting) or _built(text, nesting)
+    if found:
+        return found
+    aligned = _ALIGNED.fullmatch(text)
+    if aligned and r"\\" not in aligned[1]:
+        return _form(aligned[1].replace("&", " "), nesting + 1)
+    if text.startswith(r"\{") and text.endswith(r"\}"):
+        inner = text[2:-2]
+        if "|" in inner or ":" in inner or not inner.strip():
+            return None if inner.strip() else Form("expression", r"\emptyset")
+        return _in_braces(_container("list", _members(inner), nesting))
+    opening, ending = text[:1], text[-1:]
+    if opening not in "([{" or ending not in ")]}" or len(text) < 3:
+        return None
+    if not _closes_at_end(text):
+        return None
+    members = split_top(text[1:-1], ",;")
+    if opening == "{" and ending == "}":
+        return _in_braces(_container("list", _members(text[1:-1]), nesting)) if len(members) > 1 else _form(
+            text[1:-1], nesting + 1
+        )
+    if "{" in opening or "}" in ending:
+        return None
+    if len(members) == 1:
+        return _form(members[0], nesting + 1) if opening + ending == "()" else None
+    signs = [member for member in members if r"\pm" in member]
+    if signs and opening + ending == "()":
+        return _container("list", [f"({', '.join(each)})" for each in product(*map(_both_signs, members))], nesting)
+    ends = {member.replace(" ", "") for member in members}
+    if len(members) == 2 and (opening + ending in ("(]", "[)") or ends & _INFINITE):
+        return _container("interval", members, nesting, opening, ending)
+    kind: Kind = "parens" if opening == "(" else "brackets"
+    if opening + ending == "[]" and all(_QUOTED.fullmatch(member) for member in members):
+        members = [member[1:-1] for member in members]
+    return _container(kind, members, nesting) if opening + ending in ("()", "[]") else None
+
+
+def _in_braces(form: Form | None) -> Form | None:
+    return replace(form, is_set=True) if form and form.kind == "list" else form
+
+
+def _closes_at_end(text: str) -> bool:
+    """Whether the first bracket closes with the last character; `(0,1]` closes too."""
+    end = closing(text, 0)
+    return end == len(text) - 1
+
+
+def _all_but(points: list[str], nesting: int) -> Form | None:
+    """The real line without some points, as a union of open intervals."""
+    forms = [_form(point, nesting + 1) for point in points]
+    if not all(form.number for form in forms):
+        inner = ",".join(points)
+        return Form("region", squeeze(rf"\mathbb{{R}}\setminus\{{{inner}\}}"), region=("tex", rf"\mathbb{{R}}\setminus\{{{inner}\}}"))
+    ordered = sorted(zip(forms, points, strict=True), key=lambda pair: pair[0].number.value if pair[0].number else 0)
+    ends = [r"-\infty", *(point for _, point in ordered), r"\infty"]
+    return _container("union", [f"({low},{high})" for low, high in zip(ends, ends[1:], strict=False)], nesting)
+
+
+def _matrix(text: str, nesting: int) -> Form | None:
+    """A matrix, of which a column with one entry a row is one; `[[1, 2], [3, 4]]` is one too."""
+    found = _MATRIX.fullmatch(text)
+    if found:
+        rows = [row.split("&") for row in re.split(r"\\\\(?: ?\[[^\]]*\])?", found[2]) if row.strip()]
+    elif text.startswith("[[") and text.endswith("]]"):
+        rows = [split_top(row.strip()[1:-1], ",") for row in split_top(text[1:-1], ",")]
+    else:
+        return None
+    if not rows or len({len(row) for row in rows}) > 1 or len(rows) * len(rows[0]) > MAX_PARTS:
+        return None
+    read_rows = [_container("brackets", [cell.strip() for cell in row], nesting + 1) for row in rows]
+    if not all(read_rows):
+        return None
+    parts = tuple(row for row in read_rows if row)
+    return Form("matrix", f"[{', '.join(part.text for part in parts)}]", "", None, parts)
+
+
+def _vector(text: str, nesting: int) -> Form | None:
+    r"""`\langle 1,2 \rangle`, and `3\mathbf{i}-\mathbf{j}`, as a tuple."""
+    angles = _ANGLES.fullmatch(text)
+    if angles:
+        members = split_top(angles[1], ",;")
+        return _container("parens", members, nesting) if len(members) > 1 else None
+    hats = re.findall(r"\\hat([ijk])(?![A-Za-z])", text)
+    letters = re.findall(r"(?<![\\A-Za-z])[A-Za-z]+", text)
+    if not hats and not (set(letters) in ({"i", "j"}, {"i", "j", "k"}) and len(letters) == len(set(letters))):
+        return None
+    entries: dict[str, str] = {}
+    place = 0
+    while place < len(text):
+        term = _UNIT_VECTOR.match(text, place)
+        if not term or term.end() == place or term[3][-1] in entries or term[2].count("(") != term[2].count(")"):
+            return None
+        entries[term[3][-1]] = f"{term[1]}{term[2].strip() or '1'}".removeprefix("+")
+        place = term.end()
+    axes = "ijk" if "k" in entries else "ij"
+    return _container("parens", [entries.get(axis, "0") for axis in axes], nesting)
+
+
+def _built(text: str, nesting: int) -> Form | None:
+    r"""`\{x \mid x \ge 0\}` as the condition in it; `\{x|x=3k, k \in \mathbb{Z}\}` as the expression and its condition."""
+    found = _BUILDER.fullmatch(text)
+    if found:
+        name, condition = found[1], found[2].strip()
+        inside = re.match(rf"{re.escape(name)} ?= ?([^=,]+),(.+)$", condition)
+        if inside:
+            return Form("expression", squeeze(rf"\{{{inside[1]}|{inside[2]}\}}"))
+        if name in condition and ("<" in condition or ">" in condition or re.search(r"\\(?:le|ge|ne)(?![A-Za-z])", condition)):
+            inner = _form(condition, nesting + 1)
+            return inner if inner.region else None
+        return None
+    found = _SET_OF.fullmatch(text)
+    return Form("expression", squeeze(rf"\{{{found[1]}|{found[2]}\}}")) if found and "|" not in found[1] else None
+
+
+def _both_signs(text: str) -> list[str]:
+    r"""The texts that one with `\pm` stands for: `\mp` is the other sign, two `\pm` are independent."""
+    count = text.count(r"\pm")
+    if not count or count > _MAX_SIGNS or _RELATION.search(text):
+        return [text]
+    named = _ASSIGNMENT.match(text)
+    text = text[named.end() :] if named else text
+    choices = [("+", "-")] * count if r"\mp" not in text else [("+", "-")]
+    texts: list[str] = []
+    for signs in product(*choices):
+        pieces = text.split(r"\pm")
+        filled = pieces[0]
+        for place, piece in enumerate(pieces[1:]):
+            filled += (signs[place] if place < len(signs) else signs[0]) + piece
+        filled = filled.replace(r"\mp", "-" if signs[0] == "+" else "+")
+        texts.append(re.sub(r"([+-]) +(?=[\d\\A-Za-z(])", r"\1", filled.strip().removeprefix("+").strip()))
+    return texts
+
+
+def _members(text: str) -> list[str]:
+    """The members of a list: cut at commas, semicolons and words, both signs written out."""
+    members = [piece for part in split_top(text, ",;") for piece in _cut_at_words(part)]
+    return [one for member in members if member.strip() for one in _both_signs(member.strip())]
+
+
+def _cut_at_words(text: str) -> list[str]:
+    if r"\begin" in text:
+        return [text]
+    pieces: list[str] = []
+    start = 0
+    for found in _AND.finditer(text):
+        if balanced(text[start : found.start()].translate(_TURNED)):
+            pieces.append(text[start : found.start()])
+            start = found.end()
+    return [*pieces, text[start:]]
+
+
+def _listed(text: str, nesting: int) -> Form | None:
+    r"""A bare list: `1, -2`, `1 and 2`, `x = 1, y = 2`, `1 \pm \sqrt{2}`, `1 2 3`."""
+    if _NUMBERS_SIDE_BY_SIDE.fullmatch(text) and not _GROUPED.fullmatch(text):
+        return _container("list", text.split(" "), nesting)
+    named = _TUPLE_NAME.match(text) or _RATIO_NAME.match(text)
+    outside = text[named.end() :] if named else text
+    if ", " in text or _WORD.search(text):
+        outside = _outside_brackets(outside)
+    groups = [_members(part) for part in split_top(outside, ";")]
+    if len(groups) > 1 and all(len(group) > 1 and _names(group) for group in groups):
+        return _container("list", [", ".join(group) for group in groups], nesting)
+    members = [member for group in groups for member in group]
+    if len(members) < 2:
+        return None
+    conditions = _conditions(text, members, nesting)
+    if conditions:
+        return conditions
+    names = _names(members)
+    if names and len(set(names)) > 1 and not _are_numbered(names):
+        if len(members) > MAX_PARTS:
+            return None
+        parts = tuple(_form(member, nesting + 1) for member in members)
+        ordered = sorted(zip(names, (part.text for part in parts), strict=True))
+        # `x = 1, y = 2` is not `x = 2, y = 1`: the values stand in the order of their names.
+        return Form("parens", f"({', '.join(part for _, part in ordered)})", "", None, parts, names)
+    return _container("list", members, nesting)
+
+
+def _outside_brackets(text: str) -> str:
+    """Without the commas between thousands, but for those inside brackets: `(2,100)` is a pair."""
+    pieces: list[str] = []
+    depth = start = 0
+    for place, character in enumerate(text):
+        if character in "([{":
+            if depth == 0:
+                pieces.append(_THOUSANDS.sub("", text[start:place]))
+                start = place
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+            if depth == 0:
+                pieces.append(text[start : place + 1])
+                start = place + 1
+    return "".join([*pieces, _THOUSANDS.sub("", text[start:]) if depth <= 0 else text[start:]])
+
+
+def _names(members: list[str]) -> tuple[str, ...]:
+    """The name each member is set equal to; empty unless all have one."""
+    found = [_ASSIGNMENT.match(member) for member in members]
+    names = [squeeze(name[1]) for name in found if name]
+    return tuple(names) if len(names) == len(members) and not any(map(_NOT_A_NAME.fullmatch, names)) else ()
+
+
+def _are_numbered(names: tuple[str, ...]) -> bool:
+    """Whether the names only count, as `x_1, x_2` do for the roots of an equation."""
+    found = [_NUMBERED.fullmatch(name) for name in names]
+    counted = [(name[1], int(name[2])) for name in found if name]
+    return len(counted) == len(names) and sorted(counted) == [(counted[0][0], 1 + at) for at in range(len(names))]
+
+
+def _conditions(text: str, members: list[str], nesting: int) -> Form | None:
+    """Conditions on one variable side by side: `x>2, x<5`, `x<-1 or x>1`."""
+    if not all(_RELATION.search(member) or r"\ne" in member for member in members):
+        return None
+    parts = [_form(member, nesting + 1) for member in members]
+    if not all(part.region for part in parts):
+        return None
+    alternative = bool(re.search(r"(?<![A-Za-z\\])or(?![A-Za-z])", text))
+    if len(parts) == 2 and all(part.kind == "interval" for part in parts) and not alternative:
+        low, high = sorted(parts, key=lambda part: not part.parts[1].text.endswith("infty"))
+        ends = low.parts[0].number, high.parts[1].number
+        if ends[0] and ends[1] and low.parts[1].text == r"\infty" and high.parts[0].text == r"-\infty":
+            if ends[0].value < ends[1].value:
+                opening, ending = low.text[0], high.text[-1]
+                interval = _bracketed(f"{opening}{low.parts[0].latex},{high.parts[1].latex}{ending}", nesting + 1)
+                return _as_inequality(interval) if interval else None
+    if all(part.kind in ("interval", "union") for part in parts):
+        return _container("list", members, nesting)
+    joined = (" or " if alternative else ", ").join(sorted(part.text for part in parts))
+    return Form("region", joined, region=("or" if alternative else "list", *(part.region for part in parts)))
+
+
+def _container(
+    kind: Kind, members: list[str], nesting: int, opening: str = "", ending: str = ""
+) -> Form | None:
+    if len(members) > MAX_PARTS or not all(members) or any(member.endswith("\\") for member in members):
+        return None
+    parts = tuple(_form(member, nesting + 1) for member in members)
+    if len({part.number.label for part in parts if part.number and part.number.label}) > 1:
+        # `5 apples and 3 pears` is not `3 apples and 5 pears`.
+        return None
+    if kind == "list" and len(parts) == 1:
+        return parts[0]
+    if kind == "list" and all(part.kind == "interval" for part in parts):
+        kind = "union"
+    texts = [part.text for part in parts]
+    if kind in ("list", "union"):
+        texts.sort()
+    if kind == "union":
+        tree = ("or", *(part.region or ("tex", _set_text(part, member)) for part, member in zip(parts, members, strict=True)))
+        return Form(kind, r"\cup".join(texts), "", None, parts, region=tree)
+    body = ", ".join(texts)
+    brackets = {"list": "{}", "parens": "()", "brackets": "[]", "interval": opening + ending}[kind]
+    region: tuple[Any, ...] = ()
+    if kind in ("interval", "brackets") and len(members) == 2:
+        region = ("tex", f"{brackets[0]}{members[0]},{members[1]}{brackets[1]}")
+    # A list is written as a set: `{1, 234}` cannot be taken for the number 1,234.
+    return Form(kind, f"{brackets[0]}{body}{brackets[1]}", "", None, parts, region=region)
+
+
+def _set_text(part: Form, member: str) -> str:
+    return member if part.kind not in ("number", "letter") or r"\{" in member else rf"\{{{member}\}}"
+
+
+def _relation(text: str, nesting: int) -> Form | None:
+    """Inequalities in one variable as intervals, and assignments as what is assigned."""
+    named = _TUPLE_NAME.match(text)
+    if named:
+        inner = _form(text[named.end() :], nesting + 1)
+        names = tuple(squeeze(name) for name in split_top(named[1], ","))
+        if inner.kind != "parens" or len(inner.parts) != len(names):
+            return inner if inner.kind in ("list", "union") else None
+        ordered = sorted(zip(names, (part.text for part in inner.parts), strict=True))
+        return replace(inner, names=names, text=f"({', '.join(part for _, part in ordered)})")
+    point = _POINT_NAME.match(text)
+    if point:
+        inner = _form(text[point.end() :], nesting + 1)
+        return inner if inner.kind == "parens" and all(part.number for part in inner.parts) else None
+    member = _MEMBER.match(text)
+    if member:
+        inner = _form(text[member.end() :], nesting + 1)
+        return _as_inequality(inner)
+    unequal = _UNEQUAL.fullmatch(text)
+    if unequal and not _RELATION.search(text) and "=" not in text:
+        return _all_but(_members(unequal[1]), nesting)
+    if "=" in text:
+        return _assigned(text, nesting)
+    return _inequality(text, nesting)
+
+
+def _as_inequality(form: Form) -> Form:
+    """An open interval with finite ends, known to be one and no point."""
+    if form.kind != "parens" or len(form.parts) != 2:
+        return form
+    low, high = (part.text for part in form.parts)
+    region = ("tex", f"({form.parts[0].latex or low},{form.parts[1].latex or high})")
+    return Form("inequality", f"{low}<x<{high}", "", None, (form,), region=region)
+
+
+def _assigned(text: str, nesting: int) -> Form | None:
+    """What a name is set equal to, or a calculation ends in; an equation stays one."""
+    sides = [side.strip() for side in split_top(text.replace(r"\ne", "<"), "=")]
+    left, right = " = ".join(sides[:-1]), sides[-1]
+    if not all(sides) or _RELATION.search(text) or r"\ne" in text:
+        return None
+    named = _ASSIGNMENT.match(text)
+    if named and _NOT_A_NAME.fullmatch(named[1].strip()):
+        named = None
+    ratio = _RATIO_NAME.match(text)
+    if (named is not None and (len(sides) > 2 or named[1].strip() == left)) or (ratio and ratio.end() == len(text) - len(right)):
+        value = _form(right, nesting + 1)
+        return replace(value, equation=text) if len(sides) == 2 and named and not value.parts else value
+    if all(_ARITHMETIC.fullmatch(side) for side in sides):
+        return _form(right, nesting + 1)
+    if len(sides) == 2 and _LONE_NAME.fullmatch(right):
+        # `3 = x` says what x is.
+        value = _form(left, nesting + 1)
+        if value.number or _CONSTANT.fullmatch(left):
+            return replace(value, equation=text)
+    return None
+
+
+def _inequality(text: str, nesting: int) -> Form | None:
+    pieces = [piece.strip() for piece in _RELATION.split(text)]
+    if len(pieces) not in (3, 5) or not all(pieces):
+        return None
+    if any(sign in (">", r"\ge") for sign in pieces[1::2]):
+        if any(sign in ("<", r"\le") for sign in pieces[1::2]):
+            return None
+        flip = {">": "<", r"\ge": r"\le"}
+        pieces = [flip.get(piece, piece) for piece in reversed(pieces)]
+    if len(pieces) == 5:
+        low, first, name, second, high = pieces
+    elif _VARIABLE.fullmatch(pieces[0]) and not _VARIABLE.fullmatch(pieces[2]):
+        low, first, name, second, high = r"-\infty", "<", *pieces
+    else:
+        low, first, name, second, high = *pieces, "<", r"\infty"
+    if not _VARIABLE.fullmatch(name.replace(" ", "")) or name in _INFINITE:
+        return _condition(text)
+    if any(_VARIABLE.fullmatch(end.replace(" ", "")) and end not in _INFINITE for end in (low, high)) and len(pieces) == 3:
+        return None
+    opening, ending = "(" if first == "<" else "[", ")" if second == "<" else "]"
+    interval = _bracketed(f"{opening}{low},{high}{ending}", nesting)
+    if interval is None or len(interval.parts) != 2:
+        return None
+    form = _as_inequality(interval)
+    # `y \ge 2x` is a condition on both.
+    return replace(form, equation=text) if _letters(low) | _letters(high) else form
+
+
+def _letters(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\\A-Za-z])[A-Za-z]+", text)) - {"e"}
+
+
+def _condition(text: str) -> Form | None:
+    """An inequality that is not solved for its one variable: `2x-1 > 0`, `|x| < 3`."""
+    letters = _letters(text)
+    if len(letters) != 1 or len(next(iter(letters))) > 1 or not _algebraic(text):
+        return None
+    return Form("region", squeeze(text), text, region=("tex", text))
+
+
+def _ratio(text: str, nesting: int) -> Form | None:
+    """`7:32`, `3 to 2`, in least terms where its members are numbers."""
+    in_words = _RATIO_IN_WORDS.fullmatch(text)
+    members = [part for part in in_words.groups() if part] if in_words else text.split(":")
+    if not in_words and (not _RATIO.fullmatch(text) or any(not balanced(member) for member in members)):
+        return None
+    parts = [_form(member.strip(), nesting + 1) for member in members if member.strip()]
+    if len(parts) != len(members) or any(part.kind in ("words", "list", "letter") for part in parts):
+        return None
+    values = [part.number.value for part in parts if part.number and not part.number.unit]
+    if len(values) == len(parts):
+        return Form("ratio", ratio_text(values), "", None, tuple(parts))
+    return Form("ratio", ":".join(part.text for part in parts), "", None, tuple(parts)) if all(part.latex for part in parts) else None
+
+
+def ratio_text(values: list[Fraction]) -> str:
+    """A ratio in least whole numbers: of 1/2 and 1/3, `3:2`."""
+    scale = lcm(*(value.denominator for value in values))
+    whole = [int(value * scale) for value in values]
+    common = gcd(*whole) or 1
+    return ":".join(str(value // common) for value in whole)

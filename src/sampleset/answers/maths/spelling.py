@@ -1,0 +1,370 @@
+"""One spelling for the many ways to write the same thing: Unicode, LaTeX noise, braces.
+
+`respell` is pure and linear: a fixed number of passes, each a linear regex or one scan.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.units import UNIT_LETTERS, read_unit
+
+MAX_DEPTH = 40
+"""Braces and parentheses nested deeper than this are not read."""
+
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ϵ": "epsilon", "ζ": "zeta",
+    "η": "eta", "θ": "theta", "ϑ": "theta", "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "µ": "mu",
+    "ν": "nu", "ξ": "xi", "ρ": "rho", "ϱ": "rho", "σ": "sigma", "ς": "sigma", "τ": "tau", "υ": "upsilon",
+    "φ": "phi", "ϕ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Γ": "Gamma", "Δ": "Delta", "Θ": "Theta",
+    "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega", "ℓ": "ell",
+    "ℏ": "hbar",
+}  # fmt: skip
+_FRACTIONS = {
+    "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5",
+    "⅘": "4/5", "⅙": "1/6", "⅚": "5/6", "⅐": "1/7", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
+    "⅑": "1/9", "⅒": "1/10", "↉": "0/3",
+}  # fmt: skip
+_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣʸᵏᵐᵗ", "0123456789+-()nixykmt", strict=True))
+_LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙᵢⱼₖₘₐₑₓ", "0123456789+-()nijkmaex", strict=True))
+_SCRIPTS = lazy_pattern(f"([{''.join(_RAISED)}]+)(?:⁄([{''.join(_LOWERED)}]+))?|([{''.join(_LOWERED)}]+)")
+_SETS = {"ℝ": "R", "ℤ": "Z", "ℕ": "N", "ℚ": "Q", "ℂ": "C"}
+_CIRCLED = {chr(0x2460 + number): str(number + 1) for number in range(20)}
+_CHARACTERS = str.maketrans(
+    {
+        **{chr(wide): chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)},
+        **dict.fromkeys("−–‐‑﹣-", "-"),
+        **dict.fromkeys("\u00a0\u2002\u2003\u2007\u2008\u2009\u202f\u3000\x00", " "),
+        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\ufe0f✅✓✔■□∎。", ""),
+        **{sign: f" {ratio}" for sign, ratio in _FRACTIONS.items()},
+        **{sign: f"\\{name} " for sign, name in _GREEK.items()},
+        **{sign: f"\\mathbb{{{name}}}" for sign, name in _SETS.items()},
+        **{sign: f"\\textcircled{{{number}}}" for sign, number in _CIRCLED.items()},
+        "π": r"\pi ", "∞": r"\infty ", "√": "sqrt ", "∛": r"\sqrt[3] ", "×": r"\times ", "·": r"\cdot ",
+        "⋅": r"\cdot ", "÷": "/", "⁄": "/", "∕": "/", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
+        "≈": r"\approx ", "±": r"\pm ", "∓": r"\mp ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
+        "∖": r"\setminus ", "°": r"^\circ ", "℃": r"^\circ C", "℉": r"^\circ F", "Å": " angstrom",
+        "Å": " angstrom", "′": "'", "″": '"', "⟨": r"\langle ", "⟩": r"\rangle ", "≡": r"\equiv ",
+        "∅": r"\emptyset ", "“": '"', "”": '"', "‘": "'", "’": "'", "，": ", ", "、": ", ",
+    }
+)  # fmt: skip
+_ROMAN = (
+    "text|mbox|textbf|textit|textrm|textsf|textsc|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mathtt|mathnormal"
+    "|operatorname|emph|hbox|boldsymbol|bold|pmb|bm|underline|uline|ensuremath|rm|bf|it|sf|tt|mathstrut"
+)
+_FUNCTIONS = "sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|arccot|sinh|cosh|tanh|log|ln|exp|floor|ceil"
+_SHORT_ARCS = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "acot": "arccot"}
+
+_SUBSTITUTIONS = tuple(
+    (lazy_pattern(pattern), replacement)
+    for pattern, replacement in (
+        (r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big|displaystyle|textstyle|limits|mathstrut|strut|nonumber"
+         r"|large|Large|LARGE|huge|Huge|small|normalsize|blacksquare|checkmark|square|qed)(?![A-Za-z])\.?", ""),
+        (r"\\!|\\phantom\{[^{}]*\}|\\(?:tag|label)\*?\{[^{}]*\}", ""),
+        (r"\\textcolor ?\{[^{}]*\}|\\color ?\{[^{}]*\}", ""),
+        (r" ?\{,\} ?", ","),
+        (r"(?<=\d)\\[,;:] ?(?=\d{3}(?!\d))", ""),
+        (r"(?<!\\)\\[,;: ]|\\q?quad(?![A-Za-z])|~|\\newline|\\hspace\{[^{}]*\}", " "),
+        (r"(?<!\\)\\([%$#&_])", r"\1"),
+        (r"\\(?:[dtcs]|nice)frac(?![A-Za-z])", r"\\frac"),
+        (r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}", r"\\binom{\1}{\2}"),
+        (rf"\\operatorname\*? ?\{{ ?({_FUNCTIONS}) ?\}}", r"\\\1 "),
+        (r"\\(?:leqslant|leq)(?![A-Za-z])|<=", r"\\le "),
+        (r"\\(?:geqslant|geq)(?![A-Za-z])|>=", r"\\ge "),
+        (r"\\lt(?![A-Za-z])", "<"),
+        (r"\\gt(?![A-Za-z])", ">"),
+        (r"\\(?:neq)(?![A-Za-z])|!=", r"\\ne "),
+        (r"\\(?:lbrace)(?![A-Za-z])", r"\\{"),
+        (r"\\(?:rbrace)(?![A-Za-z])", r"\\}"),
+        (r"\\(?:l?vert|rvert)(?![A-Za-z])", "|"),
+        (r"\\colon(?![A-Za-z])", ":"),
+        (r"\\div(?![A-Za-z])", "/"),
+        (r"\\(?:varnothing|emptyset)(?![A-Za-z])", r"\\emptyset "),
+        (r"\\var(epsilon|phi|theta|rho|sigma|kappa|pi)(?![A-Za-z])", r"\\\1"),
+        (r"^ ?(?:\\(?:therefore|Rightarrow|rightarrow|implies|Longrightarrow|to|iff)(?![A-Za-z])|∴|⇒|=>|->|→) ?", ""),
+        (r"=>", r"\\ge "),
+        (r"\\iff?(?![A-Za-z])", " "),
+        (r"\\lg(?![A-Za-z])", r"\\log_{10}"),
+        (r"\^\s?\{?\s?\\(?:circ|degree)(?![A-Za-z])\s?\}?|\\degree(?![A-Za-z])", " degrees "),
+        (r"\\l?dots(?![A-Za-z])|…", "..."),
+        (r"((?:\d[\u0304\u0305])+)", lambda found: rf"\overline{{{found[1][::2]}}}"),
+        (r"(?<=[\d.])\\dot ?\{?(\d)\}?(?:(\d*)\\dot ?\{?(\d)\}?)?",
+         lambda found: rf"\overline{{{found[1]}{found[2] or ''}{found[3] or ''}}}"),
+        (r"(?<![\w.])(\d+\.\d*)\((\d{1,9})\)(?![\w(^])", r"\1\\overline{\2}"),
+    )
+)  # fmt: skip
+_DOUBLED = lazy_pattern(r"\\\\(?=[A-Za-z,;!{}%$])")
+_HATTED = lazy_pattern(
+    r"\\(?:mathbf|boldsymbol|bm|vec|hat|mathrm)\s?\{\s*(?:\\(?:hat|mathbf)\s?\{)?\s*\\?([ijk])(?:math)?\s*\}?\s*\}"
+)
+_TEXT = lazy_pattern(rf"\\(?:{_ROMAN})\*?\s?\{{((?:[^{{}}]|\^ ?\{{[^{{}}]*\}})*)\}}")
+_SWITCH = lazy_pattern(r"\{\s*\\(?:rm|bf|it|sf|tt|bfseries|itshape)(?![A-Za-z])\s*([^{}]*)\}")
+_UNIT_LETTER = lazy_pattern(
+    rf"(?<=[\d}}])\s*\\(?:text|textrm|mbox|mathrm)\s?\{{\s*([{''.join(UNIT_LETTERS)}])\s*\}}(?!\s*[\w^\\({{/])"
+)
+_ROMAN_UNIT = lazy_pattern(r"(?<=[\d}\s,;~])\\?(?:text|textrm|mbox|mathrm|rm)(?![A-Za-z])")
+_UNIT_AT_END = lazy_pattern(r"(?<=[\d}) ])((?:(?:^|[ /(])*[A-Za-z]+\.?(?:\^\{-?\d\})?\)?){1,6})$")
+_MICRO = lazy_pattern(r"(?<=[\d}]) ?\\mu ?(m|s|g|L|A|F|C|V|W|H)(?![A-Za-z])")
+_OHM = lazy_pattern(r"(?<=[\d}]) ([kMGm]?) ?\\Omega$")
+_SPACES = lazy_pattern(r"\s+")
+_TOKEN = lazy_pattern(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
+_PLAIN_POWER = lazy_pattern(r"\*\*(?=[\d(a-zA-Z{-])")
+_PLAIN_FUNCTION = lazy_pattern(
+    rf"(?<![\\A-Za-z])(?:(?:np|math|numpy|sympy|sp|cmath)\.)?(?:({_FUNCTIONS}|{'|'.join(_SHORT_ARCS)})(?= ?\(| ?\d| [a-z]\b| ?\\))"
+)
+_PLAIN_SQRT = lazy_pattern(r"(?<![\\A-Za-z])sqrt(?![A-Za-z])")
+_PLAIN_CONSTANT = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math|numpy)\.)?(pi|(?i:infinity|infty|inf))(?![A-Za-z])")
+_CONSTANTS = {"pi": r"\pi ", "infinity": r"\infty ", "infty": r"\infty ", "inf": r"\infty "}
+_SPACE_BEFORE_SCRIPT = lazy_pattern(r" (?=[\^_])")
+_SLASH_BEFORE_A_LETTER = lazy_pattern(r"(?<![\w.^/}{])(\d{1,9})/(\d{1,9})(?= ?[A-Za-z](?![A-Za-z]))")
+_TRIGONOMETRIC = lazy_pattern(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
+_DEGREES = lazy_pattern(r"(\d+(?:\.\d+)?) degrees ?")
+_PAIRS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"'))
+_BOX = lazy_pattern(r"\\(?:boxed|fbox|framebox)\s?\{")
+
+
+def respell(text: str) -> str:
+    """The text in one spelling: ASCII, plain LaTeX, explicit braces, single spaces."""
+    if not text.isascii():
+        text = _SCRIPTS.sub(_script, text)
+    text = _unwrap(text.translate(_CHARACTERS))
+    if "&" not in text and r"\begin" not in text:
+        text = _DOUBLED.sub(r"\\", text)
+    text = _HATTED.sub(r"\\hat\1 ", text)
+    for pattern, replacement in _SUBSTITUTIONS:
+        text = pattern.sub(replacement, text)
+    text = _UNIT_LETTER.sub(lambda found: f" {UNIT_LETTERS[found[1]]} ", text)
+    roman = bool(_ROMAN_UNIT.search(text))
+    text = text.replace(r"\mathbb", r"\Mathbb")
+    for _ in range(3):
+        if "{" not in text:
+            break
+        text = _SWITCH.sub(r" \1 ", _TEXT.sub(r" \1 ", text))
+    text = text.replace(r"\Mathbb", r"\mathbb")
+    text = _unwrap(_SPACES.sub(" ", text))
+    text = _PLAIN_POWER.sub("^", text)
+    text = _PLAIN_FUNCTION.sub(_function, text)
+    text = _PLAIN_SQRT.sub(r"\\sqrt", text)
+    text = _PLAIN_CONSTANT.sub(lambda found: _CONSTANTS[found[1].lower()], text)
+    text = _SPACE_BEFORE_SCRIPT.sub("", _SPACES.sub(" ", _brace(text))).strip()
+    text = _SLASH_BEFORE_A_LETTER.sub(_fraction, text)
+    if "degrees" in text and _TRIGONOMETRIC.search(text):
+        text = _DEGREES.sub(r"\\frac{\1\\pi}{180}", text)
+    text = _OHM.sub(r" \1ohm", _MICRO.sub(r" u\1", text))
+    return _UNIT_AT_END.sub(_unit, text) if roman else text
+
+
+def _script(found: re.Match[str]) -> str:
+    raised, below, lowered = found.groups()
+    if below:
+        return f" {''.join(map(_RAISED.get, raised))}/{''.join(map(_LOWERED.get, below))}"  # type: ignore[arg-type]
+    letters = "".join((_RAISED if raised else _LOWERED)[sign] for sign in raised or lowered)
+    return f"{'^' if raised else '_'}{{{letters}}}"
+
+
+def _function(found: re.Match[str]) -> str:
+    return f"\\{_SHORT_ARCS.get(found[1], found[1])}"
+
+
+def _fraction(found: re.Match[str]) -> str:
+    r"""`2/3x` is two thirds of x, not two over 3x; `2/3 m` may be a length and stays."""
+    after = found.string[found.end() : found.end() + 2]
+    if after.startswith(" ") or not after.isascii():
+        return found[0]
+    return rf"\frac{{{found[1]}}}{{{found[2]}}}"
+
+
+def _unit(found: re.Match[str]) -> str:
+    unit = read_unit(found[1], in_text_command=True)
+    return " " + re.sub(r"\^(\d)", r"^{\1}", unit) if unit else found[0]
+
+
+def too_deep(text: str) -> bool:
+    """Whether brackets nest deeper than `MAX_DEPTH`."""
+    depth = 0
+    for character in text:
+        if character in "{([":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif character in "})]" and depth:
+            depth -= 1
+    return False
+
+
+def balanced(text: str) -> bool:
+    """Whether every bracket closes, whichever way: `(0,1]` is balanced."""
+    depth = 0
+    for character in text:
+        depth += (character in "{([") - (character in "})]")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def squeeze(text: str) -> str:
+    """Respelt text without spaces, but for those that keep two tokens apart."""
+    pieces: list[str] = []
+    before = ""
+    for token in _TOKEN.findall(text):
+        if token.isspace():
+            continue
+        after_command = len(before) > 1 and before[0] == "\\" and before[1].isalpha()
+        if (after_command and token[0].isalpha()) or (before.isdigit() and token.isdigit()):
+            pieces.append(" ")
+        pieces.append(token)
+        before = token
+    return "".join(pieces)
+
+
+def closing(text: str, start: int) -> int:
+    """Place of the bracket that closes the one at `start`, or -1."""
+    depth = 0
+    place = start
+    while place < len(text):
+        character = text[place]
+        if character == "\\":
+            place += 2
+            continue
+        if character in "{([":
+            depth += 1
+        elif character in "})]":
+            depth -= 1
+            if depth == 0:
+                return place
+        place += 1
+    return -1
+
+
+def split_top(text: str, separators: str) -> list[str]:
+    """The text cut at separators (single characters) that stand outside all brackets."""
+    parts: list[str] = []
+    depth = start = 0
+    escaped = False
+    for place, character in enumerate(text):
+        if character == "\\" and not escaped:
+            escaped = True
+            continue
+        if character in "{([":
+            depth += 1
+        elif character in "})]":
+            depth -= 1
+        elif character in separators and depth <= 0 and not escaped:
+            parts.append(text[start:place])
+            start = place + 1
+        escaped = False
+    parts.append(text[start:])
+    return [part.strip() for part in parts]
+
+
+def _unwrap(text: str) -> str:
+    r"""Without the delimiters around the whole: `$`, `\(`, `**`, quotes, boxes, a full stop."""
+    for _ in range(8):
+        before = text
+        text = text.strip()
+        for opening, ending in _PAIRS:
+            inner = text[len(opening) : -len(ending)]
+            if (
+                text.startswith(opening)
+                and text.endswith(ending)
+                and inner.strip()
+                and opening not in inner
+                and ending not in inner
+            ):
+                text = inner.strip()
+        box = _BOX.match(text)
+        if box and closing(text, box.end() - 1) == len(text) - 1:
+            text = text[box.end() : -1]
+        if text.endswith((".", ",", ";")) and not text.endswith((r"\,", r"\;", "...")):
+            text = text[:-1]
+        if text == before:
+            break
+    return _drop_dollar_pairs(text)
+
+
+def _drop_dollar_pairs(text: str) -> str:
+    """Without math delimiters inside a text; a lone `$` is a currency sign and stays."""
+    text = text.replace(r"\(", " ").replace(r"\)", " ") if r"\(" in text else text
+    text = text.replace(r"\[", " ").replace(r"\]", " ") if r"\[" in text else text
+    dollars = text.count("$") - text.count(r"\$")
+    if dollars < 2 or dollars % 2:
+        return text
+    return text.replace(r"\$", "\x01").replace("$", "").replace("\x01", r"\$")
+
+
+def _brace(text: str) -> str:
+    r"""Explicit braces around the arguments of `\frac`, `\sqrt`, `^` and `_`."""
+    if not any(mark in text for mark in ("\\frac", "\\sqrt", "\\binom", "^", "_")):
+        return text
+    tokens: list[str] = _TOKEN.findall(text)
+    output: list[str] = []
+    # One entry per open brace: how many arguments were still due when it opened.
+    stack: list[int] = []
+    due = 0
+    whole_number = False
+    # Places where a parenthesis given as an argument closes; it is rewritten as a brace.
+    closers: set[int] = set()
+    match = _parentheses(tokens)
+    place = 0
+    while place < len(tokens):
+        token = tokens[place]
+        place += 1
+        if token.isspace() and due:
+            continue
+        if place - 1 in closers:
+            output.append("}")
+            due = stack.pop() if stack else 0
+        elif token == "{":
+            stack.append(due - 1 if due else 0)
+            due = 0
+            output.append(token)
+        elif token == "}":
+            output.append(token)
+            due = stack.pop() if stack else 0
+        elif token in ("\\frac", "\\binom", "\\sqrt", "^", "_"):
+            if due:
+                # `2^\frac12`: the argument is itself a construct; leave its outer braces out.
+                due = 0
+            output.append(token)
+            due = 2 if token in ("\\frac", "\\binom") else 1
+            whole_number = token not in ("\\frac", "\\binom")
+            if token == "\\sqrt" and place < len(tokens) and tokens[place] == "[":
+                while place < len(tokens) and tokens[place] != "]":
+                    output.append(tokens[place])
+                    place += 1
+                if place < len(tokens):
+                    output.append("]")
+                    place += 1
+        elif not due:
+            output.append(token)
+        elif token == "(" and whole_number and match.get(place - 1):
+            output.append("{")
+            stack.append(due - 1)
+            due = 0
+            closers.add(match[place - 1])
+        elif token in "+-" and whole_number and place < len(tokens) and tokens[place].isalnum():
+            output.append("{" + token + tokens[place] + "}")
+            place += 1
+            due -= 1
+        elif token.isdigit() and not whole_number:
+            taken = token[:due]
+            output.extend("{" + digit + "}" for digit in taken)
+            output.append(token[due:])
+            due -= len(taken)
+        else:
+            output.append("{" + token + "}")
+            due -= 1
+    return "".join(output)
+
+
+def _parentheses(tokens: list[str]) -> dict[int, int]:
+    """Place of each opening parenthesis and of the one that closes it."""
+    pairs: dict[int, int] = {}
+    opened: list[int] = []
+    for place, token in enumerate(tokens):
+        if token == "(":
+            opened.append(place)
+        elif token == ")" and opened:
+            pairs[opened.pop()] = place
+    return pairs

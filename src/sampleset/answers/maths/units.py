@@ -1,0 +1,200 @@
+"""Units of measure and of money: their names, how they are written together, and what they measure.
+
+A unit has one canonical text: `cm`, `m/s`, `kg m^2`, `joule/kelvin/mol`. Votes and grades compare that text;
+only a grade converts (`90 minutes` for a gold `1.5 hours`).
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+
+from sampleset.answers.maths.patterns import lazy_pattern
+
+UNITS = {
+    name: unit
+    for unit, names in {
+        "mm": "mm millimeter millimeters millimetre millimetres",
+        "cm": "cm cms centimeter centimeters centimetre centimetres",
+        "m": "m meter meters metre metres",
+        "km": "km kms kilometer kilometers kilometre kilometres",
+        "in": "in inch inches",
+        "ft": "ft foot feet",
+        "yd": "yd yard yards",
+        "mi": "mi mile miles",
+        "mg": "mg milligram milligrams",
+        "g": "g gm gms gram grams",
+        "kg": "kg kgs kilogram kilograms kilo kilos",
+        "lb": "lb lbs pound pounds",
+        "oz": "oz ounce ounces",
+        "ml": "ml mL milliliter milliliters millilitre millilitres",
+        "L": "l L liter liters litre litres",
+        "s": "s sec secs second seconds",
+        "min": "min mins minute minutes",
+        "h": "h hr hrs hour hours",
+        "day": "day days",
+        "week": "week weeks",
+        "month": "month months",
+        "year": "yr yrs year years",
+        "degrees": "degree degrees deg",
+        "radians": "radian radians rad",
+        "mi/h": "mph",
+        "km/h": "kph kmh",
+        "Hz": "Hz hertz",
+        "newton": "newton newtons",
+        "joule": "joule joules",
+        "kelvin": "kelvin kelvins",
+        "watt": "watt watts",
+        "volt": "volt volts",
+        "ampere": "ampere amperes amp amps",
+        "coulomb": "coulomb coulombs",
+        "tesla": "tesla teslas",
+        "ohm": "ohm ohms",
+        "angstrom": "angstrom angstroms",
+        "mol": "mol mole moles",
+        "eV": "eV electronvolt electronvolts",
+        "am": "am a.m a.m.",
+        "pm": "pm p.m p.m.",
+        "dollar": "dollar dollars usd",
+        "cent": "cent cents",
+        "euro": "euro euros eur",
+        "rupee": "rupee rupees inr",
+    }.items()
+    for name in names.split()
+}
+"""Canonical unit by the names that running text has for it."""
+
+UNIT_LETTERS = {
+    "N": "newton",
+    "J": "joule",
+    "K": "kelvin",
+    "W": "watt",
+    "V": "volt",
+    "A": "ampere",
+    "T": "tesla",
+}
+"""Units that are read in a text command only: in mathematics such a letter is a variable."""
+
+_SYMBOLS = {
+    **{symbol: symbol for symbol in ("m", "g", "s", "L", "mol", "eV", "Hz", "Pa", "cd", "lm", "lx", "Wb", "Bq")},
+    **{symbol: symbol for symbol in ("erg", "dyn", "bar", "atm", "cal", "ohm", "rad", "Gy", "Sv", "angstrom")},
+    **UNIT_LETTERS,
+    "C": "coulomb", "F": "farad", "l": "L", "Wh": "Wh", "h": "h", "min": "min", "day": "day", "yr": "year",
+    "u": "u", "Torr": "Torr",
+}  # fmt: skip
+_PREFIXES = {"n": -9, "u": -6, "μ": -6, "m": -3, "c": -2, "d": -1, "h": 2, "k": 3, "M": 6, "G": 9, "T": 12, "p": -12}
+_NEVER_PREFIXED = frozenset(("min", "h", "day", "yr", "atm", "rad", "u", "angstrom", "Torr"))
+_LIKE_WORDS = frozenset(("mm", "cm", "km", "mg", "kg", "Pa"))
+_TOKEN = lazy_pattern(r" ?(?P<slash>/|per(?![A-Za-z]))? ?(?P<name>[A-Za-zμ]+)\.?(?:\^\{(?P<power>-?\d)\})?")
+_MAX_TOKENS = 6
+
+_MEASURES: dict[str, tuple[str, Fraction]] = {
+    **{
+        name: ("length", factor)
+        for name, factor in {
+            "m": Fraction(1), "mm": Fraction(1, 1000), "cm": Fraction(1, 100), "km": Fraction(1000),
+            "in": Fraction(254, 10000), "ft": Fraction(3048, 10000), "yd": Fraction(9144, 10000),
+            "mi": Fraction(1609344, 1000), "angstrom": Fraction(1, 10**10),
+        }.items()
+    },
+    **{
+        name: ("mass", factor)
+        for name, factor in {
+            "g": Fraction(1), "mg": Fraction(1, 1000), "kg": Fraction(1000), "lb": Fraction(45359237, 100000),
+            "oz": Fraction(45359237, 1600000),
+        }.items()
+    },
+    **{
+        name: ("time", Fraction(seconds))
+        for name, seconds in {"s": 1, "min": 60, "h": 3600, "day": 86400, "week": 604800}.items()
+    },
+    **{name: ("long time", Fraction(months)) for name, months in {"month": 1, "year": 12}.items()},
+    **{name: ("money", factor) for name, factor in {"dollar": Fraction(1), "cent": Fraction(1, 100)}.items()},
+    **{name: ("volume", factor) for name, factor in {"L": Fraction(1), "ml": Fraction(1, 1000)}.items()},
+    "degrees": ("angle", Fraction(1)),
+    "arcminutes": ("angle", Fraction(1, 60)),
+    "arcseconds": ("angle", Fraction(1, 3600)),
+}  # fmt: skip
+
+
+@lru_cache(1024)
+def read_unit(text: str, in_text_command: bool = False) -> str | None:
+    """The canonical text of units written together (`m s^{-1}`, `kg m^{2}`, `J/(K mol)`), `None` if it is none.
+
+    Args:
+        text: Respelt, without the number before it.
+        in_text_command: It stands in `\\mathrm{}` or `\\text{}`, so single letters are units, too.
+    """
+    plain = text.replace("(", " ").replace(")", " ") if "/" in text else text
+    place = count = 0
+    above: list[str] = []
+    below: list[str] = []
+    names: list[str] = []
+    powers: list[int] = []
+    grouped = "/(" in text.replace(" ", "")
+    divided = False
+    plain = plain.strip()
+    while place < len(plain):
+        found = _TOKEN.match(plain, place)
+        count += 1
+        if not found or count > _MAX_TOKENS:
+            return None
+        unit = _unit(found["name"])
+        if unit is None:
+            return None
+        power = int(found["power"] or 1)
+        divided = bool(found["slash"]) or (divided and grouped)
+        if divided:
+            power = -power
+        names.append(found["name"])
+        powers.append(power)
+        (above if power > 0 else below).append(f"{unit}^{abs(power)}" if abs(power) > 1 else unit)
+        place = found.end()
+    if not names:
+        return None
+    telling = len(names) > 1 and (min(powers) < 0 or any(len(name) > 1 for name in names))
+    if not in_text_command and not telling and (len(names[0]) == 1 or len(names) > 1):
+        # `6 m` and `2 x y` are for the caller to decide: letters may be variables.
+        return None
+    return "/".join([" ".join(above) or "1", *below])
+
+
+def _unit(name: str) -> str | None:
+    """The canonical unit that a symbol names, by itself or behind a prefix: `kPa`, `nm`."""
+    if name in UNITS and name not in ("in", "am", "pm", "a", "sec"):
+        return UNITS[name]
+    if name in _SYMBOLS:
+        return _SYMBOLS[name]
+    prefix, base = name[:1], name[1:]
+    if prefix in _PREFIXES and base in _SYMBOLS and base not in _NEVER_PREFIXED:
+        return f"{'u' if prefix == 'μ' else prefix}{base}"
+    return None
+
+
+def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
+    """What a canonical unit measures, by kind and power, and how much of it; `None` where that is not known."""
+    above, *below = unit.split("/")
+    dimensions: dict[str, int] = {}
+    factor = Fraction(1)
+    for part, sign in [*((name, 1) for name in above.split(" ")), *((name, -1) for name in below)]:
+        name, _, exponent = part.partition("^")
+        if name == "1":
+            continue
+        found = _MEASURES.get(name)
+        if found is None or not (exponent or "1").isdigit():
+            return None
+        power = sign * int(exponent or 1)
+        dimensions[found[0]] = dimensions.get(found[0], 0) + power
+        factor *= found[1] ** power
+    return tuple(sorted(dimensions.items())), factor
+
+
+def units_agree(first: str, second: str) -> bool:
+    """Whether two units are one; of a rate, what it is per may be left out: `8 hours` a day."""
+    return first == second or first.startswith(f"{second}/") or second.startswith(f"{first}/")
+
+
+def converted(value: Fraction, unit: str, other: str) -> Fraction | None:
+    """The value in another unit, `None` where the two do not measure the same."""
+    one, two = measure(unit), measure(other)
+    return None if one is None or two is None or one[0] != two[0] else value * one[1] / two[1]
