@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from sampleset.answers.grouping import AnswerGroup, Grouping
 from sampleset.answers.maths.equivalence import Verdict
 from sampleset.answers.maths.extraction import Extracted, extract_answer
+from sampleset.answers.maths.reasoning import after_reasoning
 
 MAX_TEXT = 100_000
 """Characters of an answer that is not mathematics; what is longer is none."""
@@ -114,12 +115,6 @@ def plain_text(text: str) -> str:
     """The text by which texts are equal: compatibility forms resolved, without case, white space as one."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(folded.split())
-
-
-def after_reasoning(text: str) -> str:
-    """What a model's text says after its last `</think>`; all of it where nothing follows."""
-    _, mark, rest = text.rpartition("</think>")
-    return rest if mark and rest.strip() else text
 
 
 def tagged_text(text: str) -> str | None:

@@ -15,9 +15,10 @@ from typing import cast
 from sampleset.answers.code.sandbox import MAX_BYTES, refuse_unless_allowed, run_program
 from sampleset.answers.grouping import Grouping
 from sampleset.answers.json_values import fenced_blocks
-from sampleset.answers.keyed import after_reasoning, grouped_by, tagged_text
+from sampleset.answers.keyed import grouped_by, tagged_text
 from sampleset.answers.maths.equivalence import Verdict
 from sampleset.answers.maths.extraction import Extracted
+from sampleset.answers.maths.reasoning import after_reasoning
 from sampleset.errors import InvalidArgumentError
 
 MAX_INPUTS = 20

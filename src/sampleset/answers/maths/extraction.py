@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from typing import Any, cast
 
+from sampleset.answers.maths.choices import letter_of_reply
 from sampleset.answers.maths.forms import read
+from sampleset.answers.maths.languages import ANNOUNCED, announced
 from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.reasoning import after_reasoning, own_turn
 from sampleset.answers.maths.spelling import closing
 from sampleset.answers.maths.unmarked import (
     NUMBER,
@@ -27,6 +31,7 @@ _MAX_TRIES = 20
 _MAX_PHRASE_WORDS = 12
 _FEW_WORDS = 4
 _MIN_PROSE = 3
+_MOST_JSON = 20_000
 
 _PLACEHOLDER = lazy_pattern(
     r"[.…\s_*?-]*|(?:your|the|final|my|insert|put|write|answer|number|letter|value|result|here|x|option|choice|\W)+"
@@ -44,7 +49,8 @@ _PHRASE = lazy_pattern(
     r"(?:[\"*_`]{0,4} (?:is|are|would be|should be|must be|will be|was|equals)\b"
     # "so our answer is correct" judges one.
     r"(?! (?:indeed |also )?(?:correct|right|reasonable|verified|valid|the same|rounded|not a whole)\b)"
-    r"(?: (?:therefore|thus|then|simply|also|indeed|still))?|\W{0,4}?[:=])[\"*_` \t:]{0,8}"
+    r"(?: (?:therefore|thus|then|simply|also|indeed|still|definitely|clearly|obviously))?"
+    r"|\W{0,4}?(?:[:=]>?|[-=]>|→))[\"*_` \t:]{0,8}"
     r"|^[ \t]*(?:\*\*)?A:(?:\*\*)?[ \t]*",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -69,18 +75,31 @@ _CLOSE = lazy_pattern(r"(?<!\\)\}")
 _LETTER = r"\(? ?\*{0,2}([A-Z])\*{0,2}"
 _LEADING_LETTER = lazy_pattern(
     rf"(?:option|choice|letter)?\s*(?:\\text\{{)?{_LETTER}"
-    r"(?:[).:,]|\s*$|\s*[*}$\"]| [-–—] | (?:because|since|as|is)\b)",
+    r"(?:[).:,]|\s*$|\s*[*}$\"]| [-–—] | \(|!|\s+(?:because|since|as|is)\b)",
     re.IGNORECASE,
 )
-_CHOICE = lazy_pattern(
-    r"\b(?:option|choice|answer)s?:? \(?\**([A-Z])\b(?!['’])"
-    r"|\*\*\(?([A-Z])[).:]?(?:\*\*|[^*\n]{0,200}\*\*)"
-    r"|(?:^|[\s*])\(?([A-Z])\)? is (?:the )?(?:correct|right|best|most)"
-    r"|^[ \t]*\(?([A-Z])[).]?[ \t]*$",
-    re.MULTILINE,
-)
-_LAST_CHOICE = lazy_pattern(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
+_NAMED_OPTION = lazy_pattern(r"(?:\\text\w*\s?\{\s*)?(?:option|choice|letter) \(?([A-Z])\b", re.IGNORECASE)
 _OPTION_LINE = lazy_pattern(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
+_TAG = lazy_pattern(
+    r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result)\s*>|\[(?P<square>ANSWER|FINAL_ANSWER)\]",
+    re.IGNORECASE,
+)
+_END_TAG = lazy_pattern(r"</(?:answer|final_answer|finalanswer|final-answer|final|ans|result)\s*>?|\[/(?:ANSWER|FINAL_ANSWER)\]", re.IGNORECASE)
+_STATES = lazy_pattern(r"\\boxed|\\fbox|^[ \t]*####|\banswer\b|</answer>", re.IGNORECASE | re.MULTILINE)
+_BETWEEN_BOXES = lazy_pattern(
+    r"(?:[\s$,;.&]|\\(?:quad|qquad|[,;: ]|[()\[\]])|\\text\s?\{\s*(?:and|or|,)\s*\}|\b(?:and|or)\b|\(?[a-e]\)|\(?i{1,3}\)"
+    r"|[A-Za-z](?:_\{?\w\}?)?\s*=|\*\*|[。，、和或])*"
+)
+_RIGHT_OF_BOX = lazy_pattern(r"\s*\$?\s*=\s*\$?\s*([^$\n]{1,80})")
+_NAME_IN_BOX = lazy_pattern(r"\s*[A-Za-z](?:[\s_{}+\-'A-Za-z]|\\[a-z]+){0,30}")
+_ANSWER_IN_BOX = lazy_pattern(r"\s*(?:the )?(?:final )?answer(?: is)?\s*[:=]\s*", re.IGNORECASE)
+_NOT_THAT = lazy_pattern(r"(.+?),? (?:and |but )?not (?:-?[$\d]|\\)[^,;]{0,40}$")
+_KEYS = ("final_answer", "finalanswer", "answer", "ans", "result", "solution", "output", "value")
+_KEY_OF_TEXT = lazy_pattern(
+    r"['\"](?P<key>[A-Za-z_ ]{3,14})['\"]\s*:\s*(?P<value>'[^'\n]{0,500}'|\"(?:[^\"\\\n]|\\.){0,500}\"|-?\d[\d.eE+-]{0,40})"
+)
+_FENCE = lazy_pattern(r"^```(?:json)?\s*(.*?)\s*```$", re.DOTALL | re.IGNORECASE)
+_LAST_FENCE = lazy_pattern(r"```json\s*(\{.*?\})\s*```", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,44 +119,106 @@ class Extracted:
 def extract_answer(text: str, *, choices: int | None = None, truncated: bool = False) -> Extracted | None:
     r"""The final answer of a model's text, or `None` if it gives none.
 
-    Markers in falling strength: `<answer>` tags, `\boxed{}`, a `####` line, a phrase ("the answer
-    is", "Answer:", "A:"), a named option. The last of the strongest counts; empty ones, copied
-    placeholders and texts over `MAX_ANSWER` characters are passed over. Without a marker: an
-    opening "Yes," or "No,", the last calculated number that the last sentence repeats, the last
-    number; with `choices` the last `(B)`. Reasoning before `</think>` is left
-    out, and only the last 100,000 characters are read.
+    Markers in falling strength: a JSON object with an answer in it that is the whole reply, `<answer>` tags,
+    `\boxed{}`, a `####` line, a phrase ("the answer is", "Answer:", "答案是"), a named option. The last of the
+    strongest counts, but a box gives way to a `####` line or a phrase after it; boxes side by side are a list.
+    Empty markers, copied placeholders and texts over `MAX_ANSWER` characters are passed over. Without a marker:
+    an opening "Yes," or "No,", a formula that the last sentence ends in, the last calculated number that the
+    last sentence repeats, the last number; with `choices` the last `(B)`. Reasoning is left out, and where it
+    is never closed there is no answer; so are questions that the model invented after its answer. Only the last
+    100,000 characters are read.
 
     Args:
         text: What the model wrote.
         choices: Number of lettered options; only letters within them are answers.
         truncated: The text was cut off, so only markers count.
     """
-    text = _CALCULATOR.sub("", _conclusion(text[-_WINDOW:])).replace(r"\"", '"')
-    readers: list[tuple[str, Callable[[str], Iterator[str]]]] = [
-        ("answer_tag", _tagged),
-        ("boxed", partial(_boxed, truncated=truncated)),
-        ("hash", _hashed),
-        ("phrase", _phrased),
-    ]
-    letters = (
-        None if choices is None else [chr(ord("A") + place) for place in range(max(0, min(choices, 26)))]
-    )
-    for rule, reader in readers:
-        for content in reader(text):
-            answer = _accept(content, rule)
-            if answer is None:
-                continue
-            if letters is None:
-                return answer
-            letter = _letter_of(content)
-            if letter in letters:
-                return Extracted(letter, rule)
-    if letters is not None:
-        return _by_letter(text, letters, truncated)
+    text = own_turn(after_reasoning(text[-_WINDOW:]), _STATES)
+    letters = [chr(ord("A") + place) for place in range(max(0, min(choices or 0, 26)))]
+    found = None if truncated else _of_json(text)
+    if found is not None and (choices is None or _letter_of(found) in letters):
+        return Extracted(found if choices is None else _letter_of(found), "json")
+    text = _CALCULATOR.sub("", text).replace(r"\"", '"')
+    marked = _marked(text, letters if choices is not None else None, truncated)
+    if marked is not None:
+        return marked
+    if choices is not None:
+        near = text[-_NEAR_END:]
+        named = letter_of_reply(near, letters, truncated)
+        return Extracted(*named) if named else None
     if truncated or _JSON_BLANK.search(text[-_NEAR_END:]):
         return None
-    found = answer_of_unmarked(text[-_NEAR_END:])
-    return Extracted(*found) if found else None
+    unmarked = answer_of_unmarked(text[-_NEAR_END:])
+    return Extracted(*unmarked) if unmarked else None
+
+
+def _marked(text: str, letters: list[str] | None, truncated: bool) -> Extracted | None:
+    """The answer behind the strongest marker; what a later one states goes before an earlier box."""
+    tagged = _first_of(((content, 0) for content in _tagged(text)), "answer_tag", letters)
+    if tagged:
+        return tagged[0]
+    boxed = _first_of(_boxed(text, truncated), "boxed", letters)
+    begin = boxed[1] if boxed else 0
+    for rule, reader in (("hash", _hashed), ("phrase", _phrased)):
+        later = _first_of(reader(text, begin), rule, letters)
+        if later and (boxed is None or _is_plain(later[0].text)):
+            return later[0]
+    return boxed[0] if boxed else None
+
+
+def _first_of(
+    contents: Iterator[tuple[str, int]], rule: str, letters: list[str] | None
+) -> tuple[Extracted, int] | None:
+    """The first content that is an answer, and where its marker ends."""
+    for content, end in contents:
+        answer = _accept(content, rule)
+        if answer is None:
+            continue
+        if letters is None:
+            return answer, end
+        letter = _letter_of(content)
+        if letter in letters:
+            return Extracted(letter, rule), end
+    return None
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text is an answer and nothing else."""
+    return read(text).kind not in ("words", "opaque") and not _is_prose(text)
+
+
+def _of_json(text: str) -> str | None:
+    """What a reply that is a JSON object, or a Python dictionary, holds as its answer."""
+    body = text.strip()
+    fence = _FENCE.match(body) or _LAST_FENCE.search(body[-_MOST_JSON:])
+    body = fence[1] if fence else body
+    if not (body.startswith("{") and body.endswith("}")) or len(body) > _MOST_JSON:
+        return None
+    try:
+        found: object = json.loads(body, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError):
+        written = {found["key"].lower(): found["value"] for found in _KEY_OF_TEXT.finditer(body)}
+        found = {key: value.strip("'\"") for key, value in written.items()}
+    return _answer_in(found, 2)
+
+
+def _answer_in(value: object, depth: int) -> str | None:
+    if isinstance(value, dict) and depth:
+        held = {key.lower().replace(" ", "_"): inner for key, inner in cast("dict[str, Any]", value).items()}
+        for key in _KEYS:
+            if key in held and (found := _answer_in(held[key], depth - 1)) is not None:
+                return found
+        return None
+    if isinstance(value, list):
+        members = [_answer_in(member, 0) for member in cast("list[object]", value)]
+        return ", ".join(member for member in members if member) if members and all(members) else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = value.strip() if isinstance(value, str) else ""
+    if not text or len(text) > MAX_ANSWER or _PLACEHOLDER.fullmatch(text) and not _VARIABLE.fullmatch(text):
+        return None
+    box = next(_boxed(text), None)
+    return box[0] if box else text
 
 
 def count_choices(question: str) -> int | None:
@@ -156,31 +237,40 @@ def count_choices(question: str) -> int | None:
     return None
 
 
-def _conclusion(text: str) -> str:
-    """What follows the reasoning, if anything does."""
-    _, mark, rest = text.rpartition("</think>")
-    return rest if mark and rest.strip() else text
-
-
 def _tagged(text: str) -> Iterator[str]:
     """Contents of `<answer>` tags, last first; the last may lack its closing tag."""
     end = len(text)
-    for _ in range(_MAX_TRIES):
-        start = text.rfind("<answer>", 0, end)
-        if start < 0:
-            return
-        content, _, _ = text[start + len("<answer>") : end].partition("</answer>")
+    for found in list(reversed(list(_TAG.finditer(text))))[:_MAX_TRIES]:
+        content = _END_TAG.split(text[found.end() : end], maxsplit=1)[0]
+        content = content.strip().strip("`").strip()
         box = next(_boxed(content), None)
-        yield box if box is not None else (next(_phrased(content), None) or content)
-        end = start
+        phrase = next(_phrased(content), None)
+        yield box[0] if box is not None else phrase[0] if phrase is not None else content
+        end = found.start()
 
 
-def _boxed(text: str, truncated: bool = False) -> Iterator[str]:
-    r"""Contents of `\boxed{}` and `\fbox{}`, last first; `\boxed 5` counts too.
+def _boxed(text: str, truncated: bool = False) -> Iterator[tuple[str, int]]:
+    r"""Contents of `\boxed{}` and `\fbox{}`, last first, and where each ends; `\boxed 5` counts too.
 
     The last one may lack its closing brace: it ends with its formula or its line, unless the text was cut off
-    there.
+    there. Boxes with nothing between them but `and`, commas and names are the members of one answer.
     """
+    boxes = list(_boxes(text, truncated))
+    place = 0
+    while place < len(boxes):
+        begin, end, content = boxes[place]
+        contents = [content]
+        place += 1
+        while place < len(boxes) and _BETWEEN_BOXES.fullmatch(text, boxes[place][1], begin):
+            begin = boxes[place][0]
+            contents.insert(0, boxes[place][2])
+            place += 1
+        different = list(dict.fromkeys(content.strip() for content in contents if content.strip()))
+        yield (", ".join(different) if len(different) > 1 else contents[-1]), end
+
+
+def _boxes(text: str, truncated: bool) -> Iterator[tuple[int, int, str]]:
+    """Where boxes begin and end, and what they hold, last first."""
     end = len(text)
     for _ in range(_MAX_TRIES):
         start = max(text.rfind(r"\boxed", 0, end), text.rfind(r"\fbox", 0, end))
@@ -190,16 +280,24 @@ def _boxed(text: str, truncated: bool = False) -> Iterator[str]:
         opening = start + (len(r"\boxed") if text[start + 1] == "b" else len(r"\fbox"))
         rest = text[opening : opening + 4 * MAX_ANSWER]
         body = rest.lstrip()
+        opening += len(rest) - len(body)
         if body.startswith("{"):
             close = closing(_curly_only(body), 0)
             if close > 0:
-                yield body[1:close]
+                content = _ANSWER_IN_BOX.sub("", body[1:close], count=1)
+                right = _RIGHT_OF_BOX.match(text, opening + close + 1)
+                if right and _NAME_IN_BOX.fullmatch(content):
+                    # `\boxed{x} = 5`
+                    content = _first_sentence(right[1]).rstrip("., ")
+                yield start, opening + close + 1, content
             elif is_last and closing(_curly_only(text[opening:].lstrip()), 0) < 0:
                 content, ended, _ = _FORMULA_END.sub("\n", body[1:].lstrip("$ "), 1).partition("\n")
                 if ended or not truncated:
-                    yield content + "}" * (len(_OPEN.findall(content)) - len(_CLOSE.findall(content)))
+                    content += "}" * (len(_OPEN.findall(content)) - len(_CLOSE.findall(content)))
+                    yield start, opening + len(content), content
         elif rest[:1] == " " and body:
-            yield re.split(r"[\s$]", body, maxsplit=1)[0].rstrip(".,")
+            content = re.split(r"[\s$]", body, maxsplit=1)[0].rstrip(".,")
+            yield start, opening + len(content), content
 
 
 def _curly_only(text: str) -> str:
@@ -207,22 +305,25 @@ def _curly_only(text: str) -> str:
     return text.translate({ord(bracket): " " for bracket in "()[]"})
 
 
-def _hashed(text: str) -> Iterator[str]:
-    """Contents of `#### 72` lines, last first; headings are left out."""
-    for found in reversed(list(_HASHES.finditer(text[-_NEAR_END:]))):
+def _hashed(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
+    """Contents of `#### 72` lines, last first, and where each ends; headings are left out."""
+    for found in reversed(list(_HASHES.finditer(text, max(begin, len(text) - _NEAR_END)))):
         content = found[1].strip()
         form = read(content)
         if form.kind not in ("words", "opaque") or form.text in ("yes", "no", "true", "false"):
-            yield content
+            yield content, found.end()
 
 
-def _phrased(text: str) -> Iterator[str]:
-    """What follows "the answer is" and its kin to the end of the sentence, last first."""
-    text = text[-_NEAR_END:]
-    marks = [found.end() for found in _PHRASE.finditer(text)] + [
-        found.end() for found in _HEADING.finditer(text)
-    ]
-    for start in sorted(marks, reverse=True):
+def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
+    """What follows "the answer is" and its kin to the end of the sentence, last first, and where each begins.
+
+    After a place, only what an answer follows directly: a box was final but for a plain word against it.
+    """
+    begin_near = max(begin, len(text) - _NEAR_END)
+    marks = [(found.end(), False) for found in _PHRASE.finditer(text, begin_near)]
+    marks += [(found.end(), False) for found in _HEADING.finditer(text, begin_near)]
+    marks += [(found.end(), True) for found in ANNOUNCED.finditer(text, begin_near)]
+    for start, is_foreign in sorted(marks, reverse=True):
         rest = text[start : start + 2 * MAX_ANSWER].lstrip(' \t*:"`')
         if rest.startswith(("\n", "$$", r"\[")):
             rest = rest.lstrip('\n \t*"`')
@@ -230,8 +331,11 @@ def _phrased(text: str) -> Iterator[str]:
                 if rest.startswith(opening) and ending in rest[2:]:
                     rest = rest[2 : rest.index(ending, 2)].replace("\n", " ").strip()
         sentence = _first_sentence(rest)
-        if not sentence.endswith(("?", ":")):
-            yield _answer_of_sentence(sentence)
+        if sentence.endswith(("?", ":")):
+            continue
+        answer = _answer_of_sentence(announced(sentence) if is_foreign else sentence)
+        if not begin or sentence.lstrip("$*\\([ ").startswith(answer.lstrip("$*\\([ ")[:MAX_ANSWER]):
+            yield answer, start
 
 
 def _first_sentence(text: str) -> str:
@@ -247,6 +351,9 @@ def _answer_of_sentence(sentence: str) -> str:
     if sentence.endswith((r"\)", r"\]")) or sentence.count("$") % 2 == 0:
         sentence = sentence.rstrip(".")
     yes_no = _YES_NO.match(sentence)
+    only = _NOT_THAT.match(sentence)
+    if only and not _is_prose(only[1]):
+        sentence = only[1]  # "12, not 15"
     if yes_no:
         return yes_no[1]
     letter = re.match(
@@ -288,7 +395,7 @@ def _answer_of_sentence(sentence: str) -> str:
 def _is_prose(text: str) -> bool:
     """Whether a text is a sentence rather than mathematics: of a list too, "In all, 4 cows and 3 hens"."""
     kind = read(text).kind
-    if kind in ("list", "expression"):
+    if kind in ("list", "expression", "parens"):
         return len(_PROSE_WORD.findall(text)) >= _MIN_PROSE and not _MATHS.search(text)
     return kind == "words"
 
@@ -364,20 +471,6 @@ def _letter_of(content: str) -> str:
     content = _clean(content)
     form = read(content)
     if form.kind == "letter":
-        return form.text
-    found = _LEADING_LETTER.match(content) or re.match(r"(?i:option|choice|letter) \(?([A-Z])\b", content)
+        return form.text.upper()
+    found = _LEADING_LETTER.match(content) or _NAMED_OPTION.match(content)
     return found[1].upper() if found else ""
-
-
-def _by_letter(text: str, letters: list[str], truncated: bool) -> Extracted | None:
-    """The last option named, or without a marker the last `(B)`."""
-    near = text[-_NEAR_END:]
-    named = [next(filter(None, found.groups())) for found in _CHOICE.finditer(near)]
-    for letter in reversed(named):
-        if letter in letters:
-            return Extracted(letter, "choice")
-    if not truncated:
-        for letter in reversed(_LAST_CHOICE.findall(near)):
-            if letter in letters:
-                return Extracted(letter, "last_choice")
-    return None

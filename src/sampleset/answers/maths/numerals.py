@@ -27,6 +27,9 @@ _NOT_UNITS = frozenset([
     "remainder", "pi", "factorial",
 ])  # fmt: skip
 _MAX_UNIT_WORDS = 6
+_LONG_DECIMAL = 10**6
+"""A decimal with so many places, or a denominator of so much, may stand for a fraction without an end."""
+_MOST_PARTS = 100
 _ONES = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
     "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
@@ -58,9 +61,9 @@ _BELOW_100 = (
     rf"|{'|'.join(reversed(_ONES))})"
 )
 _BELOW_1000 = rf"{_BELOW_100}(?: hundred(?: (?:and )?{_BELOW_100})?)?"
+SPELT_TEXT = rf"{_BELOW_1000}(?: (?:thousand|million|billion|trillion)(?:,? (?:and )?{_BELOW_1000})?)*"
 SPELT = lazy_pattern(
-    rf"(?<![\w-]){_BELOW_1000}(?: (?:thousand|million|billion|trillion)(?:,? (?:and )?{_BELOW_1000})?)*"
-    rf"(?!\w|-(?!(?:{'|'.join(_PARTS)})\b))",
+    rf"(?<![\w-]){SPELT_TEXT}(?!\w|-(?!(?:{'|'.join(_PARTS)})\b))",
     re.IGNORECASE,
 )
 """A number in words: `two hundred and fifty`."""
@@ -144,7 +147,13 @@ class Numeral:
     @property
     def face(self) -> tuple[Fraction, str]:
         """What counts in votes: the number as it stands, of `25%` 25, whatever its unit but for morning or evening."""
-        return self.value * (100 if self.percent else 1), self.unit if self.unit in ("am", "pm") else ""
+        value = self.value * (100 if self.percent else 1)
+        if self.decimal and value.denominator >= _LONG_DECIMAL:
+            simple = value.limit_denominator(_MOST_PARTS)
+            # Of `0.3333333`, a third.
+            if abs(simple - value) * _LONG_DECIMAL <= abs(simple):
+                value = simple
+        return value, self.unit if self.unit in ("am", "pm") else ""
 
     def __str__(self) -> str:
         shown = f"{self.value * 100}%" if self.percent else str(self.value)

@@ -152,7 +152,7 @@ def respell(text: str) -> str:
     if "degrees" in text and _TRIGONOMETRIC.search(text):
         text = _DEGREES.sub(r"\\frac{\1\\pi}{180}", text)
     text = _OHM.sub(r" \1ohm", _MICRO.sub(r" u\1", text))
-    return _UNIT_AT_END.sub(_unit, text) if roman else text
+    return _SPACES.sub(" ", _UNIT_AT_END.sub(_unit, text)) if roman else text
 
 
 def _script(found: re.Match[str]) -> str:

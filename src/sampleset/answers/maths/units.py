@@ -150,7 +150,7 @@ def read_unit(text: str, in_text_command: bool = False) -> str | None:
         powers.append(power)
         (above if power > 0 else below).append(f"{unit}^{abs(power)}" if abs(power) > 1 else unit)
         place = found.end()
-    if not names:
+    if not names or (UNITS.get(names[0]) == "degrees" and len(names) > 1):
         return None
     telling = len(names) > 1 and (min(powers) < 0 or any(len(name) > 1 for name in names))
     if not in_text_command and not telling and (len(names[0]) == 1 or len(names) > 1):

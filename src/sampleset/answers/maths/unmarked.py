@@ -7,21 +7,26 @@ reads of "She needs 6 more to have 25" the 6.
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from sampleset.answers.maths.forms import read
-from sampleset.answers.maths.numerals import SPELT
+from sampleset.answers.maths.numerals import SPELT, SPELT_TEXT
 from sampleset.answers.maths.patterns import lazy_pattern
 
+_FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
 NUMBER_TEXT = (
-    r"(?<![\w.,/])(?:(?<![)\]}])[-−–](?=[\d$€£.]))?[$€£]?"
-    r"(?:\d{1,2}/\d{1,2}/\d{4}|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+)"
+    r"(?<![A-Za-z0-9_.,/])(?:(?<![)\]}])[-−–](?=[\d$€£₹.]))?[$€£₹]?"
+    r"(?:\d{1,2}/\d{1,2}/\d{4}|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)"
+    r"|(?<!\d )\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?![\d ]*\d)(?:[.,]\d+)?"
+    rf"|\d+ \d{{1,3}}/\d{{1,3}}(?![\d/])|\d* ?[{_FRACTIONS}]"
+    r"|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+)"
     r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%)?"
 )
 """A number in running text."""
 NUMBER = lazy_pattern(NUMBER_TEXT)
 _MAX_SENTENCE = 1_000
 _ABBREVIATIONS = r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)"
-SENTENCE_END = lazy_pattern(_ABBREVIATIONS + r"(?<![A-Z])[.!?](?=\s+[A-Z\"(*\\$]|\s*$)|(?<=\d)\.(?=\s)|\n")
+SENTENCE_END = lazy_pattern(_ABBREVIATIONS + r"(?<![A-Z])[.!?](?=\s+[A-Z\"(*\\$]|\s*$)|(?<=\d)\.(?=\s)|[\n。！？]")
 """Where a sentence ends; of a question, the match is its mark."""
 _RESULT = lazy_pattern(rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*({NUMBER_TEXT})")
 _ASIDE = lazy_pattern(r"\s?\(([^()\n]{1,200})\)")
@@ -59,17 +64,102 @@ _SIDE = lazy_pattern(
 )
 _CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|assuming)\b")
 _PART_OF_A_WORD = lazy_pattern(r"(?:st|nd|rd|th)\b|-[A-Za-z]|:\d")
+_VERB = lazy_pattern(r"(?:\bis|\bare|=|\bequals|\bgives|\bgiven by|\bget|\bobtain|\bbe|\bbecomes|\bas|:)\s*$")
+_MAX_FORMULA = 200
 _HOUR = lazy_pattern(r"\d:$")
 _DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}")
 
 
+_MATH = lazy_pattern(r"\$\$(.+?)\$\$|(?<!\\)\$([^$\n]{1,200})\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_IS_MATHS = lazy_pattern(r"[\\^=<>(\[{]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
+_PROSE = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*\()")
+_JOINED = lazy_pattern(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
+_PLURAL = lazy_pattern(
+    r"\b(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)\s*([^\n]{1,120}?)[.\s]*$", re.IGNORECASE
+)
+_WHOLE_KINDS = frozenset((
+    "parens", "brackets", "list", "interval", "union", "inequality", "matrix", "ratio", "region", "residue",
+))  # fmt: skip
+_COLONS = lazy_pattern(r"(?<![\w:.])\d{1,3}(?: ?: ?\d{1,3}){1,4}(?! ?:)(?: ?[AaPp]\.?[Mm]\b\.?)?")
+_MONTH_AND_DAY = lazy_pattern(
+    r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December)"
+    r" \d{1,2}(?:st|nd|rd|th)?(?:,? \d{4})?(?=[\s.!]*$)"
+)
+_DOZENS = lazy_pattern(rf"(?<!\w)({SPELT_TEXT}|\d+|a|half a)[ -]dozens?\b", re.IGNORECASE)
+_AND_PARTS = lazy_pattern(
+    rf"(?<!\w)({SPELT_TEXT}|\d+) and (a half|half|a quarter|one quarter|three quarters|a third|two thirds)\b", re.IGNORECASE
+)
+_PARTS = lazy_pattern(r"\b(half|a quarter|a third|two thirds|three quarters) (?:an?|of)\b", re.IGNORECASE)
+_SHARES = {"half": "1/2", "a half": "1/2", "quarter": "1/4", "a quarter": "1/4", "one quarter": "1/4",
+           "three quarters": "3/4", "a third": "1/3", "two thirds": "2/3"}  # fmt: skip
+
+
 def answer_of_unmarked(text: str) -> tuple[str, str] | None:
-    """The answer and the rule that found it: `yes_no`, `last_result` or `last_number`."""
+    """The answer and the rule that found it: `yes_no`, `formula`, `last_result` or `last_number`."""
     found = _yes_or_no(text)
     if found:
         return found
     text = _without_check(text)
-    return _last_result(text) or _last_number(text)
+    formula = _formula(text)
+    return (formula, "formula") if formula else _last_result(text) or _last_number(text)
+
+
+def _formula(text: str) -> str | None:
+    """A text that is nothing but mathematics, or the formula that its last sentence states.
+
+    Formulas side by side (`$x = 2$ or $x = 9$`) are a list. A plain number is left to the rules for numbers.
+    """
+    whole = text.strip().strip("*`")
+    if len(whole) <= _MAX_FORMULA and "\n" not in whole and not _PROSE.search(_MATH.sub("", whole)):
+        form = read(whole)
+        written = form.kind in ("expression", "number") and "\\" in whole and form.latex
+        if form.kind in _WHOLE_KINDS or written:
+            return whole.rstrip(".")
+    sentence = last_sentence(text)
+    plural = _PLURAL.search(sentence)
+    if plural and read(plural[1]).kind == "list":
+        return plural[1]
+    colons = _COLONS.findall(sentence)
+    if len(colons) == 1 and len(NUMBER.findall(_COLONS.sub("", sentence))) == 0:
+        return colons[0]
+    month = _MONTH_AND_DAY.search(sentence)
+    if month and len(NUMBER.findall(sentence)) <= len(NUMBER.findall(month[0])):
+        return month[0]
+    return _formula_of_sentence(sentence)
+
+
+def _formula_of_sentence(sentence: str) -> str | None:
+    spans = [
+        (found.start(), found.end(), content.strip().rstrip("."))
+        for found in _MATH.finditer(sentence)
+        if (content := next(filter(None, found.groups()))).strip() and not _PROSE.search(content)
+    ]
+    if not spans:
+        return None
+    begin, _, content = spans[-1]
+    contents = [content]
+    for start, end, earlier in reversed(spans[:-1]):
+        if not _JOINED.fullmatch(sentence, end, begin) or end == begin:
+            break
+        begin = start
+        contents.insert(0, earlier)
+    if len(contents) > 1:
+        return ", ".join(contents) if all(read(one).kind not in ("words", "opaque") for one in contents) else None
+    if len(spans) > 1 or not _IS_MATHS.search(content):
+        return _stated(sentence, spans)
+    form = read(content)
+    left, sign, right = content.rpartition("=")
+    if sign and read(right).number and not form.equation and not form.number:
+        return right.strip()
+    return None if form.number and not form.equation and "\\" not in content else content
+
+
+def _stated(sentence: str, spans: list[tuple[int, int, str]]) -> str | None:
+    """Of several formulas, the one that follows a verb and ends the sentence."""
+    begin, end, content = spans[-1]
+    if not _IS_MATHS.search(content) or read(content).number:
+        return None
+    return content if _VERB.search(sentence[:begin]) and len(sentence[end:].split()) <= 3 else None
 
 
 def number_of_sentence(sentence: str) -> str | None:
@@ -180,6 +270,9 @@ def _value(number: str) -> str:
 def _last_number(text: str) -> tuple[str, str] | None:
     """The number of the last sentence, else the last one, in digits or else in words."""
     sentence = _without_working(last_sentence(text))
+    worded = _in_words(sentence)
+    if worded:
+        return worded, "last_number"
     stated = number_of_sentence(sentence)
     for numbers in ([stated] if stated else [], NUMBER.findall(sentence), NUMBER.findall(text)):
         if numbers:
@@ -190,3 +283,21 @@ def _last_number(text: str) -> tuple[str, str] | None:
     near = [found for found in words if found.start() >= len(text) - len(last_sentence(text))]
     explained = len(near) > 1 and _SIDE.search(text[near[0].end() : near[1].start()])
     return (near[0] if explained else words[-1])[0], "last_number"
+
+
+def _in_words(sentence: str) -> str | None:
+    """A share or a number of dozens that is the only amount of a sentence: `half a cup`, `two dozen eggs`."""
+    for pattern in (_AND_PARTS, _DOZENS, _PARTS):
+        found = pattern.search(sentence)
+        if not found or NUMBER.search(sentence[: found.start()] + sentence[found.end() :]):
+            continue
+        if pattern is _PARTS:
+            return _SHARES[found[1].lower()]
+        count = read(found[1]).number
+        if pattern is _AND_PARTS:
+            share = read(_SHARES[found[2].lower()]).number
+            return str(count.value + share.value) if count and share else None
+        dozens = {"a": Fraction(1), "half a": Fraction(1, 2)}.get(found[1].lower())
+        amount = dozens or (count.value if count else None)
+        return str(amount * 12) if amount is not None else None
+    return None

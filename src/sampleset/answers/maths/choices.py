@@ -1,0 +1,102 @@
+"""Letters of options: which one a text names as its answer.
+
+Options are named in many sentences ("I'd go with C", "That leaves (D)", "The answer is not A. It is D."). The
+last sentence that names one as right counts; those that rule one out, or leave it open, do not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from sampleset.answers.maths.patterns import lazy_pattern
+
+_MARKUP = lazy_pattern(r"\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]|[「」『』【】✅✓☑➡→>]")
+_STYLED = lazy_pattern(
+    r"\\(?:text|textbf|textit|textrm|textsf|mathbf|mathrm|mathsf|boldsymbol|bf|rm)\s?\{\s*\(?\s*([A-Z])\s*\)?\s*[.)]?\s*\}"
+)
+_END = lazy_pattern(r"(?<![A-Z])[.!?;](?=\s|$)|(?<=\s[A-Z])[.!?;](?=\s|$)|(?<=\([A-Z]\))[.!?;]|[\n。！？；]")
+_ASIDE = lazy_pattern(r"\s\((?![A-Z]\))[^()\n]{1,200}\)")
+_LETTER = r"\(?\[?(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])\]?\)?"
+_AFTER = r"(?=\s*(?:$|[.,;:!)?\]–—-]|because\b|since\b|as\b|is\b|and\b|which\b|over\b|rather\b|instead\b|with\b|for\b|here\b|之|。|正|是))"
+_NOUN = r"(?:options?|choices?|letters?|answers?|statements?|alternatives?)"
+_STATED = lazy_pattern(
+    rf"(?:\b{_NOUN}\b|\b(?:the|my|right|correct|best) one\b|\b(?:pick|selection|conclusion|result|response|guess|ans)\b\.?)"
+    rf"[^\n]{{0,60}}?(?:\b(?:is|are|be|was|as)\b|[:=]|\s[–—-]|\bbut\b)\s*(?:therefore|thus|then|simply|also|indeed|still|clearly|probably|most likely|likely|I think(?: it(?: is|'s))?)?\s*"
+    rf"(?:{_NOUN} )?{_LETTER}{_AFTER}"
+    rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b\.?\s{{0,3}}{_LETTER}{_AFTER}"
+    rf"|\b(?:go(?:ing)? with|pick(?:ed)?|choos(?:e|ing)|chose|select(?:ed)?|say|opt(?:ed)? for|vote for|prefer|leav(?:e|es|ing)|left with"
+    rf"|remain(?:s|ing)?(?: is)?|corresponds? to|match(?:es)?|settle on|points? to|must be|has to be|should be|would be|could only be|can only be"
+    rf"|it is|it's|that is|that's|this is|but|likely|namely)\s+(?:the )?(?:{_NOUN} )?{_LETTER}{_AFTER}"
+    rf"|(?:^|,\s*)(?:so|thus|hence|therefore|only|finally|consequently)[,:]?\s+(?:the )?(?:{_NOUN} )?(?:only )?{_LETTER}{_AFTER}"
+    rf"|(?:{_NOUN} )?{_LETTER}\s+(?:is|seems|looks|appears|must be|would be|has to be)\s+(?:to be )?(?:the |our |my |clearly |definitely |indeed )*"
+    r"(?:correct|right|true|best|most|valid|answer|choice|one\b|option)"
+    rf"|(?:^|\s)(?:{_NOUN} )?{_LETTER}\s+(?:fits|holds|works|matches|follows|applies|it is\b)"
+    rf"|(?:故选|应选|选择?|答案[是为為]?|選ぶ?のは|正解は|答えは|정답은?)\s*[:：]?\s*(?:项|項|选项)?\s*{_LETTER}"
+    rf"|{_LETTER}\s*(?:项|項)?\s*(?:是|为)?\s*(?:正确|正しい|가 정답)",
+    re.IGNORECASE,
+)
+_RULED_OUT = lazy_pattern(
+    r"(?:\bnot|n['’]t|\brules? out|\bruling out|\beliminat\w+|\bexclud\w+|\brejec\w+|\bneither|\bnor|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|不选|不是)"
+    r"\s*(?:be |is |are |to be |the |answer |option |options |choice )*\(?$",
+    re.IGNORECASE,
+)
+_WRONG_AFTER = lazy_pattern(
+    r"\)?\s+(?:is|are|was|seems|looks|must be|would be|cannot be|can't be)\s*(?:n['’]t|not\b|wrong|incorrect|false|invalid|out\b|impossible|ruled|eliminated|a (?:common )?(?:distractor|trap))",
+    re.IGNORECASE,
+)
+_OPEN = lazy_pattern(r"\)?\s+or\s+\(?[A-Z]\b")
+_WHOLE = lazy_pattern(r"\W*(?:(?:option|choice|letter|answer)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE)
+_LEADING = lazy_pattern(r"\s*\(?([A-Z])(?:\)|[.:)])\s+\S")
+_LETTERED = lazy_pattern(r"^\s*\(?[A-Z][).:]\s", re.MULTILINE)
+_IN_PARENTHESES = lazy_pattern(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
+
+
+def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tuple[str, str] | None:
+    """The option a text names last, and the rule that found it: `choice`, or `last_choice` for the last `(B)`."""
+    plain = _MARKUP.sub("", _STYLED.sub(r"(\1)", text))
+    whole = _WHOLE.fullmatch(plain)
+    if whole and whole[1].upper() in letters:
+        return whole[1].upper(), "choice"
+    for sentence in reversed(_sentences(plain)):
+        letter = _stated(sentence, letters)
+        if letter:
+            return letter, "choice"
+    if truncated:
+        return None
+    leading = _LEADING.match(plain)
+    if leading and leading[1] in letters and len(_LETTERED.findall(plain)) == 1:
+        return leading[1], "choice"
+    for found in reversed(list(_IN_PARENTHESES.finditer(plain))):
+        if found[1] in letters and not _is_ruled_out(plain, found.start(), found.end() - 1):
+            return found[1], "last_choice"
+    return None
+
+
+def _sentences(text: str) -> list[str]:
+    sentences: list[str] = []
+    start = 0
+    for found in _END.finditer(text):
+        sentences.append(text[start : found.start()])
+        start = found.end()
+    return [sentence.strip() for sentence in [*sentences, text[start:]] if sentence.strip()]
+
+
+def _stated(sentence: str, letters: Collection[str]) -> str:
+    """The last option that a sentence says is right."""
+    sentence = _ASIDE.sub(" ", sentence[:2000]).strip()
+    if re.fullmatch(r"\(?[A-Z][).]?", sentence) and sentence.strip("().") in letters:
+        return sentence.strip("().")
+    place, letter = 0, ""
+    while place < len(sentence) and (found := _STATED.search(sentence, place)):
+        group = next(number for number, value in enumerate(found.groups(), start=1) if value)
+        begin, end = found.span(group)
+        is_open = _is_ruled_out(sentence, begin, end) or _OPEN.match(sentence, end)
+        if found[group] in letters and not is_open:
+            letter = found[group]
+        place = end
+    return letter
+
+
+def _is_ruled_out(text: str, begin: int, end: int) -> bool:
+    return bool(_RULED_OUT.search(text[max(0, begin - 60) : begin]) or _WRONG_AFTER.match(text, end))

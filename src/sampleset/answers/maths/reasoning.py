@@ -1,0 +1,70 @@
+"""What a model's text says in the end: without its reasoning, and without a next question it invented.
+
+Models mark reasoning in many ways. What stands before the last closing mark is left out; after an opening
+mark that is never closed nothing is final.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sampleset.answers.maths.patterns import lazy_pattern
+
+_TAGS = (
+    "think|thinking|thought|thoughts|reasoning|reason|scratchpad|scratch_pad|reflection|analysis|seed:think"
+    "|internal_monologue|inner_thoughts|rationale"
+)
+_OPENING = lazy_pattern(
+    rf"<(?:{_TAGS})>|\[(?:THINK|THINKING|REASONING)\]|<\|(?:begin_of_thought|START_THINKING|thinking|think)\|>"
+    r"|◁think▷|<\|channel\|>\s*(?:analysis|commentary)\s*<\|message\|>|<unused94>",
+    re.IGNORECASE,
+)
+_CLOSING = lazy_pattern(
+    rf"</(?:{_TAGS})>|\[/(?:THINK|THINKING|REASONING)\]|<\|(?:end_of_thought|END_THINKING|/thinking|/think)\|>"
+    r"|◁/think▷|<\|channel\|>\s*final\s*<\|message\|>|<unused95>",
+    re.IGNORECASE,
+)
+_STRIPPED_CHANNELS = lazy_pattern(r"analysis.*assistantfinal", re.DOTALL)
+_HEADER = lazy_pattern(
+    r"\s*(?:<\|(?:im_start|start_header_id)\|>\s*)?(?:assistant)?\s*(?:<\|end_header_id\|>)?\s*(?=\S)"
+)
+_END_OF_TURN = lazy_pattern(
+    r"</s>|\[/?INST\]|<\|(?:im_end|endoftext|eot_id|end_of_text|end|return|user|im_start|start_header_id)\|>"
+    r"|<end_of_turn>|<start_of_turn>user|<｜end▁of▁sentence｜>"
+)
+_NEXT_TURN = lazy_pattern(r"^\s*(?:\*\*|#{1,6} )?(?:Human|User)(?:\*\*)?:", re.MULTILINE)
+_NEXT_QUESTION = lazy_pattern(
+    r"(?<=\n)\s*(?:\*\*|#{1,6} )?(?:(?:Next |New )?(?:Question|Problem|Exercise|Example|Instruction|Q)(?: ?\d+)?)"
+    r"(?:\*\*)?[:.](?:\*\*)?[ \n]",
+    re.IGNORECASE,
+)
+
+
+def after_reasoning(text: str) -> str:
+    """What a model's text says after its reasoning; all of it where nothing follows, none where that is open."""
+    closings = list(_CLOSING.finditer(text))
+    rest = text[closings[-1].end() :] if closings else text
+    if closings and not rest.strip():
+        return text
+    if not closings and (stripped := _STRIPPED_CHANNELS.match(text)):
+        rest = text[stripped.end() :]
+    opening = _OPENING.search(rest)
+    return rest[: opening.start()] if opening else rest
+
+
+def own_turn(text: str, states_answer: re.Pattern[str]) -> str:
+    """The text without turns and questions that the model invented after its answer.
+
+    Args:
+        text: Without reasoning.
+        states_answer: What a text holds that has stated its answer; before that, nothing is cut off.
+    """
+    start = _HEADER.match(text)
+    begin = start.end() if start else 0
+    for pattern, need_answer in ((_END_OF_TURN, False), (_NEXT_TURN, False), (_NEXT_QUESTION, True)):
+        for found in pattern.finditer(text, begin):
+            before = text[begin : found.start()]
+            if before.strip() and (not need_answer or states_answer.search(before)):
+                text = text[: found.start()]
+                break
+    return text
