@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from typing import ClassVar, Literal, Protocol
 
 from sampleset.answers import (
     JUDGE_KIND,
+    Budget,
     Extracted,
     Grouping,
     answer_kind,
@@ -27,6 +28,7 @@ from sampleset.answers import (
     kind_of,
 )
 from sampleset.backends.base import Backend
+from sampleset.caches import BoundedCache
 from sampleset.chat import Generation
 from sampleset.errors import ContextOverflowError
 from sampleset.registry import Registry
@@ -82,11 +84,22 @@ async def tally(sample_set: SampleSet) -> Tally:
         return known
     if sample_set.question.answer_kind == JUDGE_KIND:
         await judge_answers(sample_set.question, _answers(readable))
-    return await asyncio.to_thread(tally_now, sample_set)
+    budget = Budget()
+    counting = partial(copy_context().run, tally_now, sample_set, budget)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_counters, counting)
+    except asyncio.CancelledError:
+        # Nobody waits for it any more, and others do.
+        budget.cancel()
+        raise
 
 
-def tally_now(sample_set: SampleSet) -> Tally:
+def tally_now(sample_set: SampleSet, budget: Budget | None = None) -> Tally:
     """The final answers of a set; equal answers (1/2 and 0.5, say) make one candidate.
+
+    Args:
+        sample_set: The samples.
+        budget: Processor time for comparisons, and whether the caller still waits.
 
     Raises:
         InvalidArgumentError: The answers are of a kind that cannot be compared here: a judge was not asked,
@@ -99,7 +112,7 @@ def tally_now(sample_set: SampleSet) -> Tally:
     if sample_set.question.answer_kind == JUDGE_KIND:
         grouping = kind_of(sample_set.question).group(answers)
     else:
-        grouping = _grouped(answers, sample_set.question.answer_kind)
+        grouping = _grouped(answers, sample_set.question.answer_kind, budget)
     if sum(len(group.indices) for group in grouping.groups) + answers.count(None) < len(answers):
         held = {place for group in grouping.groups for place in group.indices}
         answers = tuple(one if place in held else None for place, one in enumerate(answers))
@@ -108,7 +121,8 @@ def tally_now(sample_set: SampleSet) -> Tally:
         tuple(Candidate(group.answer, len(group.indices), group.indices) for group in grouping.groups),
         grouping.notes,
     )
-    _tallies.put(readable, counted)
+    if not _is_cut_short(grouping):
+        _tallies.put(readable, counted, sum(len(text[0]) for text in readable[3] if text))
     return counted
 
 
@@ -146,40 +160,38 @@ def read_reply(question: Question, text: str) -> Extracted | None:
     return kind_of(question).read(text, choices_of(question), truncated=True)
 
 
-class _Tallies:
-    """The tallies of the last few sets: several methods read the same one after the other."""
-
-    _SIZE = 64
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[Readable, Tally] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, readable: Readable) -> Tally | None:
-        with self._lock:
-            return self._known.get(readable)
-
-    def put(self, readable: Readable, counted: Tally) -> None:
-        with self._lock:
-            self._known[readable] = counted
-            if len(self._known) > self._SIZE:
-                self._known.popitem(last=False)
+_counters = ThreadPoolExecutor(64, "votes")
+"""Votes are counted here, each in a thread that mostly waits for its turn with the workers."""
+_tallies: BoundedCache[Readable, Tally] = BoundedCache(64 * 2**20)
+_groupings: BoundedCache[tuple[str, tuple[str | None, ...]], Grouping] = BoundedCache(16 * 2**20)
+_answers_read: BoundedCache[tuple[str, bool, int | None, str], tuple[str | None]] = BoundedCache(64 * 2**20)
 
 
-_tallies = _Tallies()
-
-
-@lru_cache(1024)
-def _grouped(answers: tuple[str | None, ...], kind: str) -> Grouping:
+def _grouped(answers: tuple[str | None, ...], kind: str, budget: Budget | None) -> Grouping:
     """The distinct answers. Subsets of one set often state the same answers in the same order."""
-    return answer_kind(kind).group(answers)
+    known = _groupings.get((kind, answers))
+    if known is not None:
+        return known
+    grouping = answer_kind(kind).group(answers, budget)
+    if not _is_cut_short(grouping):
+        _groupings.put((kind, answers), grouping, sum(len(answer) for answer in answers if answer))
+    return grouping
 
 
-@lru_cache(4096)
+def _is_cut_short(grouping: Grouping) -> bool:
+    """Whether what was left undecided may be decided another time."""
+    return bool({"cancelled", "no_worker", "crash"} & set(grouping.notes))
+
+
 def _final_answer(text: str, truncated: bool, choices: int | None, kind: str) -> str | None:
     """The answer that a sample's text states; of a truncated one only an answer marked as final counts."""
-    found = answer_kind(kind).read(text, choices, truncated)
-    return found.text if found else None
+    key = (text, truncated, choices, kind)
+    known = _answers_read.get(key)
+    if known is None:
+        found = answer_kind(kind).read(text, choices, truncated)
+        known = (found.text if found else None,)
+        _answers_read.put(key, known, len(text))
+    return known[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +254,16 @@ def vote_answer(sample_set: SampleSet, name: str, counted: Tally, flags: Sequenc
         id=sample_set.id,
         aggregator=name,
         answer=decision.winner.answer if decision else None,
-        text=sample_set.samples[decision.winner.indices[0]].text if decision else "",
+        text=sample_set.samples[place_of(decision.winner, counted)].text if decision else "",
         candidates=counted.candidates,
         flags=(*counted.notes, *flags, *state),
+    )
+
+
+def place_of(candidate: Candidate, counted: Tally) -> int:
+    """The first sample that states a candidate's answer as the candidate is written."""
+    return next(
+        (place for place in candidate.indices if counted.answers[place] == candidate.answer), candidate.indices[0]
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sampleset.aggregators.base import AGGREGATORS, Ties, decide, tally
+from sampleset.aggregators.base import AGGREGATORS, Ties, decide, place_of, tally
 from sampleset.types import Answer, SampleSet
 
 
@@ -44,7 +44,7 @@ class MajorityVote:
             id=sample_set.id,
             aggregator=self.name,
             answer=decision.winner.answer,
-            text=sample_set.samples[decision.winner.indices[0]].text,
+            text=sample_set.samples[place_of(decision.winner, counted)].text,
             confidence=decision.winner.votes / sample_set.n,
             candidates=counted.candidates,
             flags=(*counted.notes, *(["tie"] if decision.tied else [])),

@@ -30,6 +30,7 @@ from sampleset.answers.maths.extraction import Extracted, count_choices, extract
 from sampleset.answers.maths.forms import canonical
 from sampleset.answers.maths.gold import gold_is_readable
 from sampleset.answers.maths.verdict_store import VerdictStoreWarning, default_verdict_path, use_verdict_store
+from sampleset.answers.maths.workers import Budget
 
 __all__ = [
     "ANSWER_KINDS",
@@ -37,6 +38,7 @@ __all__ = [
     "AbsentJudge",
     "AnswerGroup",
     "AnswerKind",
+    "Budget",
     "Extracted",
     "Grouping",
     "JudgementBook",

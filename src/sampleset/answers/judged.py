@@ -17,6 +17,7 @@ from sampleset.answers.grouping import Grouping
 from sampleset.answers.keyed import Text, grouped_by, plain_text
 from sampleset.answers.maths.equivalence import Verdict
 from sampleset.answers.maths.extraction import Extracted
+from sampleset.answers.maths.workers import Budget
 from sampleset.errors import InvalidArgumentError
 from sampleset.types import Problem, Question
 
@@ -157,7 +158,7 @@ class Judged:
         """As kind `text` reads it."""
         return _TEXT.read(text, choices, truncated)
 
-    def group(self, answers: Sequence[str | None]) -> Grouping:
+    def group(self, answers: Sequence[str | None], budget: Budget | None = None) -> Grouping:
         """The classes that the judge has made."""
         said = self._said()
         keys = [None if one is None else self._class(one) for one in answers]

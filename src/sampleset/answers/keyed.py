@@ -15,6 +15,7 @@ from sampleset.answers.grouping import AnswerGroup, Grouping
 from sampleset.answers.maths.equivalence import Verdict
 from sampleset.answers.maths.extraction import Extracted, extract_answer
 from sampleset.answers.maths.reasoning import after_reasoning
+from sampleset.answers.maths.workers import Budget
 
 MAX_TEXT = 100_000
 """Characters of an answer that is not mathematics; what is longer is none."""
@@ -36,7 +37,7 @@ class Keyed:
     def key(self, answer: str) -> Hashable:
         """What equal answers share, `None` for what is no answer."""
 
-    def group(self, answers: Sequence[str | None]) -> Grouping:
+    def group(self, answers: Sequence[str | None], budget: Budget | None = None) -> Grouping:
         """One group per key."""
         return grouped_by([None if one is None else self.key(one) for one in answers], answers)
 

@@ -20,6 +20,7 @@ from sampleset.answers.maths.equivalence import Verdict, matches_gold, same_answ
 from sampleset.answers.maths.extraction import Extracted, count_choices, extract_answer
 from sampleset.answers.maths.gold import gold_is_readable
 from sampleset.answers.maths.near_numbers import number_kind
+from sampleset.answers.maths.workers import Budget
 from sampleset.errors import InvalidArgumentError, UnknownNameError
 from sampleset.types import DEFAULT_KIND, Question
 
@@ -48,8 +49,13 @@ class AnswerKind(Protocol):
         """The final answer of a model's text, `None` if it states none."""
         ...
 
-    def group(self, answers: Sequence[str | None]) -> Grouping:
-        """The distinct answers of a set; an answer that turns out to be none is in no group."""
+    def group(self, answers: Sequence[str | None], budget: Budget | None = None) -> Grouping:
+        """The distinct answers of a set; an answer that turns out to be none is in no group.
+
+        Args:
+            answers: Final answers; `None` is none.
+            budget: What comparing may take; what is undecided then stays apart and is noted.
+        """
         ...
 
     def same(self, a: str, b: str) -> Verdict:
@@ -78,9 +84,9 @@ class Maths:
         """The last of the strongest marker."""
         return extract_answer(text, choices=choices, truncated=truncated)
 
-    def group(self, answers: Sequence[str | None]) -> Grouping:
+    def group(self, answers: Sequence[str | None], budget: Budget | None = None) -> Grouping:
         """By text, value and algebra."""
-        return group_answers(answers)
+        return group_answers(answers, budget)
 
     def same(self, a: str, b: str) -> Verdict:
         """By text, value and algebra."""

@@ -19,9 +19,12 @@ from sampleset.answers.keyed import grouped_by, tagged_text
 from sampleset.answers.maths.equivalence import Verdict
 from sampleset.answers.maths.extraction import Extracted
 from sampleset.answers.maths.reasoning import after_reasoning
+from sampleset.answers.maths.workers import Budget
 from sampleset.errors import InvalidArgumentError
 
 MAX_INPUTS = 20
+ALL_CPU_SECONDS = 8.0
+"""Processor time that one program may take on all its inputs together."""
 _PYTHON = ("", "python", "python3", "py")
 
 Outputs = tuple[str | None, ...]
@@ -57,9 +60,11 @@ class Code:
                     return Extracted(block, rule)
         return Extracted(tagged, "answer_tag") if tagged and _is_python(tagged) else None
 
-    def group(self, answers: Sequence[str | None]) -> Grouping:
+    def group(self, answers: Sequence[str | None], budget: Budget | None = None) -> Grouping:
         """One group for each way of answering the inputs."""
-        outputs = [None if one is None else self._outputs(one) for one in answers]
+        outputs = [
+            None if one is None or (budget and budget.is_cancelled) else self._outputs(one) for one in answers
+        ]
         failed = any(one is not None and not any(part is not None for part in one) for one in outputs)
         keys = [one if one and any(part is not None for part in one) else None for one in outputs]
         return grouped_by(keys, answers, ["program_failed"] if failed else [])
@@ -95,10 +100,17 @@ class Code:
         return (_printed(gold),) if len(self.inputs) == 1 and gold.strip() else None
 
     def _outputs(self, code: str) -> Outputs:
-        """What a program prints for each input. After one that takes too long it is not run again."""
+        """What a program prints for each input.
+
+        After one that takes too long it is not run again, nor after `ALL_CPU_SECONDS` in all.
+        """
         outputs: list[str | None] = []
+        spent = 0.0
         for stdin in self.inputs:
+            if spent > ALL_CPU_SECONDS:
+                break
             run = run_program(code, stdin)
+            spent += run.seconds
             if run.outcome == "timeout":
                 break
             outputs.append(_printed(run.output) if run.outcome == "done" else None)

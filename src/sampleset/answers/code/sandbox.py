@@ -10,11 +10,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from sampleset.caches import BoundedCache
 from sampleset.errors import InvalidArgumentError, UnsupportedByMachineError
 
 RUN_CODE_VARIABLE = "SAMPLESET_RUN_CODE"
@@ -39,10 +41,12 @@ class Run:
     Attributes:
         outcome: `done`, `failed` (an error, or a limit of memory, processor time or files), or `timeout`.
         output: What it printed; empty unless it is done.
+        seconds: Processor time that it took.
     """
 
     outcome: str
     output: str = ""
+    seconds: float = 0.0
 
 
 def allow_code(how: RunCode) -> None:
@@ -54,6 +58,14 @@ def allow_code(how: RunCode) -> None:
     if how not in get_args(RunCode):
         raise InvalidArgumentError(f"run_code={how!r} must be one of {', '.join(get_args(RunCode))}.")
     os.environ[RUN_CODE_VARIABLE] = how
+    if how == "limits":
+        warnings.warn(
+            "run_code='limits' keeps programs that a model wrote from making processes and sockets, and from "
+            "nothing else: they run as you, and can read and change your files, and read the environment and "
+            "memory of your other processes, API keys included. Use it in a container that holds nothing else.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def refuse_unless_allowed() -> None:
@@ -74,9 +86,17 @@ def run_program(code: str, stdin: str) -> Run:
         UnsupportedByMachineError: There is no sandbox to be had on this machine.
     """
     refuse_unless_allowed()
-    if len(code) > MAX_BYTES or len(stdin) > MAX_BYTES or "\0" in code:
+    if "\0" in code or not _fits(code) or len(stdin) > MAX_BYTES:
         return Run("failed")
     return _run(code, stdin, _how())
+
+
+def _fits(code: str) -> bool:
+    """Whether a program can be handed to an interpreter: as UTF-8, and not too long in it."""
+    try:
+        return len(code.encode()) <= MAX_BYTES
+    except UnicodeEncodeError:  # Half a character.
+        return False
 
 
 def _how() -> RunCode:
@@ -100,8 +120,19 @@ def _probed(how: RunCode) -> None:
     _run("print(6 * 7)", "", how)
 
 
-@lru_cache(1024)
 def _run(code: str, stdin: str, how: RunCode) -> Run:
+    key = (code, stdin, how)
+    known = _runs.get(key)
+    if known is None:
+        known = _started(code, stdin, how)
+        _runs.put(key, known, len(code) + len(stdin) + len(known.output))
+    return known
+
+
+_runs: BoundedCache[tuple[str, str, RunCode], Run] = BoundedCache(32 * 2**20)
+
+
+def _started(code: str, stdin: str, how: RunCode) -> Run:
     with tempfile.TemporaryDirectory(prefix="sampleset-") as scratch:
         python = os.path.realpath(sys.executable)
         folders = ["/usr", "/bin", "/lib", "/lib64", "/nix/store", "/etc/ld.so.cache"]
@@ -140,4 +171,4 @@ def _run(code: str, stdin: str, how: RunCode) -> Run:
             "Linux 5.12 or newer on x86-64 or ARM64, and for 'sandbox' namespaces, which some containers and "
             "distributions forbid. Use another answer kind, or see docs/answers.md on --run-code limits."
         )
-    return Run(response["outcome"], response["text"])
+    return Run(response["outcome"], response["text"], response["seconds"])

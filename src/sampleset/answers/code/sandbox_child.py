@@ -28,7 +28,7 @@ _READ_ONLY = 0x1 | 0x2 | 0x4  # and neither set-user-id programs nor devices
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 4096, 16384, 1 << 18, 2
 _NEW_USER, _NEW_MOUNTS = 0x10000000, 0x00020000
 _NEW_PROCESSES_NETWORK_IPC_NAME = 0x20000000 | 0x40000000 | 0x08000000 | 0x04000000
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _PR_SET_SECCOMP, _SECCOMP_FILTER = 22, 2
 _NOBODY = 65534
 
@@ -64,6 +64,9 @@ def main() -> None:
     try:
         if isolated:
             _enter_namespaces()
+        else:
+            # A program of the same user must reach neither this memory nor the reply.
+            _check(_LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl")
         program = os.fork()
     except OSError as error:
         _respond("refused", f"{error}")
@@ -89,7 +92,8 @@ def main() -> None:
 
 
 def _respond(outcome: str, text: str = "") -> None:
-    json.dump({"outcome": outcome, "text": text}, sys.stdout)
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    json.dump({"outcome": outcome, "text": text, "seconds": usage.ru_utime + usage.ru_stime}, sys.stdout)
 
 
 def _wait(program: int, seconds: float) -> int | None:

@@ -84,7 +84,11 @@ def _sentences(text: str) -> list[str]:
 
 def _stated(sentence: str, letters: Collection[str]) -> str:
     """The last option that a sentence says is right."""
-    sentence = _ASIDE.sub(" ", sentence[:2000]).strip()
+    whole = sentence[:2000]
+    return _stated_in(_ASIDE.sub(" ", whole).strip(), letters) or _stated_in(whole, letters)
+
+
+def _stated_in(sentence: str, letters: Collection[str]) -> str:
     if re.fullmatch(r"\(?[A-Z][).]?", sentence) and sentence.strip("().") in letters:
         return sentence.strip("().")
     place, letter = 0, ""

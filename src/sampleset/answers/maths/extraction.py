@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from sampleset.answers.maths.choices import letter_of_reply
 from sampleset.answers.maths.forms import read
-from sampleset.answers.maths.languages import ANNOUNCED, announced
+from sampleset.answers.maths.languages import ANNOUNCED, announced, may_announce
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.reasoning import after_reasoning, own_turn
 from sampleset.answers.maths.spelling import closing
@@ -85,7 +85,7 @@ _TAG = lazy_pattern(
     re.IGNORECASE,
 )
 _END_TAG = lazy_pattern(r"</(?:answer|final_answer|finalanswer|final-answer|final|ans|result)\s*>?|\[/(?:ANSWER|FINAL_ANSWER)\]", re.IGNORECASE)
-_STATES = lazy_pattern(r"\\boxed|\\fbox|^[ \t]*####|\banswer\b|</answer>", re.IGNORECASE | re.MULTILINE)
+_STATES = lazy_pattern(r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|</answer>", re.IGNORECASE | re.MULTILINE)
 _BETWEEN_BOXES = lazy_pattern(
     r"(?:[\s$,;.&]|\\(?:quad|qquad|[,;: ]|[()\[\]])|\\text\s?\{\s*(?:and|or|,)\s*\}|\b(?:and|or)\b|\(?[a-e]\)|\(?i{1,3}\)"
     r"|[A-Za-z](?:_\{?\w\}?)?\s*=|\*\*|[。，、和或])*"
@@ -99,7 +99,7 @@ _KEY_OF_TEXT = lazy_pattern(
     r"['\"](?P<key>[A-Za-z_ ]{3,14})['\"]\s*:\s*(?P<value>'[^'\n]{0,500}'|\"(?:[^\"\\\n]|\\.){0,500}\"|-?\d[\d.eE+-]{0,40})"
 )
 _FENCE = lazy_pattern(r"^```(?:json)?\s*(.*?)\s*```$", re.DOTALL | re.IGNORECASE)
-_LAST_FENCE = lazy_pattern(r"```json\s*(\{.*?\})\s*```", re.DOTALL | re.IGNORECASE)
+_LAST_FENCE = lazy_pattern(r"```json\s*(\{(?:(?!```).)*\})\s*```\s*$", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,9 +320,13 @@ def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
     After a place, only what an answer follows directly: a box was final but for a plain word against it.
     """
     begin_near = max(begin, len(text) - _NEAR_END)
-    marks = [(found.end(), False) for found in _PHRASE.finditer(text, begin_near)]
-    marks += [(found.end(), False) for found in _HEADING.finditer(text, begin_near)]
-    marks += [(found.end(), True) for found in ANNOUNCED.finditer(text, begin_near)]
+    near = text[begin_near:]
+    marks: list[tuple[int, bool]] = []
+    if any(word in near for word in ("nswer", "NSWER", "ption", "hoice", "A:", "a:")):
+        marks += [(found.end(), False) for found in _PHRASE.finditer(text, begin_near)]
+        marks += [(found.end(), False) for found in _HEADING.finditer(text, begin_near)]
+    if may_announce(near):
+        marks += [(found.end(), True) for found in ANNOUNCED.finditer(text, begin_near)]
     for start, is_foreign in sorted(marks, reverse=True):
         rest = text[start : start + 2 * MAX_ANSWER].lstrip(' \t*:"`')
         if rest.startswith(("\n", "$$", r"\[")):

@@ -75,6 +75,7 @@ _AND = lazy_pattern(r",? ?(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]) ?| ?(?<!\\)& ?")
 _NAME = (
     r"(?:\\?[A-Za-z]+ ?(?:_ ?\{? ?[A-Za-z0-9]+ ?\}?)? ?'{0,2} ?"
     r"(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?|[A-Za-z][A-Za-z ]{0,40}|\\[a-z]+ [A-Z][A-Z_{}0-9 ]{0,12}"
+    r"|[fghFGHP](?:\^\{-?\d\})?'{0,2} ?\([^=<>,;]{1,40}\)(?= ?=)"
     r"|\\frac\{ ?[A-Z]{2,3} ?\}\{ ?[A-Z]{2,3} ?\}|[A-Z]{2} ?/ ?[A-Z]{2}|\|? ?\\overline\{[A-Z]{2}\} ?\|?|\|[A-Z]{2}\|)"
 )
 _ASSIGNMENT = lazy_pattern(rf"({_NAME}) ?(?:=|\\approx(?![A-Za-z])|:=) ?(?=[^=])")
@@ -638,7 +639,7 @@ def _assigned(text: str, nesting: int) -> Form | None:
     if (named is not None and (len(sides) > 2 or named[1].strip() == left)) or (ratio and ratio.end() == len(text) - len(right)):
         value = _form(right, nesting + 1)
         return replace(value, equation=text) if len(sides) == 2 and named and not value.parts else value
-    if all(_ARITHMETIC.fullmatch(side) for side in sides):
+    if all(_ARITHMETIC.fullmatch(side) or _CONSTANT.fullmatch(side) for side in sides):
         return _form(right, nesting + 1)
     if len(sides) == 2 and _LONE_NAME.fullmatch(right):
         # `3 = x` says what x is.

@@ -22,9 +22,18 @@ ANNOUNCED = lazy_pattern(
     re.IGNORECASE,
 )
 """What stands before an answer: `答案是`, `La respuesta es`, `Antwort:`."""
+_WORDS = tuple(word.lower() for word in _LATIN.split("|") if not word.lower().startswith(("la ", "a ")))
 _TRAILING = lazy_pattern(
     r"[\s.．。!！,，]*(?:です|である|だ|となる|입니다|이다|个|個|人|元|只|本|है|।)?[\s.．。!！]*$"
 )
+
+
+def may_announce(text: str) -> bool:
+    """Whether a text may hold one of these words: cheap, where most texts hold none."""
+    if not text.isascii():
+        return True
+    lowered = text.lower()
+    return any(word in lowered for word in _WORDS)
 
 
 def announced(sentence: str) -> str:

@@ -20,6 +20,7 @@ from sampleset.answers.keyed import grouped_by
 from sampleset.answers.maths.equivalence import Verdict
 from sampleset.answers.maths.extraction import Extracted, extract_answer
 from sampleset.answers.maths.forms import read
+from sampleset.answers.maths.workers import Budget
 from sampleset.errors import InvalidArgumentError
 
 _TOLERANCE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?|\.\d{1,30})(?:[eE]([+-]?\d{1,2}))?(%?)")
@@ -47,7 +48,7 @@ class Number:
         found = extract_answer(text, truncated=truncated)
         return found if found and _value(found.text) is not None else None
 
-    def group(self, answers: Sequence[str | None]) -> Grouping:
+    def group(self, answers: Sequence[str | None], budget: Budget | None = None) -> Grouping:
         """Votes near one centre are one; see the module."""
         values = [None if one is None else _value(one) for one in answers]
         centres = self._centres([value for value in values if value is not None])

@@ -21,10 +21,12 @@ _OPENING = lazy_pattern(
 )
 _CLOSING = lazy_pattern(
     rf"</(?:{_TAGS})>|\[/(?:THINK|THINKING|REASONING)\]|<\|(?:end_of_thought|END_THINKING|/thinking|/think)\|>"
-    r"|◁/think▷|<\|channel\|>\s*final\s*<\|message\|>|<unused95>",
+    r"|◁/think▷|<\|channel\|>\s*final\s*<\|message\|>|<unused95>|\\end\{think(?:ing)?[}>]",
     re.IGNORECASE,
 )
 _STRIPPED_CHANNELS = lazy_pattern(r"analysis.*assistantfinal", re.DOTALL)
+_ANSWERED = lazy_pattern(r"(?:(?<=\n)|(?<=>))[ \t]*<answer>[^<]{1,1000}</answer>\s*$")
+"""Answer tags on a line of their own at the very end close a thought that was left open."""
 _HEADER = lazy_pattern(
     r"\s*(?:<\|(?:im_start|start_header_id)\|>\s*)?(?:assistant)?\s*(?:<\|end_header_id\|>)?\s*(?=\S)"
 )
@@ -34,14 +36,25 @@ _END_OF_TURN = lazy_pattern(
 )
 _NEXT_TURN = lazy_pattern(r"^\s*(?:\*\*|#{1,6} )?(?:Human|User)(?:\*\*)?:", re.MULTILINE)
 _NEXT_QUESTION = lazy_pattern(
-    r"(?<=\n)\s*(?:\*\*|#{1,6} )?(?:(?:Next |New )?(?:Question|Problem|Exercise|Example|Instruction|Q)(?: ?\d+)?)"
-    r"(?:\*\*)?[:.](?:\*\*)?[ \n]",
+    r"(?<=\n)\s*(?:\*\*|#{1,6} )?(?:(?:Next |New )?(?P<noun>Question|Problem|Exercise|Example|Instruction|Q)(?P<number> ?\d+)?)"
+    r"(?:\*\*)?:(?:\*\*)?[ \n]",
     re.IGNORECASE,
 )
 
 
+_MARKS = ("<", "[/", "[T", "[t", "[R", "[r", "◁", r"\end{think", "assistantfinal")
+_TURNS = (
+    (_END_OF_TURN, False, ("</s>", "<|", "INST]", "_of_turn>", "<｜")),
+    (_NEXT_TURN, False, ("Human", "User")),
+    (_NEXT_QUESTION, True, ("uestion", "UESTION", "roblem", "xercise", "xample", "nstruction", "Q:", "PROBLEM")),
+)
+"""What ends a model's turn, whether it must have answered by then, and what a text with it holds."""
+
+
 def after_reasoning(text: str) -> str:
     """What a model's text says after its reasoning; all of it where nothing follows, none where that is open."""
+    if not any(mark in text for mark in _MARKS):
+        return text
     closings = list(_CLOSING.finditer(text))
     rest = text[closings[-1].end() :] if closings else text
     if closings and not rest.strip():
@@ -49,7 +62,10 @@ def after_reasoning(text: str) -> str:
     if not closings and (stripped := _STRIPPED_CHANNELS.match(text)):
         rest = text[stripped.end() :]
     opening = _OPENING.search(rest)
-    return rest[: opening.start()] if opening else rest
+    if not opening:
+        return rest
+    answered = _ANSWERED.search(rest, opening.end())
+    return answered[0] if answered else rest[: opening.start()]
 
 
 def own_turn(text: str, states_answer: re.Pattern[str]) -> str:
@@ -61,9 +77,13 @@ def own_turn(text: str, states_answer: re.Pattern[str]) -> str:
     """
     start = _HEADER.match(text)
     begin = start.end() if start else 0
-    for pattern, need_answer in ((_END_OF_TURN, False), (_NEXT_TURN, False), (_NEXT_QUESTION, True)):
+    for pattern, need_answer, marks in _TURNS:
+        if not any(mark in text for mark in marks):
+            continue
         for found in pattern.finditer(text, begin):
             before = text[begin : found.start()]
+            if need_answer and found["number"] and re.search(rf"(?i)\b{found['noun']} ?\d", before):
+                continue  # the parts of the question itself
             if before.strip() and (not need_answer or states_answer.search(before)):
                 text = text[: found.start()]
                 break

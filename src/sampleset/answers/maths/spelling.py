@@ -70,6 +70,7 @@ _SUBSTITUTIONS = tuple(
         (r"\\(?:[dtcs]|nice)frac(?![A-Za-z])", r"\\frac"),
         (r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}", r"\\binom{\1}{\2}"),
         (rf"\\operatorname\*? ?\{{ ?({_FUNCTIONS}) ?\}}", r"\\\1 "),
+        (r"==", "="),
         (r"\\(?:leqslant|leq)(?![A-Za-z])|<=", r"\\le "),
         (r"\\(?:geqslant|geq)(?![A-Za-z])|>=", r"\\ge "),
         (r"\\lt(?![A-Za-z])", "<"),
@@ -120,7 +121,7 @@ _SPACE_BEFORE_SCRIPT = lazy_pattern(r" (?=[\^_])")
 _SLASH_BEFORE_A_LETTER = lazy_pattern(r"(?<![\w.^/}{])(\d{1,9})/(\d{1,9})(?= ?[A-Za-z](?![A-Za-z]))")
 _TRIGONOMETRIC = lazy_pattern(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _DEGREES = lazy_pattern(r"(\d+(?:\.\d+)?) degrees ?")
-_PAIRS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"'))
+_PAIRS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"))
 _BOX = lazy_pattern(r"\\(?:boxed|fbox|framebox)\s?\{")
 
 
@@ -276,6 +277,8 @@ def _unwrap(text: str) -> str:
         box = _BOX.match(text)
         if box and closing(text, box.end() - 1) == len(text) - 1:
             text = text[box.end() : -1]
+        if text.endswith("\\") and not text.endswith("\\\\"):
+            text = text[:-1]
         if text.endswith((".", ",", ";")) and not text.endswith((r"\,", r"\;", "...")):
             text = text[:-1]
         if text == before:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from sampleset.answers.maths.forms import read
 from sampleset.answers.maths.numerals import SPELT, SPELT_TEXT
@@ -64,13 +65,16 @@ _SIDE = lazy_pattern(
 )
 _CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|assuming)\b")
 _PART_OF_A_WORD = lazy_pattern(r"(?:st|nd|rd|th)\b|-[A-Za-z]|:\d")
-_VERB = lazy_pattern(r"(?:\bis|\bare|=|\bequals|\bgives|\bgiven by|\bget|\bobtain|\bbe|\bbecomes|\bas|:)\s*$")
+_VERB = lazy_pattern(
+    r"(?:^|\b(?:is|are|was|equals?|equal to|gives?|given by|gets?|obtain|yields?|find|have|be|becomes|as|leaves|total|to|of)"
+    r"(?: exactly| approximately| about| simply| therefore| thus| the)*|=|:|\W)\s*[*_]*$", re.IGNORECASE
+)
 _MAX_FORMULA = 200
 _HOUR = lazy_pattern(r"\d:$")
 _DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}")
 
 
-_MATH = lazy_pattern(r"\$\$(.+?)\$\$|(?<!\\)\$([^$\n]{1,200})\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_MATH = lazy_pattern(r"\$\$(.+?)\$\$|(?<![\\$])\$(?=\S)([^$\n]{1,200}?)(?<=[^\s=+*(x-])\$(?![\d$])|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _IS_MATHS = lazy_pattern(r"[\\^=<>(\[{]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 _PROSE = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*\()")
 _JOINED = lazy_pattern(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
@@ -145,9 +149,9 @@ def _formula_of_sentence(sentence: str) -> str | None:
         contents.insert(0, earlier)
     if len(contents) > 1:
         return ", ".join(contents) if all(read(one).kind not in ("words", "opaque") for one in contents) else None
-    if len(spans) > 1 or not _IS_MATHS.search(content):
-        return _stated(sentence, spans)
     form = read(content)
+    if len(spans) > 1 or not _IS_MATHS.search(content) or not ("=" in content or _VERB.search(sentence[:begin])):
+        return _stated(sentence, spans)
     left, sign, right = content.rpartition("=")
     if sign and read(right).number and not form.equation and not form.number:
         return right.strip()
@@ -236,7 +240,11 @@ def _without_check(text: str) -> str:
 
 def last_sentence(text: str) -> str:
     """The last sentence, or its last 1,000 characters."""
-    text = text[-_MAX_SENTENCE:].rstrip()
+    return _last_sentence(text[-_MAX_SENTENCE:].rstrip())
+
+
+@lru_cache(64)
+def _last_sentence(text: str) -> str:
     ends = [found.end() for found in SENTENCE_END.finditer(text) if found.end() < len(text)]
     return text[ends[-1] if ends else 0 :]
 
