@@ -87,7 +87,8 @@ def test_a_worker_takes_no_more_memory_than_its_limit() -> None:
     largest = run_python(
         """
         import resource
-        from sampleset.answers import same_answer, workers
+        from sampleset.answers import same_answer
+        from sampleset.answers.maths import workers
 
         print(same_answer(r"10^{10^{9}}", r"\\sqrt{2}").equal)
         print(same_answer(r"7^{2000000000}+1", r"\\sqrt{2}").equal)
@@ -150,7 +151,8 @@ def test_a_forked_process_starts_workers_of_its_own_and_leaves_its_parents_alone
     output = run_python(
         r"""
         import multiprocessing
-        from sampleset.answers import same_answer, workers
+        from sampleset.answers import same_answer
+        from sampleset.answers.maths import workers
 
         def child(queue):
             queue.put((same_answer(r"\sqrt{12}", r"2\sqrt{3}").equal, workers.worker_process_ids()))
@@ -174,7 +176,8 @@ def test_workers_end_with_the_process_that_started_them() -> None:
     process = int(
         run_python(
             r"""
-            from sampleset.answers import same_answer, workers
+            from sampleset.answers import same_answer
+            from sampleset.answers.maths import workers
             same_answer(r"\sqrt{8}", r"2\sqrt{2}")
             print(*workers.worker_process_ids())
             """
@@ -199,7 +202,8 @@ def test_importing_is_light_and_imports_no_algebra() -> None:
 def test_plain_answers_need_no_worker() -> None:
     output = run_python(
         """
-        from sampleset.answers import group_answers, matches_gold, workers
+        from sampleset.answers import group_answers, matches_gold
+        from sampleset.answers.maths import workers
         group_answers(["5", "yes", "B", "1/2", "(1,2)", "05/01/2021", "5 eggs", "1, 2"])
         matches_gold("six", "7")
         print(workers.worker_process_ids())

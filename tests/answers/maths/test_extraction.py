@@ -34,7 +34,8 @@ from sampleset.answers import Extracted, count_choices, extract_answer, matches_
         pytest.param(r"$\boxed{\{1,2\}}$", r"\{1,2\}", "boxed", id="escaped_braces_in_box"),
         pytest.param(r"so \boxed 5.", "5", "boxed", id="box_without_braces"),
         pytest.param(r"\fbox{5}", "5", "boxed", id="fbox"),
-        pytest.param(r"\boxed{3} and \boxed{4}.", "4", "boxed", id="last_of_two_boxes"),
+        pytest.param(r"\boxed{3} and \boxed{4}.", "3, 4", "boxed", id="two_boxes_side_by_side"),
+        pytest.param(r"\boxed{3}. No: \boxed{4}.", "4", "boxed", id="last_of_two_boxes"),
         pytest.param(r"\boxed{3}. I put it in \boxed{}.", "3", "boxed", id="empty_box"),
         pytest.param(r"\boxed{3} #### 4", "3", "boxed", id="box_before_hashes"),
         pytest.param(

@@ -23,6 +23,7 @@ from sampleset.answers import (
     use_verdict_store,
 )
 from sampleset.answers.maths import equivalence, verdict_store
+from sampleset.caches import BoundedCache
 
 ROOTS = (r"\sqrt{8}", r"2\sqrt{2}")
 
@@ -49,7 +50,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a new process would: with nothing in memory."""
-    monkeypatch.setattr(equivalence, "_cache", equivalence._VerdictCache(100))
+    monkeypatch.setattr(equivalence, "_cache", BoundedCache(10**6))
 
 
 def rows(path: Path) -> list[tuple[int, str]]:
@@ -95,9 +96,9 @@ def test_what_was_not_decided_is_not_kept(path: Path, asked: list[tuple[str, str
     use_verdict_store(path)
     one, other = (equivalence.read(text) for text in ROOTS)
     stuck = equivalence.Form("expression", "stuck", reason)
-    equivalence.compare_forms(stuck, one, graded=True)
+    equivalence.compare_forms(stuck, one, "gold")
     assert rows(path) == []
-    equivalence.compare_forms(one, other, graded=True)
+    equivalence.compare_forms(one, other, "gold")
     assert len(rows(path)) == 1
 
 
@@ -145,35 +146,35 @@ def test_the_version_changes_with_the_code(tmp_path: Path, monkeypatch: pytest.M
 )
 def test_any_text_can_be_kept(path: Path, text: str) -> None:
     use_verdict_store(path)
-    verdict_store.store_verdict(True, text, "x", False, "numeric")
-    assert verdict_store.stored_verdict(True, text, "x") == (False, "numeric")
-    assert verdict_store.stored_verdict(True, "x", text) is None
+    verdict_store.store_verdict("gold", text, "x", False, "numeric")
+    assert verdict_store.stored_verdict("gold", text, "x") == (False, "numeric")
+    assert verdict_store.stored_verdict("gold", "x", text) is None
 
 
 def test_texts_that_join_alike_are_told_apart(path: Path) -> None:
     use_verdict_store(path)
-    verdict_store.store_verdict(True, "12", "3", True, "numeric")
-    assert verdict_store.stored_verdict(True, "1", "23") is None
+    verdict_store.store_verdict("gold", "12", "3", True, "numeric")
+    assert verdict_store.stored_verdict("gold", "1", "23") is None
 
 
 def test_the_oldest_verdicts_go_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdict_store, "MAX_VERDICTS", 10)
     use_verdict_store(path)
     for number in range(25):
-        verdict_store.store_verdict(True, str(number), "x", True, "numeric")
+        verdict_store.store_verdict("gold", str(number), "x", True, "numeric")
     assert len(rows(path)) == 10
-    assert verdict_store.stored_verdict(True, "14", "x") is None
-    assert verdict_store.stored_verdict(True, "15", "x") == (True, "numeric")
+    assert verdict_store.stored_verdict("gold", "14", "x") is None
+    assert verdict_store.stored_verdict("gold", "15", "x") == (True, "numeric")
 
 
 def test_a_row_that_is_no_verdict_is_not_believed(path: Path) -> None:
     use_verdict_store(path)
-    verdict_store.store_verdict(True, "a", "b", True, "numeric")
+    verdict_store.store_verdict("gold", "a", "b", True, "numeric")
     connection = sqlite3.connect(path)
     connection.execute("UPDATE verdicts SET equal = 7")
     connection.commit()
     connection.close()
-    assert verdict_store.stored_verdict(True, "a", "b") is None
+    assert verdict_store.stored_verdict("gold", "a", "b") is None
 
 
 def unusable(folder: Path, kind: str) -> Path:
@@ -223,7 +224,7 @@ def test_a_file_that_breaks_while_in_use_is_reported_once(
 ) -> None:
     use_verdict_store(path)
     for number in range(200):
-        verdict_store.store_verdict(True, str(number), "x", True, "numeric")
+        verdict_store.store_verdict("gold", str(number), "x", True, "numeric")
     use_verdict_store(None)
     size = path.stat().st_size
     with path.open("r+b") as file:
@@ -267,8 +268,8 @@ def _keep(path: Path | None, worker: int) -> None:
     if path:
         use_verdict_store(path)
     for number in range(50):
-        verdict_store.store_verdict(True, f"{worker} {number}", "x", True, "numeric")
-        assert verdict_store.stored_verdict(True, f"{worker} {number}", "x") == (True, "numeric")
+        verdict_store.store_verdict("gold", f"{worker} {number}", "x", True, "numeric")
+        assert verdict_store.stored_verdict("gold", f"{worker} {number}", "x") == (True, "numeric")
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -276,7 +277,7 @@ def _keep(path: Path | None, worker: int) -> None:
 def test_processes_share_the_file(path: Path, method: str) -> None:
     if method == "fork":
         use_verdict_store(path)
-        verdict_store.store_verdict(True, "parent", "x", True, "numeric")
+        verdict_store.store_verdict("gold", "parent", "x", True, "numeric")
     context = multiprocessing.get_context(method)
     inherited = None if method == "fork" else path
     children = [context.Process(target=_keep, args=(inherited, worker)) for worker in range(3)]
@@ -303,7 +304,7 @@ def test_what_was_written_before_a_kill_is_there(path: Path) -> None:
         "import os, signal, sys; from pathlib import Path\n"
         "from sampleset.answers import use_verdict_store, verdict_store\n"
         "use_verdict_store(Path(sys.argv[1]))\n"
-        "for number in range(30): verdict_store.store_verdict(True, str(number), 'x', True, 'numeric')\n"
+        "for number in range(30): verdict_store.store_verdict('gold', str(number), 'x', True, 'numeric')\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=False)

@@ -11,24 +11,25 @@ from collections.abc import Collection
 
 from sampleset.answers.maths.patterns import lazy_pattern
 
-_MARKUP = lazy_pattern(r"\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]|[「」『』【】✅✓☑➡→>]")
+_MARKUP = lazy_pattern(r"\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]|[「」『』【】✅✓☑➡→]|^\s*>", re.MULTILINE)
 _STYLED = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textsf|mathbf|mathrm|mathsf|boldsymbol|bf|rm)\s?\{\s*\(?\s*([A-Z])\s*\)?\s*[.)]?\s*\}"
 )
-_END = lazy_pattern(r"(?<![A-Z])[.!?;](?=\s|$)|(?<=\s[A-Z])[.!?;](?=\s|$)|(?<=\([A-Z]\))[.!?;]|[\n。！？；]")
+_END = lazy_pattern(r"(?<![A-Z])[.!?;](?=\s|$)|(?<=[ (][A-Z])[.!?;](?=\s|$)|(?<=\([A-Z]\))[.!?;]|[\n。！？；]")
 _ASIDE = lazy_pattern(r"\s\((?![A-Z]\))[^()\n]{1,200}\)")
-_LETTER = r"\(?\[?(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])\]?\)?"
-_AFTER = r"(?=\s*(?:$|[.,;:!)?\]–—-]|because\b|since\b|as\b|is\b|and\b|which\b|over\b|rather\b|instead\b|with\b|for\b|here\b|之|。|正|是))"
+_LETTER = r"(?<![<>+*/≠])(?<![A-Z] [=<>+*/≠] )(?<![A-Z]=)\(?\[?(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])\]?\)?"
+_CLOSED = r"(?=\s*(?:$|[.,;:!)?\]–—]|\s-|because\b|since\b|rather\b|instead\b|over\b|here\b|。))"
+_AFTER = r"(?=\s*(?:$|[.,;:!)?\]–—-]|because\b|since\b|as\b|is\b|and\b|which\b|over\b|rather\b|instead\b|with\b|for\b|here\b|。|正|是))"
 _NOUN = r"(?:options?|choices?|letters?|answers?|statements?|alternatives?)"
 _STATED = lazy_pattern(
     rf"(?:\b{_NOUN}\b|\b(?:the|my|right|correct|best) one\b|\b(?:pick|selection|conclusion|result|response|guess|ans)\b\.?)"
     rf"[^\n]{{0,60}}?(?:\b(?:is|are|be|was|as)\b|[:=]|\s[–—-]|\bbut\b)\s*(?:therefore|thus|then|simply|also|indeed|still|clearly|probably|most likely|likely|I think(?: it(?: is|'s))?)?\s*"
     rf"(?:{_NOUN} )?{_LETTER}{_AFTER}"
-    rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b\.?\s{{0,3}}{_LETTER}{_AFTER}"
+    rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b\.?\s{{0,3}}(?:=\s{{0,3}})?{_LETTER}{_AFTER}"
     rf"|\b(?:go(?:ing)? with|pick(?:ed)?|choos(?:e|ing)|chose|select(?:ed)?|say|opt(?:ed)? for|vote for|prefer|leav(?:e|es|ing)|left with"
     rf"|remain(?:s|ing)?(?: is)?|corresponds? to|match(?:es)?|settle on|points? to|must be|has to be|should be|would be|could only be|can only be"
-    rf"|it is|it's|that is|that's|this is|but|likely|namely)\s+(?:the )?(?:{_NOUN} )?{_LETTER}{_AFTER}"
-    rf"|(?:^|,\s*)(?:so|thus|hence|therefore|only|finally|consequently)[,:]?\s+(?:the )?(?:{_NOUN} )?(?:only )?{_LETTER}{_AFTER}"
+    rf"|it is|it's|that is|that's|this is|but|likely|namely)\s+(?:the )?(?:{_NOUN} )?{_LETTER}{_CLOSED}"
+    rf"|(?:^|,\s*)(?:so|thus|hence|therefore|only|finally|consequently)[,:]?\s+(?:the )?(?:{_NOUN} )?(?:only )?{_LETTER}{_CLOSED}"
     rf"|(?:{_NOUN} )?{_LETTER}\s+(?:is|seems|looks|appears|must be|would be|has to be)\s+(?:to be )?(?:the |our |my |clearly |definitely |indeed )*"
     r"(?:correct|right|true|best|most|valid|answer|choice|one\b|option)"
     rf"|(?:^|\s)(?:{_NOUN} )?{_LETTER}\s+(?:fits|holds|works|matches|follows|applies|it is\b)"
@@ -45,7 +46,7 @@ _WRONG_AFTER = lazy_pattern(
     r"\)?\s+(?:is|are|was|seems|looks|must be|would be|cannot be|can't be)\s*(?:n['’]t|not\b|wrong|incorrect|false|invalid|out\b|impossible|ruled|eliminated|a (?:common )?(?:distractor|trap))",
     re.IGNORECASE,
 )
-_OPEN = lazy_pattern(r"\)?\s+or\s+\(?[A-Z]\b")
+_OPEN = lazy_pattern(r"\)?\s+(?:or|and|and/or)\s+\(?[A-Z]\b|/[A-Z]\b")
 _WHOLE = lazy_pattern(r"\W*(?:(?:option|choice|letter|answer)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE)
 _LEADING = lazy_pattern(r"\s*\(?([A-Z])(?:\)|[.:)])\s+\S")
 _LETTERED = lazy_pattern(r"^\s*\(?[A-Z][).:]\s", re.MULTILINE)

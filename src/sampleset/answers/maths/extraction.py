@@ -32,6 +32,7 @@ _MAX_PHRASE_WORDS = 12
 _FEW_WORDS = 4
 _MIN_PROSE = 3
 _MOST_JSON = 20_000
+_MOST_BETWEEN = 80
 
 _PLACEHOLDER = lazy_pattern(
     r"[.…\s_*?-]*|(?:your|the|final|my|insert|put|write|answer|number|letter|value|result|here|x|option|choice|\W)+"
@@ -98,8 +99,6 @@ _KEYS = ("final_answer", "finalanswer", "answer", "ans", "result", "solution", "
 _KEY_OF_TEXT = lazy_pattern(
     r"['\"](?P<key>[A-Za-z_ ]{3,14})['\"]\s*:\s*(?P<value>'[^'\n]{0,500}'|\"(?:[^\"\\\n]|\\.){0,500}\"|-?\d[\d.eE+-]{0,40})"
 )
-_FENCE = lazy_pattern(r"^```(?:json)?\s*(.*?)\s*```$", re.DOTALL | re.IGNORECASE)
-_LAST_FENCE = lazy_pattern(r"```json\s*(\{(?:(?!```).)*\})\s*```\s*$", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +189,9 @@ def _is_plain(text: str) -> bool:
 def _of_json(text: str) -> str | None:
     """What a reply that is a JSON object, or a Python dictionary, holds as its answer."""
     body = text.strip()
-    fence = _FENCE.match(body) or _LAST_FENCE.search(body[-_MOST_JSON:])
-    body = fence[1] if fence else body
+    if body.endswith("```"):
+        opening = body.rfind("```", 0, len(body) - 3)
+        body = body[opening + 3 : -3].removeprefix("json").removeprefix("JSON").strip() if opening >= 0 else ""
     if not (body.startswith("{") and body.endswith("}")) or len(body) > _MOST_JSON:
         return None
     try:
@@ -261,12 +261,17 @@ def _boxed(text: str, truncated: bool = False) -> Iterator[tuple[str, int]]:
         begin, end, content = boxes[place]
         contents = [content]
         place += 1
-        while place < len(boxes) and _BETWEEN_BOXES.fullmatch(text, boxes[place][1], begin):
+        while place < len(boxes) and _are_joined(text[boxes[place][1] : begin]):
             begin = boxes[place][0]
             contents.insert(0, boxes[place][2])
             place += 1
         different = list(dict.fromkeys(content.strip() for content in contents if content.strip()))
         yield (", ".join(different) if len(different) > 1 else contents[-1]), end
+
+
+def _are_joined(between: str) -> bool:
+    """Whether boxes with this between them are members of one answer."""
+    return len(between) <= _MOST_BETWEEN and bool(between.strip(" $\n\\()[]") and _BETWEEN_BOXES.fullmatch(between))
 
 
 def _boxes(text: str, truncated: bool) -> Iterator[tuple[int, int, str]]:

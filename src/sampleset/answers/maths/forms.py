@@ -25,6 +25,7 @@ MAX_PARTS = 64
 """Members of a list, tuple or set; longer ones are compared as text only."""
 _MAX_NESTING = 4
 _MAX_SIGNS = 3
+_MAX_TWICE = 120
 
 Kind = Literal[
     "number", "letter", "words", "date", "time", "list", "parens", "brackets", "interval", "union", "inequality",
@@ -59,7 +60,7 @@ class Form:
 
 
 _LETTER = lazy_pattern(r"\(? ?([A-Za-z]) ?\)?[.:)]?")
-_OPTIONS = "ABCDEFGHIJ"
+_OPTIONS = "ABCDEFGHJ"
 _FUNCTIONS = frozenset([
     "sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "pi", "max", "min", "gcd",
     "lcm", "mod", "det", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "floor", "ceil",
@@ -81,7 +82,7 @@ _NAME = (
 _ASSIGNMENT = lazy_pattern(rf"({_NAME}) ?(?:=|\\approx(?![A-Za-z])|:=) ?(?=[^=])")
 _TUPLE_NAME = lazy_pattern(r"\( ?(\\?[A-Za-z]+(?:_\{\w+\})?(?: ?, ?\\?[A-Za-z]+(?:_\{\w+\})?)+) ?\) ?(?:=|\\in(?![A-Za-z])) ?")
 _POINT_NAME = lazy_pattern(r"[A-Z] ?(?=\([^()]*,[^()]*\)$)")
-_RATIO_NAME = lazy_pattern(rf"{_NAME}(?: ?: ?{_NAME})+ ?= ?")
+_ONE_NAME = lazy_pattern(_NAME)
 _NUMBERED = lazy_pattern(r"([A-Za-z])_\{?(\d)\}?")
 _NOT_A_NAME = lazy_pattern(
     r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)(?![a-z]).*|(?!no|is)[a-z]{2}|[bcdfghj-np-tv-z]{3}"
@@ -191,7 +192,7 @@ def _form(text: str, nesting: int) -> Form:
         return Form("time", time)
     letter = _LETTER.fullmatch(text)
     if letter:
-        # An option may be written small; other letters are variables, and R is not r.
+        # An option may be written small; other letters are variables, R is not r, and i is no option.
         shown = letter[1].upper() if letter[1].upper() in _OPTIONS else letter[1]
         return Form("letter", shown, letter[1])
     number = read_numeral(text)
@@ -305,7 +306,7 @@ def _approximated(text: str, nesting: int) -> Form | None:
         if _CONSTANT.fullmatch(value) and not re.fullmatch(r"-?[\d ]*\.?\d*", value):
             return _form(exact, nesting + 1)
         return None
-    found = _TWO_WAYS.fullmatch(text)
+    found = _TWO_WAYS.fullmatch(text) if len(text) <= _MAX_TWICE else None
     if found:
         one, other = read_numeral(found["exact"].strip()), read_numeral(found["near"].strip())
         if one and other and (other.decimal or other.percent) and not one.unit and not other.unit:
@@ -351,8 +352,7 @@ def _bracketed(text: str, nesting: int) -> Form | None:
         return None
     if len(members) == 1:
         return _form(members[0], nesting + 1) if opening + ending == "()" else None
-    signs = [member for member in members if r"\pm" in member]
-    if signs and opening + ending == "()":
+    if 0 < text.count(r"\pm") <= _MAX_SIGNS and opening + ending == "()":
         return _container("list", [f"({', '.join(each)})" for each in product(*map(_both_signs, members))], nesting)
     ends = {member.replace(" ", "") for member in members}
     if len(members) == 2 and (opening + ending in ("(]", "[)") or ends & _INFINITE):
@@ -426,6 +426,8 @@ def _vector(text: str, nesting: int) -> Form | None:
 
 def _built(text: str, nesting: int) -> Form | None:
     r"""`\{x \mid x \ge 0\}` as the condition in it; `\{x|x=3k, k \in \mathbb{Z}\}` as the expression and its condition."""
+    if not text.startswith(r"\{"):
+        return None
     found = _BUILDER.fullmatch(text)
     if found:
         name, condition = found[1], found[2].strip()
@@ -481,8 +483,8 @@ def _listed(text: str, nesting: int) -> Form | None:
     r"""A bare list: `1, -2`, `1 and 2`, `x = 1, y = 2`, `1 \pm \sqrt{2}`, `1 2 3`."""
     if _NUMBERS_SIDE_BY_SIDE.fullmatch(text) and not _GROUPED.fullmatch(text):
         return _container("list", text.split(" "), nesting)
-    named = _TUPLE_NAME.match(text) or _RATIO_NAME.match(text)
-    outside = text[named.end() :] if named else text
+    named = _TUPLE_NAME.match(text)
+    outside = text[named.end() if named else len(_ratio_name(text)) :]
     if ", " in text or _WORD.search(text):
         outside = _outside_brackets(outside)
     groups = [_members(part) for part in split_top(outside, ";")]
@@ -635,8 +637,7 @@ def _assigned(text: str, nesting: int) -> Form | None:
     named = _ASSIGNMENT.match(text)
     if named and _NOT_A_NAME.fullmatch(named[1].strip()):
         named = None
-    ratio = _RATIO_NAME.match(text)
-    if (named is not None and (len(sides) > 2 or named[1].strip() == left)) or (ratio and ratio.end() == len(text) - len(right)):
+    if (named is not None and (len(sides) > 2 or named[1].strip() == left)) or _ratio_name(text):
         value = _form(right, nesting + 1)
         return replace(value, equation=text) if len(sides) == 2 and named and not value.parts else value
     if all(_ARITHMETIC.fullmatch(side) or _CONSTANT.fullmatch(side) for side in sides):
@@ -647,6 +648,15 @@ def _assigned(text: str, nesting: int) -> Form | None:
         if value.number or _CONSTANT.fullmatch(left):
             return replace(value, equation=text)
     return None
+
+
+def _ratio_name(text: str) -> str:
+    """The opening `a:b = ` of a text that says what a ratio is; empty where it has none."""
+    left, sign, right = text.partition("=")
+    names = [name.strip() for name in left.split(":")]
+    if not sign or not 1 < len(names) <= 6 or "=" in right or not all(map(_ONE_NAME.fullmatch, names)):
+        return ""
+    return left + sign
 
 
 def _inequality(text: str, nesting: int) -> Form | None:
@@ -684,7 +694,8 @@ def _letters(text: str) -> set[str]:
 def _condition(text: str) -> Form | None:
     """An inequality that is not solved for its one variable: `2x-1 > 0`, `|x| < 3`."""
     letters = _letters(text)
-    if len(letters) != 1 or len(next(iter(letters))) > 1 or not _algebraic(text):
+    # One of a higher degree may be the question over again.
+    if len(letters) != 1 or len(next(iter(letters))) > 1 or not _algebraic(text) or "^" in text:
         return None
     return Form("region", squeeze(text), text, region=("tex", text))
 
@@ -693,7 +704,7 @@ def _ratio(text: str, nesting: int) -> Form | None:
     """`7:32`, `3 to 2`, in least terms where its members are numbers."""
     in_words = _RATIO_IN_WORDS.fullmatch(text)
     members = [part for part in in_words.groups() if part] if in_words else text.split(":")
-    if not in_words and (not _RATIO.fullmatch(text) or any(not balanced(member) for member in members)):
+    if not in_words and (":" not in text or not _RATIO.fullmatch(text) or any(not balanced(member) for member in members)):
         return None
     parts = [_form(member.strip(), nesting + 1) for member in members if member.strip()]
     if len(parts) != len(members) or any(part.kind in ("words", "list", "letter") for part in parts):

@@ -165,8 +165,9 @@ def read_numeral(text: str) -> Numeral | None:
     hedge = _HEDGE.match(text)
     if hedge:
         text = text[hedge.end() :]
-    if not text or (text[0].isalpha() and text[0].isascii() and text.casefold() in _ORDINAL_WORDS):
-        return Numeral(Fraction(_ORDINAL_WORDS[text.casefold()])) if text else None
+    which = _ORDINAL_WORDS.get(text.casefold().removeprefix("the "))
+    if not text or which:
+        return Numeral(Fraction(which)) if which else None
     special = _share(text) or _ordinal(text) or _measures(text) or _han(text)
     if special:
         return special

@@ -28,15 +28,15 @@ _STRIPPED_CHANNELS = lazy_pattern(r"analysis.*assistantfinal", re.DOTALL)
 _ANSWERED = lazy_pattern(r"(?:(?<=\n)|(?<=>))[ \t]*<answer>[^<]{1,1000}</answer>\s*$")
 """Answer tags on a line of their own at the very end close a thought that was left open."""
 _HEADER = lazy_pattern(
-    r"\s*(?:<\|(?:im_start|start_header_id)\|>\s*)?(?:assistant)?\s*(?:<\|end_header_id\|>)?\s*(?=\S)"
+    r"(?:<\|(?:im_start|start_header_id)\|>\s{0,4})?(?:assistant)?\s{0,4}(?:<\|end_header_id\|>)?\s{0,4}"
 )
 _END_OF_TURN = lazy_pattern(
     r"</s>|\[/?INST\]|<\|(?:im_end|endoftext|eot_id|end_of_text|end|return|user|im_start|start_header_id)\|>"
     r"|<end_of_turn>|<start_of_turn>user|<｜end▁of▁sentence｜>"
 )
-_NEXT_TURN = lazy_pattern(r"^\s*(?:\*\*|#{1,6} )?(?:Human|User)(?:\*\*)?:", re.MULTILINE)
+_NEXT_TURN = lazy_pattern(r"^[ \t]{0,8}(?:\*\*|#{1,6} )?(?:Human|User)(?:\*\*)?:", re.MULTILINE)
 _NEXT_QUESTION = lazy_pattern(
-    r"(?<=\n)\s*(?:\*\*|#{1,6} )?(?:(?:Next |New )?(?P<noun>Question|Problem|Exercise|Example|Instruction|Q)(?P<number> ?\d+)?)"
+    r"(?<=\n)[ \t]{0,8}(?:\*\*|#{1,6} )?(?:(?:Next |New )?(?P<noun>Question|Problem|Exercise|Example|Instruction|Q)(?P<number> ?\d+)?)"
     r"(?:\*\*)?:(?:\*\*)?[ \n]",
     re.IGNORECASE,
 )
@@ -75,6 +75,7 @@ def own_turn(text: str, states_answer: re.Pattern[str]) -> str:
         text: Without reasoning.
         states_answer: What a text holds that has stated its answer; before that, nothing is cut off.
     """
+    text = text.lstrip()
     start = _HEADER.match(text)
     begin = start.end() if start else 0
     for pattern, need_answer, marks in _TURNS:

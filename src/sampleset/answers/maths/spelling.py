@@ -86,6 +86,7 @@ _SUBSTITUTIONS = tuple(
         (r"^ ?(?:\\(?:therefore|Rightarrow|rightarrow|implies|Longrightarrow|to|iff)(?![A-Za-z])|∴|⇒|=>|->|→) ?", ""),
         (r"=>", r"\\ge "),
         (r"\\iff?(?![A-Za-z])", " "),
+        (r"\\(?:rm|bf|it|sf|tt)(?![A-Za-z])(?! ?\{)", " "),
         (r"\\lg(?![A-Za-z])", r"\\log_{10}"),
         (r"\^\s?\{?\s?\\(?:circ|degree)(?![A-Za-z])\s?\}?|\\degree(?![A-Za-z])", " degrees "),
         (r"\\l?dots(?![A-Za-z])|…", "..."),
@@ -99,13 +100,15 @@ _DOUBLED = lazy_pattern(r"\\\\(?=[A-Za-z,;!{}%$])")
 _HATTED = lazy_pattern(
     r"\\(?:mathbf|boldsymbol|bm|vec|hat|mathrm)\s?\{\s*(?:\\(?:hat|mathbf)\s?\{)?\s*\\?([ijk])(?:math)?\s*\}?\s*\}"
 )
-_TEXT = lazy_pattern(rf"\\(?:{_ROMAN})\*?\s?\{{((?:[^{{}}]|\^ ?\{{[^{{}}]*\}})*)\}}")
+_TEXT = lazy_pattern(rf"\\(?:{_ROMAN})\*?\s?\{{((?:[^{{}}]|\{{(?:[^{{}}]|\{{[^{{}}]*\}})*\}})*)\}}")
 _SWITCH = lazy_pattern(r"\{\s*\\(?:rm|bf|it|sf|tt|bfseries|itshape)(?![A-Za-z])\s*([^{}]*)\}")
 _UNIT_LETTER = lazy_pattern(
     rf"(?<=[\d}}])\s*\\(?:text|textrm|mbox|mathrm)\s?\{{\s*([{''.join(UNIT_LETTERS)}])\s*\}}(?!\s*[\w^\\({{/])"
 )
 _ROMAN_UNIT = lazy_pattern(r"(?<=[\d}\s,;~])\\?(?:text|textrm|mbox|mathrm|rm)(?![A-Za-z])")
-_UNIT_AT_END = lazy_pattern(r"(?<=[\d}) ])((?:(?:^|[ /(])*[A-Za-z]+\.?(?:\^\{-?\d\})?\)?){1,6})$")
+_DOT_OF_UNITS = lazy_pattern(r"(?<=[A-Za-z]) ?\\cdot ?(?=[A-Za-z])")
+_UNIT_WORD = r"[A-Za-z]{1,20}\.?(?:\^\{-?\d\})?\)?"
+_UNIT_AT_END = lazy_pattern(rf"(?<=[\d}}) ])([ /(]*{_UNIT_WORD}(?:[ /(]{{1,3}}{_UNIT_WORD}){{0,5}})$")
 _MICRO = lazy_pattern(r"(?<=[\d}]) ?\\mu ?(m|s|g|L|A|F|C|V|W|H)(?![A-Za-z])")
 _OHM = lazy_pattern(r"(?<=[\d}]) ([kMGm]?) ?\\Omega$")
 _SPACES = lazy_pattern(r"\s+")
@@ -141,7 +144,7 @@ def respell(text: str) -> str:
     for _ in range(3):
         if "{" not in text:
             break
-        text = _SWITCH.sub(r" \1 ", _TEXT.sub(r" \1 ", text))
+        text = _SWITCH.sub(r" \1 ", _TEXT.sub(_without_command, text))
     text = text.replace(r"\Mathbb", r"\mathbb")
     text = _unwrap(_SPACES.sub(" ", text))
     text = _PLAIN_POWER.sub("^", text)
@@ -154,6 +157,10 @@ def respell(text: str) -> str:
         text = _DEGREES.sub(r"\\frac{\1\\pi}{180}", text)
     text = _OHM.sub(r" \1ohm", _MICRO.sub(r" u\1", text))
     return _SPACES.sub(" ", _UNIT_AT_END.sub(_unit, text)) if roman else text
+
+
+def _without_command(found: re.Match[str]) -> str:
+    return f" {_DOT_OF_UNITS.sub(' ', found[1])} "
 
 
 def _script(found: re.Match[str]) -> str:

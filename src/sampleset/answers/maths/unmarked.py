@@ -18,7 +18,7 @@ _FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
 NUMBER_TEXT = (
     r"(?<![A-Za-z0-9_.,/])(?:(?<![)\]}])[-−–](?=[\d$€£₹.]))?[$€£₹]?"
     r"(?:\d{1,2}/\d{1,2}/\d{4}|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)"
-    r"|(?<!\d )\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?![\d ]*\d)(?:[.,]\d+)?"
+    r"|(?<!\d )\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,6}(?! ?\d)(?:[.,]\d+)?"
     rf"|\d+ \d{{1,3}}/\d{{1,3}}(?![\d/])|\d* ?[{_FRACTIONS}]"
     r"|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+)"
     r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%)?"
@@ -66,17 +66,18 @@ _SIDE = lazy_pattern(
 _CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|assuming)\b")
 _PART_OF_A_WORD = lazy_pattern(r"(?:st|nd|rd|th)\b|-[A-Za-z]|:\d")
 _VERB = lazy_pattern(
-    r"(?:^|\b(?:is|are|was|equals?|equal to|gives?|given by|gets?|obtain|yields?|find|have|be|becomes|as|leaves|total|to|of)"
-    r"(?: exactly| approximately| about| simply| therefore| thus| the)*|=|:|\W)\s*[*_]*$", re.IGNORECASE
+    r"(?:^|\b(?:is|are|was|equals?|equal to|gives?|given by|gets?|obtain|yields?|find|have|be|becomes|as|leaves)"
+    r"(?: exactly| approximately| about| simply| therefore| thus)?|[=:])\s*[*_]*$", re.IGNORECASE
 )
 _MAX_FORMULA = 200
 _HOUR = lazy_pattern(r"\d:$")
 _DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}")
 
 
-_MATH = lazy_pattern(r"\$\$(.+?)\$\$|(?<![\\$])\$(?=\S)([^$\n]{1,200}?)(?<=[^\s=+*(x-])\$(?![\d$])|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_MATH = lazy_pattern(r"\$\$(.+?)\$\$|(?<![\\$])\$(?=\S)([^$\n]{1,200}?)(?<=[^\s=+*(-])(?<! x)\$(?![\d$])|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _IS_MATHS = lazy_pattern(r"[\\^=<>(\[{]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
-_PROSE = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*\()")
+_PROSE = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*\()|[\u0400-\u1fff\u3040-\ud7ff]{2}")
+_TUPLE_AT_END = lazy_pattern(r"(?:\b(?:is|are|at|be|equals)|[=:]) ?([(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])[.\s]*$")
 _JOINED = lazy_pattern(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
 _PLURAL = lazy_pattern(
     r"\b(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)\s*([^\n]{1,120}?)[.\s]*$", re.IGNORECASE
@@ -129,6 +130,9 @@ def _formula(text: str) -> str | None:
     month = _MONTH_AND_DAY.search(sentence)
     if month and len(NUMBER.findall(sentence)) <= len(NUMBER.findall(month[0])):
         return month[0]
+    point = _TUPLE_AT_END.search(sentence)
+    if point and "$" not in sentence and read(point[1]).kind in _WHOLE_KINDS:
+        return point[1]
     return _formula_of_sentence(sentence)
 
 
@@ -150,6 +154,8 @@ def _formula_of_sentence(sentence: str) -> str | None:
     if len(contents) > 1:
         return ", ".join(contents) if all(read(one).kind not in ("words", "opaque") for one in contents) else None
     form = read(content)
+    if form.kind == "letter" and NUMBER.search(sentence):
+        return None
     if len(spans) > 1 or not _IS_MATHS.search(content) or not ("=" in content or _VERB.search(sentence[:begin])):
         return _stated(sentence, spans)
     left, sign, right = content.rpartition("=")
@@ -295,8 +301,9 @@ def _last_number(text: str) -> tuple[str, str] | None:
 
 def _in_words(sentence: str) -> str | None:
     """A share or a number of dozens that is the only amount of a sentence: `half a cup`, `two dozen eggs`."""
-    for pattern in (_AND_PARTS, _DOZENS, _PARTS):
-        found = pattern.search(sentence)
+    lowered = sentence.lower()
+    for pattern, words in ((_AND_PARTS, (" and ",)), (_DOZENS, ("dozen",)), (_PARTS, ("half", "quarter", "third"))):
+        found = pattern.search(sentence) if any(word in lowered for word in words) else None
         if not found or NUMBER.search(sentence[: found.start()] + sentence[found.end() :]):
             continue
         if pattern is _PARTS:
