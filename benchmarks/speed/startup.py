@@ -1,6 +1,7 @@
-"""How long `sampleset --help` and `import sampleset` take, beside others', as multiples of `python -c pass`.
+r"""How long `sampleset --help` and `import sampleset` take, beside others', as multiples of `python -c pass`.
 
-    python benchmarks/startup.py --repeats 15 --peer optillm=VENV/bin/optillm --peer its_hub=VENV/bin/its-iaas
+    python benchmarks/speed/startup.py --repeats 15 --peer optillm=VENV/bin/optillm \
+        --peer its_hub=VENV/bin/its-iaas
 
 A peer is its package's name and its program, in a venv of its own; its import is timed with the venv's
 Python. Everything in one run, in turns.
