@@ -23,7 +23,7 @@ def test_a_prompt_is_a_sequence_of_messages_with_the_fields_of_a_request():
     assert json.loads(prompt.json) == CHAT
     assert prompt.extra == {"tools": TOOLS}
     assert Prompt(CHAT).extra is None
-    copied = pickle.loads(pickle.dumps(prompt))
+    copied = pickle.loads(pickle.dumps(prompt))  # noqa: S301 - our own bytes
     assert (list(copied), copied.extra) == (CHAT, prompt.extra)
 
 
