@@ -25,7 +25,7 @@ from sampleset.sampling.draws import (
     draw_rules,
 )
 from sampleset.serve.api_errors import ApiError, api_error
-from sampleset.serve.members import Member
+from sampleset.serve.members import ServedMember
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstream_replies import Refusal
 
@@ -59,7 +59,7 @@ class Drawn:
 
 async def draw_all(
     request: ChatRequest,
-    plan: Sequence[Member],
+    plan: Sequence[ServedMember],
     seed: int,
     patience: Patience,
     hedge_after: float | None,

@@ -9,17 +9,18 @@ from typing import Any
 from sampleset.chat import Generation, OnText
 from sampleset.models.budget import Meter, Tariff
 from sampleset.models.retries import Patience, patiently
-from sampleset.serve.config import AliasConfig, UpstreamConfig
+from sampleset.sampling.members import Member
+from sampleset.serve.config import AliasConfig
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstreams import Upstream
 
 
-class Member:
+class ServedMember:
     """An upstream whose draws are asked for as its entry in the configuration says.
 
     Args:
         upstream: Who draws.
-        entry: Its temperature, which wins over the request's, its role and its weight.
+        entry: Its own parameters, which win over the request's, its role and its weight.
         alias: Whether there are caps: then one call makes one draw, so that it can be refused alone.
         tariff: What its tokens cost, for a cap in money.
 
@@ -27,9 +28,7 @@ class Member:
         weight: Weight of each of its draws.
     """
 
-    def __init__(
-        self, upstream: Upstream, entry: UpstreamConfig, alias: AliasConfig, tariff: Tariff | None
-    ) -> None:
+    def __init__(self, upstream: Upstream, entry: Member, alias: AliasConfig, tariff: Tariff | None) -> None:
         self.model = upstream.model
         self.is_local = upstream.is_local
         self.group_size = 1 if alias.has_caps else upstream.group_size
@@ -63,8 +62,15 @@ class Member:
 
     def _asked(self, request: ChatRequest) -> ChatRequest:
         """The request in this member's role."""
-        if self._entry.temperature is not None:
-            request = replace(request, fields={**request.fields, "temperature": self._entry.temperature})
+        entry = self._entry
+        own = {
+            "temperature": entry.temperature,
+            "top_p": entry.top_p,
+            "max_completion_tokens": entry.max_tokens,
+        }
+        named = {name: value for name, value in own.items() if value is not None}
+        if named:
+            request = replace(request, fields={**request.fields, **named})
         if self._entry.system is not None:
             request = replace(request, messages=in_role(request.messages, self._entry.system), wire="")
         return request
@@ -74,7 +80,7 @@ class Member:
 class RequestDrawer:
     """A member that draws for one request, patiently."""
 
-    member: Member
+    member: ServedMember
     request: ChatRequest
     patience: Patience
 
