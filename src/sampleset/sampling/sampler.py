@@ -264,8 +264,8 @@ class Sampler:
         seeds = [first + index for index in indices]
         reasons: list[str] = []
 
-        def note(reason: str) -> None:
-            reasons.append(reason)
+        def note(error: TransientBackendError) -> None:
+            reasons.append(str(error))
             self.progress.retries += 1
 
         def call() -> Awaitable[list[Generation]]:

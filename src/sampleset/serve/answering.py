@@ -18,12 +18,12 @@ from typing import Any, cast
 
 from sampleset.aggregators.base import Aggregator, Decision, decide, tally, vote_answer
 from sampleset.answers import kind_of
+from sampleset.chat import Generation
 from sampleset.errors import CapReachedError, SampleSetError
 from sampleset.sampling.stopping import classes_of
 from sampleset.serve.api_errors import log_fault
 from sampleset.serve.draws import Draw, Drawn
 from sampleset.serve.requests import ChatRequest
-from sampleset.serve.upstream_replies import Reply
 from sampleset.serve.voice import thinks, told_apart, writes_solutions
 from sampleset.types import Answer, Candidate, Question, SampleSet, Usage, after_thinking
 
@@ -100,15 +100,15 @@ async def choose(
         words = Drawn([drawn.draws[place] for place in winner.indices])
         outcome = await choose(_of_words(request), words, aggregator, seconds)
         return replace(outcome, candidates=_among_all(outcome.candidates, winner.indices))
-    reply = cast("Reply", drawn.draws[first].reply)
+    reply = cast("Generation", drawn.draws[first].reply)
     return Outcome(
-        reply.message,
+        reply.whole_message,
         reply.finish_reason or "stop",
         winner.answer,
         winner.votes / len(keys),
         candidates,
         candidates.index(winner),
-        reply.logprobs,
+        reply.token_logprobs,
         flags=("tie",) if decision.tied else (),
         text=winner.answer,
     )
@@ -158,12 +158,12 @@ _WORDS = ("words",)
 """What a reply that calls no tool votes for, where tools are offered."""
 
 
-def ballot(reply: Reply | None, kind: str) -> Hashable:
+def ballot(reply: Generation | None, kind: str) -> Hashable:
     """What a reply votes for; `None` abstains. Equal votes have equal JSON values."""
     if reply is None:
         return None
     if kind == "tools":
-        calls = cast("list[Any]", reply.message.get("tool_calls") or [])
+        calls = cast("list[Any]", reply.whole_message.get("tool_calls") or [])
         if not calls:
             return _WORDS if reply.text else None
         named = [cast("dict[str, Any]", one.get("function") or one.get("custom") or {}) for one in calls]
@@ -273,7 +273,7 @@ async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregato
     wrote = answer.text if answer.usage.calls else ""
     thought, words = told_apart(wrote, thinks(aggregator))
     if giving is not None and giving.reply is not None:
-        message, logprobs = dict(giving.reply.message), giving.reply.logprobs
+        message, logprobs = dict(giving.reply.whole_message), giving.reply.token_logprobs
         finish_reason = giving.reply.finish_reason or "stop"
     else:
         message = {"content": answer.answer if request.answer_only else words or answer.answer}
@@ -321,4 +321,14 @@ def _first(drawn: Drawn, flags: tuple[str, ...], usage: Usage = _NOTHING) -> Out
     """The first sample, where nothing can be compared; one that is whole before one that was cut off."""
     own = next((one for one in drawn.replies if one.finish_reason != "length"), drawn.replies[0])
     noted = tuple(dict.fromkeys((*flags, "no_answers")))
-    return Outcome(own.message, own.finish_reason or "stop", None, None, (), None, own.logprobs, usage, noted)
+    return Outcome(
+        own.whole_message,
+        own.finish_reason or "stop",
+        None,
+        None,
+        (),
+        None,
+        own.token_logprobs,
+        usage,
+        noted,
+    )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sampleset.chat import Generation
 from sampleset.errors import BackendError, CapReachedError, SampleSetError, TransientBackendError
 from sampleset.models.retries import Patience, patiently
 from sampleset.sampling.draws import runs_of
@@ -20,7 +21,6 @@ from sampleset.sampling.stopping import batch_ends, classes_of
 from sampleset.serve.api_errors import ApiError, api_error
 from sampleset.serve.members import Member
 from sampleset.serve.requests import ChatRequest
-from sampleset.serve.upstream_replies import Refusal, Reply
 from sampleset.types import Sample, SampleSet
 
 OnEvent = Callable[[str, dict[str, Any]], None]
@@ -42,7 +42,7 @@ class Draw:
     upstream: str
     seed: int
     seconds: float
-    reply: Reply | None = None
+    reply: Generation | None = None
     error: str | None = None
     weight: float | None = None
 
@@ -59,7 +59,7 @@ class Draw:
             seed=self.seed,
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
-            logprobs=reply.summary,
+            logprobs=reply.logprobs,
             model=self.upstream,
             scores={} if self.weight is None else {"weight": self.weight},
         )
@@ -84,7 +84,7 @@ class Drawn:
     cancelled: int = 0
 
     @property
-    def replies(self) -> list[Reply]:
+    def replies(self) -> list[Generation]:
         """Those of the draws that did not fail."""
         return [one.reply for one in self.draws if one.reply is not None]
 
@@ -189,7 +189,8 @@ class _Work:
     async def _call(self, upstream: Member, run: list[int], base: int, hedge: bool) -> None:
         """One call's draws, tried again after transient errors."""
 
-        def retried(reason: str) -> None:
+        def retried(error: TransientBackendError) -> None:
+            reason = _reason(error)
             self.found.retries[reason] += 1
             self._on_event("retry", {"indices": run, "reason": reason})
 
@@ -207,9 +208,7 @@ class _Work:
                 retried,
             )
         except SampleSetError as error:
-            if isinstance(error, Refusal):
-                self.refusals.append(error.error)
-            elif not isinstance(error, TransientBackendError):
+            if not isinstance(error, TransientBackendError):
                 self.refusals.append(api_error(error))
             for index in self._left_to(run):
                 self._fail(index, _reason(error), upstream, base + index)
@@ -300,7 +299,7 @@ def _reason(error: SampleSetError) -> str:
         error = error.__cause__
     if isinstance(error, CapReachedError):
         return "cap reached"
-    kind: str | None = getattr(error, "kind", None)
+    kind = error.kind if isinstance(error, BackendError) else None
     return kind or (str(error) if str(error).startswith("no reply within") else type(error).__name__)
 
 

@@ -1,17 +1,78 @@
-"""One of those that sample for an alias: an upstream, the role that it plays, and a request's caps."""
+"""Those that sample for an alias: a model, the role that it plays, and a request's caps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
-from sampleset.chat import OnText
+from sampleset.backends.base import Backend, StreamingBackend, takes_requests
+from sampleset.chat import Generation, Message, OnText, Prompt, SamplingParams, longest_prompt
 from sampleset.models.budget import Meter, Tariff
+from sampleset.models.retries import Limiter, limiter_for
+from sampleset.prompts import solve_messages
 from sampleset.serve.config import AliasConfig, UpstreamConfig
-from sampleset.serve.requests import ChatRequest
-from sampleset.serve.upstream_replies import Reply
-from sampleset.serve.upstreams import Upstream
+from sampleset.serve.requests import ChatRequest, plain_text
+from sampleset.types import Question
+from sampleset.wire.values import text_of
+
+
+class Upstream:
+    """A model that draws for requests.
+
+    Args:
+        backend: The model. One behind a server gets a client's messages and fields as they are, any other
+            the texts of the messages.
+        max_concurrency: Calls in flight, at most what the backend can work on.
+        prompt: Name of a prompt put around a lone question, for a model that reads texts only.
+
+    Attributes:
+        is_local: Whether it runs in this process, and reads texts only.
+        group_size: Draws that one call takes at most.
+        limiter: Held during a call.
+    """
+
+    def __init__(self, backend: Backend, max_concurrency: int, prompt: str | None) -> None:
+        self.model = backend.model
+        self.is_local = not takes_requests(backend)
+        self.group_size = backend.group_size
+        self.limiter: Limiter = limiter_for(backend, max_concurrency)
+        self._backend = backend
+        self._prompt = prompt
+
+    def asked(self, request: ChatRequest, prompt: Prompt) -> Sequence[Message]:
+        """What the model is asked."""
+        return self._as_text(request, prompt) if self.is_local else prompt
+
+    async def draw(
+        self,
+        messages: Sequence[Message],
+        fields: Mapping[str, Any],
+        seeds: Sequence[int],
+        on_text: OnText | None,
+    ) -> list[Generation]:
+        """One reply for every seed; consecutive seeds may share one reading of the prompt.
+
+        Raises:
+            TransientBackendError: Worth another try.
+            BackendError: Not worth another try.
+        """
+        params = params_of(fields) if self.is_local else _UNSPOKEN
+        if on_text is not None and isinstance(self._backend, StreamingBackend):
+            return await self._backend.stream(messages, params, seeds, on_text)
+        return await self._backend.generate(messages, params, seeds)
+
+    def _as_text(self, request: ChatRequest, prompt: Prompt) -> list[Message]:
+        """The messages as a model in this process takes them."""
+        roles = {"developer": "system"}
+        messages = [
+            cast("Message", {"role": roles.get(turn["role"], turn["role"]), "content": plain_text(turn)})
+            for turn in prompt
+        ]
+        *before, last = messages
+        is_lone = last["role"] == "user" and [turn["role"] for turn in before] in ([], ["system"])
+        if self._prompt is None or not is_lone:
+            return messages
+        return [*before, *solve_messages(Question(request.question.id, last["content"]), self._prompt)]
 
 
 class Member:
@@ -39,32 +100,53 @@ class Member:
 
     async def draw(
         self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
-    ) -> list[Reply]:
-        """One reply for every seed, told while it is written if it can be.
+    ) -> list[Generation]:
+        """One reply for every seed; `on_text` is called while it is written, if it can be.
 
         Raises:
             CapReachedError: A cap leaves no room for the worst case of this call.
             BackendError: As of the upstream.
         """
-        request = self._asked(request)
-        prompt = self._upstream.longest_prompt(request) * len(seeds)
-        completion = request.fields.get("max_completion_tokens", 0) * len(seeds)
-        async with Meter(request.budgets, self._tariff, self.model).billed(prompt, completion) as bill:
-            replies = await self._upstream.draw(request, seeds, on_text)
-            told = [(one.prompt_tokens, one.completion_tokens) for one in replies]
-            if all(read is not None for read, _ in told):
-                bill.prompt = sum(read or 0 for read, _ in told)
-            if all(written is not None for _, written in told):
-                bill.completion = sum(written or 0 for _, written in told)
+        prompt = self._prompt(request)
+        fields = prompt.extra or {}
+        messages = self._upstream.asked(request, prompt)
+        if not request.budgets:
+            return await self._upstream.draw(messages, fields, seeds, on_text)
+        longest = longest_prompt(messages) * len(seeds)
+        completion = fields.get("max_completion_tokens", 0) * len(seeds)
+        async with Meter(request.budgets, self._tariff, self.model).billed(longest, completion) as bill:
+            replies = await self._upstream.draw(messages, fields, seeds, on_text)
+            if all(reply.prompt_tokens is not None for reply in replies):
+                bill.prompt = sum(reply.prompt_tokens or 0 for reply in replies)
+            if all(reply.completion_tokens is not None for reply in replies):
+                bill.completion = sum(reply.completion_tokens or 0 for reply in replies)
             return replies
 
-    def _asked(self, request: ChatRequest) -> ChatRequest:
-        """The request in this member's role."""
-        if self._entry.temperature is not None:
-            request = replace(request, fields={**request.fields, "temperature": self._entry.temperature})
-        if self._entry.system is not None:
-            request = replace(request, messages=in_role(request.messages, self._entry.system), wire="")
-        return request
+    def _prompt(self, request: ChatRequest) -> Prompt:
+        """The request in this member's role, at its temperature."""
+        prompt, entry = request.prompt, self._entry
+        if entry.temperature is None and entry.system is None:
+            return prompt
+        fields = dict(prompt.extra or {})
+        if entry.temperature is not None:
+            fields["temperature"] = entry.temperature
+        return Prompt(prompt if entry.system is None else in_role(prompt, entry.system), fields)
+
+
+def params_of(fields: Mapping[str, Any]) -> SamplingParams:
+    """The fields of a request as a model in this process takes them."""
+    stop = fields.get("stop", [])
+    return SamplingParams(
+        temperature=float(fields.get("temperature", 0.8)),
+        top_p=float(fields.get("top_p", 1.0)) or 1e-6,
+        top_k=max(0, fields["top_k"]) if "top_k" in fields else None,
+        max_tokens=fields.get("max_completion_tokens", 512),
+        stop=tuple(map(text_of, [stop] if isinstance(stop, str) else stop)),
+    )
+
+
+# A server goes by the fields of the request instead.
+_UNSPOKEN = SamplingParams()
 
 
 def in_role(messages: Sequence[Mapping[str, Any]], role: str) -> list[Mapping[str, Any]]:

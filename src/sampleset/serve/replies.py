@@ -96,8 +96,8 @@ def sample(draw: Draw) -> dict[str, Any]:
     found |= {"text": reply.text, "finish_reason": reply.finish_reason}
     found |= {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
     for name in ("tool_calls", "reasoning_content"):
-        if reply.message.get(name):
-            found[name] = reply.message[name]
+        if reply.whole_message.get(name):
+            found[name] = reply.whole_message[name]
     return found
 
 
