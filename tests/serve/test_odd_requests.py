@@ -88,7 +88,7 @@ async def test_a_model_in_this_process_reads_and_stops_at_whole_characters():
     body = {**QUESTION, "messages": messages, "stop": ["\ud83d", "END"]}
     request = parse_request(body, aliases, {"careful": "majority_vote"}, {"careful": True})
     member = Member(ModelUpstream(backend, 1, None), UpstreamConfig("embedded"), aliases["careful"], None)
-    (reply,) = await member.draw(request, [0])
+    (reply,) = await member.ask(request, [0])
     assert reply.text == "2 + 2? \ufffd"
     assert backend.calls[0][1].stop == ("\ufffd", "END")
 

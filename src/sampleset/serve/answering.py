@@ -20,12 +20,13 @@ from sampleset.aggregators.base import Aggregator, Decision, decide, tally, vote
 from sampleset.answers import kind_of
 from sampleset.chat import Generation
 from sampleset.errors import CapReachedError, SampleSetError
+from sampleset.sampling.draws import Draw
 from sampleset.sampling.stopping import classes_of
 from sampleset.serve.api_errors import log_fault
-from sampleset.serve.draws import Draw, Drawn
+from sampleset.serve.draws import Drawn
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.voice import thinks, told_apart, writes_solutions
-from sampleset.types import Answer, Candidate, Question, SampleSet, Usage, after_thinking
+from sampleset.types import Answer, Candidate, Question, Sample, SampleSet, Usage, after_thinking
 
 _MOST_JSON = 1_000_000
 _DEEPEST = 100
@@ -100,7 +101,7 @@ async def choose(
         words = Drawn([drawn.draws[place] for place in winner.indices])
         outcome = await choose(_of_words(request), words, aggregator, seconds)
         return replace(outcome, candidates=_among_all(outcome.candidates, winner.indices))
-    reply = cast("Generation", drawn.draws[first].reply)
+    reply = cast("Generation", drawn.draws[first].generation)
     return Outcome(
         reply.whole_message,
         reply.finish_reason or "stop",
@@ -151,7 +152,7 @@ def _among_all(candidates: Sequence[Candidate], places: Sequence[int]) -> list[C
 
 async def _ballots(request: ChatRequest, draws: Sequence[Draw]) -> list[Hashable]:
     """What each draw votes for, read off the event loop: JSON may be long."""
-    return await asyncio.to_thread(lambda: [ballot(one.reply, request.ballot) for one in draws])
+    return await asyncio.to_thread(lambda: [ballot(one.generation, request.ballot) for one in draws])
 
 
 _WORDS = ("words",)
@@ -170,7 +171,7 @@ def ballot(reply: Generation | None, kind: str) -> Hashable:
         votes = [(one.get("name"), _call_value(one)) for one in named]
         # Parallel calls are a set: their order says nothing.
         return ("calls", tuple(sorted(votes, key=repr)))
-    found = json_value(after_thinking(Draw(0, "", 0, 0.0, reply).sample))
+    found = json_value(after_thinking(Sample(0, reply.text, reply.finish_reason)))
     return None if found is None else ("json", found)
 
 
@@ -272,9 +273,9 @@ async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregato
     giving = None if request.answer_only else _giving(drawn, answer, agreeing, is_own)
     wrote = answer.text if answer.usage.calls else ""
     thought, words = told_apart(wrote, thinks(aggregator))
-    if giving is not None and giving.reply is not None:
-        message, logprobs = dict(giving.reply.whole_message), giving.reply.token_logprobs
-        finish_reason = giving.reply.finish_reason or "stop"
+    if giving is not None and giving.generation is not None:
+        message, logprobs = dict(giving.generation.whole_message), giving.generation.token_logprobs
+        finish_reason = giving.generation.finish_reason or "stop"
     else:
         message = {"content": answer.answer if request.answer_only else words or answer.answer}
         finish_reason, logprobs = "stop", None
@@ -297,7 +298,7 @@ async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregato
 def _giving(drawn: Drawn, answer: Answer, agreeing: int | None, is_own: bool) -> Draw | None:
     """A draw whose sample says what was decided; `None` if the aggregator wrote a solution of its own."""
     for one in drawn.draws:
-        if one.reply is not None and after_thinking(one.sample) == answer.text:
+        if one.generation is not None and after_thinking(one.sample) == answer.text:
             return one
     if agreeing is None or is_own:
         return None
@@ -319,16 +320,8 @@ async def _agreeing(question: Question, answer: Answer) -> int | None:
 
 def _first(drawn: Drawn, flags: tuple[str, ...], usage: Usage = _NOTHING) -> Outcome:
     """The first sample, where nothing can be compared; one that is whole before one that was cut off."""
-    own = next((one for one in drawn.replies if one.finish_reason != "length"), drawn.replies[0])
+    own = next((one for one in drawn.generations if one.finish_reason != "length"), drawn.generations[0])
     noted = tuple(dict.fromkeys((*flags, "no_answers")))
     return Outcome(
-        own.whole_message,
-        own.finish_reason or "stop",
-        None,
-        None,
-        (),
-        None,
-        own.token_logprobs,
-        usage,
-        noted,
+        own.whole_message, own.finish_reason or "stop", None, None, (), None, own.token_logprobs, usage, noted
     )

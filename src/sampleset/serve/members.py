@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from sampleset.backends.base import Backend, StreamingBackend, takes_requests
 from sampleset.chat import Generation, Message, OnText, Prompt, SamplingParams, longest_prompt
+from sampleset.errors import BackendError, CapReachedError, SampleSetError
 from sampleset.models.budget import Meter, Tariff
-from sampleset.models.retries import Limiter, limiter_for
+from sampleset.models.retries import Limiter, Patience, limiter_for, patiently
 from sampleset.prompts import solve_messages
 from sampleset.serve.config import AliasConfig, UpstreamConfig
 from sampleset.serve.requests import ChatRequest, plain_text
@@ -98,39 +100,94 @@ class Member:
         self.weight = entry.weight
         self._upstream, self._entry, self._tariff = upstream, entry, tariff
 
-    async def draw(
+    def of(self, request: ChatRequest, patience: Patience) -> RequestDrawer:
+        """This member, as it draws for one request."""
+        return RequestDrawer(self, self._asked(request), patience)
+
+    async def ask(
         self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
     ) -> list[Generation]:
-        """One reply for every seed; `on_text` is called while it is written, if it can be.
+        """One completion for every seed; `on_text` is called while it is written, where the model can stream.
 
         Raises:
             CapReachedError: A cap leaves no room for the worst case of this call.
             BackendError: As of the upstream.
         """
-        prompt = self._prompt(request)
-        fields = prompt.extra or {}
-        messages = self._upstream.asked(request, prompt)
+        fields = request.prompt.extra or {}
+        messages = self._upstream.asked(request, request.prompt)
         if not request.budgets:
             return await self._upstream.draw(messages, fields, seeds, on_text)
-        longest = longest_prompt(messages) * len(seeds)
+        prompt = longest_prompt(messages) * len(seeds)
         completion = fields.get("max_completion_tokens", 0) * len(seeds)
-        async with Meter(request.budgets, self._tariff, self.model).billed(longest, completion) as bill:
+        async with Meter(request.budgets, self._tariff, self.model).billed(prompt, completion) as bill:
             replies = await self._upstream.draw(messages, fields, seeds, on_text)
-            if all(reply.prompt_tokens is not None for reply in replies):
-                bill.prompt = sum(reply.prompt_tokens or 0 for reply in replies)
-            if all(reply.completion_tokens is not None for reply in replies):
-                bill.completion = sum(reply.completion_tokens or 0 for reply in replies)
+            counts = [(reply.prompt_tokens, reply.completion_tokens) for reply in replies]
+            if all(read is not None for read, _ in counts):
+                bill.prompt = sum(read or 0 for read, _ in counts)
+            if all(written is not None for _, written in counts):
+                bill.completion = sum(written or 0 for _, written in counts)
             return replies
 
-    def _prompt(self, request: ChatRequest) -> Prompt:
+    def _asked(self, request: ChatRequest) -> ChatRequest:
         """The request in this member's role, at its temperature."""
         prompt, entry = request.prompt, self._entry
         if entry.temperature is None and entry.system is None:
-            return prompt
+            return request
         fields = dict(prompt.extra or {})
         if entry.temperature is not None:
             fields["temperature"] = entry.temperature
-        return Prompt(prompt if entry.system is None else in_role(prompt, entry.system), fields)
+        messages = prompt if entry.system is None else in_role(prompt, entry.system)
+        return replace(request, prompt=Prompt(messages, fields))
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDrawer:
+    """A member that draws for one request, patiently."""
+
+    member: Member
+    request: ChatRequest
+    patience: Patience
+
+    @property
+    def model(self) -> str:
+        """Name of its model."""
+        return self.member.model
+
+    @property
+    def group_size(self) -> int:
+        """How many draws one call takes at most."""
+        return self.member.group_size
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model runs in this process."""
+        return self.member.is_local
+
+    @property
+    def weight(self) -> float | None:
+        """Weight of each of its draws."""
+        return self.member.weight
+
+    async def draw(
+        self, seeds: Sequence[int], on_text: OnText | None, on_retry: Callable[[str], None]
+    ) -> list[Generation]:
+        """One completion for every seed; transient errors are tried again."""
+        return await patiently(
+            lambda: self.member.ask(self.request, seeds, on_text),
+            self.patience,
+            self.member.limiter,
+            lambda error: on_retry(reason_of(error)),
+        )
+
+
+def reason_of(error: SampleSetError) -> str:
+    """Why a draw failed, without what an upstream or a prompt said."""
+    while isinstance(error.__cause__, BackendError):
+        error = error.__cause__
+    if isinstance(error, CapReachedError):
+        return "cap reached"
+    kind = error.kind if isinstance(error, BackendError) else None
+    return kind or (str(error) if str(error).startswith("no reply within") else type(error).__name__)
 
 
 def params_of(fields: Mapping[str, Any]) -> SamplingParams:
