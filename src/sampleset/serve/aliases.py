@@ -8,11 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from sampleset.aggregators.base import Aggregator
-from sampleset.backends.base import Backend, ScoringBackend, StreamingBackend, record_of
-from sampleset.backends.openai import OpenAIBackend
+from sampleset.backends.base import Backend, ScoringBackend, StreamingBackend, record_of, takes_requests
 from sampleset.chat import Continuation, Generation, Message, SamplingParams
 from sampleset.errors import BackendError, InvalidArgumentError, UnsupportedByBackendError
 from sampleset.evaluation import Price, Prices, read_prices
@@ -25,13 +22,11 @@ from sampleset.sampling.members import Member
 from sampleset.serve.answering import Outcome, choose, is_settled, vote_so_far
 from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig
 from sampleset.serve.draws import Drawn, OnEvent, draw_all
-from sampleset.serve.members import ServedMember
+from sampleset.serve.members import ServedMember, Upstream
 from sampleset.serve.requests import ChatRequest
-from sampleset.serve.upstreams import LocalUpstream, ServerUpstream, Upstream
 from sampleset.serve.voice import OnDelta, Voice, voice_of
 from sampleset.specs import build, models_of, needs_model, with_default_model
 
-OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "not-needed"
 _MOST_READ = 200_000
 """Characters of the prompts that an aggregator reads which are kept for the page."""
@@ -206,7 +201,6 @@ class Models:
         self.prices: Prices | None = read_prices(Path(config.prices)) if config.prices else None
         self._config = config
         self._backends: dict[tuple[Any, ...], Backend] = {}
-        self._client: aiohttp.ClientSession | None = None
         self.aliases: dict[str, Alias] = {}
 
     async def open(self) -> None:
@@ -227,8 +221,6 @@ class Models:
         for backend in self._backends.values():
             await backend.aclose()
         self._backends.clear()
-        if self._client is not None:
-            await self._client.close()
 
     async def _opened(self, name: str, config: AliasConfig) -> Alias:
         plan: list[ServedMember] = []
@@ -251,7 +243,7 @@ class Models:
                 model = reader if named is None else Member(named)
                 backend = await self._backend(model)
                 ready[named] = self._reading(backend, config)
-                if not isinstance(backend, OpenAIBackend):
+                if not takes_requests(backend):
                     alias.here.add(backend.model)
             alias.methods[spec] = await self._built(spec, ready, reader, config)
             alias.readers[spec] = [one.model for one in ready.values()]
@@ -266,7 +258,7 @@ class Models:
         except (InvalidArgumentError, UnsupportedByBackendError) as refusal:
             for named in ready:
                 model = reader if named is None else Member(named)
-                if isinstance(await self._backend(model), OpenAIBackend):
+                if takes_requests(await self._backend(model)):
                     try:
                         ready[named] = self._reading(await self._backend(model, asked=True), config)
                     except BackendError as error:
@@ -275,19 +267,11 @@ class Models:
 
     async def _upstream(self, one: Member, config: AliasConfig) -> Upstream:
         backend = await self._backend(one)
-        if isinstance(backend, OpenAIBackend):
-            return ServerUpstream(
-                one.model,
-                backend.base_url or OPENAI_URL,
-                backend.api_key,
-                config.max_concurrency,
-                self._session,
-            )
         # A trained aggregator reads; what it was trained from, on the same engine, samples.
         plain: Callable[[], Backend] | None = getattr(backend, "plain", None)
         if plain is not None and record_of(backend) is not None:
             backend = self._backends.setdefault(("plain", backend.model), plain())
-        return LocalUpstream(backend, config.max_concurrency, one.prompt or config.prompt)
+        return Upstream(backend, config.max_concurrency, one.prompt or config.prompt)
 
     async def _backend(self, one: Member, asked: bool = False) -> Backend:
         """The model, opened once; a server is asked what it is only on request."""
@@ -300,7 +284,7 @@ class Models:
                 return self._backends[key]
             backend = open_backend(*named, one.context_size)
             self._backends[key] = backend
-            if not isinstance(backend, OpenAIBackend):
+            if not takes_requests(backend):
                 await backend.check()
         return self._backends[key]
 
@@ -316,15 +300,6 @@ class Models:
         tariff = self._tariff(backend.model, config)
         kind = ReadingScoringBackend if isinstance(backend, ScoringBackend) else ReadingBackend
         return kind(backend, patience, config.max_concurrency, tariff)
-
-    def _session(self) -> aiohttp.ClientSession:
-        if self._client is None:
-            self._client = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._client
 
 
 def _within_caps(config: AliasConfig) -> Callable[[RewardModel], RewardModel]:
