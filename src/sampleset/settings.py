@@ -20,8 +20,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 
 
@@ -32,6 +30,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         InputNotFoundError: There is no such file.
         DataError: It is not YAML, or not a mapping.
     """
+    import yaml
+
     if not path.is_file():
         raise InputNotFoundError(f"No configuration file {str(path)!r}.")
     try:
@@ -49,6 +49,8 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     Raises:
         InvalidArgumentError: A text without `=`, a value that is not YAML, or a key within another's value.
     """
+    import yaml
+
     settings: dict[str, Any] = {}
     for text in overrides:
         key, equals, value = text.partition("=")
