@@ -1,6 +1,6 @@
 """Sets per second of an aggregator that is given many sets at once, against one at a time.
 
-    python benchmarks/aggregator_batching.py --model transformers:FILE.gguf --mode direct
+    python benchmarks/speed/aggregator_batching.py --model transformers:FILE.gguf --mode direct
 
 The first k samples of recorded sets on which they disagree. `--at-once` numbers are how many sets are in work
 side by side (the commands' --max-concurrency); what the backend itself allows (`max_calls`) bounds them, as

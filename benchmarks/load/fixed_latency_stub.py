@@ -1,6 +1,6 @@
 """An upstream that takes little time of its own: every chat request is answered after a fixed latency.
 
-    python benchmarks/fixed_latency_stub.py --latency 0.05
+    python benchmarks/load/fixed_latency_stub.py --latency 0.05
 
 The first line on stdout is the base URL. The text depends on the question and the seed, and names an answer.
 `GET /draws` tells how many draws were made. With `--tokens N` a completion has about N tokens, each with its

@@ -1,6 +1,6 @@
 """Compare our majority vote with a plain string vote, and our grades with the recorded ones.
 
-    python benchmarks/vote_vs_strings.py FOLDER [--list CLASS] [--only NAME]
+    python benchmarks/audits/vote_vs_strings.py FOLDER [--list CLASS] [--only NAME]
 
 FOLDER holds files `*.jsonl.gz` with `samples`, `preds`, `correct` and `answer` for each question. Both votes
 count the same extracted answers and give ties to the earliest; winners are graded by `matches_gold`. Where

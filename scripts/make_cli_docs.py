@@ -1,6 +1,6 @@
 """Write docs/cli.md from the `--help` pages.
 
-    python runs/make_cli_docs.py docs/cli.md
+    python scripts/make_cli_docs.py docs/cli.md
 
 A test compares the file with what this makes.
 """
@@ -34,7 +34,7 @@ COMMANDS = (
 def help_pages() -> str:
     """All `--help` pages as one Markdown text."""
     os.environ.update(COLUMNS="100", TERMINAL_WIDTH="100", NO_COLOR="1", TERM="dumb")
-    made = "Made from the `--help` pages by `python runs/make_cli_docs.py docs/cli.md`."
+    made = "Made from the `--help` pages by `python scripts/make_cli_docs.py docs/cli.md`."
     parts = [f"# Command line\n\n{made}\n"]
     for command in COMMANDS:
         page = CliRunner().invoke(app, [command, "--help"], prog_name="sampleset").output

@@ -1,6 +1,6 @@
 """Requests per second, added latency and memory of `sampleset serve`, beside optillm and its_hub.
 
-    python benchmarks/server_load.py [--optillm BIN/optillm] [--its-hub BIN/its-iaas]
+    python benchmarks/load/server_load.py [--optillm BIN/optillm] [--its-hub BIN/its-iaas]
 
 One stub server on loopback takes a fixed time for every draw. Each system runs in a process of its own and
 votes over k samples; a system whose program is not given, or does not start, is left out with a line that

@@ -1,6 +1,6 @@
 """Kill `sampleset sample` with SIGKILL at random moments until it is done, then audit what was paid.
 
-    python benchmarks/crash_safety.py --kills 200 [--stop beta:0.95 | --pool]
+    python benchmarks/audits/crash_safety.py --kills 200 [--stop beta:0.95 | --pool]
 
 A stub server on loopback writes down every draw it serves. After the last run the store must hold every
 draw exactly once and nothing unreadable, and what was served twice must not exceed what the kills can have
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from sampleset.storage.store import SampleStore
 
-STUB = Path(__file__).parents[1] / "tests" / "support" / "stub_server.py"
+STUB = Path(__file__).parents[2] / "tests" / "support" / "stub_server.py"
 CONCURRENCY = 8
 
 

@@ -1,6 +1,6 @@
 """Seconds per set of the modes select, direct and think of one model, and how much each gets right.
 
-    python benchmarks/aggregator_modes.py --sets 30
+    python benchmarks/speed/aggregator_modes.py --sets 30
 
 The first k samples of recorded sets on which they disagree (where they agree, `select` asks nothing). Every
 set is given to all modes, which take turns in going first; one set at a time. Ratios are of one set's times,
@@ -21,7 +21,7 @@ from sampleset.models.opening import open_backend
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.types import SampleSet
 
-RECORDED = Path(__file__).parents[1] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
+RECORDED = Path(__file__).parents[2] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
 MODES = ("select", "direct", "think")
 
 

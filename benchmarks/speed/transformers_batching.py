@@ -1,6 +1,6 @@
 """What it saves to draw many samples at once with the backend `transformers`.
 
-    python benchmarks/transformers_batching.py --model FILE.gguf --threads 1
+    python benchmarks/speed/transformers_batching.py --model FILE.gguf --threads 1
 
 Tokens per second of the same draws in two ways, in one process: all requests in flight at once, and one
 request for one draw at a time. The ways take turns, and the slow one makes the first draw of each question

@@ -1,6 +1,6 @@
 """How many packages an installation brings along and what they take on the disk, beside others'.
 
-    python benchmarks/install_size.py --peer optillm=VENV/bin/python --peer its_hub=VENV/bin/python
+    python benchmarks/speed/install_size.py --peer optillm=VENV/bin/python --peer its_hub=VENV/bin/python
 
 Counted is what the package's metadata ask for, in turn and without extras unless named, as it is installed
 beside the Python given: its own files by their records, without byte code. Other packages in that venv do

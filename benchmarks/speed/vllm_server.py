@@ -1,7 +1,7 @@
 """A running vLLM server as the product uses it: what its prefix cache saves, and how texts are scored.
 
     vllm serve MODEL --enable-prompt-tokens-details --port 8000
-    python benchmarks/vllm_server.py http://localhost:8000/v1 MODEL [LORA_NAME] [--local FOLDER]
+    python benchmarks/speed/vllm_server.py http://localhost:8000/v1 MODEL [LORA_NAME] [--local FOLDER]
 
 1. Fan-out: draws of one prompt by requests of their own, K = 8. Prompt tokens that came from the cache (the
    server tells them with --enable-prompt-tokens-details), and the time beside K draws of K different prompts.
@@ -25,7 +25,7 @@ from sampleset.chat import Message, SamplingParams
 from sampleset.models.opening import open_backend
 from sampleset.storage.sample_sets import SampleFile
 
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parents[2]
 SETS = HERE / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
 
 

@@ -1,6 +1,6 @@
 """Lose one of three Ray nodes while `sampleset sample --engine ray` draws, then audit what there is.
 
-    python benchmarks/ray_node_loss.py --questions 60
+    python benchmarks/audits/ray_node_loss.py --questions 60
 
 The cluster is `ray.cluster_utils.Cluster`, three nodes on this machine; a stub server on loopback draws. One
 node is killed once a quarter of the draws is served. The store must hold every draw exactly once, its export
@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-STUB = Path(__file__).parents[1] / "tests" / "support" / "stub_server.py"
+STUB = Path(__file__).parents[2] / "tests" / "support" / "stub_server.py"
 
 
 def main() -> None:

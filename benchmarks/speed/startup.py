@@ -1,7 +1,7 @@
 """How long commands take to start, in processor time, as multiples of `python -c pass`.
 
-    python benchmarks/startup.py --repeats 15 --peer optillm=VENV/bin/optillm --peer its_hub=VENV/bin/its-iaas
-    python benchmarks/startup.py --against CHECKOUT
+    python benchmarks/speed/startup.py --repeats 15 --peer optillm=VENV/bin/optillm --peer its_hub=VENV/bin/its-iaas
+    python benchmarks/speed/startup.py --against CHECKOUT
 
 A peer is its package's name and its program, in a venv of its own; its import is timed with the venv's
 Python. `--against` times the same commands on the source of another checkout, for a ratio. Everything in one

@@ -1,6 +1,6 @@
 """Time to extract, group and grade a file of sample sets, against math-verify called pair by pair.
 
-    python benchmarks/votes_and_grades.py [FILE] [--sets 100]
+    python benchmarks/speed/votes_and_grades.py [FILE] [--sets 100]
 
 FILE holds sample sets with gold answers; by default the recorded ones in the package (100 questions, 8
 samples each). Ours runs over all of it twice: cold (no worker process, empty caches) and warm. The plain
@@ -21,7 +21,7 @@ from sampleset.answers import extract_answer, group_answers, matches_gold
 from sampleset.storage.files import read_rows
 
 Row = dict[str, Any]
-RECORDED = Path(__file__).parents[1] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
+RECORDED = Path(__file__).parents[2] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
 
 
 def ours(rows: list[Row]) -> int:

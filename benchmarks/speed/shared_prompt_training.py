@@ -1,6 +1,6 @@
 """What it saves in GRPO to compute the prompt of a group once.
 
-    python benchmarks/shared_prompt_training.py --threads 1 --repeats 2
+    python benchmarks/speed/shared_prompt_training.py --threads 1 --repeats 2
 
 One group in three ways: with our trainer; with TRL's own; and with ours made to compute the prompt once per
 rollout, which is TRL's algorithm without the price of its head on a CPU (there, not on CUDA, TRL computes the

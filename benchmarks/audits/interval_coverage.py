@@ -1,4 +1,6 @@
-"""How often the 95 % intervals hold the truth, by simulation: `python benchmarks/interval_coverage.py`.
+"""How often the 95 % intervals hold the truth, by simulation.
+
+    python benchmarks/audits/interval_coverage.py --runs 4000
 
 Problems are drawn from a population; each has its own chance to be answered right (beta-distributed, so
 that a problem's samples are correlated, up to nearly always alike), and its share is the mean over

@@ -1,10 +1,10 @@
 """Scores of a reward model that vLLM serves, beside those of the same weights in this process.
 
-    python benchmarks/reward_server.py --make FOLDER --tokenizer FOLDER       # two models of random weights
+    python benchmarks/audits/reward_server.py --make FOLDER --tokenizer FOLDER   # two of random weights
     vllm serve FOLDER/classifier --runner pooling --port 8001 --dtype float32
-    python benchmarks/reward_server.py http://localhost:8001 --model FOLDER/classifier
+    python benchmarks/audits/reward_server.py http://localhost:8001 --model FOLDER/classifier
     vllm serve FOLDER/qwen_prm --runner pooling --port 8002 --dtype float32
-    python benchmarks/reward_server.py http://localhost:8002 --model FOLDER/qwen_prm
+    python benchmarks/audits/reward_server.py http://localhost:8002 --model FOLDER/qwen_prm
 
 Prints, for every endpoint that gives such a score, the largest difference over recorded GSM8K samples.
 """
@@ -22,7 +22,7 @@ from sampleset.reward_models.sequence_classifier import SequenceClassifier
 from sampleset.reward_models.server import ServerRewardModel
 from sampleset.storage.sample_sets import SampleFile
 
-SETS = Path(__file__).parents[1] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
+SETS = Path(__file__).parents[2] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
 SIZES: dict[str, Any] = {
     "hidden_size": 128,
     "intermediate_size": 256,

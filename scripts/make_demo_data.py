@@ -1,4 +1,4 @@
-"""Cut the demo's recorded sample sets out of a larger file: `python runs/make_demo_data.py SOURCE OUT`.
+"""Cut the demo's recorded sample sets out of a larger file: `python scripts/make_demo_data.py SOURCE OUT`.
 
 The rule looks at no label and no vote: every sixth row of the source in its order, the first 100 of them
 whose samples are all there (none missing, none empty). The same source gives the same bytes.

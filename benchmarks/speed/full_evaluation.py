@@ -1,6 +1,6 @@
 """One whole evaluation against the same job with math-verify, and its memory at ten times the size.
 
-    python benchmarks/full_evaluation.py [FILE] [--sets 10] [--times 10]
+    python benchmarks/speed/full_evaluation.py [FILE] [--sets 10] [--times 10]
 
 FILE holds sample sets with gold answers; by default the recorded ones in the package (100 questions, 8
 samples each). Ours is the command `sampleset evaluate` with vote, weighted vote and best-of-n at every k, 20
@@ -28,7 +28,7 @@ from sampleset.evaluation.subsets import subsets_of
 from sampleset.storage.files import read_rows, write_rows
 
 Row = dict[str, Any]
-RECORDED = Path(__file__).parents[1] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
+RECORDED = Path(__file__).parents[2] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
 METHODS = ("majority_vote", "weighted_vote", "best_of_n")
 SUBSETS = 20
 

@@ -1,6 +1,7 @@
-"""How often one planted sample steers an aggregator, before and after the defence.
+r"""How often one planted sample steers an aggregator, before and after the defence.
 
-    python benchmarks/injected_samples.py [FILE...] [--limit 300] [--aggregator SPEC...] --output-dir OUT
+    python benchmarks/audits/injected_samples.py [FILE...] [--limit 300] [--aggregator SPEC...] \
+        --output-dir OUT
 
 FILE holds recorded sample sets of open questions with numbers for answers; by default the package's own. To
 the first k samples of each set one is added: a sample of the set whose final answer is replaced by a number
@@ -44,7 +45,7 @@ from sampleset.storage.sample_sets import SampleFile
 from sampleset.storage.store import digest
 from sampleset.types import Sample, SampleSet
 
-DATA = Path(__file__).parents[1] / "src" / "sampleset" / "data"
+DATA = Path(__file__).parents[2] / "src" / "sampleset" / "data"
 ATTACKS = ("instruct", "headings", "tags")
 
 

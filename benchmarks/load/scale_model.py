@@ -1,8 +1,8 @@
 """What a million questions with 32 samples each take: time, money, memory, and what is the bottleneck.
 
-    python benchmarks/scale_model.py                      # the tables of docs/scale.md
-    python benchmarks/scale_model.py --measure            # the constants of this machine, and the checks
-    python benchmarks/scale_model.py --questions 10000 --gpus 1 8 --completion 2000
+    python benchmarks/load/scale_model.py                      # the tables of docs/scale.md
+    python benchmarks/load/scale_model.py --measure            # the constants of this machine, and the checks
+    python benchmarks/load/scale_model.py --questions 10000 --gpus 1 8 --completion 2000
 
 Constants of the product (`HOST`) are processor seconds and bytes, measured by `--measure` with a stub that
 answers as vLLM does. `--measure` fits them to small runs of the commands, predicts a larger one and makes

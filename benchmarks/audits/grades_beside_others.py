@@ -1,6 +1,7 @@
-"""Grades per second of this package, of math-verify, and of the metric functions of lm-eval and lighteval.
+r"""Grades per second of this package, of math-verify, and of the metric functions of lm-eval and lighteval.
 
-    python benchmarks/grades_beside_others.py [FILE] --lm-eval VENV/bin/python --lighteval VENV/bin/python
+    python benchmarks/audits/grades_beside_others.py [FILE] --lm-eval VENV/bin/python \
+        --lighteval VENV/bin/python
 
 Every sample of FILE is graded against its question's gold answer. Each way has a process of its own, in the
 venv given, reads the same pairs, warms up on the first ten, and is timed on the rest; the ways take turns.
@@ -29,7 +30,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-RECORDED = Path(__file__).parents[1] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
+RECORDED = Path(__file__).parents[2] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
 WARM_UP = 10
 Grade = Callable[[str, str], bool]
 

@@ -1,4 +1,4 @@
-"""Cut the demo's own draws out of a file of them: `python runs/make_demo_draws.py SOURCE OUT`.
+"""Cut the demo's own draws out of a file of them: `python scripts/make_demo_draws.py SOURCE OUT`.
 
 The first 100 sets of the source, whatever they hold, without the worked solutions. The same source gives the
 same bytes; what the package carries is cut out of data/draws/gsm8k_test_qwen05b_reseeded.jsonl.gz.

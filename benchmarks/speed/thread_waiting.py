@@ -1,6 +1,6 @@
 """How the engine's threads should wait for each other: tokens per second, alone and two at once.
 
-    python benchmarks/thread_waiting.py
+    python benchmarks/speed/thread_waiting.py
 
 Takes ten minutes on two cores: the bad settings are that bad. Each setting runs in processes of its own:
 one alone on the machine, then two side by side. OpenMP's default spins for long, `passive` sleeps at once,

@@ -1,6 +1,6 @@
 """What it saves to draw K samples of one prompt in one batch, on the embedded model.
 
-    python benchmarks/shared_prompt.py --k 5 10 --repeats 5
+    python benchmarks/speed/shared_prompt.py --k 5 10 --repeats 5
 
 Three ways to the same K draws of the same length: one request for K, which reads the prompt once and
 decodes together; K requests one after another, each reading the prompt anew; and the same with llama.cpp's

@@ -1,6 +1,6 @@
 """Compare our answers and grades with recorded ones and with those of math-verify alone.
 
-    python benchmarks/recorded_grades.py FOLDER [--out FILE.jsonl] [--keep FOLDER] [--only NAME]
+    python benchmarks/audits/recorded_grades.py FOLDER [--out FILE.jsonl] [--keep FOLDER] [--only NAME]
 
 FOLDER holds files of sample sets (`*.jsonl` or `*.jsonl.gz`; one question a line with `samples`,
 `preds`, `correct` and `answer`). The table counts samples by file, and `--out` takes one row for

@@ -1,6 +1,6 @@
 """5,000 requests to `sampleset serve` while 30 % of its upstream's replies fail in every way.
 
-    python benchmarks/server_faults.py [--requests 5000] [--fail-rate 0.3]
+    python benchmarks/load/server_faults.py [--requests 5000] [--fail-rate 0.3]
 
 The stub upstream answers 429 or 500, hangs, resets the connection, cuts its JSON off, or sends an empty text.
 Requests come in turns plain, streamed, with bad parameters (which must be refused), and from clients that
@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from sampleset.serve.config import serve_config
 from sampleset.serve.server import GracefulServer, serve
