@@ -23,8 +23,6 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import yaml
-
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 
 R = TypeVar("R")
@@ -37,6 +35,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         InputNotFoundError: There is no such file.
         DataError: It is not YAML, or not a mapping.
     """
+    import yaml
+
     if not path.is_file():
         raise InputNotFoundError(f"No configuration file {str(path)!r}.")
     try:
@@ -54,6 +54,8 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     Raises:
         InvalidArgumentError: A text without `=`, a value that is not YAML, or a key within another's value.
     """
+    import yaml
+
     settings: dict[str, Any] = {}
     for text in overrides:
         key, equals, value = text.partition("=")
