@@ -1,4 +1,4 @@
-"""The command that serves: parse, call."""
+"""The server, as a file or the options describe it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sampleset.cli.options import option
+from sampleset.commands.options import option
 from sampleset.errors import InvalidArgumentError
 
 
