@@ -18,8 +18,9 @@ from sampleset.errors import (
     MalformedRecordError,
     MissingExtraError,
 )
-from sampleset.storage.files import SUFFIXES, read_rows
+from sampleset.storage.files import SUFFIXES
 from sampleset.storage.records import problem_from_row
+from sampleset.storage.rows import read_rows
 from sampleset.types import Problem
 
 _NORMALISED_ONLY = {"schema", "solution", "subject", "level", "choices"}
