@@ -8,6 +8,7 @@ operating system's hands when `append` returns; a power cut may lose what it has
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import glob
 import gzip
@@ -33,7 +34,7 @@ from sampleset.storage.records import (
 from sampleset.storage.rows import located, parse_line, pyarrow, rows_in
 from sampleset.types import Problem
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".csv")
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -47,6 +48,8 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     with _whole(path) as partial:
         if path.name.endswith(".parquet"):
             return _write_parquet(partial, rows)
+        if path.name.endswith(".csv"):
+            return _write_csv(partial, rows)
         if path.name.endswith(".jsonl.gz"):
             with open(partial, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
                 return _write_lines(cast("IO[bytes]", file), rows)
@@ -144,7 +147,7 @@ def sets_of(source: Source) -> Iterator[StoredSet]:
     seen: Counter[str] = Counter()
     for foreign in found:
         with located(foreign.file, foreign.number):
-            stored = stored_set_from_row(foreign.with_columns(source.columns), len(seen))
+            stored = stored_set_from_row(source.completed(foreign.with_columns(source.columns)), len(seen))
             _refuse_repeats(seen, stored.problem.id)
         yield stored
     if not seen:
@@ -253,6 +256,21 @@ def _write_lines(file: IO[bytes], rows: Iterable[Mapping[str, Any]]) -> int:
         file.write(_line(row))
         count += 1
     return count
+
+
+def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Lists and objects stand in their cells as JSON; what a row lacks is an empty cell."""
+    listed = list(rows)
+    columns = list(dict.fromkeys(name for row in listed for name in row))
+    with open(path, "w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows([_cell(row.get(name)) for name in columns] for row in listed)
+    return len(listed)
+
+
+def _cell(value: object) -> object:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple | Mapping) else value
 
 
 def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:

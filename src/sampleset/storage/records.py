@@ -69,6 +69,11 @@ class StoredSet:
     problem: Problem
     row: Row
 
+    @classmethod
+    def without_gold(cls, sample_set: SampleSet) -> StoredSet:
+        """A sample set that was drawn just now, say, as a file without gold answers would hold it."""
+        return cls(sample_set, Problem(sample_set.question, None), {})
+
     def with_answer_kind(self, kind: str | None) -> StoredSet:
         """The same with answers of this kind; `None` leaves it as it is."""
         if kind is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ from sampleset.storage.foreign.base import Source, recognised
 from sampleset.storage.records import StoredSet
 from sampleset.storage.rows import READABLE, STDIN, row_files, stdin_file
 from sampleset.storage.store import SampleStore, is_store
+from sampleset.types import Problem
 
 
 class SampleFile:
@@ -25,6 +26,7 @@ class SampleFile:
         limit: Only the first so many sets.
         columns: Our name of a column → the file's, where they differ.
         answer_kind: How all answers are compared, whatever the rows say.
+        problems: Questions and gold answers that the sets lack, found by the question's text or the id.
 
     Raises:
         InputNotFoundError: There is nothing at the path.
@@ -38,6 +40,7 @@ class SampleFile:
         limit: int | None = None,
         columns: Mapping[str, str] | None = None,
         answer_kind: str | None = None,
+        problems: Sequence[Problem] = (),
     ) -> None:
         if limit is not None and limit < 1:
             raise InvalidArgumentError(f"limit={limit!r} must be at least 1.")
@@ -46,6 +49,7 @@ class SampleFile:
         self._limit = limit
         self._columns = columns
         self._answer_kind = answer_kind
+        self._problems = problems
         if answer_kind is not None:
             kinds.answer_kind(answer_kind)
         self._is_store = self.path.is_dir() and is_store(self.path)
@@ -57,6 +61,8 @@ class SampleFile:
             )
         if columns and self._is_store:
             raise InvalidArgumentError(f"--columns maps a file's columns; {str(path)!r} is a store.")
+        if problems and self._is_store:
+            raise InvalidArgumentError(f"--problems is for files without gold; {str(path)!r} is a store.")
 
     @property
     def name(self) -> str:
@@ -85,7 +91,7 @@ class SampleFile:
 
     @cached_property
     def _source(self) -> Source:
-        return Source(self.path, self._columns or {})
+        return Source(self.path, self._columns or {}, tuple(self._problems))
 
     @cached_property
     def _store(self) -> SampleStore:

@@ -15,9 +15,18 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeGuard, cast
 
 from sampleset.answers import extract_answer
+from sampleset.errors import DataError
 from sampleset.registry import Registry
-from sampleset.storage.records import QUESTION_COLUMNS, SAMPLES_COLUMNS, Row, column_value, with_columns
+from sampleset.storage.records import (
+    QUESTION_COLUMNS,
+    SAMPLES_COLUMNS,
+    Row,
+    column_value,
+    problem_to_row,
+    with_columns,
+)
 from sampleset.storage.rows import Located, located, read_rows, row_files, rows_in
+from sampleset.types import Problem
 
 PROMPT_COLUMNS = (*QUESTION_COLUMNS, "prompt", "query", "instruction", "input")
 """Where other tools put the question, the likeliest first."""
@@ -32,10 +41,12 @@ class Source:
     Attributes:
         path: As the user gave it.
         columns: Our name of a column → the file's.
+        problems: Questions and gold answers that the rows lack.
     """
 
     path: Path
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    problems: tuple[Problem, ...] = ()
 
     @cached_property
     def files(self) -> list[Path]:
@@ -58,6 +69,30 @@ class Source:
         number, row = self._first
         with located(self.files[0], number):
             return with_columns(row, self.columns) if row else {}
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str], Problem]:
+        """The problems by text, spaces evened, and by id."""
+        by_text = {("text", _even(one.question.text)): one for one in self.problems}
+        return by_text | {("id", one.id): one for one in self.problems}
+
+    def completed(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with question and gold answer of the problem that it belongs to.
+
+        Raises:
+            DataError: There are problems, and none has the row's question or its id.
+        """
+        if not self.problems:
+            return row
+        asked, identity = row.get("question"), str(row.get("id"))
+        known = self._known.get(("text", _even(asked))) if isinstance(asked, str) else None
+        known = known or self._known.get(("id", identity))
+        if known is None:
+            raise DataError(
+                f"no problem has the id {identity!r} or the question {str(asked)[:60]!r}; "
+                "are these the problems that the samples were drawn for?"
+            )
+        return row | problem_to_row(known)
 
     def rows(self, files: Sequence[Path] | None = None) -> Iterator[Located]:
         """Rows as they stand, of all files or of some."""
@@ -212,6 +247,10 @@ def text_of_content(content: object) -> str:
         return content
     parts = [cast("Row", one) for one in content if isinstance(one, Mapping)] if is_list(content) else []
     return "".join(str(one["text"]) for one in parts if isinstance(one.get("text"), str))
+
+
+def _even(text: str) -> str:
+    return " ".join(text.split())
 
 
 def is_list(value: object) -> TypeGuard[list[object]]:
