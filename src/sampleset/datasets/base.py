@@ -74,7 +74,7 @@ def load_problems(
     ref: str,
     limit: int | None = None,
     *,
-    data_dir: Path | None = None,
+    data_dir: Path | str | None = None,
     columns: Mapping[str, str] | None = None,
     answer_kind: str | None = None,
     shuffle: int | None = None,
@@ -109,7 +109,7 @@ def read_dataset(
     ref: str,
     limit: int | None = None,
     *,
-    data_dir: Path | None = None,
+    data_dir: Path | str | None = None,
     columns: Mapping[str, str] | None = None,
     answer_kind: str | None = None,
     shuffle: int | None = None,
@@ -190,7 +190,7 @@ def _scorer_of(name: str) -> Callable[..., float] | None:
     return getattr(DATASETS.get(name), "score", None) if name in DATASETS.names() else None
 
 
-def _local_folder(data_dir: Path | None) -> Path | None:
+def _local_folder(data_dir: Path | str | None) -> Path | None:
     chosen = data_dir or os.environ.get(DATA_VARIABLE)
     if not chosen:
         return None
