@@ -59,6 +59,12 @@ class BoundedCache(Generic[_Key, _Value]):
                 _, (_, freed) = self._entries.popitem(last=False)
                 self._weight -= freed
 
+    def clear(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._entries.clear()
+            self._weight = 0
+
     @property
     def weight(self) -> int:
         """What all entries together weigh now."""

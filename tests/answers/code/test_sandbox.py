@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sampleset.answers import allow_code, answer_kind
+from sampleset.answers.code import programs
 from sampleset.answers.code import sandbox as sandbox_module
 from sampleset.answers.code.sandbox import Run, run_program
 from sampleset.errors import InvalidArgumentError, UnsupportedByMachineError
@@ -140,7 +141,7 @@ def test_privileges_are_gone(how: str):
 
 def test_the_environment_is_empty(how: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    sandbox_module._run.cache_clear()
+    sandbox_module._runs.clear()
     assert "secret" not in printed("import os; print(dict(os.environ))")
 
 
@@ -159,6 +160,40 @@ def test_the_users_files_are_out_of_reach(sandbox: None, tmp_path: Path):
         "PermissionError\n",
     )
     assert secret.read_text() == "s3cret"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("print('\ud800')", id="half_a_character"),
+        pytest.param("# " + "é" * 70_000, id="too_long_as_utf8"),
+        pytest.param("print(1)\0", id="a_null"),
+    ],
+)
+def test_a_program_that_cannot_be_handed_over_fails_and_others_run(sandbox: None, code: str):
+    assert run_program(code, "") == Run("failed")
+    kind = answer_kind("code")
+    assert [group.indices for group in kind.group([code, "print(2)"]).groups] == [(1,)]
+
+
+def test_one_program_has_a_limit_over_all_its_inputs(sandbox: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(programs, "ALL_CPU_SECONDS", 0.5)
+    kind = answer_kind('code:["1", "2", "3", "4"]')
+    busy = "import time\nwhile time.process_time() < 0.4: pass\nprint(input())"
+    assert [run_program(busy, "1").outcome, kind.same(busy, "print(input())").equal] == ["done", False]
+    assert kind.same("print(int(input()))", "print(input())").equal
+
+
+def test_under_limits_a_program_cannot_reach_the_process_that_tells_of_it(how: str):
+    assert tried("import os; open(f'/proc/{os.getppid()}/mem', 'wb')") in ("PermissionError\n", "FileNotFoundError\n")
+    assert tried("import os; open(f'/proc/{os.getppid()}/fd/1', 'w')") in ("PermissionError\n", "FileNotFoundError\n")
+    assert tried("import os; open(f'/proc/{os.getppid()}/environ')") in ("PermissionError\n", "FileNotFoundError\n")
+
+
+def test_limits_says_at_the_start_what_it_does_not_keep_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SAMPLESET_RUN_CODE", "off")
+    with pytest.warns(RuntimeWarning, match="API keys"):
+        allow_code("limits")
 
 
 def test_what_a_program_writes_is_gone_afterwards(sandbox: None):
@@ -186,7 +221,7 @@ def test_programs_run_from_threads_at_once(how: str):
 def test_without_namespaces_programs_are_refused_and_the_message_says_why(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SAMPLESET_RUN_CODE", "sandbox")
     monkeypatch.setattr(sandbox_module, "_probed", sandbox_module._probed.__wrapped__)
-    monkeypatch.setattr(sandbox_module, "_run", sandbox_module._run.__wrapped__)
+    monkeypatch.setattr(sandbox_module, "_run", sandbox_module._started)
     refusal = '{"outcome": "refused", "text": "unshare: Operation not permitted"}'
     done = subprocess.CompletedProcess([], 0, stdout=refusal.encode())
     monkeypatch.setattr(sandbox_module.subprocess, "run", lambda *_, **__: done)

@@ -25,8 +25,8 @@ from sampleset.answers import (
 from sampleset.answers.maths import workers
 from support.hostile_texts import HOSTILE
 
-# The limit is 1 s; the rest is for a machine that is busy with other things.
-ALLOWED_SECONDS = 2.0
+# Processor time of this process: the workers' own is limited by the kernel, however busy the machine is.
+ALLOWED_SECONDS = 1.0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,7 +35,7 @@ def _warm_worker() -> None:
 
 
 def run_python(code: str) -> str:
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,
@@ -51,17 +51,15 @@ def run_python(code: str) -> str:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_text_is_read_and_compared_in_time(name: str) -> None:
     text = HOSTILE[name]
-    start = time.monotonic()
+    start = time.process_time()
     found = extract_answer(text)
     extract_answer(text, choices=4)
     count_choices(text)
     canonical(text)
     answer = found.text if found else text
     assert matches_gold(answer, "the gold").equal is not True
-    assert time.monotonic() - start < ALLOWED_SECONDS
-    start = time.monotonic()
     verdict = same_answer(answer, r"\sqrt{5}+1")
-    assert time.monotonic() - start < ALLOWED_SECONDS
+    assert time.process_time() - start < ALLOWED_SECONDS
     assert verdict.equal is not True
 
 
@@ -136,9 +134,10 @@ def test_a_worker_killed_in_the_middle_of_a_comparison_is_replaced() -> None:
 
 def test_after_a_timeout_the_next_comparison_is_fast() -> None:
     assert same_answer("7^{7^{7^7}}", r"\sqrt{2}").equal is None
-    start = time.monotonic()
+    before = workers.worker_process_ids()
     assert same_answer(r"\sqrt{212}", r"2\sqrt{53}").equal is True
-    assert time.monotonic() - start < 1.0
+    # Nothing was imported again: the process that forks the next child is the same.
+    assert workers.worker_process_ids() == before
 
 
 def test_closed_workers_start_again() -> None:
@@ -232,7 +231,53 @@ def test_a_stranger_in_the_working_folder_is_not_imported(tmp_path: Path) -> Non
 
 def test_grouping_gives_up_on_an_answer_that_keeps_timing_out() -> None:
     others = [rf"\sqrt{{{n}}}+x" for n in (2, 3, 5, 7, 11)]
-    start = time.monotonic()
-    grouping = group_answers(["6^{6^{6^6}}+x^{6^{6^{6^6}}}", *others])
-    assert time.monotonic() - start < 3 * ALLOWED_SECONDS
+    budget = workers.Budget(10.0)
+    grouping = group_answers(["6^{6^{6^6}}+x^{6^{6^{6^6}}}", *others], budget)
+    assert budget.left > 10.0 - 3 * workers.TIME_LIMIT
     assert len(grouping.groups) == 6
+
+
+def test_a_set_takes_no_more_than_its_budget_and_what_is_undecided_stays_apart() -> None:
+    slow = [rf"{n}^{{{n}^{{{n}^{{{n}}}}}}}+x" for n in range(5, 15)]
+    budget = workers.Budget(1.5)
+    grouping = group_answers([*slow, r"\sqrt{8}+y", r"2\sqrt{2}+y"], budget)
+    assert budget.left > -workers.TIME_LIMIT
+    assert len(grouping.groups) >= len(slow)
+    assert "timeout" in grouping.notes
+
+
+def test_work_stops_when_its_caller_has_left() -> None:
+    slow = [rf"{n}^{{{n}^{{{n}^{{{n}}}}}}}+z" for n in range(5, 15)]
+    budget = workers.Budget(60.0)
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(group_answers, slow, budget)
+        time.sleep(0.2)
+        budget.cancel()
+        assert "cancelled" in pending.result(timeout=60).notes
+    assert budget.left == 0
+
+
+def test_callers_take_turns() -> None:
+    """One caller with much work does not keep another from its single comparison."""
+    slow = [rf"{n}^{{{n}^{{{n}^{{{n}}}}}}}+w" for n in range(5, 20)]
+    budgets = [workers.Budget(60.0) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        pending = [pool.submit(group_answers, slow[at:], budget) for at, budget in enumerate(budgets)]
+        time.sleep(0.2)
+        assert same_answer(r"\sqrt{332}", r"2\sqrt{83}").equal is True
+        assert not all(one.done() for one in pending)
+        for budget in budgets:
+            budget.cancel()
+
+
+def test_a_verdict_does_not_depend_on_the_load_of_the_machine() -> None:
+    process = same_answer(r"\sqrt{388}", r"2\sqrt{97}")
+    assert process.equal is True
+    (stopped, *_) = workers.worker_process_ids()
+    with ThreadPoolExecutor(1) as pool:
+        os.killpg(stopped, signal.SIGSTOP)
+        pending = pool.submit(same_answer, r"\sqrt{404}", r"2\sqrt{101}")
+        # Longer on the clock than a comparison may take of a processor.
+        time.sleep(1.5 * workers.TIME_LIMIT)
+        os.killpg(stopped, signal.SIGCONT)
+        assert pending.result(timeout=60).equal is True

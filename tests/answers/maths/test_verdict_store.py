@@ -23,6 +23,7 @@ from sampleset.answers import (
     use_verdict_store,
 )
 from sampleset.answers.maths import equivalence, verdict_store
+from sampleset.answers.maths.workers import Budget
 from sampleset.caches import BoundedCache
 
 ROOTS = (r"\sqrt{8}", r"2\sqrt{2}")
@@ -39,7 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What a stand-in for the workers was asked; whatever it is, the two are equal."""
     requests: list[tuple[str, str]] = []
 
-    def compare(gold: str, answer: str, *, both: bool, seconds: float) -> tuple[bool | None, str]:
+    def compare(gold: str, answer: str, *, mode: str, budget: Budget) -> tuple[bool | None, str]:
         requests.append((gold, answer))
         return (None, answer) if answer in ("timeout", "memory", "crash", "no_worker") else (True, "numeric")
 
@@ -302,7 +303,8 @@ def test_threads_share_the_file(path: Path) -> None:
 def test_what_was_written_before_a_kill_is_there(path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from sampleset.answers import use_verdict_store, verdict_store\n"
+        "from sampleset.answers import use_verdict_store\n"
+        "from sampleset.answers.maths import verdict_store\n"
         "use_verdict_store(Path(sys.argv[1]))\n"
         "for number in range(30): verdict_store.store_verdict('gold', str(number), 'x', True, 'numeric')\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

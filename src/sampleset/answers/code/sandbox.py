@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -46,7 +46,7 @@ class Run:
 
     outcome: str
     output: str = ""
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
 
 
 def allow_code(how: RunCode) -> None:

@@ -17,7 +17,7 @@ _STYLED = lazy_pattern(
 )
 _END = lazy_pattern(r"(?<![A-Z])[.!?;](?=\s|$)|(?<=[ (][A-Z])[.!?;](?=\s|$)|(?<=\([A-Z]\))[.!?;]|[\n。！？；]")
 _ASIDE = lazy_pattern(r"\s\((?![A-Z]\))[^()\n]{1,200}\)")
-_LETTER = r"(?<![<>+*/≠])(?<![A-Z] [=<>+*/≠] )(?<![A-Z]=)\(?\[?(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])\]?\)?"
+_LETTER = r"(?<![<>+*/≠])(?<!(?-i:[A-Z]) [=<>+*/≠] )(?<!(?-i:[A-Z])=)\(?\[?(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])\]?\)?"
 _CLOSED = r"(?=\s*(?:$|[.,;:!)?\]–—]|\s-|because\b|since\b|rather\b|instead\b|over\b|here\b|。))"
 _AFTER = r"(?=\s*(?:$|[.,;:!)?\]–—-]|because\b|since\b|as\b|is\b|and\b|which\b|over\b|rather\b|instead\b|with\b|for\b|here\b|。|正|是))"
 _NOUN = r"(?:options?|choices?|letters?|answers?|statements?|alternatives?)"

@@ -86,7 +86,7 @@ _SUBSTITUTIONS = tuple(
         (r"^ ?(?:\\(?:therefore|Rightarrow|rightarrow|implies|Longrightarrow|to|iff)(?![A-Za-z])|∴|⇒|=>|->|→) ?", ""),
         (r"=>", r"\\ge "),
         (r"\\iff?(?![A-Za-z])", " "),
-        (r"\\(?:rm|bf|it|sf|tt)(?![A-Za-z])(?! ?\{)", " "),
+        (r"(?<!\{)(?<!\{ )\\(?:rm|bf|it|sf|tt)(?![A-Za-z])(?! ?\{)", " "),
         (r"\\lg(?![A-Za-z])", r"\\log_{10}"),
         (r"\^\s?\{?\s?\\(?:circ|degree)(?![A-Za-z])\s?\}?|\\degree(?![A-Za-z])", " degrees "),
         (r"\\l?dots(?![A-Za-z])|…", "..."),
