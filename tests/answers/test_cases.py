@@ -1,7 +1,7 @@
 """Answers as a mathematician judges them: cases by kind, and variants of each.
 
 `cases/mended.jsonl` was wrong or undecided once, `cases/kept.jsonl` was always right; both are reduced from
-public bug reports and the field's usual forms. `cases/variants.jsonl` holds further members of the same kinds.
+public bug reports and the field's usual forms. `cases/variants.jsonl` holds further members of their kinds.
 Of a row, `right` says whether the prediction is to be graded right; `null`, that no answer is to be read.
 """
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,8 +152,6 @@ def test_one_more_sample_changes_the_votes_of_other_classes_by_no_more_than_itse
     # Every class of before is there still, at most one of them with the newcomer in it.
     new = len(answers)
     assert {members - {new} for members in after} - {frozenset()} == before
-
-
 
 
 @settings(max_examples=50, deadline=None)

@@ -263,7 +263,8 @@ def vote_answer(sample_set: SampleSet, name: str, counted: Tally, flags: Sequenc
 def place_of(candidate: Candidate, counted: Tally) -> int:
     """The first sample that states a candidate's answer as the candidate is written."""
     return next(
-        (place for place in candidate.indices if counted.answers[place] == candidate.answer), candidate.indices[0]
+        (place for place in candidate.indices if counted.answers[place] == candidate.answer),
+        candidate.indices[0],
     )
 
 

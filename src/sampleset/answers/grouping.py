@@ -84,6 +84,8 @@ def group_answers(answers: Sequence[str | None], budget: Budget | None = None) -
 def _text(answers: Sequence[str | None], bucket: _Bucket, notes: set[str]) -> str:
     """The first writing of the commonest reading: of `5 m`, `5 cm`, `5 cm`, the second."""
     texts = [answer for place in sorted(bucket.members) if (answer := answers[place]) is not None]
+    if len(set(texts)) == 1:
+        return texts[0]
     numbers = [form.number for form in map(read, texts)]
     readings = Counter((number.unit, number.percent) for number in numbers if number)
     if len(readings) < 2:

@@ -185,9 +185,18 @@ def test_one_program_has_a_limit_over_all_its_inputs(sandbox: None, monkeypatch:
 
 
 def test_under_limits_a_program_cannot_reach_the_process_that_tells_of_it(how: str):
-    assert tried("import os; open(f'/proc/{os.getppid()}/mem', 'wb')") in ("PermissionError\n", "FileNotFoundError\n")
-    assert tried("import os; open(f'/proc/{os.getppid()}/fd/1', 'w')") in ("PermissionError\n", "FileNotFoundError\n")
-    assert tried("import os; open(f'/proc/{os.getppid()}/environ')") in ("PermissionError\n", "FileNotFoundError\n")
+    assert tried("import os; open(f'/proc/{os.getppid()}/mem', 'wb')") in (
+        "PermissionError\n",
+        "FileNotFoundError\n",
+    )
+    assert tried("import os; open(f'/proc/{os.getppid()}/fd/1', 'w')") in (
+        "PermissionError\n",
+        "FileNotFoundError\n",
+    )
+    assert tried("import os; open(f'/proc/{os.getppid()}/environ')") in (
+        "PermissionError\n",
+        "FileNotFoundError\n",
+    )
 
 
 def test_limits_says_at_the_start_what_it_does_not_keep_out(monkeypatch: pytest.MonkeyPatch):

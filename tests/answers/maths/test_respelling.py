@@ -14,10 +14,15 @@ _NUMBERS = st.one_of(
 )
 _LETTERS = st.sampled_from(["x", "y", "R", "r", "k", "M", r"\theta", r"\Delta", r"\delta", "v_{0}", "E_{1}"])
 _TERMS = st.builds(
-    lambda factor, letter, power: f"{factor}{letter}^{{{power}}}", st.integers(2, 9), _LETTERS, st.integers(2, 9)
+    lambda factor, letter, power: f"{factor}{letter}^{{{power}}}",
+    st.integers(2, 9),
+    _LETTERS,
+    st.integers(2, 9),
 )
 _SUMS = st.builds(lambda first, second, sign: f"{first}{sign}{second}", _TERMS, _TERMS, st.sampled_from("+-"))
-_ROOTS = st.builds(lambda out, inside: rf"{out}\sqrt{{{inside}}}", st.integers(2, 9), st.sampled_from([2, 3, 5, 7]))
+_ROOTS = st.builds(
+    lambda out, inside: rf"{out}\sqrt{{{inside}}}", st.integers(2, 9), st.sampled_from([2, 3, 5, 7])
+)
 _MEMBERS = st.lists(st.integers(-99, 999).map(str), min_size=2, max_size=4, unique=True)
 _TUPLES = _MEMBERS.map(lambda members: f"({', '.join(members)})")
 _SETS = _MEMBERS.map(lambda members: rf"\{{{', '.join(members)}\}}")

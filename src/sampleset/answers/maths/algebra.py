@@ -158,14 +158,16 @@ class Algebra:
         return None if parsed.has(sympy.zoo, sympy.nan) else parsed
 
     def _alike(self, first: Any, second: Any) -> tuple[Any, Any]:
-        """Both over the same variables: `i` is the imaginary unit, and where there is one, nothing is real."""
+        """Both over the same variables; `i` is the imaginary unit, and beside it no variable is real."""
         sympy = self._sympy
         symbols = first.free_symbols | second.free_symbols
         is_complex = any(symbol.name == "i" for symbol in symbols) or any(
             side.has(sympy.I) for side in (first, second)
         )
         renamed = {
-            symbol: sympy.I if symbol.name == "i" else sympy.Symbol(symbol.name, real=None if is_complex else True)
+            symbol: sympy.I
+            if symbol.name == "i"
+            else sympy.Symbol(symbol.name, real=None if is_complex else True)
             for symbol in symbols
         }
         return first.xreplace(renamed), second.xreplace(renamed)
@@ -220,7 +222,10 @@ class Algebra:
         for point in self._points(symbols, 5):
             below = second.subs(point).doit().evalf(_DIGITS)
             above = first.subs(point).doit().evalf(_DIGITS)
-            if not (below.is_number and above.is_number and below.is_finite and above.is_finite) or below == 0:
+            if (
+                not (below.is_number and above.is_number and below.is_finite and above.is_finite)
+                or below == 0
+            ):
                 continue
             ratios.append(above / below)
         if len(ratios) < 2 or any(abs(ratio - ratios[0]) > abs(ratios[0]) * _ROUNDING for ratio in ratios):
@@ -311,7 +316,7 @@ class Algebra:
 
 
 def _as_variable(found: re.Match[str]) -> str:
-    """One name, as a word of letters that stands for nothing else: of `E_{1}`, `\\text{qef...}`."""
+    r"""One name, as a word of letters that stands for nothing else: of `E_{1}`, `\text{qef...}`."""
     if found["command"]:
         return found[0]
     if found["letter"]:

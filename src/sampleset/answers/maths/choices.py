@@ -11,26 +11,43 @@ from collections.abc import Collection
 
 from sampleset.answers.maths.patterns import lazy_pattern
 
-_MARKUP = lazy_pattern(r"\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]|[「」『』【】✅✓☑➡→]|^\s*>", re.MULTILINE)
-_STYLED = lazy_pattern(
-    r"\\(?:text|textbf|textit|textrm|textsf|mathbf|mathrm|mathsf|boldsymbol|bf|rm)\s?\{\s*\(?\s*([A-Z])\s*\)?\s*[.)]?\s*\}"
+_MARKUP = lazy_pattern(
+    r"\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]|[「」『』【】✅✓☑➡→]|^\s*>", re.MULTILINE
 )
-_END = lazy_pattern(r"(?<![A-Z])[.!?;](?=\s|$)|(?<=[ (][A-Z])[.!?;](?=\s|$)|(?<=\([A-Z]\))[.!?;]|[\n。！？；]")
+_STYLED = lazy_pattern(
+    r"\\(?:text|textbf|textit|textrm|textsf|mathbf|mathrm|mathsf|boldsymbol|bf"
+    r"|rm)\s?\{\s*\(?\s*([A-Z])\s*\)?\s*[.)]?\s*\}"
+)
+_END = lazy_pattern(
+    r"(?<![A-Z])[.!?;](?=\s|$)|(?<=[ (][A-Z])[.!?;](?=\s|$)|(?<=\([A-Z]\))[.!?;]|[\n。！？；]"
+)
 _ASIDE = lazy_pattern(r"\s\((?![A-Z]\))[^()\n]{1,200}\)")
-_LETTER = r"(?<![<>+*/≠])(?<!(?-i:[A-Z]) [=<>+*/≠] )(?<!(?-i:[A-Z])=)\(?\[?(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])\]?\)?"
+_LETTER = (
+    r"(?<![<>+*/≠])(?<!(?-i:[A-Z]) [=<>+*/≠] )(?<!(?-i:[A-Z])=)"
+    r"\(?\[?(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])\]?\)?"
+)
 _CLOSED = r"(?=\s*(?:$|[.,;:!)?\]–—]|\s-|because\b|since\b|rather\b|instead\b|over\b|here\b|。))"
-_AFTER = r"(?=\s*(?:$|[.,;:!)?\]–—-]|because\b|since\b|as\b|is\b|and\b|which\b|over\b|rather\b|instead\b|with\b|for\b|here\b|。|正|是))"
+_AFTER = (
+    r"(?=\s*(?:$|[.,;:!)?\]–—-]|because\b|since\b|as\b|is\b|and\b|which\b|over\b|rather\b|instead\b"
+    r"|with\b|for\b|here\b|。|正|是))"
+)
 _NOUN = r"(?:options?|choices?|letters?|answers?|statements?|alternatives?)"
 _STATED = lazy_pattern(
-    rf"(?:\b{_NOUN}\b|\b(?:the|my|right|correct|best) one\b|\b(?:pick|selection|conclusion|result|response|guess|ans)\b\.?)"
-    rf"[^\n]{{0,60}}?(?:\b(?:is|are|be|was|as)\b|[:=]|\s[–—-]|\bbut\b)\s*(?:therefore|thus|then|simply|also|indeed|still|clearly|probably|most likely|likely|I think(?: it(?: is|'s))?)?\s*"
+    rf"(?:\b{_NOUN}\b|\b(?:the|my|right|correct|best) one\b|\b(?:pick|selection|conclusion|result"
+    rf"|response|guess|ans)\b\.?)"
+    rf"[^\n]{{0,60}}?(?:\b(?:is|are|be|was|as)\b|[:=]|\s[–—-]|\bbut\b)\s*(?:therefore|thus|then|simply"
+    rf"|also|indeed|still|clearly|probably|most likely|likely|I think(?: it(?: is|'s))?)?\s*"
     rf"(?:{_NOUN} )?{_LETTER}{_AFTER}"
     rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b\.?\s{{0,3}}(?:=\s{{0,3}})?{_LETTER}{_AFTER}"
-    rf"|\b(?:go(?:ing)? with|pick(?:ed)?|choos(?:e|ing)|chose|select(?:ed)?|say|opt(?:ed)? for|vote for|prefer|leav(?:e|es|ing)|left with"
-    rf"|remain(?:s|ing)?(?: is)?|corresponds? to|match(?:es)?|settle on|points? to|must be|has to be|should be|would be|could only be|can only be"
+    rf"|\b(?:go(?:ing)? with|pick(?:ed)?|choos(?:e|ing)|chose|select(?:ed)?|say|opt(?:ed)? for|vote for"
+    rf"|prefer|leav(?:e|es|ing)|left with"
+    rf"|remain(?:s|ing)?(?: is)?|corresponds? to|match(?:es)?|settle on|points? to|must be|has to be"
+    rf"|should be|would be|could only be|can only be"
     rf"|it is|it's|that is|that's|this is|but|likely|namely)\s+(?:the )?(?:{_NOUN} )?{_LETTER}{_CLOSED}"
-    rf"|(?:^|,\s*)(?:so|thus|hence|therefore|only|finally|consequently)[,:]?\s+(?:the )?(?:{_NOUN} )?(?:only )?{_LETTER}{_CLOSED}"
-    rf"|(?:{_NOUN} )?{_LETTER}\s+(?:is|seems|looks|appears|must be|would be|has to be)\s+(?:to be )?(?:the |our |my |clearly |definitely |indeed )*"
+    rf"|(?:^|,\s*)(?:so|thus|hence|therefore|only|finally"
+    rf"|consequently)[,:]?\s+(?:the )?(?:{_NOUN} )?(?:only )?{_LETTER}{_CLOSED}"
+    rf"|(?:{_NOUN} )?{_LETTER}\s+(?:is|seems|looks|appears|must be|would be"
+    rf"|has to be)\s+(?:to be )?(?:the |our |my |clearly |definitely |indeed )*"
     r"(?:correct|right|true|best|most|valid|answer|choice|one\b|option)"
     rf"|(?:^|\s)(?:{_NOUN} )?{_LETTER}\s+(?:fits|holds|works|matches|follows|applies|it is\b)"
     rf"|(?:故选|应选|选择?|答案[是为為]?|選ぶ?のは|正解は|答えは|정답은?)\s*[:：]?\s*(?:项|項|选项)?\s*{_LETTER}"
@@ -38,23 +55,27 @@ _STATED = lazy_pattern(
     re.IGNORECASE,
 )
 _RULED_OUT = lazy_pattern(
-    r"(?:\bnot|n['’]t|\brules? out|\bruling out|\beliminat\w+|\bexclud\w+|\brejec\w+|\bneither|\bnor|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|不选|不是)"
+    r"(?:\bnot|n['’]t|\brules? out|\bruling out|\beliminat\w+|\bexclud\w+|\brejec\w+|\bneither|\bnor"
+    r"|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|不选|不是)"
     r"\s*(?:be |is |are |to be |the |answer |option |options |choice )*\(?$",
     re.IGNORECASE,
 )
 _WRONG_AFTER = lazy_pattern(
-    r"\)?\s+(?:is|are|was|seems|looks|must be|would be|cannot be|can't be)\s*(?:n['’]t|not\b|wrong|incorrect|false|invalid|out\b|impossible|ruled|eliminated|a (?:common )?(?:distractor|trap))",
+    r"\)?\s+(?:is|are|was|seems|looks|must be|would be|cannot be|can't be)\s*(?:n['’]t|not\b|wrong"
+    r"|incorrect|false|invalid|out\b|impossible|ruled|eliminated|a (?:common )?(?:distractor|trap))",
     re.IGNORECASE,
 )
 _OPEN = lazy_pattern(r"\)?\s+(?:or|and|and/or)\s+\(?[A-Z]\b|/[A-Z]\b")
-_WHOLE = lazy_pattern(r"\W*(?:(?:option|choice|letter|answer)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE)
+_WHOLE = lazy_pattern(
+    r"\W*(?:(?:option|choice|letter|answer)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE
+)
 _LEADING = lazy_pattern(r"\s*\(?([A-Z])(?:\)|[.:)])\s+\S")
 _LETTERED = lazy_pattern(r"^\s*\(?[A-Z][).:]\s", re.MULTILINE)
 _IN_PARENTHESES = lazy_pattern(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
 
 
 def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tuple[str, str] | None:
-    """The option a text names last, and the rule that found it: `choice`, or `last_choice` for the last `(B)`."""
+    """The option a text names last, and its rule: `choice`, or `last_choice` for the last `(B)`."""
     plain = _MARKUP.sub("", _STYLED.sub(r"(\1)", text))
     whole = _WHOLE.fullmatch(plain)
     if whole and whole[1].upper() in letters:

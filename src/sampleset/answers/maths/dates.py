@@ -10,8 +10,8 @@ import re
 from sampleset.answers.maths.patterns import lazy_pattern
 
 _MONTHS = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-    "december",
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
 _MONTH = rf"(?P<month>{'|'.join(_MONTHS)}|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.?"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
@@ -38,7 +38,7 @@ def read_date(text: str) -> str | None:
 
 
 def read_time(text: str) -> str | None:
-    """`3:30 pm` of `3:30 p.m.` and `15:30`; `3:30`, where the half of the day is not said, stays; or `None`."""
+    """`3:30 pm` of `3:30 p.m.` and `15:30`; `3:30`, of either half of the day, stays; or `None`."""
     found = _TIME.fullmatch(text)
     if not found or not (found[2] or found[3] or found[4]):
         return None

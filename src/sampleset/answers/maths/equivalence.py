@@ -312,7 +312,9 @@ def _compare_named(first: Form, second: Form, mode: Mode, budget: Budget) -> Ver
 
 
 def _by_name(form: Form) -> tuple[Form, ...]:
-    return tuple(part for _, part in sorted(zip(form.names, form.parts, strict=True), key=lambda pair: pair[0]))
+    return tuple(
+        part for _, part in sorted(zip(form.names, form.parts, strict=True), key=lambda pair: pair[0])
+    )
 
 
 def _ordered(form: Form) -> Form:
@@ -417,7 +419,9 @@ os.register_at_fork(after_in_child=_cache.renew_lock)
 def _compare_expressions(answer: str, gold: str, mode: Mode, budget: Budget) -> Verdict:
     if mode != "gold":
         answer, gold = sorted((answer, gold))
-    return _decided((mode, answer, gold), budget, lambda: compare_expressions(gold, answer, mode=mode, budget=budget))
+    return _decided(
+        (mode, answer, gold), budget, lambda: compare_expressions(gold, answer, mode=mode, budget=budget)
+    )
 
 
 def _compare_regions(first: Form, second: Form, budget: Budget) -> Verdict:

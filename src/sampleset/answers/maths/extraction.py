@@ -33,9 +33,11 @@ _FEW_WORDS = 4
 _MIN_PROSE = 3
 _MOST_JSON = 20_000
 _MOST_BETWEEN = 80
+_LEAST_MARK = len("\n#### 1")
 
 _PLACEHOLDER = lazy_pattern(
-    r"[.…\s_*?-]*|(?:your|the|final|my|insert|put|write|answer|number|letter|value|result|here|x|option|choice|\W)+"
+    r"[.…\s_*?-]*|(?:your|the|final|my|insert|put|write|answer|number|letter|value|result|here|x|option"
+    r"|choice|\W)+"
     r"|\W*(?:your|insert|put|write)\b[^0-9]*",
     re.IGNORECASE,
 )
@@ -82,13 +84,21 @@ _LEADING_LETTER = lazy_pattern(
 _NAMED_OPTION = lazy_pattern(r"(?:\\text\w*\s?\{\s*)?(?:option|choice|letter) \(?([A-Z])\b", re.IGNORECASE)
 _OPTION_LINE = lazy_pattern(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
 _TAG = lazy_pattern(
-    r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result)\s*>|\[(?P<square>ANSWER|FINAL_ANSWER)\]",
+    r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result)\s*>|\[(?P<square>ANSWER"
+    r"|FINAL_ANSWER)\]",
     re.IGNORECASE,
 )
-_END_TAG = lazy_pattern(r"</(?:answer|final_answer|finalanswer|final-answer|final|ans|result)\s*>?|\[/(?:ANSWER|FINAL_ANSWER)\]", re.IGNORECASE)
-_STATES = lazy_pattern(r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|</answer>", re.IGNORECASE | re.MULTILINE)
+_END_TAG = lazy_pattern(
+    r"</(?:answer|final_answer|finalanswer|final-answer|final|ans|result)\s*>?|\[/(?:ANSWER|FINAL_ANSWER)\]",
+    re.IGNORECASE,
+)
+_STATES = lazy_pattern(
+    r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|</answer>",
+    re.IGNORECASE | re.MULTILINE,
+)
 _BETWEEN_BOXES = lazy_pattern(
-    r"(?:[\s$,;.&]|\\(?:quad|qquad|[,;: ]|[()\[\]])|\\text\s?\{\s*(?:and|or|,)\s*\}|\b(?:and|or)\b|\(?[a-e]\)|\(?i{1,3}\)"
+    r"(?:[\s$,;.&]|\\(?:quad|qquad|[,;: ]|[()\[\]])|\\text\s?\{\s*(?:and|or|,)\s*\}|\b(?:and|or)\b"
+    r"|\(?[a-e]\)|\(?i{1,3}\)"
     r"|[A-Za-z](?:_\{?\w\}?)?\s*=|\*\*|[。，、和或])*"
 )
 _RIGHT_OF_BOX = lazy_pattern(r"\s*\$?\s*=\s*\$?\s*([^$\n]{1,80})")
@@ -97,7 +107,8 @@ _ANSWER_IN_BOX = lazy_pattern(r"\s*(?:the )?(?:final )?answer(?: is)?\s*[:=]\s*"
 _NOT_THAT = lazy_pattern(r"(.+?),? (?:and |but )?not (?:-?[$\d]|\\)[^,;]{0,40}$")
 _KEYS = ("final_answer", "finalanswer", "answer", "ans", "result", "solution", "output", "value")
 _KEY_OF_TEXT = lazy_pattern(
-    r"['\"](?P<key>[A-Za-z_ ]{3,14})['\"]\s*:\s*(?P<value>'[^'\n]{0,500}'|\"(?:[^\"\\\n]|\\.){0,500}\"|-?\d[\d.eE+-]{0,40})"
+    r"['\"](?P<key>[A-Za-z_ ]{3,14})['\"]\s*:\s*(?P<value>'[^'\n]{0,500}'|\"(?:[^\"\\\n]|\\.){0,500}\""
+    r"|-?\d[\d.eE+-]{0,40})"
 )
 
 
@@ -118,14 +129,14 @@ class Extracted:
 def extract_answer(text: str, *, choices: int | None = None, truncated: bool = False) -> Extracted | None:
     r"""The final answer of a model's text, or `None` if it gives none.
 
-    Markers in falling strength: a JSON object with an answer in it that is the whole reply, `<answer>` tags,
-    `\boxed{}`, a `####` line, a phrase ("the answer is", "Answer:", "答案是"), a named option. The last of the
-    strongest counts, but a box gives way to a `####` line or a phrase after it; boxes side by side are a list.
-    Empty markers, copied placeholders and texts over `MAX_ANSWER` characters are passed over. Without a marker:
-    an opening "Yes," or "No,", a formula that the last sentence ends in, the last calculated number that the
-    last sentence repeats, the last number; with `choices` the last `(B)`. Reasoning is left out, and where it
-    is never closed there is no answer; so are questions that the model invented after its answer. Only the last
-    100,000 characters are read.
+    Markers in falling strength: a JSON object with an answer in it that is the whole reply, `<answer>`
+    tags, `\boxed{}`, a `####` line, a phrase ("the answer is", "Answer:", or such words in other languages),
+    a named option. The last of the strongest counts, but a box gives way to a `####` line or a phrase after
+    it; boxes side by side are a list. Empty markers, copied placeholders and texts over `MAX_ANSWER`
+    characters are passed over. Without a marker: an opening "Yes," or "No,", a formula that the last sentence
+    ends in, the last calculated number that the last sentence repeats, the last number; with `choices` the
+    last `(B)`. Reasoning is left out, and where it is never closed there is no answer; so are questions that
+    the model invented after its answer. Only the last 100,000 characters are read.
 
     Args:
         text: What the model wrote.
@@ -158,6 +169,8 @@ def _marked(text: str, letters: list[str] | None, truncated: bool) -> Extracted 
         return tagged[0]
     boxed = _first_of(_boxed(text, truncated), "boxed", letters)
     begin = boxed[1] if boxed else 0
+    if boxed and len(text) - begin < _LEAST_MARK:
+        return boxed[0]
     for rule, reader in (("hash", _hashed), ("phrase", _phrased)):
         later = _first_of(reader(text, begin), rule, letters)
         if later and (boxed is None or _is_plain(later[0].text)):
@@ -191,7 +204,9 @@ def _of_json(text: str) -> str | None:
     body = text.strip()
     if body.endswith("```"):
         opening = body.rfind("```", 0, len(body) - 3)
-        body = body[opening + 3 : -3].removeprefix("json").removeprefix("JSON").strip() if opening >= 0 else ""
+        body = (
+            body[opening + 3 : -3].removeprefix("json").removeprefix("JSON").strip() if opening >= 0 else ""
+        )
     if not (body.startswith("{") and body.endswith("}")) or len(body) > _MOST_JSON:
         return None
     try:
@@ -215,7 +230,7 @@ def _answer_in(value: object, depth: int) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = value.strip() if isinstance(value, str) else ""
-    if not text or len(text) > MAX_ANSWER or _PLACEHOLDER.fullmatch(text) and not _VARIABLE.fullmatch(text):
+    if not text or len(text) > MAX_ANSWER or (_PLACEHOLDER.fullmatch(text) and not _VARIABLE.fullmatch(text)):
         return None
     box = next(_boxed(text), None)
     return box[0] if box else text
@@ -239,6 +254,8 @@ def count_choices(question: str) -> int | None:
 
 def _tagged(text: str) -> Iterator[str]:
     """Contents of `<answer>` tags, last first; the last may lack its closing tag."""
+    if "<" not in text and "[" not in text:
+        return
     end = len(text)
     for found in list(reversed(list(_TAG.finditer(text))))[:_MAX_TRIES]:
         content = _END_TAG.split(text[found.end() : end], maxsplit=1)[0]
@@ -271,7 +288,9 @@ def _boxed(text: str, truncated: bool = False) -> Iterator[tuple[str, int]]:
 
 def _are_joined(between: str) -> bool:
     """Whether boxes with this between them are members of one answer."""
-    return len(between) <= _MOST_BETWEEN and bool(between.strip(" $\n\\()[]") and _BETWEEN_BOXES.fullmatch(between))
+    return len(between) <= _MOST_BETWEEN and bool(
+        between.strip(" $\n\\()[]") and _BETWEEN_BOXES.fullmatch(between)
+    )
 
 
 def _boxes(text: str, truncated: bool) -> Iterator[tuple[int, int, str]]:

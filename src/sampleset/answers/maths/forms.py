@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from math import gcd, lcm
 from typing import Any, Literal
 
@@ -28,8 +28,8 @@ _MAX_SIGNS = 3
 _MAX_TWICE = 120
 
 Kind = Literal[
-    "number", "letter", "words", "date", "time", "list", "parens", "brackets", "interval", "union", "inequality",
-    "matrix", "ratio", "residue", "region", "expression", "opaque",
+    "number", "letter", "words", "date", "time", "list", "parens", "brackets", "interval", "union",
+    "inequality", "matrix", "ratio", "residue", "region", "expression", "opaque",
 ]  # fmt: skip
 
 
@@ -77,10 +77,13 @@ _NAME = (
     r"(?:\\?[A-Za-z]+ ?(?:_ ?\{? ?[A-Za-z0-9]+ ?\}?)? ?'{0,2} ?"
     r"(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?|[A-Za-z][A-Za-z ]{0,40}|\\[a-z]+ [A-Z][A-Z_{}0-9 ]{0,12}"
     r"|[fghFGHP](?:\^\{-?\d\})?'{0,2} ?\([^=<>,;]{1,40}\)(?= ?=)"
-    r"|\\frac\{ ?[A-Z]{2,3} ?\}\{ ?[A-Z]{2,3} ?\}|[A-Z]{2} ?/ ?[A-Z]{2}|\|? ?\\overline\{[A-Z]{2}\} ?\|?|\|[A-Z]{2}\|)"
+    r"|\\frac\{ ?[A-Z]{2,3} ?\}\{ ?[A-Z]{2,3} ?\}|[A-Z]{2} ?/ ?[A-Z]{2}"
+    r"|\|? ?\\overline\{[A-Z]{2}\} ?\|?|\|[A-Z]{2}\|)"
 )
 _ASSIGNMENT = lazy_pattern(rf"({_NAME}) ?(?:=|\\approx(?![A-Za-z])|:=) ?(?=[^=])")
-_TUPLE_NAME = lazy_pattern(r"\( ?(\\?[A-Za-z]+(?:_\{\w+\})?(?: ?, ?\\?[A-Za-z]+(?:_\{\w+\})?)+) ?\) ?(?:=|\\in(?![A-Za-z])) ?")
+_TUPLE_NAME = lazy_pattern(
+    r"\( ?(\\?[A-Za-z]+(?:_\{\w+\})?(?: ?, ?\\?[A-Za-z]+(?:_\{\w+\})?)+) ?\) ?(?:=|\\in(?![A-Za-z])) ?"
+)
 _POINT_NAME = lazy_pattern(r"[A-Z] ?(?=\([^()]*,[^()]*\)$)")
 _ONE_NAME = lazy_pattern(_NAME)
 _NUMBERED = lazy_pattern(r"([A-Za-z])_\{?(\d)\}?")
@@ -99,7 +102,8 @@ _REALS = lazy_pattern(
 )
 _WITHOUT = lazy_pattern(r"\\mathbb\{R\} ?(?:\\setminus|\\backslash|-|\\) ?\\\{(.+)\\\}")
 _BUILDER = lazy_pattern(
-    r"\\\{ ?(\\?[A-Za-z]+)(?: ?\\in ?(?:\\mathbb\{R\}|R))? ?(?:\||:|\\mid(?![A-Za-z])|\\vert) ?(.+?)\\\}", re.DOTALL
+    r"\\\{ ?(\\?[A-Za-z]+)(?: ?\\in ?(?:\\mathbb\{R\}|R))? ?(?:\||:|\\mid(?![A-Za-z])|\\vert) ?(.+?)\\\}",
+    re.DOTALL,
 )
 _SET_OF = lazy_pattern(r"\\\{ ?(.+?) ?(?:\||:|\\mid(?![A-Za-z])) ?(.+?) ?\\\}", re.DOTALL)
 _FRENCH = lazy_pattern(r"\](.+,.+)\[|\](.+,.+)\]|\[(.+,.+)\[")
@@ -108,17 +112,24 @@ _LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
 _THOUSANDS = lazy_pattern(r"(?<=\d),(?=\d{3}(?!\d))")
 _INFINITE = frozenset((r"\infty", r"-\infty", r"+\infty"))
 _BASED = lazy_pattern(
-    r"\(? ?([0-9A-Fa-f]{1,64}) ?\)?(?:_\{ ?\(? ?(\d{1,2}|[a-z]{2,8}) ?\)? ?\}| ?\(? ?(?:in )?base[- ](\d{1,2}|[a-z]{2,8}) ?\)?)"
+    r"\(? ?([0-9A-Fa-f]{1,64}) ?\)?(?:_\{ ?\(? ?(\d{1,2}|[a-z]{2,8}) ?\)? ?\}"
+    r"| ?\(? ?(?:in )?base[- ](\d{1,2}|[a-z]{2,8}) ?\)?)"
 )
-_BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
-          "ten": "10", "twelve": "12", "sixteen": "16"}  # fmt: skip
+_BASES = {
+    "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
+    "ten": "10", "twelve": "12", "sixteen": "16",
+}  # fmt: skip
 _RESIDUE = lazy_pattern(
     r"(?:\\?[A-Za-z]+ ?(?:\\equiv|=) ?)?(-?\d{1,18}) ?,? ?"
-    r"(?:\\pmod ?\{? ?(\d{1,18}) ?\}?|\\b?mod ?\{? ?(\d{1,18}) ?\}?|\(? ?\\?mod(?:ulo)? ?\{? ?(\d{1,18}) ?\}? ?\)?)"
+    r"(?:\\pmod ?\{? ?(\d{1,18}) ?\}?|\\b?mod ?\{? ?(\d{1,18}) ?\}?"
+    r"|\(? ?\\?mod(?:ulo)? ?\{? ?(\d{1,18}) ?\}? ?\)?)"
 )
-_REMAINDER = lazy_pattern(r"(\d{1,12}) ?,? ?(?:R|r|rem|remainder|with (?:a )?remainder(?: of)?) ?(?:of )?(\d{1,12})")
+_REMAINDER = lazy_pattern(
+    r"(\d{1,12}) ?,? ?(?:R|r|rem|remainder|with (?:a )?remainder(?: of)?) ?(?:of )?(\d{1,12})"
+)
 _MATRIX = lazy_pattern(
-    r"[(\[]? ?\\begin ?\{([pbB]?matrix|smallmatrix|array)\}(?: ?\{[lcr| ]*\})?(.*?)\\end ?\{\1\} ?[)\]]?", re.DOTALL
+    r"[(\[]? ?\\begin ?\{([pbB]?matrix|smallmatrix|array)\}(?: ?\{[lcr| ]*\})?(.*?)\\end ?\{\1\} ?[)\]]?",
+    re.DOTALL,
 )
 _ALIGNED = lazy_pattern(r"\\begin ?\{(?:aligned|align\*?|gathered|cases)\}(.*?)\\end ?\{\w+\*?\}", re.DOTALL)
 _ANGLES = lazy_pattern(r"\\langle ?(.+?) ?\\rangle")
@@ -130,18 +141,25 @@ _GROUPED = lazy_pattern(r"-?\d{1,3}(?: \d{3})+")
 _QUOTED = lazy_pattern(r"'([^']*)'|\"([^\"]*)\"")
 _CIRCLED = lazy_pattern(r"(?:\\textcircled\{\d{1,2}\} ?,? ?)+")
 _APPROXIMATED = lazy_pattern(
-    r"(?P<exact>.+?) ?(?:\\approx(?![A-Za-z])|\(? ?(?:or )?(?:about|approximately|approx\.?|roughly) |\( ?\\approx|= ?(?=-?[$]?\d*\.\d))"
+    r"(?P<exact>.+?) ?(?:\\approx(?![A-Za-z])|\(? ?(?:or )?(?:about|approximately|approx\.?|roughly) "
+    r"|\( ?\\approx|= ?(?=-?[$]?\d*\.\d))"
     r" ?(?P<near>-?[$]?[\d,]*\.?\d+(?:\.\.\.)?)(?P<sign> ?%?) ?\)?"
 )
 _TWO_WAYS = lazy_pattern(r"(?P<exact>[^,;]+?) ?(?:\(? ?or |= |\() ?(?P<near>[^,;()]+?) ?\)?")
-_CONSTANT = lazy_pattern(r"(?:[\d .+*/^(){}-]|\\(?:frac|sqrt|pi|cdot|times|ln|log|sin|cos|tan)(?![A-Za-z])|(?<![A-Za-z])e(?![A-Za-z]))+")
+_CONSTANT = lazy_pattern(
+    r"(?:[\d .+*/^(){}-]|\\(?:frac|sqrt|pi|cdot|times|ln|log|sin|cos|tan)(?![A-Za-z])"
+    r"|(?<![A-Za-z])e(?![A-Za-z]))+"
+)
 _NONE = {
-    "nosolutions": "nosolution", "norealsolutions": "norealsolution", "doesnotexist": "dne", "undefined": "undefined",
+    "nosolutions": "nosolution", "norealsolutions": "norealsolution", "doesnotexist": "dne",
     "thereisnosolution": "nosolution", "therearenosolutions": "nosolution", "norealroots": "norealroot",
     "limitdoesnotexist": "dne", "thelimitdoesnotexist": "dne", "nosuchnumber": "none",
 }  # fmt: skip
 _WORD_FOR_CONSTANT = lazy_pattern(r"(?<=\+) ?(?:an? )?(?:arbitrary )?(?:constant|const\.?)(?![A-Za-z])")
-_WORKING = lazy_pattern(r"(?i:either) (?=.+ or )|,? ?(?:only|respectively)\.?$|,? ?(?:for (?:all|any|every) |\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{R\}|R))?$")
+_WORKING = lazy_pattern(
+    r"(?i:either) (?=.+ or )|,? ?(?:only|respectively)\.?$|,? ?(?:for (?:all|any|every) "
+    r"|\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{R\}|R))?$"
+)
 
 
 def canonical(answer: str) -> str:
@@ -222,7 +240,11 @@ def _form(text: str, nesting: int) -> Form:
         folded = _NONE.get(folded, folded)
         # A short word next to an expression may be a product of variables.
         latex = text if _PRODUCT.fullmatch(text) else ""
-        return Form("expression", text, text) if latex and not _is_word(text) else Form("words", folded or text, latex)
+        return (
+            Form("expression", text, text)
+            if latex and not _is_word(text)
+            else Form("words", folded or text, latex)
+        )
     text = strip_unit(_WORD_FOR_CONSTANT.sub(" C", text))
     return Form("expression", squeeze(text), _engineers(text) if _algebraic(text) else "")
 
@@ -234,7 +256,11 @@ def _is_word(text: str) -> bool:
     """Whether up to four letters are a word (`yes`, `Two`, `EAST`) rather than a product of variables."""
     if len(text) < 3:
         return text.lower() in _SHORT_WORDS
-    return any(letter in "aeiouyAEIOUY" for letter in text) and text in (text.lower(), text.upper(), text.title())
+    return any(letter in "aeiouyAEIOUY" for letter in text) and text in (
+        text.lower(),
+        text.upper(),
+        text.title(),
+    )
 
 
 def _engineers(text: str) -> str:
@@ -297,7 +323,7 @@ def _notation(text: str) -> Form | None:
 
 
 def _approximated(text: str, nesting: int) -> Form | None:
-    r"""A value that is written twice, exactly and as a decimal or a share: `12\pi \approx 37.7`, `1/4 or 25%`."""
+    r"""A value that is written twice, exactly and as a decimal or share: `12\pi \approx 37.7`, `1/4 or 25%`."""
     found = _APPROXIMATED.fullmatch(text)
     if found:
         exact = found["exact"].strip()
@@ -345,15 +371,19 @@ def _bracketed(text: str, nesting: int) -> Form | None:
         return None
     members = split_top(text[1:-1], ",;")
     if opening == "{" and ending == "}":
-        return _in_braces(_container("list", _members(text[1:-1]), nesting)) if len(members) > 1 else _form(
-            text[1:-1], nesting + 1
+        return (
+            _in_braces(_container("list", _members(text[1:-1]), nesting))
+            if len(members) > 1
+            else _form(text[1:-1], nesting + 1)
         )
     if "{" in opening or "}" in ending:
         return None
     if len(members) == 1:
         return _form(members[0], nesting + 1) if opening + ending == "()" else None
     if 0 < text.count(r"\pm") <= _MAX_SIGNS and opening + ending == "()":
-        return _container("list", [f"({', '.join(each)})" for each in product(*map(_both_signs, members))], nesting)
+        return _container(
+            "list", [f"({', '.join(each)})" for each in product(*map(_both_signs, members))], nesting
+        )
     ends = {member.replace(" ", "") for member in members}
     if len(members) == 2 and (opening + ending in ("(]", "[)") or ends & _INFINITE):
         return _container("interval", members, nesting, opening, ending)
@@ -378,10 +408,16 @@ def _all_but(points: list[str], nesting: int) -> Form | None:
     forms = [_form(point, nesting + 1) for point in points]
     if not all(form.number for form in forms):
         inner = ",".join(points)
-        return Form("region", squeeze(rf"\mathbb{{R}}\setminus\{{{inner}\}}"), region=("tex", rf"\mathbb{{R}}\setminus\{{{inner}\}}"))
-    ordered = sorted(zip(forms, points, strict=True), key=lambda pair: pair[0].number.value if pair[0].number else 0)
+        return Form(
+            "region",
+            squeeze(rf"\mathbb{{R}}\setminus\{{{inner}\}}"),
+            region=("tex", rf"\mathbb{{R}}\setminus\{{{inner}\}}"),
+        )
+    ordered = sorted(
+        zip(forms, points, strict=True), key=lambda pair: pair[0].number.value if pair[0].number else 0
+    )
     ends = [r"-\infty", *(point for _, point in ordered), r"\infty"]
-    return _container("union", [f"({low},{high})" for low, high in zip(ends, ends[1:], strict=False)], nesting)
+    return _container("union", [f"({low},{high})" for low, high in pairwise(ends)], nesting)
 
 
 def _matrix(text: str, nesting: int) -> Form | None:
@@ -416,7 +452,12 @@ def _vector(text: str, nesting: int) -> Form | None:
     place = 0
     while place < len(text):
         term = _UNIT_VECTOR.match(text, place)
-        if not term or term.end() == place or term[3][-1] in entries or term[2].count("(") != term[2].count(")"):
+        if (
+            not term
+            or term.end() == place
+            or term[3][-1] in entries
+            or term[2].count("(") != term[2].count(")")
+        ):
             return None
         entries[term[3][-1]] = f"{term[1]}{term[2].strip() or '1'}".removeprefix("+")
         place = term.end()
@@ -425,7 +466,7 @@ def _vector(text: str, nesting: int) -> Form | None:
 
 
 def _built(text: str, nesting: int) -> Form | None:
-    r"""`\{x \mid x \ge 0\}` as the condition in it; `\{x|x=3k, k \in \mathbb{Z}\}` as the expression and its condition."""
+    r"""`\{x \mid x \ge 0\}` as its condition; `\{x|x=3k, k \in \mathbb{Z}\}` as the expression and its condition."""
     if not text.startswith(r"\{"):
         return None
     found = _BUILDER.fullmatch(text)
@@ -434,12 +475,18 @@ def _built(text: str, nesting: int) -> Form | None:
         inside = re.match(rf"{re.escape(name)} ?= ?([^=,]+),(.+)$", condition)
         if inside:
             return Form("expression", squeeze(rf"\{{{inside[1]}|{inside[2]}\}}"))
-        if name in condition and ("<" in condition or ">" in condition or re.search(r"\\(?:le|ge|ne)(?![A-Za-z])", condition)):
+        if name in condition and (
+            "<" in condition or ">" in condition or re.search(r"\\(?:le|ge|ne)(?![A-Za-z])", condition)
+        ):
             inner = _form(condition, nesting + 1)
             return inner if inner.region else None
         return None
     found = _SET_OF.fullmatch(text)
-    return Form("expression", squeeze(rf"\{{{found[1]}|{found[2]}\}}")) if found and "|" not in found[1] else None
+    return (
+        Form("expression", squeeze(rf"\{{{found[1]}|{found[2]}\}}"))
+        if found and "|" not in found[1]
+        else None
+    )
 
 
 def _both_signs(text: str) -> list[str]:
@@ -536,7 +583,9 @@ def _are_numbered(names: tuple[str, ...]) -> bool:
     """Whether the names only count, as `x_1, x_2` do for the roots of an equation."""
     found = [_NUMBERED.fullmatch(name) for name in names]
     counted = [(name[1], int(name[2])) for name in found if name]
-    return len(counted) == len(names) and sorted(counted) == [(counted[0][0], 1 + at) for at in range(len(names))]
+    return len(counted) == len(names) and sorted(counted) == [
+        (counted[0][0], 1 + at) for at in range(len(names))
+    ]
 
 
 def _conditions(text: str, members: list[str], nesting: int) -> Form | None:
@@ -550,11 +599,11 @@ def _conditions(text: str, members: list[str], nesting: int) -> Form | None:
     if len(parts) == 2 and all(part.kind == "interval" for part in parts) and not alternative:
         low, high = sorted(parts, key=lambda part: not part.parts[1].text.endswith("infty"))
         ends = low.parts[0].number, high.parts[1].number
-        if ends[0] and ends[1] and low.parts[1].text == r"\infty" and high.parts[0].text == r"-\infty":
-            if ends[0].value < ends[1].value:
-                opening, ending = low.text[0], high.text[-1]
-                interval = _bracketed(f"{opening}{low.parts[0].latex},{high.parts[1].latex}{ending}", nesting + 1)
-                return _as_inequality(interval) if interval else None
+        are_rays = low.parts[1].text == r"\infty" and high.parts[0].text == r"-\infty"
+        if are_rays and ends[0] and ends[1] and ends[0].value < ends[1].value:
+            inner = f"{low.text[0]}{low.parts[0].latex},{high.parts[1].latex}{high.text[-1]}"
+            interval = _bracketed(inner, nesting + 1)
+            return _as_inequality(interval) if interval else None
     if all(part.kind in ("interval", "union") for part in parts):
         return _container("list", members, nesting)
     joined = (" or " if alternative else ", ").join(sorted(part.text for part in parts))
@@ -578,7 +627,13 @@ def _container(
     if kind in ("list", "union"):
         texts.sort()
     if kind == "union":
-        tree = ("or", *(part.region or ("tex", _set_text(part, member)) for part, member in zip(parts, members, strict=True)))
+        tree = (
+            "or",
+            *(
+                part.region or ("tex", _set_text(part, member))
+                for part, member in zip(parts, members, strict=True)
+            ),
+        )
         return Form(kind, r"\cup".join(texts), "", None, parts, region=tree)
     body = ", ".join(texts)
     brackets = {"list": "{}", "parens": "()", "brackets": "[]", "interval": opening + ending}[kind]
@@ -676,7 +731,10 @@ def _inequality(text: str, nesting: int) -> Form | None:
         low, first, name, second, high = *pieces, "<", r"\infty"
     if not _VARIABLE.fullmatch(name.replace(" ", "")) or name in _INFINITE:
         return _condition(text)
-    if any(_VARIABLE.fullmatch(end.replace(" ", "")) and end not in _INFINITE for end in (low, high)) and len(pieces) == 3:
+    if (
+        any(_VARIABLE.fullmatch(end.replace(" ", "")) and end not in _INFINITE for end in (low, high))
+        and len(pieces) == 3
+    ):
         return None
     opening, ending = "(" if first == "<" else "[", ")" if second == "<" else "]"
     interval = _bracketed(f"{opening}{low},{high}{ending}", nesting)
@@ -704,7 +762,9 @@ def _ratio(text: str, nesting: int) -> Form | None:
     """`7:32`, `3 to 2`, in least terms where its members are numbers."""
     in_words = _RATIO_IN_WORDS.fullmatch(text)
     members = [part for part in in_words.groups() if part] if in_words else text.split(":")
-    if not in_words and (":" not in text or not _RATIO.fullmatch(text) or any(not balanced(member) for member in members)):
+    if not in_words and (
+        ":" not in text or not _RATIO.fullmatch(text) or any(not balanced(member) for member in members)
+    ):
         return None
     parts = [_form(member.strip(), nesting + 1) for member in members if member.strip()]
     if len(parts) != len(members) or any(part.kind in ("words", "list", "letter") for part in parts):
@@ -712,7 +772,11 @@ def _ratio(text: str, nesting: int) -> Form | None:
     values = [part.number.value for part in parts if part.number and not part.number.unit]
     if len(values) == len(parts):
         return Form("ratio", ratio_text(values), "", None, tuple(parts))
-    return Form("ratio", ":".join(part.text for part in parts), "", None, tuple(parts)) if all(part.latex for part in parts) else None
+    return (
+        Form("ratio", ":".join(part.text for part in parts), "", None, tuple(parts))
+        if all(part.latex for part in parts)
+        else None
+    )
 
 
 def ratio_text(values: list[Fraction]) -> str:

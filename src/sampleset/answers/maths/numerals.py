@@ -82,6 +82,7 @@ _NUMBER = lazy_pattern(
     rf"|(?P<decimal>{_DECIMAL})"
     rf")(?P<rest>(?![\d.])(?:[^0-9]|(?<=\^\{{)\d(?=\}})|(?<=\^\{{-)\d(?=\}})){{0,80}})"
 )
+_SIMPLE = lazy_pattern(r"([+-]?)(\$?)([0-9]{1,30}(?:\.[0-9]{1,30})?)")
 _HEDGE = lazy_pattern(
     r"(?:approximately|approx\.?|about|roughly|around|exactly|only|\\approx|~|≈) ?", re.IGNORECASE
 )
@@ -114,9 +115,13 @@ _DECIMAL_COMMA = lazy_pattern(
 _LAKHS = lazy_pattern(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
 _BARE_POINT = lazy_pattern(r"(?<=\d)\.(?=[/eE])")
 _OUT_OF = lazy_pattern(r"(\d{1,12}) (?:out of|in) (?:every )?(\d{1,12})")
-_THE_ORDINAL = lazy_pattern(r"(?:the )?(\d{1,6})(?: ?\^\{ ?(?:st|nd|rd|th) ?\}| (?:st|nd|rd|th)|(?:st|nd|rd|th))")
+_THE_ORDINAL = lazy_pattern(
+    r"(?:the )?(\d{1,6})(?: ?\^\{ ?(?:st|nd|rd|th) ?\}| (?:st|nd|rd|th)|(?:st|nd|rd|th))"
+)
 _ORDINAL_WORDS = {"first": 1, "second": 2}
-_PART_OF_MEASURE = lazy_pattern(r"(\d+(?:\.\d+)?(?: \d+/\d+)?) ?([A-Za-z]+\.?|'|\"|'')(?:,? and |, | ?)(?=\d|$)")
+_PART_OF_MEASURE = lazy_pattern(
+    r"(\d+(?:\.\d+)?(?: \d+/\d+)?) ?([A-Za-z]+\.?|'|\"|'')(?:,? and |, | ?)(?=\d|$)"
+)
 _QUOTES = {"'": "ft", '"': "in", "''": "in"}
 _DEGREES = lazy_pattern(r"([+-]?)(\d+(?:\.\d+)?) degrees (\d+(?:\.\d+)?) ?'(?: ?(\d+(?:\.\d+)?) ?(?:''|\"))?")
 _HAN_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
@@ -146,7 +151,7 @@ class Numeral:
 
     @property
     def face(self) -> tuple[Fraction, str]:
-        """What counts in votes: the number as it stands, of `25%` 25, whatever its unit but for morning or evening."""
+        """What counts in votes: the number as it stands, of `25%` 25, and of units a.m. and p.m. only."""
         value = self.value * (100 if self.percent else 1)
         if self.decimal and value.denominator >= _LONG_DECIMAL:
             simple = value.limit_denominator(_MOST_PARTS)
@@ -162,6 +167,10 @@ class Numeral:
 
 def read_numeral(text: str) -> Numeral | None:
     """The number a respelt text is, or `None` if it is anything else."""
+    simple = _SIMPLE.fullmatch(text)
+    if simple:
+        value = Fraction(simple[1] + simple[3])
+        return Numeral(value, "." in simple[3], False, "dollar" if simple[2] else None)
     hedge = _HEDGE.match(text)
     if hedge:
         text = text[hedge.end() :]
@@ -174,7 +183,9 @@ def read_numeral(text: str) -> Numeral | None:
     if not text.isascii():
         text = _COUNTER.sub("", text) if text[0].isascii() else text
         text = re.sub(r" ?¢$", " cents", text)
-    text = _BARE_POINT.sub("", _LAKHS.sub(_without_commas, _DECIMAL_COMMA.sub(_with_point, _CODE.sub(_sign, text))))
+    text = _BARE_POINT.sub(
+        "", _LAKHS.sub(_without_commas, _DECIMAL_COMMA.sub(_with_point, _CODE.sub(_sign, text)))
+    )
     digits = _in_digits(text)
     found = _NUMBER.fullmatch(_REPEATING.sub(_as_fraction, digits)) if digits else None
     if not found or (found["sign"] and found["inner"]):

@@ -15,12 +15,14 @@ _TAGS = (
     "|internal_monologue|inner_thoughts|rationale"
 )
 _OPENING = lazy_pattern(
-    rf"<(?:{_TAGS})>|\[(?:THINK|THINKING|REASONING)\]|<\|(?:begin_of_thought|START_THINKING|thinking|think)\|>"
+    rf"<(?:{_TAGS})>|\[(?:THINK|THINKING|REASONING)\]|<\|(?:begin_of_thought|START_THINKING|thinking"
+    rf"|think)\|>"
     r"|◁think▷|<\|channel\|>\s*(?:analysis|commentary)\s*<\|message\|>|<unused94>",
     re.IGNORECASE,
 )
 _CLOSING = lazy_pattern(
-    rf"</(?:{_TAGS})>|\[/(?:THINK|THINKING|REASONING)\]|<\|(?:end_of_thought|END_THINKING|/thinking|/think)\|>"
+    rf"</(?:{_TAGS})>|\[/(?:THINK|THINKING|REASONING)\]|<\|(?:end_of_thought|END_THINKING|/thinking"
+    rf"|/think)\|>"
     r"|◁/think▷|<\|channel\|>\s*final\s*<\|message\|>|<unused95>|\\end\{think(?:ing)?[}>]",
     re.IGNORECASE,
 )
@@ -36,24 +38,24 @@ _END_OF_TURN = lazy_pattern(
 )
 _NEXT_TURN = lazy_pattern(r"^[ \t]{0,8}(?:\*\*|#{1,6} )?(?:Human|User)(?:\*\*)?:", re.MULTILINE)
 _NEXT_QUESTION = lazy_pattern(
-    r"(?<=\n)[ \t]{0,8}(?:\*\*|#{1,6} )?(?:(?:Next |New )?(?P<noun>Question|Problem|Exercise|Example|Instruction|Q)(?P<number> ?\d+)?)"
+    r"(?<=\n)[ \t]{0,8}(?:\*\*|#{1,6} )?(?:(?:Next |New )?(?P<noun>Question|Problem|Exercise|Example"
+    r"|Instruction|Q)(?P<number> ?\d+)?)"
     r"(?:\*\*)?:(?:\*\*)?[ \n]",
     re.IGNORECASE,
 )
 
 
-_MARKS = ("<", "[/", "[T", "[t", "[R", "[r", "◁", r"\end{think", "assistantfinal")
 _TURNS = (
     (_END_OF_TURN, False, ("</s>", "<|", "INST]", "_of_turn>", "<｜")),
     (_NEXT_TURN, False, ("Human", "User")),
-    (_NEXT_QUESTION, True, ("uestion", "UESTION", "roblem", "xercise", "xample", "nstruction", "Q:", "PROBLEM")),
+    (_NEXT_QUESTION, True, ("\n",)),
 )
 """What ends a model's turn, whether it must have answered by then, and what a text with it holds."""
 
 
 def after_reasoning(text: str) -> str:
-    """What a model's text says after its reasoning; all of it where nothing follows, none where that is open."""
-    if not any(mark in text for mark in _MARKS):
+    """What a model's text says after its reasoning: all of it if nothing follows, none if that is open."""
+    if not ("<" in text or "[" in text or "◁" in text or r"\end{think" in text or "assistantfinal" in text):
         return text
     closings = list(_CLOSING.finditer(text))
     rest = text[closings[-1].end() :] if closings else text

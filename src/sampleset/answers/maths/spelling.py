@@ -45,7 +45,7 @@ _CHARACTERS = str.maketrans(
         "⋅": r"\cdot ", "÷": "/", "⁄": "/", "∕": "/", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
         "≈": r"\approx ", "±": r"\pm ", "∓": r"\mp ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
         "∖": r"\setminus ", "°": r"^\circ ", "℃": r"^\circ C", "℉": r"^\circ F", "Å": " angstrom",
-        "Å": " angstrom", "′": "'", "″": '"', "⟨": r"\langle ", "⟩": r"\rangle ", "≡": r"\equiv ",
+        "′": "'", "″": '"', "⟨": r"\langle ", "⟩": r"\rangle ", "≡": r"\equiv ",
         "∅": r"\emptyset ", "“": '"', "”": '"', "‘": "'", "’": "'", "，": ", ", "、": ", ",
     }
 )  # fmt: skip
@@ -60,7 +60,8 @@ _SUBSTITUTIONS = tuple(
     (lazy_pattern(pattern), replacement)
     for pattern, replacement in (
         (r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big|displaystyle|textstyle|limits|mathstrut|strut|nonumber"
-         r"|large|Large|LARGE|huge|Huge|small|normalsize|blacksquare|checkmark|square|qed)(?![A-Za-z])\.?", ""),
+         r"|large|Large|LARGE|huge|Huge|small|normalsize|blacksquare|checkmark|square|qed)"
+         r"(?![A-Za-z])\.?", ""),
         (r"\\!|\\phantom\{[^{}]*\}|\\(?:tag|label)\*?\{[^{}]*\}", ""),
         (r"\\textcolor ?\{[^{}]*\}|\\color ?\{[^{}]*\}", ""),
         (r" ?\{,\} ?", ","),
@@ -83,7 +84,8 @@ _SUBSTITUTIONS = tuple(
         (r"\\div(?![A-Za-z])", "/"),
         (r"\\(?:varnothing|emptyset)(?![A-Za-z])", r"\\emptyset "),
         (r"\\var(epsilon|phi|theta|rho|sigma|kappa|pi)(?![A-Za-z])", r"\\\1"),
-        (r"^ ?(?:\\(?:therefore|Rightarrow|rightarrow|implies|Longrightarrow|to|iff)(?![A-Za-z])|∴|⇒|=>|->|→) ?", ""),
+        (r"^ ?(?:\\(?:therefore|Rightarrow|rightarrow|implies|Longrightarrow|to|iff)(?![A-Za-z])"
+         r"|∴|⇒|=>|->|→) ?", ""),
         (r"=>", r"\\ge "),
         (r"\\iff?(?![A-Za-z])", " "),
         (r"(?<!\{)(?<!\{ )\\(?:rm|bf|it|sf|tt)(?![A-Za-z])(?! ?\{)", " "),
@@ -98,38 +100,72 @@ _SUBSTITUTIONS = tuple(
 )  # fmt: skip
 _DOUBLED = lazy_pattern(r"\\\\(?=[A-Za-z,;!{}%$])")
 _HATTED = lazy_pattern(
-    r"\\(?:mathbf|boldsymbol|bm|vec|hat|mathrm)\s?\{\s*(?:\\(?:hat|mathbf)\s?\{)?\s*\\?([ijk])(?:math)?\s*\}?\s*\}"
+    r"\\(?:mathbf|boldsymbol|bm|vec|hat|mathrm)\s?\{\s*(?:\\(?:hat"
+    r"|mathbf)\s?\{)?\s*\\?([ijk])(?:math)?\s*\}?\s*\}"
 )
 _TEXT = lazy_pattern(rf"\\(?:{_ROMAN})\*?\s?\{{((?:[^{{}}]|\{{(?:[^{{}}]|\{{[^{{}}]*\}})*\}})*)\}}")
 _SWITCH = lazy_pattern(r"\{\s*\\(?:rm|bf|it|sf|tt|bfseries|itshape)(?![A-Za-z])\s*([^{}]*)\}")
 _UNIT_LETTER = lazy_pattern(
-    rf"(?<=[\d}}])\s*\\(?:text|textrm|mbox|mathrm)\s?\{{\s*([{''.join(UNIT_LETTERS)}])\s*\}}(?!\s*[\w^\\({{/])"
+    rf"(?<=[\d}}])\s*\\(?:text|textrm|mbox"
+    rf"|mathrm)\s?\{{\s*([{''.join(UNIT_LETTERS)}])\s*\}}(?!\s*[\w^\\({{/])"
 )
 _ROMAN_UNIT = lazy_pattern(r"(?<=[\d}\s,;~])\\?(?:text|textrm|mbox|mathrm|rm)(?![A-Za-z])")
 _DOT_OF_UNITS = lazy_pattern(r"(?<=[A-Za-z]) ?\\cdot ?(?=[A-Za-z])")
 _UNIT_WORD = r"[A-Za-z]{1,20}\.?(?:\^\{-?\d\})?\)?"
 _UNIT_AT_END = lazy_pattern(rf"(?<=[\d}}) ])([ /(]*{_UNIT_WORD}(?:[ /(]{{1,3}}{_UNIT_WORD}){{0,5}})$")
+_PLAIN = lazy_pattern(r"[A-Za-z0-9 ,.+%$/:'-]*")
+"""Texts that hold nothing to substitute."""
 _MICRO = lazy_pattern(r"(?<=[\d}]) ?\\mu ?(m|s|g|L|A|F|C|V|W|H)(?![A-Za-z])")
 _OHM = lazy_pattern(r"(?<=[\d}]) ([kMGm]?) ?\\Omega$")
 _SPACES = lazy_pattern(r"\s+")
 _TOKEN = lazy_pattern(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
 _PLAIN_POWER = lazy_pattern(r"\*\*(?=[\d(a-zA-Z{-])")
 _PLAIN_FUNCTION = lazy_pattern(
-    rf"(?<![\\A-Za-z])(?:(?:np|math|numpy|sympy|sp|cmath)\.)?(?:({_FUNCTIONS}|{'|'.join(_SHORT_ARCS)})(?= ?\(| ?\d| [a-z]\b| ?\\))"
+    rf"(?<![\\A-Za-z])(?:(?:np|math|numpy|sympy|sp|cmath)\.)?(?:({_FUNCTIONS}|{'|'.join(_SHORT_ARCS)})"
+    r"(?= ?\(| ?\d| [a-z]\b| ?\\))"
 )
 _PLAIN_SQRT = lazy_pattern(r"(?<![\\A-Za-z])sqrt(?![A-Za-z])")
-_PLAIN_CONSTANT = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math|numpy)\.)?(pi|(?i:infinity|infty|inf))(?![A-Za-z])")
+_PLAIN_CONSTANT = lazy_pattern(
+    r"(?<![\\A-Za-z])(?:(?:np|math|numpy)\.)?(pi|(?i:infinity|infty|inf))(?![A-Za-z])"
+)
 _CONSTANTS = {"pi": r"\pi ", "infinity": r"\infty ", "infty": r"\infty ", "inf": r"\infty "}
 _SPACE_BEFORE_SCRIPT = lazy_pattern(r" (?=[\^_])")
 _SLASH_BEFORE_A_LETTER = lazy_pattern(r"(?<![\w.^/}{])(\d{1,9})/(\d{1,9})(?= ?[A-Za-z](?![A-Za-z]))")
 _TRIGONOMETRIC = lazy_pattern(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _DEGREES = lazy_pattern(r"(\d+(?:\.\d+)?) degrees ?")
-_PAIRS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"))
+_PAIRS = (
+    ("$$", "$$"),
+    ("$", "$"),
+    (r"\(", r"\)"),
+    (r"\[", r"\]"),
+    ("**", "**"),
+    ("`", "`"),
+    ('"', '"'),
+    ("'", "'"),
+)
 _BOX = lazy_pattern(r"\\(?:boxed|fbox|framebox)\s?\{")
 
 
 def respell(text: str) -> str:
     """The text in one spelling: ASCII, plain LaTeX, explicit braces, single spaces."""
+    roman = False
+    if not _PLAIN.fullmatch(text):
+        text, roman = _plain_latex(text)
+    text = _unwrap(_SPACES.sub(" ", text))
+    text = _PLAIN_POWER.sub("^", text)
+    text = _PLAIN_FUNCTION.sub(_function, text)
+    text = _PLAIN_SQRT.sub(r"\\sqrt", text)
+    text = _PLAIN_CONSTANT.sub(lambda found: _CONSTANTS[found[1].lower()], text)
+    text = _SPACE_BEFORE_SCRIPT.sub("", _SPACES.sub(" ", _brace(text))).strip()
+    text = _SLASH_BEFORE_A_LETTER.sub(_fraction, text)
+    if "degrees" in text and _TRIGONOMETRIC.search(text):
+        text = _DEGREES.sub(r"\\frac{\1\\pi}{180}", text)
+    text = _OHM.sub(r" \1ohm", _MICRO.sub(r" u\1", text))
+    return _SPACES.sub(" ", _UNIT_AT_END.sub(_unit, text)) if roman else text
+
+
+def _plain_latex(text: str) -> tuple[str, bool]:
+    """The text without Unicode, styles and rare commands, and whether it held units in a text command."""
     if not text.isascii():
         text = _SCRIPTS.sub(_script, text)
     text = _unwrap(text.translate(_CHARACTERS))
@@ -146,17 +182,7 @@ def respell(text: str) -> str:
             break
         text = _SWITCH.sub(r" \1 ", _TEXT.sub(_without_command, text))
     text = text.replace(r"\Mathbb", r"\mathbb")
-    text = _unwrap(_SPACES.sub(" ", text))
-    text = _PLAIN_POWER.sub("^", text)
-    text = _PLAIN_FUNCTION.sub(_function, text)
-    text = _PLAIN_SQRT.sub(r"\\sqrt", text)
-    text = _PLAIN_CONSTANT.sub(lambda found: _CONSTANTS[found[1].lower()], text)
-    text = _SPACE_BEFORE_SCRIPT.sub("", _SPACES.sub(" ", _brace(text))).strip()
-    text = _SLASH_BEFORE_A_LETTER.sub(_fraction, text)
-    if "degrees" in text and _TRIGONOMETRIC.search(text):
-        text = _DEGREES.sub(r"\\frac{\1\\pi}{180}", text)
-    text = _OHM.sub(r" \1ohm", _MICRO.sub(r" u\1", text))
-    return _SPACES.sub(" ", _UNIT_AT_END.sub(_unit, text)) if roman else text
+    return text, roman
 
 
 def _without_command(found: re.Match[str]) -> str:

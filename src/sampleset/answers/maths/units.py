@@ -76,13 +76,26 @@ UNIT_LETTERS = {
 """Units that are read in a text command only: in mathematics such a letter is a variable."""
 
 _SYMBOLS = {
-    **{symbol: symbol for symbol in ("m", "g", "s", "L", "mol", "eV", "Hz", "Pa", "cd", "lm", "lx", "Wb", "Bq")},
-    **{symbol: symbol for symbol in ("erg", "dyn", "bar", "atm", "cal", "ohm", "rad", "Gy", "Sv", "angstrom")},
+    **{symbol: symbol for symbol in "m g s L mol eV Hz Pa cd lm lx Wb Bq".split()},
+    **{symbol: symbol for symbol in "erg dyn bar atm cal ohm rad Gy Sv angstrom".split()},
     **UNIT_LETTERS,
     "C": "coulomb", "F": "farad", "l": "L", "Wh": "Wh", "h": "h", "min": "min", "day": "day", "yr": "year",
     "u": "u", "Torr": "Torr",
 }  # fmt: skip
-_PREFIXES = {"n": -9, "u": -6, "μ": -6, "m": -3, "c": -2, "d": -1, "h": 2, "k": 3, "M": 6, "G": 9, "T": 12, "p": -12}
+_PREFIXES = {
+    "n": -9,
+    "u": -6,
+    "μ": -6,
+    "m": -3,
+    "c": -2,
+    "d": -1,
+    "h": 2,
+    "k": 3,
+    "M": 6,
+    "G": 9,
+    "T": 12,
+    "p": -12,
+}
 _NEVER_PREFIXED = frozenset(("min", "h", "day", "yr", "atm", "rad", "u", "angstrom", "Torr"))
 _LIKE_WORDS = frozenset(("mm", "cm", "km", "mg", "kg", "Pa"))
 _TOKEN = lazy_pattern(r" ?(?P<slash>/|per(?![A-Za-z]))? ?(?P<name>[A-Za-zμ]+)\.?(?:\^\{(?P<power>-?\d)\})?")
@@ -119,11 +132,11 @@ _MEASURES: dict[str, tuple[str, Fraction]] = {
 
 @lru_cache(1024)
 def read_unit(text: str, in_text_command: bool = False) -> str | None:
-    """The canonical text of units written together (`m s^{-1}`, `kg m^{2}`, `J/(K mol)`), `None` if it is none.
+    r"""The canonical text of units written together (`m s^{-1}`, `J/(K mol)`), `None` if it is none.
 
     Args:
         text: Respelt, without the number before it.
-        in_text_command: It stands in `\\mathrm{}` or `\\text{}`, so single letters are units, too.
+        in_text_command: It stands in `\mathrm{}` or `\text{}`, so single letters are units, too.
     """
     plain = text.replace("(", " ").replace(")", " ") if "/" in text else text
     place = count = 0
@@ -172,7 +185,7 @@ def _unit(name: str) -> str | None:
 
 
 def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
-    """What a canonical unit measures, by kind and power, and how much of it; `None` where that is not known."""
+    """What a canonical unit measures, by kind and power, and how much of it; `None` where not known."""
     above, *below = unit.split("/")
     dimensions: dict[str, int] = {}
     factor = Fraction(1)

@@ -27,7 +27,9 @@ NUMBER_TEXT = (
 NUMBER = lazy_pattern(NUMBER_TEXT)
 _MAX_SENTENCE = 1_000
 _ABBREVIATIONS = r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)"
-SENTENCE_END = lazy_pattern(_ABBREVIATIONS + r"(?<![A-Z])[.!?](?=\s+[A-Z\"(*\\$]|\s*$)|(?<=\d)\.(?=\s)|[\n。！？]")
+SENTENCE_END = lazy_pattern(
+    _ABBREVIATIONS + r"(?<![A-Z])[.!?](?=\s+[A-Z\"(*\\$]|\s*$)|(?<=\d)\.(?=\s)|[\n。！？]"
+)
 """Where a sentence ends; of a question, the match is its mark."""
 _RESULT = lazy_pattern(rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*({NUMBER_TEXT})")
 _ASIDE = lazy_pattern(r"\s?\(([^()\n]{1,200})\)")
@@ -66,21 +68,30 @@ _SIDE = lazy_pattern(
 _CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|assuming)\b")
 _PART_OF_A_WORD = lazy_pattern(r"(?:st|nd|rd|th)\b|-[A-Za-z]|:\d")
 _VERB = lazy_pattern(
-    r"(?:^|\b(?:is|are|was|equals?|equal to|gives?|given by|gets?|obtain|yields?|find|have|be|becomes|as|leaves)"
-    r"(?: exactly| approximately| about| simply| therefore| thus)?|[=:])\s*[*_]*$", re.IGNORECASE
+    r"(?:^|\b(?:is|are|was|equals?|equal to|gives?|given by|gets?|obtain|yields?|find|have|be|becomes"
+    r"|as|leaves)"
+    r"(?: exactly| approximately| about| simply| therefore| thus)?|[=:])\s*[*_]*$",
+    re.IGNORECASE,
 )
 _MAX_FORMULA = 200
 _HOUR = lazy_pattern(r"\d:$")
 _DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}")
 
 
-_MATH = lazy_pattern(r"\$\$(.+?)\$\$|(?<![\\$])\$(?=\S)([^$\n]{1,200}?)(?<=[^\s=+*(-])(?<! x)\$(?![\d$])|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_MATH = lazy_pattern(
+    r"\$\$(.+?)\$\$|(?<![\\$])\$(?=\S)([^$\n]{1,200}?)(?<=[^\s=+*(-])(?<! x)\$(?![\d$])|\\\((.+?)\\\)"
+    r"|\\\[(.+?)\\\]",
+    re.DOTALL,
+)
 _IS_MATHS = lazy_pattern(r"[\\^=<>(\[{]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 _PROSE = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*\()|[\u0400-\u1fff\u3040-\ud7ff]{2}")
-_TUPLE_AT_END = lazy_pattern(r"(?:\b(?:is|are|at|be|equals)|[=:]) ?([(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])[.\s]*$")
+_TUPLE_AT_END = lazy_pattern(
+    r"(?:\b(?:is|are|at|be|equals)|[=:]) ?([(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])[.\s]*$"
+)
 _JOINED = lazy_pattern(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
 _PLURAL = lazy_pattern(
-    r"\b(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)\s*([^\n]{1,120}?)[.\s]*$", re.IGNORECASE
+    r"\b(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)\s*([^\n]{1,120}?)[.\s]*$",
+    re.IGNORECASE,
 )
 _WHOLE_KINDS = frozenset((
     "parens", "brackets", "list", "interval", "union", "inequality", "matrix", "ratio", "region", "residue",
@@ -92,7 +103,8 @@ _MONTH_AND_DAY = lazy_pattern(
 )
 _DOZENS = lazy_pattern(rf"(?<!\w)({SPELT_TEXT}|\d+|a|half a)[ -]dozens?\b", re.IGNORECASE)
 _AND_PARTS = lazy_pattern(
-    rf"(?<!\w)({SPELT_TEXT}|\d+) and (a half|half|a quarter|one quarter|three quarters|a third|two thirds)\b", re.IGNORECASE
+    rf"(?<!\w)({SPELT_TEXT}|\d+) and (a half|half|a quarter|one quarter|three quarters|a third|two thirds)\b",
+    re.IGNORECASE,
 )
 _PARTS = lazy_pattern(r"\b(half|a quarter|a third|two thirds|three quarters) (?:an?|of)\b", re.IGNORECASE)
 _SHARES = {"half": "1/2", "a half": "1/2", "quarter": "1/4", "a quarter": "1/4", "one quarter": "1/4",
@@ -152,13 +164,21 @@ def _formula_of_sentence(sentence: str) -> str | None:
         begin = start
         contents.insert(0, earlier)
     if len(contents) > 1:
-        return ", ".join(contents) if all(read(one).kind not in ("words", "opaque") for one in contents) else None
+        return (
+            ", ".join(contents)
+            if all(read(one).kind not in ("words", "opaque") for one in contents)
+            else None
+        )
     form = read(content)
     if form.kind == "letter" and NUMBER.search(sentence):
         return None
-    if len(spans) > 1 or not _IS_MATHS.search(content) or not ("=" in content or _VERB.search(sentence[:begin])):
+    if (
+        len(spans) > 1
+        or not _IS_MATHS.search(content)
+        or not ("=" in content or _VERB.search(sentence[:begin]))
+    ):
         return _stated(sentence, spans)
-    left, sign, right = content.rpartition("=")
+    _, sign, right = content.rpartition("=")
     if sign and read(right).number and not form.equation and not form.number:
         return right.strip()
     return None if form.number and not form.equation and "\\" not in content else content
@@ -302,7 +322,11 @@ def _last_number(text: str) -> tuple[str, str] | None:
 def _in_words(sentence: str) -> str | None:
     """A share or a number of dozens that is the only amount of a sentence: `half a cup`, `two dozen eggs`."""
     lowered = sentence.lower()
-    for pattern, words in ((_AND_PARTS, (" and ",)), (_DOZENS, ("dozen",)), (_PARTS, ("half", "quarter", "third"))):
+    for pattern, words in (
+        (_AND_PARTS, (" and ",)),
+        (_DOZENS, ("dozen",)),
+        (_PARTS, ("half", "quarter", "third")),
+    ):
         found = pattern.search(sentence) if any(word in lowered for word in words) else None
         if not found or NUMBER.search(sentence[: found.start()] + sentence[found.end() :]):
             continue

@@ -3,8 +3,9 @@
 The supervisor imports math-verify once and forks a child that reads one JSON request a line from
 standard input and writes one JSON response a line. Before each request the child asks the kernel
 to kill it when it has used so much processor time, however busy the machine is; SIGPROF keeps its
-default action, so it also ends loops inside C code. A child that dies leaves a flag behind: the supervisor answers for it and forks the next
-one, which takes milliseconds because nothing is imported again.
+default action, so it also ends loops inside C code. A child that dies leaves a flag behind: the
+supervisor answers for it and forks the next one, which takes milliseconds because nothing is
+imported again.
 
 No text of a model is ever evaluated as Python here: it goes through the LaTeX grammar only.
 """

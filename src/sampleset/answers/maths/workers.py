@@ -180,9 +180,7 @@ class _Pool:
         self._all: set[_Worker] = set()
         self._starting = 0
 
-    def compare(
-        self, gold: object, answer: object, mode: str, budget: Budget
-    ) -> tuple[bool | None, str]:
+    def compare(self, gold: object, answer: object, mode: str, budget: Budget) -> tuple[bool | None, str]:
         # A worker may be killed from outside while it is asked: one more try.
         for _ in range(2):
             try:
@@ -300,7 +298,7 @@ def compare_expressions(
         budget: What the comparison may take, at most `TIME_LIMIT`.
 
     Returns:
-        Equal, unequal, or `None` with the reason (`timeout`, `memory`, `crash`, `cancelled`, `no_worker`, ...).
+        Equal, unequal, or `None` with the reason: `timeout`, `memory`, `crash`, `cancelled`, `no_worker`, ...
     """
     return _pool.compare(gold, answer, mode, budget or Budget(TIME_LIMIT))
 
