@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Literal, Protocol
 
 from sampleset.answers import (
@@ -85,9 +84,9 @@ async def tally(sample_set: SampleSet) -> Tally:
     if sample_set.question.answer_kind == JUDGE_KIND:
         await judge_answers(sample_set.question, _answers(readable))
     budget = Budget()
-    counting = partial(copy_context().run, tally_now, sample_set, budget)
+    context, loop = copy_context(), asyncio.get_running_loop()
     try:
-        return await asyncio.get_running_loop().run_in_executor(_counters, counting)
+        return await loop.run_in_executor(_counters, lambda: context.run(tally_now, sample_set, budget))
     except asyncio.CancelledError:
         # Nobody waits for it any more, and others do.
         budget.cancel()

@@ -103,7 +103,8 @@ def _mixed(readings: Iterable[tuple[str | None, bool]]) -> set[str]:
     percent = any(is_percent for _, is_percent in readings)
     units = {unit for unit, _ in readings if unit}
     differ = any(not units_agree(one, other) for one, other in combinations(sorted(units), 2))
-    return ({"percent_read_as_number"} if percent else set()) | ({"mixed_units"} if differ else set())
+    noted = {"percent_read_as_number": percent, "mixed_units": differ}
+    return {name for name, holds in noted.items() if holds}
 
 
 def _merge_by_algebra(buckets: list[_Bucket], notes: set[str], budget: Budget) -> list[_Bucket]:
@@ -124,8 +125,8 @@ def _merge_by_algebra(buckets: list[_Bucket], notes: set[str], budget: Budget) -
                 merged.append(bucket)
                 break
             left -= 1
-            forms = sorted((earlier.form, bucket.form), key=lambda form: form.text)
-            verdict = compare_forms(*forms, "vote", budget.part(TIME_LIMIT))
+            one, other = sorted((earlier.form, bucket.form), key=lambda form: form.text)
+            verdict = compare_forms(one, other, "vote", budget.part(TIME_LIMIT))
             if verdict.equal:
                 earlier.members.extend(bucket.members)
                 break

@@ -62,7 +62,8 @@ def allow_code(how: RunCode) -> None:
         warnings.warn(
             "run_code='limits' keeps programs that a model wrote from making processes and sockets, and from "
             "nothing else: they run as you, and can read and change your files, and read the environment and "
-            "memory of your other processes, with their API keys. Use it in a container that holds nothing else.",
+            "memory of your other processes, API keys included. Use it in a container that holds nothing "
+            "else.",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -43,21 +43,20 @@ class Algebra:
 
     def __init__(self) -> None:
         import sympy
-        from latex2sympy2_extended import NormalizationConfig, normalize_latex
-        from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
+        from latex2sympy2_extended import NormalizationConfig, latex2sympy2, normalize_latex
         from math_verify import verify
         from sympy.core.relational import Relational
 
         self._sympy: Any = sympy
         self._relational: Any = Relational
-        self._latex2sympy: Any = latex2sympy
+        self._latex2sympy: Any = cast("Any", latex2sympy2).latex2sympy
         self._normalize: Any = normalize_latex
         self._verify: Any = verify
         # With units, `6m` would be read as 6; units are the caller's business.
         self._spelling = NormalizationConfig(
             basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all", equations=False
         )
-        self._conversion = ConversionConfig(lowercase_symbols=False)
+        self._conversion = latex2sympy2.ConversionConfig(lowercase_symbols=False)
         self._parsed: dict[str, Any] = {}
 
     def forget(self) -> None:

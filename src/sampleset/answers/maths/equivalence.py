@@ -182,10 +182,10 @@ def _sides(first: Form, second: Form, mode: Mode) -> tuple[str, str]:
 
 def _compare_equations(first: Form, second: Form, mode: Mode, budget: Budget) -> Verdict | None:
     """Two values that differ, of names that are set equal to them: `x=2y` and `y=x/2`; or relations."""
-    sides = [form.equation or form.latex for form in (first, second)]
+    sides = (first.equation or first.latex, second.equation or second.latex)
     if mode == "vote" or not (first.equation or second.equation) or not all(map(_RELATION.search, sides)):
         return None
-    verdict = _compare_expressions(*sides, mode, budget)
+    verdict = _compare_expressions(sides[0], sides[1], mode, budget)
     return verdict if verdict.equal else None
 
 

@@ -323,7 +323,7 @@ def _notation(text: str) -> Form | None:
 
 
 def _approximated(text: str, nesting: int) -> Form | None:
-    r"""A value that is written twice, exactly and as a decimal or share: `12\pi \approx 37.7`, `1/4 or 25%`."""
+    r"""A value written twice, exactly and as a decimal or share: `12\pi \approx 37.7`, `1/4 or 25%`."""
     found = _APPROXIMATED.fullmatch(text)
     if found:
         exact = found["exact"].strip()
@@ -466,7 +466,7 @@ def _vector(text: str, nesting: int) -> Form | None:
 
 
 def _built(text: str, nesting: int) -> Form | None:
-    r"""`\{x \mid x \ge 0\}` as its condition; `\{x|x=3k, k \in \mathbb{Z}\}` as the expression and its condition."""
+    r"""`\{x \mid x \ge 0\}` as its condition; `\{x|x=3k, k \in \mathbb{Z}\}` as `3k` and the rest."""
     if not text.startswith(r"\{"):
         return None
     found = _BUILDER.fullmatch(text)

@@ -8,8 +8,8 @@ from sampleset.answers.maths.patterns import lazy_pattern
 
 _LATIN = (
     "Antwort|Endergebnis|Ergebnis|Lösung|Réponse|La réponse|Résultat|Respuesta|La respuesta|Resultado"
-    "|Solución|Resposta|A resposta|Risposta|La risposta|Soluzione|Antwoord|Svar|Svaret|Vastaus|Odpowiedź|Odpověď"
-    "|Răspuns|Válasz|Cevap|Yanıt|Đáp án|Đáp số|Jawaban|Jibu|Sagot"
+    "|Solución|Resposta|A resposta|Risposta|La risposta|Soluzione|Antwoord|Svar|Svaret|Vastaus|Odpowiedź"
+    "|Odpověď|Răspuns|Válasz|Cevap|Yanıt|Đáp án|Đáp số|Jawaban|Jibu|Sagot"
 )
 _OTHER = (
     "最终答案|最終答案|答案|答|结果|結果|答え|解答|正解|정답|답|Ответ|Відповідь|Απάντηση|תשובה|الجواب|الإجابة|الناتج|উত্তর"

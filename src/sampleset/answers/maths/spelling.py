@@ -92,12 +92,11 @@ _SUBSTITUTIONS = tuple(
         (r"\\lg(?![A-Za-z])", r"\\log_{10}"),
         (r"\^\s?\{?\s?\\(?:circ|degree)(?![A-Za-z])\s?\}?|\\degree(?![A-Za-z])", " degrees "),
         (r"\\l?dots(?![A-Za-z])|…", "..."),
-        (r"((?:\d[\u0304\u0305])+)", lambda found: rf"\overline{{{found[1][::2]}}}"),
-        (r"(?<=[\d.])\\dot ?\{?(\d)\}?(?:(\d*)\\dot ?\{?(\d)\}?)?",
-         lambda found: rf"\overline{{{found[1]}{found[2] or ''}{found[3] or ''}}}"),
         (r"(?<![\w.])(\d+\.\d*)\((\d{1,9})\)(?![\w(^])", r"\1\\overline{\2}"),
     )
 )  # fmt: skip
+_OVERLINED = lazy_pattern(r"((?:\d[\u0304\u0305])+)")
+_DOTTED = lazy_pattern(r"(?<=[\d.])\\dot ?\{?(\d)\}?(?:(\d*)\\dot ?\{?(\d)\}?)?")
 _DOUBLED = lazy_pattern(r"\\\\(?=[A-Za-z,;!{}%$])")
 _HATTED = lazy_pattern(
     r"\\(?:mathbf|boldsymbol|bm|vec|hat|mathrm)\s?\{\s*(?:\\(?:hat"
@@ -172,6 +171,8 @@ def _plain_latex(text: str) -> tuple[str, bool]:
     if "&" not in text and r"\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)
     text = _HATTED.sub(r"\\hat\1 ", text)
+    text = _DOTTED.sub(lambda found: rf"\overline{{{''.join(filter(None, found.groups()))}}}", text)
+    text = _OVERLINED.sub(lambda found: rf"\overline{{{found[1][::2]}}}", text)
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
     text = _UNIT_LETTER.sub(lambda found: f" {UNIT_LETTERS[found[1]]} ", text)

@@ -76,8 +76,8 @@ UNIT_LETTERS = {
 """Units that are read in a text command only: in mathematics such a letter is a variable."""
 
 _SYMBOLS = {
-    **{symbol: symbol for symbol in "m g s L mol eV Hz Pa cd lm lx Wb Bq".split()},
-    **{symbol: symbol for symbol in "erg dyn bar atm cal ohm rad Gy Sv angstrom".split()},
+    **{symbol: symbol for symbol in ["m", "g", "s", "L", "mol", "eV", "Hz", "Pa", "cd", "lm", "lx"]},
+    **{symbol: symbol for symbol in ["erg", "dyn", "bar", "atm", "cal", "ohm", "rad", "angstrom"]},
     **UNIT_LETTERS,
     "C": "coulomb", "F": "farad", "l": "L", "Wh": "Wh", "h": "h", "min": "min", "day": "day", "yr": "year",
     "u": "u", "Torr": "Torr",
