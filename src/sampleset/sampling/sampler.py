@@ -358,5 +358,5 @@ class _QuestionDrawer:
             lambda: self.backend.generate(self.messages, self.params, seeds),
             self.patience,
             self.limiter,
-            on_retry,
+            lambda error: on_retry(str(error)),
         )
