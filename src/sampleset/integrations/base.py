@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, cast
 
 from sampleset.blocking import in_background
 from sampleset.chat import Message
@@ -82,10 +82,11 @@ def _text(content: object) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        parts: list[Any] = content
+        parts = cast("list[Any]", content)
         if all(isinstance(one, Mapping) and "text" in one for one in parts):
             return "".join(str(one["text"]) for one in parts)
-    raise InvalidArgumentError(f"Messages of text only can be sampled, got {str(content)[:80]!r}.")
+    shown = str(cast("Any", content))[:80]
+    raise InvalidArgumentError(f"Messages of text only can be sampled, got {shown!r}.")
 
 
 def close_models() -> None:

@@ -160,8 +160,8 @@ def column_value(row: Row, name: str, ours: str) -> Any:
         return row[name]
     value: Any = row
     for step in name.split("."):
-        held = cast("Row", value) if isinstance(value, Mapping) else {}
-        listed = cast("list[Any]", value) if isinstance(value, list) else []
+        held: Row = cast("Row", value) if isinstance(value, Mapping) else {}
+        listed: list[Any] = cast("list[Any]", value) if isinstance(value, list) else []
         if step in held:
             value = held[step]
         elif step.isdecimal() and int(step) < len(listed):
