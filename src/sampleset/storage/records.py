@@ -57,7 +57,7 @@ _ALIASES = {
     "question": QUESTION_COLUMNS,
     "answer": ANSWER_COLUMNS,
     "samples": SAMPLES_COLUMNS,
-    **{name: (name,) for name in ("solution", "subject", "level", "choices", "answer_kind")},
+    **{name: (name,) for name in ("solution", "subject", "level", "choices", "answer_kind", "scores")},
 }
 
 
