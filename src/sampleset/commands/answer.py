@@ -40,8 +40,7 @@ from sampleset.commands.score_log import ScoreLog, SharedRewardModels
 from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
 from sampleset.errors import CapReachedError, InvalidArgumentError
 from sampleset.grading.judge import judging
-from sampleset.models.budget import metered
-from sampleset.models.retries import patient
+from sampleset.models.calls import ModelCalls
 from sampleset.reward_models.base import RewardModel
 from sampleset.sampling.pool import Pool
 from sampleset.sampling.stopping import StoppingRule, classes_in
@@ -156,8 +155,13 @@ async def answer_question(
 
         async def asked(model: ModelRef | None) -> Backend:
             backend = await stack.enter_async_context(opened(model)) if model else draws.each[0].backend
-            capped = metered(backend, draws.budgets, drawing.tariff(backend)) if draws.budgets else backend
-            return patient(capped, options.patience, options.max_concurrency)
+            return ModelCalls(
+                backend,
+                options.patience,
+                options.max_concurrency,
+                budgets=draws.budgets,
+                tariff=drawing.tariff(backend),
+            )
 
         if aggregator_model is None and record_of(draws.each[0].backend) is None:
             aggregator = with_default_model(aggregator)

@@ -44,10 +44,11 @@ from sampleset.engines.gguf import EMBEDDED
 from sampleset.errors import InvalidArgumentError
 from sampleset.grading.judge import LLMJudge, judging
 from sampleset.models.budget import Budget, Caps, QuestionBudgets
+from sampleset.models.calls import ModelCalls
 from sampleset.models.opening import ready_backend, runs_here
 from sampleset.models.prices import Price, Prices, read_prices
 from sampleset.models.ray import RayOptions, open_on_ray, parse_engine
-from sampleset.models.retries import Patience, patient
+from sampleset.models.retries import Patience
 from sampleset.prompts import usual_prompt
 from sampleset.sampling.members import Member, read_pool
 from sampleset.sampling.sampler import Sampler, SamplingOptions, SamplingProgress
@@ -316,7 +317,7 @@ async def opened_methods(
         async def ask(model: ModelRef) -> Backend:
             if model not in asked:
                 backend = await stack.enter_async_context(opened(model))
-                asked[model] = patient(backend, patience, max_concurrency)
+                asked[model] = ModelCalls(backend, patience, max_concurrency)
             return asked[model]
 
         ready = {named: await ask(model) for named, model in models.items()}
