@@ -96,7 +96,7 @@ class Sample:
     Attributes:
         index: Place in the draw order, from 0.
         text: What the model wrote; empty for a failed draw.
-        finish_reason: `stop`, `length` (truncated), `error`, or what the server said.
+        finish_reason: `stop`, `length` (truncated), `error`, `refused`, or what the server said.
         prompt_tokens: Prompt length in tokens, `None` if unknown.
         completion_tokens: Sample length in tokens, `None` if unknown.
         scores: Scores by name (a reward model's, say), without gold.
@@ -117,6 +117,11 @@ class Sample:
     def failed(self) -> bool:
         """Whether the draw failed; a failed draw counts in n and abstains."""
         return self.error is not None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the draw failed because its prompt is refused, so that another try would fail, too."""
+        return self.failed and self.finish_reason == "refused"
 
     @property
     def truncated(self) -> bool:

@@ -230,8 +230,9 @@ class OpenAIBackend:
                 texts = stream.feed(part)
             except (ValueError, RecursionError) as error:
                 raise _DamagedStreamError from error
-            for text in texts if on_text is not None else ():
-                on_text(text)
+            if on_text is not None:
+                for text in texts:
+                    on_text(text)
 
         try:
             reply = await self._client.post(self._client.url("/chat/completions"), body, take)
@@ -411,7 +412,8 @@ class OpenAIBackend:
         near = difflib.get_close_matches(self.model, names, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         return UnknownModelError(
-            f"{self._where} has no model {self.model!r}. {hint}It has: {shortened(', '.join(sorted(names)))}.",
+            f"{self._where} has no model {self.model!r}. {hint}"
+            f"It has: {shortened(', '.join(sorted(names)))}.",
             kind=kind,
         )
 

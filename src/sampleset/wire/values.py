@@ -28,8 +28,8 @@ def count_of(value: object) -> int | None:
 def text_of(content: object) -> str:
     """The text of a message whose content is a string, a part, or a list of parts or of strings."""
     if isinstance(content, (list, dict)):
-        parts = [content] if isinstance(content, dict) else list_of(content)
-        content = "".join(map(_text_of_part, cast("list[object]", parts)))
+        parts: list[object] = list_of(cast("object", content)) or [content]
+        content = "".join(map(_text_of_part, parts))
     return whole_characters(content) if isinstance(content, str) else ""
 
 
