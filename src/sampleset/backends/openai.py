@@ -58,6 +58,8 @@ _OPTIONAL_FIELDS = (
 )
 # The same of a client's request, whose own fields are an error of the client.
 _OPTIONAL_OF_REQUESTS = ("max_tokens", "seed", "stream_options", "stream")
+# How a stream of events begins that is not said to be one.
+_EVENT_STARTS = (b"data:", b"event:", b": ", b":\n")
 # Servers that draw by the settings of the model, or their own, where no nucleus is named.
 _WITH_OWN_TOP_P = ("vllm", "sglang", "llamacpp", "library")
 
@@ -240,7 +242,7 @@ class OpenAIBackend:
             return True, damaged(f"broke its reply off ({type(error.__cause__).__name__})")
         if reply.status != 200:
             return False, self._fault(reply)
-        if not reply.is_stream and not reply.raw.lstrip().startswith(b"data:"):
+        if not reply.is_stream and not reply.raw.lstrip().startswith(_EVENT_STARTS):
             return False, read_completion(reply.raw, may_be_empty=may_be_empty)
         try:
             if not reply.is_stream:

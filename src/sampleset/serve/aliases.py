@@ -18,10 +18,11 @@ from sampleset.models.opening import open_backend, ready_backend
 from sampleset.models.retries import Patience, PatientBackend, PatientScoringBackend
 from sampleset.reward_models.base import RewardModel
 from sampleset.sampling.draws import Draw
+from sampleset.sampling.members import Member
 from sampleset.serve.answering import Outcome, choose, is_settled, vote_so_far
-from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig, UpstreamConfig
+from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig
 from sampleset.serve.draws import Drawn, OnEvent, draw_all
-from sampleset.serve.members import Member, Upstream
+from sampleset.serve.members import ServedMember, Upstream
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.voice import OnDelta, Voice, voice_of
 from sampleset.specs import build, models_of, needs_model, with_default_model
@@ -102,7 +103,7 @@ class Alias:
 
     name: str
     config: AliasConfig
-    plan: list[Member]
+    plan: list[ServedMember]
     aggregator: str
     methods: dict[str, Aggregator] = field(default_factory=dict[str, Aggregator])
     readers: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
@@ -222,10 +223,10 @@ class Models:
         self._backends.clear()
 
     async def _opened(self, name: str, config: AliasConfig) -> Alias:
-        plan: list[Member] = []
+        plan: list[ServedMember] = []
         for one in config.upstreams:
             upstream = await self._upstream(one, config)
-            plan += [Member(upstream, one, config, self._tariff(upstream.model, config))] * one.count
+            plan += [ServedMember(upstream, one, config, self._tariff(upstream.model, config))] * one.count
         reader = config.aggregator_model or config.upstreams[0]
         is_trained = record_of(await self._backend(reader)) is not None
         usual = config.aggregator or ("ssa" if is_trained else "majority_vote")
@@ -239,7 +240,7 @@ class Models:
         for spec in dict.fromkeys((usual, *config.aggregators, *ALWAYS_ALLOWED)):
             ready: dict[str | None, Backend] = {}
             for named in models_of(spec):
-                model = reader if named is None else UpstreamConfig(named)
+                model = reader if named is None else Member(named)
                 backend = await self._backend(model)
                 ready[named] = self._reading(backend, config)
                 if not takes_requests(backend):
@@ -249,14 +250,14 @@ class Models:
         return alias
 
     async def _built(
-        self, spec: str, ready: dict[str | None, Backend], reader: UpstreamConfig, config: AliasConfig
+        self, spec: str, ready: dict[str | None, Backend], reader: Member, config: AliasConfig
     ) -> Aggregator:
         """The aggregator; where it wants more than every server has, they are asked what they are."""
         try:
             return build(spec, ready.get(None), ready, _within_caps(config))
         except (InvalidArgumentError, UnsupportedByBackendError) as refusal:
             for named in ready:
-                model = reader if named is None else UpstreamConfig(named)
+                model = reader if named is None else Member(named)
                 if takes_requests(await self._backend(model)):
                     try:
                         ready[named] = self._reading(await self._backend(model, asked=True), config)
@@ -264,15 +265,15 @@ class Models:
                         raise InvalidArgumentError(f"{refusal} ({error})") from error
             return build(spec, ready.get(None), ready, _within_caps(config))
 
-    async def _upstream(self, one: UpstreamConfig, config: AliasConfig) -> Upstream:
+    async def _upstream(self, one: Member, config: AliasConfig) -> Upstream:
         backend = await self._backend(one)
         # A trained aggregator reads; what it was trained from, on the same engine, samples.
         plain: Callable[[], Backend] | None = getattr(backend, "plain", None)
         if plain is not None and record_of(backend) is not None:
             backend = self._backends.setdefault(("plain", backend.model), plain())
-        return Upstream(backend, config.max_concurrency, config.prompt)
+        return Upstream(backend, config.max_concurrency, one.prompt or config.prompt)
 
-    async def _backend(self, one: UpstreamConfig, asked: bool = False) -> Backend:
+    async def _backend(self, one: Member, asked: bool = False) -> Backend:
         """The model, opened once; a server is asked what it is only on request."""
         key = (one.model, one.base_url, one.api_key_env, one.context_size, asked)
         if key not in self._backends:

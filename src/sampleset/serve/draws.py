@@ -25,7 +25,7 @@ from sampleset.sampling.draws import (
     draw_rules,
 )
 from sampleset.serve.api_errors import ApiError, api_error
-from sampleset.serve.members import Member, reason_of
+from sampleset.serve.members import ServedMember, reason_of
 from sampleset.serve.requests import ChatRequest
 
 OnEvent = Callable[[str, dict[str, Any]], None]
@@ -58,7 +58,7 @@ class Drawn:
 
 async def draw_all(
     request: ChatRequest,
-    plan: Sequence[Member],
+    plan: Sequence[ServedMember],
     seed: int,
     patience: Patience,
     hedge_after: float | None,

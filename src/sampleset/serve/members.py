@@ -12,7 +12,8 @@ from sampleset.errors import BackendError, CapReachedError, SampleSetError
 from sampleset.models.budget import Meter, Tariff
 from sampleset.models.retries import Limiter, Patience, limiter_for, patiently
 from sampleset.prompts import solve_messages
-from sampleset.serve.config import AliasConfig, UpstreamConfig
+from sampleset.sampling.members import Member
+from sampleset.serve.config import AliasConfig
 from sampleset.serve.requests import ChatRequest, plain_text
 from sampleset.types import Question
 from sampleset.wire.values import text_of
@@ -77,12 +78,12 @@ class Upstream:
         return [*before, *solve_messages(Question(request.question.id, last["content"]), self._prompt)]
 
 
-class Member:
+class ServedMember:
     """An upstream whose draws are asked for as its entry in the configuration says.
 
     Args:
         upstream: Who draws.
-        entry: Its temperature, which wins over the request's, its role and its weight.
+        entry: Its own parameters, which win over the request's, its role and its weight.
         alias: Whether there are caps: then one call makes one draw, so that it can be refused alone.
         tariff: What its tokens cost, for a cap in money.
 
@@ -90,9 +91,7 @@ class Member:
         weight: Weight of each of its draws.
     """
 
-    def __init__(
-        self, upstream: Upstream, entry: UpstreamConfig, alias: AliasConfig, tariff: Tariff | None
-    ) -> None:
+    def __init__(self, upstream: Upstream, entry: Member, alias: AliasConfig, tariff: Tariff | None) -> None:
         self.model = upstream.model
         self.is_local = upstream.is_local
         self.group_size = 1 if alias.has_caps else upstream.group_size
@@ -129,22 +128,25 @@ class Member:
             return replies
 
     def _asked(self, request: ChatRequest) -> ChatRequest:
-        """The request in this member's role, at its temperature."""
+        """The request in this member's role, with its own parameters."""
         prompt, entry = request.prompt, self._entry
-        if entry.temperature is None and entry.system is None:
+        named = {
+            "temperature": entry.temperature,
+            "top_p": entry.top_p,
+            "max_completion_tokens": entry.max_tokens,
+        }
+        own = {name: value for name, value in named.items() if value is not None}
+        if not own and entry.system is None:
             return request
-        fields = dict(prompt.extra or {})
-        if entry.temperature is not None:
-            fields["temperature"] = entry.temperature
         messages = prompt if entry.system is None else in_role(prompt, entry.system)
-        return replace(request, prompt=Prompt(messages, fields))
+        return replace(request, prompt=Prompt(messages, {**(prompt.extra or {}), **own}))
 
 
 @dataclass(frozen=True, slots=True)
 class RequestDrawer:
     """A member that draws for one request, patiently."""
 
-    member: Member
+    member: ServedMember
     request: ChatRequest
     patience: Patience
 
