@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sampleset.types import whole_characters
 from sampleset.wire.statuses import Meaning, meaning_of
-from sampleset.wire.values import list_of, mapping_of, whole_characters
+from sampleset.wire.values import list_of, mapping_of
 from sampleset.wire.waits import wait_of
 
 _MOST_READ = 100_000

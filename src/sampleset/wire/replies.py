@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from sampleset.chat import Generation
-from sampleset.types import LogprobSummary
+from sampleset.types import LogprobSummary, whole_characters
 from sampleset.wire.faults import Fault, fault_in
 from sampleset.wire.statuses import end_of, finish_reason_of
-from sampleset.wire.values import count_of, list_of, mapping_of, text_of, whole_characters
+from sampleset.wire.values import count_of, list_of, mapping_of, text_of
 
 # Servers write -inf or the lowest float for a token of probability 0; OpenAI and vLLM write this.
 _LOWEST_LOGPROB = -9999.0
