@@ -6,6 +6,8 @@ fields and nothing else, so a row's other columns (labels among them) cannot rea
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,6 +15,8 @@ from typing import Any, Literal
 
 from sampleset.errors import InvalidArgumentError
 from sampleset.html_tables import html_table
+
+_log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
@@ -22,6 +26,18 @@ _ROUNDING = 1e-9
 
 Mode = Literal["think", "direct", "select"]
 """What an aggregator that reads a set writes: reasoning and answer, the answer, or nothing but scores."""
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which could not be written to a file."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+@functools.cache
+def _warn_of_halves() -> None:
+    _log.warning("A question holds half a character; it is read as U+FFFD. Is the file cut, or not in UTF-8?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,13 @@ class Question:
     text: str
     choices: tuple[str, ...] | None = None
     answer_kind: str = DEFAULT_KIND
+
+    def __post_init__(self) -> None:
+        # Half a character, of a file or an argument cut inside it, could be neither sent nor stored.
+        text = whole_characters(self.text)
+        if text != self.text:
+            _warn_of_halves()
+            object.__setattr__(self, "text", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +120,7 @@ class Sample:
     Attributes:
         index: Place in the draw order, from 0.
         text: What the model wrote; empty for a failed draw.
-        finish_reason: `stop`, `length` (truncated), `error`, or what the server said.
+        finish_reason: `stop`, `length` (truncated), `error`, `refused`, or what the server said.
         prompt_tokens: Prompt length in tokens, `None` if unknown.
         completion_tokens: Sample length in tokens, `None` if unknown.
         scores: Scores by name (a reward model's, say), without gold.
@@ -118,6 +141,11 @@ class Sample:
     def failed(self) -> bool:
         """Whether the draw failed; a failed draw counts in n and abstains."""
         return self.error is not None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the draw failed because its prompt is refused, so that another try would fail, too."""
+        return self.failed and self.finish_reason == "refused"
 
     @property
     def truncated(self) -> bool:

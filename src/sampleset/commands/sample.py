@@ -29,6 +29,8 @@ from sampleset.settings import save_settings
 from sampleset.storage.files import check_target, write_rows
 from sampleset.storage.records import parse_columns
 
+_MOST_REASONS = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetOptions(AnswerOptions):
@@ -117,6 +119,11 @@ async def sample_dataset(
             await Pool(draws.each).sample_many([problem.question for problem in problems])
     progress = draws.progress
     warn_of_identical(progress)
+    if progress.refused:
+        run.note(
+            f"note: {progress.refused} draws that the server refused in an earlier run were not made again; "
+            "--retry-failed does."
+        )
     drawn_under = ",".join(sampler.configuration.id for sampler in draws.each)
     if export is not None:
         write_rows(export, (one.to_row() for one in draws.store.sample_sets(drawn_under)))
@@ -127,6 +134,8 @@ async def sample_dataset(
         "drawn_now": progress.drawn - progress.failed,
         "from_store": progress.reused,
         "failed": progress.failed,
+        "reasons": dict(progress.reasons.most_common(_MOST_REASONS)) or None,
+        "refused_before": progress.refused or None,
         "retries": progress.retries,
         "stopped_early": progress.stopped or None,
         "not_needed": progress.spared or None,

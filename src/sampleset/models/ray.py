@@ -107,10 +107,11 @@ class _Refusal:
     kind: type[BackendError]
     message: str
     retry_after: float | None
+    waits_for: Any = None
 
     def error(self) -> BackendError:
         if issubclass(self.kind, TransientBackendError):
-            return self.kind(self.message, retry_after=self.retry_after)
+            return TransientBackendError(self.message, retry_after=self.retry_after, waits_for=self.waits_for)
         return self.kind(self.message)
 
 
@@ -141,7 +142,8 @@ class _Host:
 
 
 def _refusal(error: BackendError) -> _Refusal:
-    return _Refusal(type(error), str(error), getattr(error, "retry_after", None))
+    waits = getattr(error, "retry_after", None), getattr(error, "waits_for", None)
+    return _Refusal(type(error), str(error), *waits)
 
 
 class RayBackend:
@@ -242,7 +244,12 @@ class RayBackend:
 
 @asynccontextmanager
 async def open_on_ray(
-    options: RayOptions, ref: str, base_url: str | None, api_key: str | None, context_size: int | None
+    options: RayOptions,
+    ref: str,
+    base_url: str | None,
+    api_key: str | None,
+    context_size: int | None,
+    omit: Sequence[str] = (),
 ) -> AsyncGenerator[RayBackend]:
     """A backend whose calls run on the cluster. Nodes need the package, and paths that are there on each.
 
@@ -257,7 +264,7 @@ async def open_on_ray(
         host = ray.remote(_Host).options(
             num_cpus=1, num_gpus=options.gpus, max_restarts=-1, scheduling_strategy="SPREAD"
         )
-        hosts = [host.remote(environment, ref, base_url, api_key, context_size) for _ in range(count)]
+        hosts = [host.remote(environment, ref, base_url, api_key, context_size, omit) for _ in range(count)]
         found = await asyncio.gather(*(one.facts.remote() for one in hosts))
         for facts in found:
             if isinstance(facts, _Refusal):

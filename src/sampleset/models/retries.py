@@ -1,7 +1,7 @@
 """Ask a model patiently: one limiter, a time limit per call, and further tries after transient errors.
 
-A server that limits requests, or loads its model, makes all its calls wait: there is one clock for them. It is
-given a minute to take a request again, and ten to load; other failures are a matter of one call.
+A server that limits requests, or loads its model, makes all its calls wait: there is one clock for them. It
+is given a minute to take a request again, and ten to load; other failures are a matter of one call.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ async def patiently(
 
 
 def backoff(attempt: int, retry_after: float | None) -> float:
-    """Seconds to wait before the next try: what the server asked for, but no less than a jittered doubling wait.
+    """Seconds to wait before the next try: what the server asked for, or else a jittered doubling wait.
 
     Args:
         attempt: Tries that failed before this one, from 0.

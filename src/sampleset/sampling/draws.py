@@ -19,6 +19,7 @@ from sampleset.errors import (
     BackendError,
     CapReachedError,
     PromptError,
+    RequestRefusedError,
     SampleSetError,
     TransientBackendError,
 )
@@ -172,6 +173,10 @@ def draw_rules(
     return DrawRules(n, batches, stop, deadline, hedge_after)
 
 
+# Errors that other draws may escape.
+_OF_ONE_CALL = PromptError | RequestRefusedError | TransientBackendError
+
+
 class QuestionDraws:
     """Draws one question.
 
@@ -187,6 +192,8 @@ class QuestionDraws:
             other draw can escape is raised.
         signed: Whether each sample names its model.
         stream: Whether the texts of draws are reported while they are written.
+        is_final: Whether an error speaks of the prompt: the draw is then kept as refused, and not made again.
+        retry_failed: Whether stored draws that were refused are made again all the same.
 
     Attributes:
         draws: Draws so far by index, failed and stored ones included.
@@ -209,7 +216,10 @@ class QuestionDraws:
         tolerant: bool = False,
         signed: bool = False,
         stream: bool = False,
+        is_final: Callable[[SampleSetError], bool] = lambda error: isinstance(error, PromptError),
+        retry_failed: bool = False,
     ) -> None:
+        self._is_final = is_final
         self.draws = {sample.index: Draw(sample) for sample in stored}
         self.stopped: str | None = None
         self.refusal: CapReachedError | None = None
@@ -217,15 +227,25 @@ class QuestionDraws:
         self._question, self._members, self._seed, self._rules = question, members, seed, rules
         self._on_event, self._describe = on_event, describe
         self._tolerant, self._signed, self._stream = tolerant, signed, stream
-        # Draws that failed in an earlier run are made again; those that fail in this one are not.
+        # Draws that failed in an earlier run are made again, unless the prompt was refused; those that fail
+        # in this one are not.
         self._missing = {
-            index for index in range(rules.n) if index not in self.draws or self.draws[index].sample.failed
+            index
+            for index in range(rules.n)
+            if index not in self.draws
+            or (self.draws[index].sample.failed and (retry_failed or not self.draws[index].sample.refused))
         }
         self._calls: dict[asyncio.Task[None], list[int]] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._back: set[asyncio.Task[None] | None] = set()
         self._reasons: dict[int, str] = {}
         self._looked_at, self._settled = (0, 0), False
         self._started = 0.0
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything to draw."""
+        return bool(self._missing)
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -320,6 +340,7 @@ class QuestionDraws:
         except SampleSetError as error:
             await self._give_up(run, error, member, stream)
             return
+        self._back.add(asyncio.current_task())
         if len(generations) != len(run):
             raise BackendError(
                 f"The backend returned {len(generations)} completions for {len(run)} seeds; "
@@ -345,10 +366,10 @@ class QuestionDraws:
             if not self._tolerant:
                 self.refusal = error
                 return
-        elif not self._tolerant and not isinstance(error, PromptError | TransientBackendError):
+        elif not self._tolerant and not isinstance(error, _OF_ONE_CALL):
             raise error
         self._on_event(Failed(error))
-        self._fail(self._only_in(run), self._describe(error), member)
+        self._fail(self._only_in(run), self._describe(error), member, refused=self._is_final(error))
 
     def _draw_of(self, index: int, generation: Generation, member: Drawer) -> Draw:
         sample = Sample(
@@ -365,7 +386,13 @@ class QuestionDraws:
         return Draw(sample, generation, self._seconds())
 
     def _fail(
-        self, indices: Sequence[int], error: str, member: Drawer | None = None, *, with_reason: bool = False
+        self,
+        indices: Sequence[int],
+        error: str,
+        member: Drawer | None = None,
+        *,
+        with_reason: bool = False,
+        refused: bool = False,
     ) -> None:
         """Keep these draws as failed ones."""
         draws: list[Draw] = []
@@ -375,7 +402,7 @@ class QuestionDraws:
             sample = Sample(
                 index=index,
                 text="",
-                finish_reason="error",
+                finish_reason="refused" if refused else "error",
                 seed=self._seed + index,
                 model=who.model if self._signed else None,
                 error=f"{error}; before it: {last}" if last else error,
@@ -419,7 +446,8 @@ class QuestionDraws:
         for call in running:
             if not call.cancelling():
                 call.cancel()
-                self.cancelled += len(self._calls[call])
+                # A call whose draws are back may still be at work on cancelling others.
+                self.cancelled += 0 if call in self._back else len(self._calls[call])
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _is_settled(self) -> bool:

@@ -12,6 +12,7 @@ How the draws of one question come in, and when they are enough, is in `draws`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from sampleset.backends.base import Backend
@@ -20,6 +21,8 @@ from sampleset.errors import (
     CapReachedError,
     InvalidArgumentError,
     PromptError,
+    RequestRefusedError,
+    SampleSetError,
     SamplingError,
 )
 from sampleset.models.budget import Budget, QuestionBudgets, Tariff
@@ -77,11 +80,14 @@ class Sampler:
             plain_params(options.params) | {"seed": options.seed, "seeds": "by question"},
         )
         self._on_progress = on_progress
+        # Whether it has taken a request under these settings: then what it refuses is the prompt.
+        self._taken = False
         # Whether the backend has answered since last looked at, be it by refusing a prompt.
         self._heard = False
         # Questions that wait for another process.
         self._elsewhere = 0
         self._limiter = limiter_for(backend, options.max_concurrency)
+        self._limiter.clock.on_wait = self._note_wait
         self._budgets = options.caps.run_budgets() if budgets is None else list(budgets)
         cap = options.caps.question_tokens
         self._question_budgets = question_budgets
@@ -218,7 +224,8 @@ class Sampler:
         def on_event(event: DrawEvent) -> None:
             match event:
                 case CameBack(draws):
-                    self._heard = self._heard or any(draw.generation is not None for draw in draws)
+                    if any(draw.generation is not None for draw in draws):
+                        self._heard = self._taken = True
                     samples = [draw.sample for draw in draws]
                     if keep is not None:
                         keep(samples)
@@ -237,12 +244,27 @@ class Sampler:
             self.options.rules,
             stored=stored,
             on_event=on_event,
+            is_final=self._is_final,
+            retry_failed=self.options.retry_failed,
         )
+        self._taken = self._taken or any(not sample.failed for sample in stored)
+        if not work.is_needed:
+            # Nobody is asked, so that a question without draws says nothing of the server.
+            self._heard = True
+            self.progress.refused += sum(sample.refused for sample in stored)
         try:
             await work.run()
         finally:
             self.progress.cancelled += work.cancelled
         return work
+
+    def _is_final(self, error: SampleSetError) -> bool:
+        """Whether an error speaks of its prompt: what a server refuses that has taken other requests does."""
+        return isinstance(error, PromptError) or (isinstance(error, RequestRefusedError) and self._taken)
+
+    def _note_wait(self, seconds: float, reason: str) -> None:
+        self.progress.waits_until, self.progress.waits_for = time.monotonic() + seconds, reason
+        self._report()
 
     def _refuse_other_weights(self, stored: Iterable[Sample]) -> None:
         for sample in stored:
@@ -283,6 +305,7 @@ class Sampler:
         """Add draws that came back to the totals."""
         self.progress.drawn += len(samples)
         self.progress.failed += sum(sample.failed for sample in samples)
+        self.progress.reasons.update(sample.error for sample in samples if sample.error is not None)
         self.progress.prompt_tokens += sum(sample.prompt_tokens or 0 for sample in samples)
         self.progress.completion_tokens += sum(sample.completion_tokens or 0 for sample in samples)
         self._report()
