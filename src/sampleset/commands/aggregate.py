@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from itertools import tee
 from pathlib import Path
 from typing import Annotated, Any
 
-from sampleset.commands.opening import CallOptions, ModelRef, ReaderOptions, opened_methods
+from sampleset.commands.opening import (
+    CallOptions,
+    ModelRef,
+    ReaderOptions,
+    opened_methods,
+    refuse_absent_scores,
+)
 from sampleset.commands.options import (
     AGGREGATION,
     AnswerOptions,
@@ -17,7 +22,7 @@ from sampleset.commands.options import (
     option,
     saved_settings,
 )
-from sampleset.commands.run import Run, run_async
+from sampleset.commands.run import Run, as_json, run_async
 from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import AnswerLog, answer_all
 from sampleset.settings import save_settings
@@ -99,6 +104,7 @@ async def aggregate_file(
     async with opened_methods(
         [aggregator], aggregator_model, calls.patience, calls.max_concurrency, output_dir
     ) as methods:
+        refuse_absent_scores(methods, [sets])
         log = AnswerLog(
             JsonlLog(output_dir / "answers.jsonl") if output_dir else None, aggregator_model.context_size
         )
@@ -114,7 +120,7 @@ async def aggregate_file(
                 usage += answer.usage
                 show(f"{given} answers, {usage.total_tokens} tokens")
                 if output_dir is None:
-                    _write_line(answer_to_row(answer, sample_set.usage))
+                    print(as_json(answer_to_row(answer, sample_set.usage)), flush=True)
     return {
         "sets": given,
         "abstained": abstained,
@@ -122,8 +128,3 @@ async def aggregate_file(
         "aggregation_tokens": usage.total_tokens,
         "answers": str(output_dir / "answers.jsonl") if output_dir else None,
     }
-
-
-def _write_line(row: dict[str, Any]) -> None:
-    # Lone surrogates, which models' broken byte pieces may leave, have no UTF-8 form.
-    print(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace").decode(), flush=True)

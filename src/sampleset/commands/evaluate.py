@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from sampleset.answers import default_verdict_path
-from sampleset.commands.opening import CallOptions, ModelRef, ReaderOptions, opened_methods
+from sampleset.commands.opening import (
+    CallOptions,
+    ModelRef,
+    ReaderOptions,
+    opened_methods,
+    refuse_absent_scores,
+)
 from sampleset.commands.options import (
     AGGREGATION,
     AnswerOptions,
@@ -162,6 +168,7 @@ async def evaluate_files(
     async with opened_methods(
         aggregators, aggregator_model, calls.patience, calls.max_concurrency, output_dir
     ) as methods:
+        refuse_absent_scores(methods, files)
         with ExitStack() as open_:
             show, write = open_.enter_context(run.status_line()), open_.enter_context(new_jsonl(questions))
             executor = None

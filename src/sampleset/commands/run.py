@@ -134,4 +134,10 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
 def print_json(value: object) -> None:
     """Print a value as JSON for people and programs alike."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(as_json(value, indent=2))
+
+
+def as_json(value: object, indent: int | None = None) -> str:
+    """A value as JSON that stdout can encode."""
+    encoding = (sys.stdout.encoding or "utf-8").lower()
+    return json.dumps(value, indent=indent, ensure_ascii=not encoding.startswith("utf"))
