@@ -49,7 +49,7 @@ from sampleset.models.prices import Price, Prices, read_prices
 from sampleset.models.ray import RayOptions, open_on_ray, parse_engine
 from sampleset.models.retries import Patience, patient
 from sampleset.prompts import usual_prompt
-from sampleset.sampling.pool import Member, read_pool
+from sampleset.sampling.members import Member, read_pool
 from sampleset.sampling.sampler import Sampler, SamplingOptions, SamplingProgress
 from sampleset.sampling.stopping import parse_stop
 from sampleset.specs import build, models_of, scores_read, with_default_model
@@ -111,7 +111,7 @@ class Drawing:
         own, common = member.base_url, self.model
         url = common.base_url if own is None and not runs_here(member.model) else own
         key = common.api_key if member.api_key_env is None and url == common.base_url else member.api_key
-        return ModelRef(member.model, url, key, common.context_size, common.ray)
+        return ModelRef(member.model, url, key, member.context_size or common.context_size, common.ray)
 
     def tariff(self, backend: Backend) -> Price | None:
         """What a model's tokens cost; checked where there is a cap in money."""
