@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sampleset.storage.files import read_rows, write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.rows import read_rows
+from support.stub_server import StubServer
 
 
 def sampleset(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -88,3 +90,37 @@ def test_a_wide_terminal_shows_every_column(sets: Path, tmp_path: Path):
 def test_quiet_leaves_out_notes_and_progress(sets: Path, tmp_path: Path):
     done = sampleset("evaluate", sets, "--output-dir", tmp_path / "report", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        pytest.param("sampleset ev", ["evaluate"], id="command"),
+        pytest.param("sampleset evaluate x --aggregator best", ["best_of_n"], id="aggregator"),
+        pytest.param("sampleset sample gsm", ["gsm8k"], id="dataset"),
+    ],
+)
+def test_the_shell_completes_names(words: str, offered: list[str]):
+    code = "import sys; sys.argv = ['sampleset']; from sampleset.cli.main import main; main()"
+    environment = {"_SAMPLESET_COMPLETE": "complete_bash", "COMP_WORDS": words,
+                   "COMP_CWORD": str(len(words.split()) - 1)}  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
+                          env={**os.environ, **environment})  # fmt: skip
+    assert done.stdout.split() == offered, done.stderr
+
+
+def test_the_next_command_is_named_but_for_programs(sets: Path, tmp_path: Path):
+    command = ("sample", sets, "--model", f"replay:{sets}", "-n", 2, "--output-dir", tmp_path / "store")
+    assert sampleset(*command).stderr.endswith(f"next: sampleset evaluate {tmp_path / 'store'}\n")
+    assert "next:" not in sampleset(*command, "--json").stderr
+    assert "next:" not in sampleset(*command, "--quiet").stderr
+
+
+def test_top_k_is_sent_to_the_server(tmp_path: Path):
+    with StubServer() as server:
+        common = ("--base-url", server.base_url, "--model", server.models[0], "-k", 2)
+        assert sampleset("answer", "1+1?", *common, "--top-k", 5).returncode == 0
+        assert [request["top_k"] for request in server.requests] == [5, 5]
+        done = sampleset("answer", "1+1?", *common, "--top-k", -1)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "top_k=-1" in done.stderr

@@ -20,7 +20,6 @@ app = typer.Typer(
     cls=Menu,
     help="Learn to reason across parallel samples: draw K solutions, read them together, give one answer.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

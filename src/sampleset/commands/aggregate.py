@@ -15,6 +15,7 @@ from sampleset.commands.opening import (
 )
 from sampleset.commands.options import (
     AGGREGATION,
+    AGGREGATOR_NAMES,
     AnswerOptions,
     Engine,
     SetOptions,
@@ -31,6 +32,8 @@ from sampleset.storage.records import answer_to_row
 from sampleset.storage.sample_sets import SampleFile, smallest_set
 from sampleset.types import Usage
 
+EXAMPLE = "sampleset aggregate store --aggregator weighted_vote --output-dir answers"
+
 
 def aggregate(
     samples: Annotated[Path, argument("A store, or a file of sample sets.")],
@@ -40,7 +43,13 @@ def aggregate(
     calls: CallOptions,
     run: Run,
     aggregator: Annotated[
-        str, option("--aggregator", help="NAME or NAME:key=value,key=value.", panel=AGGREGATION)
+        str,
+        option(
+            "--aggregator",
+            help="NAME or NAME:key=value,key=value.",
+            panel=AGGREGATION,
+            autocompletion=AGGREGATOR_NAMES,
+        ),
     ] = "majority_vote",
     k: Annotated[int | None, option("-k", "--k", help="Samples read per question; all by default.")] = None,
     engine: Engine = "local",
@@ -76,6 +85,7 @@ def aggregate(
     )
     if output_dir is not None:
         run.print_summary(summary)
+        run.next("evaluate", samples, "--aggregator", aggregator)
 
 
 async def aggregate_file(

@@ -25,6 +25,7 @@ from sampleset.commands.opening import (
 )
 from sampleset.commands.options import (
     AGGREGATION,
+    AGGREGATOR_NAMES,
     NOT_SAVED,
     AggregatorUrl,
     AnswerOptions,
@@ -71,6 +72,7 @@ class AggregationOptions(OptionGroup):
             "--aggregator",
             help="NAME or NAME:key=value,...; default: ssa for the embedded model, or the vote.",
             panel=AGGREGATION,
+            autocompletion=AGGREGATOR_NAMES,
         ),
     ] = None
     aggregator_model: Annotated[
@@ -92,6 +94,9 @@ class AggregationOptions(OptionGroup):
         if self.aggregator_model is None:
             return None
         return ModelRef(self.aggregator_model, self.aggregator_base_url, api_key)
+
+
+EXAMPLE = 'sampleset answer "What is 17 + 25?" -k 5 --show'
 
 
 def answer(
@@ -128,6 +133,8 @@ def answer(
     final = answered.answer.answer
     shown = "(no answer)" if final is None else final
     print(f"answer of {answered.answer.aggregator}: {shown}" if show else shown)
+    if output_dir is not None:
+        run.next("aggregate", output_dir)
     if final is None:
         raise typer.Exit(1)
 

@@ -13,6 +13,8 @@ from sampleset.errors import InputNotFoundError
 from sampleset.training.calibration import Calibration
 from sampleset.training.calibration import calibrate as fitted
 
+EXAMPLE = "sampleset calibrate runs/select/checkpoint rows.held_back.jsonl"
+
 
 def calibrate(
     checkpoint: Annotated[Path, argument("Folder of a select checkpoint, or of an export of one.")],
@@ -36,6 +38,7 @@ def calibrate(
         print_json(asdict(figures))
     else:
         _print_figures(figures, folds)
+        output.next("export", checkpoint, "--output", "FOLDER")
 
 
 async def _calibrated(

@@ -19,6 +19,7 @@ from sampleset.commands.opening import (
 )
 from sampleset.commands.options import (
     AGGREGATION,
+    AGGREGATOR_NAMES,
     AnswerOptions,
     Engine,
     OptionGroup,
@@ -57,7 +58,12 @@ class MethodOptions(OptionGroup):
 
     aggregator: Annotated[
         list[str] | None,
-        option("--aggregator", help="NAME or NAME:key=value,...; repeatable.", panel=AGGREGATION),
+        option(
+            "--aggregator",
+            help="NAME or NAME:key=value,...; repeatable.",
+            panel=AGGREGATION,
+            autocompletion=AGGREGATOR_NAMES,
+        ),
     ] = None
     k: Annotated[
         str | None, option("-k", "--k", help="Sizes, as 5,10,20 or 1-12; by default the smallest set's.")
@@ -100,6 +106,9 @@ class MethodOptions(OptionGroup):
     def settings(self) -> dict[str, Any]:
         """The options, with the default methods by name."""
         return super().settings() | {"aggregator": self.aggregator or list(DEFAULT_METHODS)}
+
+
+EXAMPLE = "sampleset evaluate store --aggregator majority_vote --aggregator best_of_n -k 1-8"
 
 
 def evaluate(
@@ -145,6 +154,7 @@ def evaluate(
 
     print_evaluation(evaluation)
     run.note(f"report: {output_dir / 'report.html'}")
+    run.next("report", output_dir, "OTHER_REPORT")
 
 
 async def evaluate_files(

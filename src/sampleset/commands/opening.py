@@ -36,6 +36,7 @@ from sampleset.commands.options import (
     Stop,
     Temperature,
     Timeout,
+    TopK,
     TopP,
     TotalTokens,
 )
@@ -172,6 +173,7 @@ class SampleOptions(OptionGroup):
     samples: Samples = 5
     temperature: Temperature = 0.8
     top_p: TopP = 1.0
+    top_k: TopK = None
     max_tokens: MaxTokens = 512
     prompt: Prompt = None
     seed: Seed = 0
@@ -210,7 +212,12 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
             raise InvalidArgumentError("--max-cost is money: give --prices FILE, too.")
         options = SamplingOptions(
             n=self.samples,
-            params=SamplingParams(temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens),
+            params=SamplingParams(
+                temperature=self.temperature,
+                top_p=self.top_p,
+                top_k=self.top_k,
+                max_tokens=self.max_tokens,
+            ),
             prompt=self.prompt or usual_prompt(self.model),
             seed=self.seed,
             max_concurrency=self.max_concurrency,

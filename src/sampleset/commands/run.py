@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -84,6 +85,11 @@ class Output(OptionGroup):
         """Print a line for people on stderr."""
         if not self.quiet:
             print(text, file=sys.stderr)
+
+    def next(self, *command: object) -> None:
+        """Name a command to go on with, on stderr."""
+        if not self.as_json:
+            self.note(f"next: {shlex.join(map(str, ('sampleset', *command)))}")
 
     def print_summary(self, summary: dict[str, Any]) -> None:
         """Print a command's summary, empty entries left out, or all of it as JSON."""
