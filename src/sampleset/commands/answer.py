@@ -25,6 +25,7 @@ from sampleset.commands.opening import (
 )
 from sampleset.commands.options import (
     AGGREGATION,
+    AGGREGATOR_NAMES,
     NOT_SAVED,
     AggregatorUrl,
     AnswerOptions,
@@ -48,7 +49,7 @@ from sampleset.settings import save_settings
 from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model
 from sampleset.storage.records import answer_to_row, sample_to_row
 from sampleset.storage.store import digest
-from sampleset.types import Answer, Problem, Question, SampleSet, Usage
+from sampleset.types import Answer, Problem, Question, SampleSet, Usage, whole_characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class AggregationOptions(OptionGroup):
             "--aggregator",
             help="NAME or NAME:key=value,...; default: ssa for the embedded model, or the vote.",
             panel=AGGREGATION,
+            autocompletion=AGGREGATOR_NAMES,
         ),
     ] = None
     aggregator_model: Annotated[
@@ -93,6 +95,9 @@ class AggregationOptions(OptionGroup):
         return ModelRef(self.aggregator_model, self.aggregator_base_url, api_key)
 
 
+EXAMPLE = 'sampleset answer "What is 17 + 25?" -k 5 --show'
+
+
 def answer(
     question: Annotated[str, argument("The question; - reads it from stdin.")],
     drawing: DrawingOptions,
@@ -104,6 +109,9 @@ def answer(
 ) -> None:
     """Draw k samples for one question, aggregate them, print the final answer."""
     text = sys.stdin.read() if question == "-" else question
+    if (whole := whole_characters(text)) != text:
+        run.note("note: half a character in the question is read as U+FFFD")
+        text = whole
     if not text.strip():
         raise InvalidArgumentError("The question is empty. Give a text, or - to read it from stdin.")
     who = drawing.drawing()
@@ -121,8 +129,12 @@ def answer(
         from sampleset.commands.terminal import print_samples
 
         print_samples(answered.sample_set)
-    print(answered.answer.answer if answered.answer.answer is not None else "(no answer)")
-    if answered.answer.answer is None:
+    final = answered.answer.answer
+    shown = "(no answer)" if final is None else final
+    print(f"answer of {answered.answer.aggregator}: {shown}" if show else shown)
+    if output_dir is not None:
+        run.next("aggregate", output_dir)
+    if final is None:
         raise typer.Exit(1)
 
 

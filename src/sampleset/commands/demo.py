@@ -52,6 +52,8 @@ the methods that read them.
 
 _LIVE = (*VOTES, *CONFIDENCE, "universal_self_consistency:max_prompt_tokens=400", *UNTRAINED, *TRAINED)
 
+EXAMPLE = "sampleset demo --limit 5"
+
 
 def demo(
     run: Run,
@@ -63,6 +65,7 @@ def demo(
     report = run_async(run_demo(output_dir, limit, seed, quiet=run.as_json))
     if run.as_json:
         print_json(report)
+    run.next("answer", "What is 17 + 25?", "--show")
 
 
 async def run_demo(folder: Path, limit: int | None, seed: int, *, quiet: bool) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sampleset.commands.options import (
     OptionGroup,
     SetOptions,
     argument,
+    names,
     option,
     saved_settings,
 )
@@ -41,7 +42,11 @@ class RewardModelOptions(OptionGroup):
 
     reward_model: Annotated[
         str,
-        option("--reward-model", help="A kind of `sampleset list reward-models`, its options in brackets."),
+        option(
+            "--reward-model",
+            help="A kind of `sampleset list reward-models`, its options in brackets.",
+            autocompletion=names("reward_models.base:REWARD_MODELS"),
+        ),
     ]
     model: Annotated[
         str, option("--model", help="A folder, a Hub id, or what a judge may be asked as.", panel=MODEL)
@@ -68,6 +73,9 @@ class RewardModelOptions(OptionGroup):
         return ModelRef(self.model, self.base_url, self.api_key, self.context_size)
 
 
+EXAMPLE = "sampleset score store --reward-model llm_judge --model embedded --output scored.jsonl"
+
+
 def score(
     samples: Annotated[Path, argument("A store, or a file of sample sets.")],
     output: Annotated[Path, option("--output", help="The same sets with scores: .jsonl[.gz] or .parquet.")],
@@ -90,6 +98,7 @@ def score(
         )
     )
     run.print_summary(summary)
+    run.next("evaluate", output, "--aggregator", f"best_of_n:by={summary['column']}")
 
 
 async def score_file(

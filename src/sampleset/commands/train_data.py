@@ -150,6 +150,9 @@ class ImitationOptions(OptionGroup):
         return ModelRef(self.teacher_model, self.teacher_base_url, api_key) if self.teacher_model else None
 
 
+EXAMPLE = "sampleset train-data store --mode select --held-back 0.1 --output rows.jsonl"
+
+
 def train_data(
     samples: Annotated[list[Path], argument("Stores or files of sample sets, with gold answers.")],
     output: Annotated[Path, option("--output", help="The rows, a .jsonl file; ROWS.summary.json beside it.")],
@@ -207,6 +210,8 @@ def train_data(
     else:
         print("\n".join(summary_lines(summary)))
         run.note(f"rows: {output}, summary: {path}")
+        method = "select" if rows.mode == "select" else "sft" if imitation.target else "grpo"
+        run.next("train", method, "RECIPE", "--set", f"rows={output}")
     if not summary["rows"]:
         raise typer.Exit(1)
 
