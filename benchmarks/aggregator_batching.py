@@ -16,8 +16,8 @@ from aggregator_modes import RECORDED, disagreeing
 from timing import Way, in_turns, table
 
 from sampleset.aggregators.llm_aggregator import LLMAggregator
-from sampleset.backends._gguf_files import resolve_embedded_model
-from sampleset.models import open_backend
+from sampleset.engines.gguf import resolve_embedded_model
+from sampleset.models.opening import open_backend
 from sampleset.types import SampleSet
 
 

@@ -17,8 +17,8 @@ from statistics import median, quantiles
 from sampleset.aggregators.base import tally, vote_answer
 from sampleset.aggregators.llm_aggregator import LLMAggregator
 from sampleset.answers import matches_gold
-from sampleset.models import open_backend
-from sampleset.sample_files import SampleFile
+from sampleset.models.opening import open_backend
+from sampleset.storage.sample_sets import SampleFile
 from sampleset.types import SampleSet
 
 RECORDED = Path(__file__).parents[1] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"

@@ -18,9 +18,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from sampleset.sample_store import SampleStore
+from sampleset.storage.store import SampleStore
 
-STUB = Path(__file__).parents[1] / "tests" / "stub_server.py"
+STUB = Path(__file__).parents[1] / "tests" / "support" / "stub_server.py"
 CONCURRENCY = 8
 
 

@@ -34,21 +34,14 @@ from typing import Any
 from sampleset import prompts
 from sampleset.aggregators.base import Aggregator, tally_now
 from sampleset.answers import same_answer
-from sampleset.backends.base import (
-    Backend,
-    Continuation,
-    Generation,
-    Message,
-    ScoringBackend,
-    plain_params,
-    record_of,
-)
+from sampleset.backends.base import Backend, ScoringBackend, record_of
+from sampleset.chat import Continuation, Generation, Message, plain_params
 from sampleset.metrics import paired_bootstrap
-from sampleset.models import open_backend
-from sampleset.sample_files import SampleFile
-from sampleset.sample_store import digest
+from sampleset.models.opening import open_backend
 from sampleset.specs import build, models_of, with_default_model
-from sampleset.storage import JsonlLog
+from sampleset.storage.files import JsonlLog
+from sampleset.storage.sample_sets import SampleFile
+from sampleset.storage.store import digest
 from sampleset.types import Sample, SampleSet
 
 DATA = Path(__file__).parents[1] / "src" / "sampleset" / "data"

@@ -20,7 +20,7 @@ from sampleset.reward_models.base import RewardScore
 from sampleset.reward_models.qwen_prm import QwenPRM
 from sampleset.reward_models.sequence_classifier import SequenceClassifier
 from sampleset.reward_models.server import ServerRewardModel
-from sampleset.sample_files import SampleFile
+from sampleset.storage.sample_sets import SampleFile
 
 SETS = Path(__file__).parents[1] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
 SIZES: dict[str, Any] = {

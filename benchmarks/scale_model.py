@@ -277,8 +277,8 @@ def fitted(folder: Path, url: str, tokens: int) -> Host:
 
 async def shape(steps: int = 48) -> None:
     """Whether a decoding step takes a fixed time and one per sequence: fitted at 1 and 4, told at 8."""
-    from sampleset.backends.base import Message, SamplingParams
-    from sampleset.models import open_backend
+    from sampleset.chat import Message, SamplingParams
+    from sampleset.models.opening import open_backend
 
     backend = open_backend("embedded")
     await backend.check()

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from sampleset.serve.config import serve_config
 from sampleset.serve.server import GracefulServer, serve
-from stub_server import StubServer
+from support.stub_server import StubServer
 
 KINDS = ("429", "500", "hang", "reset", "truncated", "empty")
 GROWTH_MB = 30

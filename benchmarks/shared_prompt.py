@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 from typing import Any
 
-from sampleset.backends._llamacpp_engine import Engine
 from sampleset.backends.llamacpp import LlamaCppBackend
+from sampleset.engines.llamacpp import Engine
 
 BATCH, ALONE, CACHED = "one batch", "one by one", "one by one, cached prompt"
 TEXT = "A shop sells pens in boxes of 12 and pencils in boxes of 20. "

@@ -147,8 +147,8 @@ class Bench:
         import trl
 
         import datasets
-        from sampleset.backends._transformers_text import Texts
-        from sampleset.training import grpo_trainer
+        from sampleset.engines.huggingface.text import Texts
+        from sampleset.training.grpo import trainer as grpo_trainer
         from sampleset.training.policy import Policy
 
         self.arguments, self.way, self.shared_prompt = arguments, way, True
@@ -211,7 +211,7 @@ class Bench:
         self.trainer.compute_loss(self.trainer.model, inputs).backward()
 
     def generate(self, prompt: list[int], tokens: int) -> None:
-        from sampleset.training.rollouts import Drawing, roll_out
+        from sampleset.training.grpo.rollouts import Drawing, roll_out
 
         count = self.arguments.generations
         if self.way == SHARED:

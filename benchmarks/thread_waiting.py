@@ -48,7 +48,7 @@ def measure() -> None:
 
     import xllamacpp
 
-    from sampleset.backends._gguf_files import resolve_embedded_model
+    from sampleset.engines.gguf import resolve_embedded_model
 
     params = xllamacpp.CommonParams()
     params.model.path = str(resolve_embedded_model())

@@ -13,9 +13,9 @@ import os
 import time
 from statistics import median
 
-from sampleset.backends._gguf_files import resolve_embedded_model
-from sampleset.backends.base import Generation, Message, SamplingParams
 from sampleset.backends.transformers import TransformersBackend
+from sampleset.chat import Generation, Message, SamplingParams
+from sampleset.engines.gguf import resolve_embedded_model
 
 NAMES = ("Tom", "Ann", "Omar", "Lin", "Ravi", "Eva", "Noor", "Jan")
 

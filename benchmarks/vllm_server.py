@@ -20,10 +20,10 @@ from typing import Any
 
 from timing import Way, in_turns, table
 
-from sampleset.backends.base import Message, SamplingParams
 from sampleset.backends.vllm import VllmBackend
-from sampleset.models import open_backend
-from sampleset.sample_files import SampleFile
+from sampleset.chat import Message, SamplingParams
+from sampleset.models.opening import open_backend
+from sampleset.storage.sample_sets import SampleFile
 
 HERE = Path(__file__).parents[1]
 SETS = HERE / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"

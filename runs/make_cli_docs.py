@@ -11,7 +11,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from sampleset.cli import app
+from sampleset.cli.main import app
 
 COMMANDS = (
     "demo",

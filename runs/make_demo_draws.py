@@ -7,8 +7,8 @@ same bytes; what the package carries is cut out of data/draws/gsm8k_test_qwen05b
 import sys
 from pathlib import Path
 
-from sampleset.sample_files import SampleFile
-from sampleset.storage import write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.sample_sets import SampleFile
 
 ROWS = 100
 

@@ -103,7 +103,7 @@ def test_the_page_of_commands_is_what_help_says(monkeypatch: pytest.MonkeyPatch)
 def test_the_commands_of_the_readme_are_there():
     from typer.main import get_command
 
-    from sampleset.cli import app
+    from sampleset.cli.main import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     used = set(re.findall(r"^\s*sampleset ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))

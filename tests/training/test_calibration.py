@@ -5,19 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_builders import make_row
 from typer.testing import CliRunner
 
-from sampleset import cli_training
 from sampleset.backends.replay import ScoringReplayBackend
-from sampleset.checkpoint import CheckpointRecord, read_record, write_record, write_trained_on
-from sampleset.cli import app
+from sampleset.cli import training as cli_training
+from sampleset.cli.main import app
+from sampleset.engines.checkpoint import CheckpointRecord, read_record, write_record, write_trained_on
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.prompts import AGGREGATION_PROMPT
-from sampleset.storage import write_rows
+from sampleset.storage.files import write_rows
 from sampleset.training.calibration import calibrate, calibration_of, read_choices
 from sampleset.training.candidate_weights import Choice, Weights, cautious, cross_entropy, fit
-from sampleset.training.rows import RowCandidate, TrainingRow, question_digest, row_to_json
+from sampleset.training.data.rows import RowCandidate, TrainingRow, question_digest, row_to_json
+from support.training_builders import make_row
 
 RECORD = CheckpointRecord("embedded@00000000", "select", AGGREGATION_PROMPT, vote_weight=0.5)
 

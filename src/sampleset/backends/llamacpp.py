@@ -19,18 +19,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sampleset.backends._gguf_files import GgufFiles, find_gguf
-from sampleset.backends._llamacpp_engine import Engine
-from sampleset.backends.base import (
-    BACKENDS,
-    Continuation,
-    Generation,
-    Message,
-    OnText,
-    SamplingParams,
-    estimate_pieces,
-)
-from sampleset.checkpoint import CheckpointRecord
+from sampleset.backends.base import BACKENDS
+from sampleset.chat import Continuation, Generation, Message, OnText, SamplingParams, estimate_pieces
+from sampleset.engines.checkpoint import CheckpointRecord
+from sampleset.engines.gguf import GgufFiles, find_gguf
+from sampleset.engines.llamacpp import Engine
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
 from sampleset.types import LogprobSummary
 

@@ -25,7 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from sampleset.backends.base import BACKENDS, Generation, Message, SamplingParams, estimate_pieces
+from sampleset.backends.base import BACKENDS
+from sampleset.chat import Generation, Message, SamplingParams, estimate_pieces
 from sampleset.errors import (
     BackendError,
     ContextOverflowError,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sampleset.backends.base import (
-    BACKENDS,
+from sampleset.backends.base import BACKENDS
+from sampleset.chat import (
     SEEDS_PER_QUESTION,
     Continuation,
     Generation,

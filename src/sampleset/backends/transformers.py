@@ -17,17 +17,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sampleset.backends._transformers_engine import DrawCall, Engine, ScoreCall
-from sampleset.backends._transformers_model import ModelFiles, context_of, find_model, load_model
-from sampleset.backends.base import (
-    BACKENDS,
-    Continuation,
-    Generation,
-    Message,
-    SamplingParams,
-    estimate_pieces,
-)
-from sampleset.checkpoint import CheckpointRecord, read_record
+from sampleset.backends.base import BACKENDS
+from sampleset.chat import Continuation, Generation, Message, SamplingParams, estimate_pieces
+from sampleset.engines.checkpoint import CheckpointRecord, read_record
+from sampleset.engines.huggingface.engine import DrawCall, Engine, ScoreCall
+from sampleset.engines.huggingface.model import ModelFiles, context_of, find_model, load_model
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
 
 EXACT_TOKENIZE_LIMIT = 200_000

@@ -1,0 +1,141 @@
+"""Have a reward model score stored sample sets, and write the sets with its scores."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sampleset.commands.opening import ModelRef, opened
+from sampleset.commands.progress import status_line
+from sampleset.commands.score_log import KeptRewardModel, ScoreLog
+from sampleset.errors import BackendError, InvalidArgumentError
+from sampleset.models.retries import Patience, patient
+from sampleset.reward_models.base import REWARD_MODELS, Reduction, RewardModel, RewardScore, reduced
+from sampleset.settings import save_settings
+from sampleset.specs import build_reward_model, needs_model, parse_spec
+from sampleset.storage.files import JsonlLog, check_target, write_rows
+from sampleset.storage.records import StoredSet, is_score_column
+from sampleset.storage.sample_sets import SampleFile
+from sampleset.types import Usage
+
+
+async def score_file(
+    samples: SampleFile,
+    output: Path,
+    reward_model: str,
+    model: ModelRef,
+    *,
+    column: str | None,
+    steps: Reduction,
+    keep_thinking: bool,
+    patience: Patience,
+    max_concurrency: int,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Write the sets with a column of scores, by which later methods may go (`by=COLUMN`).
+
+    Scores are kept in `<output>.scores.jsonl` as they come; the output is written when all are there.
+
+    Raises:
+        DataError: The output is no kind of file that can be written.
+        InvalidArgumentError: The output or the column has another form, or the reward model's options have.
+        BackendError: The reward model cannot be asked, or scores no sample at all.
+    """
+    column = _column(samples, output, reward_model, column)
+    values: list[list[float | None]] = []
+    flags: Counter[str] = Counter()
+    usage = Usage()
+    async with AsyncExitStack() as stack:
+        inner = await _opened(stack, reward_model, model, patience, max_concurrency)
+        kept = KeptRewardModel(inner, ScoreLog(JsonlLog(output.with_name(f"{output.name}.scores.jsonl"))))
+        stack.push_async_callback(kept.aclose)
+        show = stack.enter_context(status_line())
+        for stored in samples:
+            scores = await _scores(kept, stored, keep_thinking)
+            values.append([None if one is None else reduced(one, steps) for one in scores])
+            flags.update("failed" if one is None else one.flag or "scored" for one in scores)
+            # Equal samples of a set are scored once.
+            usage += sum((one.usage for one in {id(one): one for one in scores if one}.values()), Usage())
+            show(f"{len(values)} sets, {usage.total_tokens} tokens")
+    if not flags["scored"]:
+        raise BackendError(f"{kept.identity} scores none of the samples: {dict(flags)!r}.")
+    write_rows(output, _rows(samples, values, column))
+    save_settings(output.with_name(f"{output.name}.config.json"), settings)
+    return {
+        "sets": len(values),
+        "samples": flags.total(),
+        **dict(flags),
+        "column": column,
+        "reward_model": kept.identity,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "calls": usage.calls,
+        "output": str(output),
+    }
+
+
+def _column(samples: SampleFile, output: Path, reward_model: str, column: str | None) -> str:
+    """The column's name, after a look at what is to be written."""
+    kind = parse_spec(reward_model)[0]
+    column = column or f"{kind}_scores"
+    if not is_score_column(column):
+        raise InvalidArgumentError(f"--column {column!r} must end in '_scores', or it is not read as scores.")
+    check_target(output)
+    if os.path.realpath(output) == os.path.realpath(samples.path):
+        raise InvalidArgumentError(f"--output {str(output)!r} is what is read. Name another file.")
+    return column
+
+
+async def _opened(
+    stack: AsyncExitStack, text: str, model: ModelRef, patience: Patience, max_concurrency: int
+) -> RewardModel:
+    """The reward model, with the backend it asks, or the server it runs on."""
+    kind, options = parse_spec(text)
+    factory = REWARD_MODELS.get(kind)
+    if needs_model(factory):
+        backend = await stack.enter_async_context(opened(model))
+        return build_reward_model(text, None, patient(backend, patience, max_concurrency))
+    return build_reward_model(_with_url(text, options, factory, model), model.ref, None)
+
+
+def _with_url(text: str, options: Mapping[str, str], factory: Any, model: ModelRef) -> str:
+    """The reward model as it is named, with the server's address where it has one."""
+    if model.base_url is None:
+        return text
+    if "base_url" not in getattr(factory, "__dataclass_fields__", {}):
+        raise InvalidArgumentError(
+            f"--base-url {model.base_url!r}: {text!r} runs in this process. Use the reward model 'server'."
+        )
+    given = ",".join(
+        f"{key}={value}" for key, value in ({"base_url": model.base_url} | dict(options)).items()
+    )
+    return f"{parse_spec(text)[0]}[{given}]"
+
+
+async def _scores(
+    reward_model: RewardModel, stored: StoredSet, keep_thinking: bool
+) -> list[RewardScore | None]:
+    """One score per sample; `None` for draws that failed."""
+    shown = stored.sample_set if keep_thinking else stored.sample_set.without_thinking()
+    texts = list(dict.fromkeys(one.text for one in shown.samples if not one.failed))
+    given = await reward_model.score(shown.question, texts) if texts else []
+    by_text = dict(zip(texts, given, strict=True))
+    return [None if one.failed else by_text[one.text] for one in shown.samples]
+
+
+def _rows(samples: SampleFile, values: list[list[float | None]], column: str) -> Iterator[dict[str, Any]]:
+    """The sets as rows, with the scores beside them and in each sample."""
+    for stored, given in zip(samples, values, strict=True):
+        scored = tuple(
+            replace(one, scores={name: old for name, old in one.scores.items() if name != column})
+            if value is None
+            else replace(one, scores={**one.scores, column: value})
+            for one, value in zip(stored.sample_set.samples, given, strict=True)
+        )
+        sample_set = replace(stored.sample_set, samples=scored)
+        yield StoredSet(sample_set, stored.problem, {**stored.row, column: given}).to_row()

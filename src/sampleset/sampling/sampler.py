@@ -1,0 +1,366 @@
+"""Question → SampleSet: concurrency, seeds, retries, deadlines, and what is already in the store.
+
+Draw i of a question uses the seed `first_seed` + i, whether or not the server understands seeds or `n`; that
+differs from question to question, since draws under one seed share their random numbers. The draws of a
+question are handed to the backend in groups of `backend.group_size`. A failed draw is data: a
+`Sample` with an error, which counts in n and abstains. An error that no other draw can escape (a refused
+key, an unknown model) ends the run at once; what was drawn before is in the store.
+
+How the draws of one question come in, and when they are enough, is in `question_draws`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+
+from sampleset.backends.base import Backend
+from sampleset.chat import Generation, Message, first_seed, plain_params
+from sampleset.errors import (
+    BackendError,
+    CapReachedError,
+    InvalidArgumentError,
+    PromptError,
+    SamplingError,
+    TransientBackendError,
+)
+from sampleset.models.budget import Budget, MeteredBackend, QuestionBudgets, Tariff
+from sampleset.models.retries import limiter_for, patiently
+from sampleset.prompts import solve_messages
+from sampleset.sampling.draws import QuestionDraws
+from sampleset.sampling.options import SamplingOptions, SamplingProgress
+from sampleset.storage.store import Configuration, SampleStore, draw_key
+from sampleset.types import Question, Sample, SampleSet
+
+__all__ = ["Sampler", "SamplingOptions", "SamplingProgress"]
+
+_POLL = 0.5
+_LOOKAHEAD = 4
+_GIVE_UP_AFTER = 8
+
+
+class Sampler:
+    """Draws sample sets from one backend.
+
+    Args:
+        backend: The model.
+        options: How to draw.
+        store: Where draws are kept and looked up, if not in memory only.
+        on_progress: Called after each change of `progress`.
+        budgets: The run's budgets, where several samplers share them; by default those of `options.caps`.
+        question_budgets: The same of each question.
+        tariff: What the model's tokens cost, for a cap in money.
+        progress: Totals to add to, where several samplers share them.
+
+    Raises:
+        InvalidArgumentError: A cap is in money, and there is no tariff.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        options: SamplingOptions,
+        store: SampleStore | None = None,
+        on_progress: Callable[[SamplingProgress], None] | None = None,
+        *,
+        budgets: Sequence[Budget] | None = None,
+        question_budgets: QuestionBudgets | None = None,
+        tariff: Tariff | None = None,
+        progress: SamplingProgress | None = None,
+    ) -> None:
+        self.backend = backend
+        self.options = options
+        self.store = store
+        self.progress = progress or SamplingProgress()
+        self.configuration = Configuration(
+            backend.model,
+            options.configuration_prompt,
+            plain_params(options.params) | {"seed": options.seed, "seeds": "by question"},
+        )
+        self._on_progress = on_progress
+        # Whether the backend has answered since last looked at, be it by refusing a prompt.
+        self._heard = False
+        # Questions that wait for another process.
+        self._elsewhere = 0
+        self._patience = options.patience.with_model(backend)
+        self._limiter = limiter_for(backend, options.max_concurrency)
+        self._budgets = options.caps.run_budgets() if budgets is None else list(budgets)
+        cap = options.caps.question_tokens
+        self._question_budgets = question_budgets
+        if cap is not None and question_budgets is None:
+            self._question_budgets = QuestionBudgets(cap, 1, self.stored_tokens)
+        self._tariff = tariff
+        MeteredBackend(backend, self._budgets, tariff)  # complains now of a price that is missing
+
+    async def sample(self, question: Question) -> SampleSet:
+        """The sample set of one question.
+
+        Raises:
+            CapReachedError: A cap left too few draws.
+            SamplingError: Every draw failed, or fewer than `min_samples` came back.
+            BackendError: The backend cannot be asked at all.
+        """
+        messages = self._messages(question)
+        if self.store is None:
+            work = await self._draw(question, messages, {})
+        else:
+            work = await self._complete(self.store, question, messages)
+        drawn = SampleSet(question, work.samples(), self.backend.model, work.stopped)
+        return self._finish(drawn, work.refusal)
+
+    async def sample_many(self, questions: Iterable[Question]) -> AsyncIterator[SampleSet]:
+        """Sample sets in the order of the questions; those below the quorum are left out and reported.
+
+        A few more questions than the limiter holds are in work at once, so that it never runs dry. Those that
+        another process holds are waited for beside them, and do not keep others from being begun.
+
+        Raises:
+            SamplingError: No question reached the quorum, or the server answered none of eight in a row.
+            BackendError: The backend cannot be asked at all.
+        """
+        groups = -(-self.options.batches()[0] // self.backend.group_size)
+        window = self.options.max_concurrency // groups + _LOOKAHEAD
+        waiting = iter(questions)
+        running: list[asyncio.Task[SampleSet]] = []
+        reached = failed_in_a_row = 0
+        try:
+            while True:
+                while len(running) < window + self._elsewhere:
+                    if (question := next(waiting, None)) is None:
+                        break
+                    running.append(asyncio.create_task(self.sample(question)))
+                    await asyncio.sleep(0)  # it finds out whether another process holds the question
+                if not running:
+                    break
+                await self._until_first_done(running)
+                try:
+                    sample_set = await running.pop(0)
+                except CapReachedError as error:
+                    self.progress.below_quorum.append(str(error))
+                    continue
+                except SamplingError as error:
+                    self.progress.below_quorum.append(str(error))
+                    self._report()
+                    failed_in_a_row = 0 if self._heard else failed_in_a_row + 1
+                    self._heard = False
+                    if failed_in_a_row >= _GIVE_UP_AFTER:
+                        raise SamplingError(
+                            f"{failed_in_a_row} questions in a row failed; stopping. {error} "
+                            "What was drawn is kept; run the same command again to go on."
+                        ) from error
+                    continue
+                reached, failed_in_a_row, self._heard = reached + 1, 0, False
+                yield sample_set
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        if self.progress.below_quorum and not reached:
+            raise SamplingError(self.progress.below_quorum[0])
+
+    async def _until_first_done(self, running: Sequence[asyncio.Task[SampleSet]]) -> None:
+        """Wait for the first task of the list, and stop at once if a later one hits a fatal error."""
+        pending: set[asyncio.Task[SampleSet]] = set(running)
+        while not running[0].done():
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                error = None if task.cancelled() else task.exception()
+                if error is not None and not isinstance(error, SamplingError):
+                    raise error
+
+    async def _complete(
+        self, store: SampleStore, question: Question, messages: Sequence[Message]
+    ) -> QuestionDraws:
+        """The question's draws from the store, the missing ones drawn first.
+
+        Another process that draws into the same store may hold the question: wait until it is done or gone.
+        """
+        key = draw_key(self.configuration, messages)
+        if not store.claim(key):
+            self._elsewhere += 1
+            try:
+                while not store.claim(key):  # noqa: ASYNC110 - another process cannot set an Event
+                    await asyncio.sleep(_POLL)
+            finally:
+                self._elsewhere -= 1
+        try:
+            store.refresh()
+            wanted = range(self.options.n)
+            stored = {index: sample for index, sample in store.drawn(key).items() if index in wanted}
+            self._refuse_other_weights(stored.values())
+            self.progress.reused += sum(not sample.failed for sample in stored.values())
+
+            def keep(samples: Sequence[Sample]) -> None:
+                store.add(key, question.id, self.configuration, samples)
+
+            work = await self._draw(question, messages, stored, keep)
+            if work.stopped is not None:
+                store.add_stop(key, question.id, work.stopped)
+            store.share(key, question.id, self.configuration)
+        finally:
+            store.release(key)
+        work.drawn = {index: one for index, one in store.drawn(key).items() if index in work.drawn}
+        return work
+
+    async def _draw(
+        self,
+        question: Question,
+        messages: Sequence[Message],
+        drawn: dict[int, Sample],
+        keep: Callable[[Sequence[Sample]], None] | None = None,
+    ) -> QuestionDraws:
+        """Those drawn already and the missing ones, each group handed to `keep` once it is back."""
+        backend = self._within_caps(question, drawn)
+
+        def came_back(samples: Sequence[Sample]) -> None:
+            if keep is not None:
+                keep(samples)
+            self._count(samples)
+
+        work = QuestionDraws(
+            question,
+            drawn,
+            draw=functools.partial(self._draw_group, backend, messages),
+            came_back=came_back,
+            group_size=self.backend.group_size,
+        )
+        try:
+            await work.draw_all(self.options)
+        finally:
+            self.progress.cancelled += work.cancelled
+        return work
+
+    def _refuse_other_weights(self, stored: Iterable[Sample]) -> None:
+        for sample in stored:
+            weight = sample.scores.get("weight")
+            if not sample.failed and weight != self.options.weight:
+                raise InvalidArgumentError(
+                    f"The stored draws of {self.backend.model!r} have the weight {weight}, not "
+                    f"{self.options.weight}. Give this member that weight, or another seed or store."
+                )
+
+    def key(self, question: Question) -> str:
+        """Under which key the question's draws are stored."""
+        return draw_key(self.configuration, self._messages(question))
+
+    def stored_tokens(self, question: Question) -> int:
+        """Tokens of the question's draws in the store."""
+        drawn = {} if self.store is None else self.store.drawn(self.key(question))
+        return SampleSet(question, tuple(drawn.values())).usage.total_tokens
+
+    def _messages(self, question: Question) -> list[Message]:
+        return solve_messages(question, self.options.prompt, self.options.system)
+
+    async def _draw_group(
+        self, backend: Backend, messages: Sequence[Message], indices: Sequence[int], ends_at: float | None
+    ) -> list[Sample]:
+        """One backend call's worth of draws; errors that other draws may escape become failed samples.
+
+        Raises:
+            CapReachedError: A cap leaves no room for the call.
+        """
+        first = first_seed(messages, self.options.seed)
+        seeds = [first + index for index in indices]
+        reasons: list[str] = []
+
+        def note(reason: str) -> None:
+            reasons.append(reason)
+            self.progress.retries += 1
+
+        def call() -> Awaitable[list[Generation]]:
+            return backend.generate(messages, self.options.params, seeds)
+
+        deadline = asyncio.timeout_at(ends_at)
+        try:
+            async with deadline:
+                generations = await patiently(call, self._patience, self._limiter, note)
+        except PromptError as error:
+            self._heard = True
+            return _failed(indices, seeds, str(error))
+        except TransientBackendError as error:
+            return _failed(indices, seeds, str(error))
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            last = f"; before it: {reasons[-1]}" if reasons else ""
+            return _failed(indices, seeds, f"the deadline of {self.options.deadline:g} s passed{last}")
+        self._heard = True
+        return self._samples(indices, seeds, generations)
+
+    def _samples(
+        self, indices: Sequence[int], seeds: Sequence[int], generations: Sequence[Generation]
+    ) -> list[Sample]:
+        if len(generations) != len(indices):
+            raise BackendError(
+                f"The backend returned {len(generations)} completions for {len(indices)} seeds; "
+                "a backend must return one for each."
+            )
+        return [
+            Sample(
+                index=index,
+                text=generation.text,
+                finish_reason=generation.finish_reason,
+                seed=seed,
+                prompt_tokens=generation.prompt_tokens,
+                completion_tokens=generation.completion_tokens,
+                logprobs=generation.logprobs,
+                scores={} if self.options.weight is None else {"weight": self.options.weight},
+            )
+            for index, seed, generation in zip(indices, seeds, generations, strict=True)
+        ]
+
+    def _within_caps(self, question: Question, drawn: Mapping[int, Sample]) -> Backend:
+        """The backend within the caps of the run and of the question that these draws are of."""
+        own = [] if self._question_budgets is None else [self._question_budgets.take(question)]
+        if not (budgets := [*own, *self._budgets]):
+            return self.backend
+        known = max((one.prompt_tokens or 0 for one in drawn.values()), default=0)
+        return MeteredBackend(self.backend, budgets, self._tariff, known or None)
+
+    def _count(self, samples: Sequence[Sample]) -> None:
+        """Add draws that came back to the totals."""
+        self.progress.drawn += len(samples)
+        self.progress.failed += sum(sample.failed for sample in samples)
+        self.progress.prompt_tokens += sum(sample.prompt_tokens or 0 for sample in samples)
+        self.progress.completion_tokens += sum(sample.completion_tokens or 0 for sample in samples)
+        self._report()
+
+    def _finish(self, drawn: SampleSet, refusal: CapReachedError | None) -> SampleSet:
+        """The set, counted; below the quorum raise."""
+        self.progress.questions += 1
+        if refusal is not None:
+            self.progress.capped += 1
+        elif drawn.stopped is not None:
+            self.progress.stopped += 1
+            self.progress.spared += self.options.n - drawn.n
+        texts = [sample.text for sample in drawn.samples if not sample.failed]
+        self.progress.returned += len(texts)
+        self.progress.distinct += len(set(texts))
+        if len(texts) > 1 and self.options.params.temperature > 0:
+            self.progress.comparable += 1
+            self.progress.identical += len(set(texts)) == 1
+        self._report()
+        if len(texts) < self.options.min_samples:
+            if refusal is not None:
+                raise CapReachedError(
+                    f"Question {drawn.id!r}: {len(texts)} of {self.options.n} draws. {refusal}",
+                    of_question=refusal.of_question,
+                ) from refusal
+            reason = next((sample.error for sample in drawn.samples if sample.error), "no reason given")
+            raise SamplingError(
+                f"Question {drawn.id!r}: {len(texts)} of {drawn.n} draws succeeded, "
+                f"{self.options.min_samples} are needed. First failure: {reason}"
+            )
+        return drawn
+
+    def _report(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self.progress)
+
+
+def _failed(indices: Sequence[int], seeds: Sequence[int], error: str) -> list[Sample]:
+    return [
+        Sample(index=index, text="", finish_reason="error", seed=seed, error=error)
+        for index, seed in zip(indices, seeds, strict=True)
+    ]
