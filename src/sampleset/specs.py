@@ -211,6 +211,8 @@ def options_of(aggregator: Aggregator) -> Mapping[str, Any]:
     """
     found: dict[str, Any] = {}
     for one in dataclasses.fields(cast("Any", aggregator)):
+        if not one.metadata.get("is_option", True):
+            continue
         value = getattr(aggregator, one.name)
         if isinstance(value, RewardModel):
             found[one.name] = value.identity

@@ -1,0 +1,392 @@
+"""A vote fitted on labelled sets, what it is worth, and where it is at home.
+
+Weights are fitted by cross-entropy with an L2 penalty towards the plain vote (`listwise`). Its strength is the
+heaviest within one standard error of the best by cross-validation (Breiman et al. 1984), so that labels that
+show nothing leave the vote as it is. Folds are by question. What the fitted vote is worth is read on folds that
+neither its weights nor its penalty have seen. Same sets, same file: nothing is drawn by chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from sampleset import __version__
+from sampleset.aggregators.learned_vote import (
+    READER,
+    REWARD,
+    FeatureWeight,
+    Home,
+    VoteModel,
+    certainty_terms,
+)
+from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.metrics import paired_bootstrap
+from sampleset.training.labelled_sets import (
+    Labels,
+    Table,
+    design_of,
+    kinds_and_sizes,
+    set_means,
+    table_of,
+)
+from sampleset.training.listwise import Choice, Floats, Stack, fitted, losses, shares, stacked
+from sampleset.vote_features.base import MEMBER
+
+CURVE = (50, 100, 200, 400, 800)
+"""Numbers of labelled questions at which the gain is read."""
+
+_STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+_VOTE_PENALTY = 1e-3
+_INNER_FOLDS = 5
+_RESAMPLES = 10_000
+_ASKED = (READER, REWARD)
+_SHRINKAGE = 0.1
+_LEAST_DEVIATION = 0.02
+_AT_HOME = 0.99
+_SAME = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A difference in the share of right answers over questions, in [-1, 1], with its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What the vote fitted on so many labelled questions gains over the plain vote on others."""
+
+    labels: int
+    gain: Gain
+
+
+@dataclass(frozen=True, slots=True)
+class VoteFit:
+    """A fitted vote and what it is worth, cross-validated by question.
+
+    Attributes:
+        model: What is written to the file; `training` holds all of this.
+        right: Share of right answers by way: `vote`, `votes_and_confidence` (where recorded), `features`
+            (without what a model was asked for), `learned` (all), `oracle`.
+        gains: Of `learned` over each of the others but the oracle.
+        curve: Gain by the number of labels.
+        verdict: In words.
+        notes: What the user should know of the files.
+    """
+
+    model: VoteModel
+    right: Mapping[str, float]
+    gains: Mapping[str, Gain]
+    curve: Sequence[CurvePoint]
+    verdict: str
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """Weights of one design: of the log of the votes, then of the features; and how they came about."""
+
+    weights: Floats
+    spreads: Floats
+    strength: float
+
+
+def fit_vote(
+    labels: Labels,
+    *,
+    folds: int = 10,
+    without: Sequence[str] = (),
+    reader: str | None = None,
+    reward_model: str | None = None,
+    described: Mapping[str, Any] | None = None,
+) -> VoteFit:
+    """The vote that these labels teach, and its worth.
+
+    Args:
+        labels: The labelled sets.
+        folds: Of the cross-validation.
+        without: Features, or groups of them, that are left out.
+        reader: Identity of the reader whose scores the labels hold.
+        reward_model: The same of a reward model.
+        described: What else the file should say of where the sets are from.
+
+    Raises:
+        InvalidArgumentError: Too few folds, or an unknown feature is to be left out.
+        DataError: The sets are of several kinds of answers, or a feature is a label.
+    """
+    if folds < 2:
+        raise InvalidArgumentError(f"folds={folds} must be at least 2.")
+    kinds, sizes, models = kinds_and_sizes(labels)
+    if len(kinds) > 1:
+        raise DataError(
+            f"The sets have answers of several kinds ({', '.join(sorted(kinds))}). Fit one vote for each."
+        )
+    design = design_of(labels, without)
+    table = table_of(labels, design.names)
+    fold_of = folds_of(labels, folds)
+    picks = cross_validated(table, fold_of, folds)
+    learned = picks.right
+    ways = {"vote": table.vote_right}
+    if "confidence" in design.names:
+        ways["votes_and_confidence"] = _of_design(labels, ("confidence",), fold_of, folds)
+    if any(name in design.names for name in _ASKED):
+        plain = tuple(name for name in design.names if name not in _ASKED)
+        ways["features"] = _of_design(labels, plain, fold_of, folds)
+    gains = {name: gain_of(table.questions, learned - right) for name, right in ways.items()}
+    ways |= {"learned": learned, "oracle": table.oracle}
+    right = {name: fmean(_by_question(table.questions, way)) for name, way in ways.items()}
+    curve = learning_curve(table, labels.questions, fold_of, folds)
+    whole = weighed(table.choices)
+    questions = len(labels.questions)
+    verdict = verdict_of(gains["vote"], questions, curve)
+    training: dict[str, Any] = {
+        "sampleset": __version__,
+        **(described or {}),
+        "sets": len(labels.sets),
+        "questions": questions,
+        "questions_with_a_choice": len({one.question for one in labels.sets if one.teaches}),
+        "digest": labels.digest,
+        "folds": folds,
+        "strength": whole.strength,
+        "left_out": dict(design.left_out),
+        "right": right,
+        "gains": {name: asdict(gain) for name, gain in gains.items()},
+        "curve": [asdict(point) for point in curve],
+        "verdict": verdict,
+    }
+    model = VoteModel(
+        vote_weight=float(whole.weights[0]),
+        features=tuple(
+            FeatureWeight(name, float(weight), float(spread))
+            for name, weight, spread in zip(design.names, whole.weights[1:], whole.spreads[1:], strict=True)
+        ),
+        home=home_of(labels, design.names, next(iter(kinds)), sizes, models),
+        certainty=_certainty(table, picks),
+        reader=reader,
+        reward_model=reward_model,
+        training=training,
+    )
+    return VoteFit(model, right, gains, curve, verdict, labels.notes)
+
+
+def folds_of(labels: Labels, folds: int) -> dict[str, int]:
+    """The fold of each question, dealt in the order of their digests."""
+    return {question: place % folds for place, question in enumerate(labels.questions)}
+
+
+def weighed(choices: Sequence[Choice]) -> Weighing:
+    """The weights that fit some sets; those of the plain vote where the sets show nothing else.
+
+    Sets without a choice teach nothing and are left out. The penalty is of features in units of their spread.
+    """
+    taught = [one for one in choices if one.right.any() and not one.right.all()]
+    count = len(choices[0].features[0]) if choices else 1
+    plain = np.concatenate([[1.0], np.zeros(count - 1)])
+    if not taught:
+        return Weighing(plain, np.zeros(count), math.inf)
+    stack = stacked(taught)
+    centres = np.add.reduceat(stack.features, stack.starts) / np.bincount(stack.owner)[:, None]
+    spreads = (stack.features - centres[stack.owner]).std(axis=0)
+    scales = np.where(spreads > _SAME, spreads, np.inf)
+    scales[0] = 1.0
+    stack = replace(stack, features=stack.features / scales)
+    owners = np.array([one.question for one in taught])
+    strength = _strength(stack, owners)
+    questions = len(set(owners.tolist()))
+    weights = fitted(stack, _penalty(count, strength, questions), plain)
+    return Weighing(weights / scales, spreads, strength)
+
+
+def _penalty(count: int, strength: float, questions: int) -> Floats:
+    penalty = np.full(count, strength / questions)
+    penalty[0] = _VOTE_PENALTY / questions
+    return penalty
+
+
+def _strength(stack: Stack, owners: Any) -> float:
+    """The heaviest penalty whose loss is within one standard error of the best, by cross-validation."""
+    names = sorted(set(owners.tolist()))
+    folds = min(_INNER_FOLDS, len(names))
+    if folds < 2:
+        return _STRENGTHS[-1]
+    fold_of = {name: place % folds for place, name in enumerate(names)}
+    fold = np.array([fold_of[name] for name in owners])
+    count = stack.features.shape[1]
+    found = np.zeros((len(_STRENGTHS), len(owners)))
+    for left_out in range(folds):
+        train, test = _part(stack, fold != left_out), _part(stack, fold == left_out)
+        questions = len(set(owners[fold != left_out].tolist()))
+        weights = np.concatenate([[1.0], np.zeros(count - 1)])
+        for place in reversed(range(len(_STRENGTHS))):
+            weights = fitted(train, _penalty(count, _STRENGTHS[place], questions), weights)
+            found[place, fold == left_out] = losses(test, weights)
+    best = int(np.argmin(found.mean(axis=1)))
+    for place in reversed(range(best + 1, len(_STRENGTHS))):
+        more = np.array(_by_question(owners.tolist(), found[place] - found[best]))
+        if more.mean() <= more.std(ddof=1) / math.sqrt(len(more)):
+            return _STRENGTHS[place]
+    return _STRENGTHS[best]
+
+
+def _part(stack: Stack, chosen: Any) -> Stack:
+    """The stack of some of its sets."""
+    held = chosen[stack.owner]
+    sizes = np.bincount(stack.owner)[chosen]
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+    return Stack(stack.features[held], starts, np.repeat(np.arange(len(sizes)), sizes), stack.right[held])
+
+
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """What some weights pick, one entry per set; 0 where a set has no candidate.
+
+    Attributes:
+        right: Chance that the pick is right, ties drawn.
+        chance: Probability that the weights give it.
+        share: Its share of the votes.
+    """
+
+    right: Floats
+    chance: Floats
+    share: Floats
+
+
+def cross_validated(table: Table, fold_of: Mapping[str, int], folds: int) -> Picks:
+    """What is picked of every set by weights fitted on the other folds."""
+    picks = _no_picks(table)
+    for fold in range(folds):
+        train = [one for one in table.choices if fold_of[one.question] != fold]
+        _pick(picks, table, weighed(train).weights, fold_of, fold)
+    return picks
+
+
+def _of_design(labels: Labels, names: Sequence[str], fold_of: Mapping[str, int], folds: int) -> Floats:
+    return cross_validated(table_of(labels, names), fold_of, folds).right
+
+
+def _no_picks(table: Table) -> Picks:
+    return Picks(*(np.zeros(len(table.questions)) for _ in range(3)))
+
+
+def _pick(picks: Picks, table: Table, weights: Floats, fold_of: Mapping[str, int], fold: int) -> None:
+    """Fill in what some weights pick of the sets of a fold."""
+    for place, choice, votes in zip(table.places, table.choices, table.votes, strict=True):
+        if fold_of[choice.question] == fold:
+            chance = shares(stacked([choice]), weights)
+            best = chance >= chance.max() - _SAME
+            picks.right[place] = choice.right[best].mean()
+            picks.chance[place] = chance.max()
+            picks.share[place] = votes[best].mean() / votes.sum()
+
+
+def learning_curve(
+    table: Table, questions: Sequence[str], fold_of: Mapping[str, int], folds: int
+) -> list[CurvePoint]:
+    """The gain over the vote on each fold, by weights fitted on so many questions of the others; the last
+    point is that of all of them.
+    """
+    most = len(questions) - -(-len(questions) // folds)
+    points: list[CurvePoint] = []
+    for size in [size for size in CURVE if size < most]:
+        picks = _no_picks(table)
+        for fold in range(folds):
+            chosen = set([question for question in questions if fold_of[question] != fold][:size])
+            weights = weighed([one for one in table.choices if one.question in chosen]).weights
+            _pick(picks, table, weights, fold_of, fold)
+        points.append(CurvePoint(size, gain_of(table.questions, picks.right - table.vote_right)))
+    return points
+
+
+def gain_of(questions: Sequence[str], differences: Floats) -> Gain:
+    """Mean over questions of the mean over each one's sets, with its interval."""
+    means = _by_question(questions, differences)
+    return Gain(fmean(means), *paired_bootstrap(means, _RESAMPLES, seed=0))
+
+
+def _by_question(questions: Sequence[str], values: Floats) -> list[float]:
+    parts: dict[str, list[float]] = {}
+    for question, value in zip(questions, values.tolist(), strict=True):
+        parts.setdefault(question, []).append(value)
+    return [fmean(part) for part in parts.values()]
+
+
+def home_of(
+    labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, int], models: Any
+) -> Home:
+    """What these sets look like. The limit is read on folds that centre and correlation have not seen."""
+    looked_at = tuple(name for name in names if name not in _ASKED and not name.startswith(MEMBER))
+    means = set_means(labels, looked_at)
+
+    def home(rows: Floats, limit: float) -> Home:
+        centre = np.median(rows, axis=0)
+        deviation = np.maximum(rows.std(axis=0), _LEAST_DEVIATION)
+        offsets = (rows - centre) / deviation
+        shape = (1 - _SHRINKAGE) * (offsets.T @ offsets) / len(rows) + _SHRINKAGE * np.eye(len(looked_at))
+        return Home(
+            kind,
+            sizes,
+            tuple(sorted(models)),
+            looked_at,
+            tuple(centre.tolist()),
+            tuple(deviation.tolist()),
+            tuple(tuple(row) for row in np.linalg.inv(shape).tolist()),
+            limit,
+        )
+
+    if not looked_at or len(means) < 2 * _INNER_FOLDS:
+        return Home(kind, sizes, tuple(sorted(models)), (), (), (), (), 0.0)
+    fold = np.arange(len(means)) % _INNER_FOLDS
+    far = np.concatenate(
+        [home(means[fold != part], 0.0).distance(means[fold == part]) for part in range(_INNER_FOLDS)]
+    )
+    return home(means, float(np.quantile(far, _AT_HOME)))
+
+
+def _certainty(table: Table, picks: Picks) -> tuple[float, float, float, float]:
+    """How the probability that the pick is right is told, fitted on picks of weights that had not seen them."""
+    choices: list[Choice] = []
+    for place, choice, votes in zip(table.places, table.choices, table.votes, strict=True):
+        terms = certainty_terms(float(picks.chance[place]), float(picks.share[place]), len(votes) == 1)
+        for is_right in (True, False):
+            # A tie is right in part: both ways, in proportion, would be exact; the likelier is near enough.
+            if (picks.right[place] >= 0.5) == is_right:
+                features = np.array([terms, (0.0, 0.0, 0.0, 0.0)])
+                choices.append(Choice(choice.question, features, np.array([is_right, not is_right])))
+    weights = fitted(stacked(choices), np.full(4, 1.0 / len(choices)), np.zeros(4))
+    one, logit, share, unanimous = weights.tolist()
+    return one, logit, share, unanimous
+
+
+def verdict_of(gain: Gain, questions: int, curve: Sequence[CurvePoint]) -> str:
+    """What the gain over the vote says, in words, and how many labels would say more."""
+    told = f"{100 * gain.difference:+.1f} of 100 questions ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    if gain.low > 0:
+        half = next((point for point in curve if point.gain.difference >= gain.difference / 2), None)
+        enough = f"; {half.labels} labels gave half of it" if half is not None else ""
+        return f"Use it: {told} over the vote{enough}."
+    if gain.high < 0:
+        return f"Do not use it: {told} against the vote."
+    if gain.difference > 0:
+        error = (gain.high - gain.low) / 3.92
+        wanted = math.ceil(questions * (1.96 * error / gain.difference) ** 2)
+        if wanted > questions:
+            return (
+                f"Not shown: {told} over the vote. A gain of this size would show with about "
+                f"{_rounded(wanted):,} labelled questions; there are {questions:,}."
+            )
+    return f"Not shown: {told} over the vote. The vote does as well on questions like these."
+
+
+def _rounded(count: int) -> int:
+    """A count to two digits, up."""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // unit) * unit
