@@ -156,6 +156,11 @@ def build(
         if asked is None:
             raise InvalidArgumentError(f"Aggregator {name!r} asks a model. Name one: --aggregator-model REF.")
         options["backend"] = asked
+    for one in dataclasses.fields(cast("Any", factory)):
+        is_required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        if one.init and is_required and one.name not in options:
+            wanted = f"{name}:{one.name}={one.name.upper()}"
+            raise InvalidArgumentError(f"Aggregator {name!r} needs the option {one.name!r}. Write {wanted}.")
     return factory(**options)
 
 

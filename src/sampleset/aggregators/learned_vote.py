@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
@@ -85,22 +86,26 @@ class Home:
         offsets = (means - np.array(self.centre)) / np.array(self.deviation)
         return np.einsum("si,ij,sj->s", offsets, np.array(self.precision), offsets)
 
-    def strangeness(self, sample_set: SampleSet, means: Sequence[float]) -> tuple[str, ...]:
+    def strangeness(
+        self, kind: str, models: AbstractSet[str], size: int, means: Sequence[float]
+    ) -> tuple[str, ...]:
         """Why a set is not at home, as flags: `away_kind` (another kind of answers), `away_model` (a model that
         drew none of the sets fitted on), `away_size` (fewer than half of the least, or more than twice the
         most samples) or `away_style` (the features lie too far out). Empty for a set at home.
 
         Args:
-            sample_set: The set.
+            kind: The kind of its answers, without the option.
+            models: Names of the models that drew it; empty where none is recorded.
+            size: Its number of samples.
             means: Mean over its answering samples of each of `names`.
         """
         flags: list[str] = []
-        if sample_set.question.answer_kind.partition(":")[0] != self.answer_kind:
+        if kind != self.answer_kind:
             flags.append("away_kind")
-        if self.models and not models_of_set(sample_set) <= set(self.models):
+        if self.models and not models <= set(self.models):
             flags.append("away_model")
         least, most = self.sizes
-        if not least / 2 <= sample_set.n <= 2 * most:
+        if not least / 2 <= size <= 2 * most:
             flags.append("away_size")
         if self.names and not float(self.distance(np.array([means]))[0]) <= self.limit:
             flags.append("away_style")
@@ -271,13 +276,14 @@ class LearnedVote:
         counted = await tally(sample_set)
         if not counted.candidates:
             return vote_answer(sample_set, self.name, counted, (), self.seed)
-        columns = columns_of(sample_set, counted, self._model.names)
-        answering = [place for one in counted.candidates for place in one.indices]
-        asked = {READER, REWARD}
-        if any(None in columns[name] for name in self._model.names if name not in asked):
-            return vote_answer(sample_set, self.name, counted, ("features_missing",), self.seed)
         home = self._model.home
-        flags = home.strangeness(sample_set, means_of(columns, home.names, answering))
+        columns = columns_of(sample_set, counted, (*self._model.names, *home.names))
+        answering = [place for one in counted.candidates for place in one.indices]
+        if any(columns[name][place] is None for name in columns for place in answering):
+            return vote_answer(sample_set, self.name, counted, ("features_missing",), self.seed)
+        kind = sample_set.question.answer_kind.partition(":")[0]
+        means = means_of(columns, home.names, answering)
+        flags = home.strangeness(kind, models_of_set(sample_set), sample_set.n, means)
         if flags and self.away == "vote":
             return vote_answer(sample_set, self.name, counted, ("away", *flags), self.seed)
         flags = ("away", *flags) if flags else ()
@@ -413,11 +419,12 @@ async def _named(sample_set: SampleSet, counted: Tally, answer: str | None) -> l
 
 def candidate_features(columns: Columns, names: Sequence[str], groups: Sequence[Sequence[int]]) -> Floats:
     """Mean of each feature over each candidate's samples, less that over all of them: (candidates, names)."""
+    if not names:
+        return np.zeros((len(groups), 0))
     answering = [place for group in groups for place in group]
-    values = np.array([columns[name] for name in names], dtype=np.float64).reshape(len(names), -1)
-    centre = values[:, answering].mean(axis=1) if names else np.zeros(0)
-    means = [values[:, list(group)].mean(axis=1) - centre for group in groups]
-    return np.array(means).reshape(len(groups), len(names))
+    values = np.array([columns[name] for name in names], dtype=np.float64)
+    centre = values[:, answering].mean(axis=1)
+    return np.array([values[:, list(group)].mean(axis=1) - centre for group in groups])
 
 
 def means_of(columns: Columns, names: Sequence[str], answering: Sequence[int]) -> list[float]:

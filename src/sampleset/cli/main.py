@@ -14,6 +14,7 @@ import typer
 
 from sampleset import __version__
 from sampleset.cli.evaluation import aggregate, evaluate, replay, report
+from sampleset.cli.fitting import fit_vote
 from sampleset.cli.options import (
     AggregatorModel,
     AggregatorUrl,
@@ -264,6 +265,7 @@ app.command()(evaluate)
 app.command()(replay)
 app.command()(report)
 app.command()(score)
+app.command()(fit_vote)
 app.command()(train_data)
 app.command()(train)
 app.command()(calibrate)

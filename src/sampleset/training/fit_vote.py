@@ -24,6 +24,7 @@ from sampleset.aggregators.learned_vote import (
     Home,
     VoteModel,
     certainty_terms,
+    means_of,
 )
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.metrics import paired_bootstrap
@@ -169,7 +170,7 @@ def fit_vote(
             FeatureWeight(name, float(weight), float(spread))
             for name, weight, spread in zip(design.names, whole.weights[1:], whole.spreads[1:], strict=True)
         ),
-        home=home_of(labels, design.names, next(iter(kinds)), sizes, models),
+        home=home_of(labels, design.recorded, next(iter(kinds)), sizes, models),
         certainty=_certainty(table, picks),
         reader=reader,
         reward_model=reward_model,
@@ -390,3 +391,36 @@ def _rounded(count: int) -> int:
     """A count to two digits, up."""
     unit = 10 ** max(0, len(str(count)) - 2)
     return -(-count // unit) * unit
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a fitted vote does on labelled sets it was not fitted on.
+
+    Attributes:
+        gain: Over the vote.
+        away: Share of the sets that the vote answers, for they are not at home or lack a feature.
+    """
+
+    gain: Gain
+    away: float
+
+
+def used_on(model: VoteModel, labels: Labels) -> Use:
+    """What `learned_vote` with this model gains over the vote, ties drawn, and how often it leaves it to it."""
+    weights = np.array([model.vote_weight, *(one.weight for one in model.features)])
+    table = table_of(labels, model.names)
+    right = table.vote_right.copy()
+    away = 0
+    for place, choice in zip(table.places, table.choices, strict=True):
+        one = labels.sets[place]
+        needed = [name for name in (*model.names, *model.home.names) if not name.startswith(MEMBER)]
+        columns = [one.columns.get(name) for name in needed]
+        lacking = any(column is None or None in [column[at] for at in one.answering] for column in columns)
+        means = [] if lacking else means_of(one.columns, model.home.names, one.answering)
+        if lacking or model.home.strangeness(one.kind, one.models, one.n, means):
+            away += 1
+            continue
+        chance = shares(stacked([choice]), weights)
+        right[place] = choice.right[chance >= chance.max() - _SAME].mean()
+    return Use(gain_of(table.questions, right - table.vote_right), away / len(labels.sets))

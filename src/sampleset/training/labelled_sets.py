@@ -32,9 +32,9 @@ from sampleset.reward_models.base import Reduction, RewardModel
 from sampleset.storage.records import StoredSet
 from sampleset.training.listwise import Choice, Floats
 from sampleset.types import Problem
-from sampleset.vote_features.base import MEMBER
+from sampleset.vote_features.base import MEMBER, QUESTION
 
-LEAST_CHOICES = 30
+LEAST_CHOICES = 20
 """Questions that leave a choice below which no weight is worth fitting."""
 _FEW_MISSING = 0.05
 _FEW_SETS = 5
@@ -308,10 +308,12 @@ class Design:
     Attributes:
         names: Those that are, in order.
         left_out: Why others are not, by name.
+        recorded: All that the records hold: what home is known by.
     """
 
     names: tuple[str, ...]
     left_out: Mapping[str, str]
+    recorded: tuple[str, ...]
 
 
 def design_of(labels: Labels, without: Sequence[str] = ()) -> Design:
@@ -330,6 +332,7 @@ def design_of(labels: Labels, without: Sequence[str] = ()) -> Design:
             if len(set(values)) > 1:
                 varying.setdefault(name, set()).add(one.question)
     names: list[str] = []
+    recorded: list[str] = []
     left_out: dict[str, str] = {}
     known = {*present, *(name.partition(":")[0] for name in present)}
     for unknown in [name for name in without if name not in known]:
@@ -340,14 +343,17 @@ def design_of(labels: Labels, without: Sequence[str] = ()) -> Design:
         missing = 1 - count / len(labels.sets)
         if name in without or name.partition(":")[0] in without:
             left_out[name] = "as asked"
+            continue
         elif not name.startswith(MEMBER) and missing > _FEW_MISSING:
             left_out[name] = f"not recorded in {missing:.0%} of the sets"
-        elif len(varying.get(name, ())) < _FEW_SETS:
-            left_out[name] = "the same for all samples of a question"
-        else:
+            continue
+        recorded.append(name)
+        if len(varying.get(name, ())) >= _FEW_SETS:
             names.append(name)
+        elif not name.startswith(QUESTION):
+            left_out[name] = "the same for all samples of a question"
     _refuse_labels(labels, names)
-    return Design(tuple(names), left_out)
+    return Design(tuple(names), left_out, tuple(recorded))
 
 
 def _refuse_labels(labels: Labels, names: Sequence[str]) -> None:

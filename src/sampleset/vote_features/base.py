@@ -20,6 +20,9 @@ MOST_READ = 20_000
 MEMBER = "member:"
 """What the names of features open with that stand for a model of a pool."""
 
+QUESTION = "question_"
+"""What the names of features open with that are the same for all samples of a set."""
+
 Columns = Mapping[str, Sequence[float | None]]
 """One number per sample, by the name of the feature."""
 
