@@ -28,8 +28,9 @@ from typing import Any
 
 from sampleset.aggregators.learned_vote import VoteModel, read_vote
 from sampleset.answers import allow_code, default_verdict_path, use_verdict_store
-from sampleset.commands.fit_vote import fit_vote_file
-from sampleset.commands.opening import ModelRef
+from sampleset.commands.fit_vote import FitOptions, fit_vote_file
+from sampleset.commands.opening import CallOptions, ModelRef
+from sampleset.commands.run import Run
 from sampleset.errors import DataError
 from sampleset.report.files import write_whole
 from sampleset.report.markdown import markdown_table
@@ -248,13 +249,11 @@ def read_in_place(
             fit_vote_file(
                 [SampleFile(path)],
                 output,
-                LabelOptions(),
-                folds=10,
-                reader=spec if option == "reader" else None,
-                reward_model=spec if option == "reward_model" else None,
-                aggregator_model=model,
-                patience=(4, None),
-                max_concurrency=4,
+                FitOptions(**{option: spec}),
+                False,
+                model,
+                CallOptions(max_concurrency=4),
+                Run(),
             )
         )
         training = {**fit.model.training, "spec": spec, "file": name}

@@ -93,10 +93,10 @@ def test_every_link_to_a_file_leads_somewhere(page: str):
 
 def test_the_page_of_commands_is_what_help_says(monkeypatch: pytest.MonkeyPatch):
     done = subprocess.run(
-        [sys.executable, ROOT / "runs" / "make_cli_docs.py", "/dev/stdout"], capture_output=True, text=True
+        [sys.executable, ROOT / "scripts" / "make_cli_docs.py", "/dev/stdout"], capture_output=True, text=True
     )
     assert done.stdout == (ROOT / "docs" / "cli.md").read_text(), (
-        "run python runs/make_cli_docs.py docs/cli.md"
+        "run python scripts/make_cli_docs.py docs/cli.md"
     )
 
 

@@ -6,21 +6,32 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast, get_args
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.aggregators.learned_vote import reader_identity
 from sampleset.aggregators.weighted_vote import WeightedVote
-from sampleset.commands.opening import ModelRef, opened_methods
-from sampleset.commands.progress import status_line
+from sampleset.answers import default_verdict_path, use_verdict_store
+from sampleset.commands.opening import CallOptions, ModelRef, ReaderOptions, opened_methods
+from sampleset.commands.options import (
+    AGGREGATION,
+    AnswerOptions,
+    OptionGroup,
+    SetOptions,
+    VerdictFile,
+    argument,
+    option,
+)
+from sampleset.commands.run import Run, print_json, run_async
 from sampleset.errors import DataError, InvalidArgumentError
-from sampleset.evaluation import AnswerLog
-from sampleset.models.retries import Patience
+from sampleset.evaluation import AnswerLog, parse_sizes
+from sampleset.reward_models.base import Reduction
 from sampleset.settings import save_settings
 from sampleset.specs import models_asked
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.sample_sets import SampleFile
-from sampleset.training.fit_vote import VoteFit, fit_vote
+from sampleset.training.fit_vote import VoteFit
+from sampleset.training.fit_vote import fit_vote as fitted
 from sampleset.training.labelled_sets import LabelOptions, read_labels
 from sampleset.types import Answer, SampleSet
 
@@ -28,17 +39,81 @@ _MOST_NAMED = 12
 """Features that are printed, the loudest ones."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(OptionGroup):
+    """What is fitted on, and what is learned from."""
+
+    k: Annotated[
+        str | None, option("-k", "--k", help="Fit on subsets of these sizes, as 5 or 4-8; else whole sets.")
+    ] = None
+    subsets: Annotated[int, option("--subsets", help="Most subsets per question and size.")] = 8
+    folds: Annotated[int, option("--folds", help="Of the cross-validation, by question.")] = 10
+    without: Annotated[
+        list[str] | None, option("--without", help="A feature, or a group of them, to leave out; repeatable.")
+    ] = None
+    reader: Annotated[
+        str | None,
+        option("--reader", help="Also learn from an aggregator that reads, as ssa:model=REF.", panel=AGGREGATION),
+    ] = None
+    reward_model: Annotated[
+        str | None,
+        option("--reward-model", help="Also learn from scores, as p_true,model=REF.", panel=AGGREGATION),
+    ] = None
+    steps: Annotated[
+        str,
+        option("--steps", help="Of a process model's steps: last, min, product or mean.", panel=AGGREGATION),
+    ] = "last"
+    verdicts: VerdictFile = None
+
+    def labels(self, keep_thinking: bool) -> LabelOptions:
+        """How labelled sets are read.
+
+        Raises:
+            InvalidArgumentError: An option has no meaning.
+        """
+        if self.steps not in get_args(Reduction):
+            raise InvalidArgumentError(
+                f"--steps {self.steps!r} must be one of {', '.join(get_args(Reduction))}."
+            )
+        return LabelOptions(
+            ks=parse_sizes(self.k) if self.k else None,
+            subsets=self.subsets,
+            keep_thinking=keep_thinking,
+            steps=cast("Reduction", self.steps),
+        )
+
+
+def fit_vote(
+    samples: Annotated[list[Path], argument("Stores or files of sample sets, with gold answers.")],
+    fitting: FitOptions,
+    reader: ReaderOptions,
+    sets: SetOptions,
+    answers: AnswerOptions,
+    calls: CallOptions,
+    run: Run,
+    output: Annotated[Path, option("--output", help="The fitted vote, a .json file.")] = Path("vote.json"),
+) -> None:
+    """Learn from labelled sets what speaks for an answer, and say what that is worth. Takes seconds."""
+    use_verdict_store(fitting.verdicts or default_verdict_path())
+    files = [sets.sample_file(path, answers.answer_kind) for path in samples]
+    fit = run_async(
+        fit_vote_file(files, output, fitting, sets.keep_thinking, reader.model_ref(), calls, run)
+    )
+    if run.as_json:
+        print_json(fit.model.to_json())
+        return
+    print("\n".join(fit_lines(fit)))
+    run.note(f"use it: --aggregator '{spec_of_fit(output, fitting)}'")
+
+
 async def fit_vote_file(
     files: Sequence[SampleFile],
     output: Path,
-    options: LabelOptions,
-    *,
-    folds: int,
-    reader: str | None,
-    reward_model: str | None,
+    fitting: FitOptions,
+    keep_thinking: bool,
     aggregator_model: ModelRef,
-    patience: tuple[int, float | None],
-    max_concurrency: int,
+    calls: CallOptions,
+    run: Run,
 ) -> VoteFit:
     """Fit a vote and write its file. What models were asked for is kept in `OUTPUT.asked`, a folder.
 
@@ -49,62 +124,58 @@ async def fit_vote_file(
     """
     if output.suffix != ".json":
         raise InvalidArgumentError(f"--output {str(output)!r} must be a .json file.")
+    options, reader = fitting.labels(keep_thinking), fitting.reader
     specs = [reader] if reader else []
-    if reward_model:
+    if fitting.reward_model:
         # One spec opens, shares and logs a reward model as every aggregator that weighs by one does.
-        specs.append(f"weighted_vote:reward_model={reward_model}")
+        specs.append(f"weighted_vote:reward_model={fitting.reward_model}")
     folder = output.with_suffix(".asked") if specs else None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         methods = await stack.enter_async_context(
-            opened_methods(specs, aggregator_model, Patience(*patience), max_concurrency, folder)
+            opened_methods(specs, aggregator_model, calls.patience, calls.max_concurrency, folder)
         )
-        show = stack.enter_context(status_line())
+        show = stack.enter_context(run.status_line())
         asked, scorer = None, None
-        if reader:
-            asked = _Logged(methods[reader], _log_in(folder), aggregator_model.context_size)
+        if reader and folder is not None:
             if not models_asked(methods[reader]):
                 raise InvalidArgumentError(f"--reader {reader!r} asks no model; the vote counts by itself.")
-        if reward_model:
+            log = AnswerLog(JsonlLog(folder / "answers.jsonl"), aggregator_model.context_size)
+            asked = _LoggedReader(methods[reader], log)
+        if fitting.reward_model:
             weighing = methods[specs[-1]]
             assert isinstance(weighing, WeightedVote)
             scorer = weighing.reward_model
-        labels = await read_labels(
-            files, options, asked, scorer, lambda read: show(f"{read} sets read")
-        )
-        identity = reader_identity(methods[reader]) if reader else None
-    with status_line() as show:
+        labels = await read_labels(files, options, asked, scorer, lambda read: show(f"{read} sets read"))
         show(f"fitting on {len(labels.sets)} sets")
-        fit = fit_vote(
+        fit = fitted(
             labels,
-            folds=folds,
-            without=options.without,
-            reader=identity,
+            folds=fitting.folds,
+            without=tuple(fitting.without or ()),
+            reader=reader_identity(methods[reader]) if reader else None,
             reward_model=scorer.identity if scorer is not None else None,
             described={
                 "files": [one.name for one in files],
                 "k": list(options.ks) if options.ks else None,
-                "keep_thinking": options.keep_thinking,
+                "keep_thinking": keep_thinking,
             },
         )
     save_settings(output, fit.model.to_json())
     return fit
 
 
-def _log_in(folder: Path | None) -> JsonlLog | None:
-    return None if folder is None else JsonlLog(folder / "answers.jsonl")
-
-
 @dataclass
-class _Logged:
+class _LoggedReader:
     """A reader whose answers are kept as they come, so that a fit broken off asks nothing twice."""
 
     inner: Aggregator
-    log: JsonlLog | None
-    context_size: int | None
+    log: AnswerLog
 
-    def __post_init__(self) -> None:
-        self.name = self.inner.name
-        self._answers = AnswerLog(self.log, self.context_size)
+    @property
+    def name(self) -> str:
+        """The reader's."""
+        return self.inner.name
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The reader's answer.
@@ -112,18 +183,18 @@ class _Logged:
         Raises:
             DataError: It fails on the set.
         """
-        answer = await self._answers.answer(self.inner, sample_set)
+        answer = await self.log.answer(self.inner, sample_set)
         if "failed" in answer.flags:
             raise DataError(f"{self.name} fails on question {sample_set.id!r}: {answer.text}")
         return answer
 
 
-def usage_of_fit(output: Path, fit: VoteFit, reader: str | None, reward_model: str | None) -> str:
+def spec_of_fit(output: Path, fitting: FitOptions) -> str:
     """The spec by which an aggregator uses the file."""
-    name, _, rest = (reader or "").partition(":")
+    name, _, rest = (fitting.reader or "").partition(":")
     parts = [f"file={output}"]
-    parts += [f"reader={name}[{rest}]" if rest else f"reader={name}"] if reader else []
-    parts += [f"reward_model={reward_model}"] if reward_model else []
+    parts += [f"reader={name}[{rest}]" if rest else f"reader={name}"] if name else []
+    parts += [f"reward_model={fitting.reward_model}"] if fitting.reward_model else []
     return f"learned_vote:{','.join(parts)}"
 
 

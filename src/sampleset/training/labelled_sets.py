@@ -48,7 +48,6 @@ class LabelOptions:
         ks: Sizes of the subsets that are fitted on; whole sets by default.
         subsets: Most subsets per question and size.
         keep_thinking: Whether what a sample says before `</think>` is read.
-        without: Features, or groups of them, that are left out.
         steps: How a process model's scores of a sample's steps become one.
         seed: Seed of the subsets.
     """
@@ -56,7 +55,6 @@ class LabelOptions:
     ks: tuple[int, ...] | None = None
     subsets: int = 8
     keep_thinking: bool = False
-    without: tuple[str, ...] = ()
     steps: Reduction = "last"
     seed: int = 0
 
