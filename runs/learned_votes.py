@@ -1,4 +1,4 @@
-"""A vote learned from labels on every file of recorded sets, and fitted votes on each other's files, as a page.
+"""A vote learned from labels on every file of recorded sets, and fitted votes on each other's files: a page.
 
     python runs/learned_votes.py FILE... --output-dir OUT --page docs/results/learned-vote.md
     python runs/learned_votes.py FILE... --output-dir OUT --page docs/results/learned-vote.md \
@@ -160,9 +160,7 @@ def pairs(models: dict[str, VoteModel], labels: dict[str, Labels]) -> dict[str, 
     for home, model in models.items():
         # Without its weights home would be the vote; without its rule it would go anywhere.
         blind = replace(model, home=replace(model.home, models=()))
-        anywhere = replace(
-            model, home=replace(model.home, models=(), sizes=(1, 10_000), limit=float("inf"))
-        )
+        anywhere = replace(model, home=replace(model.home, models=(), sizes=(1, 10_000), limit=float("inf")))
         for other, sets in labels.items():
             if other != home:
                 uses = {"rule": model, "look": blind, "none": anywhere}
@@ -193,7 +191,12 @@ def pair_section(found: dict[str, dict[str, dict[str, Use]]]) -> str:
         )
     heads = ("use on another file", "pairs", "significantly below the vote", "above it", "worst pair")
     rows = [
-        (home, other, f"{100 * use['look'].away:.0f}", *(interval(use[way].gain) for way in ("none", "look", "rule")))
+        (
+            home,
+            other,
+            f"{100 * use['look'].away:.0f}",
+            *(interval(use[way].gain) for way in ("none", "look", "rule")),
+        )
         for home, others in found.items()
         for other, use in others.items()
         if use["look"].away < 0.995
@@ -234,9 +237,7 @@ def findings(page: Path) -> str:
     return found.group().strip() if found else ""
 
 
-def read_in_place(
-    paths: Sequence[Path], option: str, spec: str, folder: Path, model: ModelRef
-) -> None:
+def read_in_place(paths: Sequence[Path], option: str, spec: str, folder: Path, model: ModelRef) -> None:
     """Fit the files with a reader or a reward model, by itself and on top of the features."""
     for path in paths:
         name = SampleFile(path).name
@@ -262,25 +263,27 @@ def read_in_place(
 
 OPENING = """# A vote learned from labels
 
-Made by `runs/learned_votes.py`, whose opening lines say how. [You have labels](../you-have-labels.md) says how to
-fit one. All figures are in percent of the questions, or points; brackets hold 95 % intervals by a paired bootstrap
-over questions. A file's own figures are cross-validated by question, in ten folds: the weights, and the strength of
-their penalty, come from the other nine. Ties of the vote are counted by their mean, so that breaking them well is
-a gain and breaking them by chance is none."""
+Made by `runs/learned_votes.py`, whose opening lines say how. [You have labels](../you-have-labels.md) says
+how to fit one. All figures are in percent of the questions, or points; brackets hold 95 % intervals by a
+paired bootstrap over questions. A file's own figures are cross-validated by question, in ten folds: the
+weights, and the strength of their penalty, come from the other nine. Ties of the vote are counted by their
+mean, so that breaking them well is a gain and breaking them by chance is none."""
 
-FAMILIES_NOTE = """`votes and confidence` is the same model with the mean token log-probability as its only feature.
-`as a pool` says what is gained where each sample tells which model wrote it; the recorded files hide that from
-aggregators, and the learned vote of the other columns does not know it."""
+FAMILIES_NOTE = """`votes and confidence` is the same model with the mean token log-probability as its only
+feature. `as a pool` says what is gained where each sample tells which model wrote it; the recorded files hide
+that from aggregators, and the learned vote of the other columns does not know it."""
 
-CURVE_NOTE = """The gain over the vote, in points, of weights fitted on so many labelled questions, on the fold that
-is left out. A curve is noisy: its points rest on the same questions, and differ by less than the intervals above."""
+CURVE_NOTE = """The gain over the vote, in points, of weights fitted on so many labelled questions, on the
+fold that is left out. A curve is noisy: its points rest on the same questions, and differ by less than the
+intervals above."""
 
-LOUD_NOTE = """Weights in nats per standard deviation of the feature within a set; of the votes per unit of their log."""
+LOUD_NOTE = """Weights in nats per standard deviation of the feature within a set; of the votes per unit of
+their log."""
 
 PAIRS_NOTE = """Pairs of which some set is at home by its look (all others are answered by the vote alone):"""
 
-READERS_NOTE = """A reader's score of every candidate (`reader`), or a reward model's of every sample, as one more
-feature, its multiple fitted on the file's own labels; `features` are the same folds without it."""
+READERS_NOTE = """A reader's score of every candidate (`reader`), or a reward model's of every sample, as one
+more feature, its multiple fitted on the file's own labels; `features` are the same folds without it."""
 
 
 def page_of(

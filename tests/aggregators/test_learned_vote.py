@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampleset.aggregators.learned_vote import FeatureWeight, Home, LearnedVote, VoteModel, read_vote
@@ -106,6 +106,16 @@ async def test_a_set_that_lacks_a_fitted_feature_is_answered_by_the_vote(written
     assert (answer.answer, answer.flags) == ("1", ("features_missing",))
 
 
+async def test_a_set_that_lacks_confidences_is_decided_by_the_blind_weights(written, make_set):
+    features = (FeatureWeight("answer_length", 5.0, 1.0),)
+    nowhere = replace(HOME, names=(), centre=(), deviation=(), precision=())
+    blind = replace(MODEL, features=features, home=nowhere)
+    method = LearnedVote(written(replace(MODEL, blind=blind)))
+    answer = await method.aggregate(make_set(["1", "1", "22"]))
+    assert (answer.answer, answer.flags) == ("22", ("blind",))
+    assert (await method.aggregate(make_set(["1", "1", "22"], confidences=[-1.0] * 3))).flags == ()
+
+
 async def test_one_answering_sample_without_a_number_is_enough_to_lack_a_feature(written):
     samples = tuple(
         Sample(index, f"<answer>{text}</answer>", logprobs=summary)
@@ -125,6 +135,7 @@ async def test_a_failed_draw_is_not_asked_for_its_features(written):
     assert (answer.answer, answer.flags) == ("2", ())
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.permutations(range(5)))
 async def test_without_ties_the_order_of_the_samples_does_not_matter(order):
     # Hypothesis runs many orders in one test: a file of its own, outside of the fixtures.

@@ -15,8 +15,8 @@ from sampleset.aggregators.learned_vote import LearnedVote
 from sampleset.cli.main import app
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.storage.records import StoredSet
-from sampleset.training.fit_vote import fit_vote, folds_of, used_on, verdict_of
 from sampleset.training.fit_vote import Gain as VoteGain
+from sampleset.training.fit_vote import fit_vote, folds_of, used_on, verdict_of
 from sampleset.training.labelled_sets import LabelOptions, Labels, read_labels
 from sampleset.training.listwise import Choice, fitted, losses, shares, stacked
 from sampleset.types import LogprobSummary, Problem, Question, Sample, SampleSet
@@ -32,7 +32,7 @@ def labelled(
     k: int = 4,
     **more,
 ) -> list[StoredSet]:
-    """Questions whose gold answer is 1; a right sample is surer than a wrong one, if that is to be telling."""
+    """Questions whose gold answer is 1; a right sample is surer than a wrong one, if `telling`."""
     chance = random.Random(seed)
     sets: list[StoredSet] = []
     for number in range(count):
@@ -40,7 +40,8 @@ def labelled(
         for index in range(k):
             is_right = right(chance)
             sure = -1.0 + (0.6 if is_right and telling else 0.0) + chance.gauss(0, 0.3)
-            text = f"{style} {'so ' * chance.randrange(5)}<answer>{1 if is_right else chance.choice('23')}</answer>"
+            answer = "1" if is_right else chance.choice("23")
+            text = f"{style} {'so ' * chance.randrange(5)}<answer>{answer}</answer>"
             summary = LogprobSummary(sure, sure - 1, sure, sure - 0.5)
             samples.append(Sample(index, text, "stop", logprobs=summary, **more))
         words = " ".join(chance.choices(("apples", "and", "pears", "or", "figs"), k=chance.randint(6, 12)))
@@ -202,17 +203,34 @@ async def test_a_feature_that_some_records_lack_is_not_used_and_that_is_said():
     assert "votes_and_confidence" not in fit.right
 
 
+async def test_sets_without_confidences_are_decided_by_weights_that_know_none(tmp_path: Path):
+    fit = fit_vote(await labels_of(labelled(120)))
+    assert fit.model.blind is not None
+    assert "confidence" not in fit.model.blind.names
+    assert fit.right["without_records"] < fit.right["learned"]
+    path = tmp_path / "vote.json"
+    path.write_text(json.dumps(fit.model.to_json()))
+    stored = labelled(1, seed=4)[0]
+    samples = tuple(replace(one, logprobs=None) for one in stored.sample_set.samples)
+    answer = await LearnedVote(str(path)).aggregate(replace(stored.sample_set, samples=samples))
+    assert answer.flags[0] == "blind"
+    assert answer.confidence is not None
+
+
 async def test_features_are_left_out_by_name_or_by_group():
     labels = await labels_of(labelled(60))
-    fit = fit_vote(labels, without=("confidence", "numbers"))
+    fit = fit_vote(labels, without=("confidence", "numbers", "length"))
     assert "confidence" not in fit.model.names
+    assert "characters" not in fit.model.names
     assert "tail" in fit.model.names
-    with pytest.raises(InvalidArgumentError, match="No feature 'confidenc' to leave out. There are: .*bottom"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"'confidenc' to leave out. There are: .*bottom.*logprobs"
+    ):
         fit_vote(labels, without=("confidenc",))
 
 
 async def test_too_few_labels_are_refused_with_how_many_it_takes():
-    with pytest.raises(DataError, match=r"of the 10 labelled questions .* 20 are needed .* some 2\d labelled"):
+    with pytest.raises(DataError, match=r"of the 10 labelled questions .* 20 are needed .* some 2\d lab"):
         await labels_of(labelled(10))
 
 
@@ -252,7 +270,7 @@ async def test_a_score_that_is_the_label_itself_is_refused():
         )
         sets.append(replace(stored, sample_set=replace(stored.sample_set, samples=samples)))
     labels = await labels_of(sets)
-    with pytest.raises(DataError, match="without a fault, as a label does.*--without score:correct_scores"):
+    with pytest.raises(DataError, match=r"without a fault, as a label does.*--without score:correct_scores"):
         fit_vote(labels)
     assert fit_vote(labels, without=("score:correct_scores",)).verdict
 
@@ -276,7 +294,7 @@ def test_fewer_than_two_folds_are_refused():
     [
         pytest.param(VoteGain(0.05, 0.02, 0.08), "Use it: +5.0 of 100", id="shown"),
         # 1.96 of the error, 0.03, is 1.5 times the gain: 2.25 times the labels.
-        pytest.param(VoteGain(0.02, -0.01, 0.05), "about 230 labelled questions; there are 100", id="not yet"),
+        pytest.param(VoteGain(0.02, -0.01, 0.05), "about 230 labelled questions; there are 100", id="soon"),
         pytest.param(VoteGain(-0.01, -0.03, 0.01), "The vote does as well", id="nothing"),
         pytest.param(VoteGain(-0.03, -0.05, -0.01), "Do not use it", id="harm"),
     ],

@@ -47,13 +47,15 @@ def test_sums_are_read_as_they_are_written(text: str, right: int, wrong: int):
 
 
 def test_the_numbers_of_the_question_that_a_sample_uses_are_a_share():
-    found = columns(set_of("3 and 9 <answer>9</answer>", "3 with 4 <answer>7</answer>", "no <answer>a</answer>"))
+    texts = ("3 and 9 <answer>9</answer>", "3 with 4 <answer>7</answer>", "no <answer>a</answer>")
+    found = columns(set_of(*texts))
     assert found["numbers_used"] == [0.5, 1.0, 0.0]
     assert found["answer_of_question"] == [0.0, 0.0, 0.0]
 
 
 def test_numbers_that_other_samples_reach_are_shared():
-    found = columns(set_of("12 then <answer>20</answer>", "12 then <answer>30</answer>", "<answer>20</answer>"))
+    texts = ("12 then <answer>20</answer>", "12 then <answer>30</answer>", "<answer>20</answer>")
+    found = columns(set_of(*texts))
     # Of the first's 12 and 20 the second holds 12, the third 20.
     assert found["numbers_shared"] == [0.5, 0.25, 0.5]
     assert found["answer_named"] == [0.5, 0.0, 0.5]

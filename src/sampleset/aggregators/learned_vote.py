@@ -1,9 +1,9 @@
 """A vote that has learned from labelled questions what speaks for an answer. Ours; no paper.
 
-The candidates of a set are ranked by `a·log(votes) + Σ w·feature`, where a candidate's feature is the mean over
-its samples: a listwise logistic model (the conditional logit of McFadden 1974). What is looked at stands in
-`sampleset.vote_features`; the weights are fitted by `sampleset fit-vote` and stand in a file. A reader's or a
-reward model's score is one more feature, its multiple fitted where it is used.
+The candidates of a set are ranked by `a·log(votes) + Σ w·feature`, where a candidate's feature is the mean
+over its samples: a listwise logistic model (the conditional logit of McFadden 1974). What is looked at stands
+in `sampleset.vote_features`; the weights are fitted by `sampleset fit-vote` and stand in a file. A reader's
+or a reward model's score is one more feature, its multiple fitted where it is used.
 
 The file knows what it was fitted on. A set that looks unlike that is answered by the vote; see `Home`.
 
@@ -89,9 +89,11 @@ class Home:
     def strangeness(
         self, kind: str, models: AbstractSet[str], size: int, means: Sequence[float]
     ) -> tuple[str, ...]:
-        """Why a set is not at home, as flags: `away_kind` (another kind of answers), `away_model` (a model that
-        drew none of the sets fitted on), `away_size` (fewer than half of the least, or more than twice the
-        most samples) or `away_style` (the features lie too far out). Empty for a set at home.
+        """Why a set is not at home, as flags; none for a set that is.
+
+        `away_kind`: another kind of answers. `away_model`: a model that drew none of the sets fitted on.
+        `away_size`: fewer than half of the least, or more than twice the most samples. `away_style`: the
+        means of its features lie too far out.
 
         Args:
             kind: The kind of its answers, without the option.
@@ -122,6 +124,8 @@ class VoteModel:
         home: What it was fitted on.
         certainty: Multiples of 1, of the logit of the pick's probability, of its share of the votes, and of
             whether the set is unanimous, by which the probability that the pick is right is told.
+        blind: The same fitted without what some records lack (token confidences, scores): it decides sets
+            that lack them. `None` where nothing such was fitted.
         reader: Identity of the reader whose score is a feature, `None` without one.
         reward_model: Identity of the reward model whose score is a feature.
         training: What it was fitted on, what that is worth, and the verdict.
@@ -131,6 +135,7 @@ class VoteModel:
     features: tuple[FeatureWeight, ...]
     home: Home
     certainty: tuple[float, float, float, float]
+    blind: VoteModel | None = None
     reader: str | None = None
     reward_model: str | None = None
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -157,13 +162,13 @@ class VoteModel:
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
 
 
-def certainty_terms(
-    probability: float, share: float, unanimous: bool
-) -> tuple[float, float, float, float]:
+def certainty_terms(probability: float, share: float, unanimous: bool) -> tuple[float, float, float, float]:
     """What the certainty of a pick is told by: 1, the bounded logit, the share, and unanimity."""
-    kept = min(max(probability, 1e-9), 1 - 1e-9)
-    logit = math.log(kept / (1 - kept))
-    return 1.0, 0.0 if unanimous else max(-_FURTHEST_LOGIT, min(_FURTHEST_LOGIT, logit)), share, float(unanimous)
+    if unanimous:
+        return 1.0, 0.0, share, 1.0
+    inner = min(max(probability, 1e-9), 1 - 1e-9)
+    logit = math.log(inner / (1 - inner))
+    return 1.0, max(-_FURTHEST_LOGIT, min(_FURTHEST_LOGIT, logit)), share, 0.0
 
 
 def read_vote(path: Path) -> tuple[VoteModel, str]:
@@ -185,38 +190,47 @@ def read_vote(path: Path) -> tuple[VoteModel, str]:
                 f"{path}: schema {values['schema']!r}, where this version reads {VOTE_SCHEMA}. Fit the vote "
                 "again, or use the version of sampleset that wrote it."
             )
-        home = values["home"]
-        model = VoteModel(
-            vote_weight=_number(values["vote_weight"]),
-            features=tuple(
-                FeatureWeight(str(one["name"]), _number(one["weight"]), _number(one["spread"]))
-                for one in values["features"]
-            ),
-            home=Home(
-                answer_kind=str(home["answer_kind"]),
-                sizes=(int(home["sizes"][0]), int(home["sizes"][1])),
-                models=tuple(map(str, home["models"])),
-                names=tuple(map(str, home["names"])),
-                centre=tuple(map(_number, home["centre"])),
-                deviation=tuple(map(_number, home["deviation"])),
-                precision=tuple(tuple(map(_number, row)) for row in home["precision"]),
-                limit=_number(home["limit"]),
-            ),
-            certainty=cast("Any", tuple(map(_number, values["certainty"]))),
-            reader=values["reader"],
-            reward_model=values["reward_model"],
-            training=values["training"],
-        )
-        count = len(model.home.names)
-        shapes = [len(model.home.centre), len(model.home.deviation), len(model.home.precision)]
-        shapes += [len(row) for row in model.home.precision]
-        if any(shape != count for shape in shapes) or len(model.certainty) != 4:
-            raise ValueError("lists of unequal lengths")
+        model = _model_of(values)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is no fitted vote ({error!r}). Make one: sampleset fit-vote SETS.") from error
+        raise DataError(
+            f"{path} is no fitted vote ({error!r}). Make one: sampleset fit-vote SETS."
+        ) from error
     return model, hashlib.sha256(content).hexdigest()[:16]
+
+
+def _model_of(values: Any) -> VoteModel:
+    """The model of JSON values; what cannot be one raises ValueError, KeyError, TypeError or IndexError."""
+    home = values["home"]
+    model = VoteModel(
+        vote_weight=_number(values["vote_weight"]),
+        features=tuple(
+            FeatureWeight(str(one["name"]), _number(one["weight"]), _number(one["spread"]))
+            for one in values["features"]
+        ),
+        home=Home(
+            answer_kind=str(home["answer_kind"]),
+            sizes=(int(home["sizes"][0]), int(home["sizes"][1])),
+            models=tuple(map(str, home["models"])),
+            names=tuple(map(str, home["names"])),
+            centre=tuple(map(_number, home["centre"])),
+            deviation=tuple(map(_number, home["deviation"])),
+            precision=tuple(tuple(map(_number, row)) for row in home["precision"]),
+            limit=_number(home["limit"]),
+        ),
+        certainty=cast("Any", tuple(map(_number, values["certainty"]))),
+        blind=None if values["blind"] is None else _model_of(values["blind"]),
+        reader=values["reader"],
+        reward_model=values["reward_model"],
+        training=values["training"],
+    )
+    count = len(model.home.names)
+    shapes = [len(model.home.centre), len(model.home.deviation), len(model.home.precision)]
+    shapes += [len(row) for row in model.home.precision]
+    if any(shape != count for shape in shapes) or len(model.certainty) != 4:
+        raise ValueError("lists of unequal lengths")
+    return model
 
 
 def _number(value: Any) -> float:
@@ -230,9 +244,11 @@ def _number(value: Any) -> float:
 class LearnedVote:
     """Return the answer for which votes and features speak most, by weights fitted on labelled questions.
 
-    The vote answers, flagged, where a set is not at home (`away`, and why: see `Home.strangeness`) and where
-    it lacks a feature that was fitted (`features_missing`). The confidence is the probability that the answer
-    is right, `None` there. Each candidate carries its probability, given that one of them is right.
+    Where a set lacks token confidences or scores that were fitted, weights fitted without them decide,
+    flagged `blind`. The vote answers, flagged, where a set is not at home (`away`, and why: see
+    `Home.strangeness`) and where it lacks more than that (`features_missing`). The confidence is the
+    probability that the answer is right, `None` there. Each candidate carries its probability, given that
+    one of them is right.
 
     Attributes:
         file: What `sampleset fit-vote` wrote.
@@ -266,9 +282,10 @@ class LearnedVote:
             ("reward_model", model.reward_model, reward),
         ):
             if fitted != named:
+                wanted = f"without a {option}" if fitted is None else f"with {option} {fitted!r}"
                 raise InvalidArgumentError(
-                    f"{self.file!r} was fitted {'without a ' + option if fitted is None else f'with {option} {fitted!r}'}, "
-                    f"and {named!r} is given. Give the same {option}, or fit the vote again."
+                    f"{self.file!r} was fitted {wanted}, and {named!r} is given. Give the same {option}, or "
+                    "fit the vote again."
                 )
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
@@ -276,20 +293,22 @@ class LearnedVote:
         counted = await tally(sample_set)
         if not counted.candidates:
             return vote_answer(sample_set, self.name, counted, (), self.seed)
-        home = self._model.home
-        columns = columns_of(sample_set, counted, (*self._model.names, *home.names))
+        found = columns_of(sample_set, counted)
         answering = [place for one in counted.candidates for place in one.indices]
-        if any(columns[name][place] is None for name in columns for place in answering):
+        model = fitting_model(self._model, found, answering)
+        if model is None:
             return vote_answer(sample_set, self.name, counted, ("features_missing",), self.seed)
+        home, columns = model.home, with_absent_members(found, model.names, sample_set.n)
+        seen = () if model is self._model else ("blind",)
         kind = sample_set.question.answer_kind.partition(":")[0]
         means = means_of(columns, home.names, answering)
         flags = home.strangeness(kind, models_of_set(sample_set), sample_set.n, means)
         if flags and self.away == "vote":
             return vote_answer(sample_set, self.name, counted, ("away", *flags), self.seed)
-        flags = ("away", *flags) if flags else ()
+        flags = (*seen, "away", *flags) if flags else seen
         if len(counted.candidates) == 1:
             vote = vote_answer(sample_set, self.name, counted, flags, self.seed)
-            return replace(vote, confidence=None if flags else self._model.confidence(1.0, 1.0, True))
+            return replace(vote, confidence=None if "away" in flags else model.confidence(1.0, 1.0, True))
         told, usage, notes = await told_columns(
             sample_set, counted, self.reader, self.reward_model, self.steps
         )
@@ -298,16 +317,22 @@ class LearnedVote:
                 vote_answer(sample_set, self.name, counted, (*notes, "features_missing"), self.seed),
                 usage=usage,
             )
-        return replace(
-            self._picked(sample_set, counted, {**columns, **told}, (*notes, *flags)), usage=usage
-        )
+        picked = self._picked(sample_set, counted, model, {**columns, **told}, (*notes, *flags))
+        return replace(picked, usage=usage)
 
-    def _picked(self, sample_set: SampleSet, counted: Tally, columns: Columns, flags: Sequence[str]) -> Answer:
+    def _picked(
+        self,
+        sample_set: SampleSet,
+        counted: Tally,
+        model: VoteModel,
+        columns: Columns,
+        flags: Sequence[str],
+    ) -> Answer:
         groups = [one.indices for one in counted.candidates]
         votes = np.log([float(one.votes) for one in counted.candidates])
-        parts = candidate_features(columns, self._model.names, groups)
-        weights = np.array([one.weight for one in self._model.features])
-        logits = self._model.vote_weight * votes + parts @ weights
+        parts = candidate_features(columns, model.names, groups)
+        weights = np.array([one.weight for one in model.features])
+        logits = model.vote_weight * votes + parts @ weights
         shares = np.exp(logits - logits.max())
         shares = shares / shares.sum()
         decision = decide(
@@ -316,16 +341,16 @@ class LearnedVote:
         assert decision is not None  # two candidates at least
         best = counted.candidates.index(decision.winner)
         share = decision.winner.votes / sum(one.votes for one in counted.candidates)
-        second = max((place for place in range(len(groups)) if place != best), key=lambda place: logits[place])
-        spoken = dict(zip(self._model.names, ((parts[best] - parts[second]) * weights).tolist(), strict=True))
-        spoken = {"votes": float(self._model.vote_weight * (votes[best] - votes[second])), **spoken}
+        second = int(np.argmax(np.where(np.arange(len(groups)) == best, -np.inf, logits)))
+        spoken = dict(zip(model.names, ((parts[best] - parts[second]) * weights).tolist(), strict=True))
+        spoken = {"votes": float(model.vote_weight * (votes[best] - votes[second])), **spoken}
         away = "away" in flags
         return Answer(
             id=sample_set.id,
             aggregator=self.name,
             answer=decision.winner.answer,
             text=sample_set.samples[decision.winner.indices[0]].text,
-            confidence=None if away else self._model.confidence(float(shares[best]), share, False),
+            confidence=None if away else model.confidence(float(shares[best]), share, False),
             candidates=tuple(
                 replace(one, probability=probability)
                 for one, probability in zip(counted.candidates, shares.tolist(), strict=True)
@@ -347,26 +372,37 @@ def models_of_set(sample_set: SampleSet) -> set[str]:
     return {name for name in names if name is not None}
 
 
-def columns_of(sample_set: SampleSet, counted: Tally, names: Sequence[str] | None = None) -> dict[str, Any]:
-    """The features of a set by name, without those that a model is asked for.
-
-    Args:
-        sample_set: The set.
-        counted: Its answers.
-        names: Those wanted; all that there are by default. One that the set does not have is a column of
-            `None`, or of 0 where it stands for a member of a pool.
-    """
+def columns_by_group(sample_set: SampleSet, counted: Tally) -> dict[str, Columns]:
+    """The features of a set by group, without those that a model is asked for."""
     shown = CountedSet(sample_set, counted.answers, counted.candidates)
-    columns: dict[str, Any] = {}
-    for group in VOTE_FEATURES.names():
-        columns.update(VOTE_FEATURES.get(group).columns(shown))
-    if names is None:
-        return columns
-    return {
-        name: columns.get(name, [0.0 if name.startswith(MEMBER) else None] * sample_set.n)
-        for name in names
-        if name not in (READER, REWARD)
-    }
+    return {group: VOTE_FEATURES.get(group).columns(shown) for group in VOTE_FEATURES.names()}
+
+
+def columns_of(sample_set: SampleSet, counted: Tally) -> dict[str, Sequence[float | None]]:
+    """The features of a set by name, without those that a model is asked for."""
+    groups = columns_by_group(sample_set, counted).values()
+    return {name: column for columns in groups for name, column in columns.items()}
+
+
+def with_absent_members(columns: Columns, names: Sequence[str], size: int) -> Columns:
+    """The columns with 0 for the samples of members that drew none of a set."""
+    absent = [name for name in names if name.startswith(MEMBER) and name not in columns]
+    return {**columns, **{name: [0.0] * size for name in absent}}
+
+
+def fitting_model(model: VoteModel, columns: Columns, answering: Sequence[int]) -> VoteModel | None:
+    """The model, or its blind one, whose features a set has for all samples with an answer."""
+    for tried in (model, model.blind):
+        if tried is None:
+            return None
+        needed = [
+            name
+            for name in (*tried.names, *tried.home.names)
+            if name not in (READER, REWARD) and not name.startswith(MEMBER)
+        ]
+        if all(name in columns and None not in [columns[name][at] for at in answering] for name in needed):
+            return tried
+    return None
 
 
 async def told_columns(
@@ -401,9 +437,7 @@ async def told_columns(
         usage += scores.usage
         flags = scores.flags
         answering = {place for one in counted.candidates for place in one.indices}
-        columns[REWARD] = [
-            value if place in answering else 0.0 for place, value in enumerate(scores.values)
-        ]
+        columns[REWARD] = [value if place in answering else 0.0 for place, value in enumerate(scores.values)]
     return columns, usage, flags
 
 
@@ -428,8 +462,5 @@ def candidate_features(columns: Columns, names: Sequence[str], groups: Sequence[
 
 
 def means_of(columns: Columns, names: Sequence[str], answering: Sequence[int]) -> list[float]:
-    """Mean of each feature over the samples that state an answer."""
-    return [
-        float(np.mean([value for place in answering if (value := columns[name][place]) is not None]))
-        for name in names
-    ]
+    """Mean of each feature over the samples that state an answer, all of which have it."""
+    return [sum(columns[name][place] or 0.0 for place in answering) / len(answering) for name in names]

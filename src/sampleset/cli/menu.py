@@ -65,7 +65,8 @@ COMMANDS = {
         _TRAIN,
     ),
     "fit-vote": Entry(
-        "Learn from labelled sets what speaks for an answer, and say what that is worth. Takes seconds.", _TRAIN
+        "Learn from labelled sets what speaks for an answer, and say what that is worth. Takes seconds.",
+        _TRAIN,
     ),
     "export": Entry(
         "Make a checkpoint into files for llama.cpp or for others: an adapter, or a whole model.", _TRAIN

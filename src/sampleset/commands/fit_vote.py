@@ -53,7 +53,7 @@ class FitOptions(OptionGroup):
     ] = None
     reader: Annotated[
         str | None,
-        option("--reader", help="Also learn from an aggregator that reads, as ssa:model=REF.", panel=AGGREGATION),
+        option("--reader", help="Also learn from one that reads, as ssa:model=REF.", panel=AGGREGATION),
     ] = None
     reward_model: Annotated[
         str | None,
@@ -96,9 +96,7 @@ def fit_vote(
     """Learn from labelled sets what speaks for an answer, and say what that is worth. Takes seconds."""
     use_verdict_store(fitting.verdicts or default_verdict_path())
     files = [sets.sample_file(path, answers.answer_kind) for path in samples]
-    fit = run_async(
-        fit_vote_file(files, output, fitting, sets.keep_thinking, reader.model_ref(), calls, run)
-    )
+    fit = run_async(fit_vote_file(files, output, fitting, sets.keep_thinking, reader.model_ref(), calls, run))
     if run.as_json:
         print_json(fit.model.to_json())
         return
@@ -211,6 +209,7 @@ def fit_lines(fit: VoteFit) -> list[str]:
         "vote": "majority vote",
         "votes_and_confidence": "votes and confidence, fitted",
         "features": "features, without what was asked",
+        "without_records": "without confidences and scores",
         "learned": "learned vote",
         "oracle": "oracle",
     }

@@ -18,6 +18,7 @@ _FLAGS = {
     "away_model": "away, being of another model, are {n}",
     "away_size": "away, having far fewer or more samples, are {n}",
     "away_style": "away, the samples or questions looking otherwise, are {n}",
+    "blind": "{n} rest on weights for sets without token confidences or scores",
     "features_missing": "on {n} a feature that was fitted is not recorded, and the vote answered",
 }
 

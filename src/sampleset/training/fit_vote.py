@@ -1,9 +1,9 @@
 """A vote fitted on labelled sets, what it is worth, and where it is at home.
 
-Weights are fitted by cross-entropy with an L2 penalty towards the plain vote (`listwise`). Its strength is the
-heaviest within one standard error of the best by cross-validation (Breiman et al. 1984), so that labels that
-show nothing leave the vote as it is. Folds are by question. What the fitted vote is worth is read on folds that
-neither its weights nor its penalty have seen. Same sets, same file: nothing is drawn by chance.
+Weights are fitted by cross-entropy with an L2 penalty towards the plain vote (`listwise`). Its strength is
+the heaviest within one standard error of the best by cross-validation (Breiman et al. 1984), so that labels
+that show nothing leave the vote as it is. Folds are by question. What the fitted vote is worth is read on
+folds that neither its weights nor its penalty have seen. Same sets, same file: nothing is drawn by chance.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sampleset.aggregators.learned_vote import (
     Home,
     VoteModel,
     certainty_terms,
+    fitting_model,
     means_of,
 )
 from sampleset.errors import DataError, InvalidArgumentError
@@ -36,8 +37,8 @@ from sampleset.training.labelled_sets import (
     set_means,
     table_of,
 )
-from sampleset.training.listwise import Choice, Floats, Stack, fitted, losses, shares, stacked
-from sampleset.vote_features.base import MEMBER
+from sampleset.training.listwise import Choice, Floats, Stack, fitted, losses, part_of, shares, stacked
+from sampleset.vote_features.base import MEMBER, RECORDED
 
 CURVE = (50, 100, 200, 400, 800)
 """Numbers of labelled questions at which the gain is read."""
@@ -77,7 +78,8 @@ class VoteFit:
     Attributes:
         model: What is written to the file; `training` holds all of this.
         right: Share of right answers by way: `vote`, `votes_and_confidence` (where recorded), `features`
-            (without what a model was asked for), `learned` (all), `oracle`.
+            (without what a model was asked for), `without_records` (without token confidences and scores,
+            where there are any), `learned` (all), `oracle`.
         gains: Of `learned` over each of the others but the oracle.
         curve: Gain by the number of labels.
         verdict: In words.
@@ -142,11 +144,13 @@ def fit_vote(
     if any(name in design.names for name in _ASKED):
         plain = tuple(name for name in design.names if name not in _ASKED)
         ways["features"] = _of_design(labels, plain, fold_of, folds)
+    blind = tuple(name for name in design.names if labels.groups.get(name) not in RECORDED)
+    if blind != design.names:
+        ways["without_records"] = _of_design(labels, blind, fold_of, folds)
     gains = {name: gain_of(table.questions, learned - right) for name, right in ways.items()}
     ways |= {"learned": learned, "oracle": table.oracle}
     right = {name: fmean(_by_question(table.questions, way)) for name, way in ways.items()}
     curve = learning_curve(table, labels.questions, fold_of, folds)
-    whole = weighed(table.choices)
     questions = len(labels.questions)
     verdict = verdict_of(gains["vote"], questions, curve)
     training: dict[str, Any] = {
@@ -157,26 +161,48 @@ def fit_vote(
         "questions_with_a_choice": len({one.question for one in labels.sets if one.teaches}),
         "digest": labels.digest,
         "folds": folds,
-        "strength": whole.strength,
         "left_out": dict(design.left_out),
         "right": right,
         "gains": {name: asdict(gain) for name, gain in gains.items()},
         "curve": [asdict(point) for point in curve],
         "verdict": verdict,
     }
-    model = VoteModel(
-        vote_weight=float(whole.weights[0]),
-        features=tuple(
-            FeatureWeight(name, float(weight), float(spread))
-            for name, weight, spread in zip(design.names, whole.weights[1:], whole.spreads[1:], strict=True)
-        ),
-        home=home_of(labels, design.recorded, next(iter(kinds)), sizes, models),
-        certainty=_certainty(table, picks),
+    made_for = (next(iter(kinds)), sizes, models)
+    model = replace(
+        _model(labels, table, picks, design.names, design.recorded, made_for),
         reader=reader,
         reward_model=reward_model,
         training=training,
     )
+    if blind != design.names:
+        seen = tuple(name for name in design.recorded if labels.groups.get(name) not in RECORDED)
+        bare = table_of(labels, blind)
+        model = replace(
+            model, blind=_model(labels, bare, cross_validated(bare, fold_of, folds), blind, seen, made_for)
+        )
     return VoteFit(model, right, gains, curve, verdict, labels.notes)
+
+
+def _model(
+    labels: Labels,
+    table: Table,
+    picks: Picks,
+    names: Sequence[str],
+    recorded: Sequence[str],
+    made_for: tuple[str, tuple[int, int], Any],
+) -> VoteModel:
+    """The model of one design, fitted on all sets."""
+    whole = weighed(table.choices)
+    return VoteModel(
+        vote_weight=float(whole.weights[0]),
+        features=tuple(
+            FeatureWeight(name, float(weight), float(spread))
+            for name, weight, spread in zip(names, whole.weights[1:], whole.spreads[1:], strict=True)
+        ),
+        home=home_of(labels, recorded, *made_for),
+        certainty=_certainty(table, picks),
+        training={"strength": whole.strength},
+    )
 
 
 def folds_of(labels: Labels, folds: int) -> dict[str, int]:
@@ -224,7 +250,7 @@ def _strength(stack: Stack, owners: Any) -> float:
     count = stack.features.shape[1]
     found = np.zeros((len(_STRENGTHS), len(owners)))
     for left_out in range(folds):
-        train, test = _part(stack, fold != left_out), _part(stack, fold == left_out)
+        train, test = part_of(stack, fold != left_out), part_of(stack, fold == left_out)
         questions = len(set(owners[fold != left_out].tolist()))
         weights = np.concatenate([[1.0], np.zeros(count - 1)])
         for place in reversed(range(len(_STRENGTHS))):
@@ -236,14 +262,6 @@ def _strength(stack: Stack, owners: Any) -> float:
         if more.mean() <= more.std(ddof=1) / math.sqrt(len(more)):
             return _STRENGTHS[place]
     return _STRENGTHS[best]
-
-
-def _part(stack: Stack, chosen: Any) -> Stack:
-    """The stack of some of its sets."""
-    held = chosen[stack.owner]
-    sizes = np.bincount(stack.owner)[chosen]
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    return Stack(stack.features[held], starts, np.repeat(np.arange(len(sizes)), sizes), stack.right[held])
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,13 +298,26 @@ def _no_picks(table: Table) -> Picks:
 
 def _pick(picks: Picks, table: Table, weights: Floats, fold_of: Mapping[str, int], fold: int) -> None:
     """Fill in what some weights pick of the sets of a fold."""
-    for place, choice, votes in zip(table.places, table.choices, table.votes, strict=True):
-        if fold_of[choice.question] == fold:
-            chance = shares(stacked([choice]), weights)
-            best = chance >= chance.max() - _SAME
-            picks.right[place] = choice.right[best].mean()
-            picks.chance[place] = chance.max()
-            picks.share[place] = votes[best].mean() / votes.sum()
+    chosen = np.array([fold_of[choice.question] == fold for choice in table.choices])
+    if not chosen.any():
+        return
+    votes = np.concatenate(table.votes)[chosen[table.stack.owner]]
+    found = _picks_of(part_of(table.stack, chosen), votes, weights)
+    places = np.array(table.places)[chosen]
+    picks.right[places], picks.chance[places], picks.share[places] = found.right, found.chance, found.share
+
+
+def _picks_of(stack: Stack, votes: Floats, weights: Floats) -> Picks:
+    """What some weights pick of a stack of sets, ties taken by their mean."""
+    chance = shares(stack, weights)
+    highest = np.maximum.reduceat(chance, stack.starts)
+    best = (chance >= highest[stack.owner] - _SAME).astype(np.float64)
+    ties = np.add.reduceat(best, stack.starts)
+    return Picks(
+        np.add.reduceat(best * stack.right, stack.starts) / ties,
+        highest,
+        np.add.reduceat(best * votes, stack.starts) / ties / np.add.reduceat(votes, stack.starts),
+    )
 
 
 def learning_curve(
@@ -320,9 +351,7 @@ def _by_question(questions: Sequence[str], values: Floats) -> list[float]:
     return [fmean(part) for part in parts.values()]
 
 
-def home_of(
-    labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, int], models: Any
-) -> Home:
+def home_of(labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, int], models: Any) -> Home:
     """What these sets look like. The limit is read on folds that centre and correlation have not seen."""
     looked_at = tuple(name for name in names if name not in _ASKED and not name.startswith(MEMBER))
     means = set_means(labels, looked_at)
@@ -353,7 +382,7 @@ def home_of(
 
 
 def _certainty(table: Table, picks: Picks) -> tuple[float, float, float, float]:
-    """How the probability that the pick is right is told, fitted on picks of weights that had not seen them."""
+    """How the probability that a pick is right is told, fitted on picks of weights that had not seen them."""
     choices: list[Choice] = []
     for place, choice, votes in zip(table.places, table.choices, table.votes, strict=True):
         terms = certainty_terms(float(picks.chance[place]), float(picks.share[place]), len(votes) == 1)
@@ -407,20 +436,24 @@ class Use:
 
 
 def used_on(model: VoteModel, labels: Labels) -> Use:
-    """What `learned_vote` with this model gains over the vote, ties drawn, and how often it leaves it to it."""
-    weights = np.array([model.vote_weight, *(one.weight for one in model.features)])
-    table = table_of(labels, model.names)
-    right = table.vote_right.copy()
-    away = 0
-    for place, choice in zip(table.places, table.choices, strict=True):
-        one = labels.sets[place]
-        needed = [name for name in (*model.names, *model.home.names) if not name.startswith(MEMBER)]
-        columns = [one.columns.get(name) for name in needed]
-        lacking = any(column is None or None in [column[at] for at in one.answering] for column in columns)
-        means = [] if lacking else means_of(one.columns, model.home.names, one.answering)
-        if lacking or model.home.strangeness(one.kind, one.models, one.n, means):
-            away += 1
+    """What `learned_vote` with this model gains over the vote, ties drawn, and how often the vote answers."""
+    right = np.array([one.vote_right for one in labels.sets])
+    vote, away = right.copy(), 0
+    at_home: dict[int, list[int]] = {}
+    for place, one in enumerate(labels.sets):
+        fitting = fitting_model(model, one.columns, one.answering)
+        if not one.groups:
             continue
-        chance = shares(stacked([choice]), weights)
-        right[place] = choice.right[chance >= chance.max() - _SAME].mean()
-    return Use(gain_of(table.questions, right - table.vote_right), away / len(labels.sets))
+        if fitting is None or fitting.home.strangeness(
+            one.kind, one.models, one.n, means_of(one.columns, fitting.home.names, one.answering)
+        ):
+            away += 1
+        else:
+            at_home.setdefault(int(fitting is not model), []).append(place)
+    for is_blind, places in at_home.items():
+        fitting = model.blind if is_blind and model.blind is not None else model
+        table = table_of(replace(labels, sets=tuple(labels.sets[place] for place in places)), fitting.names)
+        weights = np.array([fitting.vote_weight, *(one.weight for one in fitting.features)])
+        right[places] = _picks_of(table.stack, np.concatenate(table.votes), weights).right
+    questions = [one.question for one in labels.sets]
+    return Use(gain_of(questions, right - vote), away / len(labels.sets))

@@ -18,7 +18,7 @@ from sampleset.aggregators.learned_vote import (
     READER,
     REWARD,
     candidate_features,
-    columns_of,
+    columns_by_group,
     means_of,
     models_of_set,
     told_columns,
@@ -30,7 +30,7 @@ from sampleset.evaluation.subsets import subsets_of
 from sampleset.grading.grade import grade
 from sampleset.reward_models.base import Reduction, RewardModel
 from sampleset.storage.records import StoredSet
-from sampleset.training.listwise import Choice, Floats
+from sampleset.training.listwise import Choice, Floats, Stack, stacked
 from sampleset.types import Problem
 from sampleset.vote_features.base import MEMBER, QUESTION
 
@@ -117,16 +117,22 @@ class Labels:
         sets: In the order read.
         digest: Of the questions, their gold answers and samples.
         notes: What the user should know of the files.
+        groups: The group of each feature.
     """
 
     sets: tuple[LabelledSet, ...]
     digest: str
     notes: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def questions(self) -> list[str]:
         """The distinct questions, in an order that depends on their texts alone."""
-        return sorted({one.question for one in self.sets}, key=lambda text: hashlib.sha256(text.encode()).digest())
+        return sorted({one.question for one in self.sets}, key=_digest)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "replace")).digest()
 
 
 @dataclass(slots=True)
@@ -138,6 +144,7 @@ class _Reading:
     undecided: int = 0
     unnamed: dict[str, None] = field(default_factory=dict[str, None])
     failed: dict[str, int] = field(default_factory=dict[str, int])
+    groups: dict[str, str] = field(default_factory=dict[str, str])
 
 
 async def read_labels(
@@ -168,7 +175,8 @@ async def read_labels(
         async for one in _labelled(stored, options, reader, reward_model, reading):
             sets.append(one)
         texts = [sample.text for sample in stored.sample_set.samples]
-        digest.update(repr((stored.problem.question.text, stored.problem.answer, texts)).encode("utf-8", "replace"))
+        shown = (stored.problem.question.text, stored.problem.answer, texts)
+        digest.update(repr(shown).encode("utf-8", "replace"))
         if on_progress is not None:
             on_progress(read)
     if not sets:
@@ -176,7 +184,7 @@ async def read_labels(
             f"None of the {read} sample sets has a gold answer that can be read ({reading.without_gold} have "
             f"none, {reading.unreadable} one that cannot be read). Name the column: --columns answer=NAME."
         )
-    labels = Labels(tuple(sets), digest.hexdigest()[:16], _notes(reading))
+    labels = Labels(tuple(sets), digest.hexdigest()[:16], _notes(reading), dict(reading.groups))
     _require_lessons(labels)
     return labels
 
@@ -211,7 +219,10 @@ async def _labelled(
         shown = sample_set.subset(places)
         counted = await tally(shown)
         right = [await _right(one.answer, problem, grades, reading) for one in counted.candidates]
-        columns = columns_of(shown, counted)
+        columns: dict[str, Sequence[float | None]] = {}
+        for group, of_group in columns_by_group(shown, counted).items():
+            columns.update(of_group)
+            reading.groups.update(dict.fromkeys(of_group, group))
         if reader is not None or reward_model is not None:
             if len(counted.candidates) > 1:
                 told, _, flags = await told_columns(shown, counted, reader, reward_model, options.steps)
@@ -256,8 +267,8 @@ def _notes(reading: _Reading) -> tuple[str, ...]:
     notes: list[str] = []
     if reading.without_gold or reading.unreadable:
         notes.append(
-            f"{reading.without_gold} sets without a gold answer and {reading.unreadable} with one that cannot "
-            "be read are left out"
+            f"{reading.without_gold} sets without a gold answer and {reading.unreadable} with one that "
+            "cannot be read are left out"
         )
     if reading.undecided:
         notes.append(f"{reading.undecided} answers could not be compared with gold, and count as wrong")
@@ -292,7 +303,9 @@ def _require_lessons(labels: Labels) -> None:
         )
     if len(teaching) < LEAST_CHOICES:
         share = len(teaching) / len(questions)
-        wanted = f"some {-(-LEAST_CHOICES * len(questions) // len(teaching)):,} labelled questions" if teaching else "more"
+        wanted = "more"
+        if teaching:
+            wanted = f"some {-(-LEAST_CHOICES * len(questions) // len(teaching)):,} labelled questions"
         raise DataError(
             f"{len(teaching)} of the {len(questions)} labelled questions ({share:.0%}) have right and wrong "
             f"answers to choose between; {LEAST_CHOICES} are needed to fit anything: {wanted} like these."
@@ -332,14 +345,14 @@ def design_of(labels: Labels, without: Sequence[str] = ()) -> Design:
     names: list[str] = []
     recorded: list[str] = []
     left_out: dict[str, str] = {}
-    known = {*present, *(name.partition(":")[0] for name in present)}
-    for unknown in [name for name in without if name not in known]:
+    for unknown in [name for name in without if name not in present and name not in labels.groups.values()]:
         raise InvalidArgumentError(
-            f"No feature {unknown!r} to leave out. There are: {', '.join(sorted(present))}."
+            f"No feature, and no group of them, {unknown!r} to leave out. There are: "
+            f"{', '.join(sorted({*present, *labels.groups.values()}))}."
         )
     for name, count in present.items():
         missing = 1 - count / len(labels.sets)
-        if name in without or name.partition(":")[0] in without:
+        if name in without or labels.groups.get(name) in without:
             left_out[name] = "as asked"
             continue
         elif not name.startswith(MEMBER) and missing > _FEW_MISSING:
@@ -386,6 +399,7 @@ class Table:
         vote_right: Of every set: chance that the vote is right.
         oracle: Of every set: whether some candidate is right.
         votes: Per choice, shape (C,).
+        stack: All choices.
     """
 
     choices: tuple[Choice, ...]
@@ -394,6 +408,7 @@ class Table:
     vote_right: Floats
     oracle: Floats
     votes: tuple[Floats, ...]
+    stack: Stack
 
 
 def table_of(labels: Labels, names: Sequence[str]) -> Table:
@@ -418,6 +433,7 @@ def table_of(labels: Labels, names: Sequence[str]) -> Table:
         np.array([one.vote_right for one in labels.sets]),
         np.array([float(any(one.right)) for one in labels.sets]),
         tuple(votes),
+        stacked(choices),
     )
 
 
@@ -430,13 +446,13 @@ def _filled(one: LabelledSet, name: str) -> list[float]:
 
 
 def set_means(labels: Labels, names: Sequence[str]) -> Floats:
-    """Mean of each feature over the answering samples of each set that has some and lacks none: (sets, names)."""
-    rows = [
-        means_of(one.columns, names, one.answering)
-        for one in labels.sets
-        if one.groups
-        and all(name in one.columns and None not in [one.columns[name][p] for p in one.answering] for name in names)
-    ]
+    """Mean of each feature over the answering samples of each set that has all: shape (sets, names)."""
+
+    def has_all(one: LabelledSet) -> bool:
+        columns = [one.columns.get(name) for name in names]
+        return all(column and None not in [column[place] for place in one.answering] for column in columns)
+
+    rows = [means_of(one.columns, names, one.answering) for one in labels.sets if one.groups and has_all(one)]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 
 

@@ -64,6 +64,14 @@ def stacked(choices: Sequence[Choice]) -> Stack:
     )
 
 
+def part_of(stack: Stack, chosen: NDArray[np.bool_]) -> Stack:
+    """The stack of some of its sets, chosen by one flag each."""
+    held = chosen[stack.owner]
+    sizes = np.bincount(stack.owner)[chosen]
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+    return Stack(stack.features[held], starts, np.repeat(np.arange(len(sizes)), sizes), stack.right[held])
+
+
 def shares(stack: Stack, weights: Floats) -> Floats:
     """Probability of each candidate among those of its set, shape (N,)."""
     logits = stack.features @ weights

@@ -20,6 +20,9 @@ MOST_READ = 20_000
 MEMBER = "member:"
 """What the names of features open with that stand for a model of a pool."""
 
+RECORDED = ("logprobs", "scores")
+"""Groups whose numbers come with the samples, where whoever drew or scored them kept any."""
+
 QUESTION = "question_"
 """What the names of features open with that are the same for all samples of a set."""
 

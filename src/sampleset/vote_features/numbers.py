@@ -16,8 +16,10 @@ _MOST = 400
 _KINDS = ("maths", "number")
 _NUMBER = re.compile(r"(?<![\w.])\d{1,15}(?:,\d{3}){0,4}(?:\.\d{1,12})?(?![\w]|\.\d)")
 _VALUE = r"[-−]?\$?\d{1,12}(?:,\d{3}){0,3}(?:\.\d{1,9})?"
+_SIGN = r"\+|-|−|–|\*|×|\\times|\\cdot|/|÷|\\div|x"
 _SUM = re.compile(
-    rf"(?<![\w.)/*+^×÷−–-])(?<![/*+×÷−–-] )({_VALUE}) ?(\+|-|−|–|\*|×|\\times|\\cdot|/|÷|\\div|x) ?({_VALUE}) ?=+ ?\\?({_VALUE})(?!\w)"
+    # The end of a longer sum, after another sign, is no sum by itself.
+    rf"(?<![\w.)/*+^×÷−–-])(?<![/*+×÷−–-] )({_VALUE}) ?({_SIGN}) ?({_VALUE}) ?=+ ?\\?({_VALUE})(?!\w)"
 )
 
 

@@ -8,7 +8,7 @@ from sampleset.vote_features.base import VOTE_FEATURES, Columns, CountedSet
 _FIELDS = {"confidence": "mean", "window": "min_window", "tail": "tail", "bottom": "bottom"}
 
 
-class Confidence:
+class TokenConfidence:
     """The four token confidences, in nats: mean, lowest window, tail, lowest tenth of the windows."""
 
     def columns(self, counted: CountedSet) -> Columns:
@@ -21,4 +21,4 @@ def _number(summary: LogprobSummary | None, field: str) -> float | None:
     return None if summary is None else getattr(summary, field)
 
 
-VOTE_FEATURES.register("confidence")(Confidence())
+VOTE_FEATURES.register("logprobs")(TokenConfidence())
