@@ -213,5 +213,5 @@ _SPOKEN_FOR = ("temperature", "top_p", "top_k", "max_tokens", "max_completion_to
 
 def _as_text(message: Message) -> str:
     """The content, and of a message that holds more than a text all of it."""
-    content = message["content"] if "content" in message else None
+    content: object = message.get("content")
     return content if isinstance(content, str) and len(message) == 2 else json.dumps(message)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from sampleset.errors import InvalidArgumentError
+from sampleset.html_tables import html_table
 
 SCHEMA_VERSION = 1
 
@@ -186,6 +187,41 @@ class SampleSet:
         """The question's id."""
         return self.question.id
 
+    @classmethod
+    def of(
+        cls,
+        question: str | Question,
+        texts: Sequence[str],
+        *,
+        choices: Sequence[str] | None = None,
+        answer_kind: str = DEFAULT_KIND,
+        model: str | None = None,
+    ) -> SampleSet:
+        """The sample set of texts that are there already.
+
+        Args:
+            question: The question; a text is its own id, up to 64 characters.
+            texts: The samples, in the order they were drawn.
+            choices: Lettered options in order, of a question that is a text.
+            answer_kind: How answers are compared, of a question that is a text.
+            model: Who drew them.
+
+        Raises:
+            InvalidArgumentError: There are no texts, or they are one text.
+        """
+        if isinstance(texts, str) or not texts:
+            raise InvalidArgumentError(f"texts={texts!r} must be a list of texts, one or more.")
+        if isinstance(question, str):
+            question = Question(
+                question[:64], question, None if choices is None else tuple(choices), answer_kind
+            )
+        samples = tuple(Sample(index, text, model=model) for index, text in enumerate(texts))
+        return cls(question, samples, model)
+
+    def _repr_html_(self) -> str:
+        rows = [(one.index, one.error or one.text, one.completion_tokens) for one in self.samples]
+        return html_table(("sample", "text", "tokens"), rows, self.question.text)
+
     @property
     def n(self) -> int:
         """Samples drawn, failed ones included."""
@@ -272,6 +308,10 @@ class Answer:
     usage: Usage = Usage()
     flags: tuple[str, ...] = ()
     evidence: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def _repr_html_(self) -> str:
+        rows = [(one.answer, one.votes, one.probability) for one in self.candidates]
+        return html_table(("candidate", "votes", "probability"), rows, f"{self.aggregator}: {self.answer}")
 
     def __post_init__(self) -> None:
         if self.confidence is not None and not -_ROUNDING <= self.confidence <= 1 + _ROUNDING:

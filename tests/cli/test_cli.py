@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sampleset.cli import main as cli
-from sampleset.storage.files import read_rows, write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.rows import read_rows
 from support.stub_server import StubServer
 
 Run = Callable[..., tuple[int, str, str]]

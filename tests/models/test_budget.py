@@ -17,8 +17,8 @@ from sampleset.errors import (
     SamplingError,
     TransientBackendError,
 )
-from sampleset.evaluation.prices import Price
 from sampleset.models.budget import Budget, Caps, MeteredBackend, metered
+from sampleset.models.prices import Price
 from sampleset.models.retries import Patience
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.sampling.stopping import parse_stop

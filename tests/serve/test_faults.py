@@ -273,10 +273,10 @@ def test_neither_keys_nor_prompts_reach_logs_or_errors(
 def test_a_fault_of_our_own_is_logged_by_place_only(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    def broken(raw: bytes) -> None:
+    def broken(raw: bytes, **_: bool) -> None:
         raise KeyError("a prompt")
 
-    monkeypatch.setattr("sampleset.serve.upstreams.read_reply", broken)
+    monkeypatch.setattr("sampleset.backends.openai.read_completion", broken)
     with Upstream() as upstream, running({"careful": alias(upstream)}) as server:
         reply = ask(server)
     assert (reply.status_code, reply.json()["error"]["code"]) == (500, "internal_error")

@@ -38,6 +38,11 @@ COMMANDS = {
     "sample": Entry(
         "Draw n samples per question into a store. Run it again to go on where it stopped.", _SETS
     ),
+    "import": Entry(
+        "Write samples of another tool (lm-eval, inspect, CSV, ...) as sample sets, or the reverse.",
+        _SETS,
+        "import_sets",
+    ),
     "aggregate": Entry(
         "Give one answer per stored sample set. Run it again to go on where it stopped.", _SETS
     ),

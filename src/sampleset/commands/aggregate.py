@@ -58,7 +58,7 @@ def aggregate(
     )
     summary = run_async(
         aggregate_file(
-            sets.sample_file(samples, answers.answer_kind),
+            sets.sample_file(samples, answers.answer_kind, run.note),
             aggregator,
             k,
             reader.model_ref(engine),

@@ -21,6 +21,7 @@ from sampleset.commands.opening import (
     opened,
     opened_samplers,
     print_judge_usage,
+    warn_of_identical,
 )
 from sampleset.commands.options import (
     AGGREGATION,
@@ -35,11 +36,9 @@ from sampleset.commands.options import (
 )
 from sampleset.commands.progress import sampling_line
 from sampleset.commands.run import Run, print_json, run_async
-from sampleset.commands.sample import warn_of_identical
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
 from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
 from sampleset.errors import CapReachedError, InvalidArgumentError
-from sampleset.evaluation import REFERENCE
 from sampleset.grading.judge import judging
 from sampleset.models.budget import metered
 from sampleset.models.retries import patient
@@ -208,7 +207,7 @@ def _usual_aggregator(drawing: Drawing, aggregator_model: ModelRef | None) -> st
         and drawing.model.ref in (EMBEDDED, EMBEDDED_SSA)
     )
     trained = aggregator_model is not None or (ours and embedded_ssa_is_installed())
-    return "ssa" if trained else REFERENCE
+    return "ssa" if trained else "majority_vote"
 
 
 async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None) -> Answer:

@@ -121,7 +121,7 @@ def evaluate(
     )
     evaluation = run_async(
         evaluate_files(
-            [sets.sample_file(path, answers.answer_kind) for path in samples],
+            [sets.sample_file(path, answers.answer_kind, run.note) for path in samples],
             methods.aggregators,
             methods.options(sets.keep_thinking, calls.max_concurrency),
             reader.model_ref(engine),

@@ -42,14 +42,14 @@ from sampleset.commands.options import (
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
 from sampleset.engines.gguf import EMBEDDED
 from sampleset.errors import InvalidArgumentError
-from sampleset.evaluation import Price, Prices, read_prices
 from sampleset.grading.judge import LLMJudge, judging
 from sampleset.models.budget import Budget, Caps, QuestionBudgets
 from sampleset.models.opening import ready_backend, runs_here
+from sampleset.models.prices import Price, Prices, read_prices
 from sampleset.models.ray import RayOptions, open_on_ray, parse_engine
 from sampleset.models.retries import Patience, patient
 from sampleset.prompts import usual_prompt
-from sampleset.sampling.pool import Member, read_pool
+from sampleset.sampling.members import Member, read_pool
 from sampleset.sampling.sampler import Sampler, SamplingOptions, SamplingProgress
 from sampleset.sampling.stopping import parse_stop
 from sampleset.specs import build, models_of, with_default_model
@@ -110,7 +110,7 @@ class Drawing:
         own, common = member.base_url, self.model
         url = common.base_url if own is None and not runs_here(member.model) else own
         key = common.api_key if member.api_key_env is None and url == common.base_url else member.api_key
-        return ModelRef(member.model, url, key, common.context_size, common.ray)
+        return ModelRef(member.model, url, key, member.context_size or common.context_size, common.ray)
 
     def tariff(self, backend: Backend) -> Price | None:
         """What a model's tokens cost; checked where there is a cap in money."""
@@ -334,5 +334,15 @@ def print_judge_usage(judge: LLMJudge) -> None:
         print(
             f"note: the judge of answers was asked {judge.usage.calls} times, "
             f"{judge.usage.total_tokens} tokens; they are in no other count",
+            file=sys.stderr,
+        )
+
+
+def warn_of_identical(progress: SamplingProgress) -> None:
+    """Warn on stderr where all draws of a question are one text."""
+    if progress.seeds_ignored:
+        print(
+            "warning: all draws of a question are one and the same text. The server seems to ignore the "
+            "seed, or to answer from a cache; such samples carry no more than one does.",
             file=sys.stderr,
         )

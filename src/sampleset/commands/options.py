@@ -14,7 +14,7 @@ name, and the value is saved with the settings of the run unless the field is ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
@@ -25,6 +25,7 @@ from sampleset import __version__
 
 if TYPE_CHECKING:
     from sampleset.storage.sample_sets import SampleFile
+    from sampleset.types import Problem
 
 NOT_SAVED = "not saved"
 """Marks an option that is no setting of the work: a key, or how the outcome is printed."""
@@ -187,7 +188,9 @@ Configuration = Annotated[
 ]
 Columns = Annotated[
     str | None,
-    option("--columns", help="Names of a file's columns: question=prompt,samples=outputs,...", panel=SETS),
+    option(
+        "--columns", help="Names of a file's columns: question=doc.prompt,samples=outputs,...", panel=SETS
+    ),
 ]
 Limit = Annotated[int | None, option("--limit", help="Only the first so many questions.", panel=SETS)]
 KeepThinking = Annotated[
@@ -234,13 +237,22 @@ class SetOptions(OptionGroup):
     limit: Limit = None
     keep_thinking: KeepThinking = False
 
-    def sample_file(self, path: Path, answer_kind: str | None = None) -> SampleFile:
-        """The sample sets at a path."""
+    def sample_file(
+        self,
+        path: Path,
+        answer_kind: str | None,
+        note: Callable[[str], None],
+        problems: Sequence[Problem] = (),
+    ) -> SampleFile:
+        """The sample sets at a path; the note is called with a line where another tool wrote them."""
         from sampleset.storage.records import parse_columns
         from sampleset.storage.sample_sets import SampleFile
 
         columns = parse_columns(self.columns) if self.columns else None
-        return SampleFile(path, self.configuration, self.limit, columns, answer_kind)
+        file = SampleFile(path, self.configuration, self.limit, columns, answer_kind, problems)
+        if file.form is not None:
+            note(f"note: {path} is read as: {file.form}")
+        return file
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sampleset.evaluation import EvaluationProgress
-from sampleset.sampling.sampler import SamplingProgress
-
 if TYPE_CHECKING:
+    from sampleset.evaluation import EvaluationProgress
+    from sampleset.sampling.sampler import SamplingProgress
     from sampleset.training.loop import TrainingProgress
 
 _EVERY = 10.0

@@ -71,7 +71,7 @@ def replay(
     """Replay stopping rules on stored sets: accuracy against samples and tokens, without drawing anything."""
     settings = saved_settings("replay", rules, sets, answers, samples=samples, output_dir=output_dir)
     use_verdict_store(rules.verdicts or default_verdict_path())
-    files = [sets.sample_file(path, answers.answer_kind) for path in samples]
+    files = [sets.sample_file(path, answers.answer_kind, run.note) for path in samples]
     replayed = replay_files(files, rules.options(sets.keep_thinking), output_dir, settings, run)
     if run.as_json:
         print_json(replay_dict(replayed, settings))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sampleset.commands.opening import Drawing, DrawingOptions, opened_samplers
+from sampleset.commands.opening import Drawing, DrawingOptions, opened_samplers, warn_of_identical
 from sampleset.commands.options import (
     SETS,
     AnswerOptions,
@@ -26,7 +25,6 @@ from sampleset.commands.progress import sampling_line
 from sampleset.commands.run import Run, run_async
 from sampleset.datasets.base import Loaded, read_dataset
 from sampleset.sampling.pool import Pool
-from sampleset.sampling.sampler import SamplingProgress
 from sampleset.settings import save_settings
 from sampleset.storage.files import check_target, write_rows
 from sampleset.storage.records import parse_columns
@@ -140,13 +138,3 @@ async def sample_dataset(
         "store": str(folder),
         "configuration": drawn_under,
     }
-
-
-def warn_of_identical(progress: SamplingProgress) -> None:
-    """Warn on stderr where all draws of a question are one text."""
-    if progress.seeds_ignored:
-        print(
-            "warning: all draws of a question are one and the same text. The server seems to ignore the "
-            "seed, or to answer from a cache; such samples carry no more than one does.",
-            file=sys.stderr,
-        )

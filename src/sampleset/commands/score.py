@@ -80,7 +80,7 @@ def score(
     settings = saved_settings("score", scorer, sets, calls, samples=samples, output=output)
     summary = run_async(
         score_file(
-            sets.sample_file(samples),
+            sets.sample_file(samples, None, run.note),
             output,
             scorer,
             calls,

@@ -21,6 +21,7 @@ from sampleset.chat import Message
 from sampleset.engines.huggingface.model import (
     Loaded,
     ModelFiles,
+    attention_plans_avoided,
     context_of,
     find_model,
     import_extra,
@@ -233,7 +234,7 @@ class LocalRewardModel:
         mask = [[1] * len(one.tokens) + [0] * (width - len(one.tokens)) for one in readings]
         places = sorted({place for one in readings for place in one.places})
         column = {place: number for number, place in enumerate(places)}
-        with torch.inference_mode():
+        with torch.inference_mode(), attention_plans_avoided(loaded.device):
             found = self.outputs(
                 loaded.model,
                 torch.tensor(tokens, device=loaded.device),

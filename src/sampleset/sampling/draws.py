@@ -98,6 +98,11 @@ class Draw:
         """Its number among the draws of the question."""
         return self.sample.index
 
+    @property
+    def model(self) -> str:
+        """Who drew it; empty where samples are not signed."""
+        return self.sample.model or ""
+
 
 @dataclass(frozen=True, slots=True)
 class CameBack:
@@ -192,7 +197,8 @@ class QuestionDraws:
         stored: Draws made before, by index.
         on_event: Called with each event.
         describe: Returns the text that a failed draw keeps of its error.
-        tolerant: Whether an error that no other draw can escape fails its draws only; it is raised otherwise.
+        tolerant: Whether every error, a cap's refusal too, fails its draws only. Otherwise an error that no
+            other draw can escape is raised.
         signed: Whether each sample names its model.
         stream: Whether the texts of draws are reported while they are written.
 
@@ -322,18 +328,8 @@ class QuestionDraws:
         seeds = [self._seed + index for index in run]
         try:
             generations = await member.draw(seeds, on_text if stream else None, on_retry)
-        except CapReachedError as refusal:
-            if len(run) > 1 and self.refusal is None:  # fewer at once may fit
-                await self._call(member, run[: len(run) // 2], stream)
-                await self._call(member, run[len(run) // 2 :], stream)
-            else:
-                self.refusal = refusal
-            return
         except SampleSetError as error:
-            if not self._tolerant and not isinstance(error, PromptError | TransientBackendError):
-                raise
-            self._on_event(Failed(error))
-            self._fail(self._only_in(run), self._describe(error), member)
+            await self._give_up(run, error, member, stream)
             return
         if len(generations) != len(run):
             raise BackendError(
@@ -349,6 +345,21 @@ class QuestionDraws:
         )
         if self.hedges:
             await self._cancel(call for call, other in self._calls.items() if self._missing.isdisjoint(other))
+
+    async def _give_up(self, run: Sequence[int], error: SampleSetError, member: Drawer, stream: bool) -> None:
+        """What becomes of a call's draws after an error: fewer at once, failed samples, or the end."""
+        if isinstance(error, CapReachedError):
+            if len(run) > 1 and self.refusal is None:  # fewer at once may fit
+                await self._call(member, run[: len(run) // 2], stream)
+                await self._call(member, run[len(run) // 2 :], stream)
+                return
+            if not self._tolerant:
+                self.refusal = error
+                return
+        elif not self._tolerant and not isinstance(error, PromptError | TransientBackendError):
+            raise error
+        self._on_event(Failed(error))
+        self._fail(self._only_in(run), self._describe(error), member)
 
     def _draw_of(self, index: int, generation: Generation, member: Drawer) -> Draw:
         sample = Sample(

@@ -91,15 +91,19 @@ class Sampler:
         self._tariff = tariff
         MeteredBackend(backend, self._budgets, tariff)  # complains now of a price that is missing
 
-    async def sample(self, question: Question) -> SampleSet:
+    async def sample(self, question: Question, messages: Sequence[Message] | None = None) -> SampleSet:
         """The sample set of one question.
+
+        Args:
+            question: The question.
+            messages: The chat to draw from, as it is; by default the question as the options have it asked.
 
         Raises:
             CapReachedError: A cap left too few draws.
             SamplingError: Every draw failed, or fewer than `min_samples` came back.
             BackendError: The backend cannot be asked at all.
         """
-        messages = self._messages(question)
+        messages = self._messages(question) if messages is None else messages
         if self.store is None:
             work = await self._draw(question, messages, ())
         else:
@@ -354,5 +358,5 @@ class _QuestionDrawer:
             lambda: self.backend.generate(self.messages, self.params, seeds),
             self.patience,
             self.limiter,
-            on_retry,
+            lambda error: on_retry(str(error)),
         )

@@ -1,11 +1,9 @@
 """Rows ↔ records: how problems, samples, sample sets and answers look in a file.
 
 Unknown fields survive a round trip without reaching an aggregator: a `StoredSet` keeps the row it came
-from, its `sample_set` holds known fields only. Shapes that other projects write are read as well:
-
-- `samples`, `completions`, `responses` or `generations`: a list of texts (or of sample rows) per question
-  (ours; search-and-learn; large_language_monkeys);
-- `generation`: one text per row, one file per seed (NeMo-Skills); `storage` joins the files.
+from, its `sample_set` holds known fields only. A list of texts, or of sample rows, per question is read under
+the names `samples`, `completions`, `responses` and `generations` (ours; search-and-learn;
+large_language_monkeys). What is shaped otherwise is brought into this shape in `storage.foreign`.
 
 A column `scores` or `<name>_scores` with one number per sample becomes `Sample.scores[<column>]`; a
 `null` in it is no score.
@@ -13,6 +11,7 @@ A column `scores` or `<name>_scores` with one number per sample becomes `Sample.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -69,6 +68,11 @@ class StoredSet:
     sample_set: SampleSet
     problem: Problem
     row: Row
+
+    @classmethod
+    def without_gold(cls, sample_set: SampleSet) -> StoredSet:
+        """A sample set that was drawn just now, say, as a file without gold answers would hold it."""
+        return cls(sample_set, Problem(sample_set.question, None), {})
 
     def with_answer_kind(self, kind: str | None) -> StoredSet:
         """The same with answers of this kind; `None` leaves it as it is."""
@@ -135,14 +139,38 @@ def with_columns(row: Row, columns: Mapping[str, str] | None) -> Row:
     """
     if not columns:
         return row
-    for ours, theirs in columns.items():
-        if theirs not in row:
-            raise DataError(
-                f"no column {theirs!r}, which was named for {ours!r}; the columns here are {', '.join(row)}"
-            )
+    values = {ours: column_value(row, theirs, ours) for ours, theirs in columns.items()}
     replaced = {name for ours in columns for name in _ALIASES.get(ours, (ours,))} | set(columns.values())
     kept = {name: value for name, value in row.items() if name not in replaced}
-    return {**{ours: row[theirs] for ours, theirs in columns.items()}, **kept}
+    return {**values, **kept}
+
+
+def column_value(row: Row, name: str, ours: str) -> Any:
+    """What a row holds under a column of the file; `doc.question` and `resps.0` look into what it holds.
+
+    Args:
+        row: The row.
+        name: The column, or the way to a value in it, its steps joined by dots.
+        ours: The name of ours that it is wanted for, for the message.
+
+    Raises:
+        DataError: There is no such column, or nothing at the end of the way.
+    """
+    if name in row:
+        return row[name]
+    value: Any = row
+    for step in name.split("."):
+        held = cast("Row", value) if isinstance(value, Mapping) else {}
+        listed = cast("list[Any]", value) if isinstance(value, list) else []
+        if step in held:
+            value = held[step]
+        elif step.isdecimal() and int(step) < len(listed):
+            value = listed[int(step)]
+        else:
+            raise DataError(
+                f"no column {name!r}, which was named for {ours!r}; the columns here are {', '.join(row)}"
+            )
+    return value
 
 
 def problem_from_row(row: Row, number: int) -> Problem:
@@ -153,8 +181,11 @@ def problem_from_row(row: Row, number: int) -> Problem:
     """
     text = _text(row, QUESTION_COLUMNS)
     if text is None or not text.strip():
-        raise DataError(f"no question: expected a non-empty text in one of {', '.join(QUESTION_COLUMNS)}")
-    choices = row.get("choices")
+        raise DataError(
+            f"no question: expected a non-empty text in one of {', '.join(QUESTION_COLUMNS)}; the columns "
+            f"here are {', '.join(row)}. Name yours by --columns question=COLUMN"
+        )
+    choices = _from_cell(row.get("choices"))
     if choices is not None and not _is_texts(choices):
         raise DataError(f"'choices' must be a list of texts, got {_shown(choices)}")
     identity = _text(row, ID_COLUMNS)
@@ -263,8 +294,11 @@ def stored_set_from_row(row: Row, number: int) -> StoredSet:
     problem = problem_from_row(row, number)
     column = next((name for name in SAMPLES_COLUMNS if name in row), None)
     if column is None:
-        raise DataError(f"no samples: expected a list in one of {', '.join(SAMPLES_COLUMNS)}")
-    listed = row[column]
+        raise DataError(
+            f"no samples: expected a list in one of {', '.join(SAMPLES_COLUMNS)}; the columns here are "
+            f"{', '.join(row)}. Name yours by --columns samples=COLUMN"
+        )
+    listed = _from_cell(row[column])
     if not _is_list(listed):
         raise DataError(f"{column!r} must be a list of texts or sample rows, got {_shown(listed)}")
     if not listed:
@@ -360,6 +394,17 @@ def _answer_kind(row: Row) -> str:
         return answer_kind(named).spec
     except InvalidArgumentError as error:
         raise DataError(f"'answer_kind' cannot be read: {str(error).rstrip('.')}") from error
+
+
+def _from_cell(value: object) -> object:
+    """The value; a list that a cell of a CSV file holds as JSON becomes one."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        held: object = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    return held if _is_list(held) else value
 
 
 def _is_list(value: object) -> TypeGuard[list[object]]:

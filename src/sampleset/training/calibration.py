@@ -28,7 +28,8 @@ from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.metrics import paired_bootstrap
 from sampleset.models.together import gathered
 from sampleset.prompts import ANSWER_CLOSE
-from sampleset.storage.files import JsonlLog, read_rows
+from sampleset.storage.files import JsonlLog
+from sampleset.storage.rows import read_rows
 from sampleset.training.candidate_weights import (
     Choice,
     Floats,
