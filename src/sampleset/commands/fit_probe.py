@@ -40,6 +40,9 @@ def fit_probe(
     device: Annotated[
         str | None, option("--device", help="cpu, cuda or cuda:N; by default CUDA where there is one.")
     ] = None,
+    dtype: Annotated[
+        str | None, option("--dtype", help="By default bfloat16 on CUDA and float32 on a CPU.")
+    ] = None,
     verdicts: VerdictFile = None,
 ) -> None:
     """Fit a verifier head on labelled sets: a probe of a small model's hidden states. Resumes."""
@@ -48,8 +51,9 @@ def fit_probe(
     if folds < 2:
         raise InvalidArgumentError(f"--folds {folds} must be at least 2.")
     use_verdict_store(verdicts or default_verdict_path())
-    files = [sets.sample_file(path, answers.answer_kind) for path in samples]
-    probe = run_async(fit_probe_file(files, model, output, run, folds, device, sets.keep_thinking))
+    files = [sets.sample_file(path, answers.answer_kind, run.note) for path in samples]
+    states = HiddenStates(model, device=device, dtype=dtype)
+    probe = run_async(fit_probe_file(files, states, output, run, folds, sets.keep_thinking))
     summary = {**probe.training, "model": probe.model, "layers": list(probe.layers), "output": str(output)}
     if run.as_json:
         print_json(summary)
@@ -60,11 +64,10 @@ def fit_probe(
 
 async def fit_probe_file(
     files: Sequence[SampleFile],
-    model: str,
+    states: HiddenStates,
     output: Path,
     run: Run,
     folds: int,
-    device: str | None,
     keep_thinking: bool,
 ) -> ProbeWeights:
     """Read the states, fit the probe and write it. States are kept beside it, in `OUTPUT.states.jsonl`.
@@ -73,7 +76,6 @@ async def fit_probe_file(
         DataError: The sets have no labels, or too few.
         BackendError: The model cannot be loaded.
     """
-    states = HiddenStates(model, device=device)
     reader = _StateReader(states, JsonlLog(output.with_suffix(".states.jsonl")))
     probed: list[ProbedSamples] = []
     read = 0
@@ -139,7 +141,11 @@ class _StateReader:
             self.layers = self._states.read_layers
             rows: list[dict[str, Any]] = []
             for key, vector in zip(unknown, vectors, strict=True):
-                packed = None if vector is None else base64.b64encode(np.float16(vector).tobytes()).decode()
+                packed = (
+                    None
+                    if vector is None
+                    else base64.b64encode(np.array(vector, np.float16).tobytes()).decode()
+                )
                 self._known[key] = packed
                 named = {"model": self._states.model, "layers": list(self.layers)}
                 rows.append({"key": key, **named, "states": packed})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any, ClassVar, cast, get_args
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.aggregators.learned_vote import reader_identity
@@ -95,7 +95,7 @@ def fit_vote(
 ) -> None:
     """Learn from labelled sets what speaks for an answer, and say what that is worth. Takes seconds."""
     use_verdict_store(fitting.verdicts or default_verdict_path())
-    files = [sets.sample_file(path, answers.answer_kind) for path in samples]
+    files = [sets.sample_file(path, answers.answer_kind, run.note) for path in samples]
     fit = run_async(fit_vote_file(files, output, fitting, sets.keep_thinking, reader.model_ref(), calls, run))
     if run.as_json:
         print_json(fit.model.to_json())
@@ -167,13 +167,9 @@ async def fit_vote_file(
 class _LoggedReader:
     """A reader whose answers are kept as they come, so that a fit broken off asks nothing twice."""
 
+    name: ClassVar[str] = "reader"
     inner: Aggregator
     log: AnswerLog
-
-    @property
-    def name(self) -> str:
-        """The reader's."""
-        return self.inner.name
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The reader's answer.
@@ -183,7 +179,7 @@ class _LoggedReader:
         """
         answer = await self.log.answer(self.inner, sample_set)
         if "failed" in answer.flags:
-            raise DataError(f"{self.name} fails on question {sample_set.id!r}: {answer.text}")
+            raise DataError(f"{self.inner.name} fails on question {sample_set.id!r}: {answer.text}")
         return answer
 
 

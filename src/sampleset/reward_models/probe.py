@@ -87,8 +87,8 @@ def read_probe(path: Path) -> tuple[ProbeWeights, str]:
             raise ValueError(f"kind {values['kind']!r}")
         if values["schema"] != PROBE_SCHEMA:
             raise DataError(
-                f"{path}: schema {values['schema']!r}, where this version reads {PROBE_SCHEMA}. Fit the probe "
-                "again, or use the version of sampleset that wrote it."
+                f"{path}: schema {values['schema']!r}, where this version reads {PROBE_SCHEMA}. Fit the "
+                "probe again, or use the version of sampleset that wrote it."
             )
         probe = ProbeWeights(
             str(values["model"]),
@@ -177,7 +177,7 @@ class HiddenStates(LocalRewardModel):
 @REWARD_MODELS.register("probe")
 @dataclass(eq=False)
 class Probe(HiddenStates):
-    """A linear probe fitted on one's own labels by `sampleset fit-probe`, over a small model's hidden states."""
+    """A linear probe of a small model's hidden states, fitted on one's own labels by `sampleset fit-probe`."""
 
     kind: ClassVar[str] = "probe"
 

@@ -71,8 +71,8 @@ def fit_probe(samples: Sequence[ProbedSamples], folds: int = 10) -> ProbeFit:
     names = sorted({one.question for one in teaching}, key=_digest)
     if len(names) < LEAST_CHOICES:
         raise DataError(
-            f"{len(names)} of {len({one.question for one in samples})} labelled questions have right and wrong "
-            f"samples; {LEAST_CHOICES} are needed to fit a probe."
+            f"{len(names)} of {len({one.question for one in samples})} labelled questions have right and "
+            f"wrong samples; {LEAST_CHOICES} are needed to fit a probe."
         )
     fold_of = {name: place % folds for place, name in enumerate(names)}
     offsets = np.concatenate([one.states - one.states.mean(axis=0) for one in teaching])
@@ -106,17 +106,19 @@ def _digest(name: str) -> bytes:
 
 
 def _ridge(offsets: Floats, targets: Floats, penalties: Sequence[float]) -> Floats:
-    """Weights of each penalty, shape (numbers, penalties); by samples or by numbers, what there is less of."""
+    """Weights of each penalty, shape (numbers, penalties)."""
     count, width = offsets.shape
     found: list[Floats] = []
+    # Solved by samples or by numbers, whichever there are fewer of.
     if count <= width:
         gram = offsets @ offsets.T
         for penalty in penalties:
-            found.append(offsets.T @ np.linalg.solve(gram + penalty * np.eye(count), targets))
+            duals = np.linalg.solve(gram + penalty * np.eye(count), targets)
+            found.append((offsets.T @ duals).astype(np.float64))
     else:
         gram, moment = offsets.T @ offsets, offsets.T @ targets
         for penalty in penalties:
-            found.append(np.linalg.solve(gram + penalty * np.eye(width), moment))
+            found.append(np.linalg.solve(gram + penalty * np.eye(width), moment).astype(np.float64))
     return np.array(found).T
 
 

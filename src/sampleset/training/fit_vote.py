@@ -368,7 +368,7 @@ def home_of(labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, i
             looked_at,
             tuple(centre.tolist()),
             tuple(deviation.tolist()),
-            tuple(tuple(row) for row in np.linalg.inv(shape).tolist()),
+            tuple(tuple(map(float, row)) for row in np.linalg.inv(shape)),
             limit,
         )
 
