@@ -121,6 +121,12 @@ async def fit_probe_file(
     return probe
 
 
+def _packed(vector: Sequence[float]) -> str:
+    """States in half precision, as text."""
+    most = float(np.finfo(np.float16).max)
+    return base64.b64encode(np.clip(vector, -most, most).astype(np.float16).tobytes()).decode()
+
+
 class _StateReader:
     """Hidden states of samples, kept in a log as they are read."""
 
@@ -141,12 +147,7 @@ class _StateReader:
             self.layers = self._states.read_layers
             rows: list[dict[str, Any]] = []
             for key, vector in zip(unknown, vectors, strict=True):
-                packed = (
-                    None
-                    if vector is None
-                    else base64.b64encode(np.array(vector, np.float16).tobytes()).decode()
-                )
-                self._known[key] = packed
+                self._known[key] = packed = None if vector is None else _packed(vector)
                 named = {"model": self._states.model, "layers": list(self.layers)}
                 rows.append({"key": key, **named, "states": packed})
             self._log.append(rows)

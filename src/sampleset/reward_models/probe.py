@@ -177,7 +177,7 @@ class HiddenStates(LocalRewardModel):
 @REWARD_MODELS.register("probe")
 @dataclass(eq=False)
 class Probe(HiddenStates):
-    """A linear probe of a small model's hidden states, fitted on one's own labels by `sampleset fit-probe`."""
+    """A linear probe of a small model's hidden states, fitted on one's own labels (`sampleset fit-probe`)."""
 
     kind: ClassVar[str] = "probe"
 

@@ -354,13 +354,14 @@ def _by_question(questions: Sequence[str], values: Floats) -> list[float]:
 def home_of(labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, int], models: Any) -> Home:
     """What these sets look like. The limit is read on folds that centre and correlation have not seen."""
     looked_at = tuple(name for name in names if name not in _ASKED and not name.startswith(MEMBER))
-    means = set_means(labels, looked_at)
+    means, questions = set_means(labels, looked_at)
 
     def home(rows: Floats, limit: float) -> Home:
         centre = np.median(rows, axis=0)
         deviation = np.maximum(rows.std(axis=0), _LEAST_DEVIATION)
         offsets = (rows - centre) / deviation
         shape = (1 - _SHRINKAGE) * (offsets.T @ offsets) / len(rows) + _SHRINKAGE * np.eye(len(looked_at))
+        inner = np.linalg.inv(shape).astype(np.float64).tolist()
         return Home(
             kind,
             sizes,
@@ -368,13 +369,14 @@ def home_of(labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, i
             looked_at,
             tuple(centre.tolist()),
             tuple(deviation.tolist()),
-            tuple(tuple(map(float, row)) for row in np.linalg.inv(shape)),
+            tuple(map(tuple, inner)),
             limit,
         )
 
-    if not looked_at or len(means) < 2 * _INNER_FOLDS:
+    if not looked_at or len(set(questions)) < 2 * _INNER_FOLDS:
         return Home(kind, sizes, tuple(sorted(models)), (), (), (), (), 0.0)
-    fold = np.arange(len(means)) % _INNER_FOLDS
+    fold_of = {question: place % _INNER_FOLDS for place, question in enumerate(dict.fromkeys(questions))}
+    fold = np.array([fold_of[question] for question in questions])
     far = np.concatenate(
         [home(means[fold != part], 0.0).distance(means[fold == part]) for part in range(_INNER_FOLDS)]
     )

@@ -445,15 +445,19 @@ def _filled(one: LabelledSet, name: str) -> list[float]:
     return [usual if value is None else value for value in column]
 
 
-def set_means(labels: Labels, names: Sequence[str]) -> Floats:
-    """Mean of each feature over the answering samples of each set that has all: shape (sets, names)."""
+def set_means(labels: Labels, names: Sequence[str]) -> tuple[Floats, list[str]]:
+    """Mean of each feature over the answering samples of each set that has all, shape (sets, names), and the
+    questions of these sets.
+    """
 
     def has_all(one: LabelledSet) -> bool:
         columns = [one.columns.get(name) for name in names]
         return all(column and None not in [column[place] for place in one.answering] for column in columns)
 
-    rows = [means_of(one.columns, names, one.answering) for one in labels.sets if one.groups and has_all(one)]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+    sets = [one for one in labels.sets if one.groups and has_all(one)]
+    rows = [means_of(one.columns, names, one.answering) for one in sets]
+    means = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+    return means, [one.question for one in sets]
 
 
 def kinds_and_sizes(labels: Labels) -> tuple[AbstractSet[str], tuple[int, int], AbstractSet[str]]:
