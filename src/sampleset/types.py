@@ -325,6 +325,8 @@ class Answer:
         candidates: Distinct answers of the set, in the order they first appear.
         usage: Tokens of the aggregation alone; the sampling is the sample set's own.
         flags: Notes by name on what happened on the way (`tie`, `fallback_vote`, ...).
+        evidence: What spoke for the answer against the next likeliest, in nats by name, where the method
+            weighs named features.
 
     Raises:
         InvalidArgumentError: The confidence is no probability.
@@ -338,6 +340,7 @@ class Answer:
     candidates: tuple[Candidate, ...] = ()
     usage: Usage = Usage()
     flags: tuple[str, ...] = ()
+    evidence: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def _repr_html_(self) -> str:
         rows = [(one.answer, one.votes, one.probability) for one in self.candidates]

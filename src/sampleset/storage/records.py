@@ -338,6 +338,7 @@ def answer_to_row(answer: Answer, sampling: Usage) -> dict[str, Any]:
         "candidates": [as_dict(candidate) for candidate in answer.candidates],
         "usage": {"sampling": as_dict(sampling), "aggregation": as_dict(answer.usage)},
         "flags": list(answer.flags),
+        **({"evidence": dict(answer.evidence)} if answer.evidence else {}),
     }
 
 
@@ -355,6 +356,7 @@ def answer_from_row(row: Row) -> Answer:
         ),
         usage=Usage(**row["usage"]["aggregation"]),
         flags=tuple(row["flags"]),
+        evidence=row.get("evidence", {}),
     )
 
 
