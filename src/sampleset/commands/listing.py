@@ -17,6 +17,8 @@ from sampleset.reward_models.base import REWARD_MODELS
 from sampleset.specs import summary
 from sampleset.storage.foreign.base import FORMATS
 
+EXAMPLE = "sampleset list aggregators"
+
 
 def list_(
     kind: Annotated[
