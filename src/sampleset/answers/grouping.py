@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from sampleset.answers.maths.equivalence import compare_forms
-from sampleset.answers.maths.forms import Form, read
+from sampleset.answers.maths.forms import read
+from sampleset.answers.maths.simple_forms import Form
 from sampleset.answers.maths.units import units_agree
 from sampleset.answers.maths.workers import TIME_LIMIT, Budget
 

@@ -21,9 +21,11 @@ from fractions import Fraction
 from typing import Literal
 
 from sampleset.answers.maths.dates import times_agree
-from sampleset.answers.maths.forms import MAX_LENGTH, Form, ratio_text, read, read_as_list
+from sampleset.answers.maths.forms import MAX_LENGTH, read, read_as_list
+from sampleset.answers.maths.members import ratio_text
 from sampleset.answers.maths.numerals import Numeral
 from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.simple_forms import Form
 from sampleset.answers.maths.units import UNIT_LETTERS, converted, units_agree
 from sampleset.answers.maths.verdict_store import store_verdict, stored_verdict
 from sampleset.answers.maths.workers import TIME_LIMIT, Budget, compare_expressions, compare_regions

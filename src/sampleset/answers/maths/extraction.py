@@ -33,6 +33,7 @@ _FEW_WORDS = 4
 _MIN_PROSE = 3
 _MOST_JSON = 20_000
 _MOST_BETWEEN = 80
+_MOST_PHRASES = 40
 _LEAST_MARK = len("\n#### 1")
 
 _PLACEHOLDER = lazy_pattern(
@@ -351,7 +352,7 @@ def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
         marks += [(found.end(), False) for found in _HEADING.finditer(text, begin_near)]
     if may_announce(near):
         marks += [(found.end(), True) for found in ANNOUNCED.finditer(text, begin_near)]
-    for start, is_foreign in sorted(marks, reverse=True):
+    for start, is_foreign in sorted(marks, reverse=True)[:_MOST_PHRASES]:
         rest = text[start : start + 2 * MAX_ANSWER].lstrip(' \t*:"`')
         if rest.startswith(("\n", "$$", r"\[")):
             rest = rest.lstrip('\n \t*"`')

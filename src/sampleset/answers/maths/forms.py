@@ -7,16 +7,31 @@ not recognised is an expression, which only the worker processes look into.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise, product
-from math import gcd, lcm
-from typing import Any, Literal
+from typing import Any
 
 from sampleset.answers.maths.dates import read_date, read_time
-from sampleset.answers.maths.numerals import Numeral, read_numeral, strip_unit
+from sampleset.answers.maths.members import (
+    ASSIGNMENT,
+    MAX_SIGNS,
+    NAME,
+    NOT_A_NAME,
+    RELATION,
+    TURNED,
+    are_numbered,
+    both_signs,
+    letters_of,
+    members_of,
+    names_of,
+    ratio_name,
+    ratio_text,
+    without_thousands,
+)
+from sampleset.answers.maths.numerals import read_numeral, strip_unit
 from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.simple_forms import Form, Kind, notation_of, number_form
 from sampleset.answers.maths.spelling import balanced, closing, respell, split_top, squeeze, too_deep
 
 MAX_LENGTH = 1000
@@ -24,39 +39,7 @@ MAX_LENGTH = 1000
 MAX_PARTS = 64
 """Members of a list, tuple or set; longer ones are compared as text only."""
 _MAX_NESTING = 4
-_MAX_SIGNS = 3
 _MAX_TWICE = 120
-
-Kind = Literal[
-    "number", "letter", "words", "date", "time", "list", "parens", "brackets", "interval", "union",
-    "inequality", "matrix", "ratio", "residue", "region", "expression", "opaque",
-]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """One answer, read.
-
-    Attributes:
-        text: Canonical text; equal texts are equal answers.
-        latex: What a computer algebra system may be given; empty where it has nothing to decide.
-        parts: Members in the order written, for containers; rows of a matrix. For an inequality
-            `a<x<b` with finite open ends: the one form of `(a, b)`, which may as well be a point.
-        names: Of named values (`x=1, y=2`), the name of each part.
-        equation: Of a value that a name is set equal to, all of it: `y=2x+3`.
-        region: The real numbers that an interval or a condition describes, as `algebra.Region`.
-        is_set: The list stands in braces.
-    """
-
-    kind: Kind
-    text: str
-    latex: str = ""
-    number: Numeral | None = None
-    parts: tuple[Form, ...] = ()
-    names: tuple[str, ...] = ()
-    equation: str = ""
-    region: tuple[Any, ...] = ()
-    is_set: bool = False
 
 
 _LETTER = lazy_pattern(r"\(? ?([A-Za-z]) ?\)?[.:)]?")
@@ -72,30 +55,15 @@ _SHORT_WORDS = frozenset([
 _WORDS = lazy_pattern(r"[\w '\".,:;!?&()/$%#@-]*")
 _WORD = lazy_pattern(r"(?<![\w\\])[^\W\d_]{2,}(?![\w(^_])")
 _PRODUCT = lazy_pattern(r"[A-Za-z]{1,4}")
-_AND = lazy_pattern(r",? ?(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]) ?| ?(?<!\\)& ?")
-_NAME = (
-    r"(?:\\?[A-Za-z]+ ?(?:_ ?\{? ?[A-Za-z0-9]+ ?\}?)? ?'{0,2} ?"
-    r"(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?|[A-Za-z][A-Za-z ]{0,40}|\\[a-z]+ [A-Z][A-Z_{}0-9 ]{0,12}"
-    r"|[fghFGHP](?:\^\{-?\d\})?'{0,2} ?\([^=<>,;]{1,40}\)(?= ?=)"
-    r"|\\frac\{ ?[A-Z]{2,3} ?\}\{ ?[A-Z]{2,3} ?\}|[A-Z]{2} ?/ ?[A-Z]{2}"
-    r"|\|? ?\\overline\{[A-Z]{2}\} ?\|?|\|[A-Z]{2}\|)"
-)
-_ASSIGNMENT = lazy_pattern(rf"({_NAME}) ?(?:=|\\approx(?![A-Za-z])|:=) ?(?=[^=])")
 _TUPLE_NAME = lazy_pattern(
     r"\( ?(\\?[A-Za-z]+(?:_\{\w+\})?(?: ?, ?\\?[A-Za-z]+(?:_\{\w+\})?)+) ?\) ?(?:=|\\in(?![A-Za-z])) ?"
 )
 _POINT_NAME = lazy_pattern(r"[A-Z] ?(?=\([^()]*,[^()]*\)$)")
-_ONE_NAME = lazy_pattern(_NAME)
-_NUMBERED = lazy_pattern(r"([A-Za-z])_\{?(\d)\}?")
-_NOT_A_NAME = lazy_pattern(
-    r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)(?![a-z]).*|(?!no|is)[a-z]{2}|[bcdfghj-np-tv-z]{3}"
-)
-_MEMBER = lazy_pattern(rf"{_NAME} ?\\in(?![A-Za-z]) ?")
+_MEMBER = lazy_pattern(rf"{NAME} ?\\in(?![A-Za-z]) ?")
 _ARITHMETIC = lazy_pattern(r"[\d .+*/^(){}$%-]+(?:\\(?:times|cdot|frac) ?[\d .+*/^(){}$%-]+)*")
 _LONE_NAME = lazy_pattern(r"\\?[A-Za-z]+(?:_\{\w+\})?(?:\([A-Za-z]\))?")
-_RELATION = lazy_pattern(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z]))")
 _VARIABLE = lazy_pattern(r"\\?[A-Za-z]+(?:_\{[A-Za-z0-9]+\})?(?:\([A-Za-z]\))?")
-_UNEQUAL = lazy_pattern(rf"{_NAME} ?\\ne(?![A-Za-z]) ?(.+)")
+_UNEQUAL = lazy_pattern(rf"{NAME} ?\\ne(?![A-Za-z]) ?(.+)")
 _CUP = lazy_pattern(r" ?\\cup(?![A-Za-z]) ?")
 _REALS = lazy_pattern(
     r"\\mathbb\{R\}|(?:the )?(?:set of )?(?:all |any |every )?(?:the )?(?:real numbers?|reals)", re.IGNORECASE
@@ -109,24 +77,7 @@ _SET_OF = lazy_pattern(r"\\\{ ?(.+?) ?(?:\||:|\\mid(?![A-Za-z])) ?(.+?) ?\\\}", 
 _FRENCH = lazy_pattern(r"\](.+,.+)\[|\](.+,.+)\]|\[(.+,.+)\[")
 _MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]")
 _LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
-_THOUSANDS = lazy_pattern(r"(?<=\d),(?=\d{3}(?!\d))")
 _INFINITE = frozenset((r"\infty", r"-\infty", r"+\infty"))
-_BASED = lazy_pattern(
-    r"\(? ?([0-9A-Fa-f]{1,64}) ?\)?(?:_\{ ?\(? ?(\d{1,2}|[a-z]{2,8}) ?\)? ?\}"
-    r"| ?\(? ?(?:in )?base[- ](\d{1,2}|[a-z]{2,8}) ?\)?)"
-)
-_BASES = {
-    "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
-    "ten": "10", "twelve": "12", "sixteen": "16",
-}  # fmt: skip
-_RESIDUE = lazy_pattern(
-    r"(?:\\?[A-Za-z]+ ?(?:\\equiv|=) ?)?(-?\d{1,18}) ?,? ?"
-    r"(?:\\pmod ?\{? ?(\d{1,18}) ?\}?|\\b?mod ?\{? ?(\d{1,18}) ?\}?"
-    r"|\(? ?\\?mod(?:ulo)? ?\{? ?(\d{1,18}) ?\}? ?\)?)"
-)
-_REMAINDER = lazy_pattern(
-    r"(\d{1,12}) ?,? ?(?:R|r|rem|remainder|with (?:a )?remainder(?: of)?) ?(?:of )?(\d{1,12})"
-)
 _MATRIX = lazy_pattern(
     r"[(\[]? ?\\begin ?\{([pbB]?matrix|smallmatrix|array)\}(?: ?\{[lcr| ]*\})?(.*?)\\end ?\{\1\} ?[)\]]?",
     re.DOTALL,
@@ -139,7 +90,6 @@ _RATIO_IN_WORDS = lazy_pattern(r"(\d+(?:\.\d+)?) ?to ?(\d+(?:\.\d+)?)(?: ?to ?(\
 _NUMBERS_SIDE_BY_SIDE = lazy_pattern(r"-?\d{1,9}(?: -?\d{1,9}){1,63}")
 _GROUPED = lazy_pattern(r"-?\d{1,3}(?: \d{3})+")
 _QUOTED = lazy_pattern(r"'([^']*)'|\"([^\"]*)\"")
-_CIRCLED = lazy_pattern(r"(?:\\textcircled\{\d{1,2}\} ?,? ?)+")
 _APPROXIMATED = lazy_pattern(
     r"(?P<exact>.+?) ?(?:\\approx(?![A-Za-z])|\(? ?(?:or )?(?:about|approximately|approx\.?|roughly) "
     r"|\( ?\\approx|= ?(?=-?[$]?\d*\.\d))"
@@ -215,11 +165,11 @@ def _form(text: str, nesting: int) -> Form:
         return Form("letter", shown, letter[1])
     number = read_numeral(text)
     if number:
-        return _number_form(number)
-    found = _notation(text)
+        return number_form(number)
+    found = notation_of(text)
     if found:
         return found
-    if nesting < _MAX_NESTING and balanced(text.translate(_TURNED)):
+    if nesting < _MAX_NESTING and balanced(text.translate(TURNED)):
         found = (
             _approximated(text, nesting)
             or _bracketed(text, nesting)
@@ -247,9 +197,6 @@ def _form(text: str, nesting: int) -> Form:
         )
     text = strip_unit(_WORD_FOR_CONSTANT.sub(" C", text))
     return Form("expression", squeeze(text), _engineers(text) if _algebraic(text) else "")
-
-
-_TURNED = {ord("]"): ")", ord("["): "("}
 
 
 def _is_word(text: str) -> bool:
@@ -281,53 +228,12 @@ def _algebraic(text: str) -> bool:
     )
 
 
-def _number_form(number: Numeral) -> Form:
-    value = number.value
-    if number.decimal and 10 ** len(str(value.denominator)) % value.denominator == 0:
-        latex = f"{_decimal_text(number)}"
-    elif value.denominator == 1:
-        latex = str(value)
-    else:
-        sign = "-" if value < 0 else ""
-        latex = f"{sign}\\frac{{{abs(value.numerator)}}}{{{value.denominator}}}"
-    return Form("number", str(number), latex, number)
-
-
-def _decimal_text(number: Numeral) -> str:
-    """The exact decimal expansion, with a decimal point, of a value that has one."""
-    value = abs(number.value)
-    places = len(str(value.denominator))
-    digits = str(int(value * 10**places)).rjust(places + 1, "0")
-    sign = "-" if number.value < 0 else ""
-    return f"{sign}{digits[:-places]}.{digits[-places:].rstrip('0') or '0'}"
-
-
-def _notation(text: str) -> Form | None:
-    """Notations that the algebra has no place for: bases, residues, remainders, circled numbers."""
-    based = _BASED.fullmatch(text)
-    base = based and (based[2] or based[3])
-    base = _BASES.get(base, base) if base else ""
-    if based and base and base.isdigit() and (based[1].isdigit() or base == "16"):
-        return Form("expression", f"{based[1].upper()}_{{{base}}}")
-    residue = _RESIDUE.fullmatch(text)
-    if residue:
-        value, modulus = int(residue[1]), int(residue[2] or residue[3] or residue[4])
-        return Form("residue", rf"{value % modulus if modulus else value} \pmod {{{modulus}}}")
-    remainder = _REMAINDER.fullmatch(text)
-    if remainder:
-        return Form("words", f"{int(remainder[1])} remainder {int(remainder[2])}")
-    if _CIRCLED.fullmatch(text):
-        marks = sorted(set(re.findall(r"\d+", text)), key=int)
-        return Form("list", "".join(rf"\textcircled{{{mark}}}" for mark in marks), is_set=True)
-    return None
-
-
 def _approximated(text: str, nesting: int) -> Form | None:
     r"""A value written twice, exactly and as a decimal or share: `12\pi \approx 37.7`, `1/4 or 25%`."""
     found = _APPROXIMATED.fullmatch(text)
     if found:
         exact = found["exact"].strip()
-        named = _ASSIGNMENT.match(exact)
+        named = ASSIGNMENT.match(exact)
         value = exact[named.end() :] if named else exact
         if _CONSTANT.fullmatch(value) and not re.fullmatch(r"-?[\d ]*\.?\d*", value):
             return _form(exact, nesting + 1)
@@ -339,7 +245,7 @@ def _approximated(text: str, nesting: int) -> Form | None:
             share = abs(one.value - other.value) * 100 <= abs(one.value)
             # A whole number has no decimal; `0.25 = 25%` has both.
             if share and (one.value.denominator != 1 or one.decimal or one.value == other.value):
-                return _number_form(one)
+                return number_form(one)
     return None
 
 
@@ -363,7 +269,7 @@ def _bracketed(text: str, nesting: int) -> Form | None:
         inner = text[2:-2]
         if "|" in inner or ":" in inner or not inner.strip():
             return None if inner.strip() else Form("expression", r"\emptyset")
-        return _in_braces(_container("list", _members(inner), nesting))
+        return _in_braces(_container("list", members_of(inner), nesting))
     opening, ending = text[:1], text[-1:]
     if opening not in "([{" or ending not in ")]}" or len(text) < 3:
         return None
@@ -372,7 +278,7 @@ def _bracketed(text: str, nesting: int) -> Form | None:
     members = split_top(text[1:-1], ",;")
     if opening == "{" and ending == "}":
         return (
-            _in_braces(_container("list", _members(text[1:-1]), nesting))
+            _in_braces(_container("list", members_of(text[1:-1]), nesting))
             if len(members) > 1
             else _form(text[1:-1], nesting + 1)
         )
@@ -380,9 +286,9 @@ def _bracketed(text: str, nesting: int) -> Form | None:
         return None
     if len(members) == 1:
         return _form(members[0], nesting + 1) if opening + ending == "()" else None
-    if 0 < text.count(r"\pm") <= _MAX_SIGNS and opening + ending == "()":
+    if 0 < text.count(r"\pm") <= MAX_SIGNS and opening + ending == "()":
         return _container(
-            "list", [f"({', '.join(each)})" for each in product(*map(_both_signs, members))], nesting
+            "list", [f"({', '.join(each)})" for each in product(*map(both_signs, members))], nesting
         )
     ends = {member.replace(" ", "") for member in members}
     if len(members) == 2 and (opening + ending in ("(]", "[)") or ends & _INFINITE):
@@ -489,53 +395,16 @@ def _built(text: str, nesting: int) -> Form | None:
     )
 
 
-def _both_signs(text: str) -> list[str]:
-    r"""The texts that one with `\pm` stands for: `\mp` is the other sign, two `\pm` are independent."""
-    count = text.count(r"\pm")
-    if not count or count > _MAX_SIGNS or _RELATION.search(text):
-        return [text]
-    named = _ASSIGNMENT.match(text)
-    text = text[named.end() :] if named else text
-    choices = [("+", "-")] * count if r"\mp" not in text else [("+", "-")]
-    texts: list[str] = []
-    for signs in product(*choices):
-        pieces = text.split(r"\pm")
-        filled = pieces[0]
-        for place, piece in enumerate(pieces[1:]):
-            filled += (signs[place] if place < len(signs) else signs[0]) + piece
-        filled = filled.replace(r"\mp", "-" if signs[0] == "+" else "+")
-        texts.append(re.sub(r"([+-]) +(?=[\d\\A-Za-z(])", r"\1", filled.strip().removeprefix("+").strip()))
-    return texts
-
-
-def _members(text: str) -> list[str]:
-    """The members of a list: cut at commas, semicolons and words, both signs written out."""
-    members = [piece for part in split_top(text, ",;") for piece in _cut_at_words(part)]
-    return [one for member in members if member.strip() for one in _both_signs(member.strip())]
-
-
-def _cut_at_words(text: str) -> list[str]:
-    if r"\begin" in text:
-        return [text]
-    pieces: list[str] = []
-    start = 0
-    for found in _AND.finditer(text):
-        if balanced(text[start : found.start()].translate(_TURNED)):
-            pieces.append(text[start : found.start()])
-            start = found.end()
-    return [*pieces, text[start:]]
-
-
 def _listed(text: str, nesting: int) -> Form | None:
     r"""A bare list: `1, -2`, `1 and 2`, `x = 1, y = 2`, `1 \pm \sqrt{2}`, `1 2 3`."""
     if _NUMBERS_SIDE_BY_SIDE.fullmatch(text) and not _GROUPED.fullmatch(text):
         return _container("list", text.split(" "), nesting)
     named = _TUPLE_NAME.match(text)
-    outside = text[named.end() if named else len(_ratio_name(text)) :]
+    outside = text[named.end() if named else len(ratio_name(text)) :]
     if ", " in text or _WORD.search(text):
-        outside = _outside_brackets(outside)
-    groups = [_members(part) for part in split_top(outside, ";")]
-    if len(groups) > 1 and all(len(group) > 1 and _names(group) for group in groups):
+        outside = without_thousands(outside)
+    groups = [members_of(part) for part in split_top(outside, ";")]
+    if len(groups) > 1 and all(len(group) > 1 and names_of(group) for group in groups):
         return _container("list", [", ".join(group) for group in groups], nesting)
     members = [member for group in groups for member in group]
     if len(members) < 2:
@@ -543,8 +412,8 @@ def _listed(text: str, nesting: int) -> Form | None:
     conditions = _conditions(text, members, nesting)
     if conditions:
         return conditions
-    names = _names(members)
-    if names and len(set(names)) > 1 and not _are_numbered(names):
+    names = names_of(members)
+    if names and len(set(names)) > 1 and not are_numbered(names):
         if len(members) > MAX_PARTS:
             return None
         parts = tuple(_form(member, nesting + 1) for member in members)
@@ -554,43 +423,9 @@ def _listed(text: str, nesting: int) -> Form | None:
     return _container("list", members, nesting)
 
 
-def _outside_brackets(text: str) -> str:
-    """Without the commas between thousands, but for those inside brackets: `(2,100)` is a pair."""
-    pieces: list[str] = []
-    depth = start = 0
-    for place, character in enumerate(text):
-        if character in "([{":
-            if depth == 0:
-                pieces.append(_THOUSANDS.sub("", text[start:place]))
-                start = place
-            depth += 1
-        elif character in ")]}":
-            depth -= 1
-            if depth == 0:
-                pieces.append(text[start : place + 1])
-                start = place + 1
-    return "".join([*pieces, _THOUSANDS.sub("", text[start:]) if depth <= 0 else text[start:]])
-
-
-def _names(members: list[str]) -> tuple[str, ...]:
-    """The name each member is set equal to; empty unless all have one."""
-    found = [_ASSIGNMENT.match(member) for member in members]
-    names = [squeeze(name[1]) for name in found if name]
-    return tuple(names) if len(names) == len(members) and not any(map(_NOT_A_NAME.fullmatch, names)) else ()
-
-
-def _are_numbered(names: tuple[str, ...]) -> bool:
-    """Whether the names only count, as `x_1, x_2` do for the roots of an equation."""
-    found = [_NUMBERED.fullmatch(name) for name in names]
-    counted = [(name[1], int(name[2])) for name in found if name]
-    return len(counted) == len(names) and sorted(counted) == [
-        (counted[0][0], 1 + at) for at in range(len(names))
-    ]
-
-
 def _conditions(text: str, members: list[str], nesting: int) -> Form | None:
     """Conditions on one variable side by side: `x>2, x<5`, `x<-1 or x>1`."""
-    if not all(_RELATION.search(member) or r"\ne" in member for member in members):
+    if not all(RELATION.search(member) or r"\ne" in member for member in members):
         return None
     parts = [_form(member, nesting + 1) for member in members]
     if not all(part.region for part in parts):
@@ -667,8 +502,8 @@ def _relation(text: str, nesting: int) -> Form | None:
         inner = _form(text[member.end() :], nesting + 1)
         return _as_inequality(inner)
     unequal = _UNEQUAL.fullmatch(text)
-    if unequal and not _RELATION.search(text) and "=" not in text:
-        return _all_but(_members(unequal[1]), nesting)
+    if unequal and not RELATION.search(text) and "=" not in text:
+        return _all_but(members_of(unequal[1]), nesting)
     if "=" in text:
         return _assigned(text, nesting)
     return _inequality(text, nesting)
@@ -687,12 +522,12 @@ def _assigned(text: str, nesting: int) -> Form | None:
     """What a name is set equal to, or a calculation ends in; an equation stays one."""
     sides = [side.strip() for side in split_top(text.replace(r"\ne", "<"), "=")]
     left, right = " = ".join(sides[:-1]), sides[-1]
-    if not all(sides) or _RELATION.search(text) or r"\ne" in text:
+    if not all(sides) or RELATION.search(text) or r"\ne" in text:
         return None
-    named = _ASSIGNMENT.match(text)
-    if named and _NOT_A_NAME.fullmatch(named[1].strip()):
+    named = ASSIGNMENT.match(text)
+    if named and NOT_A_NAME.fullmatch(named[1].strip()):
         named = None
-    if (named is not None and (len(sides) > 2 or named[1].strip() == left)) or _ratio_name(text):
+    if (named is not None and (len(sides) > 2 or named[1].strip() == left)) or ratio_name(text):
         value = _form(right, nesting + 1)
         return replace(value, equation=text) if len(sides) == 2 and named and not value.parts else value
     if all(_ARITHMETIC.fullmatch(side) or _CONSTANT.fullmatch(side) for side in sides):
@@ -705,17 +540,8 @@ def _assigned(text: str, nesting: int) -> Form | None:
     return None
 
 
-def _ratio_name(text: str) -> str:
-    """The opening `a:b = ` of a text that says what a ratio is; empty where it has none."""
-    left, sign, right = text.partition("=")
-    names = [name.strip() for name in left.split(":")]
-    if not sign or not 1 < len(names) <= 6 or "=" in right or not all(map(_ONE_NAME.fullmatch, names)):
-        return ""
-    return left + sign
-
-
 def _inequality(text: str, nesting: int) -> Form | None:
-    pieces = [piece.strip() for piece in _RELATION.split(text)]
+    pieces = [piece.strip() for piece in RELATION.split(text)]
     if len(pieces) not in (3, 5) or not all(pieces):
         return None
     if any(sign in (">", r"\ge") for sign in pieces[1::2]):
@@ -742,16 +568,12 @@ def _inequality(text: str, nesting: int) -> Form | None:
         return None
     form = _as_inequality(interval)
     # `y \ge 2x` is a condition on both.
-    return replace(form, equation=text) if _letters(low) | _letters(high) else form
-
-
-def _letters(text: str) -> set[str]:
-    return set(re.findall(r"(?<![\\A-Za-z])[A-Za-z]+", text)) - {"e"}
+    return replace(form, equation=text) if letters_of(low) | letters_of(high) else form
 
 
 def _condition(text: str) -> Form | None:
     """An inequality that is not solved for its one variable: `2x-1 > 0`, `|x| < 3`."""
-    letters = _letters(text)
+    letters = letters_of(text)
     # One of a higher degree may be the question over again.
     if len(letters) != 1 or len(next(iter(letters))) > 1 or not _algebraic(text) or "^" in text:
         return None
@@ -777,11 +599,3 @@ def _ratio(text: str, nesting: int) -> Form | None:
         if all(part.latex for part in parts)
         else None
     )
-
-
-def ratio_text(values: list[Fraction]) -> str:
-    """A ratio in least whole numbers: of 1/2 and 1/3, `3:2`."""
-    scale = lcm(*(value.denominator for value in values))
-    whole = [int(value * scale) for value in values]
-    common = gcd(*whole) or 1
-    return ":".join(str(value // common) for value in whole)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sampleset.answers.maths.forms import MAX_LENGTH, Form, read
+from sampleset.answers.maths.forms import MAX_LENGTH, read
 from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.simple_forms import Form
 from sampleset.answers.maths.workers import compare_expressions
 
 _CURLY = lazy_pattern(r"(?<!\\)(?:\\\\)*([{}])")

@@ -7,6 +7,7 @@ mark that is never closed nothing is final.
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from sampleset.answers.maths.patterns import lazy_pattern
 
@@ -45,6 +46,7 @@ _NEXT_QUESTION = lazy_pattern(
 )
 
 
+_MOST_TURNS = 50
 _TURNS = (
     (_END_OF_TURN, False, ("</s>", "<|", "INST]", "_of_turn>", "<｜")),
     (_NEXT_TURN, False, ("Human", "User")),
@@ -83,11 +85,14 @@ def own_turn(text: str, states_answer: re.Pattern[str]) -> str:
     for pattern, need_answer, marks in _TURNS:
         if not any(mark in text for mark in marks):
             continue
-        for found in pattern.finditer(text, begin):
+        stated = states_answer.search(text, begin) if need_answer else None
+        if need_answer and stated is None:
+            continue
+        for found in islice(pattern.finditer(text, stated.end() if stated else begin), _MOST_TURNS):
             before = text[begin : found.start()]
             if need_answer and found["number"] and re.search(rf"(?i)\b{found['noun']} ?\d", before):
                 continue  # the parts of the question itself
-            if before.strip() and (not need_answer or states_answer.search(before)):
+            if before.strip():
                 text = text[: found.start()]
                 break
     return text

@@ -1,0 +1,123 @@
+"""How the text of a list is cut: its members, both signs of each, and the names they are set equal to."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from itertools import product
+from math import gcd, lcm
+
+from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.spelling import balanced, split_top, squeeze
+
+MAX_SIGNS = 3
+AND = lazy_pattern(r",? ?(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]) ?| ?(?<!\\)& ?")
+NAME = (
+    r"(?:\\?[A-Za-z]+ ?(?:_ ?\{? ?[A-Za-z0-9]+ ?\}?)? ?'{0,2} ?"
+    r"(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?|[A-Za-z][A-Za-z ]{0,40}|\\[a-z]+ [A-Z][A-Z_{}0-9 ]{0,12}"
+    r"|[fghFGHP](?:\^\{-?\d\})?'{0,2} ?\([^=<>,;]{1,40}\)(?= ?=)"
+    r"|\\frac\{ ?[A-Z]{2,3} ?\}\{ ?[A-Z]{2,3} ?\}|[A-Z]{2} ?/ ?[A-Z]{2}"
+    r"|\|? ?\\overline\{[A-Z]{2}\} ?\|?|\|[A-Z]{2}\|)"
+)
+ASSIGNMENT = lazy_pattern(rf"({NAME}) ?(?:=|\\approx(?![A-Za-z])|:=) ?(?=[^=])")
+_ONE_NAME = lazy_pattern(NAME)
+_NUMBERED = lazy_pattern(r"([A-Za-z])_\{?(\d)\}?")
+NOT_A_NAME = lazy_pattern(
+    r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)(?![a-z]).*|(?!no|is)[a-z]{2}|[bcdfghj-np-tv-z]{3}"
+)
+RELATION = lazy_pattern(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z]))")
+_THOUSANDS = lazy_pattern(r"(?<=\d),(?=\d{3}(?!\d))")
+TURNED = {ord("]"): ")", ord("["): "("}
+
+
+def both_signs(text: str) -> list[str]:
+    r"""The texts that one with `\pm` stands for: `\mp` is the other sign, two `\pm` are independent."""
+    count = text.count(r"\pm")
+    if not count or count > MAX_SIGNS or RELATION.search(text):
+        return [text]
+    named = ASSIGNMENT.match(text)
+    text = text[named.end() :] if named else text
+    choices = [("+", "-")] * count if r"\mp" not in text else [("+", "-")]
+    texts: list[str] = []
+    for signs in product(*choices):
+        pieces = text.split(r"\pm")
+        filled = pieces[0]
+        for place, piece in enumerate(pieces[1:]):
+            filled += (signs[place] if place < len(signs) else signs[0]) + piece
+        filled = filled.replace(r"\mp", "-" if signs[0] == "+" else "+")
+        texts.append(re.sub(r"([+-]) +(?=[\d\\A-Za-z(])", r"\1", filled.strip().removeprefix("+").strip()))
+    return texts
+
+
+def members_of(text: str) -> list[str]:
+    """The members of a list: cut at commas, semicolons and words, both signs written out."""
+    members = [piece for part in split_top(text, ",;") for piece in _cut_at_words(part)]
+    return [one for member in members if member.strip() for one in both_signs(member.strip())]
+
+
+def _cut_at_words(text: str) -> list[str]:
+    if r"\begin" in text:
+        return [text]
+    pieces: list[str] = []
+    start = 0
+    for found in AND.finditer(text):
+        if balanced(text[start : found.start()].translate(TURNED)):
+            pieces.append(text[start : found.start()])
+            start = found.end()
+    return [*pieces, text[start:]]
+
+
+def without_thousands(text: str) -> str:
+    """Without the commas between thousands, but for those inside brackets: `(2,100)` is a pair."""
+    pieces: list[str] = []
+    depth = start = 0
+    for place, character in enumerate(text):
+        if character in "([{":
+            if depth == 0:
+                pieces.append(_THOUSANDS.sub("", text[start:place]))
+                start = place
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+            if depth == 0:
+                pieces.append(text[start : place + 1])
+                start = place + 1
+    return "".join([*pieces, _THOUSANDS.sub("", text[start:]) if depth <= 0 else text[start:]])
+
+
+def names_of(members: list[str]) -> tuple[str, ...]:
+    """The name each member is set equal to; empty unless all have one."""
+    found = [ASSIGNMENT.match(member) for member in members]
+    names = [squeeze(name[1]) for name in found if name]
+    return tuple(names) if len(names) == len(members) and not any(map(NOT_A_NAME.fullmatch, names)) else ()
+
+
+def are_numbered(names: tuple[str, ...]) -> bool:
+    """Whether the names only count, as `x_1, x_2` do for the roots of an equation."""
+    found = [_NUMBERED.fullmatch(name) for name in names]
+    counted = [(name[1], int(name[2])) for name in found if name]
+    return len(counted) == len(names) and sorted(counted) == [
+        (counted[0][0], 1 + at) for at in range(len(names))
+    ]
+
+
+def ratio_name(text: str) -> str:
+    """The opening `a:b = ` of a text that says what a ratio is; empty where it has none."""
+    left, sign, right = text.partition("=")
+    names = [name.strip() for name in left.split(":")]
+    if not sign or not 1 < len(names) <= 6 or "=" in right or not all(map(_ONE_NAME.fullmatch, names)):
+        return ""
+    return left + sign
+
+
+def letters_of(text: str) -> set[str]:
+    """The names of variables in a text; `e` is a number."""
+    return set(re.findall(r"(?<![\\A-Za-z])[A-Za-z]+", text)) - {"e"}
+
+
+def ratio_text(values: list[Fraction]) -> str:
+    """A ratio in least whole numbers: of 1/2 and 1/3, `3:2`."""
+    scale = lcm(*(value.denominator for value in values))
+    whole = [int(value * scale) for value in values]
+    common = gcd(*whole) or 1
+    return ":".join(str(value // common) for value in whole)
