@@ -97,6 +97,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         GRADE_PEERS,
         file="grades_beside_others",
     ),
+    "answers_by_kind": Benchmark("cases by kind, beside math-verify and lm-eval"),
     "vote_vs_strings": Benchmark("votes over classes against strings", ("{recorded}/samplesets",)),
     "recorded_grades": Benchmark("our grades against recorded ones", ("{recorded}",)),
     "full_evaluation": Benchmark("a whole evaluation, and ten times its size"),

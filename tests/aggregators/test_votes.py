@@ -69,8 +69,8 @@ async def test_a_tie_is_flagged_and_decided_by_the_seed_alone(make_set):
 @pytest.mark.parametrize("seed", range(6))
 async def test_a_tie_does_not_depend_on_which_writing_comes_first(make_set, seed: int):
     vote = MajorityVote(seed=seed)
-    first = await vote.aggregate(make_set(["50%", "0.5", "3", "3"]))
-    second = await vote.aggregate(make_set(["0.5", "50%", "3", "3"]))
+    first = await vote.aggregate(make_set(["1/2", "0.5", "3", "3"]))
+    second = await vote.aggregate(make_set(["0.5", "1/2", "3", "3"]))
     assert "tie" in first.flags
     assert (first.answer == "3") == (second.answer == "3")
 
