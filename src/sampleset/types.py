@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -111,6 +112,10 @@ class LogprobSummary:
             windows.append(windows[-1] + (entering - leaving) / width)
         lowest = sorted(windows)[: math.ceil(len(windows) / 10)]
         return cls(sum(logprobs) / len(logprobs), lowest[0], windows[-1], math.fsum(lowest) / len(lowest))
+
+
+LOGPROBS = {"confidence": "mean", "window": "min_window", "tail": "tail", "bottom": "bottom"}
+"""Names of the scores that are log-probabilities, and the field of `LogprobSummary` that each is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +325,8 @@ class Answer:
         candidates: Distinct answers of the set, in the order they first appear.
         usage: Tokens of the aggregation alone; the sampling is the sample set's own.
         flags: Notes by name on what happened on the way (`tie`, `fallback_vote`, ...).
+        evidence: What spoke for the answer against the next likeliest, in nats by name, where the method
+            weighs named features.
 
     Raises:
         InvalidArgumentError: The confidence is no probability.
@@ -333,6 +340,7 @@ class Answer:
     candidates: tuple[Candidate, ...] = ()
     usage: Usage = Usage()
     flags: tuple[str, ...] = ()
+    evidence: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def _repr_html_(self) -> str:
         rows = [(one.answer, one.votes, one.probability) for one in self.candidates]
@@ -352,6 +360,15 @@ class Grade:
 
     correct: bool | None
     rule: str
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for each half of a character, which could not be written or sent."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return re.sub("[\ud800-\udfff]", "\ufffd", text)
+    return text
 
 
 def as_dict(record: Any) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from sampleset.backends.replay import ReplayBackend
 from sampleset.chat import Generation, Message, SamplingParams
 from sampleset.errors import BackendError, InvalidArgumentError, SamplingError, TransientBackendError
 from sampleset.models import retries
-from sampleset.models.budget import MeteredBackend
-from sampleset.models.retries import Limiter, Patience, backoff, patient, patiently
+from sampleset.models.calls import ModelCalls
+from sampleset.models.retries import Limiter, Patience, backoff, patiently
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.types import Question
 
@@ -96,9 +96,9 @@ async def test_only_what_may_get_lost_has_a_time_limit_by_default(
 ):
     monkeypatch.setattr(retries, "_SERVERS_TIMEOUT", 0.01)
     patience = Patience(max_retries=0, timeout=timeout)
-    metered = MeteredBackend(kind(lambda messages, seed: "4"), [])
+    metered = ModelCalls(kind(lambda messages, seed: "4"))
     drawn = Sampler(metered, SamplingOptions(n=1, patience=patience)).sample(Question("q", "2+2?"))
-    asked = patient(metered, patience, 1).generate(
+    asked = ModelCalls(metered, patience, 1).generate(
         [{"role": "user", "content": "2+2?"}], SamplingParams(), [0]
     )
     if fails:

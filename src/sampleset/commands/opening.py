@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -38,6 +38,7 @@ from sampleset.commands.options import (
     Stop,
     Temperature,
     Timeout,
+    TopK,
     TopP,
     TotalTokens,
 )
@@ -46,16 +47,18 @@ from sampleset.engines.gguf import EMBEDDED
 from sampleset.errors import InvalidArgumentError
 from sampleset.grading.judge import LLMJudge, judging
 from sampleset.models.budget import Budget, Caps, QuestionBudgets
+from sampleset.models.calls import ModelCalls
 from sampleset.models.opening import ready_backend, runs_here
 from sampleset.models.prices import Price, Prices, read_prices
 from sampleset.models.ray import RayOptions, open_on_ray, parse_engine
-from sampleset.models.retries import Patience, patient
+from sampleset.models.retries import Patience
 from sampleset.prompts import usual_prompt
 from sampleset.sampling.members import Member, read_pool
 from sampleset.sampling.sampler import Sampler, SamplingOptions, SamplingProgress
 from sampleset.sampling.stopping import parse_stop
-from sampleset.specs import build, models_of, with_default_model
+from sampleset.specs import build, models_of, scores_read, with_default_model
 from sampleset.storage.files import JsonlLog
+from sampleset.storage.sample_sets import SampleFile
 from sampleset.storage.store import SampleStore
 
 
@@ -176,9 +179,14 @@ class SampleOptions(OptionGroup):
     samples: Samples = 5
     temperature: Temperature = 0.8
     top_p: TopP = 1.0
+    top_k: TopK = None
     max_tokens: MaxTokens = 512
     prompt: Prompt = None
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise InvalidArgumentError(f"-k {self.samples}: give 1 or more samples to draw.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +219,12 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
             raise InvalidArgumentError("--max-cost is money: give --prices FILE, too.")
         options = SamplingOptions(
             n=self.samples,
-            params=SamplingParams(temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens),
+            params=SamplingParams(
+                temperature=self.temperature,
+                top_p=self.top_p,
+                top_k=self.top_k,
+                max_tokens=self.max_tokens,
+            ),
             prompt=self.prompt or usual_prompt(self.model),
             seed=self.seed,
             max_concurrency=self.max_concurrency,
@@ -330,7 +343,7 @@ async def opened_methods(
         async def ask(model: ModelRef) -> Backend:
             if model not in asked:
                 backend = await stack.enter_async_context(opened(model))
-                asked[model] = patient(backend, patience, max_concurrency)
+                asked[model] = ModelCalls(backend, patience, max_concurrency)
             return asked[model]
 
         ready = {named: await ask(model) for named, model in models.items()}
@@ -340,6 +353,30 @@ async def opened_methods(
         stack.push_async_callback(rewards.aclose)
         yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}
         print_judge_usage(judge)
+
+
+def refuse_absent_scores(methods: Mapping[str, Aggregator], files: Iterable[SampleFile]) -> None:
+    """Refuse a method that goes by a score which no sample of a file has.
+
+    Raises:
+        InvalidArgumentError: There is one; it names the scores that are there.
+    """
+    wanted = {name: spec for spec, method in methods.items() for name in scores_read(method)}
+    for samples in files:
+        absent, present = dict(wanted), set[str]()
+        for stored in samples if absent else ():
+            for sample in stored.sample_set.samples:
+                present |= sample.scores.keys()
+            absent = {name: spec for name, spec in absent.items() if name not in present}
+            if not absent:
+                break
+        for name, spec in absent.items():
+            known = ", ".join(sorted(present)) or "none"
+            raise InvalidArgumentError(
+                f"No sample of {samples.path} has a score named {name!r}, by which {spec!r} goes. Scores "
+                f"there: {known}. A column whose name does not end in _scores is named by "
+                "--columns scores=COLUMN."
+            )
 
 
 def print_judge_usage(judge: LLMJudge) -> None:

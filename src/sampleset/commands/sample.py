@@ -18,6 +18,7 @@ from sampleset.commands.options import (
     Limit,
     Samples,
     argument,
+    names,
     option,
     saved_settings,
 )
@@ -63,9 +64,16 @@ class ManyDrawingOptions(DrawingOptions):
     samples: Samples = 8
 
 
+EXAMPLE = "sampleset sample gsm8k --limit 20 -n 8 --model gpt-4o-mini --output-dir store"
+
+
 def sample(
     dataset: Annotated[
-        str, argument("NAME or NAME:SPLIT (`sampleset list datasets`), or a file of problems.")
+        str,
+        argument(
+            "NAME or NAME:SPLIT (`sampleset list datasets`), or a file of problems.",
+            autocompletion=names("datasets.base:DATASETS"),
+        ),
     ],
     output_dir: Annotated[Path, option("--output-dir", help="The store; a later run goes on in it.")],
     drawing: ManyDrawingOptions,
@@ -89,6 +97,7 @@ def sample(
     who = drawing.drawing(engine)
     summary = run_async(sample_dataset(dataset, output_dir, who, questions, export, settings, run))
     run.print_summary(summary)
+    run.next("evaluate", export or output_dir)
     if summary["below_quorum"] or summary["capped"]:
         raise typer.Exit(1)
 
@@ -109,6 +118,11 @@ async def sample_dataset(
     problems = loaded.problems
     if loaded.is_part and questions.limit is None:
         run.note(f"note: {loaded.source} holds {len(problems)} of the {loaded.stated} problems of {dataset}")
+    if halves := [one.id for one in problems if "\ufffd" in one.question.text]:
+        run.note(
+            f"note: {len(halves)} of the questions, {halves[0]!r} first, hold U+FFFD: half a character is "
+            "read so"
+        )
     with run.status_line() as show:
         async with opened_samplers(
             drawing, folder, len(problems), lambda now: show(sampling_line(now))

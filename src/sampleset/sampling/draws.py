@@ -13,9 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from sampleset.chat import Generation, OnText
+from sampleset.chat import Generation, Message, SamplingParams
 from sampleset.errors import (
     BackendError,
     CapReachedError,
@@ -24,6 +23,7 @@ from sampleset.errors import (
     SampleSetError,
     TransientBackendError,
 )
+from sampleset.models.calls import ModelCalls
 from sampleset.sampling.stopping import StoppingRule, batch_ends, classes_of
 from sampleset.types import Question, Sample, SampleSet
 
@@ -44,40 +44,26 @@ __all__ = [
 ]
 
 
-class Drawer(Protocol):
-    """Whoever draws for a question: one model, asked in one way.
+@dataclass(frozen=True, slots=True)
+class Drawer:
+    """A model that draws for one question, asked in one way.
 
     Attributes:
-        model: Name of the model.
-        group_size: How many draws one call takes at most.
-        is_local: Whether it runs in this process; a hedge would only make it do the same work twice.
+        calls: The model.
+        messages: What it is asked.
+        params: How it draws.
         weight: Weight of each of its draws in the vote, `None` for none.
     """
 
-    @property
-    def model(self) -> str: ...  # noqa: D102
-    @property
-    def group_size(self) -> int: ...  # noqa: D102
-    @property
-    def is_local(self) -> bool: ...  # noqa: D102
-    @property
-    def weight(self) -> float | None: ...  # noqa: D102
+    calls: ModelCalls
+    messages: Sequence[Message]
+    params: SamplingParams
+    weight: float | None = None
 
-    async def draw(
-        self, seeds: Sequence[int], on_text: OnText | None, on_retry: Callable[[str], None]
-    ) -> Sequence[Generation]:
-        """One completion for every seed.
-
-        Args:
-            seeds: Consecutive integers.
-            on_text: Called with a seed's place and the next piece of its text, where the model can stream.
-            on_retry: Called with the reason before each further try.
-
-        Raises:
-            CapReachedError: A cap leaves no room for the call.
-            BackendError: The model gives no completion.
-        """
-        ...
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.calls.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +315,7 @@ class QuestionDraws:
             member = self._members[(index + hedge) % len(self._members)]
             by_member.setdefault(id(member), (member, []))[1].append(index)
         for member, own in by_member.values():
-            for run in runs_of(own, member.group_size):
+            for run in runs_of(own, member.calls.group_size):
                 # Two calls for one draw would speak at once.
                 call = asyncio.create_task(self._call(member, run, self._stream and not hedge))
                 self._calls[call] = run
@@ -338,7 +324,8 @@ class QuestionDraws:
     async def _call(self, member: Drawer, run: Sequence[int], stream: bool) -> None:
         """One call's draws; errors that other draws may escape become failed samples."""
 
-        def on_retry(reason: str) -> None:
+        def on_retry(error: TransientBackendError) -> None:
+            reason = self._describe(error)
             self._reasons.update(dict.fromkeys(run, reason))
             self._on_event(Retried(run, reason))
 
@@ -347,7 +334,9 @@ class QuestionDraws:
 
         seeds = [self._seed + index for index in run]
         try:
-            generations = await member.draw(seeds, on_text if stream else None, on_retry)
+            generations = await member.calls.ask(
+                member.messages, member.params, seeds, on_text if stream else None, on_retry
+            )
         except SampleSetError as error:
             await self._give_up(run, error, member, stream)
             return
@@ -444,7 +433,7 @@ class QuestionDraws:
         late = [
             index
             for index in sorted(self._missing)
-            if index < end and not self._members[index % len(self._members)].is_local
+            if index < end and not self._members[index % len(self._members)].calls.is_local
         ]
         for index in late:
             self._start([index], hedge=True)
