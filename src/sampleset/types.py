@@ -6,18 +6,13 @@ fields and nothing else, so a row's other columns (labels among them) cannot rea
 
 from __future__ import annotations
 
-import functools
-import logging
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from sampleset.errors import InvalidArgumentError
 from sampleset.html_tables import html_table
-
-_log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
@@ -27,18 +22,6 @@ _ROUNDING = 1e-9
 
 Mode = Literal["think", "direct", "select"]
 """What an aggregator that reads a set writes: reasoning and answer, the answer, or nothing but scores."""
-
-
-def whole_characters(text: str) -> str:
-    """The text with U+FFFD for halves of surrogate pairs, which could not be written to a file."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-@functools.cache
-def _warn_of_halves() -> None:
-    _log.warning("A question holds half a character; it is read as U+FFFD. Is the file cut, or not in UTF-8?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +39,6 @@ class Question:
     text: str
     choices: tuple[str, ...] | None = None
     answer_kind: str = DEFAULT_KIND
-
-    def __post_init__(self) -> None:
-        # Half a character, of a file or an argument cut inside it, could be neither sent nor stored.
-        text = whole_characters(self.text)
-        if text != self.text:
-            _warn_of_halves()
-            object.__setattr__(self, "text", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +343,8 @@ def whole_characters(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return re.sub("[\ud800-\udfff]", "\ufffd", text)
+        # Two halves that belong together, each written as an escape of its own, are a character.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
 
 
