@@ -340,6 +340,8 @@ class Grade:
 
 def whole_characters(text: str) -> str:
     """The text with U+FFFD for each half of a character, which could not be written or sent."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
