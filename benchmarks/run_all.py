@@ -72,6 +72,7 @@ GRADE_PEERS = {
 
 BENCHMARKS: dict[str, Benchmark] = {
     "startup": Benchmark("time of import and --help", peers=STARTUP_PEERS),
+    "http_clients": Benchmark("HTTP clients by processor time a draw", needs=("openai", "httpx")),
     "install_size": Benchmark("packages and MB of an installation", peers=SIZE_PEERS),
     "shared_prompt": Benchmark(
         "K draws of one prompt in one batch against one by one",
