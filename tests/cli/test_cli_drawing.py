@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sampleset.storage.files import read_rows, write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.rows import read_rows
 from sampleset.storage.store import SampleStore
 from sampleset.types import Problem, Question
 from support.command_line import Run
