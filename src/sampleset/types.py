@@ -6,6 +6,8 @@ fields and nothing else, so a row's other columns (labels among them) cannot rea
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,6 +15,8 @@ from typing import Any, Literal
 
 from sampleset.errors import InvalidArgumentError
 from sampleset.html_tables import html_table
+
+_log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
@@ -22,6 +26,18 @@ _ROUNDING = 1e-9
 
 Mode = Literal["think", "direct", "select"]
 """What an aggregator that reads a set writes: reasoning and answer, the answer, or nothing but scores."""
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which could not be written to a file."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+@functools.cache
+def _warn_of_halves() -> None:
+    _log.warning("A question holds half a character; it is read as U+FFFD. Is the file cut, or not in UTF-8?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,13 @@ class Question:
     text: str
     choices: tuple[str, ...] | None = None
     answer_kind: str = DEFAULT_KIND
+
+    def __post_init__(self) -> None:
+        # Half a character, of a file or an argument cut inside it, could be neither sent nor stored.
+        text = whole_characters(self.text)
+        if text != self.text:
+            _warn_of_halves()
+            object.__setattr__(self, "text", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,18 +359,6 @@ class Grade:
 
     correct: bool | None
     rule: str
-
-
-def whole_characters(text: str) -> str:
-    """The text with U+FFFD for each half of a character, which could not be written or sent."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # Two halves that belong together, each written as an escape of its own, are a character.
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def as_dict(record: Any) -> dict[str, Any]:
