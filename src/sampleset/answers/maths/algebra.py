@@ -42,7 +42,7 @@ class Algebra:
     """What a worker knows: the parser, and the expressions it has read."""
 
     def __init__(self) -> None:
-        import sympy
+        import sympy  # pyright: ignore[reportMissingTypeStubs]
         from latex2sympy2_extended import NormalizationConfig, latex2sympy2, normalize_latex
         from math_verify import verify
         from sympy.core.relational import Relational
