@@ -43,9 +43,13 @@ class Algebra:
 
     def __init__(self) -> None:
         import sympy  # pyright: ignore[reportMissingTypeStubs]
-        from latex2sympy2_extended import NormalizationConfig, latex2sympy2, normalize_latex
-        from math_verify import verify
-        from sympy.core.relational import Relational
+        from latex2sympy2_extended import (  # pyright: ignore[reportMissingTypeStubs]
+            NormalizationConfig,
+            latex2sympy2,
+            normalize_latex,
+        )
+        from math_verify import verify  # pyright: ignore[reportMissingTypeStubs]
+        from sympy.core.relational import Relational  # pyright: ignore[reportMissingTypeStubs]
 
         self._sympy: Any = sympy
         self._relational: Any = Relational

@@ -235,6 +235,8 @@ def _approximated(text: str, nesting: int) -> Form | None:
         exact = found["exact"].strip()
         named = ASSIGNMENT.match(exact)
         value = exact[named.end() :] if named else exact
+        if "=" in text[found.end("exact") : found.start("near")] and "\\" not in value:
+            return None  # a calculation, and what it comes to
         if _CONSTANT.fullmatch(value) and not re.fullmatch(r"-?[\d ]*\.?\d*", value):
             return _form(exact, nesting + 1)
         return None
