@@ -40,6 +40,9 @@ from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.fit_vote import CURVE, Use, fit_vote, used_on
 from sampleset.training.labelled_sets import LabelOptions, Labels, read_labels
 
+PAIR_SETS = 400
+"""Sets of a file, its first ones, that the votes of other files are used on."""
+
 
 class Pool:
     """A file whose column `sample_models` is read as who drew each sample."""
@@ -157,14 +160,15 @@ def loud_table(models: dict[str, VoteModel]) -> str:
 def pairs(models: dict[str, VoteModel], labels: dict[str, Labels]) -> dict[str, dict[str, dict[str, Use]]]:
     """Every fitted vote on every other file: with names and without."""
     found: dict[str, dict[str, dict[str, Use]]] = {}
+    parts = {name: replace(one, sets=one.sets[:PAIR_SETS]) for name, one in labels.items()}
     for home, model in models.items():
-        # Without its weights home would be the vote; without its rule it would go anywhere.
         blind = replace(model, home=replace(model.home, models=()))
         anywhere = replace(model, home=replace(model.home, models=(), sizes=(1, 10_000), limit=float("inf")))
-        for other, sets in labels.items():
+        for other, sets in parts.items():
             if other != home:
-                uses = {"rule": model, "look": blind, "none": anywhere}
-                found.setdefault(home, {})[other] = {way: used_on(one, sets) for way, one in uses.items()}
+                ways = {"rule": model, "look": blind, "none": anywhere}
+                uses = {way: used_on(one, sets) for way, one in ways.items()}
+                found.setdefault(home, {})[other] = uses
         print(f"pairs of {home}", file=sys.stderr, flush=True)
     return found
 
@@ -280,7 +284,9 @@ intervals above."""
 LOUD_NOTE = """Weights in nats per standard deviation of the feature within a set; of the votes per unit of
 their log."""
 
-PAIRS_NOTE = """Pairs of which some set is at home by its look (all others are answered by the vote alone):"""
+PAIRS_NOTE = """Each fitted vote is used on the first 400 sets of every other file. `by look` leaves out
+models' names, `no rule` all of it but the kind of answers. The pairs of which some set is at home by its look (all
+others are answered by the vote alone):"""
 
 READERS_NOTE = """A reader's score of every candidate (`reader`), or a reward model's of every sample, as one
 more feature, its multiple fitted on the file's own labels; `features` are the same folds without it."""
