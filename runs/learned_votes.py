@@ -26,6 +26,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sampleset.aggregators.learned_vote import VoteModel, read_vote
 from sampleset.answers import allow_code, default_verdict_path, use_verdict_store
 from sampleset.commands.fit_vote import FitOptions, fit_vote_file
@@ -37,10 +39,10 @@ from sampleset.report.markdown import markdown_table
 from sampleset.settings import save_settings
 from sampleset.storage.records import StoredSet
 from sampleset.storage.sample_sets import SampleFile
-from sampleset.training.fit_vote import CURVE, Use, fit_vote, used_on
+from sampleset.training.fit_vote import CURVE, Use, fit_vote, gain_of, used_on
 from sampleset.training.labelled_sets import LabelOptions, Labels, read_labels
 
-PAIR_SETS = 400
+PAIR_SETS = 250
 """Sets of a file, its first ones, that the votes of other files are used on."""
 
 
@@ -157,18 +159,37 @@ def loud_table(models: dict[str, VoteModel]) -> str:
     return markdown_table(("file", "weight of log votes", "loudest features"), rows)
 
 
+def unused(labels: Labels) -> Use:
+    """What a vote gains on sets that are all away."""
+    questions = [one.question for one in labels.sets]
+    return Use(gain_of(questions, np.zeros(len(questions))), 1.0)
+
+
 def pairs(models: dict[str, VoteModel], labels: dict[str, Labels]) -> dict[str, dict[str, dict[str, Use]]]:
-    """Every fitted vote on every other file: with names and without."""
+    """Every fitted vote on every other file: by the rule, by look alone, and anywhere."""
     found: dict[str, dict[str, dict[str, Use]]] = {}
     parts = {name: replace(one, sets=one.sets[:PAIR_SETS]) for name, one in labels.items()}
+    drawn_by = {
+        name: frozenset[str]().union(*(one.models for one in part.sets)) for name, part in parts.items()
+    }
     for home, model in models.items():
-        blind = replace(model, home=replace(model.home, models=()))
+        unnamed = replace(model, home=replace(model.home, models=()))
         anywhere = replace(model, home=replace(model.home, models=(), sizes=(1, 10_000), limit=float("inf")))
-        for other, sets in parts.items():
-            if other != home:
-                ways = {"rule": model, "look": blind, "none": anywhere}
-                uses = {way: used_on(one, sets) for way, one in ways.items()}
-                found.setdefault(home, {})[other] = uses
+        for other, part in parts.items():
+            if other == home:
+                continue
+            look = used_on(unnamed, part)
+            known = not model.home.models or drawn_by[other] <= set(model.home.models)
+            found.setdefault(home, {})[other] = {
+                # Of a file whose every model is known, names change nothing; of another, all is away.
+                "rule": look if known else unused(part),
+                "look": look,
+                "none": used_on(anywhere, part),
+            }
+            if not known:
+                assert all(not one.groups or not one.models <= set(model.home.models) for one in part.sets), (
+                    f"{home} on {other}: some sets are at home by their model"
+                )
         print(f"pairs of {home}", file=sys.stderr, flush=True)
     return found
 
@@ -284,9 +305,9 @@ intervals above."""
 LOUD_NOTE = """Weights in nats per standard deviation of the feature within a set; of the votes per unit of
 their log."""
 
-PAIRS_NOTE = """Each fitted vote is used on the first 400 sets of every other file. `by look` leaves out
-models' names, `no rule` all of it but the kind of answers. The pairs of which some set is at home by its look (all
-others are answered by the vote alone):"""
+PAIRS_NOTE = """Each fitted vote is used on the first 250 sets of every other file. `by look` leaves out
+models' names, `no rule` all of it but the kind of answers. The pairs of which some set is at home by its
+look (all others are answered by the vote alone):"""
 
 READERS_NOTE = """A reader's score of every candidate (`reader`), or a reward model's of every sample, as one
 more feature, its multiple fitted on the file's own labels; `features` are the same folds without it."""
