@@ -336,6 +336,11 @@ def test_a_vote_is_fitted_used_and_reported_by_the_command_line(tmp_path: Path):
     assert any(spec in row["evidence"] for row in rows)
     run = CliRunner().invoke(app, ["report", str(folder)])
     assert run.exit_code == 0, run.output
+    asked = labelled(30, seed=1)[0].sample_set.question.text
+    command = ["answer", asked, "--model", f"replay:{test}", "-k", "4", "--aggregator", spec, "--json"]
+    run = CliRunner().invoke(app, command)
+    assert run.exit_code == 0, run.output
+    assert "away_model" in json.loads(run.stdout)["flags"]  # the replayed model is not the one fitted on
 
 
 def test_the_command_line_says_what_is_wrong_with_labels(tmp_path: Path):
