@@ -1,6 +1,6 @@
 """How long commands take to start, in processor time, as multiples of `python -c pass`.
 
-    python benchmarks/speed/startup.py --repeats 15 --peer optillm=VENV/bin/optillm --peer its_hub=VENV/bin/its-iaas
+    python benchmarks/speed/startup.py --peer optillm=VENV/bin/optillm --peer its_hub=VENV/bin/its-iaas
     python benchmarks/speed/startup.py --against CHECKOUT
 
 A peer is its package's name and its program, in a venv of its own; its import is timed with the venv's

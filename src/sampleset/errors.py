@@ -30,7 +30,9 @@ SampleSetError
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
 
@@ -78,9 +80,20 @@ class MissingGoldError(DataError):
 
 
 class MissingExtraError(SampleSetError, ImportError):
-    """An optional dependency is not installed; the message holds the install command."""
+    """An optional dependency is not installed; the message holds the install command.
+
+    The command `pip install 'sampleset[NAME]'` is made into one for the checkout that this package runs from,
+    if it runs from one.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        checkout = Path(__file__).resolve().parents[2]
+        if (checkout / "pyproject.toml").is_file():
+            here = f"{sys.executable} -m pip install -e '{checkout}["
+            message = message.replace("pip install 'sampleset[", here)
+        super().__init__(message)
 
 
 class UnsupportedByMachineError(SampleSetError, OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -15,8 +16,8 @@ from sampleset.blocking import run_blocking
 from sampleset.chat import Message
 from sampleset.errors import InvalidArgumentError
 from sampleset.functions import Answered, Function, as_aggregator
+from sampleset.models.calls import ModelCalls
 from sampleset.models.opening import ready_backend
-from sampleset.models.retries import patient
 from sampleset.prompts import usual_prompt
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.specs import build, models_of, with_default_model
@@ -60,6 +61,7 @@ class SampledModel:
             models_of(aggregator)  # refused before a model is opened
         self._stack = AsyncExitStack()
         self._ready: tuple[Backend, Aggregator] | None = None
+        self._opening = asyncio.Lock()
 
     async def answer(
         self,
@@ -122,15 +124,15 @@ class SampledModel:
         await self.aclose()
 
     async def _open(self) -> tuple[Backend, Aggregator]:
-        if self._ready is None:
-            backend = await self._backend(self._model)
-            method = self._aggregator
-            if isinstance(method, str):
-                method = await opened_aggregator(
-                    method, self._aggregator_model or backend, self._stack, self.options
-                )
-            self._ready = backend, as_aggregator(method)
-        return self._ready
+        async with self._opening:
+            if self._ready is None:
+                backend = await self._backend(self._model)
+                method = self._aggregator
+                if isinstance(method, str):
+                    reader = self._aggregator_model or backend
+                    method = await opened_aggregator(method, reader, self._stack, self.options)
+                self._ready = backend, as_aggregator(method)
+            return self._ready
 
     async def _backend(self, model: str | Backend) -> Backend:
         if not isinstance(model, str):
@@ -159,5 +161,5 @@ async def opened_aggregator(
         if isinstance(asked, str):
             asked = await ready_backend(asked)
             stack.push_async_callback(asked.aclose)
-        ready[name] = patient(asked, options.patience, options.max_concurrency)
+        ready[name] = ModelCalls(asked, options.patience, options.max_concurrency)
     return build(spec, ready.get(None), ready)

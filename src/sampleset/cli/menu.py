@@ -83,10 +83,13 @@ COMMANDS = {
         "Serve an OpenAI-compatible endpoint whose answers are made of k samples, and a page to watch it.",
         _REST,
     ),
+    "mcp": Entry(
+        "Serve tools over MCP on stdin and stdout: answer a question by k samples, vote on texts.", _REST
+    ),
     "list": Entry("Print what there is, one line each.", _REST, "listing"),
 }
-"""To add a command, add `commands/NAME.py` with a function of that name, and a line here. A dash in the name
-is an underscore in Python, and a name that Python keeps for itself ends in one.
+"""To add a command, add `commands/NAME.py` with a function of that name and an `EXAMPLE`, and a line here. A
+dash in the name is an underscore in Python, and a name that Python keeps for itself ends in one.
 """
 
 
@@ -141,5 +144,6 @@ def _command(name: str, entry: Entry) -> Any:
     module = import_module(f"sampleset.commands.{entry.module or file}")
     single = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
     function = getattr(module, file if hasattr(module, file) else f"{file}_")
-    single.command(name, epilog=getattr(module, "EXAMPLES", None))(spread_out(function))
+    example = getattr(module, "EXAMPLE", None)
+    single.command(name, epilog=f"Example: {example}" if example else None)(spread_out(function))
     return typer.main.get_command(single)

@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from sampleset.answers import default_verdict_path
-from sampleset.commands.opening import CallOptions, ModelRef, ReaderOptions, opened_methods
+from sampleset.commands.opening import (
+    CallOptions,
+    ModelRef,
+    ReaderOptions,
+    opened_methods,
+    refuse_absent_scores,
+)
 from sampleset.commands.options import (
     AGGREGATION,
+    AGGREGATOR_NAMES,
     AnswerOptions,
     Engine,
     OptionGroup,
@@ -51,7 +58,12 @@ class MethodOptions(OptionGroup):
 
     aggregator: Annotated[
         list[str] | None,
-        option("--aggregator", help="NAME or NAME:key=value,...; repeatable.", panel=AGGREGATION),
+        option(
+            "--aggregator",
+            help="NAME or NAME:key=value,...; repeatable.",
+            panel=AGGREGATION,
+            autocompletion=AGGREGATOR_NAMES,
+        ),
     ] = None
     k: Annotated[
         str | None, option("-k", "--k", help="Sizes, as 5,10,20 or 1-12; by default the smallest set's.")
@@ -94,6 +106,9 @@ class MethodOptions(OptionGroup):
     def settings(self) -> dict[str, Any]:
         """The options, with the default methods by name."""
         return super().settings() | {"aggregator": self.aggregator or list(DEFAULT_METHODS)}
+
+
+EXAMPLE = "sampleset evaluate store --aggregator majority_vote --aggregator best_of_n -k 1-8"
 
 
 def evaluate(
@@ -139,6 +154,7 @@ def evaluate(
 
     print_evaluation(evaluation)
     run.note(f"report: {output_dir / 'report.html'}")
+    run.next("report", output_dir, "OTHER_REPORT")
 
 
 async def evaluate_files(
@@ -162,6 +178,7 @@ async def evaluate_files(
     async with opened_methods(
         aggregators, aggregator_model, calls.patience, calls.max_concurrency, output_dir
     ) as methods:
+        refuse_absent_scores(methods, files)
         with ExitStack() as open_:
             show, write = open_.enter_context(run.status_line()), open_.enter_context(new_jsonl(questions))
             executor = None

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
@@ -46,6 +47,20 @@ def option(*names: str, help: str, panel: str | None = None, **more: Any) -> Any
 def argument(help: str, **more: Any) -> Any:
     """A positional argument."""
     return typer.Argument(help=help, **more)
+
+
+def names(registry: str) -> Callable[[str], list[str]]:
+    """Completes a name of a registry, `aggregators.base:AGGREGATORS` say."""
+
+    def complete(incomplete: str) -> list[str]:
+        module, _, name = registry.partition(":")
+        entries = getattr(import_module(f"sampleset.{module}"), name)
+        return [entry for entry in entries.names() if entry.startswith(incomplete)]
+
+    return complete
+
+
+AGGREGATOR_NAMES = names("aggregators.base:AGGREGATORS")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +128,21 @@ ApiKey = Annotated[
 ContextSize = Annotated[
     int | None, option("--context-size", help="Tokens of prompt and completion.", panel=MODEL)
 ]
+Omit = Annotated[
+    list[str] | None,
+    option("--omit", help="A field that the server is never sent, temperature say; repeatable.", panel=MODEL),
+]
+RetryFailed = Annotated[
+    bool,
+    option("--retry-failed", help="Draw again what the store holds as refused by the server.", panel=CALLS),
+]
 Samples = Annotated[int, option("-k", "-n", "--samples", help="Samples drawn per question.", panel=SAMPLES)]
 Temperature = Annotated[float, option("--temperature", help="0 is greedy.", panel=SAMPLES)]
 TopP = Annotated[float, option("--top-p", help="Nucleus mass.", panel=SAMPLES)]
+TopK = Annotated[
+    int | None,
+    option("--top-k", help="Most likely tokens kept; 0 keeps all, else the server chooses.", panel=SAMPLES),
+]
 MaxTokens = Annotated[int, option("--max-tokens", help="Most tokens of one sample.", panel=SAMPLES)]
 Prompt = Annotated[
     str | None,

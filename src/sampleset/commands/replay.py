@@ -58,6 +58,9 @@ class RuleOptions(OptionGroup):
         )
 
 
+EXAMPLE = "sampleset replay store --stop beta:0.95,esc:4"
+
+
 def replay(
     samples: Annotated[list[Path], argument("Stores or files of sample sets, with gold answers.")],
     rules: RuleOptions,
@@ -80,6 +83,7 @@ def replay(
 
     for table in replay_tables(replayed):
         Console().print(table, end="\n\n")
+    run.next("sample", "DATASET", "--output-dir", "STORE", "--stop", rules.stop.split(",")[0])
 
 
 def replay_files(

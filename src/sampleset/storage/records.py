@@ -6,14 +6,15 @@ the names `samples`, `completions`, `responses` and `generations` (ours; search-
 large_language_monkeys). What is shaped otherwise is brought into this shape in `storage.foreign`.
 
 A column `scores` or `<name>_scores` with one number per sample becomes `Sample.scores[<column>]`; a
-`null` in it is no score.
+`null` in it is no score. Of a list of numbers per sample, the scores of its steps, the last is the score; it
+has their least, product and mean beside it as `<column>.min`, `<column>.product` and `<column>.mean`.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeGuard, cast
 
@@ -31,6 +32,7 @@ from sampleset.types import (
     SampleSet,
     Usage,
     as_dict,
+    whole_characters,
 )
 
 Row = Mapping[str, Any]
@@ -57,7 +59,12 @@ _ALIASES = {
     "question": QUESTION_COLUMNS,
     "answer": ANSWER_COLUMNS,
     "samples": SAMPLES_COLUMNS,
-    **{name: (name,) for name in ("solution", "subject", "level", "choices", "answer_kind")},
+    **{name: (name,) for name in ("solution", "subject", "level", "choices", "answer_kind", "scores")},
+}
+_REDUCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "min": min,
+    "product": math.prod,
+    "mean": lambda steps: math.fsum(steps) / len(steps),
 }
 
 
@@ -113,15 +120,18 @@ def parse_columns(text: str) -> dict[str, str]:
     """The mapping that `question=prompt,answer=target` states: our name of a column → the file's.
 
     Raises:
-        InvalidArgumentError: A part is not `OURS=THEIRS`, or `OURS` is not one of our columns.
+        InvalidArgumentError: A part is not `OURS=THEIRS`, or `OURS` is neither one of our columns nor a name
+            of scores.
     """
     columns: dict[str, str] = {}
     for part in text.split(","):
         ours, equals, theirs = (piece.strip() for piece in part.partition("="))
-        if not equals or not theirs or ours not in _ALIASES or ours in columns:
+        is_ours = ours in _ALIASES or is_score_column(ours)
+        if not equals or not theirs or not is_ours or ours in columns:
             raise InvalidArgumentError(
                 f"Columns {text!r}: {part.strip()!r} must be OURS=THEIRS, as in "
-                f"question=prompt,answer=target; OURS is one of {', '.join(_ALIASES)}, each at most once."
+                f"question=prompt,answer=target; OURS is one of {', '.join(_ALIASES)}, or a name of scores, "
+                "each at most once."
             )
         columns[ours] = theirs
     return columns
@@ -160,8 +170,8 @@ def column_value(row: Row, name: str, ours: str) -> Any:
         return row[name]
     value: Any = row
     for step in name.split("."):
-        held = cast("Row", value) if isinstance(value, Mapping) else {}
-        listed = cast("list[Any]", value) if isinstance(value, list) else []
+        held: Row = cast("Row", value) if isinstance(value, Mapping) else {}
+        listed: list[Any] = cast("list[Any]", value) if isinstance(value, list) else []
         if step in held:
             value = held[step]
         elif step.isdecimal() and int(step) < len(listed):
@@ -360,12 +370,20 @@ def _sample_of(item: object, index: int, scores: Mapping[str, float]) -> Sample:
 
 
 def _scores(row: Row, n: int) -> dict[str, list[float | None]]:
-    """Columns of one number, or nothing, per sample that are named as scores."""
-    return {
-        name: [None if value is None else float(value) for value in column]
-        for name, column in row.items()
-        if is_score_column(name) and _is_numbers(column) and len(column) == n
-    }
+    """Columns named as scores that hold one number, one list of steps' numbers, or nothing per sample."""
+    scores: dict[str, list[float | None]] = {}
+    for name, column in row.items():
+        if not is_score_column(name) or not _is_list(column) or len(column) != n:
+            continue
+        if _is_numbers(column):
+            scores[name] = [None if value is None else float(value) for value in column]
+        elif all(value is None or _is_numbers(value) for value in column):
+            steps = [[one for one in cast("list[float | None]", value or []) if one is not None]
+                     for value in column]  # fmt: skip
+            scores[name] = [one[-1] if one else None for one in steps]
+            for how, reduce in _REDUCTIONS.items():
+                scores[f"{name}.{how}"] = [reduce(one) if one else None for one in steps]
+    return scores
 
 
 def _text(row: Row, names: Sequence[str]) -> str | None:
@@ -373,7 +391,7 @@ def _text(row: Row, names: Sequence[str]) -> str | None:
     for name in names:
         value = row.get(name)
         if isinstance(value, str):
-            return value
+            return whole_characters(value)
         if isinstance(value, float) and not math.isfinite(value):
             raise DataError(f"{name!r} must be a text or a number, got {value}")
         if isinstance(value, int | float) and not isinstance(value, bool):
