@@ -327,7 +327,7 @@ def test_a_vote_is_fitted_used_and_reported_by_the_command_line(tmp_path: Path):
     command = ["evaluate", str(test), "--aggregator", spec, "--output-dir", str(folder), "--workers", "1"]
     run = CliRunner().invoke(app, command)
     assert run.exit_code == 0, run.output
-    assert "what decided, in nats per question" in run.output
+    assert "what decided, in nats per question" in " ".join(run.output.split())
     report = json.loads((folder / "report.json").read_text())
     (learned,) = [one for one in report["files"][0]["points"][0]["methods"] if one["label"] == spec]
     assert learned["evidence"]["votes"] > 0
