@@ -1,13 +1,13 @@
 """A vote learned from labels on every file of recorded sets, and fitted votes on each other's files: a page.
 
-    python runs/learned_votes.py FILE... --output-dir OUT --page docs/results/learned-vote.md
+    python runs/learned_votes.py FILE... --output-dir OUT --pairs --page docs/results/learned-vote.md
     python runs/learned_votes.py FILE... --output-dir OUT --page docs/results/learned-vote.md \
         --reader ssa:model=embedded-ssa --read gsm8k_test_qwen05b_reseeded
 
 Every file is fitted as `sampleset fit-vote FILE` does it, on whole sets. Files whose rows have a column
-`sample_models` are fitted once more as a pool, each sample under its model's name. Then every fitted vote is
-used on every other file: with all that it knows of home, and by the look of the sets alone. With --reader the
-files named by --read are fitted with that reader's score as well. Nothing is drawn by chance.
+`sample_models` are fitted once more as a pool, each sample under its model's name. With --pairs every fitted
+vote is used on every other file: by its rule, by the look of the sets alone, and without a rule. With
+--reader the files named by --read are fitted with that reader's score as well. Nothing is drawn by chance.
 
 Fits stand in OUT; the page's section "What it says" is written by hand, and kept.
 """
@@ -343,6 +343,7 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--pairs", action="store_true", help="use every fitted vote on every other file")
     parser.add_argument("--reader", help="an aggregator's spec, as ssa:model=embedded-ssa")
     parser.add_argument("--reward-model", help="as p_true,model=embedded")
     parser.add_argument("--read", action="append", default=[], help="name of a file to read; repeatable")
@@ -376,7 +377,7 @@ def main() -> None:
         model = read_vote(path)[0]
         readers.setdefault(model.training["file"], {})[model.training["spec"]] = model
     kept = folder / "pairs.json"
-    found = pairs(models, labels) if options.page else {}
+    found = pairs(models, labels) if options.pairs else {}
     if found:
         harmed = {
             f"{home} on {other}": interval(use["rule"].gain)
