@@ -363,7 +363,8 @@ def home_of(labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, i
         deviation = np.maximum(rows.std(axis=0), _LEAST_DEVIATION)
         offsets = (rows - centre) / deviation
         shape = (1 - _SHRINKAGE) * (offsets.T @ offsets) / len(rows) + _SHRINKAGE * np.eye(len(looked_at))
-        inner = np.linalg.inv(shape).astype(np.float64).tolist()
+        inverse: Floats = np.asarray(np.linalg.inv(shape), dtype=np.float64)
+        rows_of_inverse: list[list[float]] = inverse.tolist()
         return Home(
             kind,
             sizes,
@@ -371,7 +372,7 @@ def home_of(labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, i
             looked_at,
             tuple(centre.tolist()),
             tuple(deviation.tolist()),
-            tuple(map(tuple, inner)),
+            tuple(map(tuple, rows_of_inverse)),
             limit,
         )
 
