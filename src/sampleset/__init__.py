@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sampleset.aggregators.base import AGGREGATORS, Aggregator
     from sampleset.answers import (
-        allow_code,
+        Kinds,
         answer_kind,
         extract_answer,
         group_answers,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sampleset.errors import SampleSetError
     from sampleset.evaluation import Evaluation, EvaluationOptions, evaluate
     from sampleset.grading.grade import grade
-    from sampleset.grading.judge import judging
+    from sampleset.grading.judge import LLMJudge
     from sampleset.models.budget import Caps
     from sampleset.models.opening import open_backend, ready_backend
     from sampleset.sampling.sampler import Sampler, SamplingOptions
@@ -59,6 +59,8 @@ _HOME = {
     "Evaluation": "evaluation",
     "EvaluationOptions": "evaluation",
     "Grade": "types",
+    "Kinds": "answers",
+    "LLMJudge": "grading.judge",
     "LogprobSummary": "types",
     "Problem": "types",
     "Question": "types",
@@ -74,14 +76,12 @@ _HOME = {
     "ScoringReplayBackend": "backends.replay",
     "StoredSet": "storage.records",
     "Usage": "types",
-    "allow_code": "answers",
     "answer_kind": "answers",
     "build_aggregator": "specs:build",
     "evaluate": "evaluation",
     "extract_answer": "answers",
     "grade": "grading.grade",
     "group_answers": "answers",
-    "judging": "grading.judge",
     "load_problems": "datasets.base",
     "matches_gold": "answers",
     "open_backend": "models.opening",
@@ -105,6 +105,8 @@ __all__ = [
     "Evaluation",
     "EvaluationOptions",
     "Grade",
+    "Kinds",
+    "LLMJudge",
     "LogprobSummary",
     "Problem",
     "Question",
@@ -120,14 +122,12 @@ __all__ = [
     "ScoringReplayBackend",
     "StoredSet",
     "Usage",
-    "allow_code",
     "answer_kind",
     "build_aggregator",
     "evaluate",
     "extract_answer",
     "grade",
     "group_answers",
-    "judging",
     "load_problems",
     "matches_gold",
     "open_backend",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from sampleset.errors import InvalidArgumentError
 
@@ -23,6 +23,14 @@ Mode = Literal["think", "direct", "select"]
 """What an aggregator that reads a set writes: reasoning and answer, the answer, or nothing but scores."""
 
 
+class KindSource(Protocol):
+    """What gives a question the kind of its answers, with all that comparing them needs; see `Kinds`."""
+
+    def kind(self, question: Question) -> Any:
+        """The `AnswerKind` of the question's answers."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """Text to solve.
@@ -32,12 +40,15 @@ class Question:
         text: The question as it is put to a model.
         choices: Lettered options in order (`A` first), or `None` for open questions.
         answer_kind: How answers are read and compared, as `answer_kind` reads it: `maths`, `json`, ...
+        kinds: Holds what comparing them needs (a judge, leave to run programs); set by `Kinds.bind`, and not
+            part of what is stored. `None`: nothing, which is enough for most kinds.
     """
 
     id: str
     text: str
     choices: tuple[str, ...] | None = None
     answer_kind: str = DEFAULT_KIND
+    kinds: KindSource | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,7 @@ def aggregate(
             patience=(max_retries, timeout),
             output_dir=output_dir,
             settings=resolved_settings("aggregate", locals()),
+            run_code=run_code or "off",
         )
     )
     if output_dir is not None:
@@ -160,6 +161,7 @@ def evaluate(
             prices=prices,
             output_dir=output_dir,
             settings=settings,
+            run_code=run_code or "off",
         )
     )
     if as_json:
@@ -200,7 +202,7 @@ def replay(
     """Replay stopping rules on stored sets: accuracy against samples and tokens, without drawing anything."""
     from rich.console import Console
 
-    from sampleset.answers import default_verdict_path, use_verdict_store
+    from sampleset.answers import Kinds, default_verdict_path, use_verdict_store
     from sampleset.commands.replay import replay_files
     from sampleset.evaluation import ReplayOptions
     from sampleset.report import replay_dict, replay_tables
@@ -211,19 +213,22 @@ def replay(
     settings = resolved_settings("replay", locals())
     mapping = parse_columns(columns) if columns else None
     use_verdict_store(verdicts or default_verdict_path())
-    files = replay_files(
-        [SampleFile(path, configuration, limit, mapping, answer_kind) for path in samples],
-        ReplayOptions(
-            rules=tuple(parse_stop(one) for one in stop.split(",")),
-            k=k,
-            orders=orders,
-            first_batch=first_batch,
-            with_replacement=resample,
-            seed=seed,
-            keep_thinking=keep_thinking,
-        ),
-        output_dir,
-        settings,
+    kinds = Kinds(run_code=run_code or "off", inline=True)
+    files = run_async(
+        replay_files(
+            [SampleFile(path, configuration, limit, mapping, answer_kind, kinds) for path in samples],
+            ReplayOptions(
+                rules=tuple(parse_stop(one) for one in stop.split(",")),
+                k=k,
+                orders=orders,
+                first_batch=first_batch,
+                with_replacement=resample,
+                seed=seed,
+                keep_thinking=keep_thinking,
+            ),
+            output_dir,
+            settings,
+        )
     )
     if as_json:
         print_json(replay_dict(files, settings))

@@ -179,6 +179,7 @@ def answer(
             answer_kind=answer_kind,
             store_folder=output_dir,
             settings=resolved_settings("answer", locals()),
+            run_code=run_code or "off",
         )
     )
     if as_json:
@@ -252,6 +253,7 @@ def sample(
             answer_kind=answer_kind,
             export=export,
             settings=resolved_settings("sample", locals()),
+            run_code=run_code or "off",
         )
     )
     print_summary(summary, as_json)

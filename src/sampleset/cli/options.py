@@ -128,14 +128,9 @@ Columns = Annotated[
 ]
 
 
-def _allow_code(how: str | None) -> str | None:
-    from typing import cast
-
-    from sampleset.answers import allow_code
-
-    if how is not None:
-        allow_code(cast("Any", how))
-    return how
+def _way_to_run(value: object) -> object:
+    """As it is; `off` without quotes is false in YAML."""
+    return "off" if value is False else value
 
 
 AnswerKind = Annotated[
@@ -146,11 +141,12 @@ AnswerKind = Annotated[
     ),
 ]
 RunCode = Annotated[
-    str | None,
+    Any,
     option(
         "--run-code",
         help="Run programs of the answer kind code: sandbox, limits, or off (the default).",
-        callback=_allow_code,
+        parser=_way_to_run,
+        metavar="<str>",
     ),
 ]
 KeepThinking = Annotated[bool, option("--keep-thinking", help="Read what samples say before </think>, too.")]

@@ -104,7 +104,7 @@ def train_data(
     """Make training rows of stored sample sets: drawn k, permuted order, balanced by difficulty."""
     from typing import cast
 
-    from sampleset.answers import default_verdict_path, use_verdict_store
+    from sampleset.answers import Kinds, default_verdict_path, use_verdict_store
     from sampleset.commands.opening import ModelRef
     from sampleset.evaluation import parse_sizes
     from sampleset.models.retries import Patience
@@ -144,10 +144,11 @@ def train_data(
             kind=cast("Any", target), without_right=cast("Any", without_right), tries=tries, seed=seed
         )
     use_verdict_store(verdicts or default_verdict_path())
+    kinds = Kinds(run_code=run_code or "off")
     summary = run_async(
         _make_rows(
             output,
-            [SampleFile(path, configuration, limit, mapping, answer_kind) for path in samples],
+            [SampleFile(path, configuration, limit, mapping, answer_kind, kinds) for path in samples],
             options,
             targets,
             excluded_keys(exclude or [], data_dir),
@@ -175,6 +176,7 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE over the recipe, as lora.r=8.")
     ] = None,
+    run_code: RunCode = None,
     as_json: AsJson = False,
 ) -> None:
     """Train an aggregator by a recipe. Run it again to go on where it stopped."""
@@ -205,7 +207,7 @@ def train(
 
         try:
             if method == "grpo":
-                summary = train_grpo(made, on_progress)
+                summary = train_grpo(made, on_progress, run_code or "off")
             elif method == "select":
                 summary = run_training("select", SelectLearner(made.objective), made, on_progress)
             else:

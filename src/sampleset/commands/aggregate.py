@@ -8,6 +8,7 @@ from itertools import tee
 from pathlib import Path
 from typing import Any
 
+from sampleset.answers import RunCode
 from sampleset.commands.opening import ModelRef, opened_methods
 from sampleset.commands.progress import status_line
 from sampleset.errors import InvalidArgumentError
@@ -38,6 +39,7 @@ async def aggregate_file(
     patience: tuple[int, float | None],
     output_dir: Path | None,
     settings: dict[str, Any],
+    run_code: RunCode = "off",
 ) -> dict[str, Any]:
     """One aggregator's answers over stored sets, to `answers.jsonl` or as JSON lines to stdout."""
     sets = SampleFile(samples, configuration, limit, columns, answer_kind)
@@ -47,12 +49,13 @@ async def aggregate_file(
             raise InvalidArgumentError(
                 f"k={k} must lie between 1 and {smallest}, the samples of question {identity!r} in {samples}."
             )
-    read = (one.sample_set if keep_thinking else one.sample_set.without_thinking() for one in sets)
-    cut, shown = tee(one.subset(range(one.n if k is None else min(k, one.n))) for one in read)
     given = abstained = failed = 0
     async with opened_methods(
-        [aggregator], aggregator_model, Patience(*patience), max_concurrency, output_dir
-    ) as methods:
+        [aggregator], aggregator_model, Patience(*patience), max_concurrency, output_dir, run_code
+    ) as (methods, kinds):
+        stored = (row.sample_set for row in sets.with_kinds(kinds))
+        read = (one if keep_thinking else one.without_thinking() for one in stored)
+        cut, shown = tee(one.subset(range(one.n if k is None else min(k, one.n))) for one in read)
         log = AnswerLog(
             JsonlLog(output_dir / "answers.jsonl") if output_dir else None, aggregator_model.context_size
         )

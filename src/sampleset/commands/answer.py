@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sampleset.aggregators.base import Aggregator, tally, vote_answer
-from sampleset.answers import kind_of, with_answer_kind
+from sampleset.answers import Kinds, RunCode, kind_of, with_answer_kind
 from sampleset.backends.base import Backend, record_of
 from sampleset.commands.opening import Drawing, ModelRef, opened, opened_samplers, print_judge_usage
 from sampleset.commands.progress import sampling_line, status_line
@@ -21,7 +21,7 @@ from sampleset.errors import CapReachedError, InvalidArgumentError
 from sampleset.evaluation import (
     REFERENCE,
 )
-from sampleset.grading.judge import judging
+from sampleset.grading.judge import LLMJudge
 from sampleset.models.budget import metered
 from sampleset.models.retries import patient
 from sampleset.reward_models.base import RewardModel
@@ -53,6 +53,7 @@ async def answer_question(
     answer_kind: str | None,
     store_folder: Path | None,
     settings: dict[str, Any],
+    run_code: RunCode = "off",
 ) -> Answered:
     """Draw samples for one question and aggregate them. An aggregator that asks a model asks, by default,
     the one that was sampled (of a pool, the first), and so does the judge of answers; `ssa` asks the one of
@@ -82,7 +83,8 @@ async def answer_question(
             named: await asked(aggregator_model if named is None else ModelRef(named))
             for named in models_of(aggregator)
         }
-        judge = stack.enter_context(judging(lambda: asked(aggregator_model)))
+        judge = LLMJudge(lambda: asked(aggregator_model))
+        question = Kinds(judge, run_code).bind(question)
         await asyncio.to_thread(kind_of(question).check)
         rewards = SharedRewardModels(ScoreLog())
         stack.push_async_callback(rewards.aclose)

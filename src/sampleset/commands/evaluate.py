@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from sampleset.answers import RunCode
 from sampleset.commands.opening import ModelRef, opened_methods
 from sampleset.commands.progress import evaluation_line, status_line
 from sampleset.errors import InvalidArgumentError
@@ -39,6 +40,7 @@ async def evaluate_files(
     prices: Path | None,
     output_dir: Path,
     settings: dict[str, Any],
+    run_code: RunCode = "off",
 ) -> Evaluation:
     """Several aggregators on the same sets of each file; writes the report's folder."""
     labels = list(dict.fromkeys(aggregators))
@@ -51,8 +53,8 @@ async def evaluate_files(
         )
     questions = output_dir / "questions.jsonl"
     async with opened_methods(
-        labels, aggregator_model, Patience(*patience), options.max_concurrency, output_dir
-    ) as methods:
+        labels, aggregator_model, Patience(*patience), options.max_concurrency, output_dir, run_code
+    ) as (methods, kinds):
         with ExitStack() as open_:
             show, write = open_.enter_context(status_line()), open_.enter_context(new_jsonl(questions))
             executor = None
@@ -60,7 +62,7 @@ async def evaluate_files(
                 executor = open_.enter_context(ray_executor(options.verdicts))
                 options = replace(options, workers=executor.workers)
             evaluation = await evaluate(
-                named,
+                {name: file.with_kinds(kinds) for name, file in named.items()},
                 methods,
                 options,
                 log=AnswerLog(JsonlLog(output_dir / "answers.jsonl"), aggregator_model.context_size),

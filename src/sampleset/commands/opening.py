@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sampleset.aggregators.base import Aggregator
+from sampleset.answers import Kinds, RunCode
 from sampleset.backends.base import Backend
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
 from sampleset.engines.gguf import EMBEDDED
@@ -16,7 +17,7 @@ from sampleset.evaluation import (
     Price,
     Prices,
 )
-from sampleset.grading.judge import LLMJudge, judging
+from sampleset.grading.judge import LLMJudge
 from sampleset.models.budget import Budget, QuestionBudgets
 from sampleset.models.opening import ready_backend, runs_here
 from sampleset.models.ray import RayOptions, open_on_ray
@@ -151,9 +152,12 @@ async def opened_methods(
     patience: Patience,
     max_concurrency: int,
     output_dir: Path | None,
-) -> AsyncGenerator[dict[str, Aggregator]]:
-    """The aggregators by the text that names them; each model that one of them asks is opened once. The
-    aggregators' model also judges answers of the kind `judge`, if there are any.
+    run_code: RunCode = "off",
+) -> AsyncGenerator[tuple[dict[str, Aggregator], Kinds]]:
+    """The aggregators by the text that names them, and the kinds of answers that they compare.
+
+    Each model that one of them asks is opened once. The aggregators' model also judges answers of the kind
+    `judge`, if there are any.
     """
     by_default = aggregator_model.ref == EMBEDDED
     full = {spec: with_default_model(spec) if by_default else spec for spec in specs}
@@ -173,10 +177,11 @@ async def opened_methods(
 
         ready = {named: await ask(model) for named, model in models.items()}
         log = JsonlLog(output_dir / "judgements.jsonl") if output_dir else None
-        judge = stack.enter_context(judging(lambda: ask(aggregator_model), log))
+        judge = LLMJudge(lambda: ask(aggregator_model), log)
         rewards = SharedRewardModels(ScoreLog(JsonlLog(output_dir / "scores.jsonl") if output_dir else None))
         stack.push_async_callback(rewards.aclose)
-        yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}
+        methods = {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}
+        yield methods, Kinds(judge, run_code)
         print_judge_usage(judge)
 
 

@@ -17,7 +17,7 @@ from sampleset.settings import save_settings
 from sampleset.storage.sample_sets import SampleFile
 
 
-def replay_files(
+async def replay_files(
     files: Sequence[SampleFile], options: ReplayOptions, output_dir: Path | None, settings: dict[str, Any]
 ) -> list[ReplayFile]:
     """Stopping rules on each file; writes the tables' numbers if there is a folder for them."""
@@ -29,7 +29,7 @@ def replay_files(
             def told(done: int, name: str = name) -> None:
                 show(f"{name}: {done} questions")
 
-            replayed.append(replay_file(name, one, options, told))
+            replayed.append(await replay_file(name, one, options, told))
     if output_dir is not None:
         save_settings(output_dir / "replay.json", replay_dict(replayed, settings))
         (output_dir / "replay.csv").write_text(replay_csv(replayed), encoding="utf-8")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sampleset.answers import Kinds, RunCode
 from sampleset.commands.opening import Drawing, opened_samplers
 from sampleset.commands.progress import sampling_line, status_line
 from sampleset.datasets.base import read_dataset
@@ -28,6 +29,7 @@ async def sample_dataset(
     answer_kind: str | None,
     export: Path | None,
     settings: dict[str, Any],
+    run_code: RunCode = "off",
 ) -> dict[str, Any]:
     """Draw samples for every problem of a dataset into a store, and sum up what came back."""
     if export is not None:
@@ -48,7 +50,8 @@ async def sample_dataset(
             assert draws.store is not None
             draws.store.add_problems(problems)
             save_settings(folder / "config.json", settings)
-            await Pool(draws.each).sample_many([problem.question for problem in problems])
+            kinds = Kinds(run_code=run_code)
+            await Pool(draws.each).sample_many([kinds.bind(problem.question) for problem in problems])
     progress = draws.progress
     warn_of_identical(progress)
     drawn_under = ",".join(sampler.configuration.id for sampler in draws.each)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from sampleset.answers import kinds
+from sampleset.answers import Kinds
+from sampleset.answers import answer_kind as known_kind
 from sampleset.errors import InputNotFoundError, InvalidArgumentError
 from sampleset.storage.files import SUFFIXES, read_sample_sets
 from sampleset.storage.records import StoredSet
@@ -23,6 +25,7 @@ class SampleFile:
         limit: Only the first so many sets.
         columns: Our name of a column → the file's, where they differ.
         answer_kind: How all answers are compared, whatever the rows say.
+        kinds: What they are compared with.
 
     Raises:
         InputNotFoundError: There is nothing at the path.
@@ -36,6 +39,7 @@ class SampleFile:
         limit: int | None = None,
         columns: Mapping[str, str] | None = None,
         answer_kind: str | None = None,
+        kinds: Kinds | None = None,
     ) -> None:
         if limit is not None and limit < 1:
             raise InvalidArgumentError(f"limit={limit!r} must be at least 1.")
@@ -48,8 +52,9 @@ class SampleFile:
         self._limit = limit
         self._columns = columns
         self._answer_kind = answer_kind
+        self._kinds = kinds
         if answer_kind is not None:
-            kinds.answer_kind(answer_kind)
+            known_kind(answer_kind)
         self._is_store = path.is_dir() and is_store(path)
         if configuration is not None and not self._is_store:
             raise InvalidArgumentError(
@@ -76,7 +81,14 @@ class SampleFile:
             found = self._store.sample_sets(self._configuration)
         else:
             found = read_sample_sets(self.path, self._columns)
-        return (one.with_answer_kind(self._answer_kind) for one in islice(found, self._limit))
+        sets = (stored.with_answer_kind(self._answer_kind) for stored in islice(found, self._limit))
+        return sets if self._kinds is None else (stored.with_kinds(self._kinds) for stored in sets)
+
+    def with_kinds(self, kinds: Kinds) -> SampleFile:
+        """The same file, its answers compared with what these kinds hold."""
+        bound = copy(self)
+        bound._kinds = kinds
+        return bound
 
     @cached_property
     def _store(self) -> SampleStore:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from sampleset.answers import Kinds
 from sampleset.engines.huggingface.model import find_model
 from sampleset.errors import DataError, InvalidArgumentError, MissingExtraError
 from sampleset.training.data.rows import TrainingRow, read_training_rows
@@ -14,14 +16,14 @@ from sampleset.training.loop import require_fitting
 from sampleset.training.recipe import Recipe
 
 
-def rows_to_write_for(path: str) -> list[TrainingRow]:
-    """The rows of a file, for a model that writes its answer.
+def rows_to_write_for(path: str, kinds: Kinds) -> list[TrainingRow]:
+    """The rows of a file, for a model that writes its answer, compared with what `kinds` holds.
 
     Raises:
         InvalidArgumentError: They are of the mode select.
         DataError: There are none.
     """
-    rows = list(read_training_rows(Path(path)))
+    rows = [replace(row, kinds=kinds) for row in read_training_rows(Path(path))]
     if not rows:
         raise DataError(f"{path}: no rows.")
     if any(row.mode == "select" for row in rows):

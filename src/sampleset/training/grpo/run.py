@@ -20,6 +20,7 @@ from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any
 
+from sampleset.answers import Kinds, RunCode
 from sampleset.engines.huggingface.batch import end_tokens
 from sampleset.engines.huggingface.model import find_model, import_extra
 from sampleset.errors import DataError, InvalidArgumentError
@@ -42,9 +43,16 @@ _COUNTS = ("groups", "rollouts", "length_unit")
 
 
 def train_grpo(
-    recipe: Recipe, on_progress: Callable[[TrainingProgress], None] | None = None
+    recipe: Recipe,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
+    run_code: RunCode = "off",
 ) -> TrainingSummary:
     """Train by a recipe, or go on where an earlier run of it stopped.
+
+    Args:
+        recipe: What is trained on what, and how.
+        on_progress: Called after each step.
+        run_code: Whether programs, answers of the kind `code`, may be run, and how.
 
     Raises:
         InputNotFoundError: The model or the rows are not there.
@@ -53,8 +61,9 @@ def train_grpo(
         MissingExtraError: torch, TRL or another package is not installed.
     """
     import_extra("trl")
-    rows = rows_to_write_for(recipe.rows)
-    held_back = rows_to_write_for(recipe.eval_rows) if recipe.eval_rows else []
+    kinds = Kinds(run_code=run_code)
+    rows = rows_to_write_for(recipe.rows, kinds)
+    held_back = rows_to_write_for(recipe.eval_rows, kinds) if recipe.eval_rows else []
     require_possible(recipe, rows, held_back)
     with _quiet():
         return _Run(recipe, rows, held_back, on_progress or (lambda _: None)).go()
