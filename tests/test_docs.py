@@ -59,7 +59,7 @@ def test_the_page_on_reward_models_lists_all_kinds_and_its_specs_can_be_read():
 async def test_the_python_of_the_page_on_answers_runs():
     code = "\n".join(blocks("docs/answers.md", "python"))
     names: dict[str, Any] = {}
-    await eval(compile(code, "answers.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+    await eval(compile(code, "answers.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)  # noqa: S307
     assert [one.votes for one in names["answer"].candidates] == [2]
 
 
@@ -98,10 +98,10 @@ def test_every_link_to_a_file_leads_somewhere(page: str):
 
 def test_the_page_of_commands_is_what_help_says(monkeypatch: pytest.MonkeyPatch):
     done = subprocess.run(
-        [sys.executable, ROOT / "runs" / "make_cli_docs.py", "/dev/stdout"], capture_output=True, text=True
+        [sys.executable, ROOT / "scripts" / "make_cli_docs.py", "/dev/stdout"], capture_output=True, text=True
     )
     assert done.stdout == (ROOT / "docs" / "cli.md").read_text(), (
-        "run python runs/make_cli_docs.py docs/cli.md"
+        "run python scripts/make_cli_docs.py docs/cli.md"
     )
 
 

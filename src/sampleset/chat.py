@@ -1,14 +1,16 @@
-"""The values that cross the seam to a model: messages, sampling parameters, generations."""
+"""The values that cross the seam to a model: messages, prompts, sampling parameters, generations."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypedDict
 
-from sampleset.errors import InvalidArgumentError
+from sampleset.errors import InvalidArgumentError, UnsupportedByBackendError
 from sampleset.types import LogprobSummary
 
 TEMPLATE_TOKENS = 128
@@ -18,10 +20,41 @@ TURN_TOKENS = 16
 
 
 class Message(TypedDict):
-    """One turn of a chat: `role` is `system`, `user` or `assistant`."""
+    """One turn of a chat.
+
+    The package itself writes texts of the roles `system`, `user` and `assistant`. In the `Prompt` of a client
+    the content may also be a list of parts, or `None`, and a turn may have more fields (`tool_calls`, say).
+    """
 
     role: str
-    content: str
+    content: Any
+
+
+class Prompt(tuple[Message, ...]):
+    """The messages of a chat, and the other fields of a client's request, if there was one.
+
+    It is a sequence of messages: whatever takes messages takes a prompt.
+
+        Prompt(messages, {"tools": [...], "temperature": 0.2})
+
+    Attributes:
+        extra: The fields. A server is sent them as they are, in place of what the sampling parameters say; a
+            backend that reads text only refuses those that the parameters have no name for. `None` without a
+            request: then the parameters alone say how to draw.
+    """
+
+    extra: Mapping[str, Any] | None
+
+    def __new__(cls, messages: Iterable[Mapping[str, Any]], extra: Mapping[str, Any] | None = None) -> Prompt:
+        """A prompt of these messages."""
+        made = super().__new__(cls, messages)  # type: ignore[arg-type]
+        made.extra = extra
+        return made
+
+    @cached_property
+    def json(self) -> str:
+        """The messages as JSON, written once for all draws."""
+        return json.dumps(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +93,12 @@ class Generation:
         finish_reason: `stop`, `length`, or what the server said.
         prompt_tokens: Prompt length in tokens, `None` if the backend does not say.
         completion_tokens: Completion length in tokens, `None` if the backend does not say.
+        logprobs: Summary of the tokens' log-probabilities.
+        message: The assistant's message as the server wrote it, tool calls and reasoning included; `None` of
+            a backend that gives text only.
+        token_logprobs: The tokens' log-probabilities in the API's form.
+        cached_tokens: Of the prompt tokens, those read from a cache.
+        reasoning_tokens: Of the completion tokens, those of hidden reasoning.
     """
 
     text: str
@@ -67,6 +106,15 @@ class Generation:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     logprobs: LogprobSummary | None = None
+    message: Mapping[str, Any] | None = None
+    token_logprobs: Mapping[str, Any] | None = None
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def whole_message(self) -> Mapping[str, Any]:
+        """The assistant's message, made of the text where there is no other."""
+        return {"role": "assistant", "content": self.text} if self.message is None else self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +151,7 @@ def first_seed(messages: Sequence[Message], seed: int) -> int:
     of every set alike. There are 32,768 multiples: with a `seed` below 65,536 it fits the 31 bits that some
     servers take.
     """
-    text = "\0".join(part for message in messages for part in (message["role"], message["content"]))
+    text = "\0".join(part for message in messages for part in (message["role"], _as_text(message)))
     place = int(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8], 16) % 2**15
     return SEEDS_PER_QUESTION * place + seed
 
@@ -123,6 +171,47 @@ def plain_params(params: SamplingParams) -> dict[str, Any]:
 
 
 def longest_prompt(messages: Sequence[Message]) -> int:
-    """The most tokens that a chat can be: one for each of its bytes, and a margin for the template."""
-    turns = (len(message["content"].encode("utf-8", "replace")) + TURN_TOKENS for message in messages)
-    return sum(turns) + TEMPLATE_TOKENS
+    """The most tokens that a chat can be: one for each of its bytes, and a margin for the template.
+
+    The fields of a client's request count as well, since tools and schemas are read; images are not counted.
+    """
+    turns = (len(_as_text(message).encode("utf-8", "replace")) + TURN_TOKENS for message in messages)
+    extra = messages.extra if isinstance(messages, Prompt) else None
+    return sum(turns) + len(json.dumps(extra) if extra else "") + TEMPLATE_TOKENS
+
+
+def require_text(messages: Sequence[Message], model: str) -> None:
+    """Return if a model that reads text only can read these messages whole.
+
+    Args:
+        messages: What it is to be asked.
+        model: Its name, for the message.
+
+    Raises:
+        UnsupportedByBackendError: A message holds more than a text, or a field of the request has no meaning
+            for it; names which.
+    """
+    extra = messages.extra if isinstance(messages, Prompt) else None
+    for name in extra or ():
+        if name not in _SPOKEN_FOR:
+            raise UnsupportedByBackendError(
+                f"{model!r} reads and writes text only; it cannot honour {name!r}. Leave it away, or ask a "
+                "model behind a server."
+            )
+    for place, message in enumerate(messages):
+        if not isinstance(message["content"], str) or message["role"] not in _TEXT_ROLES:
+            raise UnsupportedByBackendError(
+                f"{model!r} reads text only; messages[{place}], of the role {message['role']!r}, holds more. "
+                "Give it as a text, or ask a model behind a server."
+            )
+
+
+_TEXT_ROLES = ("system", "developer", "user", "assistant")
+# Fields of a request that sampling parameters, beside it, say as well.
+_SPOKEN_FOR = ("temperature", "top_p", "top_k", "max_tokens", "max_completion_tokens", "stop", "seed")
+
+
+def _as_text(message: Message) -> str:
+    """The content, and of a message that holds more than a text all of it."""
+    content: object = message.get("content")
+    return content if isinstance(content, str) and len(message) == 2 else json.dumps(message)

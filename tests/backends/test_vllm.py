@@ -1,4 +1,4 @@
-"""Against the stand-in; `benchmarks/vllm_server.py` asks a real vLLM."""
+"""Against the stand-in; `benchmarks/speed/vllm_server.py` asks a real vLLM."""
 
 from __future__ import annotations
 

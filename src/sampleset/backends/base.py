@@ -52,12 +52,14 @@ class Backend(Protocol):
         """One completion for every seed, in the order of the seeds. A cancelled call stops the model.
 
         Args:
-            messages: The chat so far.
+            messages: The chat so far. Of a `Prompt`, a backend honours `extra` or refuses it by name
+                (`chat.require_text`).
             params: How to draw.
             seeds: 1 to `group_size` consecutive integers.
 
         Raises:
             TransientBackendError: Worth another try.
+            UnsupportedByBackendError: The prompt holds more than this backend can read.
             BackendError: Not worth another try.
         """
         ...
@@ -102,6 +104,13 @@ def record_of(backend: Backend) -> CheckpointRecord | None:
 def is_local(backend: Backend) -> bool:
     """Whether a backend computes in this process, so that no reply can get lost: its attribute `is_local`."""
     return getattr(backend, "is_local", False)
+
+
+def takes_requests(backend: Backend) -> bool:
+    """Whether a backend takes content of any kind and the fields of a client's request, and gives the whole
+    message back: its attribute `takes_requests`. Any other reads and writes text only.
+    """
+    return getattr(backend, "takes_requests", False)
 
 
 BackendFactory = Callable[..., Backend]

@@ -18,6 +18,7 @@ from sampleset.chat import (
     Message,
     SamplingParams,
     estimate_pieces,
+    require_text,
 )
 from sampleset.errors import UnsupportedByBackendError
 from sampleset.types import SampleSet
@@ -86,6 +87,7 @@ class ReplayBackend:
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
     ) -> list[Generation]:
         """One stored completion for every seed."""
+        require_text(messages, self.model)
         self.calls.append((list(messages), params, list(seeds)))
         return [self._one(messages, seed) for seed in seeds]
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from itertools import tee
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from sampleset.answers import RunCode
-from sampleset.commands.opening import ModelRef, opened_methods
-from sampleset.commands.progress import status_line
-from sampleset.errors import InvalidArgumentError
-from sampleset.evaluation import (
-    AnswerLog,
-    answer_all,
+from sampleset.commands.opening import CallOptions, ModelRef, ReaderOptions, opened_methods
+from sampleset.commands.options import (
+    AGGREGATION,
+    AnswerOptions,
+    Engine,
+    SetOptions,
+    argument,
+    option,
+    saved_settings,
 )
-from sampleset.models.retries import Patience
+from sampleset.commands.run import Run, run_async
+from sampleset.errors import InvalidArgumentError
+from sampleset.evaluation import AnswerLog, answer_all
 from sampleset.settings import save_settings
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.records import answer_to_row
@@ -24,36 +27,79 @@ from sampleset.storage.sample_sets import SampleFile, smallest_set
 from sampleset.types import Usage
 
 
+def aggregate(
+    samples: Annotated[Path, argument("A store, or a file of sample sets.")],
+    reader: ReaderOptions,
+    sets: SetOptions,
+    answers: AnswerOptions,
+    calls: CallOptions,
+    run: Run,
+    aggregator: Annotated[
+        str, option("--aggregator", help="NAME or NAME:key=value,key=value.", panel=AGGREGATION)
+    ] = "majority_vote",
+    k: Annotated[int | None, option("-k", "--k", help="Samples read per question; all by default.")] = None,
+    engine: Engine = "local",
+    output_dir: Annotated[
+        Path | None, option("--output-dir", help="Write answers.jsonl here, not to stdout.")
+    ] = None,
+) -> None:
+    """Give one answer per stored sample set. Run it again to go on where it stopped."""
+    settings = saved_settings(
+        "aggregate",
+        reader,
+        sets,
+        answers,
+        calls,
+        samples=samples,
+        aggregator=aggregator,
+        k=k,
+        engine=engine,
+        output_dir=output_dir,
+    )
+    summary = run_async(
+        aggregate_file(
+            sets.sample_file(samples, answers),
+            answers,
+            aggregator,
+            k,
+            reader.model_ref(engine),
+            calls,
+            output_dir,
+            settings,
+            run,
+            keep_thinking=sets.keep_thinking,
+        )
+    )
+    if output_dir is not None:
+        run.print_summary(summary)
+
+
 async def aggregate_file(
-    samples: Path,
+    sets: SampleFile,
+    answers: AnswerOptions,
     aggregator: str,
-    *,
     k: int | None,
     aggregator_model: ModelRef,
-    configuration: str | None,
-    limit: int | None,
-    columns: Mapping[str, str] | None,
-    answer_kind: str | None,
-    keep_thinking: bool,
-    max_concurrency: int,
-    patience: tuple[int, float | None],
+    calls: CallOptions,
     output_dir: Path | None,
     settings: dict[str, Any],
-    run_code: RunCode = "off",
+    run: Run,
+    *,
+    keep_thinking: bool,
 ) -> dict[str, Any]:
     """One aggregator's answers over stored sets, to `answers.jsonl` or as JSON lines to stdout."""
-    sets = SampleFile(samples, configuration, limit, columns, answer_kind)
     if k is not None:
         smallest, identity = smallest_set(sets)
         if not 1 <= k <= smallest:
             raise InvalidArgumentError(
-                f"k={k} must lie between 1 and {smallest}, the samples of question {identity!r} in {samples}."
+                f"k={k} must lie between 1 and {smallest}, the samples of question {identity!r} in "
+                f"{sets.path}."
             )
     given = abstained = failed = 0
     async with opened_methods(
-        [aggregator], aggregator_model, Patience(*patience), max_concurrency, output_dir, run_code
-    ) as (methods, kinds):
-        stored = (row.sample_set for row in sets.with_kinds(kinds))
+        [aggregator], aggregator_model, calls.patience, calls.max_concurrency, output_dir
+    ) as (methods, judge):
+        stored = (row.sample_set for row in sets.with_kinds(answers.kinds(judge)))
         read = (one if keep_thinking else one.without_thinking() for one in stored)
         cut, shown = tee(one.subset(range(one.n if k is None else min(k, one.n))) for one in read)
         log = AnswerLog(
@@ -62,8 +108,8 @@ async def aggregate_file(
         if output_dir is not None:
             save_settings(output_dir / "config.json", settings)
         usage = Usage()
-        with status_line() as show:
-            async for answer in answer_all(methods[aggregator], cut, log, max_concurrency):
+        with run.status_line() as show:
+            async for answer in answer_all(methods[aggregator], cut, log, calls.max_concurrency):
                 sample_set = next(shown)
                 given += 1
                 abstained += answer.answer is None

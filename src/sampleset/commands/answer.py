@@ -7,20 +7,39 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from sampleset.aggregators.base import Aggregator, tally, vote_answer
-from sampleset.answers import Kinds, RunCode, kind_of, with_answer_kind
+from sampleset.answers import kind_of, with_answer_kind
 from sampleset.backends.base import Backend, record_of
-from sampleset.commands.opening import Drawing, ModelRef, opened, opened_samplers, print_judge_usage
-from sampleset.commands.progress import sampling_line, status_line
+from sampleset.commands.opening import (
+    Drawing,
+    DrawingOptions,
+    ModelRef,
+    opened,
+    opened_samplers,
+    print_judge_usage,
+)
+from sampleset.commands.options import (
+    AGGREGATION,
+    NOT_SAVED,
+    AggregatorUrl,
+    AnswerOptions,
+    KeepThinking,
+    OptionGroup,
+    argument,
+    option,
+    saved_settings,
+)
+from sampleset.commands.progress import sampling_line
+from sampleset.commands.run import Run, print_json, run_async
 from sampleset.commands.sample import warn_of_identical
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
 from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
 from sampleset.errors import CapReachedError, InvalidArgumentError
-from sampleset.evaluation import (
-    REFERENCE,
-)
+from sampleset.evaluation import REFERENCE
 from sampleset.grading.judge import LLMJudge
 from sampleset.models.budget import metered
 from sampleset.models.retries import patient
@@ -29,6 +48,7 @@ from sampleset.sampling.pool import Pool
 from sampleset.sampling.stopping import StoppingRule, classes_in
 from sampleset.settings import save_settings
 from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model
+from sampleset.storage.records import answer_to_row, sample_to_row
 from sampleset.storage.store import digest
 from sampleset.types import Answer, Problem, Question, SampleSet, Usage
 
@@ -42,18 +62,79 @@ class Answered:
     sampling: Usage
 
 
+@dataclass(frozen=True, kw_only=True)
+class AggregationOptions(OptionGroup):
+    """How the samples of a question become its answer."""
+
+    aggregator: Annotated[
+        str | None,
+        option(
+            "--aggregator",
+            help="NAME or NAME:key=value,...; default: ssa for the embedded model, or the vote.",
+            panel=AGGREGATION,
+        ),
+    ] = None
+    aggregator_model: Annotated[
+        str | None, option("--aggregator-model", help="Model an aggregator asks.", panel=AGGREGATION)
+    ] = None
+    aggregator_base_url: AggregatorUrl = None
+    settled_by_vote: Annotated[
+        bool,
+        option(
+            "--settled-by-vote",
+            help="Aggregate only where the vote does not meet the rule.",
+            panel=AGGREGATION,
+        ),
+    ] = False
+    keep_thinking: KeepThinking = False
+
+    def model_ref(self, api_key: str | None) -> ModelRef | None:
+        """The model that the aggregator asks, if it is not the one that is sampled."""
+        if self.aggregator_model is None:
+            return None
+        return ModelRef(self.aggregator_model, self.aggregator_base_url, api_key)
+
+
+def answer(
+    question: Annotated[str, argument("The question; - reads it from stdin.")],
+    drawing: DrawingOptions,
+    aggregation: AggregationOptions,
+    answers: AnswerOptions,
+    run: Run,
+    show: Annotated[bool, typer.Option("--show", help="Print the samples side by side."), NOT_SAVED] = False,
+    output_dir: Annotated[Path | None, option("--output-dir", help="Keep the draws in this store.")] = None,
+) -> None:
+    """Draw k samples for one question, aggregate them, print the final answer."""
+    text = sys.stdin.read() if question == "-" else question
+    if not text.strip():
+        raise InvalidArgumentError("The question is empty. Give a text, or - to read it from stdin.")
+    who = drawing.drawing()
+    reader = aggregation.model_ref(drawing.api_key)
+    aggregation = replace(aggregation, aggregator=aggregation.aggregator or _usual_aggregator(who, reader))
+    settings = saved_settings("answer", drawing, aggregation, answers, question=text, output_dir=output_dir)
+    answered = run_async(answer_question(text, who, aggregation, reader, answers, output_dir, settings, run))
+    if run.as_json:
+        row = answer_to_row(answered.answer, answered.sampling)
+        print_json(row | {"samples": [sample_to_row(sample) for sample in answered.sample_set.samples]})
+        return
+    if show:
+        from sampleset.commands.terminal import print_samples
+
+        print_samples(answered.sample_set)
+    print(answered.answer.answer if answered.answer.answer is not None else "(no answer)")
+    if answered.answer.answer is None:
+        raise typer.Exit(1)
+
+
 async def answer_question(
     text: str,
     drawing: Drawing,
-    *,
-    aggregator: str | None,
+    aggregation: AggregationOptions,
     aggregator_model: ModelRef | None,
-    settled_by_vote: bool,
-    keep_thinking: bool,
-    answer_kind: str | None,
+    answers: AnswerOptions,
     store_folder: Path | None,
     settings: dict[str, Any],
-    run_code: RunCode = "off",
+    run: Run,
 ) -> Answered:
     """Draw samples for one question and aggregate them. An aggregator that asks a model asks, by default,
     the one that was sampled (of a pool, the first), and so does the judge of answers; `ssa` asks the one of
@@ -61,13 +142,13 @@ async def answer_question(
     need not be made, the vote answers, flagged `cap_reached` or `settled_by_vote`.
     """
     options = drawing.options
-    if settled_by_vote and options.stop is None:
+    if aggregation.settled_by_vote and options.stop is None:
         raise InvalidArgumentError("--settled-by-vote needs the rule that settles it: give --stop, too.")
-    aggregator = aggregator or _usual_aggregator(drawing, aggregator_model)
+    aggregator = aggregation.aggregator or _usual_aggregator(drawing, aggregator_model)
     models_of(aggregator)  # refused before a model is opened
-    question = with_answer_kind(Question(id="question", text=text), answer_kind)
+    question = with_answer_kind(Question(id="question", text=text), answers.answer_kind)
     async with AsyncExitStack() as stack:
-        show = stack.enter_context(status_line())
+        show = stack.enter_context(run.status_line())
         draws = await stack.enter_async_context(
             opened_samplers(drawing, store_folder, 1, lambda now: show(sampling_line(now)))
         )
@@ -84,7 +165,7 @@ async def answer_question(
             for named in models_of(aggregator)
         }
         judge = LLMJudge(lambda: asked(aggregator_model))
-        question = Kinds(judge, run_code).bind(question)
+        question = answers.kinds(judge).bind(question)
         await asyncio.to_thread(kind_of(question).check)
         rewards = SharedRewardModels(ScoreLog())
         stack.push_async_callback(rewards.aclose)
@@ -104,8 +185,8 @@ async def answer_question(
             save_settings(store_folder / "config.json", settings)
         drawn = await (Pool(draws.each) if drawing.pool else draws.each[0]).sample(question)
         show("aggregating")
-        shown = drawn if keep_thinking else drawn.without_thinking()
-        rule = options.stop if settled_by_vote and models_asked(method) else None
+        shown = drawn if aggregation.keep_thinking else drawn.without_thinking()
+        rule = options.stop if aggregation.settled_by_vote and models_asked(method) else None
         answer = await _answer(method, shown, rule)
     warn_of_identical(draws.progress)
     print_judge_usage(judge)

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.backends.base import Backend
 from sampleset.chat import SamplingParams
 from sampleset.commands.opening import ModelRef, opened
+from sampleset.commands.options import Limit, Seed, option
 from sampleset.commands.progress import evaluation_line, sampling_line, status_line
+from sampleset.commands.run import Run, print_json, run_async
 from sampleset.commands.terminal import print_answers, print_evaluation, print_samples
 from sampleset.datasets.base import load_problems
 from sampleset.engines.gguf import EMBEDDED_SSA
@@ -48,6 +50,18 @@ the methods that read them.
 """
 
 _LIVE = (*VOTES, *CONFIDENCE, "universal_self_consistency:max_prompt_tokens=400", *UNTRAINED, *TRAINED)
+
+
+def demo(
+    run: Run,
+    output_dir: Annotated[Path, option("--output-dir", help="Where the report goes.")] = Path("demo"),
+    limit: Limit = None,
+    seed: Seed = 0,
+) -> None:
+    """Show the whole path on the embedded model: samples, answers, a table, a page."""
+    report = run_async(run_demo(output_dir, limit, seed, quiet=run.as_json))
+    if run.as_json:
+        print_json(report)
 
 
 async def run_demo(folder: Path, limit: int | None, seed: int, *, quiet: bool) -> dict[str, Any]:

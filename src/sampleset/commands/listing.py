@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Annotated
+
+import typer
 
 from sampleset.aggregators.base import AGGREGATORS
 from sampleset.backends.base import BACKENDS
+from sampleset.commands.options import argument
+from sampleset.commands.run import print_json
 from sampleset.datasets.base import DATASETS
 from sampleset.errors import UnknownNameError
 from sampleset.reward_models.base import REWARD_MODELS
 from sampleset.specs import summary
+
+
+def list_(
+    kind: Annotated[
+        str | None, argument("aggregators, backends, datasets or reward-models; all by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what there is, one line each."""
+    entries = listing(kind)
+    if as_json:
+        print_json(entries)
+        return
+    for heading, names in entries.items():
+        width = max(len(name) for name in names)
+        if kind is None:
+            print(f"{heading}:")
+        for name, says in names.items():
+            print(f"{'' if kind else '  '}{name:<{width}}  {says}")
 
 
 def listing(kind: str | None) -> dict[str, dict[str, str]]:

@@ -1,29 +1,57 @@
-"""Who draws, and how: from what a command is told to samplers that are ready."""
+"""Models, samplers and aggregators of a command: from its options to what is open and ready."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from sampleset.aggregators.base import Aggregator
-from sampleset.answers import Kinds, RunCode
 from sampleset.backends.base import Backend
+from sampleset.chat import SamplingParams
+from sampleset.commands.options import (
+    AggregatorUrl,
+    ApiKey,
+    BaseUrl,
+    Concurrency,
+    ContextSize,
+    Deadline,
+    FirstBatch,
+    MaxCost,
+    MaxTokens,
+    MinSamples,
+    Model,
+    OptionGroup,
+    PoolFile,
+    PriceFile,
+    Prompt,
+    QuestionTokens,
+    ReaderModel,
+    Retries,
+    Samples,
+    Seed,
+    Stop,
+    Temperature,
+    Timeout,
+    TopP,
+    TotalTokens,
+)
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
 from sampleset.engines.gguf import EMBEDDED
-from sampleset.evaluation import (
-    Price,
-    Prices,
-)
+from sampleset.errors import InvalidArgumentError
+from sampleset.evaluation import Price, Prices, read_prices
 from sampleset.grading.judge import LLMJudge
-from sampleset.models.budget import Budget, QuestionBudgets
+from sampleset.models.budget import Budget, Caps, QuestionBudgets
 from sampleset.models.opening import ready_backend, runs_here
-from sampleset.models.ray import RayOptions, open_on_ray
+from sampleset.models.ray import RayOptions, open_on_ray, parse_engine
 from sampleset.models.retries import Patience, patient
-from sampleset.sampling.pool import Member
+from sampleset.prompts import usual_prompt
+from sampleset.sampling.pool import Member, read_pool
 from sampleset.sampling.sampler import Sampler, SamplingOptions, SamplingProgress
+from sampleset.sampling.stopping import parse_stop
 from sampleset.specs import build, models_of, with_default_model
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.store import SampleStore
@@ -92,6 +120,125 @@ class Drawing:
         return self.prices.models[backend.model]
 
 
+@dataclass(frozen=True, kw_only=True)
+class CallOptions(OptionGroup):
+    """How models are called."""
+
+    max_concurrency: Concurrency = 8
+    max_retries: Retries = 4
+    timeout: Timeout = None
+
+    @property
+    def patience(self) -> Patience:
+        """Time limit and further tries of one call."""
+        return Patience(self.max_retries, self.timeout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderOptions(OptionGroup):
+    """The model that aggregators ask."""
+
+    aggregator_model: ReaderModel = "embedded"
+    aggregator_base_url: AggregatorUrl = None
+    api_key: ApiKey = None
+    context_size: ContextSize = None
+
+    def model_ref(self, engine: str = "local") -> ModelRef:
+        """The model, on the engine it runs on."""
+        return ModelRef(
+            self.aggregator_model,
+            self.aggregator_base_url,
+            self.api_key,
+            self.context_size,
+            parse_engine(engine),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(OptionGroup):
+    """The model that is sampled."""
+
+    model: Model = "embedded"
+    base_url: BaseUrl = None
+    api_key: ApiKey = None
+    context_size: ContextSize = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions(OptionGroup):
+    """How many samples are drawn, and how each is."""
+
+    samples: Samples = 5
+    temperature: Temperature = 0.8
+    top_p: TopP = 1.0
+    max_tokens: MaxTokens = 512
+    prompt: Prompt = None
+    seed: Seed = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
+    """Who draws, and how."""
+
+    pool: PoolFile = None
+    deadline: Deadline = None
+    min_samples: MinSamples = 1
+    stop: Stop = None
+    first_batch: FirstBatch = None
+    max_total_tokens: TotalTokens = None
+    max_question_tokens: QuestionTokens = None
+    max_cost: MaxCost = None
+    prices: PriceFile = None
+
+    def drawing(self, engine: str = "local") -> Drawing:
+        """Who draws, and how; the models run on the engine.
+
+        Raises:
+            InvalidArgumentError: Two options contradict each other.
+        """
+        if self.stop is not None and self.pool is not None:
+            raise InvalidArgumentError(
+                f"--stop {self.stop} with --pool: which member draws last would decide who votes. Give one "
+                "of them."
+            )
+        if self.max_cost is not None and self.prices is None:
+            raise InvalidArgumentError("--max-cost is money: give --prices FILE, too.")
+        options = SamplingOptions(
+            n=self.samples,
+            params=SamplingParams(temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens),
+            prompt=self.prompt or usual_prompt(self.model),
+            seed=self.seed,
+            max_concurrency=self.max_concurrency,
+            patience=self.patience,
+            deadline=self.deadline,
+            min_samples=self.min_samples,
+            stop=None if self.stop is None else parse_stop(self.stop),
+            first_batch=self.first_batch,
+            caps=Caps(self.max_total_tokens, self.max_question_tokens, self.max_cost),
+        )
+        return Drawing(
+            options,
+            ModelRef(self.model, self.base_url, self.api_key, self.context_size, parse_engine(engine)),
+            self._members(),
+            None if self.prices is None else read_prices(self.prices),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """The options, with the pool's members and the prompt in full."""
+        members = self._members()
+        if members is None:
+            return super().settings() | {"prompt": self.prompt or usual_prompt(self.model)}
+        rows = [asdict(replace(one, prompt=one.prompt or usual_prompt(one.model))) for one in members]
+        return super().settings() | {
+            "pool": [{name: value for name, value in row.items() if value is not None} for row in rows]
+        }
+
+    def _members(self) -> list[Member] | None:
+        if self.pool is None:
+            return None
+        return [replace(one, prompt=one.prompt or self.prompt) for one in read_pool(self.pool)]
+
+
 @dataclass(frozen=True, slots=True)
 class Samplers:
     """Samplers that are ready, and what they share."""
@@ -152,12 +299,10 @@ async def opened_methods(
     patience: Patience,
     max_concurrency: int,
     output_dir: Path | None,
-    run_code: RunCode = "off",
-) -> AsyncGenerator[tuple[dict[str, Aggregator], Kinds]]:
-    """The aggregators by the text that names them, and the kinds of answers that they compare.
+) -> AsyncGenerator[tuple[dict[str, Aggregator], LLMJudge]]:
+    """The aggregators by the text that names them, and the judge of answers, who asks the aggregators' model.
 
-    Each model that one of them asks is opened once. The aggregators' model also judges answers of the kind
-    `judge`, if there are any.
+    Each model that one of them asks is opened once.
     """
     by_default = aggregator_model.ref == EMBEDDED
     full = {spec: with_default_model(spec) if by_default else spec for spec in specs}
@@ -180,8 +325,7 @@ async def opened_methods(
         judge = LLMJudge(lambda: ask(aggregator_model), log)
         rewards = SharedRewardModels(ScoreLog(JsonlLog(output_dir / "scores.jsonl") if output_dir else None))
         stack.push_async_callback(rewards.aclose)
-        methods = {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}
-        yield methods, Kinds(judge, run_code)
+        yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}, judge
         print_judge_usage(judge)
 
 

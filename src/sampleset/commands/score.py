@@ -6,15 +6,26 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast, get_args
 
-from sampleset.commands.opening import ModelRef, opened
-from sampleset.commands.progress import status_line
+from sampleset.commands.opening import CallOptions, ModelRef, opened
+from sampleset.commands.options import (
+    MODEL,
+    ApiKey,
+    BaseUrl,
+    ContextSize,
+    OptionGroup,
+    SetOptions,
+    argument,
+    option,
+    saved_settings,
+)
+from sampleset.commands.run import Run, run_async
 from sampleset.commands.score_log import KeptRewardModel, ScoreLog
 from sampleset.errors import BackendError, InvalidArgumentError
-from sampleset.models.retries import Patience, patient
+from sampleset.models.retries import patient
 from sampleset.reward_models.base import REWARD_MODELS, Reduction, RewardModel, RewardScore, reduced
 from sampleset.settings import save_settings
 from sampleset.specs import build_reward_model, needs_model, parse_spec
@@ -24,18 +35,72 @@ from sampleset.storage.sample_sets import SampleFile
 from sampleset.types import Usage
 
 
+@dataclass(frozen=True, kw_only=True)
+class RewardModelOptions(OptionGroup):
+    """The model that scores, and the scores' name."""
+
+    reward_model: Annotated[
+        str,
+        option("--reward-model", help="A kind of `sampleset list reward-models`, its options in brackets."),
+    ]
+    model: Annotated[
+        str, option("--model", help="A folder, a Hub id, or what a judge may be asked as.", panel=MODEL)
+    ]
+    base_url: BaseUrl = None
+    api_key: ApiKey = None
+    context_size: ContextSize = None
+    column: Annotated[
+        str | None, option("--column", help="Name of the scores, ending in _scores; by default KIND_scores.")
+    ] = None
+    steps: Annotated[
+        str, option("--steps", help="Of a process model's steps: last, min, product or mean.")
+    ] = "last"
+
+    def __post_init__(self) -> None:
+        if self.steps not in get_args(Reduction):
+            raise InvalidArgumentError(
+                f"--steps {self.steps!r} must be one of {', '.join(get_args(Reduction))}."
+            )
+
+    @property
+    def model_ref(self) -> ModelRef:
+        """The model as it is named."""
+        return ModelRef(self.model, self.base_url, self.api_key, self.context_size)
+
+
+def score(
+    samples: Annotated[Path, argument("A store, or a file of sample sets.")],
+    output: Annotated[Path, option("--output", help="The same sets with scores: .jsonl[.gz] or .parquet.")],
+    scorer: RewardModelOptions,
+    sets: SetOptions,
+    calls: CallOptions,
+    run: Run,
+) -> None:
+    """Score stored samples by a reward model, for by=COLUMN. Run it again to go on where it stopped."""
+    settings = saved_settings("score", scorer, sets, calls, samples=samples, output=output)
+    summary = run_async(
+        score_file(
+            sets.sample_file(samples),
+            output,
+            scorer,
+            calls,
+            settings,
+            run,
+            keep_thinking=sets.keep_thinking,
+        )
+    )
+    run.print_summary(summary)
+
+
 async def score_file(
     samples: SampleFile,
     output: Path,
-    reward_model: str,
-    model: ModelRef,
-    *,
-    column: str | None,
-    steps: Reduction,
-    keep_thinking: bool,
-    patience: Patience,
-    max_concurrency: int,
+    scorer: RewardModelOptions,
+    calls: CallOptions,
     settings: dict[str, Any],
+    run: Run,
+    *,
+    keep_thinking: bool,
 ) -> dict[str, Any]:
     """Write the sets with a column of scores, by which later methods may go (`by=COLUMN`).
 
@@ -46,15 +111,15 @@ async def score_file(
         InvalidArgumentError: The output or the column has another form, or the reward model's options have.
         BackendError: The reward model cannot be asked, or scores no sample at all.
     """
-    column = _column(samples, output, reward_model, column)
+    column, steps = _column(samples, output, scorer), cast("Reduction", scorer.steps)
     values: list[list[float | None]] = []
     flags: Counter[str] = Counter()
     usage = Usage()
     async with AsyncExitStack() as stack:
-        inner = await _opened(stack, reward_model, model, patience, max_concurrency)
+        inner = await _opened(stack, scorer.reward_model, scorer.model_ref, calls)
         kept = KeptRewardModel(inner, ScoreLog(JsonlLog(output.with_name(f"{output.name}.scores.jsonl"))))
         stack.push_async_callback(kept.aclose)
-        show = stack.enter_context(status_line())
+        show = stack.enter_context(run.status_line())
         for stored in samples:
             scores = await _scores(kept, stored, keep_thinking)
             values.append([None if one is None else reduced(one, steps) for one in scores])
@@ -79,10 +144,10 @@ async def score_file(
     }
 
 
-def _column(samples: SampleFile, output: Path, reward_model: str, column: str | None) -> str:
+def _column(samples: SampleFile, output: Path, scorer: RewardModelOptions) -> str:
     """The column's name, after a look at what is to be written."""
-    kind = parse_spec(reward_model)[0]
-    column = column or f"{kind}_scores"
+    kind = parse_spec(scorer.reward_model)[0]
+    column = scorer.column or f"{kind}_scores"
     if not is_score_column(column):
         raise InvalidArgumentError(f"--column {column!r} must end in '_scores', or it is not read as scores.")
     check_target(output)
@@ -91,15 +156,13 @@ def _column(samples: SampleFile, output: Path, reward_model: str, column: str | 
     return column
 
 
-async def _opened(
-    stack: AsyncExitStack, text: str, model: ModelRef, patience: Patience, max_concurrency: int
-) -> RewardModel:
+async def _opened(stack: AsyncExitStack, text: str, model: ModelRef, calls: CallOptions) -> RewardModel:
     """The reward model, with the backend it asks, or the server it runs on."""
     kind, options = parse_spec(text)
     factory = REWARD_MODELS.get(kind)
     if needs_model(factory):
         backend = await stack.enter_async_context(opened(model))
-        return build_reward_model(text, None, patient(backend, patience, max_concurrency))
+        return build_reward_model(text, None, patient(backend, calls.patience, calls.max_concurrency))
     return build_reward_model(_with_url(text, options, factory, model), model.ref, None)
 
 

@@ -262,8 +262,8 @@ def _import_xllamacpp() -> Any:
 
     By default they spin for long. Beside another busy process each of a token's hundreds of barriers then
     waits for a thread that is not running; if they sleep at once, a machine of its own decodes at less than
-    half the speed. `benchmarks/thread_waiting.py` measures both. OpenMP reads the setting once, when it is
-    loaded, so it cannot help a program that has imported xllamacpp before. A setting of the user's stands.
+    half the speed. `benchmarks/speed/thread_waiting.py` measures both. OpenMP reads the setting once, when it
+    is loaded, so it cannot help a program that has imported xllamacpp before. A setting of the user's stands.
     """
     is_ours = not {"OMP_WAIT_POLICY", SPIN_VARIABLE} & set(os.environ)
     if is_ours:

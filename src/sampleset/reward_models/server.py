@@ -12,7 +12,7 @@ Conventions, by `layout` (what is sent) and `endpoint` (what is read):
 - `score` takes question and samples as pairs of texts, in one call.
 
 Shapes as in vLLM 0.10 to 0.18 (vllm/entrypoints/pooling/*/protocol.py), tested against transcripts of them;
-`benchmarks/reward_server.py` compares a running server's scores with those of our own loaders.
+`benchmarks/audits/reward_server.py` compares a running server's scores with those of our own loaders.
 
 Cost: one call per sample, or per set with `score`; tokens as the server counts them.
 """

@@ -11,7 +11,8 @@ from sampleset.errors import InvalidArgumentError, UnknownNameError
 from sampleset.models.budget import Caps
 from sampleset.models.retries import Patience
 from sampleset.prompts import SOLVE_PROMPTS
-from sampleset.sampling.stopping import StoppingRule, batch_ends
+from sampleset.sampling.draws import DrawRules, draw_rules
+from sampleset.sampling.stopping import StoppingRule
 
 _DEFAULT_PARAMS = SamplingParams()
 _DEFAULT_PATIENCE = Patience()
@@ -37,6 +38,8 @@ class SamplingOptions:
             that can meet the rule.
         caps: What drawing may cost.
         weight: Weight of each draw in `weighted_vote:by=weight`, kept as a score; `None` for none.
+        hedge_after: Seconds until a draw that is not back is drawn a second time, and the first of the two
+            counts; `None` for never. A model in this process is not hedged.
     """
 
     n: int = 5
@@ -52,13 +55,16 @@ class SamplingOptions:
     first_batch: int | None = None
     caps: Caps = _NO_CAPS
     weight: float | None = None
+    hedge_after: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("n", "max_concurrency", "min_samples"):
             if getattr(self, name) < 1:
                 raise InvalidArgumentError(f"{name}={getattr(self, name)!r} must be at least 1.")
-        if self.deadline is not None and not self.deadline > 0:
-            raise InvalidArgumentError(f"deadline={self.deadline!r} must be above 0 seconds.")
+        for name in ("deadline", "hedge_after"):
+            seconds: float | None = getattr(self, name)
+            if seconds is not None and not seconds > 0:
+                raise InvalidArgumentError(f"{name}={seconds!r} must be above 0 seconds.")
         if self.prompt not in SOLVE_PROMPTS:
             raise UnknownNameError("prompt", self.prompt, SOLVE_PROMPTS)
         if self.min_samples > self.n:
@@ -77,11 +83,12 @@ class SamplingOptions:
         """Name and version of the prompt, with the system message if there is one."""
         return SOLVE_PROMPTS[self.prompt] + (f", system: {self.system}" if self.system else "")
 
-    def batches(self) -> list[int]:
-        """How many draws of a question there are after each batch."""
-        if self.stop is None:
-            return [self.n]
-        return batch_ends(max(self.first_batch or self.stop.first_batch, self.min_samples), self.n)
+    @property
+    def rules(self) -> DrawRules:
+        """How many draws a question gets, and when it has enough."""
+        return draw_rules(
+            self.n, self.min_samples, self.stop, self.deadline, self.hedge_after, self.first_batch
+        )
 
 
 @dataclass(slots=True)

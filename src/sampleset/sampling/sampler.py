@@ -6,29 +6,27 @@ question are handed to the backend in groups of `backend.group_size`. A failed d
 `Sample` with an error, which counts in n and abstains. An error that no other draw can escape (a refused
 key, an unknown model) ends the run at once; what was drawn before is in the store.
 
-How the draws of one question come in, and when they are enough, is in `question_draws`.
+How the draws of one question come in, and when they are enough, is in `draws`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from sampleset.backends.base import Backend
-from sampleset.chat import Generation, Message, first_seed, plain_params
+from sampleset.backends.base import Backend, is_local
+from sampleset.chat import Generation, Message, OnText, SamplingParams, first_seed, plain_params
 from sampleset.errors import (
-    BackendError,
     CapReachedError,
     InvalidArgumentError,
     PromptError,
     SamplingError,
-    TransientBackendError,
 )
 from sampleset.models.budget import Budget, MeteredBackend, QuestionBudgets, Tariff
-from sampleset.models.retries import limiter_for, patiently
+from sampleset.models.retries import Patience, limiter_for, patiently
 from sampleset.prompts import solve_messages
-from sampleset.sampling.draws import QuestionDraws
+from sampleset.sampling.draws import CameBack, Draw, DrawEvent, Failed, QuestionDraws, Retried
 from sampleset.sampling.options import SamplingOptions, SamplingProgress
 from sampleset.storage.store import Configuration, SampleStore, draw_key
 from sampleset.types import Question, Sample, SampleSet
@@ -103,10 +101,10 @@ class Sampler:
         """
         messages = self._messages(question)
         if self.store is None:
-            work = await self._draw(question, messages, {})
+            work = await self._draw(question, messages, ())
         else:
             work = await self._complete(self.store, question, messages)
-        drawn = SampleSet(question, work.samples(), self.backend.model, work.stopped)
+        drawn = SampleSet(question, work.samples, self.backend.model, work.stopped)
         return self._finish(drawn, work.refusal)
 
     async def sample_many(self, questions: Iterable[Question]) -> AsyncIterator[SampleSet]:
@@ -119,7 +117,7 @@ class Sampler:
             SamplingError: No question reached the quorum, or the server answered none of eight in a row.
             BackendError: The backend cannot be asked at all.
         """
-        groups = -(-self.options.batches()[0] // self.backend.group_size)
+        groups = -(-self.options.rules.batches[0] // self.backend.group_size)
         window = self.options.max_concurrency // groups + _LOOKAHEAD
         waiting = iter(questions)
         running: list[asyncio.Task[SampleSet]] = []
@@ -187,9 +185,9 @@ class Sampler:
         try:
             store.refresh()
             wanted = range(self.options.n)
-            stored = {index: sample for index, sample in store.drawn(key).items() if index in wanted}
-            self._refuse_other_weights(stored.values())
-            self.progress.reused += sum(not sample.failed for sample in stored.values())
+            stored = [sample for index, sample in store.drawn(key).items() if index in wanted]
+            self._refuse_other_weights(stored)
+            self.progress.reused += sum(not sample.failed for sample in stored)
 
             def keep(samples: Sequence[Sample]) -> None:
                 store.add(key, question.id, self.configuration, samples)
@@ -200,33 +198,45 @@ class Sampler:
             store.share(key, question.id, self.configuration)
         finally:
             store.release(key)
-        work.drawn = {index: one for index, one in store.drawn(key).items() if index in work.drawn}
+        work.draws = {
+            index: Draw(sample) for index, sample in store.drawn(key).items() if index in work.draws
+        }
         return work
 
     async def _draw(
         self,
         question: Question,
         messages: Sequence[Message],
-        drawn: dict[int, Sample],
+        stored: Iterable[Sample],
         keep: Callable[[Sequence[Sample]], None] | None = None,
     ) -> QuestionDraws:
-        """Those drawn already and the missing ones, each group handed to `keep` once it is back."""
-        backend = self._within_caps(question, drawn)
+        """The question's draws: those stored and the missing ones, which `keep` is called with."""
 
-        def came_back(samples: Sequence[Sample]) -> None:
-            if keep is not None:
-                keep(samples)
-            self._count(samples)
+        def on_event(event: DrawEvent) -> None:
+            match event:
+                case CameBack(draws):
+                    self._heard = self._heard or any(draw.generation is not None for draw in draws)
+                    samples = [draw.sample for draw in draws]
+                    if keep is not None:
+                        keep(samples)
+                    self._count(samples)
+                case Retried():
+                    self.progress.retries += 1
+                case Failed(error):
+                    self._heard = self._heard or isinstance(error, PromptError)
+                case _:
+                    pass
 
         work = QuestionDraws(
             question,
-            drawn,
-            draw=functools.partial(self._draw_group, backend, messages),
-            came_back=came_back,
-            group_size=self.backend.group_size,
+            [self._drawer(question, messages, stored := tuple(stored))],
+            first_seed(messages, self.options.seed),
+            self.options.rules,
+            stored=stored,
+            on_event=on_event,
         )
         try:
-            await work.draw_all(self.options)
+            await work.run()
         finally:
             self.progress.cancelled += work.cancelled
         return work
@@ -252,70 +262,25 @@ class Sampler:
     def _messages(self, question: Question) -> list[Message]:
         return solve_messages(question, self.options.prompt, self.options.system)
 
-    async def _draw_group(
-        self, backend: Backend, messages: Sequence[Message], indices: Sequence[int], ends_at: float | None
-    ) -> list[Sample]:
-        """One backend call's worth of draws; errors that other draws may escape become failed samples.
+    def _drawer(
+        self, question: Question, messages: Sequence[Message], stored: Sequence[Sample]
+    ) -> _QuestionDrawer:
+        backend = self._within_caps(question, stored)
+        return _QuestionDrawer(
+            backend,
+            messages,
+            self.options.params,
+            self.options.weight,
+            self._patience,
+            self._limiter,
+        )
 
-        Raises:
-            CapReachedError: A cap leaves no room for the call.
-        """
-        first = first_seed(messages, self.options.seed)
-        seeds = [first + index for index in indices]
-        reasons: list[str] = []
-
-        def note(reason: str) -> None:
-            reasons.append(reason)
-            self.progress.retries += 1
-
-        def call() -> Awaitable[list[Generation]]:
-            return backend.generate(messages, self.options.params, seeds)
-
-        deadline = asyncio.timeout_at(ends_at)
-        try:
-            async with deadline:
-                generations = await patiently(call, self._patience, self._limiter, note)
-        except PromptError as error:
-            self._heard = True
-            return _failed(indices, seeds, str(error))
-        except TransientBackendError as error:
-            return _failed(indices, seeds, str(error))
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            last = f"; before it: {reasons[-1]}" if reasons else ""
-            return _failed(indices, seeds, f"the deadline of {self.options.deadline:g} s passed{last}")
-        self._heard = True
-        return self._samples(indices, seeds, generations)
-
-    def _samples(
-        self, indices: Sequence[int], seeds: Sequence[int], generations: Sequence[Generation]
-    ) -> list[Sample]:
-        if len(generations) != len(indices):
-            raise BackendError(
-                f"The backend returned {len(generations)} completions for {len(indices)} seeds; "
-                "a backend must return one for each."
-            )
-        return [
-            Sample(
-                index=index,
-                text=generation.text,
-                finish_reason=generation.finish_reason,
-                seed=seed,
-                prompt_tokens=generation.prompt_tokens,
-                completion_tokens=generation.completion_tokens,
-                logprobs=generation.logprobs,
-                scores={} if self.options.weight is None else {"weight": self.options.weight},
-            )
-            for index, seed, generation in zip(indices, seeds, generations, strict=True)
-        ]
-
-    def _within_caps(self, question: Question, drawn: Mapping[int, Sample]) -> Backend:
+    def _within_caps(self, question: Question, stored: Sequence[Sample]) -> Backend:
         """The backend within the caps of the run and of the question that these draws are of."""
         own = [] if self._question_budgets is None else [self._question_budgets.take(question)]
         if not (budgets := [*own, *self._budgets]):
             return self.backend
-        known = max((one.prompt_tokens or 0 for one in drawn.values()), default=0)
+        known = max((sample.prompt_tokens or 0 for sample in stored), default=0)
         return MeteredBackend(self.backend, budgets, self._tariff, known or None)
 
     def _count(self, samples: Sequence[Sample]) -> None:
@@ -359,8 +324,35 @@ class Sampler:
             self._on_progress(self.progress)
 
 
-def _failed(indices: Sequence[int], seeds: Sequence[int], error: str) -> list[Sample]:
-    return [
-        Sample(index=index, text="", finish_reason="error", seed=seed, error=error)
-        for index, seed in zip(indices, seeds, strict=True)
-    ]
+@dataclass(frozen=True, slots=True)
+class _QuestionDrawer:
+    """A backend that is asked one question, patiently."""
+
+    backend: Backend
+    messages: Sequence[Message]
+    params: SamplingParams
+    weight: float | None
+    patience: Patience
+    limiter: asyncio.Semaphore
+
+    @property
+    def model(self) -> str:
+        return self.backend.model
+
+    @property
+    def group_size(self) -> int:
+        return self.backend.group_size
+
+    @property
+    def is_local(self) -> bool:
+        return is_local(self.backend)
+
+    async def draw(
+        self, seeds: Sequence[int], on_text: OnText | None, on_retry: Callable[[str], None]
+    ) -> list[Generation]:
+        return await patiently(
+            lambda: self.backend.generate(self.messages, self.params, seeds),
+            self.patience,
+            self.limiter,
+            on_retry,
+        )

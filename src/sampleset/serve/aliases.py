@@ -20,9 +20,10 @@ from sampleset.models.budget import Budget, MeteredBackend, MeteredScoringBacken
 from sampleset.models.opening import open_backend, ready_backend
 from sampleset.models.retries import Patience, PatientBackend, PatientScoringBackend
 from sampleset.reward_models.base import RewardModel
+from sampleset.sampling.draws import Draw
 from sampleset.serve.answering import Outcome, choose, is_settled, vote_so_far
 from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig, UpstreamConfig
-from sampleset.serve.draws import Draw, Drawn, OnEvent, draw_all
+from sampleset.serve.draws import Drawn, OnEvent, draw_all
 from sampleset.serve.members import Member
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstreams import LocalUpstream, ServerUpstream, Upstream

@@ -4,45 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from sampleset.chat import Generation
 from sampleset.errors import BackendError, TransientBackendError
 from sampleset.serve.api_errors import ApiError
-from sampleset.types import LogprobSummary
 from sampleset.wire.replies import count_of, list_of, logprobs_of, mapping_of, text_of
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came of one draw.
-
-    Attributes:
-        message: The assistant's message, as the upstream wrote it.
-        finish_reason: As the upstream says.
-        prompt_tokens: Billed, `None` if the upstream does not tell.
-        completion_tokens: The same.
-        cached_tokens: Of the prompt tokens, those read from a cache.
-        reasoning_tokens: Of the completion tokens, those of hidden reasoning.
-        logprobs: Token log-probabilities in the API's form.
-        summary: The same in summary.
-        text: The words of the message.
-    """
-
-    message: Mapping[str, Any]
-    finish_reason: str | None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    logprobs: Mapping[str, Any] | None = None
-    summary: LogprobSummary | None = None
-
-    text: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        said = text_of(self.message.get("content")) or text_of(self.message.get("refusal"))
-        object.__setattr__(self, "text", said)
 
 
 class TransientFault(TransientBackendError):
@@ -71,7 +38,7 @@ class Refusal(BackendError):
         self.error = error
 
 
-def read_reply(raw: bytes) -> Reply:
+def read_reply(raw: bytes) -> Generation:
     """The reply in the body of a completion.
 
     Raises:
@@ -86,7 +53,7 @@ def read_reply(raw: bytes) -> Reply:
     return reply_of(body)
 
 
-def reply_of(body: Mapping[str, Any]) -> Reply:
+def reply_of(body: Mapping[str, Any]) -> Generation:
     """The reply that a completion holds.
 
     Raises:
@@ -98,7 +65,8 @@ def reply_of(body: Mapping[str, Any]) -> Reply:
     message, finish = _whole(mapping_of(choice.get("message"))), choice.get("finish_reason")
     usage = mapping_of(body.get("usage"))
     logprobs = mapping_of(choice.get("logprobs"))
-    reply = Reply(
+    reply = Generation(
+        text=text_of(message.get("content")) or text_of(message.get("refusal")),
         message=message,
         finish_reason=finish if isinstance(finish, str) else None,
         prompt_tokens=count_of(usage.get("prompt_tokens")),
@@ -106,8 +74,8 @@ def reply_of(body: Mapping[str, Any]) -> Reply:
         cached_tokens=count_of(mapping_of(usage.get("prompt_tokens_details")).get("cached_tokens")) or 0,
         reasoning_tokens=count_of(mapping_of(usage.get("completion_tokens_details")).get("reasoning_tokens"))
         or 0,
-        logprobs=logprobs or None,
-        summary=logprobs_of(logprobs) if logprobs else None,
+        logprobs=logprobs_of(logprobs) if logprobs else None,
+        token_logprobs=logprobs or None,
     )
     if reply.text or message.get("tool_calls") or finish == "length":
         return reply

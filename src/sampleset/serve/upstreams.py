@@ -1,4 +1,4 @@
-"""One draw: from an OpenAI-compatible server, or from a model in this process. What came of it is a `Reply`.
+"""One draw: from an OpenAI-compatible server, or from a model in this process, as a `Generation`.
 
 A server is sent the client's messages and fields as they are, one request a draw with its own seed. It is
 asked over a plain HTTP client rather than OpenAI's SDK, which takes nine times the processor time a call. No
@@ -19,13 +19,13 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from sampleset.backends.base import Backend, StreamingBackend
-from sampleset.chat import Message, OnText, SamplingParams, longest_prompt
+from sampleset.chat import Generation, Message, OnText, SamplingParams, longest_prompt
 from sampleset.errors import BackendError
 from sampleset.models.retries import limiter_for
 from sampleset.prompts import solve_messages
 from sampleset.serve.api_errors import ApiError
 from sampleset.serve.requests import ChatRequest, plain_text
-from sampleset.serve.upstream_replies import Refusal, Reply, TransientFault, read_reply, reply_of
+from sampleset.serve.upstream_replies import Refusal, TransientFault, read_reply, reply_of
 from sampleset.types import Question
 from sampleset.wire.replies import mapping_of, parse_retry_after, server_text, shortened, text_of
 from sampleset.wire.stream import StreamedCompletion
@@ -63,7 +63,7 @@ class Upstream(Protocol):
 
     async def draw(
         self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
-    ) -> list[Reply]:
+    ) -> list[Generation]:
         """One reply for every seed, told while it is written if it can be. A cancelled call stops the model.
 
         Raises:
@@ -114,11 +114,11 @@ class ServerUpstream:
 
     async def draw(
         self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
-    ) -> list[Reply]:
+    ) -> list[Generation]:
         """One reply for every seed, each by its own request."""
         return [await self._one(request, seed, place, on_text) for place, seed in enumerate(seeds)]
 
-    async def _one(self, request: ChatRequest, seed: int, place: int, on_text: OnText | None) -> Reply:
+    async def _one(self, request: ChatRequest, seed: int, place: int, on_text: OnText | None) -> Generation:
         refused = self._refused
         while True:
             told = partial(on_text, place) if on_text is not None and "stream" not in refused else None
@@ -216,7 +216,7 @@ class LocalUpstream:
 
     async def draw(
         self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
-    ) -> list[Reply]:
+    ) -> list[Generation]:
         """One reply for every seed; consecutive seeds share one reading of the prompt."""
         fields = request.fields
         stop = fields.get("stop", [])
@@ -229,19 +229,8 @@ class LocalUpstream:
         )
         messages = _as_text(request, self._prompt)
         if on_text is not None and isinstance(self._backend, StreamingBackend):
-            drawn = await self._backend.stream(messages, params, seeds, on_text)
-        else:
-            drawn = await self._backend.generate(messages, params, seeds)
-        return [
-            Reply(
-                message={"role": "assistant", "content": one.text},
-                finish_reason=one.finish_reason,
-                prompt_tokens=one.prompt_tokens,
-                completion_tokens=one.completion_tokens,
-                summary=one.logprobs,
-            )
-            for one in drawn
-        ]
+            return await self._backend.stream(messages, params, seeds, on_text)
+        return await self._backend.generate(messages, params, seeds)
 
 
 def _body(request: ChatRequest, fields: Mapping[str, Any]) -> bytes:

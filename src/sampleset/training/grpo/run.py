@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any
 
-from sampleset.answers import Kinds, RunCode
+from sampleset.answers import Kinds
 from sampleset.engines.huggingface.batch import end_tokens
 from sampleset.engines.huggingface.model import find_model, import_extra
 from sampleset.errors import DataError, InvalidArgumentError
@@ -45,14 +45,14 @@ _COUNTS = ("groups", "rollouts", "length_unit")
 def train_grpo(
     recipe: Recipe,
     on_progress: Callable[[TrainingProgress], None] | None = None,
-    run_code: RunCode = "off",
+    kinds: Kinds | None = None,
 ) -> TrainingSummary:
     """Train by a recipe, or go on where an earlier run of it stopped.
 
     Args:
         recipe: What is trained on what, and how.
         on_progress: Called after each step.
-        run_code: Whether programs, answers of the kind `code`, may be run, and how.
+        kinds: What answers are compared by: whether programs, of the kind `code`, may be run.
 
     Raises:
         InputNotFoundError: The model or the rows are not there.
@@ -61,7 +61,7 @@ def train_grpo(
         MissingExtraError: torch, TRL or another package is not installed.
     """
     import_extra("trl")
-    kinds = Kinds(run_code=run_code)
+    kinds = kinds or Kinds()
     rows = rows_to_write_for(recipe.rows, kinds)
     held_back = rows_to_write_for(recipe.eval_rows, kinds) if recipe.eval_rows else []
     require_possible(recipe, rows, held_back)
