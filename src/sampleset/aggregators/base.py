@@ -21,8 +21,25 @@ from sampleset.registry import Registry
 from sampleset.types import Answer, Candidate, Question, SampleSet, Usage
 
 
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What an aggregator has its model write, for those who show it while it is written.
+
+    Attributes:
+        words: `thought`, reasoning that ends in an answer; or `solution`, a new solution, which is the reply.
+        call: Number of the model call that writes them, from 0. `None` if it is not sure beforehand that the
+            words of some call are shown: nothing is shown then before the answer is decided.
+    """
+
+    words: Literal["thought", "solution"]
+    call: int | None = 0
+
+
 class Aggregator(Protocol):
     """One way to make one answer of a sample set.
+
+    An aggregator that has words to show while a model writes them says so by a property `writing`, a `Writing`
+    or `None`. One without that property has none; see `writing_of`.
 
     Attributes:
         name: The name users type; also the name of the module.
@@ -37,6 +54,11 @@ class Aggregator(Protocol):
             BackendError: A model that the method needs cannot be asked.
         """
         ...
+
+
+def writing_of(aggregator: Aggregator) -> Writing | None:
+    """What an aggregator writes that may be shown; `None` by default."""
+    return getattr(aggregator, "writing", None)
 
 
 AGGREGATORS: Registry[type[Aggregator]] = Registry("aggregator", "sampleset.aggregators")
