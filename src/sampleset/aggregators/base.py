@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Literal, Protocol
 
 from sampleset.answers import AnswerKind, Extracted, Grouping, canonical, choices_of, kind_of
@@ -38,8 +39,8 @@ class Writing:
 class Aggregator(Protocol):
     """One way to make one answer of a sample set.
 
-    An aggregator that has words to show while a model writes them says so by a property `writing`, a `Writing`
-    or `None`. One without that property has none; see `writing_of`.
+    An aggregator that has words to show while a model writes them says so by a property `writing`, which is a
+    `Writing` or `None`. One without that property has none; see `writing_of`.
 
     Attributes:
         name: The name users type; also the name of the module.
@@ -212,8 +213,13 @@ def decide(
         written = [answers[place] for place in one.indices] if answers else [one.answer]
         return min(canonical(answer) for answer in written if answer is not None)
 
-    by_text = sorted(tied, key=least_text)
-    return Decision(random.Random(f"{seed}:{question_id}").choice(by_text), True)
+    return Decision(sorted(tied, key=least_text)[tie_place(len(tied), seed, question_id)], True)
+
+
+@lru_cache(1024)
+def tie_place(count: int, seed: int, question_id: str) -> int:
+    """Which of so many tied answers wins, sorted by their least text."""
+    return random.Random(f"{seed}:{question_id}").choice(range(count))
 
 
 def vote_answer(sample_set: SampleSet, name: str, counted: Tally, flags: Sequence[str], seed: int) -> Answer:

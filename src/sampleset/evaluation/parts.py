@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sampleset.aggregators.base import Tally, tally
-from sampleset.answers import AnswerGroup, Grouping, kind_of
+from sampleset.aggregators.base import Tally, tally, tie_place
+from sampleset.aggregators.majority_vote import MajorityVote
+from sampleset.answers import AnswerGroup, Grouping, canonical, kind_of
 from sampleset.types import Candidate, SampleSet
 
 
@@ -32,6 +33,7 @@ class Parts:
         for number, candidate in enumerate(whole.candidates):
             for place in candidate.indices:
                 self._classes[place] = number
+        self._canonical = [canonical(answer or "") for answer in whole.answers]
         self._tallies: dict[tuple[int, ...], Tally] = {}
 
     @classmethod
@@ -50,24 +52,26 @@ class Parts:
             )
         return self._tallies[places]
 
-    def clear_winner(self, places: Sequence[int]) -> str | None:
-        """The answer that more of these samples give than any other, as the first of them writes it.
+    async def vote(self, places: tuple[int, ...], method: MajorityVote) -> str | None:
+        """The answer of the majority vote over these samples, `None` if they give none.
 
-        `None` if no sample gives an answer, several lead, or the set's classes do not hold for its parts.
+        The same as `method.decide(await self.tally(places), ...)`, and quicker where the classes hold.
         """
         if not self._restricts:
-            return None
-        votes: dict[int, int] = {}
+            decision = method.decide(await self.tally(places), self._set.id)
+            return decision.winner.answer if decision else None
+        members: dict[int, list[int]] = {}
         for place in places:
             if (number := self._classes[place]) is not None:
-                votes[number] = votes.get(number, 0) + 1
-        if not votes:
+                members.setdefault(number, []).append(place)
+        if not members:
             return None
-        most = max(votes.values())
-        leaders = [number for number, count in votes.items() if count == most]
-        if len(leaders) > 1:
-            return None
-        return next(self.whole.answers[place] for place in places if self._classes[place] == leaders[0])
+        most = max(map(len, members.values()))
+        tied = [own for own in members.values() if len(own) == most]
+        if len(tied) > 1 and method.ties == "seeded":
+            tied.sort(key=lambda own: min(self._canonical[place] for place in own))
+            return self.whole.answers[tied[tie_place(len(tied), method.seed, self._set.id)][0]]
+        return self.whole.answers[tied[0][0]]
 
     def _restricted(self, places: Sequence[int]) -> Tally:
         indices: dict[int, list[int]] = {}

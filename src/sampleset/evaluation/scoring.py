@@ -194,6 +194,7 @@ class _Scorer:
         self._work = work
         self._set = work.sample_set
         self._grades: dict[str | None, bool | None] = {}
+        self._subsets: dict[Subset, SampleSet] = {}
         self._vote = MajorityVote()
         reference = work.aggregators.get(REFERENCE)
         if isinstance(reference, MajorityVote):
@@ -222,6 +223,7 @@ class _Scorer:
             if k in plan.ks:
                 shown = subsets[0]
                 given = {label: await self._given(label, k, subsets) for label in self._work.labels}
+                self._subsets.clear()
                 points[k] = await self._point(subsets, votes, given)
         right = sum(one is True for one in self._sample_right)
         return ProblemScores(
@@ -239,11 +241,7 @@ class _Scorer:
 
     async def _vote_right(self, subset: Subset) -> bool:
         """Whether the vote on a subset is right."""
-        clear = self._parts.clear_winner(subset)
-        if clear is None:
-            decision = self._vote.decide(await self._parts.tally(subset), self._set.id)
-            clear = decision.winner.answer if decision else None
-        return await self._grade(clear) is True
+        return await self._grade(await self._parts.vote(subset, self._vote)) is True
 
     async def _given(self, label: str, k: int, subsets: Sequence[Subset]) -> Given:
         """A method's answers to these subsets, and to the first in other orders."""
@@ -255,10 +253,11 @@ class _Scorer:
         return Given(answers[: len(subsets)], answers[len(subsets) :])
 
     async def _answer(self, aggregator: Aggregator, places: Subset) -> Answer:
-        sample_set = self._set.subset(places)
-        # The method finds this tally made.
-        remember_tally(sample_set, await self._parts.tally(places))
-        return await aggregator.aggregate(sample_set)
+        if places not in self._subsets:
+            self._subsets[places] = self._set.subset(places)
+            # Methods find this tally made.
+            remember_tally(self._subsets[places], await self._parts.tally(places))
+        return await aggregator.aggregate(self._subsets[places])
 
     async def _point(
         self, subsets: Sequence[Subset], vote_right: Sequence[bool], given: Mapping[str, Given]
