@@ -80,6 +80,8 @@ class SamplingParams:
             raise InvalidArgumentError(f"temperature={self.temperature!r} must be finite and at least 0.")
         if not 0 < self.top_p <= 1:
             raise InvalidArgumentError(f"top_p={self.top_p!r} must be above 0 and at most 1.")
+        if self.top_k is not None and self.top_k < 0:
+            raise InvalidArgumentError(f"top_k={self.top_k!r} must be at least 0; 0 keeps all tokens.")
         if self.max_tokens < 1:
             raise InvalidArgumentError(f"max_tokens={self.max_tokens!r} must be at least 1.")
 

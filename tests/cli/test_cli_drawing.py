@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sampleset.cli import main as cli
-from sampleset.storage.files import read_rows, write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.rows import read_rows
 from sampleset.storage.store import SampleStore
 from sampleset.types import Problem, Question
 from support.stub_server import StubServer

@@ -16,6 +16,8 @@ from sampleset.errors import UnknownNameError
 from sampleset.reward_models.base import REWARD_MODELS
 from sampleset.specs import summary
 
+EXAMPLE = "sampleset list aggregators"
+
 
 def list_(
     kind: Annotated[

@@ -58,6 +58,9 @@ class RuleOptions(OptionGroup):
         )
 
 
+EXAMPLE = "sampleset replay store --stop beta:0.95,esc:4"
+
+
 def replay(
     samples: Annotated[list[Path], argument("Stores or files of sample sets, with gold answers.")],
     rules: RuleOptions,
@@ -72,7 +75,7 @@ def replay(
     settings = saved_settings("replay", rules, sets, answers, samples=samples, output_dir=output_dir)
     use_verdict_store(rules.verdicts or default_verdict_path())
     kinds = answers.kinds(inline=True)
-    files = [sets.sample_file(path, answers).with_kinds(kinds) for path in samples]
+    files = [sets.sample_file(path, answers, run.note).with_kinds(kinds) for path in samples]
     options = rules.options(sets.keep_thinking)
     replayed = run_async(replay_files(files, options, output_dir, settings, run))
     if run.as_json:
@@ -82,6 +85,7 @@ def replay(
 
     for table in replay_tables(replayed):
         Console().print(table, end="\n\n")
+    run.next("sample", "DATASET", "--output-dir", "STORE", "--stop", rules.stop.split(",")[0])
 
 
 async def replay_files(

@@ -224,7 +224,7 @@ class Chat:
             "schema": 1,
             "id": name,
             "created": self._head.created,
-            "messages": list(self._request.messages),
+            "messages": list(self._request.prompt),
             "events": self._events,
             "completion": body,
         }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sampleset.chat import Generation
-from sampleset.errors import BackendError, CapReachedError, SampleSetError, TransientBackendError
+from sampleset.errors import TransientBackendError
 from sampleset.models.retries import Patience
 from sampleset.sampling.draws import (
     CameBack,
@@ -25,9 +25,8 @@ from sampleset.sampling.draws import (
     draw_rules,
 )
 from sampleset.serve.api_errors import ApiError, api_error
-from sampleset.serve.members import Member
+from sampleset.serve.members import ServedMember, reason_of
 from sampleset.serve.requests import ChatRequest
-from sampleset.serve.upstream_replies import Refusal
 
 OnEvent = Callable[[str, dict[str, Any]], None]
 """Called with the name and the fields of what has happened."""
@@ -59,7 +58,7 @@ class Drawn:
 
 async def draw_all(
     request: ChatRequest,
-    plan: Sequence[Member],
+    plan: Sequence[ServedMember],
     seed: int,
     patience: Patience,
     hedge_after: float | None,
@@ -92,13 +91,11 @@ async def draw_all(
                 on_event("hedge", {"indices": list(indices)})
             case Words(index, text):
                 on_event("words", {"index": index, "text": text})
-            case Failed(Refusal() as refusal):
-                refusals.append(refusal.error)
             case Failed(error):
                 if not isinstance(error, TransientBackendError):
                     refusals.append(api_error(error))
 
-    drawers = {id(member): member.of(request, patience) for member in plan}
+    drawers = {id(member): member.drawer(request, patience) for member in plan}
     work = QuestionDraws(
         request.question,
         [drawers[id(member)] for member in plan],
@@ -111,7 +108,7 @@ async def draw_all(
             hedge_after,
         ),
         on_event=translate,
-        describe=_reason,
+        describe=reason_of,
         tolerant=True,
         signed=True,
         stream=request.words,
@@ -125,16 +122,6 @@ async def draw_all(
     if len(drawn.generations) < request.quorum:
         raise _too_few(request, drawn, refusals)
     return drawn
-
-
-def _reason(error: SampleSetError) -> str:
-    """Why a draw failed, without what an upstream or a prompt said."""
-    while isinstance(error.__cause__, BackendError):
-        error = error.__cause__
-    if isinstance(error, CapReachedError):
-        return "cap reached"
-    kind: str | None = getattr(error, "kind", None)
-    return kind or (str(error) if str(error).startswith("no reply within") else type(error).__name__)
 
 
 def _too_few(request: ChatRequest, drawn: Drawn, refusals: Sequence[ApiError]) -> ApiError:
