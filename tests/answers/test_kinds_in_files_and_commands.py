@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.answers import Kinds
-from sampleset.cli import main as cli
 from sampleset.datasets.base import has_readable_gold, load_problems
 from sampleset.errors import DataError, MalformedRecordError, UnknownNameError, UnsupportedByMachineError
 from sampleset.evaluation import EvaluationOptions, evaluate
@@ -24,26 +22,9 @@ from sampleset.storage.rows import read_rows
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.storage.store import SampleStore
 from sampleset.types import Problem, Question, Sample, SampleSet
+from support.command_line import Run
 
 PAGE = Path(__file__).parents[2] / "docs" / "answers.md"
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Exit code, stdout and stderr of a command."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sampleset", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
@@ -169,7 +150,7 @@ def test_a_question_is_answered_in_its_kind(run: Run, orders: Path):
     code, out, _ = run(
         "answer", "?", "--model", f"replay:{orders}", "-k", "3", "--answer-kind", "json", "--show"
     )
-    assert (code, out.splitlines()[-1]) == (0, '{"n": 1, "m": [2]}')
+    assert (code, out.splitlines()[-1]) == (0, 'answer of majority_vote: {"n": 1, "m": [2]}')
     code, out, _ = run("answer", "?", "--model", f"replay:{orders}", "-k", "3", "--answer-kind", "choice")
     assert (code, out) == (1, "(no answer)\n")
 
@@ -180,7 +161,7 @@ def test_the_sampled_model_judges(run: Run, tmp_path: Path):
     code, out, err = run(
         "answer", "?", "--model", f"replay:{path}", "-k", "2", "--answer-kind", "judge", "--show"
     )
-    assert (code, out.splitlines()[-1]) == (0, "yes")
+    assert (code, out.splitlines()[-1]) == (0, "answer of majority_vote: yes")
     assert "the judge of answers was asked 1 times" in err
 
 
