@@ -24,7 +24,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 
-from sampleset.storage.files import read_rows, write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.rows import read_rows
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "data" / "draws" / "gsm8k_train_qwen15b_12.jsonl.gz"
