@@ -106,6 +106,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "vote_vs_strings": Benchmark("votes over classes against strings", ("{recorded}/samplesets",)),
     "recorded_grades": Benchmark("our grades against recorded ones", ("{recorded}",)),
     "full_evaluation": Benchmark("a whole evaluation, and ten times its size"),
+    "evaluation": Benchmark("processor time of an evaluation a question", ("--repeats", "1")),
     "server_load": Benchmark("the server beside others", peers=SERVER_PEERS, needs=("aiohttp", "starlette")),
     "server_faults": Benchmark("the server under faults", needs=("aiohttp", "starlette")),
     "scale_model": Benchmark("the model of docs/scale.md against measurements", ("--measure",)),

@@ -112,7 +112,7 @@ async def _live(backend: Backend, trained: Backend, seed: int, *, quiet: bool) -
     print(f"{K} samples of the embedded model, {backend.model}; it is tiny, and often wrong:\n")
     print_samples(drawn)
     print("\nOne answer from these samples, by method:\n")
-    print_answers(answers, [grade(one.answer, problem).correct for one in answers], list(_LIVE))
+    print_answers(answers, [(await grade(one.answer, problem)).correct for one in answers], list(_LIVE))
     print(
         "\nOne question proves nothing. So: recorded samples of larger models on GSM8K test questions, "
         f"{K} read per question.\n",

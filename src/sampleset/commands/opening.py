@@ -45,7 +45,7 @@ from sampleset.commands.options import (
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
 from sampleset.engines.gguf import EMBEDDED
 from sampleset.errors import InvalidArgumentError
-from sampleset.grading.judge import LLMJudge, judging
+from sampleset.grading.judge import LLMJudge
 from sampleset.models.budget import Budget, Caps, QuestionBudgets
 from sampleset.models.calls import ModelCalls
 from sampleset.models.opening import ready_backend, runs_here
@@ -326,9 +326,10 @@ async def opened_methods(
     patience: Patience,
     max_concurrency: int,
     output_dir: Path | None,
-) -> AsyncGenerator[dict[str, Aggregator]]:
-    """The aggregators by the text that names them; each model that one of them asks is opened once. The
-    aggregators' model also judges answers of the kind `judge`, if there are any.
+) -> AsyncGenerator[tuple[dict[str, Aggregator], LLMJudge]]:
+    """The aggregators by the text that names them, and the judge of answers, who asks the aggregators' model.
+
+    Each model that one of them asks is opened once.
     """
     by_default = aggregator_model.ref == EMBEDDED
     full = {spec: with_default_model(spec) if by_default else spec for spec in specs}
@@ -348,10 +349,10 @@ async def opened_methods(
 
         ready = {named: await ask(model) for named, model in models.items()}
         log = JsonlLog(output_dir / "judgements.jsonl") if output_dir else None
-        judge = stack.enter_context(judging(lambda: ask(aggregator_model), log))
+        judge = LLMJudge(lambda: ask(aggregator_model), log)
         rewards = SharedRewardModels(ScoreLog(JsonlLog(output_dir / "scores.jsonl") if output_dir else None))
         stack.push_async_callback(rewards.aclose)
-        yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}
+        yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}, judge
         print_judge_usage(judge)
 
 

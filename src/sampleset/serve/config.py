@@ -38,13 +38,15 @@ def served_kind(spec: str) -> str:
     Raises:
         InvalidArgumentError: There is none, or it runs programs, or it asks a judge.
     """
-    kind = answer_kind(spec).spec
-    if kind.partition(":")[0] in ("code", "judge"):
+    kind = answer_kind(spec)
+    try:
+        kind.check()
+    except InvalidArgumentError as error:
         raise InvalidArgumentError(
             f"The server does not compare answers of the kind {spec!r}: it runs no programs and "
             "asks no judge. Take text, choice, json, number or maths."
-        )
-    return kind
+        ) from error
+    return kind.spec
 
 
 @dataclass(frozen=True, slots=True)
