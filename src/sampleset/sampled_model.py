@@ -15,8 +15,8 @@ from sampleset.blocking import run_blocking
 from sampleset.chat import Message
 from sampleset.errors import InvalidArgumentError
 from sampleset.functions import Answered, Function, as_aggregator
+from sampleset.models.calls import ModelCalls
 from sampleset.models.opening import ready_backend
-from sampleset.models.retries import patient
 from sampleset.prompts import usual_prompt
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.specs import build, models_of, with_default_model
@@ -159,5 +159,5 @@ async def opened_aggregator(
         if isinstance(asked, str):
             asked = await ready_backend(asked)
             stack.push_async_callback(asked.aclose)
-        ready[name] = patient(asked, options.patience, options.max_concurrency)
+        ready[name] = ModelCalls(asked, options.patience, options.max_concurrency)
     return build(spec, ready.get(None), ready)

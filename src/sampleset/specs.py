@@ -157,6 +157,11 @@ def build(
         if asked is None:
             raise InvalidArgumentError(f"Aggregator {name!r} asks a model. Name one: --aggregator-model REF.")
         options["backend"] = asked
+    for one in dataclasses.fields(cast("Any", factory)):
+        is_required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        if one.init and is_required and one.name not in options:
+            wanted = f"{name}:{one.name}={one.name.upper()}"
+            raise InvalidArgumentError(f"Aggregator {name!r} needs the option {one.name!r}. Write {wanted}.")
     return factory(**options)
 
 
@@ -212,6 +217,8 @@ def options_of(aggregator: Aggregator) -> Mapping[str, Any]:
     """
     found: dict[str, Any] = {}
     for one in dataclasses.fields(cast("Any", aggregator)):
+        if not one.metadata.get("is_option", True):
+            continue
         value = getattr(aggregator, one.name)
         if isinstance(value, RewardModel):
             found[one.name] = value.identity

@@ -6,14 +6,17 @@ fields and nothing else, so a row's other columns (labels among them) cannot rea
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from sampleset.errors import InvalidArgumentError
 from sampleset.html_tables import html_table
+
+_log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
@@ -23,6 +26,18 @@ _ROUNDING = 1e-9
 
 Mode = Literal["think", "direct", "select"]
 """What an aggregator that reads a set writes: reasoning and answer, the answer, or nothing but scores."""
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which could not be written to a file."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+@functools.cache
+def _warn_of_halves() -> None:
+    _log.warning("A question holds half a character; it is read as U+FFFD. Is the file cut, or not in UTF-8?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,13 @@ class Question:
     text: str
     choices: tuple[str, ...] | None = None
     answer_kind: str = DEFAULT_KIND
+
+    def __post_init__(self) -> None:
+        # Half a character, of a file or an argument cut inside it, could be neither sent nor stored.
+        text = whole_characters(self.text)
+        if text != self.text:
+            _warn_of_halves()
+            object.__setattr__(self, "text", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +124,7 @@ class Sample:
     Attributes:
         index: Place in the draw order, from 0.
         text: What the model wrote; empty for a failed draw.
-        finish_reason: `stop`, `length` (truncated), `error`, or what the server said.
+        finish_reason: `stop`, `length` (truncated), `error`, `refused`, or what the server said.
         prompt_tokens: Prompt length in tokens, `None` if unknown.
         completion_tokens: Sample length in tokens, `None` if unknown.
         scores: Scores by name (a reward model's, say), without gold.
@@ -123,6 +145,11 @@ class Sample:
     def failed(self) -> bool:
         """Whether the draw failed; a failed draw counts in n and abstains."""
         return self.error is not None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the draw failed because its prompt is refused, so that another try would fail, too."""
+        return self.failed and self.finish_reason == "refused"
 
     @property
     def truncated(self) -> bool:
@@ -297,6 +324,8 @@ class Answer:
         candidates: Distinct answers of the set, in the order they first appear.
         usage: Tokens of the aggregation alone; the sampling is the sample set's own.
         flags: Notes by name on what happened on the way (`tie`, `fallback_vote`, ...).
+        evidence: What spoke for the answer against the next likeliest, in nats by name, where the method
+            weighs named features.
 
     Raises:
         InvalidArgumentError: The confidence is no probability.
@@ -310,6 +339,7 @@ class Answer:
     candidates: tuple[Candidate, ...] = ()
     usage: Usage = Usage()
     flags: tuple[str, ...] = ()
+    evidence: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def _repr_html_(self) -> str:
         rows = [(one.answer, one.votes, one.probability) for one in self.candidates]
@@ -329,15 +359,6 @@ class Grade:
 
     correct: bool | None
     rule: str
-
-
-def whole_characters(text: str) -> str:
-    """The text with U+FFFD for each half of a character, which could not be written or sent."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return re.sub("[\ud800-\udfff]", "\ufffd", text)
-    return text
 
 
 def as_dict(record: Any) -> dict[str, Any]:

@@ -58,6 +58,8 @@ _OPTIONAL_FIELDS = (
 )
 # The same of a client's request, whose own fields are an error of the client.
 _OPTIONAL_OF_REQUESTS = ("max_tokens", "seed", "stream_options", "stream")
+# How a stream of events begins that is not said to be one.
+_EVENT_STARTS = (b"data:", b"event:", b": ", b":\n")
 # Servers that draw by the settings of the model, or their own, where no nucleus is named.
 _WITH_OWN_TOP_P = ("vllm", "sglang", "llamacpp", "library")
 
@@ -230,8 +232,9 @@ class OpenAIBackend:
                 texts = stream.feed(part)
             except (ValueError, RecursionError) as error:
                 raise _DamagedStreamError from error
-            for text in texts if on_text is not None else ():
-                on_text(text)
+            if on_text is not None:
+                for text in texts:
+                    on_text(text)
 
         try:
             reply = await self._client.post(self._client.url("/chat/completions"), body, take)
@@ -239,7 +242,7 @@ class OpenAIBackend:
             return True, damaged(f"broke its reply off ({type(error.__cause__).__name__})")
         if reply.status != 200:
             return False, self._fault(reply)
-        if not reply.is_stream and not reply.raw.lstrip().startswith(b"data:"):
+        if not reply.is_stream and not reply.raw.lstrip().startswith(_EVENT_STARTS):
             return False, read_completion(reply.raw, may_be_empty=may_be_empty)
         try:
             if not reply.is_stream:
@@ -411,7 +414,8 @@ class OpenAIBackend:
         near = difflib.get_close_matches(self.model, names, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         return UnknownModelError(
-            f"{self._where} has no model {self.model!r}. {hint}It has: {shortened(', '.join(sorted(names)))}.",
+            f"{self._where} has no model {self.model!r}. {hint}"
+            f"It has: {shortened(', '.join(sorted(names)))}.",
             kind=kind,
         )
 

@@ -70,6 +70,13 @@ COMMANDS = {
         "Fit how much a trained aggregator's scores, the votes and the confidence count, on rows held back.",
         _TRAIN,
     ),
+    "fit-vote": Entry(
+        "Learn from labelled sets what speaks for an answer, and say what that is worth. Takes seconds.",
+        _TRAIN,
+    ),
+    "fit-probe": Entry(
+        "Fit a verifier head on labelled sets: a probe of a small model's hidden states. Resumes.", _TRAIN
+    ),
     "export": Entry(
         "Make a checkpoint into files for llama.cpp or for others: an adapter, or a whole model.", _TRAIN
     ),

@@ -41,8 +41,7 @@ from sampleset.commands.score_log import ScoreLog, SharedRewardModels
 from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
 from sampleset.errors import CapReachedError, InvalidArgumentError
 from sampleset.grading.judge import judging
-from sampleset.models.budget import metered
-from sampleset.models.retries import patient
+from sampleset.models.calls import ModelCalls
 from sampleset.reward_models.base import RewardModel
 from sampleset.sampling.pool import Pool
 from sampleset.sampling.stopping import StoppingRule, classes_in
@@ -50,7 +49,7 @@ from sampleset.settings import save_settings
 from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model
 from sampleset.storage.records import answer_to_row, sample_to_row
 from sampleset.storage.store import digest
-from sampleset.types import Answer, Problem, Question, SampleSet, Usage, whole_characters
+from sampleset.types import Answer, Problem, Question, SampleSet, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +109,7 @@ def answer(
 ) -> None:
     """Draw k samples for one question, aggregate them, print the final answer."""
     text = sys.stdin.read() if question == "-" else question
-    if (whole := whole_characters(text)) != text:
-        run.note("note: half a character in the question is read as U+FFFD")
-        text = whole
+    text = Question("question", text).text  # half a character is replaced, and said
     if not text.strip():
         raise InvalidArgumentError("The question is empty. Give a text, or - to read it from stdin.")
     who = drawing.drawing()
@@ -168,8 +165,13 @@ async def answer_question(
 
         async def asked(model: ModelRef | None) -> Backend:
             backend = await stack.enter_async_context(opened(model)) if model else draws.each[0].backend
-            capped = metered(backend, draws.budgets, drawing.tariff(backend)) if draws.budgets else backend
-            return patient(capped, options.patience, options.max_concurrency)
+            return ModelCalls(
+                backend,
+                options.patience,
+                options.max_concurrency,
+                budgets=draws.budgets,
+                tariff=drawing.tariff(backend),
+            )
 
         if aggregator_model is None and record_of(draws.each[0].backend) is None:
             aggregator = with_default_model(aggregator)

@@ -26,7 +26,8 @@ from sampleset.datasets.base import load_problems
 from sampleset.engines.gguf import EMBEDDED_SSA
 from sampleset.evaluation import AnswerLog, Evaluation, EvaluationOptions, evaluate
 from sampleset.grading.grade import grade
-from sampleset.models.retries import Patience, patient
+from sampleset.models.calls import ModelCalls
+from sampleset.models.retries import Patience
 from sampleset.report import report_dict, write_report
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.specs import build, models_of
@@ -145,7 +146,7 @@ async def _recorded(
 
 
 def _built(specs: Sequence[str], backend: Backend, trained: Backend) -> dict[str, Aggregator]:
-    plain, reader = (patient(one, Patience(), max_concurrency=1) for one in (backend, trained))
+    plain, reader = (ModelCalls(one, Patience(), max_concurrency=1) for one in (backend, trained))
     return {
         spec: build(spec, (reader if spec in TRAINED else plain) if models_of(spec) else None)
         for spec in specs

@@ -24,6 +24,7 @@ from sampleset.commands.options import (
     MaxTokens,
     MinSamples,
     Model,
+    Omit,
     OptionGroup,
     PoolFile,
     PriceFile,
@@ -31,6 +32,7 @@ from sampleset.commands.options import (
     QuestionTokens,
     ReaderModel,
     Retries,
+    RetryFailed,
     Samples,
     Seed,
     Stop,
@@ -45,10 +47,11 @@ from sampleset.engines.gguf import EMBEDDED
 from sampleset.errors import InvalidArgumentError
 from sampleset.grading.judge import LLMJudge, judging
 from sampleset.models.budget import Budget, Caps, QuestionBudgets
+from sampleset.models.calls import ModelCalls
 from sampleset.models.opening import ready_backend, runs_here
 from sampleset.models.prices import Price, Prices, read_prices
 from sampleset.models.ray import RayOptions, open_on_ray, parse_engine
-from sampleset.models.retries import Patience, patient
+from sampleset.models.retries import Patience
 from sampleset.prompts import usual_prompt
 from sampleset.sampling.members import Member, read_pool
 from sampleset.sampling.sampler import Sampler, SamplingOptions, SamplingProgress
@@ -68,6 +71,7 @@ class ModelRef:
     api_key: str | None = field(default=None, repr=False)
     context_size: int | None = None
     ray: RayOptions | None = None
+    omit: tuple[str, ...] = ()
 
 
 @asynccontextmanager
@@ -77,7 +81,7 @@ async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
     Raises:
         BackendError: It cannot be asked.
     """
-    named = model.ref, model.base_url, model.api_key, model.context_size
+    named = model.ref, model.base_url, model.api_key, model.context_size, model.omit
     if model.ray is not None:
         async with open_on_ray(model.ray, *named) as elsewhere:
             yield elsewhere
@@ -112,7 +116,8 @@ class Drawing:
         own, common = member.base_url, self.model
         url = common.base_url if own is None and not runs_here(member.model) else own
         key = common.api_key if member.api_key_env is None and url == common.base_url else member.api_key
-        return ModelRef(member.model, url, key, member.context_size or common.context_size, common.ray)
+        size = member.context_size or common.context_size
+        return ModelRef(member.model, url, key, size, common.ray, common.omit)
 
     def tariff(self, backend: Backend) -> Price | None:
         """What a model's tokens cost; checked where there is a cap in money."""
@@ -164,6 +169,7 @@ class ModelOptions(OptionGroup):
     base_url: BaseUrl = None
     api_key: ApiKey = None
     context_size: ContextSize = None
+    omit: Omit = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +195,7 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
 
     pool: PoolFile = None
     deadline: Deadline = None
+    retry_failed: RetryFailed = False
     min_samples: MinSamples = 1
     stop: Stop = None
     first_batch: FirstBatch = None
@@ -223,6 +230,7 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
             max_concurrency=self.max_concurrency,
             patience=self.patience,
             deadline=self.deadline,
+            retry_failed=self.retry_failed,
             min_samples=self.min_samples,
             stop=None if self.stop is None else parse_stop(self.stop),
             first_batch=self.first_batch,
@@ -230,7 +238,14 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
         )
         return Drawing(
             options,
-            ModelRef(self.model, self.base_url, self.api_key, self.context_size, parse_engine(engine)),
+            ModelRef(
+                self.model,
+                self.base_url,
+                self.api_key,
+                self.context_size,
+                parse_engine(engine),
+                tuple(self.omit or ()),
+            ),
             self._members(),
             None if self.prices is None else read_prices(self.prices),
         )
@@ -328,7 +343,7 @@ async def opened_methods(
         async def ask(model: ModelRef) -> Backend:
             if model not in asked:
                 backend = await stack.enter_async_context(opened(model))
-                asked[model] = patient(backend, patience, max_concurrency)
+                asked[model] = ModelCalls(backend, patience, max_concurrency)
             return asked[model]
 
         ready = {named: await ask(model) for named, model in models.items()}

@@ -128,6 +128,14 @@ ApiKey = Annotated[
 ContextSize = Annotated[
     int | None, option("--context-size", help="Tokens of prompt and completion.", panel=MODEL)
 ]
+Omit = Annotated[
+    list[str] | None,
+    option("--omit", help="A field that the server is never sent, temperature say; repeatable.", panel=MODEL),
+]
+RetryFailed = Annotated[
+    bool,
+    option("--retry-failed", help="Draw again what the store holds as refused by the server.", panel=CALLS),
+]
 Samples = Annotated[int, option("-k", "-n", "--samples", help="Samples drawn per question.", panel=SAMPLES)]
 Temperature = Annotated[float, option("--temperature", help="0 is greedy.", panel=SAMPLES)]
 TopP = Annotated[float, option("--top-p", help="Nucleus mass.", panel=SAMPLES)]

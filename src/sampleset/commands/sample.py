@@ -30,6 +30,8 @@ from sampleset.settings import save_settings
 from sampleset.storage.files import check_target, write_rows
 from sampleset.storage.records import parse_columns
 
+_MOST_REASONS = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetOptions(AnswerOptions):
@@ -116,11 +118,6 @@ async def sample_dataset(
     problems = loaded.problems
     if loaded.is_part and questions.limit is None:
         run.note(f"note: {loaded.source} holds {len(problems)} of the {loaded.stated} problems of {dataset}")
-    if halves := [one.id for one in problems if "\ufffd" in one.question.text]:
-        run.note(
-            f"note: {len(halves)} of the questions, {halves[0]!r} first, hold U+FFFD: half a character is "
-            "read so"
-        )
     with run.status_line() as show:
         async with opened_samplers(
             drawing, folder, len(problems), lambda now: show(sampling_line(now))
@@ -131,6 +128,11 @@ async def sample_dataset(
             await Pool(draws.each).sample_many([problem.question for problem in problems])
     progress = draws.progress
     warn_of_identical(progress)
+    if progress.refused:
+        run.note(
+            f"note: {progress.refused} draws that the server refused in an earlier run were not made again; "
+            "--retry-failed does."
+        )
     drawn_under = ",".join(sampler.configuration.id for sampler in draws.each)
     if export is not None:
         write_rows(export, (one.to_row() for one in draws.store.sample_sets(drawn_under)))
@@ -141,6 +143,8 @@ async def sample_dataset(
         "drawn_now": progress.drawn - progress.failed,
         "from_store": progress.reused,
         "failed": progress.failed,
+        "reasons": dict(progress.reasons.most_common(_MOST_REASONS)) or None,
+        "refused_before": progress.refused or None,
         "retries": progress.retries,
         "stopped_early": progress.stopped or None,
         "not_needed": progress.spared or None,

@@ -26,7 +26,7 @@ from sampleset.commands.options import (
 from sampleset.commands.run import Run, run_async
 from sampleset.commands.score_log import KeptRewardModel, ScoreLog
 from sampleset.errors import BackendError, InvalidArgumentError
-from sampleset.models.retries import patient
+from sampleset.models.calls import ModelCalls
 from sampleset.reward_models.base import REWARD_MODELS, Reduction, RewardModel, RewardScore, reduced
 from sampleset.settings import save_settings
 from sampleset.specs import build_reward_model, needs_model, parse_spec
@@ -171,7 +171,7 @@ async def _opened(stack: AsyncExitStack, text: str, model: ModelRef, calls: Call
     factory = REWARD_MODELS.get(kind)
     if needs_model(factory):
         backend = await stack.enter_async_context(opened(model))
-        return build_reward_model(text, None, patient(backend, calls.patience, calls.max_concurrency))
+        return build_reward_model(text, None, ModelCalls(backend, calls.patience, calls.max_concurrency))
     return build_reward_model(_with_url(text, options, factory, model), model.ref, None)
 
 

@@ -24,7 +24,7 @@ from sampleset.commands.options import (
 from sampleset.commands.run import Run, print_json, run_async
 from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import parse_sizes
-from sampleset.models.retries import patient
+from sampleset.models.calls import ModelCalls
 from sampleset.settings import save_settings
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.data.build import DataOptions, data_settings, excluded_keys, write_training_rows
@@ -234,7 +234,7 @@ async def _make_rows(
         if teacher_ref is not None and targets is not None:
             writer = await stack.enter_async_context(opened(teacher_ref))
             log = beside(output, "teacher.jsonl")
-            teacher = Teacher(patient(writer, calls.patience, calls.max_concurrency), log, targets)
+            teacher = Teacher(ModelCalls(writer, calls.patience, calls.max_concurrency), log, targets)
         with run.status_line() as show:
             count = await write_training_rows(
                 output,

@@ -157,6 +157,7 @@ class FileSummary:
             cost=self._cost(point, models, usage),
             matched=self._matched(k, point, sums, usage),
             flags=dict(sorted(sums.flags.items())),
+            evidence={name: size / problems for name, size in sums.evidence.items()},
         )
 
     def _difference_interval(self, label: str, differences: Sequence[float]) -> Interval:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,11 @@ DTYPE_VARIABLE = "SAMPLESET_DTYPE"
 
 
 def open_backend(
-    ref: str, base_url: str | None = None, api_key: str | None = None, context_size: int | None = None
+    ref: str,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    context_size: int | None = None,
+    omit: Sequence[str] = (),
 ) -> Backend:
     """The backend for a model; nothing is loaded yet, and nobody is asked but the Hub for a model of its own.
 
@@ -31,10 +35,11 @@ def open_backend(
             Face model or LoRA adapter in this process; `transformers:REF` for any of those, a `.gguf` file
             or a Hub id; `replay:FILE` for the samples stored in a file; with a base URL, whatever name that
             OpenAI-compatible server knows; without one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`,
-            fetched unless it is in the local cache.
+            fetched unless it is in the local cache, or, with a key, a name without a slash that OpenAI knows.
         base_url: Address of the server, up to and including `/v1`; by default `OPENAI_BASE_URL`.
         api_key: The server's key; by default `OPENAI_API_KEY`.
         context_size: Tokens that prompt and completion may take together, where the default is wrong.
+        omit: Fields that a server is never sent, such as `temperature`.
 
     Raises:
         InputNotFoundError: A path that is not there.
@@ -64,7 +69,7 @@ def open_backend(
         return BACKENDS.get("llamacpp")(model=ref, **sized)
     base_url = base_url or os.environ.get("OPENAI_BASE_URL")
     if base_url is not None:
-        return BACKENDS.get("openai")(model=ref, base_url=base_url, api_key=api_key, **sized)
+        return _server(ref, base_url, api_key, sized, omit)
     if Path(ref).exists():
         raise InvalidArgumentError(
             f"{ref!r} is not a .gguf file, nor a folder with {' or '.join(FOLDER_CONFIGS)}. "
@@ -74,9 +79,11 @@ def open_backend(
         raise InputNotFoundError(f"No model file {ref!r}. Give a path to a .gguf file that is there.")
     if "/" in ref:
         return _transformers(ref, sized)
+    if api_key or os.environ.get("OPENAI_API_KEY", "").strip():
+        return _server(ref, None, api_key, sized, omit)
     raise InvalidArgumentError(
-        f"{ref!r} needs a server that knows it: give --base-url URL (or set OPENAI_BASE_URL), a path to a "
-        ".gguf file or a Hugging Face folder, a Hub id, or 'embedded'."
+        f"{ref!r} needs a server that knows it: set OPENAI_API_KEY to ask OpenAI, give --base-url URL (or "
+        "set OPENAI_BASE_URL), a path to a .gguf file or a Hugging Face folder, a Hub id, or 'embedded'."
     )
 
 
@@ -90,19 +97,25 @@ def runs_here(ref: str) -> bool:
 
 
 async def ready_backend(
-    ref: str, base_url: str | None = None, api_key: str | None = None, context_size: int | None = None
+    ref: str,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    context_size: int | None = None,
+    omit: Sequence[str] = (),
 ) -> Backend:
     """The backend of `open_backend` once it was checked; of a vLLM server, the one that scores texts, too.
 
     Raises:
         BackendError: It cannot be asked.
     """
-    backend = await _checked(open_backend(ref, base_url, api_key, context_size))
+    backend = await _checked(open_backend(ref, base_url, api_key, context_size, omit))
     if getattr(backend, "owner", None) != "vllm":
         return backend
     await backend.aclose()
     return await _checked(
-        BACKENDS.get("vllm")(model=ref, base_url=base_url, api_key=api_key, context_size=context_size)
+        BACKENDS.get("vllm")(
+            model=ref, base_url=base_url, api_key=api_key, context_size=context_size, omit=tuple(omit)
+        )
     )
 
 
@@ -113,6 +126,13 @@ async def _checked(backend: Backend) -> Backend:
         await backend.aclose()
         raise
     return backend
+
+
+def _server(
+    ref: str, base_url: str | None, api_key: str | None, sized: Mapping[str, Any], omit: Sequence[str]
+) -> Backend:
+    """A model behind a server."""
+    return BACKENDS.get("openai")(model=ref, base_url=base_url, api_key=api_key, omit=tuple(omit), **sized)
 
 
 def _transformers(ref: str, sized: Mapping[str, Any]) -> Backend:

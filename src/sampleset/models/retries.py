@@ -1,7 +1,7 @@
 """Ask a model patiently: one limiter, a time limit per call, and further tries after transient errors.
 
-A server that limits requests, or loads its model, makes all its calls wait: there is one clock for them. It is
-given a minute to take a request again, and ten to load; other failures are a matter of one call.
+A server that limits requests, or loads its model, makes all its calls wait: there is one clock for them. It
+is given a minute to take a request again, and ten to load; other failures are a matter of one call.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from sampleset.backends.base import Backend, ScoringBackend, is_local, record_of
-from sampleset.chat import Continuation, Generation, Message, SamplingParams
+from sampleset.backends.base import Backend, is_local
 from sampleset.errors import InvalidArgumentError, TransientBackendError
 
 T = TypeVar("T")
@@ -164,7 +163,7 @@ async def patiently(
 
 
 def backoff(attempt: int, retry_after: float | None) -> float:
-    """Seconds to wait before the next try: what the server asked for, but no less than a jittered doubling wait.
+    """Seconds to wait before the next try: what the server asked for, or else a jittered doubling wait.
 
     Args:
         attempt: Tries that failed before this one, from 0.
@@ -184,76 +183,6 @@ def limiter_for(backend: Backend, max_concurrency: int) -> Limiter:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-class PatientBackend:
-    """A backend whose `generate` calls are limited and tried again, for methods that ask a model.
-
-    Args:
-        backend: The model.
-        patience: How many tries, and how long each.
-        max_concurrency: Calls in flight at once.
-    """
-
-    def __init__(self, backend: Backend, patience: Patience, max_concurrency: int) -> None:
-        self._backend = backend
-        self._patience = patience.with_model(backend)
-        self._limiter = limiter_for(backend, max_concurrency)
-        self.model = backend.model
-        self.group_size = backend.group_size
-        self.max_calls = backend.max_calls
-        self.record = record_of(backend)
-        self.is_local = is_local(backend)
-
-    @property
-    def context_size(self) -> int | None:
-        """As the backend's, which may learn it from its server."""
-        return self._backend.context_size
-
-    @property
-    def continues_assistant(self) -> bool:
-        """As the backend's, which may learn it from its server."""
-        return self._backend.continues_assistant
-
-    async def check(self) -> None:
-        """As the backend's."""
-        await self._backend.check()
-
-    async def generate(
-        self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
-    ) -> list[Generation]:
-        """As the backend's, tried again after transient errors."""
-        return await self._try(lambda: self._backend.generate(messages, params, seeds))
-
-    async def tokenize(self, text: str) -> list[str]:
-        """As the backend's, tried again; it waits for no place, which whoever asks for it next needs."""
-        return await patiently(lambda: self._backend.tokenize(text), self._patience, asyncio.Semaphore(1))
-
-    async def aclose(self) -> None:
-        """As the backend's."""
-        await self._backend.aclose()
-
-    async def _try(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await patiently(call, self._patience, self._limiter)
-
-
-class PatientScoringBackend(PatientBackend):
-    """The same around a backend that scores."""
-
-    def __init__(self, backend: ScoringBackend, patience: Patience, max_concurrency: int) -> None:
-        super().__init__(backend, patience, max_concurrency)
-        self._scoring = backend
-
-    async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
-        """As the backend's, tried again after transient errors."""
-        return await self._try(lambda: self._scoring.score(messages, continuations))
-
-
-def patient(backend: Backend, patience: Patience, max_concurrency: int) -> PatientBackend:
-    """The backend with limited calls and retries; it scores if the backend does."""
-    if isinstance(backend, ScoringBackend):
-        return PatientScoringBackend(backend, patience, max_concurrency)
-    return PatientBackend(backend, patience, max_concurrency)
 
 
 async def _in_time(call: Callable[[], Awaitable[T]], limit: float) -> T:

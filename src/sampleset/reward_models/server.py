@@ -228,12 +228,12 @@ class ServerRewardModel:
         if reply.status != 200:
             return self._failed(reply)
         try:
-            content = mapping_of(decoded(reply.raw))
+            content = decoded(reply.raw)
         except (ValueError, RecursionError):
-            content = {}
-        if not content:
+            content = None
+        if not mapping_of(content):
             raise TransientBackendError(f"{self._where} answers with something other than a JSON object.")
-        return content
+        return mapping_of(content)
 
     def _failed(self, reply: Response) -> None:
         """Return if the sample exceeds the context.

@@ -95,7 +95,7 @@ async def draw_all(
                 if not isinstance(error, TransientBackendError):
                     refusals.append(api_error(error))
 
-    drawers = {id(member): member.of(request, patience) for member in plan}
+    drawers = {id(member): member.drawer(request, patience) for member in plan}
     work = QuestionDraws(
         request.question,
         [drawers[id(member)] for member in plan],

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from sampleset.backends.base import Backend, StreamingBackend, takes_requests
-from sampleset.chat import Generation, Message, OnText, Prompt, SamplingParams, longest_prompt
+from sampleset.backends.base import Backend, takes_requests
+from sampleset.chat import Message, Prompt, SamplingParams
 from sampleset.errors import BackendError, CapReachedError, SampleSetError
-from sampleset.models.budget import Meter, Tariff
-from sampleset.models.retries import Limiter, Patience, limiter_for, patiently
+from sampleset.models.budget import Tariff
+from sampleset.models.calls import ModelCalls
+from sampleset.models.retries import Limiter, Patience, limiter_for
 from sampleset.prompts import solve_messages
+from sampleset.sampling.draws import Drawer
 from sampleset.sampling.members import Member
 from sampleset.serve.config import AliasConfig
 from sampleset.serve.requests import ChatRequest, plain_text
@@ -19,50 +20,51 @@ from sampleset.types import Question
 from sampleset.wire.values import text_of
 
 
-class Upstream:
-    """A model that draws for requests.
+class ServedMember:
+    """A member of an alias, opened.
 
     Args:
         backend: The model. One behind a server gets a client's messages and fields as they are, any other
             the texts of the messages.
-        max_concurrency: Calls in flight, at most what the backend can work on.
-        prompt: Name of a prompt put around a lone question, for a model that reads texts only.
+        entry: Its own parameters, which win over the request's, its role and its weight.
+        alias: How many calls may be in flight, and the prompt put around a lone question.
+        tariff: What its tokens cost, for a cap in money.
 
     Attributes:
         is_local: Whether it runs in this process, and reads texts only.
-        group_size: Draws that one call takes at most.
-        limiter: Held during a call.
     """
 
-    def __init__(self, backend: Backend, max_concurrency: int, prompt: str | None) -> None:
+    def __init__(self, backend: Backend, entry: Member, alias: AliasConfig, tariff: Tariff | None) -> None:
         self.model = backend.model
         self.is_local = not takes_requests(backend)
-        self.group_size = backend.group_size
-        self.limiter: Limiter = limiter_for(backend, max_concurrency)
-        self._backend = backend
-        self._prompt = prompt
+        self._backend, self._entry, self._tariff = backend, entry, tariff
+        self._prompt = entry.prompt or alias.prompt
+        self._limiter: Limiter = limiter_for(backend, alias.max_concurrency)
 
-    def asked(self, request: ChatRequest, prompt: Prompt) -> Sequence[Message]:
-        """What the model is asked."""
-        return self._as_text(request, prompt) if self.is_local else prompt
+    def drawer(self, request: ChatRequest, patience: Patience) -> Drawer:
+        """The member as it draws for one request, within the request's budgets."""
+        calls = ModelCalls(
+            self._backend, patience, limiter=self._limiter, budgets=request.budgets, tariff=self._tariff
+        )
+        prompt = self._in_role(request.prompt)
+        if self.is_local:
+            fields = prompt.extra or {}
+            return Drawer(calls, self._as_text(request, prompt), params_of(fields), self._entry.weight)
+        return Drawer(calls, prompt, _UNSPOKEN, self._entry.weight)
 
-    async def draw(
-        self,
-        messages: Sequence[Message],
-        fields: Mapping[str, Any],
-        seeds: Sequence[int],
-        on_text: OnText | None,
-    ) -> list[Generation]:
-        """One reply for every seed; consecutive seeds may share one reading of the prompt.
-
-        Raises:
-            TransientBackendError: Worth another try.
-            BackendError: Not worth another try.
-        """
-        params = params_of(fields) if self.is_local else _UNSPOKEN
-        if on_text is not None and isinstance(self._backend, StreamingBackend):
-            return await self._backend.stream(messages, params, seeds, on_text)
-        return await self._backend.generate(messages, params, seeds)
+    def _in_role(self, prompt: Prompt) -> Prompt:
+        """The request's prompt in this member's role, with its own parameters."""
+        entry = self._entry
+        named = {
+            "temperature": entry.temperature,
+            "top_p": entry.top_p,
+            "max_completion_tokens": entry.max_tokens,
+        }
+        own = {name: value for name, value in named.items() if value is not None}
+        if not own and entry.system is None:
+            return prompt
+        messages = prompt if entry.system is None else in_role(prompt, entry.system)
+        return Prompt(messages, {**(prompt.extra or {}), **own})
 
     def _as_text(self, request: ChatRequest, prompt: Prompt) -> list[Message]:
         """The messages as a model in this process takes them."""
@@ -76,110 +78,6 @@ class Upstream:
         if self._prompt is None or not is_lone:
             return messages
         return [*before, *solve_messages(Question(request.question.id, last["content"]), self._prompt)]
-
-
-class ServedMember:
-    """An upstream whose draws are asked for as its entry in the configuration says.
-
-    Args:
-        upstream: Who draws.
-        entry: Its own parameters, which win over the request's, its role and its weight.
-        alias: Whether there are caps: then one call makes one draw, so that it can be refused alone.
-        tariff: What its tokens cost, for a cap in money.
-
-    Attributes:
-        weight: Weight of each of its draws.
-    """
-
-    def __init__(self, upstream: Upstream, entry: Member, alias: AliasConfig, tariff: Tariff | None) -> None:
-        self.model = upstream.model
-        self.is_local = upstream.is_local
-        self.group_size = 1 if alias.has_caps else upstream.group_size
-        self.limiter = upstream.limiter
-        self.weight = entry.weight
-        self._upstream, self._entry, self._tariff = upstream, entry, tariff
-
-    def of(self, request: ChatRequest, patience: Patience) -> RequestDrawer:
-        """This member, as it draws for one request."""
-        return RequestDrawer(self, self._asked(request), patience)
-
-    async def ask(
-        self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
-    ) -> list[Generation]:
-        """One completion for every seed; `on_text` is called while it is written, where the model can stream.
-
-        Raises:
-            CapReachedError: A cap leaves no room for the worst case of this call.
-            BackendError: As of the upstream.
-        """
-        fields = request.prompt.extra or {}
-        messages = self._upstream.asked(request, request.prompt)
-        if not request.budgets:
-            return await self._upstream.draw(messages, fields, seeds, on_text)
-        prompt = longest_prompt(messages) * len(seeds)
-        completion = fields.get("max_completion_tokens", 0) * len(seeds)
-        async with Meter(request.budgets, self._tariff, self.model).billed(prompt, completion) as bill:
-            replies = await self._upstream.draw(messages, fields, seeds, on_text)
-            counts = [(reply.prompt_tokens, reply.completion_tokens) for reply in replies]
-            if all(read is not None for read, _ in counts):
-                bill.prompt = sum(read or 0 for read, _ in counts)
-            if all(written is not None for _, written in counts):
-                bill.completion = sum(written or 0 for _, written in counts)
-            return replies
-
-    def _asked(self, request: ChatRequest) -> ChatRequest:
-        """The request in this member's role, with its own parameters."""
-        prompt, entry = request.prompt, self._entry
-        named = {
-            "temperature": entry.temperature,
-            "top_p": entry.top_p,
-            "max_completion_tokens": entry.max_tokens,
-        }
-        own = {name: value for name, value in named.items() if value is not None}
-        if not own and entry.system is None:
-            return request
-        messages = prompt if entry.system is None else in_role(prompt, entry.system)
-        return replace(request, prompt=Prompt(messages, {**(prompt.extra or {}), **own}))
-
-
-@dataclass(frozen=True, slots=True)
-class RequestDrawer:
-    """A member that draws for one request, patiently."""
-
-    member: ServedMember
-    request: ChatRequest
-    patience: Patience
-
-    @property
-    def model(self) -> str:
-        """Name of its model."""
-        return self.member.model
-
-    @property
-    def group_size(self) -> int:
-        """How many draws one call takes at most."""
-        return self.member.group_size
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the model runs in this process."""
-        return self.member.is_local
-
-    @property
-    def weight(self) -> float | None:
-        """Weight of each of its draws."""
-        return self.member.weight
-
-    async def draw(
-        self, seeds: Sequence[int], on_text: OnText | None, on_retry: Callable[[str], None]
-    ) -> list[Generation]:
-        """One completion for every seed; transient errors are tried again."""
-        return await patiently(
-            lambda: self.member.ask(self.request, seeds, on_text),
-            self.patience,
-            self.member.limiter,
-            lambda error: on_retry(reason_of(error)),
-        )
 
 
 def reason_of(error: SampleSetError) -> str:

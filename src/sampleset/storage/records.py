@@ -32,7 +32,6 @@ from sampleset.types import (
     SampleSet,
     Usage,
     as_dict,
-    whole_characters,
 )
 
 Row = Mapping[str, Any]
@@ -338,6 +337,7 @@ def answer_to_row(answer: Answer, sampling: Usage) -> dict[str, Any]:
         "candidates": [as_dict(candidate) for candidate in answer.candidates],
         "usage": {"sampling": as_dict(sampling), "aggregation": as_dict(answer.usage)},
         "flags": list(answer.flags),
+        **({"evidence": dict(answer.evidence)} if answer.evidence else {}),
     }
 
 
@@ -355,6 +355,7 @@ def answer_from_row(row: Row) -> Answer:
         ),
         usage=Usage(**row["usage"]["aggregation"]),
         flags=tuple(row["flags"]),
+        evidence=row.get("evidence", {}),
     )
 
 
@@ -389,7 +390,7 @@ def _text(row: Row, names: Sequence[str]) -> str | None:
     for name in names:
         value = row.get(name)
         if isinstance(value, str):
-            return whole_characters(value)
+            return value
         if isinstance(value, float) and not math.isfinite(value):
             raise DataError(f"{name!r} must be a text or a number, got {value}")
         if isinstance(value, int | float) and not isinstance(value, bool):

@@ -1,7 +1,7 @@
 """The one HTTP client for servers that speak OpenAI's API, or beside it: draws, judges, reward models.
 
-It is a plain client: retries, limits and waits are its callers' business. No redirect is followed, so that the
-key goes nowhere else, and nothing that it raises holds the key or a password of the address.
+It is a plain client: retries, limits and waits are its callers' business. No redirect is followed, so that
+the key goes nowhere else, and nothing that it raises holds the key or a password of the address.
 """
 
 from __future__ import annotations
@@ -247,8 +247,9 @@ def _proxy_for(parts: SplitResult) -> str | None:
         names = (f"{parts.scheme}_proxy", "all_proxy")
         named = next((name for name in os.environ if name.lower() in names and os.environ[name]), "ALL_PROXY")
         raise InvalidArgumentError(
-            f"{named} names a proxy of the kind {scheme!r}, which is not supported. Set {parts.scheme.upper()}"
-            f"_PROXY to an http:// proxy, or NO_PROXY={host} to ask {shown_url(parts)} without one."
+            f"{named} names a proxy of the kind {scheme!r}, which is not supported. Set "
+            f"{parts.scheme.upper()}_PROXY to an http:// proxy, or NO_PROXY={host} to ask "
+            f"{shown_url(parts)} without one."
         )
     return proxy
 
@@ -257,7 +258,7 @@ def _tls() -> ssl.SSLContext:
     """Certificates of the system; where there are none, those of certifi if it is installed."""
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
-    if paths.cafile is None and paths.capath is None and not context.get_ca_certs():
+    if not paths.cafile and not paths.capath and not context.get_ca_certs():
         try:
             import certifi
         except ImportError:

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sampleset.types import whole_characters
 from sampleset.wire.statuses import Meaning, meaning_of
-from sampleset.wire.values import list_of, mapping_of, whole_characters
+from sampleset.wire.values import list_of, mapping_of
 from sampleset.wire.waits import wait_of
 
 _MOST_READ = 100_000
@@ -42,14 +43,16 @@ _OVERFLOW_CODES = frozenset(
 _OVERFLOW_TEXT = re.compile(
     r"maximum context|context length|context size|context window|context limit|context_length|"
     r"maximum model length|max_model_len|max_seq_len|longer than the maximum|"
-    r"(?:prompt|input|request|messages?|query|conversation)(?: text| length| tokens)? (?:is|are|was) too (?:long|large)|"
+    r"(?:prompt|input|request|messages?|query|conversation)(?: text| length| tokens)? "
+    r"(?:is|are|was) too (?:long|large)|"
     r"too long for|request too large|string too long|"
     r"exceeds? the (?:maximum|max|model's|available)[\w' ]{0,30}(?:tokens?|length|context)|"
     r"exceeds? (?:the )?(?:maximum|max)[\w ]{0,20}(?:number of|allowed)[\w ]{0,20}tokens|"
     r"input token count|inputs?`? tokens \+|tokens? \+ `?max_new_tokens|"
     r"reduce (?:the length of|your (?:prompt|message|input))|"
     r"must be at least 1, got -|too many (?:input |prompt )?tokens|"
-    r"(?:input|prompt)[\w ]{0,20} (?:must have|should have|has|contains) (?:less|fewer|more|at most)[\w ]{0,10} than",
+    r"(?:input|prompt)[\w ]{0,20} (?:must have|should have|has|contains) "
+    r"(?:less|fewer|more|at most)[\w ]{0,10} than",
     re.IGNORECASE,
 )
 _FILTER_CODES = frozenset(
@@ -225,8 +228,8 @@ class _Reading:
             return ""
         if isinstance(value, str):
             return self._text(value, depth)
-        if isinstance(value, list):
-            return "; ".join(filter(None, (self._entry(entry, depth) for entry in list_of(value)[:20])))
+        if entries := list_of(value):
+            return "; ".join(filter(None, (self._entry(entry, depth) for entry in entries[:20])))
         fields = mapping_of(value)
         self._note(fields)
         texts = [self.words(fields[name], depth + 1) for name in _WRAPPERS if _holds(fields.get(name))]

@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from sampleset.chat import Generation
-from sampleset.types import LogprobSummary
+from sampleset.types import LogprobSummary, whole_characters
 from sampleset.wire.faults import Fault, fault_in
 from sampleset.wire.statuses import end_of, finish_reason_of
-from sampleset.wire.values import count_of, list_of, mapping_of, text_of, whole_characters
+from sampleset.wire.values import count_of, list_of, mapping_of, text_of
 
 # Servers write -inf or the lowest float for a token of probability 0; OpenAI and vLLM write this.
 _LOWEST_LOGPROB = -9999.0
@@ -147,12 +147,11 @@ def _whole(message: Mapping[str, Any], *, check_calls: bool) -> dict[str, Any] |
     whole = {
         name: whole_characters(value) if isinstance(value, str) else value for name, value in message.items()
     }
-    content = message.get("content")
-    if isinstance(content, (list, dict)):
+    content: object = message.get("content")
+    if not isinstance(content, str) and content is not None:
         whole["content"] = text_of(content)
-        thought = [
-            mapping_of(part) for part in list_of(content) if mapping_of(part).get("type") in _THOUGHT_PARTS
-        ]
+        parts = map(mapping_of, list_of(content))
+        thought = [part for part in parts if part.get("type") in _THOUGHT_PARTS]
         if thought and not any(whole.get(name) for name in _THOUGHT):
             whole["thinking_blocks"] = thought
     if calls := message.get("tool_calls"):
@@ -164,7 +163,7 @@ def _whole(message: Mapping[str, Any], *, check_calls: bool) -> dict[str, Any] |
 
 
 def _call(call: object, check: bool) -> Mapping[str, Any] | None:
-    """A tool call, with arguments that are no text as JSON; `None` if it is none, or its arguments are not."""
+    """A tool call, with its arguments as JSON; `None` if it is none, or they are not."""
     fields = mapping_of(call)
     kind = "function" if fields.get("function") else "custom"
     called = mapping_of(fields.get(kind))

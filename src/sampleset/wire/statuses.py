@@ -20,9 +20,9 @@ Meaning = Literal[
 ]
 """What an error says: another try may pass (`passing`), the server limits requests (`limited`) or loads its
 model (`loading`), it refuses the key (`key`), or something for which the key may not do (`forbidden`), the
-account has no credit (`credit`), it does not know the model or the address (`unknown`), the prompt is too long
-(`overflow`) or withheld by a filter (`filtered`), the request is refused for another reason (`refused`), the
-address has moved (`moved`)."""
+account has no credit (`credit`), it does not know the model or the address (`unknown`), the prompt is too
+long (`overflow`) or withheld by a filter (`filtered`), the request is refused for another reason (`refused`),
+the address has moved (`moved`)."""
 
 STATUSES: dict[int, Meaning] = {
     401: "key",
@@ -159,7 +159,10 @@ def end_of(finish_reason: object) -> End:
     name = re.sub(r"[^a-z]+", "_", _SPLIT.sub("_", finish_reason[:100]).lower()).strip("_")
     if name in FINISH_REASONS:
         return FINISH_REASONS[name]
-    return next((end for words, end in _BY_WORDS if words.search(name)), "natural")
+    for words, end in _BY_WORDS:
+        if words.search(name):
+            return end
+    return "natural"
 
 
 # "maxTokens" is written as "max_tokens"; "MAX_TOKENS" stays one word a part.

@@ -98,10 +98,10 @@ class StreamedCompletion:
             elif isinstance(value, str) or name == "content":
                 if name != "role" and (text := text_of(value)):
                     self._texts.setdefault(name, []).append(text)
-                if isinstance(value, list) and not self._texts.get(name):
-                    self._others.setdefault("thinking_blocks", []).extend(value)
-            elif isinstance(value, list) and isinstance(self._others.get(name), list):
-                self._others[name] = [*self._others[name], *list_of(value)]
+                if (parts := list_of(value)) and not text_of(parts):
+                    self._others["thinking_blocks"] = [*self._others.get("thinking_blocks", ()), *parts]
+            elif (parts := list_of(value)) and isinstance(self._others.get(name), list):
+                self._others[name] = [*self._others[name], *parts]
             elif value is not None:
                 self._others[name] = value
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from sampleset.types import whole_characters
+
 _SHOWN_CHARACTERS = 300
 _TEXT_PARTS = ("text", "output_text", None)
 
@@ -28,16 +30,9 @@ def count_of(value: object) -> int | None:
 def text_of(content: object) -> str:
     """The text of a message whose content is a string, a part, or a list of parts or of strings."""
     if isinstance(content, (list, dict)):
-        parts = [content] if isinstance(content, dict) else list_of(content)
-        content = "".join(map(_text_of_part, cast("list[object]", parts)))
+        parts: list[object] = list_of(cast("object", content)) or [content]
+        content = "".join(map(_text_of_part, parts))
     return whole_characters(content) if isinstance(content, str) else ""
-
-
-def whole_characters(text: str) -> str:
-    """The text with U+FFFD for halves of surrogate pairs, which could not be written to a file."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def shortened(text: str) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-_PART = r"\d+(?:\.\d+)?\s*(?:milliseconds?|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
+_UNIT = "milliseconds?|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d"
+_PART = rf"\d+(?:\.\d+)?\s*(?:{_UNIT})(?![a-z])"
 _DURATION = rf"({_PART}(?:\s*(?:,|and)?\s*{_PART})*)"
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*(milli|ms|[smhd])", re.IGNORECASE)
 _UNITS = {"milli": 0.001, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -19,7 +20,7 @@ _WORDS = re.compile(
     re.IGNORECASE,
 )
 _FIELD = re.compile(
-    r'"(?:retry_?after|retry_?delay|retryAfter|retry_in|estimated_time)(_ms)?"\s*:\s*"?(\d+(?:\.\d+)?)(ms|s)?"?',
+    r'"(?:retry_?after|retry_?delay|retry_in|estimated_time)(_ms)?"\s*:\s*"?(\d+(?:\.\d+)?)(ms|s)?"?',
     re.IGNORECASE,
 )
 _RESETS = re.compile(
@@ -90,7 +91,7 @@ def _reset(headers: Mapping[str, str]) -> float | None:
 
 
 def _seconds_until(value: str) -> float | None:
-    """Seconds until a reset, from a duration, a number of seconds, a time in seconds or milliseconds, a date."""
+    """Seconds until a reset, from a duration, a number of seconds, a time on the clock or a date."""
     value = value.strip()
     if re.fullmatch(_DURATION, value, re.IGNORECASE):
         return duration_of(value)
