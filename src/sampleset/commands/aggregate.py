@@ -112,7 +112,7 @@ async def aggregate_file(
     cut, shown = tee(one.subset(range(one.n if k is None else min(k, one.n))) for one in read)
     given = abstained = failed = 0
     async with opened_methods(
-        [aggregator], aggregator_model, calls.patience, calls.max_concurrency, output_dir
+        [aggregator], aggregator_model, calls.patience, calls.max_concurrency, output_dir, run.note
     ) as methods:
         refuse_absent_scores(methods, [sets])
         log = AnswerLog(

@@ -18,9 +18,9 @@ from sampleset.commands.opening import (
     Drawing,
     DrawingOptions,
     ModelRef,
+    note_judge_usage,
     opened,
     opened_samplers,
-    print_judge_usage,
     warn_of_identical,
 )
 from sampleset.commands.options import (
@@ -201,9 +201,9 @@ async def answer_question(
         show("aggregating")
         shown = drawn if aggregation.keep_thinking else drawn.without_thinking()
         rule = options.stop if aggregation.settled_by_vote and models_asked(method) else None
-        answer = await _answer(method, shown, rule)
+        answer = await _answer(method, shown, rule, run)
     warn_of_identical(draws.progress)
-    print_judge_usage(judge)
+    note_judge_usage(judge, run.note)
     notes = ["capped"] if draws.progress.capped else ["stopped_early"] if drawn.stopped else []
     cancelled = draws.progress.cancelled
     return Answered(
@@ -224,7 +224,7 @@ def _usual_aggregator(drawing: Drawing, aggregator_model: ModelRef | None) -> st
     return "ssa" if trained else "majority_vote"
 
 
-async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None) -> Answer:
+async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None, run: Run) -> Answer:
     """The method's answer, or the vote's where the rule says that it is settled or a cap forbids to ask."""
     counted = await tally(shown)
     if rule is not None and rule.met(classes_in(counted)):
@@ -232,5 +232,5 @@ async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | Non
     try:
         return await method.aggregate(shown)
     except CapReachedError as refusal:
-        print(f"note: {method.name} was not asked. {refusal}", file=sys.stderr)
+        run.note(f"note: {method.name} was not asked. {refusal}")
         return vote_answer(shown, method.name, counted, ["cap_reached"], 0)
