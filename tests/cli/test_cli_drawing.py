@@ -1,35 +1,16 @@
 """Stopping early, caps and pools on the command line."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sampleset.cli import main as cli
 from sampleset.storage.files import write_rows
 from sampleset.storage.rows import read_rows
 from sampleset.storage.store import SampleStore
 from sampleset.types import Problem, Question
+from support.command_line import Run
 from support.stub_server import StubServer
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sampleset", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
@@ -202,9 +183,9 @@ def test_a_mistake_costs_one_line(run: Run, sets_file: Path, tmp_path: Path, arg
 
 def test_an_export_that_cannot_be_written_costs_no_draw(run: Run, sets_file: Path, tmp_path: Path):
     code, _, error = run("sample", sets_file, "--model", f"replay:{sets_file}", "-n", 2,
-                         "--output-dir", tmp_path / "store", "--export", tmp_path / "out.csv")  # fmt: skip
+                         "--output-dir", tmp_path / "store", "--export", tmp_path / "out.xlsx")  # fmt: skip
     assert code == 2
-    assert "out.csv: unknown kind of file" in error
+    assert "out.xlsx: unknown kind of file" in error
     assert not (tmp_path / "store" / "samples.jsonl").exists()
 
 

@@ -113,6 +113,8 @@ class Recipe:
         seed: Of the adapter's start and the order of the rows.
         device: `cpu`, `cuda`, ...; by default CUDA where there is one.
         dtype: Of the weights; by default bfloat16 on CUDA and float32 on the CPU.
+        matmul_dtype: Of matrix products: `bfloat16` beside weights in float32 (mixed precision), for CPUs
+            that multiply it fast. By default that of the weights.
         threads: Of the CPU; by default torch's own choice.
         report_to: A tracker that is told of every figure: `tensorboard`, `wandb`, `trackio`, ...
     """
@@ -140,6 +142,7 @@ class Recipe:
     seed: int = 0
     device: str | None = None
     dtype: str | None = None
+    matmul_dtype: Literal["bfloat16"] | None = None
     threads: Annotated[int, Ge(1)] | None = None
     report_to: str | None = None
 
