@@ -105,6 +105,15 @@ def test_the_page_of_commands_is_what_help_says(monkeypatch: pytest.MonkeyPatch)
     )
 
 
+def test_the_schemas_are_those_of_the_records(tmp_path: Path):
+    """Editors check recipes, `serve.yaml`, pools and settings by them."""
+    script = ROOT / "scripts" / "make_schemas.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True)
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_text() for path in (ROOT / "docs" / "schemas").iterdir()}
+    assert made == kept, "run python scripts/make_schemas.py docs/schemas"
+
+
 def test_the_commands_of_the_readme_are_there():
     from typer.main import get_command
 

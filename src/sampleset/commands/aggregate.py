@@ -112,7 +112,7 @@ async def aggregate_file(
             )
     given = abstained = failed = 0
     async with opened_methods(
-        [aggregator], aggregator_model, calls.patience, calls.max_concurrency, output_dir
+        [aggregator], aggregator_model, calls.patience, calls.max_concurrency, output_dir, run.note
     ) as (methods, judge):
         refuse_absent_scores(methods, [sets])
         stored = (row.sample_set for row in sets.with_kinds(answers.kinds(judge)))

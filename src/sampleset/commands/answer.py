@@ -18,9 +18,9 @@ from sampleset.commands.opening import (
     Drawing,
     DrawingOptions,
     ModelRef,
+    note_judge_usage,
     opened,
     opened_samplers,
-    print_judge_usage,
     warn_of_identical,
 )
 from sampleset.commands.options import (
@@ -49,7 +49,7 @@ from sampleset.settings import save_settings
 from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model
 from sampleset.storage.records import answer_to_row, sample_to_row
 from sampleset.storage.store import digest
-from sampleset.types import Answer, Problem, Question, SampleSet, Usage, whole_characters
+from sampleset.types import Answer, Problem, Question, SampleSet, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,7 @@ def answer(
 ) -> None:
     """Draw k samples for one question, aggregate them, print the final answer."""
     text = sys.stdin.read() if question == "-" else question
-    if (whole := whole_characters(text)) != text:
-        run.note("note: half a character in the question is read as U+FFFD")
-        text = whole
+    text = Question("question", text).text  # half a character is replaced, and said
     if not text.strip():
         raise InvalidArgumentError("The question is empty. Give a text, or - to read it from stdin.")
     who = drawing.drawing()
@@ -202,9 +200,9 @@ async def answer_question(
         show("aggregating")
         shown = drawn if aggregation.keep_thinking else drawn.without_thinking()
         rule = options.stop if aggregation.settled_by_vote and models_asked(method) else None
-        answer = await _answer(method, shown, rule)
+        answer = await _answer(method, shown, rule, run)
     warn_of_identical(draws.progress)
-    print_judge_usage(judge)
+    note_judge_usage(judge, run.note)
     notes = ["capped"] if draws.progress.capped else ["stopped_early"] if drawn.stopped else []
     cancelled = draws.progress.cancelled
     return Answered(
@@ -225,7 +223,7 @@ def _usual_aggregator(drawing: Drawing, aggregator_model: ModelRef | None) -> st
     return "ssa" if trained else "majority_vote"
 
 
-async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None) -> Answer:
+async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None, run: Run) -> Answer:
     """The method's answer, or the vote's where the rule says that it is settled or a cap forbids to ask."""
     counted = await tally(shown)
     if rule is not None and rule.met(classes_in(counted)):
@@ -233,5 +231,5 @@ async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | Non
     try:
         return await method.aggregate(shown)
     except CapReachedError as refusal:
-        print(f"note: {method.name} was not asked. {refusal}", file=sys.stderr)
+        run.note(f"note: {method.name} was not asked. {refusal}")
         return vote_answer(shown, method.name, counted, ["cap_reached"], 0)

@@ -178,7 +178,7 @@ async def evaluate_files(
         )
     questions = output_dir / "questions.jsonl"
     async with opened_methods(
-        aggregators, aggregator_model, calls.patience, calls.max_concurrency, output_dir
+        aggregators, aggregator_model, calls.patience, calls.max_concurrency, output_dir, run.note
     ) as (methods, judge):
         refuse_absent_scores(methods, files)
         with ExitStack() as open_:

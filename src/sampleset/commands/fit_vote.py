@@ -135,7 +135,7 @@ async def fit_vote_file(
         folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         methods, judge = await stack.enter_async_context(
-            opened_methods(specs, aggregator_model, calls.patience, calls.max_concurrency, folder)
+            opened_methods(specs, aggregator_model, calls.patience, calls.max_concurrency, folder, run.note)
         )
         show = stack.enter_context(run.status_line())
         asked, scorer = None, None

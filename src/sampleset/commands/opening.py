@@ -326,10 +326,11 @@ async def opened_methods(
     patience: Patience,
     max_concurrency: int,
     output_dir: Path | None,
+    note: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[tuple[dict[str, Aggregator], LLMJudge]]:
     """The aggregators by the text that names them, and the judge of answers, who asks the aggregators' model.
 
-    Each model that one of them asks is opened once.
+    Each model that one of them asks is opened once. `note` is called with a line on what the judge spent.
     """
     by_default = aggregator_model.ref == EMBEDDED
     full = {spec: with_default_model(spec) if by_default else spec for spec in specs}
@@ -353,7 +354,8 @@ async def opened_methods(
         rewards = SharedRewardModels(ScoreLog(JsonlLog(output_dir / "scores.jsonl") if output_dir else None))
         stack.push_async_callback(rewards.aclose)
         yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}, judge
-        print_judge_usage(judge)
+        if note is not None:
+            note_judge_usage(judge, note)
 
 
 def refuse_absent_scores(methods: Mapping[str, Aggregator], files: Iterable[SampleFile]) -> None:
@@ -380,13 +382,12 @@ def refuse_absent_scores(methods: Mapping[str, Aggregator], files: Iterable[Samp
             )
 
 
-def print_judge_usage(judge: LLMJudge) -> None:
-    """Note on stderr what a judge of answers spent, if it was asked."""
+def note_judge_usage(judge: LLMJudge, note: Callable[[str], None]) -> None:
+    """Note what a judge of answers spent, if it was asked."""
     if judge.usage.calls:
-        print(
+        note(
             f"note: the judge of answers was asked {judge.usage.calls} times, "
-            f"{judge.usage.total_tokens} tokens; they are in no other count",
-            file=sys.stderr,
+            f"{judge.usage.total_tokens} tokens; they are in no other count"
         )
 
 

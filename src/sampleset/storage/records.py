@@ -32,7 +32,6 @@ from sampleset.types import (
     SampleSet,
     Usage,
     as_dict,
-    whole_characters,
 )
 
 Row = Mapping[str, Any]
@@ -398,7 +397,7 @@ def _text(row: Row, names: Sequence[str]) -> str | None:
     for name in names:
         value = row.get(name)
         if isinstance(value, str):
-            return whole_characters(value)
+            return value
         if isinstance(value, float) and not math.isfinite(value):
             raise DataError(f"{name!r} must be a text or a number, got {value}")
         if isinstance(value, int | float) and not isinstance(value, bool):
