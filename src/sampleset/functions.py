@@ -183,21 +183,21 @@ def _sample(index: int, reply: Any) -> Sample:
     """The sample of what a function returned: a text, or a chat completion or response of OpenAI's client."""
     if isinstance(reply, str):
         return Sample(index, reply)
-    usage = getattr(reply, "usage", None)
-    counts = {
-        "prompt_tokens": _first(usage, "prompt_tokens", "input_tokens"),
-        "completion_tokens": _first(usage, "completion_tokens", "output_tokens"),
-    }
     choices: Any = getattr(reply, "choices", None)
-    if choices:
-        text, reason = choices[0].message.content or "", choices[0].finish_reason
-        return Sample(index, text, finish_reason=reason, model=getattr(reply, "model", None), **counts)
-    text = getattr(reply, "output_text", None)
+    text: Any = (choices[0].message.content or "") if choices else getattr(reply, "output_text", None)
     if not isinstance(text, str):
         raise InvalidArgumentError(
             f"The function returned {type(reply).__name__}; return a text, or a reply of OpenAI's client."
         )
-    return Sample(index, text, model=getattr(reply, "model", None), **counts)
+    usage = getattr(reply, "usage", None)
+    return Sample(
+        index,
+        text,
+        finish_reason=choices[0].finish_reason if choices else None,
+        prompt_tokens=_first(usage, "prompt_tokens", "input_tokens"),
+        completion_tokens=_first(usage, "completion_tokens", "output_tokens"),
+        model=getattr(reply, "model", None),
+    )
 
 
 def _first(usage: object, *names: str) -> int | None:

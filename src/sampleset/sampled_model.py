@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -60,6 +61,7 @@ class SampledModel:
             models_of(aggregator)  # refused before a model is opened
         self._stack = AsyncExitStack()
         self._ready: tuple[Backend, Aggregator] | None = None
+        self._opening = asyncio.Lock()
 
     async def answer(
         self,
@@ -122,15 +124,15 @@ class SampledModel:
         await self.aclose()
 
     async def _open(self) -> tuple[Backend, Aggregator]:
-        if self._ready is None:
-            backend = await self._backend(self._model)
-            method = self._aggregator
-            if isinstance(method, str):
-                method = await opened_aggregator(
-                    method, self._aggregator_model or backend, self._stack, self.options
-                )
-            self._ready = backend, as_aggregator(method)
-        return self._ready
+        async with self._opening:
+            if self._ready is None:
+                backend = await self._backend(self._model)
+                method = self._aggregator
+                if isinstance(method, str):
+                    reader = self._aggregator_model or backend
+                    method = await opened_aggregator(method, reader, self._stack, self.options)
+                self._ready = backend, as_aggregator(method)
+            return self._ready
 
     async def _backend(self, model: str | Backend) -> Backend:
         if not isinstance(model, str):

@@ -231,7 +231,8 @@ def options_of(aggregator: Aggregator) -> Mapping[str, Any]:
             named = {} if one.name.startswith("_") or not hasattr(inner, "name") else {"name": inner.name}
             found[one.name.lstrip("_")] = {**named, **options_of(inner)}
         elif callable(cast("Any", value)):
-            found[one.name] = getattr(value, "__qualname__", type(value).__name__)
+            function = cast("Any", value)
+            found[one.name] = getattr(function, "__qualname__", type(function).__name__)
         elif value is not None:
             found[one.name] = value
     return found

@@ -73,6 +73,7 @@ def test_list_names_what_there_is(run: Run):
         "aggregators",
         "backends",
         "datasets",
+        "formats",
         "reward-models",
     }
 

@@ -229,7 +229,7 @@ def test_rows_without_an_id_are_told_apart_by_their_question(tmp_path: Path):
     assert [one.sample_set.n for one in read_sample_sets(tmp_path)] == [2, 2]
 
 
-@pytest.mark.parametrize("name", ["out.csv", "folder.jsonl", "file/out.jsonl"])
+@pytest.mark.parametrize("name", ["out.xlsx", "folder.jsonl", "file/out.jsonl"])
 def test_a_target_that_cannot_be_written_is_found_out_beforehand(tmp_path: Path, name: str):
     (tmp_path / "folder.jsonl").mkdir()
     (tmp_path / "file").write_text("")

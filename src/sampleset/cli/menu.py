@@ -83,6 +83,9 @@ COMMANDS = {
         "Serve an OpenAI-compatible endpoint whose answers are made of k samples, and a page to watch it.",
         _REST,
     ),
+    "mcp": Entry(
+        "Serve tools over MCP on stdin and stdout: answer a question by k samples, vote on texts.", _REST
+    ),
     "list": Entry("Print what there is, one line each.", _REST, "listing"),
 }
 """To add a command, add `commands/NAME.py` with a function of that name and an `EXAMPLE`, and a line here. A

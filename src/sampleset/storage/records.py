@@ -59,7 +59,7 @@ _ALIASES = {
     "question": QUESTION_COLUMNS,
     "answer": ANSWER_COLUMNS,
     "samples": SAMPLES_COLUMNS,
-    **{name: (name,) for name in ("solution", "subject", "level", "choices", "answer_kind")},
+    **{name: (name,) for name in ("solution", "subject", "level", "choices", "answer_kind", "scores")},
 }
 _REDUCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "min": min,
@@ -170,8 +170,8 @@ def column_value(row: Row, name: str, ours: str) -> Any:
         return row[name]
     value: Any = row
     for step in name.split("."):
-        held = cast("Row", value) if isinstance(value, Mapping) else {}
-        listed = cast("list[Any]", value) if isinstance(value, list) else []
+        held: Row = cast("Row", value) if isinstance(value, Mapping) else {}
+        listed: list[Any] = cast("list[Any]", value) if isinstance(value, list) else []
         if step in held:
             value = held[step]
         elif step.isdecimal() and int(step) < len(listed):
