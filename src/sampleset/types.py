@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import logging
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -360,15 +359,6 @@ class Grade:
 
     correct: bool | None
     rule: str
-
-
-def whole_characters(text: str) -> str:
-    """The text with U+FFFD for each half of a character, which could not be written or sent."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return re.sub("[\ud800-\udfff]", "\ufffd", text)
-    return text
 
 
 def as_dict(record: Any) -> dict[str, Any]:
