@@ -89,6 +89,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         file="aggregator_batching",
     ),
     "shared_prompt_training": Benchmark("one step of GRPO against stock TRL", needs=("torch", "trl")),
+    "training_step": Benchmark(
+        "a step of training on a CPU, by the dtype of matrix products",
+        ("--profile",),
+        needs=("torch", "peft"),
+    ),
     "votes_and_grades": Benchmark("votes and grades against math-verify pair by pair"),
     "grades_beside_others": Benchmark("grades against other packages' metrics, GSM8K", peers=GRADE_PEERS),
     "grades_beside_others_math": Benchmark(

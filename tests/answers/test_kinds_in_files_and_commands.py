@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.answers import answer_kind
-from sampleset.cli import main as cli
 from sampleset.datasets.base import has_readable_gold, load_problems
 from sampleset.errors import DataError, MalformedRecordError, UnknownNameError, UnsupportedByMachineError
 from sampleset.evaluation import EvaluationOptions, evaluate
@@ -25,26 +23,9 @@ from sampleset.storage.rows import read_rows
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.storage.store import SampleStore
 from sampleset.types import Problem, Question, Sample, SampleSet
+from support.command_line import Run
 
 PAGE = Path(__file__).parents[2] / "docs" / "answers.md"
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Exit code, stdout and stderr of a command."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sampleset", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

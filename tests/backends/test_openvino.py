@@ -150,7 +150,7 @@ class FakePipeline:
         for handle in running:
             written = len(handle.tokens)
             handle.tokens.append(ord(handle.text[written]) if written < len(handle.text) else END)
-            if handle.tokens[-1] == END or len(handle.tokens) == handle.config.max_new_tokens:
+            if handle.tokens[-1] == END or len(handle.tokens) == handle.config.max_new_tokens:  # pyright: ignore[reportAttributeAccessIssue]
                 handle.status = Status.FINISHED
 
 

@@ -222,7 +222,7 @@ def test_tool_calls_are_put_together_from_their_pieces():
             ) as stream,
         ):
             message = stream.get_final_completion().choices[0].message
-    (made,) = message.tool_calls
+    (made,) = message.tool_calls  # pyright: ignore[reportGeneralTypeIssues]
     assert (made.function.name, made.function.arguments) == ("weather", '{"city": "Oslo"}')
 
 

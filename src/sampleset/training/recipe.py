@@ -123,6 +123,8 @@ class Recipe:
         seed: Of the adapter's start and the order of the rows.
         device: `cpu`, `cuda`, ...; by default CUDA where there is one.
         dtype: Of the weights; by default bfloat16 on CUDA and float32 on the CPU.
+        matmul_dtype: Of matrix products: `bfloat16` beside weights in float32 (mixed precision), for CPUs
+            that multiply it fast. By default that of the weights.
         threads: Of the CPU; by default torch's own choice.
         report_to: A tracker that is told of every figure: `tensorboard`, `wandb`, `trackio`, ...
     """
@@ -150,6 +152,7 @@ class Recipe:
     seed: int = 0
     device: str | None = None
     dtype: str | None = None
+    matmul_dtype: Literal["bfloat16"] | None = None
     threads: int | None = None
     report_to: str | None = None
 
@@ -162,6 +165,8 @@ class Recipe:
         if self.warmup > 1:
             raise InvalidArgumentError(f"warmup={self.warmup!r} must be a share of the steps, 0 to 1.")
         _one_of(self.objective, Objective, "objective")
+        if self.matmul_dtype not in (None, "bfloat16"):
+            raise InvalidArgumentError(f"matmul_dtype={self.matmul_dtype!r} must be bfloat16 or null.")
 
     @property
     def folder(self) -> Path:
