@@ -9,7 +9,8 @@ Without names, all of them, one after another: some hours on two cores. One whos
 this Python, or that needs something which `--at` does not name, is left out with a line that says what it
 lacks; a peer that is not named is left out of its comparison. The page keeps what was measured before of all
 those that were not run, or that failed (exit code 1). Every benchmark is a command of its own: `--help` tells
-its options.
+its options. They lie in speed/ (how fast, as ratios), audits/ (is it right) and load/ (the server and stores
+under many requests).
 """
 
 import argparse
@@ -159,7 +160,7 @@ def run(name: str, places: Mapping[str, str], minutes: float) -> str | None:
     parts = list(one.arguments)
     for peer, more in one.peers.items():
         parts += more if peer in places else ()
-    script = f"{one.file or name}.py"
+    script = script_of(name)
     command = [sys.executable, "-u", str(HERE / script), *(part.format_map(places) for part in parts)]
     started, lines = time.monotonic(), list[str]()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
@@ -183,6 +184,12 @@ def run(name: str, places: Mapping[str, str], minutes: float) -> str | None:
         f"{one.shows[0].upper()}{one.shows[1:]}: `{' '.join(['python', f'benchmarks/{script}', *shown])}`\n\n"
         f"{machine()}; {took:.1f} minutes.\n\n```\n{said.strip()}\n```"
     )
+
+
+def script_of(name: str) -> str:
+    """The benchmark's program, as a path from the folder of benchmarks."""
+    (path,) = HERE.glob(f"*/{BENCHMARKS[name].file or name}.py")
+    return path.relative_to(HERE).as_posix()
 
 
 def machine() -> str:

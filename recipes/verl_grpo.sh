@@ -14,7 +14,7 @@
 # An instruction-tuned MODEL, or one after `sampleset train sft`, that knows to open with <think>.
 set -eu
 MODEL=$1 GPUS=$2 NODES=${3:-1}
-REWARD=$(python3 -c 'import sampleset.training.verl_reward as one; print(one.__file__)')
+REWARD=$(python3 -c 'import sampleset.training.data.verl_reward as one; print(one.__file__)')
 
 exec python3 -m verl.trainer.main_ppo \
     algorithm.adv_estimator=grpo \

@@ -31,9 +31,9 @@ from sampleset.metrics import mcnemar_exact, paired_bootstrap
 from sampleset.report.files import evaluation_in, read_report, write_whole
 from sampleset.report.markdown import markdown_table
 from sampleset.report.wording import percent, percent_range, points, points_range
-from sampleset.sample_files import SampleFile
-from sampleset.sample_store import digest
-from sampleset.storage import SUFFIXES, write_rows
+from sampleset.storage.files import SUFFIXES, write_rows
+from sampleset.storage.sample_sets import SampleFile
+from sampleset.storage.store import digest
 
 RESAMPLES = 10_000
 FREE = ("first_sample", "majority_vote", "majority_vote:ties=first")

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from sampleset import extract_answer, matches_gold
 from sampleset.metrics import paired_bootstrap
-from sampleset.sample_files import SampleFile
+from sampleset.storage.sample_sets import SampleFile
 from sampleset.types import Sample
 
 RESAMPLES = 10_000

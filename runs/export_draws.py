@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sampleset.sample_store import SampleStore
-from sampleset.storage import write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.store import SampleStore
 
 
 def rows(store: Path, n: int) -> Iterator[dict[str, Any]]:

@@ -93,17 +93,17 @@ def test_every_link_to_a_file_leads_somewhere(page: str):
 
 def test_the_page_of_commands_is_what_help_says(monkeypatch: pytest.MonkeyPatch):
     done = subprocess.run(
-        [sys.executable, ROOT / "runs" / "make_cli_docs.py", "/dev/stdout"], capture_output=True, text=True
+        [sys.executable, ROOT / "scripts" / "make_cli_docs.py", "/dev/stdout"], capture_output=True, text=True
     )
     assert done.stdout == (ROOT / "docs" / "cli.md").read_text(), (
-        "run python runs/make_cli_docs.py docs/cli.md"
+        "run python scripts/make_cli_docs.py docs/cli.md"
     )
 
 
 def test_the_commands_of_the_readme_are_there():
     from typer.main import get_command
 
-    from sampleset.cli import app
+    from sampleset.cli.main import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     used = set(re.findall(r"^\s*sampleset ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))

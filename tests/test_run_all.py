@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HELPERS = {"run_all", "timing", "fixed_latency_stub"}
+HELPERS = {"timing", "fixed_latency_stub"}
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,9 @@ def run_all() -> ModuleType:
 
 
 def test_every_benchmark_is_in_the_list_and_the_list_names_no_other(run_all: ModuleType):
-    files = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - HELPERS
+    files = {path.stem for path in (ROOT / "benchmarks").glob("*/*.py")} - HELPERS
     assert {one.file or name for name, one in run_all.BENCHMARKS.items()} == files
+    assert all((ROOT / "benchmarks" / run_all.script_of(name)).is_file() for name in run_all.BENCHMARKS)
 
 
 def test_a_section_replaces_the_one_of_its_name_and_leaves_the_others(run_all: ModuleType):

@@ -13,15 +13,10 @@ from typing import Any
 
 import numpy
 
-from sampleset.backends._gguf_files import (
-    EMBEDDED,
-    EMBEDDED_SSA,
-    embedded_ssa_folder,
-    resolve_embedded_model,
-)
-from sampleset.backends._transformers_model import import_extra
-from sampleset.checkpoint import RECORD_FILE
-from sampleset.training.gguf_export import BaseFile
+from sampleset.engines.checkpoint import RECORD_FILE
+from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_folder, resolve_embedded_model
+from sampleset.engines.huggingface.model import import_extra
+from sampleset.training.export.gguf import BaseFile
 
 MODULES = {
     "attn_q": "self_attn.q_proj",

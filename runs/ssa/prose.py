@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sampleset.sample_files import SampleFile
-from sampleset.storage import write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.sample_sets import SampleFile
 
 PROGRAM_WEIGHT = 0.2
 

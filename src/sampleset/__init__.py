@@ -17,21 +17,22 @@ if TYPE_CHECKING:
         same_answer,
         with_answer_kind,
     )
-    from sampleset.backends.base import BACKENDS, Backend, SamplingParams, ScoringBackend
+    from sampleset.backends.base import BACKENDS, Backend, ScoringBackend
     from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
-    from sampleset.budget import Caps
+    from sampleset.chat import SamplingParams
     from sampleset.datasets.base import DATASETS, load_problems
     from sampleset.errors import SampleSetError
     from sampleset.evaluation import Evaluation, EvaluationOptions, evaluate
-    from sampleset.grading import grade
-    from sampleset.judging import judging
-    from sampleset.models import open_backend, ready_backend
-    from sampleset.records import StoredSet
-    from sampleset.sample_store import SampleStore
-    from sampleset.sampling import Sampler, SamplingOptions
+    from sampleset.grading.grade import grade
+    from sampleset.grading.judge import judging
+    from sampleset.models.budget import Caps
+    from sampleset.models.opening import open_backend, ready_backend
+    from sampleset.sampling.sampler import Sampler, SamplingOptions
+    from sampleset.sampling.stopping import parse_stop
     from sampleset.specs import build as build_aggregator
-    from sampleset.stopping import parse_stop
-    from sampleset.storage import read_problems, read_sample_sets
+    from sampleset.storage.files import read_problems, read_sample_sets
+    from sampleset.storage.records import StoredSet
+    from sampleset.storage.store import SampleStore
     from sampleset.types import (
         Answer,
         Candidate,
@@ -53,7 +54,7 @@ _HOME = {
     "BACKENDS": "backends.base",
     "Backend": "backends.base",
     "Candidate": "types",
-    "Caps": "budget",
+    "Caps": "models.budget",
     "DATASETS": "datasets.base",
     "Evaluation": "evaluation",
     "EvaluationOptions": "evaluation",
@@ -65,29 +66,29 @@ _HOME = {
     "Sample": "types",
     "SampleSet": "types",
     "SampleSetError": "errors",
-    "SampleStore": "sample_store",
-    "Sampler": "sampling",
-    "SamplingOptions": "sampling",
-    "SamplingParams": "backends.base",
+    "SampleStore": "storage.store",
+    "Sampler": "sampling.sampler",
+    "SamplingOptions": "sampling.sampler",
+    "SamplingParams": "chat",
     "ScoringBackend": "backends.base",
     "ScoringReplayBackend": "backends.replay",
-    "StoredSet": "records",
+    "StoredSet": "storage.records",
     "Usage": "types",
     "allow_code": "answers",
     "answer_kind": "answers",
     "build_aggregator": "specs:build",
     "evaluate": "evaluation",
     "extract_answer": "answers",
-    "grade": "grading",
+    "grade": "grading.grade",
     "group_answers": "answers",
-    "judging": "judging",
+    "judging": "grading.judge",
     "load_problems": "datasets.base",
     "matches_gold": "answers",
-    "open_backend": "models",
-    "ready_backend": "models",
-    "parse_stop": "stopping",
-    "read_problems": "storage",
-    "read_sample_sets": "storage",
+    "open_backend": "models.opening",
+    "ready_backend": "models.opening",
+    "parse_stop": "sampling.stopping",
+    "read_problems": "storage.files",
+    "read_sample_sets": "storage.files",
     "same_answer": "answers",
     "with_answer_kind": "answers",
 }

@@ -1,5 +1,5 @@
 """`python -m sampleset`."""
 
-from sampleset.cli import main
+from sampleset.cli.main import main
 
 main()

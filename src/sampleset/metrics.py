@@ -1,8 +1,8 @@
 """Numbers only: accuracy intervals, paired tests and pass@k. Nothing here knows of models or files.
 
 Problems are the unit of every interval and test: what is measured on several subsets of one problem's
-samples is averaged first, for these measurements are not independent. `benchmarks/interval_coverage.py`
-shows how often the intervals hold the truth.
+samples is averaged first, for these measurements are not independent.
+`benchmarks/audits/interval_coverage.py` shows how often the intervals hold the truth.
 """
 
 from __future__ import annotations

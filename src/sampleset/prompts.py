@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from sampleset.answers import answer_kind, choices_of, extract_answer
-from sampleset.backends.base import Backend, Message
+from sampleset.backends.base import Backend
+from sampleset.chat import Message
 from sampleset.errors import ContextOverflowError
 from sampleset.types import DEFAULT_KIND, Mode, Question
 from sampleset.untrusted import broken_up, defuse, own_part

@@ -77,13 +77,21 @@ def options_for(
 
     Args:
         command: Its name.
-        settings: What a file or overrides hold.
+        settings: What a file or overrides hold. With `command` and `version` they are the saved settings of
+            a run, which hold options of that command only.
         known: Option names by command.
 
     Raises:
-        InvalidArgumentError: A key that is no option of any command, or not of its section's.
+        InvalidArgumentError: A key that is no option of any command, or not of its section's, or the saved
+            settings of another command.
     """
-    everywhere = {name for names in known.values() for name in names}
+    if settings.keys() >= {"command", "version"}:
+        if settings["command"] != command:
+            raise InvalidArgumentError(
+                f"These are the settings of a run of `{settings['command']}`, not of `{command}`. Copy the "
+                "lines you want to a file without `command` and `version`."
+            )
+        settings = {command: {key: settings[key] for key in settings if key not in ("command", "version")}}
     common: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for key, value in settings.items():
@@ -94,8 +102,10 @@ def options_for(
                 checked = _checked(str(inner).replace("-", "_"), set(known[key]), f"{key}.{inner}")
                 if key == command:
                     own[checked] = held
-        elif _checked(name, everywhere, str(key)) in known[command]:
+        elif name in known[command]:
             common[name] = value
+        else:
+            _checked(name, {name for names in known.values() for name in names}, str(key))
     return common | own
 
 

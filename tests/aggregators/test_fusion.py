@@ -9,8 +9,8 @@ from sampleset.aggregators.llm_aggregator import LLMAggregator
 from sampleset.aggregators.mixture_of_agents import MixtureOfAgents
 from sampleset.aggregators.rank_then_fuse import RankThenFuse
 from sampleset.aggregators.recursive import Recursive
-from sampleset.backends.base import Generation
 from sampleset.backends.replay import ReplayBackend
+from sampleset.chat import Generation
 from sampleset.errors import InvalidArgumentError, TransientBackendError
 from sampleset.specs import build
 from sampleset.types import Sample, SampleSet, Usage

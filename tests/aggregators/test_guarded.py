@@ -2,8 +2,8 @@ import pytest
 
 from sampleset.aggregators.guarded import Guarded
 from sampleset.aggregators.llm_aggregator import LLMAggregator
-from sampleset.backends.base import Generation
 from sampleset.backends.replay import ReplayBackend
+from sampleset.chat import Generation
 from sampleset.specs import build
 from sampleset.types import Usage
 

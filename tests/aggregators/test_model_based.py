@@ -5,8 +5,8 @@ import pytest
 from sampleset.aggregators.base import shown_order
 from sampleset.aggregators.llm_aggregator import LLMAggregator, softmax
 from sampleset.aggregators.universal_self_consistency import UniversalSelfConsistency
-from sampleset.backends.base import Generation
 from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
+from sampleset.chat import Generation
 from sampleset.errors import ContextOverflowError, InvalidArgumentError, UnsupportedByBackendError
 from sampleset.types import Question, Sample, SampleSet, Usage
 

@@ -3,8 +3,8 @@ import re
 import pytest
 
 from sampleset.aggregators.pairwise_knockout import PairwiseKnockout
-from sampleset.backends.base import Generation
 from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
+from sampleset.chat import Generation
 
 
 def pair_of(messages) -> list[str]:

@@ -9,11 +9,11 @@ import pytest
 
 from sampleset.aggregators.llm_aggregator import LLMAggregator, candidate_confidences, softmax
 from sampleset.aggregators.ssa import SampleSetAggregator
-from sampleset.backends.base import Generation
 from sampleset.backends.replay import ScoringReplayBackend
-from sampleset.checkpoint import CheckpointRecord, read_record, write_record
+from sampleset.chat import Generation
+from sampleset.engines.checkpoint import CheckpointRecord, read_record, write_record
 from sampleset.errors import DataError, InvalidArgumentError
-from sampleset.retries import Patience, patient
+from sampleset.models.retries import Patience, patient
 from sampleset.specs import options_of
 from sampleset.types import Candidate
 

@@ -5,8 +5,8 @@ import pytest
 from sampleset.aggregators.llm_aggregator import LLMAggregator
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.aggregators.two_stage import TwoStage
-from sampleset.backends.base import Generation
 from sampleset.backends.replay import ReplayBackend
+from sampleset.chat import Generation
 from sampleset.specs import build
 from sampleset.types import Usage
 

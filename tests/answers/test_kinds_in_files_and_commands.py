@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from sampleset import cli
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.answers import answer_kind
+from sampleset.cli import main as cli
 from sampleset.datasets.base import has_readable_gold, load_problems
 from sampleset.errors import DataError, MalformedRecordError, UnknownNameError, UnsupportedByMachineError
 from sampleset.evaluation import EvaluationOptions, evaluate
 from sampleset.evaluation.answer_log import answer_key
-from sampleset.grading import grade
-from sampleset.records import problem_from_row, problem_to_row, stored_set_from_row
-from sampleset.sample_files import SampleFile
-from sampleset.sample_store import SampleStore
-from sampleset.storage import read_rows, write_rows
+from sampleset.grading.grade import grade
+from sampleset.storage.files import read_rows, write_rows
+from sampleset.storage.records import problem_from_row, problem_to_row, stored_set_from_row
+from sampleset.storage.sample_sets import SampleFile
+from sampleset.storage.store import SampleStore
 from sampleset.types import Problem, Question, Sample, SampleSet
 
 PAGE = Path(__file__).parents[2] / "docs" / "answers.md"

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from sampleset.backends._gguf_files import resolve_embedded_model
-from sampleset.backends.base import BACKENDS, Message, SamplingParams, ScoringBackend, estimate_pieces
+from sampleset.backends.base import BACKENDS, ScoringBackend
 from sampleset.backends.llamacpp import LlamaCppBackend
+from sampleset.chat import Message, SamplingParams, estimate_pieces
+from sampleset.engines.gguf import resolve_embedded_model
 from sampleset.errors import (
     BackendError,
     ContextOverflowError,

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from sampleset.backends._openai_replies import parse_retry_after
-from sampleset.backends.base import BACKENDS, Backend, Generation, Message, SamplingParams
+from sampleset.backends.base import BACKENDS, Backend
 from sampleset.backends.openai import OpenAIBackend
+from sampleset.chat import Generation, Message, SamplingParams
 from sampleset.errors import (
     AuthenticationError,
     BackendError,
@@ -26,7 +26,8 @@ from sampleset.errors import (
     TransientBackendError,
     UnknownModelError,
 )
-from stub_server import Reply, StubServer, completion, error_reply, stub_text
+from sampleset.wire.replies import parse_retry_after
+from support.stub_server import Reply, StubServer, completion, error_reply, stub_text
 
 QUESTION = "How many legs have three cats?"
 CHAT: list[Message] = [{"role": "user", "content": QUESTION}]

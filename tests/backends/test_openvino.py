@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from sampleset.backends.base import BACKENDS, Backend, Generation, Message, SamplingParams, estimate_pieces
+from sampleset.backends.base import BACKENDS, Backend
 from sampleset.backends.openvino import OpenVinoBackend
+from sampleset.chat import Generation, Message, SamplingParams, estimate_pieces
 from sampleset.errors import (
     BackendError,
     ContextOverflowError,
@@ -23,8 +24,8 @@ from sampleset.errors import (
     InvalidArgumentError,
     MissingExtraError,
 )
-from sampleset.models import open_backend
-from sampleset.sampling import Sampler, SamplingOptions
+from sampleset.models.opening import open_backend
+from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.types import Question
 
 END = 0

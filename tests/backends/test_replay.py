@@ -1,7 +1,8 @@
 import pytest
 
-from sampleset.backends.base import Backend, SamplingParams, ScoringBackend
+from sampleset.backends.base import Backend, ScoringBackend
 from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
+from sampleset.chat import SamplingParams
 from sampleset.errors import UnsupportedByBackendError
 from sampleset.types import Question, Sample, SampleSet
 

@@ -13,20 +13,14 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from sampleset.aggregators.llm_aggregator import LLMAggregator  # noqa: E402
-from sampleset.backends import _transformers_engine as engines  # noqa: E402
-from sampleset.backends._transformers_batch import choose  # noqa: E402
-from sampleset.backends._transformers_model import avoid_attention_plans, find_model  # noqa: E402
-from sampleset.backends._transformers_text import plain_prompt  # noqa: E402
-from sampleset.backends.base import (  # noqa: E402
-    BACKENDS,
-    Generation,
-    Message,
-    SamplingParams,
-    ScoringBackend,
-    estimate_pieces,
-)
+from sampleset.backends.base import BACKENDS, ScoringBackend  # noqa: E402
 from sampleset.backends.transformers import TransformersBackend  # noqa: E402
-from sampleset.checkpoint import CheckpointRecord, write_record  # noqa: E402
+from sampleset.chat import Generation, Message, SamplingParams, estimate_pieces  # noqa: E402
+from sampleset.engines.checkpoint import CheckpointRecord, write_record  # noqa: E402
+from sampleset.engines.huggingface import engine as engines  # noqa: E402
+from sampleset.engines.huggingface.batch import choose  # noqa: E402
+from sampleset.engines.huggingface.model import avoid_attention_plans, find_model  # noqa: E402
+from sampleset.engines.huggingface.text import plain_prompt  # noqa: E402
 from sampleset.errors import (  # noqa: E402
     BackendError,
     ContextOverflowError,
@@ -36,7 +30,7 @@ from sampleset.errors import (  # noqa: E402
     MissingExtraError,
     UnknownModelError,
 )
-from sampleset.models import open_backend  # noqa: E402
+from sampleset.models.opening import open_backend  # noqa: E402
 from sampleset.types import Question, Sample, SampleSet  # noqa: E402
 
 CONTEXT = 2048
@@ -434,7 +428,7 @@ class TestChoice:
         assert self.frequencies(rule) == pytest.approx(expected, abs=1e-3)
 
     def test_a_wide_nucleus_looks_beyond_the_head(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from sampleset.backends import _transformers_batch
+        from sampleset.engines.huggingface import batch as _transformers_batch
 
         whole = self.frequencies((1.0, 0.99, 0))
         monkeypatch.setattr(_transformers_batch, "HEAD", 1)

@@ -1,4 +1,4 @@
-"""Against the stand-in; `benchmarks/vllm_server.py` asks a real vLLM."""
+"""Against the stand-in; `benchmarks/speed/vllm_server.py` asks a real vLLM."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import pytest
 
 from sampleset.aggregators.llm_aggregator import LLMAggregator
 from sampleset.aggregators.ssa import SampleSetAggregator
-from sampleset.backends.base import Message, SamplingParams, ScoringBackend, record_of
+from sampleset.backends.base import ScoringBackend, record_of
 from sampleset.backends.openai import OpenAIBackend
 from sampleset.backends.vllm import MOST_TOKENS, VllmBackend, pieces_of, requests_of, steps_of
-from sampleset.checkpoint import CheckpointRecord, write_record
+from sampleset.chat import Message, SamplingParams
+from sampleset.engines.checkpoint import CheckpointRecord, write_record
 from sampleset.errors import BackendError, ContextOverflowError, InvalidArgumentError, TransientBackendError
-from sampleset.models import ready_backend
+from sampleset.models.opening import ready_backend
 from sampleset.prompts import AGGREGATION_PROMPT
 from sampleset.specs import build
 from sampleset.types import Question, Sample, SampleSet
-from stub_server import Reply, StubServer, error_reply
-from vllm_stub import VllmStub, logprob, rendered
+from support.stub_server import Reply, StubServer, error_reply
+from support.vllm_stub import VllmStub, logprob, rendered
 
 CHAT: list[Message] = [
     {"role": "user", "content": "What is 6 times 7?"},

@@ -4,8 +4,8 @@ import pytest
 
 from sampleset.datasets.base import load_problems
 from sampleset.errors import InvalidArgumentError, MalformedRecordError
-from sampleset.records import parse_columns, with_columns
-from sampleset.storage import read_sample_sets, write_rows
+from sampleset.storage.files import read_sample_sets, write_rows
+from sampleset.storage.records import parse_columns, with_columns
 
 
 def test_a_mapping_as_it_is_typed():

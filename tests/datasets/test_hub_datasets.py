@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from source_rows import ANSWERS, ROWS
 
 from sampleset.answers import matches_gold
 from sampleset.datasets import _hub
 from sampleset.datasets._hub import HubDataset, Split
 from sampleset.datasets.base import DATASETS, load_problems, read_dataset, shared_questions
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError, MalformedRecordError
-from sampleset.records import problem_from_row, problem_to_row
-from sampleset.storage import write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.records import problem_from_row, problem_to_row
 from sampleset.types import Problem, Question
+from support.source_rows import ANSWERS, ROWS
 
 
 def hub_dataset(name: str) -> HubDataset:

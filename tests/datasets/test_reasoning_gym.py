@@ -10,11 +10,11 @@ import pytest
 from sampleset.datasets.base import load_problems, scorer_for
 from sampleset.datasets.reasoning_gym import MAX_LENGTH, TASKS
 from sampleset.errors import DataError, InvalidArgumentError, UnknownNameError
-from sampleset.storage import read_problems, write_rows
+from sampleset.storage.files import read_problems, write_rows
 from sampleset.types import Problem, Question
 
 pytest.importorskip("reasoning_gym")
-from sampleset.records import problem_to_row
+from sampleset.storage.records import problem_to_row
 
 BANNED = {
     "eval", "exec", "compile", "__import__", "open", "print", "parse_expr", "sympify", "simplify",

@@ -9,9 +9,9 @@ from rich.console import Console
 from sampleset.errors import InvalidArgumentError, MissingGoldError
 from sampleset.evaluation import ReplayOptions, replay_file
 from sampleset.evaluation.replay import BATCHES, ONE_BY_ONE
-from sampleset.records import StoredSet, stored_set_from_row
 from sampleset.report import replay_csv, replay_tables
-from sampleset.stopping import parse_stop
+from sampleset.sampling.stopping import parse_stop
+from sampleset.storage.records import StoredSet, stored_set_from_row
 
 
 def stored(*sets: Sequence[str], gold: str | None = "7", tokens: int | None = 10) -> list[StoredSet]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_builders import READER, VOTE, a_file, a_point, a_question, an_evaluation, write_questions
 from rich.console import Console
 
 from sampleset.errors import DataError, InputNotFoundError
@@ -22,6 +21,7 @@ from sampleset.report import (
     write_comparison,
     write_report,
 )
+from support.report_builders import READER, VOTE, a_file, a_point, a_question, an_evaluation, write_questions
 
 
 def questions(shares: Sequence[float], first: int = 0, **fields: Any) -> list[QuestionResult]:

@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_builders import READER, VOTE, a_file, a_macro, a_point, a_question, an_evaluation, write_questions
 
 from sampleset.errors import DataError, InputNotFoundError
 from sampleset.evaluation.results import Slice
 from sampleset.report import evaluation_from_report, report_dict, rewrite_report, write_report
+from support.report_builders import (
+    READER,
+    VOTE,
+    a_file,
+    a_macro,
+    a_point,
+    a_question,
+    an_evaluation,
+    write_questions,
+)
 
 FULL = an_evaluation(
     a_file(a_point(k=1), a_point(k=2)),

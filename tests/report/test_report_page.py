@@ -9,10 +9,20 @@ from dataclasses import replace
 from importlib.resources import files
 
 import pytest
-from report_builders import READER, VOTE, Page, a_file, a_macro, a_point, a_question, an_evaluation, rows_of
 
 from sampleset.evaluation.results import QuestionResult
 from sampleset.report import report_html
+from support.report_builders import (
+    READER,
+    VOTE,
+    Page,
+    a_file,
+    a_macro,
+    a_point,
+    a_question,
+    an_evaluation,
+    rows_of,
+)
 
 OWN_SCRIPTS = slice(2, None)  # after the data and KaTeX
 
@@ -94,7 +104,7 @@ def test_the_scripts_never_read_data_as_html_or_code(way: str) -> None:
 
 
 def test_mathematics_is_set_without_trust_and_within_bounds() -> None:
-    script = (files("sampleset") / "templates" / "page.mathematics.js").read_text("utf-8")
+    script = (files("sampleset") / "report" / "page" / "page.mathematics.js").read_text("utf-8")
 
     for option in (
         "trust: false",

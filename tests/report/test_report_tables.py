@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from report_builders import READER, VOTE, a_file, a_macro, a_point, an_evaluation
 from rich.console import Console
 
 from sampleset.evaluation.results import Evaluation, Interval, Rate, TokenUse
 from sampleset.report import report_markdown, report_tables
+from support.report_builders import READER, VOTE, a_file, a_macro, a_point, an_evaluation
 
 
 def printed(evaluation: Evaluation, width: int = 80) -> str:

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from sampleset.backends.base import Generation
 from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
+from sampleset.chat import Generation
 from sampleset.errors import (
     BackendError,
     ContextOverflowError,

@@ -16,7 +16,7 @@ transformers = pytest.importorskip("transformers")
 
 from typer.testing import CliRunner  # noqa: E402
 
-from sampleset.cli import app  # noqa: E402
+from sampleset.cli.main import app  # noqa: E402
 from sampleset.errors import BackendError, DataError, InvalidArgumentError  # noqa: E402
 from sampleset.reward_models.base import RewardScore, reduced  # noqa: E402
 from sampleset.reward_models.math_shepherd import MathShepherd  # noqa: E402

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Running, Upstream, alias, call, running
 
 from sampleset.serve.config import default_alias
-from stub_server import Reply
+from support.running import Running, Upstream, alias, call, running
+from support.stub_server import Reply
 
 EGGS = "A box holds 6 eggs. How many eggs do 3 boxes hold?"
 

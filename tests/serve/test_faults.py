@@ -15,12 +15,12 @@ from typing import Any
 
 import httpx
 import pytest
-from running import Running, Upstream, alias, running
 
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.serve.config import serve_config
 from sampleset.serve.limits import read_keys
-from stub_server import FAULTS, Reply, StubServer
+from support.running import Running, Upstream, alias, running
+from support.stub_server import FAULTS, Reply, StubServer
 
 QUESTION = {"model": "careful", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
-from running import Upstream, alias, running
 
 from sampleset.serve.api_errors import ApiError
 from sampleset.serve.limits import Gate, Keys
+from support.running import Upstream, alias, running
 
 QUESTION = {"model": "careful", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
 

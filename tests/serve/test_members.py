@@ -10,7 +10,7 @@ import pytest
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.serve.config import serve_config
 from sampleset.serve.members import in_role
-from serve.running import Upstream, alias, running
+from support.running import Upstream, alias, running
 
 QUESTION = [{"role": "user", "content": "2 + 2?"}]
 

@@ -6,10 +6,10 @@ import json
 
 import httpx
 import pytest
-from running import Upstream, alias, call, running
 
 from sampleset.serve.upstream_replies import TransientFault, read_reply
-from stub_server import Reply
+from support.running import Upstream, alias, call, running
+from support.stub_server import Reply
 
 QUESTION = {"model": "careful", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
-from running import Running, Upstream, alias, running
 
 from sampleset.backends.replay import ReplayBackend
 from sampleset.serve.config import serve_config
 from sampleset.serve.requests import parse_request
 from sampleset.serve.upstreams import LocalUpstream
-from stub_server import Reply
+from support.running import Running, Upstream, alias, running
+from support.stub_server import Reply
 
 QUESTION = {"model": "careful", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
 

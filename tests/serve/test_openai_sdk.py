@@ -7,9 +7,9 @@ from itertools import cycle
 
 import openai
 import pytest
-from running import Running, Upstream, alias, call, running
 
-from stub_server import Reply
+from support.running import Running, Upstream, alias, call, running
+from support.stub_server import Reply
 
 QUESTION = [{"role": "user", "content": "What is 2 + 2?"}]
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]

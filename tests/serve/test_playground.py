@@ -9,17 +9,17 @@ from typing import Any
 
 import httpx
 import pytest
-from running import Upstream, alias, running
-from speaker import Speaker
 
-from stub_server import Reply
+from support.running import Upstream, alias, running
+from support.speaker import Speaker
+from support.stub_server import Reply
 
 SOURCES = ("playground.html", "playground.css", "playground.js", "playground.svg")
 HOSTILE = r'<img src=x onerror="document.title=1"> $\href{javascript:alert(1)}{x}$ \boxed{4}'
 
 
 def source(name: str) -> str:
-    return (files("sampleset") / "templates" / name).read_text("utf-8")
+    return (files("sampleset") / "serve" / "page" / name).read_text("utf-8")
 
 
 def test_the_page_comes_with_its_files_and_a_policy():

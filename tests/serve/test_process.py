@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
-from running import Upstream
 
-from stub_server import StubServer
+from support.running import Upstream
+from support.stub_server import StubServer
 
 PROMPT = "The prompt that nobody shall read"
 KEY, UPSTREAM_KEY = "key-of-a-client", "key-of-the-upstream"

@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
-from running import Running, Upstream, alias, running
 
-from stub_server import Reply, StubServer
+from support.running import Running, Upstream, alias, running
+from support.stub_server import Reply, StubServer
 
 TOOLS = [{"type": "function", "function": {"name": "seed", "parameters": {"type": "object"}}}]
 

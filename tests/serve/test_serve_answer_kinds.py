@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from running import Running, Upstream, alias, call, running
 
 from sampleset.errors import InvalidArgumentError
 from sampleset.serve.config import serve_config
+from support.running import Running, Upstream, alias, call, running
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 

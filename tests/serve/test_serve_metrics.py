@@ -6,10 +6,10 @@ import threading
 import time
 
 import httpx
-from running import Running, Upstream, alias, running
 
 from sampleset.serve.metrics import Metrics
-from stub_server import StubServer
+from support.running import Running, Upstream, alias, running
+from support.stub_server import StubServer
 
 QUESTION = {"model": "careful", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
 

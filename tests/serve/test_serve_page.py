@@ -14,11 +14,11 @@ from openai.types.chat.completion_create_params import (
     CompletionCreateParamsNonStreaming,
     CompletionCreateParamsStreaming,
 )
-from running import running
 
 from sampleset.serve.config import AliasConfig, ServeConfig, UpstreamConfig, default_alias, serve_config
 from sampleset.serve.metrics import Metrics
 from sampleset.serve.parameters import OVERRIDES, PARAMETERS, Parameter
+from support.running import running
 
 PAGE = (Path(__file__).parents[2] / "docs" / "serve.md").read_text()
 

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from running import Upstream, alias, call, running
-from speaker import Speaker
 
 from sampleset.serve.voice import so_far, told_apart
+from support.running import Upstream, alias, call, running
+from support.speaker import Speaker
 
 QUESTION: Any = [{"role": "user", "content": "What is 2 + 2?"}]
 

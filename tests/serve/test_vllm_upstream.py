@@ -2,11 +2,11 @@
 
 import httpx
 import pytest
-from running import alias, running
 
 from sampleset.errors import InvalidArgumentError, UnsupportedByBackendError
-from stub_server import StubServer
-from vllm_stub import VllmStub
+from support.running import alias, running
+from support.stub_server import StubServer
+from support.vllm_stub import VllmStub
 
 SELECT = "llm_aggregator:mode=select"
 

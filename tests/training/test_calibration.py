@@ -5,19 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_builders import make_row
 from typer.testing import CliRunner
 
-from sampleset import cli_training
 from sampleset.backends.replay import ScoringReplayBackend
-from sampleset.checkpoint import CheckpointRecord, read_record, write_record, write_trained_on
-from sampleset.cli import app
+from sampleset.cli.main import app
+from sampleset.commands import calibrate as calibrate_command
+from sampleset.engines.checkpoint import CheckpointRecord, read_record, write_record, write_trained_on
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.prompts import AGGREGATION_PROMPT
-from sampleset.storage import write_rows
+from sampleset.storage.files import write_rows
 from sampleset.training.calibration import calibrate, calibration_of, read_choices
 from sampleset.training.candidate_weights import Choice, Weights, cautious, cross_entropy, fit
-from sampleset.training.rows import RowCandidate, TrainingRow, question_digest, row_to_json
+from sampleset.training.data.rows import RowCandidate, TrainingRow, question_digest, row_to_json
+from support.training_builders import make_row
 
 RECORD = CheckpointRecord("embedded@00000000", "select", AGGREGATION_PROMPT, vote_weight=0.5)
 
@@ -173,10 +173,10 @@ def test_the_command_says_on_stderr_that_an_overlap_could_not_be_checked(
 ) -> None:
     path = _write(tmp_path, _rows())
 
-    async def fitted(checkpoint: Path, rows: Path, folds: int, context_size: int | None):
+    async def fitted(checkpoint: Path, rows: Path, folds: int, *_: object):
         return await calibrate(checkpoint, _backend(), rows, folds)
 
-    monkeypatch.setattr(cli_training, "_calibrated", fitted)
+    monkeypatch.setattr(calibrate_command, "_calibrated", fitted)
     found = CliRunner().invoke(app, ["calibrate", str(tmp_path), str(path), "--json"])
     assert f"not checked whether {tmp_path} was trained on questions of {path}" in found.stderr
     assert json.loads(found.stdout)["overlap_checked"] is False

@@ -13,13 +13,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 pytest.importorskip("peft")
 
-from training_builders import make_row  # noqa: E402
-
 from sampleset.errors import InvalidArgumentError  # noqa: E402
-from sampleset.storage import write_rows  # noqa: E402
+from sampleset.storage.files import write_rows  # noqa: E402
+from sampleset.training.data.rows import RowCandidate, row_to_json  # noqa: E402
 from sampleset.training.processes import Processes  # noqa: E402
-from sampleset.training.rows import RowCandidate, row_to_json  # noqa: E402
-from tiny_model import save_tiny_model  # noqa: E402
+from support.tiny_model import save_tiny_model  # noqa: E402
+from support.training_builders import make_row  # noqa: E402
 
 # One step of the real loop; what the optimiser would be given goes to a file instead.
 WORKER = """

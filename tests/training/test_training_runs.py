@@ -13,12 +13,12 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
-from sampleset.backends._gguf_files import resolve_embedded_model  # noqa: E402
-from sampleset.backends._transformers_model import find_model  # noqa: E402
-from sampleset.backends._transformers_text import Texts  # noqa: E402
-from sampleset.backends.base import SamplingParams  # noqa: E402
 from sampleset.backends.transformers import TransformersBackend  # noqa: E402
-from sampleset.checkpoint import read_trained_on  # noqa: E402
+from sampleset.chat import SamplingParams  # noqa: E402
+from sampleset.engines.checkpoint import read_trained_on  # noqa: E402
+from sampleset.engines.gguf import resolve_embedded_model  # noqa: E402
+from sampleset.engines.huggingface.model import find_model  # noqa: E402
+from sampleset.engines.huggingface.text import Texts  # noqa: E402
 from sampleset.errors import (  # noqa: E402
     BackendError,
     DataError,
@@ -27,16 +27,16 @@ from sampleset.errors import (  # noqa: E402
     MissingExtraError,
 )
 from sampleset.prompts import AGGREGATION_PROMPT  # noqa: E402
-from sampleset.storage import write_rows  # noqa: E402
+from sampleset.storage.files import write_rows  # noqa: E402
+from sampleset.training.data.rows import RowCandidate, TrainingRow, row_to_json  # noqa: E402
+from sampleset.training.grpo.rewards import reward  # noqa: E402
 from sampleset.training.loop import train  # noqa: E402
 from sampleset.training.policy import load_weights, start_policy  # noqa: E402
 from sampleset.training.recipe import LoraOptions, Recipe  # noqa: E402
-from sampleset.training.rewards import reward  # noqa: E402
-from sampleset.training.rows import RowCandidate, TrainingRow, row_to_json  # noqa: E402
 from sampleset.training.select import SelectLearner, select_example, select_loss  # noqa: E402
 from sampleset.training.sft import SftLearner  # noqa: E402
 from sampleset.training.shared_prompt import branch_logprobs  # noqa: E402
-from tiny_model import save_tiny_model  # noqa: E402
+from support.tiny_model import save_tiny_model  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
@@ -429,7 +429,7 @@ def test_rows_of_another_prompt_or_of_nothing_are_refused(tmp_path: Path, tiny: 
 def test_the_command_trains_goes_on_and_says_what_came_of_it(
     tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    from sampleset import cli
+    from sampleset.cli import main as cli
 
     made = recipe(tmp_path, tiny, even_is_right(10, 0), steps=3)
     path = tmp_path / "recipe.yaml"

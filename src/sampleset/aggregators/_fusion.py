@@ -15,7 +15,8 @@ from sampleset.aggregators.base import (
     vote_answer,
 )
 from sampleset.answers import choices_of
-from sampleset.backends.base import Backend, SamplingParams, first_seed
+from sampleset.backends.base import Backend
+from sampleset.chat import SamplingParams, first_seed
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import Part, Shown, cut_down, fusion_messages
 from sampleset.types import Answer, Question, Sample, SampleSet, Usage

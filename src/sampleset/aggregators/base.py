@@ -26,7 +26,8 @@ from sampleset.answers import (
     judge_answers,
     kind_of,
 )
-from sampleset.backends.base import Backend, Generation
+from sampleset.backends.base import Backend
+from sampleset.chat import Generation
 from sampleset.errors import ContextOverflowError
 from sampleset.registry import Registry
 from sampleset.types import Answer, Candidate, Question, SampleSet, Usage

@@ -37,7 +37,8 @@ from sampleset.aggregators.base import (
     vote_answer,
 )
 from sampleset.answers import choices_of
-from sampleset.backends.base import Backend, Generation, Message, SamplingParams, ScoringBackend, first_seed
+from sampleset.backends.base import Backend, ScoringBackend
+from sampleset.chat import Generation, Message, SamplingParams, first_seed
 from sampleset.errors import InvalidArgumentError, UnsupportedByBackendError
 from sampleset.prompts import (
     ANSWER_CLOSE,

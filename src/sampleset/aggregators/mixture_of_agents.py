@@ -21,8 +21,8 @@ from sampleset.aggregators._fusion import Fuser, concluded, require_positive
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, tally, vote_answer
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.backends.base import Backend
+from sampleset.models.together import gathered
 from sampleset.prompts import Shown
-from sampleset.together import gathered
 from sampleset.types import Answer, Sample, SampleSet, Usage
 
 

@@ -27,9 +27,10 @@ from sampleset.aggregators.base import (
     vote_answer,
 )
 from sampleset.answers import choices_of
-from sampleset.backends.base import Backend, SamplingParams, ScoringBackend
+from sampleset.backends.base import Backend, ScoringBackend
+from sampleset.chat import SamplingParams
+from sampleset.models.together import gathered
 from sampleset.prompts import Part, Shown, chosen_response, cut_down, judge_messages, opening_of
-from sampleset.together import gathered
 from sampleset.types import Answer, Candidate, SampleSet, Usage
 
 

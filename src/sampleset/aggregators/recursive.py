@@ -19,8 +19,8 @@ from typing import ClassVar
 from sampleset.aggregators._fusion import Fuser, concluded, require_positive
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, tally, vote_answer
 from sampleset.aggregators.majority_vote import MajorityVote
+from sampleset.models.together import gathered
 from sampleset.prompts import Shown
-from sampleset.together import gathered
 from sampleset.types import Answer, Sample, SampleSet, Usage
 
 

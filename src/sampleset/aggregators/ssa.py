@@ -17,9 +17,9 @@ from typing import ClassVar
 
 from sampleset.aggregators.base import AGGREGATORS
 from sampleset.aggregators.llm_aggregator import LLMAggregator
-from sampleset.backends._gguf_files import EMBEDDED_SSA
 from sampleset.backends.base import Backend, record_of
-from sampleset.checkpoint import read_record
+from sampleset.engines.checkpoint import read_record
+from sampleset.engines.gguf import EMBEDDED_SSA
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import AGGREGATION_PROMPT
 from sampleset.types import Answer, SampleSet

@@ -16,8 +16,8 @@ from sampleset.aggregators._fusion import concluded, require_positive
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, shown_order, tally, vote_answer
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.answers import choices_of, kind_of
+from sampleset.models.together import gathered
 from sampleset.prompts import ANSWER_CLOSE, ANSWER_OPEN
-from sampleset.together import gathered
 from sampleset.types import DEFAULT_KIND, Answer, Question, Sample, SampleSet, Usage
 
 

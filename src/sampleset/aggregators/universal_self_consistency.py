@@ -23,7 +23,8 @@ from sampleset.aggregators.base import (
     vote_answer,
 )
 from sampleset.answers import choices_of
-from sampleset.backends.base import Backend, Message, SamplingParams, ScoringBackend
+from sampleset.backends.base import Backend, ScoringBackend
+from sampleset.chat import Message, SamplingParams
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import Part, Shown, chosen_response, consistency_messages, cut_down, opening_of
 from sampleset.types import Answer, SampleSet, Usage

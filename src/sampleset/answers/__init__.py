@@ -4,10 +4,7 @@ Votes, grades and rewards all decide through this package. Importing it is light
 and sympy are imported in worker processes only, when two expressions need algebra.
 """
 
-from sampleset.answers.equivalence import Verdict, matches_gold, same_answer
-from sampleset.answers.extraction import Extracted, count_choices, extract_answer
-from sampleset.answers.forms import canonical
-from sampleset.answers.gold import gold_is_readable
+from sampleset.answers.code.sandbox import RunCode, allow_code
 from sampleset.answers.grouping import AnswerGroup, Grouping, group_answers
 from sampleset.answers.judged import (
     JUDGE_KIND,
@@ -28,8 +25,11 @@ from sampleset.answers.kinds import (
     kind_of,
     with_answer_kind,
 )
-from sampleset.answers.sandbox import RunCode, allow_code
-from sampleset.answers.verdict_store import VerdictStoreWarning, default_verdict_path, use_verdict_store
+from sampleset.answers.maths.equivalence import Verdict, matches_gold, same_answer
+from sampleset.answers.maths.extraction import Extracted, count_choices, extract_answer
+from sampleset.answers.maths.forms import canonical
+from sampleset.answers.maths.gold import gold_is_readable
+from sampleset.answers.maths.verdict_store import VerdictStoreWarning, default_verdict_path, use_verdict_store
 
 __all__ = [
     "ANSWER_KINDS",

@@ -8,8 +8,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from sampleset.answers.equivalence import TOLERANCE, compare_forms, is_endless
-from sampleset.answers.forms import Form, read
+from sampleset.answers.maths.equivalence import TOLERANCE, compare_forms, is_endless
+from sampleset.answers.maths.forms import Form, read
 
 _MAX_COMPARISONS = 4096
 _PATIENCE = 2

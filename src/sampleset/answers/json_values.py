@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, cast
 
-from sampleset.answers.extraction import Extracted
 from sampleset.answers.keyed import MAX_TEXT, Keyed, after_reasoning, tagged_text
+from sampleset.answers.maths.extraction import Extracted
 
 MAX_DEPTH = 100
 """Levels of arrays and objects in one another."""

@@ -1,7 +1,7 @@
 """The answer kind `judge`: answers are equal when a language model has said that they mean the same.
 
 Asking has to be awaited, and comparing answers must not wait. So what a judge has said is written into a
-book, and answers are compared by the book. `sampleset.judging` has the judge that asks a model.
+book, and answers are compared by the book. `sampleset.grading.judge` has the judge that asks a model.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sampleset.answers.equivalence import Verdict
-from sampleset.answers.extraction import Extracted
 from sampleset.answers.grouping import Grouping
 from sampleset.answers.keyed import Text, grouped_by, plain_text
+from sampleset.answers.maths.equivalence import Verdict
+from sampleset.answers.maths.extraction import Extracted
 from sampleset.errors import InvalidArgumentError
 from sampleset.types import Problem, Question
 

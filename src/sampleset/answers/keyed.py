@@ -11,9 +11,9 @@ from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from sampleset.answers.equivalence import Verdict
-from sampleset.answers.extraction import Extracted, extract_answer
 from sampleset.answers.grouping import AnswerGroup, Grouping
+from sampleset.answers.maths.equivalence import Verdict
+from sampleset.answers.maths.extraction import Extracted, extract_answer
 
 MAX_TEXT = 100_000
 """Characters of an answer that is not mathematics; what is longer is none."""

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
-from sampleset.answers.equivalence import Verdict, matches_gold, same_answer
-from sampleset.answers.extraction import Extracted, count_choices, extract_answer
-from sampleset.answers.gold import gold_is_readable
+from sampleset.answers.code.programs import code_kind
 from sampleset.answers.grouping import Grouping, group_answers
 from sampleset.answers.json_values import Json
 from sampleset.answers.judged import Judged
 from sampleset.answers.keyed import Choice, Text
-from sampleset.answers.near_numbers import number_kind
-from sampleset.answers.programs import code_kind
+from sampleset.answers.maths.equivalence import Verdict, matches_gold, same_answer
+from sampleset.answers.maths.extraction import Extracted, count_choices, extract_answer
+from sampleset.answers.maths.gold import gold_is_readable
+from sampleset.answers.maths.near_numbers import number_kind
 from sampleset.errors import InvalidArgumentError, UnknownNameError
 from sampleset.types import DEFAULT_KIND, Question
 

@@ -19,18 +19,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sampleset.backends._gguf_files import GgufFiles, find_gguf
-from sampleset.backends._llamacpp_engine import Engine
-from sampleset.backends.base import (
-    BACKENDS,
+from sampleset.backends.base import BACKENDS
+from sampleset.chat import (
     Continuation,
     Generation,
     Message,
     OnText,
     SamplingParams,
     estimate_pieces,
+    require_text,
 )
-from sampleset.checkpoint import CheckpointRecord
+from sampleset.engines.checkpoint import CheckpointRecord
+from sampleset.engines.gguf import GgufFiles, find_gguf
+from sampleset.engines.llamacpp import Engine
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
 from sampleset.types import LogprobSummary
 
@@ -136,6 +137,7 @@ class LlamaCppBackend:
     ) -> list[Generation]:
         """As `generate`, told while it is written."""
         engine = await self._ready()
+        require_text(messages, self.model)
         prompt = await engine.read_prompt(messages)
         self._require_room(len(prompt), params.max_tokens, "max_tokens")
         width = min(self.group_size, (engine.cells - len(prompt)) // params.max_tokens)
@@ -168,6 +170,7 @@ class LlamaCppBackend:
             if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
                 raise InvalidArgumentError(f"A continuation cannot hold a NUL or a lone surrogate: {text!r}.")
         engine = await self._ready()
+        require_text(messages, self.model)
         prompt = await engine.read_prompt(messages)
         cuts = [await engine.cut(text) for text in continuations]
         longest = max((len(cut.tokens) for cut in cuts), default=0)

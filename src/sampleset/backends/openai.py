@@ -19,7 +19,19 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from sampleset.backends._openai_clients import Clients
-from sampleset.backends._openai_replies import (
+from sampleset.backends.base import BACKENDS
+from sampleset.chat import Generation, Message, OnText, SamplingParams, estimate_pieces, plain_params
+from sampleset.errors import (
+    AuthenticationError,
+    BackendError,
+    BackendUnreachableError,
+    ContextOverflowError,
+    InvalidArgumentError,
+    RefusedPromptError,
+    TransientBackendError,
+    UnknownModelError,
+)
+from sampleset.wire.replies import (
     broken_off,
     closed,
     count_of,
@@ -35,26 +47,7 @@ from sampleset.backends._openai_replies import (
     shortened,
     text_of,
 )
-from sampleset.backends._openai_stream import StreamedCompletion
-from sampleset.backends.base import (
-    BACKENDS,
-    Generation,
-    Message,
-    OnText,
-    SamplingParams,
-    estimate_pieces,
-    plain_params,
-)
-from sampleset.errors import (
-    AuthenticationError,
-    BackendError,
-    BackendUnreachableError,
-    ContextOverflowError,
-    InvalidArgumentError,
-    RefusedPromptError,
-    TransientBackendError,
-    UnknownModelError,
-)
+from sampleset.wire.stream import StreamedCompletion
 
 if TYPE_CHECKING:
     from openai import APIError, APIStatusError, AsyncStream

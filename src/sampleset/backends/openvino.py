@@ -25,7 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from sampleset.backends.base import BACKENDS, Generation, Message, SamplingParams, estimate_pieces
+from sampleset.backends.base import BACKENDS
+from sampleset.chat import Generation, Message, SamplingParams, estimate_pieces, require_text
 from sampleset.errors import (
     BackendError,
     ContextOverflowError,
@@ -112,6 +113,7 @@ class OpenVinoBackend:
             ContextOverflowError: Prompt and `max_tokens` exceed the context or the cache.
             BackendError: The engine failed.
         """
+        require_text(messages, self.model)
         if not messages:
             raise InvalidArgumentError("The chat is empty; give at least one message.")
         engine = await self._ready()

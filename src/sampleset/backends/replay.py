@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sampleset.backends.base import (
-    BACKENDS,
+from sampleset.backends.base import BACKENDS
+from sampleset.chat import (
     SEEDS_PER_QUESTION,
     Continuation,
     Generation,
     Message,
     SamplingParams,
     estimate_pieces,
+    require_text,
 )
 from sampleset.errors import UnsupportedByBackendError
 from sampleset.types import SampleSet
@@ -86,6 +87,7 @@ class ReplayBackend:
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
     ) -> list[Generation]:
         """One stored completion for every seed."""
+        require_text(messages, self.model)
         self.calls.append((list(messages), params, list(seeds)))
         return [self._one(messages, seed) for seed in seeds]
 

@@ -17,17 +17,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sampleset.backends._transformers_engine import DrawCall, Engine, ScoreCall
-from sampleset.backends._transformers_model import ModelFiles, context_of, find_model, load_model
-from sampleset.backends.base import (
-    BACKENDS,
-    Continuation,
-    Generation,
-    Message,
-    SamplingParams,
-    estimate_pieces,
-)
-from sampleset.checkpoint import CheckpointRecord, read_record
+from sampleset.backends.base import BACKENDS
+from sampleset.chat import Continuation, Generation, Message, SamplingParams, estimate_pieces, require_text
+from sampleset.engines.checkpoint import CheckpointRecord, read_record
+from sampleset.engines.huggingface.engine import DrawCall, Engine, ScoreCall
+from sampleset.engines.huggingface.model import ModelFiles, context_of, find_model, load_model
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
 
 EXACT_TOKENIZE_LIMIT = 200_000
@@ -119,6 +113,7 @@ class TransformersBackend:
             BackendError: The model failed, or the memory does not hold a single draw.
         """
         engine = await self._ready()
+        require_text(messages, self.model)
         prompt = await asyncio.to_thread(engine.texts.prompt, messages)
         self._require_room(len(prompt), params.max_tokens, "max_tokens")
         if not seeds:

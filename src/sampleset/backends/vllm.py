@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sampleset.backends._openai_replies import count_of, list_of, mapping_of
-from sampleset.backends.base import BACKENDS, Continuation, Message, estimate_pieces
+from sampleset.backends.base import BACKENDS
 from sampleset.backends.openai import OpenAIBackend
-from sampleset.checkpoint import CheckpointRecord, read_record
+from sampleset.chat import Continuation, Message, estimate_pieces
+from sampleset.engines.checkpoint import CheckpointRecord, read_record
 from sampleset.errors import BackendError, TransientBackendError
+from sampleset.wire.replies import count_of, list_of, mapping_of
 
 MOST_TOKENS = 128
 """Tokens whose log-probabilities vLLM gives at most in one request."""

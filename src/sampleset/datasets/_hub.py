@@ -18,8 +18,8 @@ from sampleset.errors import (
     MalformedRecordError,
     MissingExtraError,
 )
-from sampleset.records import problem_from_row
-from sampleset.storage import SUFFIXES, read_rows
+from sampleset.storage.files import SUFFIXES, read_rows
+from sampleset.storage.records import problem_from_row
 from sampleset.types import Problem
 
 _NORMALISED_ONLY = {"schema", "solution", "subject", "level", "choices"}

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from sampleset.answers import kind_of, with_answer_kind
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 from sampleset.registry import Registry
-from sampleset.storage import SUFFIXES, read_problems
+from sampleset.storage.files import SUFFIXES, read_problems
 from sampleset.types import Problem
 
 DATA_VARIABLE = "SAMPLESET_DATA"

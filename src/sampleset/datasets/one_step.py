@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sampleset.datasets.base import DATASETS, Loaded
 from sampleset.errors import InvalidArgumentError
-from sampleset.storage import read_problems
+from sampleset.storage.files import read_problems
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from sampleset.errors import (
     PromptError,
     TransientBackendError,
 )
-from sampleset.records import answer_from_row, answer_to_row
-from sampleset.sample_store import digest
 from sampleset.specs import options_of
-from sampleset.storage import JsonlLog
+from sampleset.storage.files import JsonlLog
+from sampleset.storage.records import answer_from_row, answer_to_row
+from sampleset.storage.store import digest
 from sampleset.types import DEFAULT_KIND, Answer, SampleSet, as_dict
 
 

@@ -20,10 +20,10 @@ from sampleset.datasets.base import has_readable_gold
 from sampleset.errors import InvalidArgumentError, MissingGoldError
 from sampleset.evaluation.results import Interval
 from sampleset.evaluation.scoring import recorded_tokens
-from sampleset.grading import grade
+from sampleset.grading.grade import grade
 from sampleset.metrics import clustered_interval, paired_bootstrap
-from sampleset.records import StoredSet
-from sampleset.stopping import Classes, StoppingRule, batch_ends, classes_in
+from sampleset.sampling.stopping import Classes, StoppingRule, batch_ends, classes_in
+from sampleset.storage.records import StoredSet
 
 _RESAMPLES = 10_000
 ONE_BY_ONE, BATCHES = "one by one", "batches"

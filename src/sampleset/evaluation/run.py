@@ -27,8 +27,8 @@ from sampleset.evaluation.results import Evaluation, FileResult, QuestionResult
 from sampleset.evaluation.scoring import REFERENCE, Given, Plan, ProblemScores, Work, score_problem
 from sampleset.evaluation.summary import RESAMPLES, FileSummary, Survey, macro_points
 from sampleset.evaluation.totals import FileTotals
-from sampleset.records import StoredSet
 from sampleset.specs import models_asked
+from sampleset.storage.records import StoredSet
 from sampleset.types import Answer, Problem, SampleSet, Usage
 
 DEFAULT_SUBSETS = 20

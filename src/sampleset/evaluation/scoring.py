@@ -16,7 +16,7 @@ from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.answers import AbsentJudge, Judgements, judged_by, kind_of
 from sampleset.evaluation.results import QuestionResult
 from sampleset.evaluation.subsets import Subset, curve_sizes, permuted, subsets_of
-from sampleset.grading import grade
+from sampleset.grading.grade import grade
 from sampleset.types import Answer, Problem, SampleSet
 
 REFERENCE = "majority_vote"

@@ -10,7 +10,7 @@ from sampleset.report.compare_text import (
 from sampleset.report.files import read_report, rewrite_report, write_report
 from sampleset.report.json_form import evaluation_from_report, report_dict
 from sampleset.report.markdown import report_markdown
-from sampleset.report.page import report_html
+from sampleset.report.page.html import report_html
 from sampleset.report.replay import replay_csv, replay_dict, replay_tables
 from sampleset.report.tables import report_tables
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sampleset.answers import choices_of
-from sampleset.backends.base import Backend, Generation, Message
+from sampleset.backends.base import Backend
+from sampleset.chat import Generation, Message
 from sampleset.errors import ContextOverflowError, InvalidArgumentError, RefusedPromptError
+from sampleset.models.together import gathered
 from sampleset.prompts import question_text
 from sampleset.reward_models.base import RewardScore
-from sampleset.together import gathered
 from sampleset.types import Question, Usage
 from sampleset.untrusted import broken_up, defuse
 

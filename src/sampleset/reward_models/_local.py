@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
-from sampleset.backends._transformers_model import (
+from sampleset.chat import Message
+from sampleset.engines.huggingface.model import (
     Loaded,
     ModelFiles,
     context_of,
@@ -25,7 +26,6 @@ from sampleset.backends._transformers_model import (
     import_extra,
     load_model,
 )
-from sampleset.backends.base import Message
 from sampleset.errors import BackendError, InvalidArgumentError
 from sampleset.prompts import question_text
 from sampleset.reward_models.base import RewardScore, require_finite

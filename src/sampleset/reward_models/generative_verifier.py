@@ -18,8 +18,10 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sampleset.backends.base import Backend, Message, SamplingParams, ScoringBackend, first_seed
+from sampleset.backends.base import Backend, ScoringBackend
+from sampleset.chat import Message, SamplingParams, first_seed
 from sampleset.errors import InvalidArgumentError
+from sampleset.models.together import gathered
 from sampleset.reward_models._asking import (
     VERIFY,
     VERIFY_DIRECT,
@@ -32,7 +34,6 @@ from sampleset.reward_models._asking import (
     usage_of,
 )
 from sampleset.reward_models.base import REWARD_MODELS, RewardScore, require_finite
-from sampleset.together import gathered
 from sampleset.types import Question, Usage
 
 _ASKED = re.compile(r"is the answer correct\W{0,8}(?:yes\s?/\s?no)?", re.IGNORECASE)

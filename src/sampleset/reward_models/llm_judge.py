@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sampleset.backends.base import SamplingParams
+from sampleset.chat import SamplingParams
 from sampleset.reward_models._asking import (
     JUDGE,
     JUDGE_FORM,

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from sampleset.backends._transformers_model import Loaded, import_extra
+from sampleset.engines.huggingface.model import Loaded, import_extra
 from sampleset.errors import BackendError
 from sampleset.reward_models._local import LocalRewardModel, Reading, share_of_first
 from sampleset.reward_models.base import MAX_STEPS, REWARD_MODELS, cut_steps

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sampleset.answers import choices_of
-from sampleset.backends.base import Message, ScoringBackend
+from sampleset.backends.base import ScoringBackend
+from sampleset.chat import Message
 from sampleset.errors import UnsupportedByBackendError
 from sampleset.prompts import solve_messages
 from sampleset.reward_models._asking import CONFIDENCE, AskingRewardModel

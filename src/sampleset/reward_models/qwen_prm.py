@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from sampleset.backends._transformers_model import Loaded, import_extra
-from sampleset.backends.base import Message
+from sampleset.chat import Message
+from sampleset.engines.huggingface.model import Loaded, import_extra
 from sampleset.errors import BackendError
 from sampleset.reward_models._local import LocalRewardModel, Reading, rendered, token_of
 from sampleset.reward_models.base import MAX_STEPS, REWARD_MODELS, cut_steps

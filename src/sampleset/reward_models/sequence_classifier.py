@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sampleset.backends._transformers_model import Loaded, import_extra
+from sampleset.engines.huggingface.model import Loaded, import_extra
 from sampleset.errors import BackendError
 from sampleset.reward_models._local import LocalRewardModel, Reading, rendered
 from sampleset.reward_models.base import REWARD_MODELS, RewardScore

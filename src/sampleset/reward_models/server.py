@@ -12,7 +12,7 @@ Conventions, by `layout` (what is sent) and `endpoint` (what is read):
 - `score` takes question and samples as pairs of texts, in one call.
 
 Shapes as in vLLM 0.10 to 0.18 (vllm/entrypoints/pooling/*/protocol.py), tested against transcripts of them;
-`benchmarks/reward_server.py` compares a running server's scores with those of our own loaders.
+`benchmarks/audits/reward_server.py` compares a running server's scores with those of our own loaders.
 
 Cost: one call per sample, or per set with `score`; tokens as the server counts them.
 """
@@ -27,15 +27,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from sampleset.backends._openai_replies import (
-    count_of,
-    is_http,
-    list_of,
-    mapping_of,
-    parse_retry_after,
-    server_text,
-    shortened,
-)
 from sampleset.errors import (
     AuthenticationError,
     BackendError,
@@ -43,8 +34,9 @@ from sampleset.errors import (
     InvalidArgumentError,
     TransientBackendError,
 )
+from sampleset.models.retries import Patience, patiently
+from sampleset.models.together import gathered
 from sampleset.prompts import question_text
-from sampleset.retries import Patience, patiently
 from sampleset.reward_models import math_shepherd, qwen_prm
 from sampleset.reward_models.base import (
     MAX_STEPS,
@@ -53,8 +45,16 @@ from sampleset.reward_models.base import (
     cut_steps,
     require_finite,
 )
-from sampleset.together import gathered
 from sampleset.types import Question, Usage
+from sampleset.wire.replies import (
+    count_of,
+    is_http,
+    list_of,
+    mapping_of,
+    parse_retry_after,
+    server_text,
+    shortened,
+)
 
 Layout = Literal["chat", "qwen_prm", "math_shepherd"]
 Endpoint = Literal["pooling", "classify", "score"]

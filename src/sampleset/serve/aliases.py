@@ -11,22 +11,14 @@ from typing import Any
 import aiohttp
 
 from sampleset.aggregators.base import Aggregator
-from sampleset.backends.base import (
-    Backend,
-    Continuation,
-    Generation,
-    Message,
-    SamplingParams,
-    ScoringBackend,
-    StreamingBackend,
-    record_of,
-)
+from sampleset.backends.base import Backend, ScoringBackend, StreamingBackend, record_of
 from sampleset.backends.openai import OpenAIBackend
-from sampleset.budget import Budget, MeteredBackend, MeteredScoringBackend, Tariff
+from sampleset.chat import Continuation, Generation, Message, SamplingParams
 from sampleset.errors import BackendError, InvalidArgumentError, UnsupportedByBackendError
 from sampleset.evaluation import Price, Prices, read_prices
-from sampleset.models import open_backend, ready_backend
-from sampleset.retries import Patience, PatientBackend, PatientScoringBackend
+from sampleset.models.budget import Budget, MeteredBackend, MeteredScoringBackend, Tariff
+from sampleset.models.opening import open_backend, ready_backend
+from sampleset.models.retries import Patience, PatientBackend, PatientScoringBackend
 from sampleset.reward_models.base import RewardModel
 from sampleset.serve.answering import Outcome, choose, is_settled, vote_so_far
 from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig, UpstreamConfig

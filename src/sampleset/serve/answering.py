@@ -19,12 +19,12 @@ from typing import Any, cast
 from sampleset.aggregators.base import Aggregator, Decision, decide, tally, vote_answer
 from sampleset.answers import kind_of
 from sampleset.errors import CapReachedError, SampleSetError
+from sampleset.sampling.stopping import classes_of
 from sampleset.serve.api_errors import log_fault
 from sampleset.serve.draws import Draw, Drawn
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstream_replies import Reply
 from sampleset.serve.voice import thinks, told_apart, writes_solutions
-from sampleset.stopping import classes_of
 from sampleset.types import Answer, Candidate, Question, SampleSet, Usage, after_thinking
 
 _MOST_JSON = 1_000_000

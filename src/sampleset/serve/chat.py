@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sampleset.evaluation import Prices
+from sampleset.models.together import gathered
 from sampleset.serve.aliases import Alias, Answered
 from sampleset.serve.api_errors import api_error, log_fault
 from sampleset.serve.draws import Draw
@@ -18,7 +19,6 @@ from sampleset.serve.requests import ChatRequest
 from sampleset.serve.runs import Runs
 from sampleset.serve.streaming import Emit
 from sampleset.serve.voice import Field
-from sampleset.together import gathered
 
 _PIECE = 200
 """Characters of the answer in one chunk."""

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from sampleset.answers import answer_kind
-from sampleset.backends._gguf_files import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
-from sampleset.budget import Budget, Caps
+from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
 from sampleset.errors import DataError, InvalidArgumentError, UnknownNameError
+from sampleset.models.budget import Budget, Caps
 from sampleset.prompts import SOLVE_PROMPTS
+from sampleset.sampling.stopping import StoppingRule, parse_stop
 from sampleset.settings import read_settings
 from sampleset.specs import models_of
-from sampleset.stopping import StoppingRule, parse_stop
 from sampleset.types import DEFAULT_KIND
 
 R = TypeVar("R")

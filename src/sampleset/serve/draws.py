@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sampleset.errors import BackendError, CapReachedError, SampleSetError, TransientBackendError
-from sampleset.question_draws import runs_of
-from sampleset.retries import Patience, patiently
+from sampleset.models.retries import Patience, patiently
+from sampleset.sampling.draws import runs_of
+from sampleset.sampling.stopping import batch_ends, classes_of
 from sampleset.serve.api_errors import ApiError, api_error
 from sampleset.serve.members import Member
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstream_replies import Refusal, Reply
-from sampleset.stopping import batch_ends, classes_of
 from sampleset.types import Sample, SampleSet
 
 OnEvent = Callable[[str, dict[str, Any]], None]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sampleset.backends.base import OnText
-from sampleset.budget import Meter, Tariff
+from sampleset.chat import OnText
+from sampleset.models.budget import Meter, Tariff
 from sampleset.serve.config import AliasConfig, UpstreamConfig
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.upstream_replies import Reply

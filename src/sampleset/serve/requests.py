@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from sampleset.backends._gguf_files import EMBEDDED_SSA
-from sampleset.backends._openai_replies import list_of, mapping_of, text_of
-from sampleset.budget import Budget
+from sampleset.engines.gguf import EMBEDDED_SSA
 from sampleset.errors import InvalidArgumentError, SampleSetError
-from sampleset.sample_store import digest
+from sampleset.models.budget import Budget
+from sampleset.sampling.stopping import StoppingRule, parse_stop
 from sampleset.serve.api_errors import ApiError
 from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, served_kind
 from sampleset.serve.parameters import OVERRIDES, PARAMETERS, Parameter
 from sampleset.specs import parse_spec
-from sampleset.stopping import StoppingRule, parse_stop
+from sampleset.storage.store import digest
 from sampleset.types import Question
+from sampleset.wire.replies import list_of, mapping_of, text_of
 
 Ballot = Literal["text", "json", "tools"]
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sampleset.backends._openai_replies import count_of, list_of, logprobs_of, mapping_of, text_of
 from sampleset.errors import BackendError, TransientBackendError
 from sampleset.serve.api_errors import ApiError
 from sampleset.types import LogprobSummary
+from sampleset.wire.replies import count_of, list_of, logprobs_of, mapping_of, text_of
 
 
 @dataclass(frozen=True, slots=True)

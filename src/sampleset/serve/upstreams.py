@@ -18,23 +18,17 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from sampleset.backends._openai_replies import (
-    mapping_of,
-    parse_retry_after,
-    server_text,
-    shortened,
-    text_of,
-)
-from sampleset.backends._openai_stream import StreamedCompletion
-from sampleset.backends.base import Backend, Message, OnText, SamplingParams, StreamingBackend
-from sampleset.budget import longest_prompt
+from sampleset.backends.base import Backend, StreamingBackend
+from sampleset.chat import Message, OnText, SamplingParams, longest_prompt
 from sampleset.errors import BackendError
+from sampleset.models.retries import limiter_for
 from sampleset.prompts import solve_messages
-from sampleset.retries import limiter_for
 from sampleset.serve.api_errors import ApiError
 from sampleset.serve.requests import ChatRequest, plain_text
 from sampleset.serve.upstream_replies import Refusal, Reply, TransientFault, read_reply, reply_of
 from sampleset.types import Question
+from sampleset.wire.replies import mapping_of, parse_retry_after, server_text, shortened, text_of
+from sampleset.wire.stream import StreamedCompletion
 
 _MOST_REPLY_BYTES = 32_000_000
 _OVERFLOW = re.compile(

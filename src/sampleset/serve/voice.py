@@ -19,7 +19,8 @@ from sampleset.aggregators.llm_aggregator import LLMAggregator
 from sampleset.aggregators.mixture_of_agents import MixtureOfAgents
 from sampleset.aggregators.rank_then_fuse import RankThenFuse
 from sampleset.aggregators.ssa import SampleSetAggregator
-from sampleset.backends.base import OnText, record_of
+from sampleset.backends.base import record_of
+from sampleset.chat import OnText
 
 Field = Literal["reasoning_content", "content"]
 OnDelta = Callable[[Field, str], None]

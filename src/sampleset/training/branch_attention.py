@@ -10,7 +10,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from sampleset.backends._transformers_model import import_extra
+from sampleset.engines.huggingface.model import import_extra
 
 NAME = "sampleset_branches"
 """Under which transformers knows it. Without the argument `branch_spans` it is `sdpa`."""

@@ -23,12 +23,12 @@ import numpy as np
 
 from sampleset.aggregators.ssa import SampleSetAggregator
 from sampleset.backends.base import Backend, ScoringBackend, record_of
-from sampleset.checkpoint import CheckpointRecord, read_record, read_trained_on, write_record
+from sampleset.engines.checkpoint import CheckpointRecord, read_record, read_trained_on, write_record
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.metrics import paired_bootstrap
+from sampleset.models.together import gathered
 from sampleset.prompts import ANSWER_CLOSE
-from sampleset.storage import JsonlLog, read_rows
-from sampleset.together import gathered
+from sampleset.storage.files import JsonlLog, read_rows
 from sampleset.training.candidate_weights import (
     Choice,
     Floats,
@@ -38,8 +38,8 @@ from sampleset.training.candidate_weights import (
     cross_entropy,
     fit,
 )
-from sampleset.training.model_card import model_card
-from sampleset.training.rows import TrainingRow, read_training_rows
+from sampleset.training.data.rows import TrainingRow, read_training_rows
+from sampleset.training.export.model_card import model_card
 
 LEAST_ROWS = 20
 """Rows with a choice to make below which three numbers are not worth fitting."""

@@ -14,16 +14,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from sampleset.backends._transformers_model import ModelFiles, find_model, import_extra
-from sampleset.checkpoint import CheckpointRecord, read_record, read_trained_on
+from sampleset.engines.checkpoint import CheckpointRecord, read_record, read_trained_on
+from sampleset.engines.huggingface.model import ModelFiles, find_model, import_extra
 from sampleset.errors import DataError, InvalidArgumentError
-from sampleset.progress import duration
 from sampleset.prompts import AGGREGATION_PROMPT
+from sampleset.training.data.rows import TrainingRow, read_training_rows, sharing_questions
 from sampleset.training.memory import memory_advice
 from sampleset.training.policy import Policy, load_weights, save_policy, start_policy
 from sampleset.training.processes import Processes
 from sampleset.training.recipe import Method, Recipe
-from sampleset.training.rows import TrainingRow, read_training_rows, sharing_questions
 from sampleset.training.run_folder import STATE_FILE, RunFolder, input_digests
 from sampleset.training.schedule import learning_rate_share, row_order
 
@@ -94,21 +93,6 @@ def train(
         DataError: Nothing can be learnt from any row, or held-back rows do not fit the others.
     """
     return _Run(method, learner, recipe).go(on_progress or (lambda _: None))
-
-
-def progress_line(progress: TrainingProgress) -> str:
-    """Step, the figures that matter, and when it will be over."""
-    done = progress.step - progress.started_at
-    parts = [f"step {progress.step}/{progress.steps}"]
-    if progress.skipped:
-        parts.append(f"{progress.skipped} rows left out")
-    for name in ("loss", "reward", "eval_reward", "eval_accuracy", "eval_vote", "eval_logprob"):
-        if name in progress.figures:
-            parts.append(f"{name.replace('_', ' ')} {progress.figures[name]:.3f}")
-    if done and progress.step < progress.steps:
-        pace = (time.monotonic() - progress.started) / done
-        parts.append(f"{duration(pace * (progress.steps - progress.step))} left")
-    return ", ".join(parts)
 
 
 class _Run:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from sampleset.backends._transformers_model import import_extra
+from sampleset.engines.huggingface.model import import_extra
 from sampleset.errors import BackendError
 
 

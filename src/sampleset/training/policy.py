@@ -11,17 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sampleset.backends._gguf_files import EMBEDDED
-from sampleset.backends._transformers_model import (
-    ModelFiles,
-    find_model,
-    import_extra,
-    load_model,
-)
-from sampleset.backends._transformers_text import Texts
-from sampleset.checkpoint import CheckpointRecord, read_record, write_record, write_trained_on
+from sampleset.engines.checkpoint import CheckpointRecord, read_record, write_record, write_trained_on
+from sampleset.engines.gguf import EMBEDDED
+from sampleset.engines.huggingface.model import ModelFiles, find_model, import_extra, load_model
+from sampleset.engines.huggingface.text import Texts
 from sampleset.errors import DataError, InvalidArgumentError
-from sampleset.training.model_card import model_card
+from sampleset.training.export.model_card import model_card
 from sampleset.training.recipe import LoraOptions, Recipe
 
 

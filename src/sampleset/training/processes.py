@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sampleset.backends._transformers_model import import_extra
+from sampleset.engines.huggingface.model import import_extra
 from sampleset.errors import InvalidArgumentError
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sampleset.backends._transformers_model import ModelFiles
+from sampleset.engines.huggingface.model import ModelFiles
 from sampleset.errors import InvalidArgumentError
 from sampleset.settings import save_settings
 from sampleset.training.policy import replace_folder

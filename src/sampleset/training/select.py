@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sampleset.backends._transformers_model import import_extra
-from sampleset.backends._transformers_text import Texts
+from sampleset.engines.huggingface.model import import_extra
+from sampleset.engines.huggingface.text import Texts
 from sampleset.prompts import ANSWER_CLOSE
+from sampleset.training.data.rows import TrainingRow
 from sampleset.training.policy import Policy
 from sampleset.training.recipe import Objective
-from sampleset.training.rows import TrainingRow
 from sampleset.training.shared_prompt import rows_logprobs
 
 

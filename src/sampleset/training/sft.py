@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sampleset.training.data.rows import TrainingRow
 from sampleset.training.policy import Policy
-from sampleset.training.rows import TrainingRow
 from sampleset.training.shared_prompt import rows_logprobs
 
 

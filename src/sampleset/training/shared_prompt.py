@@ -14,7 +14,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from sampleset.backends._transformers_model import import_extra
+from sampleset.engines.huggingface.model import import_extra
 from sampleset.errors import InvalidArgumentError
 from sampleset.training.branch_attention import use_branch_attention
 

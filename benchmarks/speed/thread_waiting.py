@@ -1,0 +1,70 @@
+"""How the engine's threads should wait for each other: tokens per second, alone and two at once.
+
+    python benchmarks/speed/thread_waiting.py
+
+Takes ten minutes on two cores: the bad settings are that bad. Each setting runs in processes of its own:
+one alone on the machine, then two side by side. OpenMP's default spins for long, `passive` sleeps at once,
+`GOMP_SPINCOUNT` lies between; the backend sets 400.
+"""
+
+import os
+import subprocess
+import sys
+
+SETTINGS = {
+    "default": {},
+    "passive": {"OMP_WAIT_POLICY": "passive"},
+    "GOMP_SPINCOUNT=400": {"GOMP_SPINCOUNT": "400"},
+    "GOMP_SPINCOUNT=10000": {"GOMP_SPINCOUNT": "10000"},
+}
+TOKENS = 60
+PROMPT = "\n".join(f"{n} apples at {n} dollars cost {n * n} dollars." for n in range(1, 25))
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        return measure()
+    print(f"{'tokens/s':<22}{'alone: prompt':>14}{'decode':>8}{'5 at once':>10}", end="")
+    print(f"{'beside: prompt':>16}{'decode':>8}{'5 at once':>10}")
+    for name, setting in SETTINGS.items():
+        print(f"{name:<22}{run(setting, 1)}  {run(setting, 2)}", flush=True)
+
+
+def run(setting: dict[str, str], processes: int) -> str:
+    """The line of the last of so many processes at once."""
+    kept = {
+        key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
+    command = [sys.executable, __file__, "measure"]
+    started = [
+        subprocess.Popen(command, env=kept | setting, stdout=subprocess.PIPE, text=True)
+        for _ in range(processes)
+    ]
+    return [process.communicate()[0].rstrip("\n") for process in started][-1]
+
+
+def measure() -> None:
+    import time
+
+    import xllamacpp
+
+    from sampleset.engines.gguf import resolve_embedded_model
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(resolve_embedded_model())
+    params.n_parallel, params.n_ctx, params.kv_unified, params.verbosity = 5, 8192, True, -1
+    threads = len(os.sched_getaffinity(0))
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    server = xllamacpp.Server(params)
+    body = {"max_tokens": TOKENS, "ignore_eos": True}
+    timings = [server.handle_completions({**body, "prompt": f"{n}{PROMPT}"})["timings"] for n in range(3)]
+    started = time.perf_counter()
+    server.handle_completions({**body, "prompt": f"five{PROMPT}", "n": 5})
+    together = 5 * TOKENS / (time.perf_counter() - started)
+    prompt = max(one["prompt_per_second"] for one in timings)
+    decode = max(one["predicted_per_second"] for one in timings)
+    print(f"{prompt:14.0f}{decode:8.0f}{together:10.0f}")
+
+
+if __name__ == "__main__":
+    main()

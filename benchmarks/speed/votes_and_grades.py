@@ -1,0 +1,90 @@
+"""Time to extract, group and grade a file of sample sets, against math-verify called pair by pair.
+
+    python benchmarks/speed/votes_and_grades.py [FILE] [--sets 100]
+
+FILE holds sample sets with gold answers; by default the recorded ones in the package (100 questions, 8
+samples each). Ours runs over all of it twice: cold (no worker process, empty caches) and warm. The plain
+way parses each sample with math-verify, compares every pair of a set and each sample with the gold; it
+runs on the first `--sets` questions and its time is scaled to all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from sampleset.answers import extract_answer, group_answers, matches_gold
+from sampleset.storage.files import read_rows
+
+Row = dict[str, Any]
+RECORDED = Path(__file__).parents[2] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"
+
+
+def ours(rows: list[Row]) -> int:
+    """Right votes by `sampleset.answers`."""
+    right = 0
+    for row in rows:
+        found = [extract_answer(text) for text in row["samples"]]
+        answers = [one.text if one else None for one in found]
+        for answer in answers:
+            if answer is not None:
+                matches_gold(answer, row["answer"])
+        groups = group_answers(answers).groups
+        winner = max(groups, key=lambda group: len(group.indices)) if groups else None
+        right += bool(winner and matches_gold(winner.answer, row["answer"]).equal)
+    return right
+
+
+def pairwise(rows: list[Row]) -> int:
+    """Right votes by math-verify on every pair, its defaults throughout."""
+    from math_verify import parse, verify
+
+    right = 0
+    for row in rows:
+        gold = parse(f"${row['answer']}$")
+        parsed = [parse(text) for text in row["samples"]]
+        grades = [verify(gold, one) for one in parsed]
+        votes = [1] * len(parsed)
+        for first, second in combinations(range(len(parsed)), 2):
+            if verify(parsed[first], parsed[second]):
+                votes[first] += 1
+                votes[second] += 1
+        right += grades[votes.index(max(votes))]
+    return right
+
+
+def seconds(work: Callable[[list[Row]], int], rows: list[Row]) -> tuple[float, int]:
+    start = time.perf_counter()
+    right = work(rows)
+    return time.perf_counter() - start, right
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", type=Path, nargs="?", default=RECORDED)
+    parser.add_argument("--sets", type=int, default=100, help="questions the pairwise way is timed on")
+    options = parser.parse_args()
+    rows = [row for _, row in read_rows(options.file)]
+    part = rows[: options.sets]
+    cold, right = seconds(ours, rows)
+    warm, _ = seconds(ours, rows)
+    pairwise(part[:1])
+    plain, plain_right = seconds(pairwise, part)
+    scaled = plain * len(rows) / len(part)
+    part_right = ours(part)
+    print(f"{len(rows)} questions x {len(rows[0]['samples'])} samples")
+    print(f"ours, cold:          {cold:8.2f} s   {right} votes right")
+    print(f"ours, warm:          {warm:8.2f} s")
+    print(f"math-verify, pairs:  {scaled:8.2f} s   scaled from {plain:.2f} s on {len(part)} questions")
+    print(f"ratio: {scaled / cold:.0f}x cold, {scaled / warm:.0f}x warm")
+    print(f"votes right on those {len(part)}: ours {part_right}, pairs {plain_right}")
+
+
+if __name__ == "__main__":
+    main()

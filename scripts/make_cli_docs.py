@@ -1,0 +1,49 @@
+"""Write docs/cli.md from the `--help` pages.
+
+    python scripts/make_cli_docs.py docs/cli.md
+
+A test compares the file with what this makes.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from sampleset.cli.main import app
+
+COMMANDS = (
+    "demo",
+    "answer",
+    "sample",
+    "aggregate",
+    "score",
+    "evaluate",
+    "replay",
+    "report",
+    "train-data",
+    "train",
+    "calibrate",
+    "export",
+    "serve",
+    "list",
+)
+
+
+def help_pages() -> str:
+    """All `--help` pages as one Markdown text."""
+    os.environ.update(COLUMNS="100", TERMINAL_WIDTH="100", NO_COLOR="1", TERM="dumb")
+    made = "Made from the `--help` pages by `python scripts/make_cli_docs.py docs/cli.md`."
+    parts = [f"# Command line\n\n{made}\n"]
+    for command in COMMANDS:
+        page = CliRunner().invoke(app, [command, "--help"], prog_name="sampleset").output
+        lines = "\n".join(line.rstrip() for line in page.strip("\n").splitlines())
+        parts.append(f"## sampleset {command}\n\n```\n{lines}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
+    Path(sys.argv[1]).write_text(help_pages(), encoding="utf-8")

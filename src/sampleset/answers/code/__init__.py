@@ -1,0 +1,1 @@
+"""Answers that are programs: what they print decides, in a sandbox."""

@@ -1,0 +1,144 @@
+"""The answer kind `code`: Python programs that are equal when they print the same for the same inputs.
+
+Running them is off unless the user allows it; see `sandbox`.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from sampleset.answers.code.sandbox import MAX_BYTES, refuse_unless_allowed, run_program
+from sampleset.answers.grouping import Grouping
+from sampleset.answers.json_values import fenced_blocks
+from sampleset.answers.keyed import after_reasoning, grouped_by, tagged_text
+from sampleset.answers.maths.equivalence import Verdict
+from sampleset.answers.maths.extraction import Extracted
+from sampleset.errors import InvalidArgumentError
+
+MAX_INPUTS = 20
+_PYTHON = ("", "python", "python3", "py")
+
+Outputs = tuple[str | None, ...]
+"""What a program prints for each input, `None` where it fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Programs by what they print for these inputs; one that fails on all of them is no answer.
+
+    Attributes:
+        inputs: Texts on standard input, one run each.
+    """
+
+    inputs: tuple[str, ...] = ("",)
+
+    @property
+    def spec(self) -> str:
+        """As users type it."""
+        return "code" if self.inputs == ("",) else f"code:{json.dumps(list(self.inputs))}"
+
+    def check(self) -> None:
+        """Raise unless programs may be run, and can be."""
+        refuse_unless_allowed()
+
+    def read(self, text: str, choices: int | None = None, truncated: bool = False) -> Extracted | None:
+        """The last fenced block of Python, in the answer tags if there are any; else what they hold."""
+        text = after_reasoning(text)
+        tagged = tagged_text(text)
+        for part, rule in ((tagged or "", "answer_tag"), (text, "fence")):
+            for language, block in fenced_blocks(part):
+                if language in _PYTHON and block.strip():
+                    return Extracted(block, rule)
+        return Extracted(tagged, "answer_tag") if tagged and _is_python(tagged) else None
+
+    def group(self, answers: Sequence[str | None]) -> Grouping:
+        """One group for each way of answering the inputs."""
+        outputs = [None if one is None else self._outputs(one) for one in answers]
+        failed = any(one is not None and not any(part is not None for part in one) for one in outputs)
+        keys = [one if one and any(part is not None for part in one) else None for one in outputs]
+        return grouped_by(keys, answers, ["program_failed"] if failed else [])
+
+    def same(self, a: str, b: str) -> Verdict:
+        """Whether both print the same, and fail on the same inputs if at all."""
+        outputs = self._outputs(a)
+        works = any(one is not None for one in outputs)
+        return Verdict(works and outputs == self._outputs(b), "outputs")
+
+    def matches_gold(self, answer: str, gold: str) -> Verdict:
+        """Whether a program prints what the gold program prints, or what the gold states."""
+        expected = self._expected(gold)
+        return Verdict(expected is not None and self._outputs(answer) == expected, "outputs")
+
+    def gold_is_readable(self, gold: str) -> bool:
+        """Whether it is a fenced program, or states one output per input."""
+        return self.read(gold) is not None or self._stated(gold) is not None
+
+    def _expected(self, gold: str) -> Outputs | None:
+        program = self.read(gold)
+        return self._outputs(program.text) if program else self._stated(gold)
+
+    def _stated(self, gold: str) -> Outputs | None:
+        """The outputs that a gold answer states: a JSON list of texts, or the only one as it is."""
+        try:
+            found: object = json.loads(gold)
+        except (ValueError, RecursionError):
+            found = None
+        listed = cast("list[object]", found) if isinstance(found, list) else []
+        if len(listed) == len(self.inputs) and all(isinstance(one, str) for one in listed):
+            return tuple(_printed(str(one)) for one in listed)
+        return (_printed(gold),) if len(self.inputs) == 1 and gold.strip() else None
+
+    def _outputs(self, code: str) -> Outputs:
+        """What a program prints for each input. After one that takes too long it is not run again."""
+        outputs: list[str | None] = []
+        for stdin in self.inputs:
+            run = run_program(code, stdin)
+            if run.outcome == "timeout":
+                break
+            outputs.append(_printed(run.output) if run.outcome == "done" else None)
+        return tuple(outputs) + (None,) * (len(self.inputs) - len(outputs))
+
+
+def code_kind(option: str | None) -> Code:
+    r"""The kind that `code` or `code:["1 2\n", "3 4\n"]` names.
+
+    Raises:
+        InvalidArgumentError: The inputs are no JSON list of texts, or too many.
+    """
+    if option is None:
+        return Code()
+    try:
+        inputs: object = json.loads(option)
+    except (ValueError, RecursionError):
+        inputs = None
+    listed = cast("list[object]", inputs) if isinstance(inputs, list) else []
+    texts = [one for one in listed if isinstance(one, str)]
+    if not 0 < len(texts) == len(listed) <= MAX_INPUTS:
+        raise InvalidArgumentError(
+            f"Answer kind 'code:{option[:80]}': the inputs must be a JSON list of 1 to {MAX_INPUTS} texts, "
+            'as in code:["1 2", "3 4"].'
+        )
+    return Code(tuple(texts))
+
+
+def _printed(output: str) -> str:
+    """The output without white space at the ends of its lines and of itself."""
+    return "\n".join(line.rstrip() for line in output.strip().splitlines())
+
+
+def _is_python(text: str) -> bool:
+    """Whether a text that no fence marks as a program is one. It is parsed, not run."""
+    if len(text) > MAX_BYTES or "\0" in text:
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True

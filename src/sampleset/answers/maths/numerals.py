@@ -1,0 +1,327 @@
+"""Exact numbers: decimals, fractions, mixed numbers, powers of ten, percent, currency, units.
+
+Values are `fractions.Fraction`; nothing is evaluated but these written forms, and exponents
+are capped, so that no text can ask for a large computation.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from sampleset.answers.maths.patterns import lazy_pattern
+
+MAX_EXPONENT = 300
+"""Powers of ten beyond this, either way, are left to text comparison."""
+
+_UNITS = {
+    name: unit
+    for unit, names in {
+        "mm": "mm millimeter millimeters millimetre millimetres",
+        "cm": "cm cms centimeter centimeters centimetre centimetres",
+        "m": "m meter meters metre metres",
+        "km": "km kms kilometer kilometers kilometre kilometres",
+        "in": "in inch inches",
+        "ft": "ft foot feet",
+        "yd": "yd yard yards",
+        "mi": "mi mile miles",
+        "mg": "mg milligram milligrams",
+        "g": "g gm gms gram grams",
+        "kg": "kg kgs kilogram kilograms kilo kilos",
+        "lb": "lb lbs pound pounds",
+        "oz": "oz ounce ounces",
+        "ml": "ml mL milliliter milliliters millilitre millilitres",
+        "L": "l L liter liters litre litres",
+        "s": "s sec secs second seconds",
+        "min": "min mins minute minutes",
+        "h": "h hr hrs hour hours",
+        "day": "day days",
+        "week": "week weeks",
+        "month": "month months",
+        "year": "yr yrs year years",
+        "degrees": "degree degrees deg",
+        "radians": "radian radians rad",
+        "mi/h": "mph",
+        "km/h": "kph kmh",
+        "Hz": "Hz hertz",
+        "newton": "newton newtons",
+        "joule": "joule joules",
+        "kelvin": "kelvin kelvins",
+        "watt": "watt watts",
+        "volt": "volt volts",
+        "am": "am a.m a.m.",
+        "pm": "pm p.m p.m.",
+        "dollar": "dollar dollars usd",
+        "cent": "cent cents",
+        "euro": "euro euros eur",
+    }.items()
+    for name in names.split()
+}
+_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_POWERS = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3"}
+_NOT_UNITS = frozenset([
+    "and", "or", "if", "when", "not", "than", "to", "through", "plus", "minus", "times", "over", "by",
+    "only", "more", "less", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "mod", "where", "for",
+    "remainder", "pi", "factorial",
+])  # fmt: skip
+_MAX_UNIT_WORDS = 6
+_ONES = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+NUMBER_WORDS = {
+    **{name: value for value, name in enumerate(_ONES)},
+    **{name: 10 * place for place, name in enumerate(_TENS, start=2)},
+    **{
+        f"{ten}-{_ONES[one]}": 10 * place + one
+        for place, ten in enumerate(_TENS, start=2)
+        for one in range(1, 10)
+    },
+}
+"""Names of the numbers to ninety-nine."""
+_PARTS = {
+    name: size
+    for size, names in {
+        2: "half halves", 3: "third thirds", 4: "fourth fourths", 5: "fifth fifths", 6: "sixth sixths",
+        7: "seventh sevenths", 8: "eighth eighths", 9: "ninth ninths", 10: "tenth tenths",
+        100: "hundredth hundredths", 1000: "thousandth thousandths",
+    }.items()
+    for name in names.split()
+}  # fmt: skip
+_PLURAL_PARTS = frozenset(name for name in _PARTS if name.endswith("s"))
+
+_BELOW_100 = (
+    rf"(?:(?:{'|'.join(_TENS)})(?:[ -](?:{'|'.join(_ONES[1:10])}))?"
+    rf"|{'|'.join(reversed(_ONES))})"
+)
+_BELOW_1000 = rf"{_BELOW_100}(?: hundred(?: (?:and )?{_BELOW_100})?)?"
+SPELT = lazy_pattern(
+    rf"(?<![\w-]){_BELOW_1000}(?: (?:thousand|million|billion|trillion)(?:,? (?:and )?{_BELOW_1000})?)*"
+    rf"(?!\w|-(?!(?:{'|'.join(_PARTS)})\b))",
+    re.IGNORECASE,
+)
+"""A number in words: `two hundred and fifty`."""
+_COUNT = lazy_pattern(r"\d{1,9}(?=[ -][A-Za-z])")
+_PART = lazy_pattern(rf"[ -]({'|'.join(_PARTS)})(?![\w-])", re.IGNORECASE)
+_SPACE = lazy_pattern(r",? |-")
+_DECIMAL = r"(?:(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?: \d{3})+(?! ?\d)|\d+)(?:\.\d+)?|\.\d+)"
+_NUMBER = lazy_pattern(
+    rf"(?P<sign>[+-]?) ?(?P<currency>[$€£¥]?) ?(?P<inner>[+-]?)(?:"
+    rf"(?P<whole>\d+) ?\\frac ?\{{(?P<top>\d+)\}} ?\{{(?P<bottom>\d+)\}}"
+    rf"|(?P<whole2>\d+) (?P<top2>\d+) ?/ ?(?P<bottom2>\d+)"
+    rf"|\\frac ?\{{ ?(?P<over>[+-]? ?{_DECIMAL}) ?\}} ?\{{ ?(?P<under>[+-]? ?{_DECIMAL}) ?\}}"
+    rf"|(?P<over2>{_DECIMAL}) ?/ ?(?P<under2>{_DECIMAL})"
+    rf"|(?P<base>{_DECIMAL}) ?(?:[eE](?P<exponent>[+-]?\d{{1,4}})"
+    rf"|(?:\\times|\\cdot|\*|x) ?10 ?\^ ?\{{ ?(?P<power>[+-]?\d{{1,4}}) ?\}})"
+    rf"|(?P<decimal>{_DECIMAL})"
+    rf")(?P<rest>(?![\d.])[^0-9]{{0,80}}(?:\^\{{[23]\}})?)"
+)
+_HEDGE = lazy_pattern(
+    r"(?:approximately|approx\.?|about|roughly|around|exactly|only|\\approx|~|≈) ?", re.IGNORECASE
+)
+_PERCENT = lazy_pattern(r" ?(?:%|(?:percent|per cent|pct)\b)", re.IGNORECASE)
+_POWER = lazy_pattern(r"\^\{([23])\}$")
+_WORD = lazy_pattern(r"[A-Za-z][A-Za-z'.-]*")
+_UNIT_PIECE = lazy_pattern(r"[A-Za-z]{2,}\.?(?:\^\{[23]\})?")
+_ORDINAL = lazy_pattern(r"^(?:st|nd|rd|th)\b(?= |$)")
+_REPEATING = lazy_pattern(
+    r"(?<![\d.,])(?<!\d )(\d{1,20})\.(\d{0,20}?)"
+    r"(?:\\(?:overline|bar) ?\{ ?(\d{1,20}) ?\}|(?:(\d)\4{2,20}|(\d{2,9})\5{1,9})\.\.\.)(?! ?[\d.])"
+)
+_SLASH = lazy_pattern(r"(?<=[A-Za-z]) ?/ ?(?=[A-Za-z])")
+_PER = lazy_pattern(r"(?: ?/ ?| (?:per|an?) )(?=[A-Za-z])")
+_UNIT_TEXT = lazy_pattern(r"[A-Za-z './()-]*")
+_CURRENCIES = {"$": "dollar", "€": "euro", "£": None, "¥": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Numeral:
+    """A number as it is written.
+
+    Attributes:
+        value: Exact value; of `25%` it is 1/4.
+        decimal: Whether it is written with a decimal point or a power of ten.
+        percent: Whether it is written in percent.
+        unit: A known unit of measure (`h/day` for a rate); `None` for a bare number or an unknown unit
+            ("eggs").
+        label: The words of an unknown unit; they only matter between members of one list.
+    """
+
+    value: Fraction
+    decimal: bool = False
+    percent: bool = False
+    unit: str | None = None
+    label: str = ""
+
+    def __str__(self) -> str:
+        shown = f"{self.value * 100}%" if self.percent else str(self.value)
+        return f"{shown} {self.unit}" if self.unit else shown
+
+
+def read_numeral(text: str) -> Numeral | None:
+    """The number a respelt text is, or `None` if it is anything else."""
+    hedge = _HEDGE.match(text)
+    if hedge:
+        text = text[hedge.end() :]
+    digits = _in_digits(text)
+    found = _NUMBER.fullmatch(_REPEATING.sub(_as_fraction, digits)) if digits else None
+    if not found or (found["sign"] and found["inner"]):
+        return None
+    amount = _amount(found)
+    if amount is None:
+        return None
+    value, decimal = amount
+    rest = found["rest"]
+    percent = _PERCENT.match(rest)
+    if percent:
+        rest = rest[percent.end() :]
+        value /= 100
+    suffix = rest.strip() if rest.strip() in _CURRENCIES else ""
+    rest = _ORDINAL.sub("", rest)
+    currency = found["currency"] or suffix
+    money = _CURRENCIES.get(currency)
+    if found["currency"] and _PER.match(rest):
+        rest = f" {money}{rest}" if money else ""
+    scale, unit, known = _read_unit("" if suffix else rest)
+    if not known:
+        return None
+    value *= 10**scale
+    if "-" in (found["sign"], found["inner"]):
+        value = -value
+    if currency and not (money and unit and unit.startswith(f"{money}/")):
+        unit = money
+    if percent:
+        unit = None
+    label = "" if unit else " ".join(_WORD.findall(rest)).lower()
+    return Numeral(value, decimal, percent is not None, unit, label)
+
+
+def _in_digits(text: str) -> str | None:
+    """The text with the number words it opens with in digits: `2/3` of `two thirds`, `250 m` of
+    `two hundred fifty m`. `None` where it may be a share or a count: `one third cup`, `one third grader`.
+    """
+    found = SPELT.match(text) or _COUNT.match(text)
+    if not found:
+        return text
+    number, rest = _counted(found[0]), text[found.end() :]
+    found = _PART.match(rest)
+    part = found[1].lower() if found else ""
+    # "3 fifth graders" are no fifths.
+    if not found or (number == 1) == (part in _PLURAL_PARTS):
+        return f"{number}{rest}"
+    rest = rest[found.end() :]
+    if number == 1 and rest and not rest.startswith(" of "):
+        return None
+    return f"{number}/{_PARTS[part]}{rest}"
+
+
+def _counted(text: str) -> int:
+    """The value of a number in digits, or in words: of `two thousand five hundred and ten`, 2510."""
+    total = part = 0
+    for word in _SPACE.split(text.lower()):
+        if word == "hundred":
+            part *= 100
+        elif word in _SCALES:
+            total += part * 10 ** _SCALES[word]
+            part = 0
+        elif word != "and":
+            part += NUMBER_WORDS[word] if word in NUMBER_WORDS else int(word)
+    return total + part
+
+
+def _as_fraction(found: re.Match[str]) -> str:
+    r"""A repeating decimal as a fraction: of `0.1\overline{6}` and `0.1666...`, `15/90`."""
+    whole, fixed, cycle = found[1], found[2], found[3] or found[4] or found[5]
+    top = int(whole + fixed + cycle) - int(whole + fixed)
+    return f"{top}/{(10 ** len(cycle) - 1) * 10 ** len(fixed)}"
+
+
+def _amount(found: re.Match[str]) -> tuple[Fraction, bool] | None:
+    """Value without its sign, and whether it is written as a decimal."""
+    group = found.groupdict()
+    if group["decimal"]:
+        return _decimal(group["decimal"]), "." in group["decimal"]
+    if group["base"]:
+        exponent = int(group["exponent"] or group["power"])
+        if abs(exponent) > MAX_EXPONENT:
+            return None
+        return _decimal(group["base"]) * Fraction(10) ** exponent, "." in group["base"]
+    over, under = group["over"] or group["over2"], group["under"] or group["under2"]
+    if over:
+        divisor = _decimal(under)
+        return (_decimal(over) / divisor, False) if divisor else None
+    whole, top, bottom = (group[name] or group[f"{name}2"] for name in ("whole", "top", "bottom"))
+    return (int(whole) + Fraction(int(top), int(bottom)), False) if int(bottom) else None
+
+
+def _decimal(text: str) -> Fraction:
+    return Fraction(text.replace(",", "").replace(" ", ""))
+
+
+def strip_unit(text: str) -> str:
+    r"""An expression without the words of a unit after it: of `12\pi cm^{2}`, `12\pi`."""
+    pieces = text.split(" ")
+    start = len(pieces)
+    while start > 1 and _UNIT_PIECE.fullmatch(pieces[start - 1]):
+        start -= 1
+    if start == len(pieces) or not _read_unit(" " + " ".join(pieces[start:]))[2]:
+        return text
+    kept = " ".join(pieces[:start])
+    return text if kept.endswith(("+", "-", "=", "<", ">", "^", "_", ",")) or kept[-1:].isspace() else kept
+
+
+def _read_unit(rest: str) -> tuple[int, str | None, bool]:
+    """Power of ten, known unit, and whether what follows a number is a unit at all."""
+    if not rest.strip():
+        return 0, None, True
+    power = _POWER.search(rest)
+    suffix = f"^{power[1]}" if power else ""
+    body, slashes = _SLASH.subn(" per ", rest[: power.start()] if power else rest)
+    if not _UNIT_TEXT.fullmatch(body) or body.lstrip()[:1] in ("-", "/"):
+        return 0, None, False
+    words = _WORD.findall(body)
+    scale = 0
+    while words and words[0].lower() in _SCALES and body[0] == " ":
+        scale += _SCALES[words.pop(0).lower()]
+    if not words:
+        return scale, None, bool(scale)
+    if len(words) > _MAX_UNIT_WORDS or any(word.lower() in _NOT_UNITS for word in words):
+        return 0, None, False
+    if words[0].lower() in NUMBER_WORDS or words[0].lower() in _PLURAL_PARTS:
+        return 0, None, False
+    spaced = body[0] == " "
+    unit, after = _measured(words)
+    if len(words[0].rstrip(".")) == 1 and not (unit and (_is_rate(after) or (spaced and not after))):
+        # `6m`, `2x`, `3 a b` are products of variables; `6 m` is six metres, `6m/s` a speed.
+        return 0, None, False
+    below, further = _measured(after[1:]) if _is_rate(after) else (None, after)
+    if below:
+        unit, after = f"{unit}/{below}" if unit and unit.isalpha() else unit, further
+    if unit == "degrees" and after[:1] in (["C"], ["F"]):
+        after = after[1:]
+    if any(len(word.rstrip(".")) == 1 and word not in ("a", "A", "I") for word in after):
+        return 0, None, False
+    short = len(words[0].rstrip(".")) < 3 and words[0] not in ("of", "in") and not slashes
+    if not unit and (short or not spaced):
+        return 0, None, False
+    return scale, f"{unit}{suffix}" if unit else None, True
+
+
+def _measured(words: list[str]) -> tuple[str | None, list[str]]:
+    """The known unit that words open with, and the words after it: of `square feet of wall`, `ft^2`."""
+    power = _POWERS.get(words[0].rstrip(".").lower(), "") if len(words) > 1 else ""
+    name, *after = words[1:] if power else words
+    name = name.rstrip(".")
+    if name == "in" and after and after[0] != "per":
+        return None, after  # "12 in total" are no inches
+    unit = _UNITS.get(name) or _UNITS.get(name.lower())
+    if unit and after[:1] == ["squared"]:
+        power, after = "^2", after[1:]
+    return unit and f"{unit}{power}", after
+
+
+def _is_rate(words: list[str]) -> bool:
+    """Whether words go on a unit as "per hour" and "a day" do."""
+    return len(words) > 1 and words[0].lower() in ("per", "a", "an")

@@ -1,0 +1,49 @@
+"""The command line: parse, call, print the error if there is one.
+
+What commands there are is in `menu`; what each takes and does is in `commands`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sampleset import __version__
+from sampleset.cli.menu import Menu
+from sampleset.errors import SampleSetError
+
+app = typer.Typer(
+    cls=Menu,
+    help="Learn to reason across parallel samples: draw K solutions, read them together, give one answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line; an error the package raises on purpose is one line and an exit code."""
+    try:
+        app()
+    except SampleSetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except OSError as error:  # a full disk, a folder that may not be written to
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Learn to reason across parallel samples: draw K solutions, read them together, give one answer."""
+    if version:
+        print(__version__)
+        raise typer.Exit

@@ -1,0 +1,133 @@
+"""The commands by name. A command's module is imported when the command is used; its help here says enough
+for the list of all commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from sampleset.cli.parameters import spread_out
+
+_TRY, _SETS, _TRAIN, _REST = "Try it", "Sample sets", "Training", "Serve and look up"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command; its function is in `commands` and has `says` as its docstring.
+
+    Attributes:
+        says: What it does, in one line.
+        panel: Heading above it in the list of commands.
+        module: Its module, if not named after the command.
+    """
+
+    says: str
+    panel: str
+    module: str | None = None
+
+
+COMMANDS = {
+    "demo": Entry("Show the whole path on the embedded model: samples, answers, a table, a page.", _TRY),
+    "answer": Entry("Draw k samples for one question, aggregate them, print the final answer.", _TRY),
+    "sample": Entry(
+        "Draw n samples per question into a store. Run it again to go on where it stopped.", _SETS
+    ),
+    "aggregate": Entry(
+        "Give one answer per stored sample set. Run it again to go on where it stopped.", _SETS
+    ),
+    "score": Entry(
+        "Score stored samples by a reward model, for by=COLUMN. Run it again to go on where it stopped.",
+        _SETS,
+    ),
+    "evaluate": Entry(
+        "Compare aggregators on the same sample sets: tables, and a report to look at. Resumes.", _SETS
+    ),
+    "replay": Entry(
+        "Replay stopping rules on stored sets: accuracy against samples and tokens, "
+        "without drawing anything.",
+        _SETS,
+    ),
+    "report": Entry(
+        "Print a report and make its pages again, or compare two reports problem by problem.", _SETS
+    ),
+    "train-data": Entry(
+        "Make training rows of stored sample sets: drawn k, permuted order, balanced by difficulty.", _TRAIN
+    ),
+    "train": Entry("Train an aggregator by a recipe. Run it again to go on where it stopped.", _TRAIN),
+    "calibrate": Entry(
+        "Fit how much a trained aggregator's scores, the votes and the confidence count, on rows held back.",
+        _TRAIN,
+    ),
+    "export": Entry(
+        "Make a checkpoint into files for llama.cpp or for others: an adapter, or a whole model.", _TRAIN
+    ),
+    "serve": Entry(
+        "Serve an OpenAI-compatible endpoint whose answers are made of k samples, and a page to watch it.",
+        _REST,
+    ),
+    "list": Entry("Print what there is, one line each.", _REST, "listing"),
+}
+"""To add a command, add `commands/NAME.py` with a function of that name, and a line here. A dash in the name
+is an underscore in Python, and a name that Python keeps for itself ends in one.
+"""
+
+
+class _Loaded(MutableMapping[str, Any]):
+    """The commands themselves, made when they are looked up."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = _command(name, COMMANDS[name])
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class Menu(TyperGroup):
+    """A group that knows the names and summaries of its commands without importing them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Loaded()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, in the order of the list of all."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command's name and summary, for a list of all."""
+        entry = COMMANDS.get(cmd_name)
+        return entry and TyperCommand(cmd_name, help=entry.says, rich_help_panel=entry.panel)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is to run, whole."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and self.commands[str(command.name)], rest
+
+
+def _command(name: str, entry: Entry) -> Any:
+    file = name.replace("-", "_")
+    module = import_module(f"sampleset.commands.{entry.module or file}")
+    single = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+    function = getattr(module, file if hasattr(module, file) else f"{file}_")
+    single.command(name, epilog=getattr(module, "EXAMPLES", None))(spread_out(function))
+    return typer.main.get_command(single)

@@ -1,0 +1,57 @@
+"""From the function of a command to one that typer reads: groups of options are spread out, then packed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from inspect import Parameter, Signature, signature
+from typing import Any, get_type_hints
+
+from sampleset.commands.options import OptionGroup
+
+Function = Callable[..., None]
+
+
+def spread_out(function: Function) -> Function:
+    """The function of a command with one parameter for each option.
+
+    Args:
+        function: It takes arguments, options and groups of options.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    parameters: list[Parameter] = []
+    groups: dict[str, tuple[type[OptionGroup], list[str]]] = {}
+    for parameter in signature(function).parameters.values():
+        hint = hints[parameter.name]
+        if isinstance(hint, type) and issubclass(hint, OptionGroup):
+            spread = _parameters(hint)
+            groups[parameter.name] = hint, [one.name for one in spread]
+            parameters += spread
+        else:
+            parameters.append(parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY))
+
+    def call(**values: Any) -> None:
+        packed = {
+            name: kind(**{option: values.pop(option) for option in options})
+            for name, (kind, options) in groups.items()
+        }
+        function(**values, **packed)
+
+    call.__doc__ = function.__doc__
+    call.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    return call
+
+
+def _parameters(kind: type[OptionGroup]) -> list[Parameter]:
+    """A parameter for each field of a group."""
+    hints = get_type_hints(kind, include_extras=True)
+    return [
+        Parameter(
+            one.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if one.default is MISSING else one.default,
+            annotation=hints[one.name],
+        )
+        for one in fields(kind)
+    ]

@@ -1,0 +1,129 @@
+"""One answer per stored sample set."""
+
+from __future__ import annotations
+
+import json
+from itertools import tee
+from pathlib import Path
+from typing import Annotated, Any
+
+from sampleset.commands.opening import CallOptions, ModelRef, ReaderOptions, opened_methods
+from sampleset.commands.options import (
+    AGGREGATION,
+    AnswerOptions,
+    Engine,
+    SetOptions,
+    argument,
+    option,
+    saved_settings,
+)
+from sampleset.commands.run import Run, run_async
+from sampleset.errors import InvalidArgumentError
+from sampleset.evaluation import AnswerLog, answer_all
+from sampleset.settings import save_settings
+from sampleset.storage.files import JsonlLog
+from sampleset.storage.records import answer_to_row
+from sampleset.storage.sample_sets import SampleFile, smallest_set
+from sampleset.types import Usage
+
+
+def aggregate(
+    samples: Annotated[Path, argument("A store, or a file of sample sets.")],
+    reader: ReaderOptions,
+    sets: SetOptions,
+    answers: AnswerOptions,
+    calls: CallOptions,
+    run: Run,
+    aggregator: Annotated[
+        str, option("--aggregator", help="NAME or NAME:key=value,key=value.", panel=AGGREGATION)
+    ] = "majority_vote",
+    k: Annotated[int | None, option("-k", "--k", help="Samples read per question; all by default.")] = None,
+    engine: Engine = "local",
+    output_dir: Annotated[
+        Path | None, option("--output-dir", help="Write answers.jsonl here, not to stdout.")
+    ] = None,
+) -> None:
+    """Give one answer per stored sample set. Run it again to go on where it stopped."""
+    settings = saved_settings(
+        "aggregate",
+        reader,
+        sets,
+        answers,
+        calls,
+        samples=samples,
+        aggregator=aggregator,
+        k=k,
+        engine=engine,
+        output_dir=output_dir,
+    )
+    summary = run_async(
+        aggregate_file(
+            sets.sample_file(samples, answers.answer_kind),
+            aggregator,
+            k,
+            reader.model_ref(engine),
+            calls,
+            output_dir,
+            settings,
+            run,
+            keep_thinking=sets.keep_thinking,
+        )
+    )
+    if output_dir is not None:
+        run.print_summary(summary)
+
+
+async def aggregate_file(
+    sets: SampleFile,
+    aggregator: str,
+    k: int | None,
+    aggregator_model: ModelRef,
+    calls: CallOptions,
+    output_dir: Path | None,
+    settings: dict[str, Any],
+    run: Run,
+    *,
+    keep_thinking: bool,
+) -> dict[str, Any]:
+    """One aggregator's answers over stored sets, to `answers.jsonl` or as JSON lines to stdout."""
+    if k is not None:
+        smallest, identity = smallest_set(sets)
+        if not 1 <= k <= smallest:
+            raise InvalidArgumentError(
+                f"k={k} must lie between 1 and {smallest}, the samples of question {identity!r} in "
+                f"{sets.path}."
+            )
+    read = (one.sample_set if keep_thinking else one.sample_set.without_thinking() for one in sets)
+    cut, shown = tee(one.subset(range(one.n if k is None else min(k, one.n))) for one in read)
+    given = abstained = failed = 0
+    async with opened_methods(
+        [aggregator], aggregator_model, calls.patience, calls.max_concurrency, output_dir
+    ) as methods:
+        log = AnswerLog(
+            JsonlLog(output_dir / "answers.jsonl") if output_dir else None, aggregator_model.context_size
+        )
+        if output_dir is not None:
+            save_settings(output_dir / "config.json", settings)
+        usage = Usage()
+        with run.status_line() as show:
+            async for answer in answer_all(methods[aggregator], cut, log, calls.max_concurrency):
+                sample_set = next(shown)
+                given += 1
+                abstained += answer.answer is None
+                failed += "failed" in answer.flags
+                usage += answer.usage
+                show(f"{given} answers, {usage.total_tokens} tokens")
+                if output_dir is None:
+                    _write_line(answer_to_row(answer, sample_set.usage))
+    return {
+        "sets": given,
+        "abstained": abstained,
+        "failed": failed,
+        "aggregation_tokens": usage.total_tokens,
+        "answers": str(output_dir / "answers.jsonl") if output_dir else None,
+    }
+
+
+def _write_line(row: dict[str, Any]) -> None:
+    # Lone surrogates, which models' broken byte pieces may leave, have no UTF-8 form.
+    print(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace").decode(), flush=True)

@@ -1,0 +1,223 @@
+"""Draw samples for one question and make one answer of them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sampleset.aggregators.base import Aggregator, tally, vote_answer
+from sampleset.answers import kind_of, with_answer_kind
+from sampleset.backends.base import Backend, record_of
+from sampleset.commands.opening import (
+    Drawing,
+    DrawingOptions,
+    ModelRef,
+    opened,
+    opened_samplers,
+    print_judge_usage,
+)
+from sampleset.commands.options import (
+    AGGREGATION,
+    NOT_SAVED,
+    AggregatorUrl,
+    AnswerOptions,
+    KeepThinking,
+    OptionGroup,
+    argument,
+    option,
+    saved_settings,
+)
+from sampleset.commands.progress import sampling_line
+from sampleset.commands.run import Run, print_json, run_async
+from sampleset.commands.sample import warn_of_identical
+from sampleset.commands.score_log import ScoreLog, SharedRewardModels
+from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
+from sampleset.errors import CapReachedError, InvalidArgumentError
+from sampleset.evaluation import REFERENCE
+from sampleset.grading.judge import judging
+from sampleset.models.budget import metered
+from sampleset.models.retries import patient
+from sampleset.reward_models.base import RewardModel
+from sampleset.sampling.pool import Pool
+from sampleset.sampling.stopping import StoppingRule, classes_in
+from sampleset.settings import save_settings
+from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model
+from sampleset.storage.records import answer_to_row, sample_to_row
+from sampleset.storage.store import digest
+from sampleset.types import Answer, Problem, Question, SampleSet, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One question's samples, the answer made of them, and the tokens of all draws, cancelled ones too."""
+
+    sample_set: SampleSet
+    answer: Answer
+    sampling: Usage
+
+
+@dataclass(frozen=True, kw_only=True)
+class AggregationOptions(OptionGroup):
+    """How the samples of a question become its answer."""
+
+    aggregator: Annotated[
+        str | None,
+        option(
+            "--aggregator",
+            help="NAME or NAME:key=value,...; default: ssa for the embedded model, or the vote.",
+            panel=AGGREGATION,
+        ),
+    ] = None
+    aggregator_model: Annotated[
+        str | None, option("--aggregator-model", help="Model an aggregator asks.", panel=AGGREGATION)
+    ] = None
+    aggregator_base_url: AggregatorUrl = None
+    settled_by_vote: Annotated[
+        bool,
+        option(
+            "--settled-by-vote",
+            help="Aggregate only where the vote does not meet the rule.",
+            panel=AGGREGATION,
+        ),
+    ] = False
+    keep_thinking: KeepThinking = False
+
+    def model_ref(self, api_key: str | None) -> ModelRef | None:
+        """The model that the aggregator asks, if it is not the one that is sampled."""
+        if self.aggregator_model is None:
+            return None
+        return ModelRef(self.aggregator_model, self.aggregator_base_url, api_key)
+
+
+def answer(
+    question: Annotated[str, argument("The question; - reads it from stdin.")],
+    drawing: DrawingOptions,
+    aggregation: AggregationOptions,
+    answers: AnswerOptions,
+    run: Run,
+    show: Annotated[bool, typer.Option("--show", help="Print the samples side by side."), NOT_SAVED] = False,
+    output_dir: Annotated[Path | None, option("--output-dir", help="Keep the draws in this store.")] = None,
+) -> None:
+    """Draw k samples for one question, aggregate them, print the final answer."""
+    text = sys.stdin.read() if question == "-" else question
+    if not text.strip():
+        raise InvalidArgumentError("The question is empty. Give a text, or - to read it from stdin.")
+    who = drawing.drawing()
+    reader = aggregation.model_ref(drawing.api_key)
+    aggregation = replace(aggregation, aggregator=aggregation.aggregator or _usual_aggregator(who, reader))
+    settings = saved_settings("answer", drawing, aggregation, answers, question=text, output_dir=output_dir)
+    answered = run_async(
+        answer_question(text, who, aggregation, reader, answers.answer_kind, output_dir, settings, run)
+    )
+    if run.as_json:
+        row = answer_to_row(answered.answer, answered.sampling)
+        print_json(row | {"samples": [sample_to_row(sample) for sample in answered.sample_set.samples]})
+        return
+    if show:
+        from sampleset.commands.terminal import print_samples
+
+        print_samples(answered.sample_set)
+    print(answered.answer.answer if answered.answer.answer is not None else "(no answer)")
+    if answered.answer.answer is None:
+        raise typer.Exit(1)
+
+
+async def answer_question(
+    text: str,
+    drawing: Drawing,
+    aggregation: AggregationOptions,
+    aggregator_model: ModelRef | None,
+    answer_kind: str | None,
+    store_folder: Path | None,
+    settings: dict[str, Any],
+    run: Run,
+) -> Answered:
+    """Draw samples for one question and aggregate them. An aggregator that asks a model asks, by default,
+    the one that was sampled (of a pool, the first), and so does the judge of answers; `ssa` asks the one of
+    this package unless the sampled one is trained. Their calls fit the run's caps, too. Where they do not, or
+    need not be made, the vote answers, flagged `cap_reached` or `settled_by_vote`.
+    """
+    options = drawing.options
+    if aggregation.settled_by_vote and options.stop is None:
+        raise InvalidArgumentError("--settled-by-vote needs the rule that settles it: give --stop, too.")
+    aggregator = aggregation.aggregator or _usual_aggregator(drawing, aggregator_model)
+    models_of(aggregator)  # refused before a model is opened
+    question = with_answer_kind(Question(id="question", text=text), answer_kind)
+    async with AsyncExitStack() as stack:
+        show = stack.enter_context(run.status_line())
+        draws = await stack.enter_async_context(
+            opened_samplers(drawing, store_folder, 1, lambda now: show(sampling_line(now)))
+        )
+
+        async def asked(model: ModelRef | None) -> Backend:
+            backend = await stack.enter_async_context(opened(model)) if model else draws.each[0].backend
+            capped = metered(backend, draws.budgets, drawing.tariff(backend)) if draws.budgets else backend
+            return patient(capped, options.patience, options.max_concurrency)
+
+        if aggregator_model is None and record_of(draws.each[0].backend) is None:
+            aggregator = with_default_model(aggregator)
+        ready = {
+            named: await asked(aggregator_model if named is None else ModelRef(named))
+            for named in models_of(aggregator)
+        }
+        judge = stack.enter_context(judging(lambda: asked(aggregator_model)))
+        await asyncio.to_thread(kind_of(question).check)
+        rewards = SharedRewardModels(ScoreLog())
+        stack.push_async_callback(rewards.aclose)
+
+        def shared(model: RewardModel) -> RewardModel:
+            if draws.budgets and not needs_model(type(model)):
+                raise InvalidArgumentError(
+                    f"A cap counts what backends are asked, not the tokens of {model.identity!r}. Leave "
+                    "the cap away, or take a reward model that asks a backend, such as llm_judge."
+                )
+            return rewards(model)
+
+        method = build(aggregator, ready.get(None), ready, shared)
+        if draws.store is not None and store_folder is not None:
+            question = replace(question, id=digest(text)[:12])
+            draws.store.add_problems([Problem(question, None)])
+            save_settings(store_folder / "config.json", settings)
+        drawn = await (Pool(draws.each) if drawing.pool else draws.each[0]).sample(question)
+        show("aggregating")
+        shown = drawn if aggregation.keep_thinking else drawn.without_thinking()
+        rule = options.stop if aggregation.settled_by_vote and models_asked(method) else None
+        answer = await _answer(method, shown, rule)
+    warn_of_identical(draws.progress)
+    print_judge_usage(judge)
+    notes = ["capped"] if draws.progress.capped else ["stopped_early"] if drawn.stopped else []
+    cancelled = draws.progress.cancelled
+    return Answered(
+        drawn,
+        replace(answer, flags=(*answer.flags, *notes)),
+        drawn.usage + Usage(calls=cancelled, uncounted=cancelled),
+    )
+
+
+def _usual_aggregator(drawing: Drawing, aggregator_model: ModelRef | None) -> str:
+    """A trained one where it is named, or with this package's own model; samples of others are voted on."""
+    ours = (
+        drawing.pool is None
+        and drawing.model.base_url is None
+        and drawing.model.ref in (EMBEDDED, EMBEDDED_SSA)
+    )
+    trained = aggregator_model is not None or (ours and embedded_ssa_is_installed())
+    return "ssa" if trained else REFERENCE
+
+
+async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None) -> Answer:
+    """The method's answer, or the vote's where the rule says that it is settled or a cap forbids to ask."""
+    counted = await tally(shown)
+    if rule is not None and rule.met(classes_in(counted)):
+        return vote_answer(shown, method.name, counted, ["settled_by_vote"], 0)
+    try:
+        return await method.aggregate(shown)
+    except CapReachedError as refusal:
+        print(f"note: {method.name} was not asked. {refusal}", file=sys.stderr)
+        return vote_answer(shown, method.name, counted, ["cap_reached"], 0)

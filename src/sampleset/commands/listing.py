@@ -1,0 +1,62 @@
+"""What there is to choose from: aggregators, backends, datasets, kinds of reward models."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from sampleset.aggregators.base import AGGREGATORS
+from sampleset.backends.base import BACKENDS
+from sampleset.commands.options import argument
+from sampleset.commands.run import print_json
+from sampleset.datasets.base import DATASETS
+from sampleset.errors import UnknownNameError
+from sampleset.reward_models.base import REWARD_MODELS
+from sampleset.specs import summary
+
+
+def list_(
+    kind: Annotated[
+        str | None, argument("aggregators, backends, datasets or reward-models; all by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what there is, one line each."""
+    entries = listing(kind)
+    if as_json:
+        print_json(entries)
+        return
+    for heading, names in entries.items():
+        width = max(len(name) for name in names)
+        if kind is None:
+            print(f"{heading}:")
+        for name, says in names.items():
+            print(f"{'' if kind else '  '}{name:<{width}}  {says}")
+
+
+def listing(kind: str | None) -> dict[str, dict[str, str]]:
+    """What there is, by kind and name, with one line on each.
+
+    Raises:
+        UnknownNameError: No such kind.
+    """
+    kinds = ("aggregators", "backends", "datasets", "reward-models")
+    if kind is not None and kind not in kinds:
+        raise UnknownNameError("kind of things to list", kind, kinds)
+    found: dict[str, dict[str, str]] = {}
+    for one in kinds if kind is None else (kind,):
+        if one == "aggregators":
+            found[one] = {name: summary(AGGREGATORS.get(name)) for name in AGGREGATORS.names()}
+        elif one == "backends":
+            found[one] = {name: _first_line(f"{BACKENDS.package}.{name}") for name in BACKENDS.names()}
+        elif one == "reward-models":
+            found[one] = {name: summary(REWARD_MODELS.get(name)) for name in REWARD_MODELS.names()}
+        else:
+            found[one] = {name: DATASETS.get(name).summary for name in DATASETS.names()}
+    return found
+
+
+def _first_line(module: str) -> str:
+    return (import_module(module).__doc__ or "").strip().split("\n")[0]

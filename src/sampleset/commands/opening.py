@@ -1,0 +1,338 @@
+"""Models, samplers and aggregators of a command: from its options to what is open and ready."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sampleset.aggregators.base import Aggregator
+from sampleset.backends.base import Backend
+from sampleset.chat import SamplingParams
+from sampleset.commands.options import (
+    AggregatorUrl,
+    ApiKey,
+    BaseUrl,
+    Concurrency,
+    ContextSize,
+    Deadline,
+    FirstBatch,
+    MaxCost,
+    MaxTokens,
+    MinSamples,
+    Model,
+    OptionGroup,
+    PoolFile,
+    PriceFile,
+    Prompt,
+    QuestionTokens,
+    ReaderModel,
+    Retries,
+    Samples,
+    Seed,
+    Stop,
+    Temperature,
+    Timeout,
+    TopP,
+    TotalTokens,
+)
+from sampleset.commands.score_log import ScoreLog, SharedRewardModels
+from sampleset.engines.gguf import EMBEDDED
+from sampleset.errors import InvalidArgumentError
+from sampleset.evaluation import Price, Prices, read_prices
+from sampleset.grading.judge import LLMJudge, judging
+from sampleset.models.budget import Budget, Caps, QuestionBudgets
+from sampleset.models.opening import ready_backend, runs_here
+from sampleset.models.ray import RayOptions, open_on_ray, parse_engine
+from sampleset.models.retries import Patience, patient
+from sampleset.prompts import usual_prompt
+from sampleset.sampling.pool import Member, read_pool
+from sampleset.sampling.sampler import Sampler, SamplingOptions, SamplingProgress
+from sampleset.sampling.stopping import parse_stop
+from sampleset.specs import build, models_of, with_default_model
+from sampleset.storage.files import JsonlLog
+from sampleset.storage.store import SampleStore
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A model as the user names it, see `open_backend`, and the cluster it runs on, if on one."""
+
+    ref: str = "embedded"
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    context_size: int | None = None
+    ray: RayOptions | None = None
+
+
+@asynccontextmanager
+async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
+    """A backend that is there, closed at the end.
+
+    Raises:
+        BackendError: It cannot be asked.
+    """
+    named = model.ref, model.base_url, model.api_key, model.context_size
+    if model.ray is not None:
+        async with open_on_ray(model.ray, *named) as elsewhere:
+            yield elsewhere
+        return
+    backend = await ready_backend(*named)
+    try:
+        yield backend
+    finally:
+        await backend.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Who draws, and how.
+
+    Attributes:
+        options: How; of a pool's members, what they do not say themselves.
+        model: Who, where there is no pool.
+        pool: Those who draw together.
+        prices: What their tokens cost.
+    """
+
+    options: SamplingOptions
+    model: ModelRef = ModelRef()
+    pool: Sequence[Member] | None = None
+    prices: Prices | None = None
+
+    def model_of(self, member: Member) -> ModelRef:
+        """The model of a pool's member: what it leaves out is as that of the command, whose key goes to the
+        command's server only.
+        """
+        own, common = member.base_url, self.model
+        url = common.base_url if own is None and not runs_here(member.model) else own
+        key = common.api_key if member.api_key_env is None and url == common.base_url else member.api_key
+        return ModelRef(member.model, url, key, common.context_size, common.ray)
+
+    def tariff(self, backend: Backend) -> Price | None:
+        """What a model's tokens cost; checked where there is a cap in money."""
+        if self.prices is None or self.options.caps.money is None:
+            return None
+        self.prices.check([backend.model])
+        return self.prices.models[backend.model]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallOptions(OptionGroup):
+    """How models are called."""
+
+    max_concurrency: Concurrency = 8
+    max_retries: Retries = 4
+    timeout: Timeout = None
+
+    @property
+    def patience(self) -> Patience:
+        """Time limit and further tries of one call."""
+        return Patience(self.max_retries, self.timeout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderOptions(OptionGroup):
+    """The model that aggregators ask."""
+
+    aggregator_model: ReaderModel = "embedded"
+    aggregator_base_url: AggregatorUrl = None
+    api_key: ApiKey = None
+    context_size: ContextSize = None
+
+    def model_ref(self, engine: str = "local") -> ModelRef:
+        """The model, on the engine it runs on."""
+        return ModelRef(
+            self.aggregator_model,
+            self.aggregator_base_url,
+            self.api_key,
+            self.context_size,
+            parse_engine(engine),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(OptionGroup):
+    """The model that is sampled."""
+
+    model: Model = "embedded"
+    base_url: BaseUrl = None
+    api_key: ApiKey = None
+    context_size: ContextSize = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions(OptionGroup):
+    """How many samples are drawn, and how each is."""
+
+    samples: Samples = 5
+    temperature: Temperature = 0.8
+    top_p: TopP = 1.0
+    max_tokens: MaxTokens = 512
+    prompt: Prompt = None
+    seed: Seed = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
+    """Who draws, and how."""
+
+    pool: PoolFile = None
+    deadline: Deadline = None
+    min_samples: MinSamples = 1
+    stop: Stop = None
+    first_batch: FirstBatch = None
+    max_total_tokens: TotalTokens = None
+    max_question_tokens: QuestionTokens = None
+    max_cost: MaxCost = None
+    prices: PriceFile = None
+
+    def drawing(self, engine: str = "local") -> Drawing:
+        """Who draws, and how; the models run on the engine.
+
+        Raises:
+            InvalidArgumentError: Two options contradict each other.
+        """
+        if self.stop is not None and self.pool is not None:
+            raise InvalidArgumentError(
+                f"--stop {self.stop} with --pool: which member draws last would decide who votes. Give one "
+                "of them."
+            )
+        if self.max_cost is not None and self.prices is None:
+            raise InvalidArgumentError("--max-cost is money: give --prices FILE, too.")
+        options = SamplingOptions(
+            n=self.samples,
+            params=SamplingParams(temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens),
+            prompt=self.prompt or usual_prompt(self.model),
+            seed=self.seed,
+            max_concurrency=self.max_concurrency,
+            patience=self.patience,
+            deadline=self.deadline,
+            min_samples=self.min_samples,
+            stop=None if self.stop is None else parse_stop(self.stop),
+            first_batch=self.first_batch,
+            caps=Caps(self.max_total_tokens, self.max_question_tokens, self.max_cost),
+        )
+        return Drawing(
+            options,
+            ModelRef(self.model, self.base_url, self.api_key, self.context_size, parse_engine(engine)),
+            self._members(),
+            None if self.prices is None else read_prices(self.prices),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """The options, with the pool's members and the prompt in full."""
+        members = self._members()
+        if members is None:
+            return super().settings() | {"prompt": self.prompt or usual_prompt(self.model)}
+        rows = [asdict(replace(one, prompt=one.prompt or usual_prompt(one.model))) for one in members]
+        return super().settings() | {
+            "pool": [{name: value for name, value in row.items() if value is not None} for row in rows]
+        }
+
+    def _members(self) -> list[Member] | None:
+        if self.pool is None:
+            return None
+        return [replace(one, prompt=one.prompt or self.prompt) for one in read_pool(self.pool)]
+
+
+@dataclass(frozen=True, slots=True)
+class Samplers:
+    """Samplers that are ready, and what they share."""
+
+    each: list[Sampler]
+    store: SampleStore | None
+    budgets: list[Budget]
+    progress: SamplingProgress
+
+
+@asynccontextmanager
+async def opened_samplers(
+    drawing: Drawing,
+    store_folder: Path | None,
+    questions: int,
+    on_progress: Callable[[SamplingProgress], None] | None = None,
+) -> AsyncGenerator[Samplers]:
+    """One sampler, or one per member of the pool; each model is opened once, and the store after them."""
+    who = [(drawing.model, drawing.options)]
+    if drawing.pool is not None:
+        members = drawing.pool
+        default = 1.0 if any(one.weight is not None for one in members) else None
+        who = [(drawing.model_of(one), one.options(drawing.options, default)) for one in members]
+    progress, caps = SamplingProgress(total=questions * len(who)), drawing.options.caps
+    budgets, samplers = caps.run_budgets(), list[Sampler]()
+    of_question = None
+    if caps.question_tokens is not None:
+        of_question = QuestionBudgets(
+            caps.question_tokens, len(who), lambda asked: sum(one.stored_tokens(asked) for one in samplers)
+        )
+    async with AsyncExitStack() as stack:
+        backends = {model: await stack.enter_async_context(opened(model)) for model in dict(who)}
+        store = None if store_folder is None else SampleStore(store_folder)
+        samplers += [
+            Sampler(
+                backends[model],
+                options,
+                store,
+                on_progress,
+                budgets=budgets,
+                question_budgets=of_question,
+                tariff=drawing.tariff(backends[model]),
+                progress=progress,
+            )
+            for model, options in who
+        ]
+        try:
+            yield Samplers(samplers, store, budgets, progress)
+        finally:
+            if store is not None:
+                store.close()
+
+
+@asynccontextmanager
+async def opened_methods(
+    specs: Sequence[str],
+    aggregator_model: ModelRef,
+    patience: Patience,
+    max_concurrency: int,
+    output_dir: Path | None,
+) -> AsyncGenerator[dict[str, Aggregator]]:
+    """The aggregators by the text that names them; each model that one of them asks is opened once. The
+    aggregators' model also judges answers of the kind `judge`, if there are any.
+    """
+    by_default = aggregator_model.ref == EMBEDDED
+    full = {spec: with_default_model(spec) if by_default else spec for spec in specs}
+    models = {
+        named: aggregator_model if named is None else ModelRef(named, ray=aggregator_model.ray)
+        for spec in full.values()
+        for named in models_of(spec)
+    }
+    async with AsyncExitStack() as stack:
+        asked: dict[ModelRef, Backend] = {}
+
+        async def ask(model: ModelRef) -> Backend:
+            if model not in asked:
+                backend = await stack.enter_async_context(opened(model))
+                asked[model] = patient(backend, patience, max_concurrency)
+            return asked[model]
+
+        ready = {named: await ask(model) for named, model in models.items()}
+        log = JsonlLog(output_dir / "judgements.jsonl") if output_dir else None
+        judge = stack.enter_context(judging(lambda: ask(aggregator_model), log))
+        rewards = SharedRewardModels(ScoreLog(JsonlLog(output_dir / "scores.jsonl") if output_dir else None))
+        stack.push_async_callback(rewards.aclose)
+        yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}
+        print_judge_usage(judge)
+
+
+def print_judge_usage(judge: LLMJudge) -> None:
+    """Note on stderr what a judge of answers spent, if it was asked."""
+    if judge.usage.calls:
+        print(
+            f"note: the judge of answers was asked {judge.usage.calls} times, "
+            f"{judge.usage.total_tokens} tokens; they are in no other count",
+            file=sys.stderr,
+        )

@@ -1,0 +1,97 @@
+"""Progress on stderr: a live line on a terminal, a plain line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sampleset.evaluation import EvaluationProgress
+from sampleset.sampling.sampler import SamplingProgress
+
+if TYPE_CHECKING:
+    from sampleset.training.loop import TrainingProgress
+
+_EVERY = 10.0
+
+
+@contextmanager
+def status_line() -> Generator[Callable[[str], None]]:
+    """A function that shows a text as the state of the work; the line is gone at the end."""
+    if not sys.stderr.isatty():
+        yield _plain_line()
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting") as status:
+        yield lambda text: status.update(text)
+
+
+def sampling_line(progress: SamplingProgress) -> str:
+    """Questions done, draws, failures, tokens a second, and when it will be over."""
+    elapsed = max(time.monotonic() - progress.started, 1e-3)
+    parts = [f"{progress.questions}/{progress.total} questions", f"{progress.drawn} draws"]
+    if progress.reused:
+        parts.append(f"{progress.reused} from the store")
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.spared:
+        parts.append(f"{progress.spared} not needed")
+    if progress.capped:
+        parts.append(f"{progress.capped} questions cut short by a cap")
+    if progress.retries:
+        parts.append(f"{progress.retries} retries")
+    parts.append(f"{progress.completion_tokens / elapsed:.0f} tokens/s")
+    if 0 < progress.questions < progress.total:
+        parts.append(f"{duration(elapsed / progress.questions * (progress.total - progress.questions))} left")
+    return ", ".join(parts)
+
+
+def evaluation_line(progress: EvaluationProgress) -> str:
+    """Problems done, tokens of the aggregation, and when it will be over."""
+    elapsed = max(time.monotonic() - progress.started, 1e-3)
+    parts = [f"{progress.source}: {progress.done}/{progress.total} problems"]
+    if progress.usage.total_tokens:
+        parts.append(f"{progress.usage.total_tokens} tokens")
+    if 0 < progress.done < progress.total:
+        parts.append(f"{duration(elapsed / progress.done * (progress.total - progress.done))} left")
+    return ", ".join(parts)
+
+
+def training_line(progress: TrainingProgress) -> str:
+    """Step, the figures that matter, and when it will be over."""
+    done = progress.step - progress.started_at
+    parts = [f"step {progress.step}/{progress.steps}"]
+    if progress.skipped:
+        parts.append(f"{progress.skipped} rows left out")
+    for name in ("loss", "reward", "eval_reward", "eval_accuracy", "eval_vote", "eval_logprob"):
+        if name in progress.figures:
+            parts.append(f"{name.replace('_', ' ')} {progress.figures[name]:.3f}")
+    if done and progress.step < progress.steps:
+        pace = (time.monotonic() - progress.started) / done
+        parts.append(f"{duration(pace * (progress.steps - progress.step))} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """A duration as people write it: `48 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _plain_line() -> Callable[[str], None]:
+    shown_at = time.monotonic()
+
+    def show(text: str) -> None:
+        nonlocal shown_at
+        if time.monotonic() - shown_at >= _EVERY:
+            shown_at = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
+
+    return show

@@ -1,0 +1,39 @@
+"""A report printed and made again, or two reports compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from sampleset import report as reports
+from sampleset.commands.options import argument, option
+from sampleset.commands.run import Run, print_json
+from sampleset.errors import InvalidArgumentError
+
+
+def report(
+    folder: Annotated[Path, argument("A report's folder, as `sampleset evaluate` writes it.")],
+    run: Run,
+    other: Annotated[Path | None, argument("A second one, to compare with the first.")] = None,
+    output_dir: Annotated[
+        Path | None, option("--output-dir", help="Write comparison.json and comparison.md here.")
+    ] = None,
+) -> None:
+    """Print a report and make its pages again, or compare two reports problem by problem."""
+    if other is None:
+        if output_dir is not None:
+            raise InvalidArgumentError("--output-dir is for a comparison. Give two reports' folders.")
+        evaluation, _ = reports.rewrite_report(folder)
+        figures, tables = reports.read_report(folder), reports.report_tables(evaluation)
+    else:
+        comparison = reports.compare_runs(folder, other)
+        figures, tables = reports.comparison_dict(comparison), reports.comparison_tables(comparison)
+        if output_dir is not None:
+            reports.write_comparison(output_dir, comparison)
+    if run.as_json:
+        print_json(figures)
+        return
+    from rich.console import Console
+
+    for table in tables:
+        Console().print(table, end="\n\n")

@@ -1,0 +1,71 @@
+"""The server, as a file or the options describe it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sampleset.commands.options import option
+from sampleset.errors import InvalidArgumentError
+
+
+def serve(
+    config: Annotated[
+        Path | None, typer.Option("--config", help="What to serve: serve.yaml, see docs/serve.md.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        option("--model", help="Serve this model under its name, without a file; repeatable."),
+    ] = None,
+    base_url: Annotated[
+        str | None, option("--base-url", help="OpenAI-compatible server of --model, up to /v1.")
+    ] = None,
+    samples: Annotated[
+        int | None, option("-k", "--samples", help="Samples of one answer of --model; 5 by default.")
+    ] = None,
+    aggregator: Annotated[
+        str | None, option("--aggregator", help="How --model's samples become one answer.")
+    ] = None,
+    host: Annotated[str | None, option("--host", help="Address to bind; 127.0.0.1 by default.")] = None,
+    port: Annotated[
+        int | None, option("--port", help="Port to bind; 8700 by default, 0 takes a free one.")
+    ] = None,
+    api_keys_file: Annotated[
+        Path | None, option("--api-keys-file", help="Keys clients may use, one a line.")
+    ] = None,
+    keep_runs: Annotated[
+        int | None, option("--keep-runs", help="Keep so many runs in memory, for links that replay them.")
+    ] = None,
+) -> None:
+    """Serve an OpenAI-compatible endpoint whose answers are made of k samples, and a page to watch it."""
+    from sampleset.serve import load
+
+    server, settings = load()
+    if (config is None) == (not model):
+        raise InvalidArgumentError("Give --config serve.yaml, or --model REF (say, embedded).")
+    where, given = "the options", dict[str, Any]()
+    if config is not None:
+        if base_url or samples or aggregator:
+            raise InvalidArgumentError(
+                "--base-url, -k and --aggregator go with --model; the file says them itself."
+            )
+        where, given = str(config), settings.read_serve_config(config)
+    else:
+        key_env = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else None
+        own = {"k": samples, "aggregator": aggregator}
+        given["models"] = {
+            name: settings.default_alias(name, base_url, key_env if base_url else None)
+            | {key: value for key, value in own.items() if value is not None}
+            for name in model or ()
+        }
+    flags = {
+        "host": host,
+        "port": port,
+        "api_keys_file": str(api_keys_file) if api_keys_file else None,
+        "keep_runs": keep_runs,
+    }
+    given |= {name: value for name, value in flags.items() if value is not None}
+    server.run(settings.serve_config(given, where))

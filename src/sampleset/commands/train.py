@@ -1,0 +1,74 @@
+"""A training run by a recipe."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from sampleset.commands.options import argument
+from sampleset.commands.progress import training_line
+from sampleset.commands.run import Output, print_json
+from sampleset.errors import UnknownNameError
+from sampleset.settings import parse_overrides, read_settings
+from sampleset.training.grpo.run import train_grpo
+from sampleset.training.loop import TrainingProgress
+from sampleset.training.loop import train as run_training
+from sampleset.training.processes import is_main_process
+from sampleset.training.recipe import Method, Recipe, recipe_of
+from sampleset.training.select import SelectLearner
+from sampleset.training.sft import SftLearner
+
+
+def train(
+    method: Annotated[str, argument("select (score the candidates), sft (imitate) or grpo.")],
+    recipe: Annotated[Path, argument("YAML file with model, rows, output_dir, steps, ...")],
+    output: Output,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE over the recipe, as lora.r=8.")
+    ] = None,
+) -> None:
+    """Train an aggregator by a recipe. Run it again to go on where it stopped."""
+    made = _read_recipe(recipe, overrides or [])
+    if method not in get_args(Method):
+        raise UnknownNameError("training method", method, get_args(Method))
+    with output.status_line() as show:
+
+        def on_progress(now: TrainingProgress) -> None:
+            show(training_line(now))
+
+        try:
+            if method == "grpo":
+                summary = train_grpo(made, on_progress)
+            elif method == "select":
+                summary = run_training("select", SelectLearner(made.objective), made, on_progress)
+            else:
+                summary = run_training("sft", SftLearner(), made, on_progress)
+        except KeyboardInterrupt:
+            print("interrupted; run the same command again to go on", file=sys.stderr)
+            raise typer.Exit(130) from None
+    if not is_main_process():
+        return
+    figures: dict[str, Any] = {"checkpoint": str(summary.checkpoint), "steps": summary.steps}
+    held_back = {
+        name: {"before": summary.before[name], "after": summary.after[name]} for name in summary.after
+    }
+    if output.as_json:
+        print_json(figures | {"held_back": held_back})
+        return
+    print(f"checkpoint: {summary.checkpoint}, {summary.steps} steps")
+    for name, values in held_back.items():
+        print(
+            f"{name.removeprefix('eval_')} on held-back rows: {values['before']:.3f} -> {values['after']:.3f}"
+        )
+
+
+def _read_recipe(path: Path, overrides: list[str]) -> Recipe:
+    """The recipe in a file, with overrides."""
+    settings = read_settings(path)
+    for key, value in parse_overrides(overrides).items():
+        held = settings.get(key)
+        settings[key] = {**held, **value} if isinstance(held, dict) and isinstance(value, dict) else value
+    return recipe_of(settings)

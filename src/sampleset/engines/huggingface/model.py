@@ -1,0 +1,345 @@
+"""Models as files: what a REF stands for, who it is, and how it is loaded with its tokenizer.
+
+Weights are read from safetensors and GGUF only, never from pickles, and no code that comes with a model runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import re
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from sampleset.engines.checkpoint import read_record
+from sampleset.engines.gguf import EMBEDDED, resolve_embedded_model, weights_digest
+from sampleset.errors import (
+    BackendError,
+    BackendUnreachableError,
+    DataError,
+    InputNotFoundError,
+    InvalidArgumentError,
+    MissingExtraError,
+    SampleSetError,
+    UnknownModelError,
+)
+
+INSTALL = "pip install 'sampleset[train]'"
+PREFIX = "transformers:"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
+
+CACHED_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
+"""Kinds of layers whose memory is a row of keys and values for every token."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """Where a model lies.
+
+    Attributes:
+        name: As a user knows it: a Hub id, or the name of the folder or file.
+        path: A folder with `config.json`, a folder with `adapter_config.json`, or a `.gguf` file.
+        digest: SHA-256 over the weights' sizes, first and last MiB; for an adapter also over its base's.
+        base: What an adapter is applied to.
+        is_embedded: Whether it was named as `embedded`, so that others need not know where it lies.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    base: ModelFiles | None = None
+    is_embedded: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Engine, name and 8 hex digits of the digest; never a path."""
+        name = self.name if self.base is None else f"{self.base.name}+{self.name}"
+        return f"{PREFIX}{name}@{self.digest[:8]}"
+
+
+def find_model(ref: str, base: str | None = None) -> ModelFiles:
+    """The files that a REF stands for. A Hub model that is not in the local cache is fetched.
+
+    Args:
+        ref: A folder, a `.gguf` file, a Hub id or `embedded`, with or without the prefix `transformers:`.
+        base: For an adapter: where its base model is, if not where the adapter says.
+
+    Raises:
+        InputNotFoundError: Nothing is there.
+        UnknownModelError: The Hub has no such model, or does not let this user have it.
+        DataError: It is no model that can be loaded safely, or an adapter of another base model.
+    """
+    ref = ref.removeprefix(PREFIX)
+    path = resolve_embedded_model() if ref == EMBEDDED else Path(ref).expanduser()
+    if not path.exists() and HUB_ID.fullmatch(ref) and not ref.endswith(".gguf"):
+        return _base_free(_of_folder(_fetch(ref), ref), base)
+    if not path.exists():
+        raise InputNotFoundError(
+            f"No model at {ref!r}. Give a folder with config.json or {ADAPTER_CONFIG}, a .gguf file, or the "
+            "id of a model on the Hub, such as Qwen/Qwen2.5-0.5B-Instruct."
+        )
+    if path.is_file():
+        digest = weights_digest([path])
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start != b"GGUF":
+            raise DataError(
+                f"{ref!r} is not a GGUF file (it starts with {start!r}). Give a .gguf file or a folder."
+            )
+        return _base_free(ModelFiles(path.name, path, digest, is_embedded=ref == EMBEDDED), base)
+    if (path / ADAPTER_CONFIG).is_file():
+        return _of_adapter(path, base)
+    return _base_free(_of_folder(path, path.resolve().name), base)
+
+
+def _base_free(files: ModelFiles, base: str | None) -> ModelFiles:
+    if base is not None:
+        raise InvalidArgumentError(
+            f"base={base!r} is given, yet {files.name!r} is a whole model. Leave base away."
+        )
+    return files
+
+
+def _of_folder(path: Path, name: str) -> ModelFiles:
+    if not (path / "config.json").is_file():
+        raise DataError(f"The folder {str(path)!r} has no config.json. Name the folder of the model itself.")
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights:
+        raise DataError(
+            f"The folder {str(path)!r} has no .safetensors file; other formats can run code and are not "
+            "loaded. Convert the model: load it where you trust it and call save_pretrained."
+        )
+    return ModelFiles(name, path, weights_digest(weights))
+
+
+def _of_adapter(path: Path, base: str | None) -> ModelFiles:
+    config = _read_json(path / ADAPTER_CONFIG)
+    if config.get("peft_type") != "LORA":
+        raise DataError(
+            f"The adapter {str(path)!r} is of the type {config.get('peft_type')!r}. Only LORA is supported."
+        )
+    if not (path / ADAPTER_WEIGHTS).is_file():
+        raise DataError(f"The adapter {str(path)!r} has no {ADAPTER_WEIGHTS}. Save it as safetensors.")
+    named = config.get("base_model_name_or_path")
+    if not isinstance(named, str) or not named:
+        raise DataError(
+            f"{str(path / ADAPTER_CONFIG)!r} names no base model. Set base_model_name_or_path in it."
+        )
+    try:
+        found = find_model(base or named)
+    except InputNotFoundError as error:
+        raise InputNotFoundError(
+            f"The adapter {str(path)!r} needs the model {base or named!r}, which is not there. Put it "
+            f"there, or set base_model_name_or_path in its {ADAPTER_CONFIG} to where it is."
+        ) from error
+    _require_base(path, named, found)
+    own = weights_digest([path / ADAPTER_WEIGHTS])
+    digest = hashlib.sha256(f"{found.digest} {own}".encode()).hexdigest()
+    return ModelFiles(path.resolve().name, path, digest, found)
+
+
+def _require_base(path: Path, named: str, found: ModelFiles) -> None:
+    """Refuse a model other than the one that the adapter was trained on."""
+    record = read_record(path)
+    if record is not None:
+        recorded = record.base_model
+        if recorded.rpartition("@")[2] != found.identity.rpartition("@")[2]:
+            raise DataError(
+                f"The adapter {str(path)!r} was trained on {recorded!r}, not on {found.identity!r}. Give it "
+                "that model: an adapter on other weights writes nonsense."
+            )
+        return
+    if Path(named).name != Path(found.name).name:
+        raise DataError(
+            f"The adapter {str(path)!r} names the base model {named!r}, not {found.name!r}. "
+            "Give it that model."
+        )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{str(path)!r} cannot be read ({error}). Is the folder complete?") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{str(path)!r} holds no JSON object. Is the folder complete?")
+    return cast("dict[str, Any]", content)
+
+
+def _fetch(name: str) -> Path:
+    hub: Any = import_extra("huggingface_hub")
+    try:
+        return Path(
+            hub.snapshot_download(
+                name,
+                allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"],
+                ignore_patterns=["*/*", "consolidated*"],
+            )
+        )
+    except hub.errors.LocalEntryNotFoundError as error:
+        raise BackendUnreachableError(
+            f"{name!r} is no folder here, and the Hub cannot be reached to fetch it ({_short(error)}). If a "
+            "server is to run it, give --base-url."
+        ) from error
+    except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError, OSError) as error:
+        raise UnknownModelError(
+            f"{name!r} is no folder here, and the Hub does not give it ({_short(error)}). Check the name; "
+            "for a gated model log in with `hf auth login`; if a server is to run it, give --base-url."
+        ) from error
+
+
+def context_of(files: ModelFiles) -> int | None:
+    """Context size from `config.json`, without loading anything; `None` where there is no such file."""
+    path = (files.base or files).path / "config.json"
+    if not path.is_file():
+        return None
+    config = _read_json(path)
+    size: Any = config.get("text_config", config).get("max_position_embeddings")
+    return size if isinstance(size, int) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model ready to compute, with its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+    device: Any
+
+
+def load_model(
+    files: ModelFiles, device: str | None, dtype: str | None, merge_adapter: bool, architecture: Any = None
+) -> Loaded:
+    """Model and tokenizer; by default in bfloat16 on CUDA where there is one, else in float32 on the CPU.
+
+    Args:
+        files: What to load.
+        device: Where to.
+        dtype: As what.
+        merge_adapter: Whether an adapter is added to the weights.
+        architecture: Class whose `from_pretrained` makes the model; by default a causal language model.
+
+    Raises:
+        MissingExtraError: torch, transformers, peft or gguf is not installed.
+        InvalidArgumentError: No such device or dtype.
+        BackendError: transformers cannot load the files.
+    """
+    torch = import_extra("torch")
+    transformers = import_extra("transformers")
+    broken: type[Exception] = import_extra("safetensors").SafetensorError
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidArgumentError(
+            f"device={device!r} cannot be used here ({_short(error)}). Use cpu, cuda or cuda:1; for CUDA "
+            "install a build of torch that has it (pytorch.org)."
+        ) from error
+    kind = getattr(torch, dtype or ("bfloat16" if place.type == "cuda" else "float32"), None)
+    if not isinstance(kind, torch.dtype):
+        raise InvalidArgumentError(f"dtype={dtype!r} is unknown. Use bfloat16, float16 or float32.")
+    avoid_attention_plans(torch, place)
+    whole = files.base or files
+    options: dict[str, Any] = {"dtype": kind, "trust_remote_code": False}
+    folder, extra = whole.path, dict[str, Any]()
+    if whole.path.is_file():
+        import_extra("gguf")
+        folder, extra = whole.path.parent, {"gguf_file": whole.path.name}
+        if hasattr(transformers, "GgufConfig"):  # before it, all weights were unpacked
+            options["quantization_config"] = transformers.GgufConfig(dequantize=True)
+    else:
+        options["use_safetensors"] = True
+    texts = files.path if (files.path / "tokenizer_config.json").is_file() else folder
+    try:
+        with _quiet(transformers):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                str(texts), trust_remote_code=False, **({} if texts != folder else extra)
+            )
+            made = architecture or transformers.AutoModelForCausalLM
+            model, told = made.from_pretrained(str(folder), output_loading_info=True, **options, **extra)
+            # They would be filled with random numbers.
+            if lacking := sorted(told["missing_keys"]):
+                raise BackendError(
+                    f"The weights of {whole.name!r} lack {lacking[0]} ({len(lacking)} missing). "
+                    "Fetch them again."
+                )
+            model = model.to(place)
+            if files.base is not None:
+                model = _apply(model, files.path, merge_adapter)
+    except torch.OutOfMemoryError as error:
+        raise BackendError(
+            f"{place} has too little memory for {whole.name!r} in {kind}. Use a smaller model, or device=cpu."
+        ) from error
+    except SampleSetError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, UserWarning, broken) as error:
+        raise BackendError(
+            f"transformers cannot load {files.name!r}; are its files complete? ({_short(error)})"
+        ) from error
+    kinds = set[str](getattr(model.config.get_text_config(), "layer_types", None) or ())
+    if not kinds <= CACHED_LAYERS:
+        raise BackendError(
+            f"{whole.name!r} has layers of the kind {', '.join(sorted(kinds - CACHED_LAYERS))}, which this "
+            "backend cannot batch. Serve it with vLLM and give its --base-url."
+        )
+    return Loaded(model.eval(), tokenizer, place)
+
+
+def avoid_attention_plans(torch: Any, place: Any) -> None:
+    """Keep cuDNN out of attention, for the whole process.
+
+    torch prefers it on Hopper, and it builds a plan for every new number of rows or keys, 20 ms and more.
+    Here each token read and each pass trained is of a new shape. (pytorch/pytorch, sdp_utils.cpp.)
+    """
+    if place.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def _apply(model: Any, folder: Path, merge: bool) -> Any:
+    peft = import_extra("peft")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*missing adapter keys", category=UserWarning)
+        adapted = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+    return adapted.merge_and_unload() if merge else adapted
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Generator[None]:
+    """Without progress bars, which belong to the command line."""
+    logging = transformers.utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def import_extra(name: str) -> Any:
+    """A package of the extra `train`.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Hugging Face models in this process need {name} ({error}). Install it: {INSTALL}. "
+            "If a server runs the model, give its --base-url."
+        ) from error
+
+
+def _short(error: Exception) -> str:
+    """The first line of a message."""
+    return (str(error).strip().splitlines() or [repr(error)])[0][:300]

@@ -1,0 +1,350 @@
+"""llama.cpp's own server, started in this process, and what is asked of it over its loopback port."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import importlib
+import json
+import os
+import secrets
+import weakref
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from sampleset.chat import Continuation, Message, OnText
+from sampleset.errors import (
+    BackendError,
+    ContextOverflowError,
+    InvalidArgumentError,
+    MissingExtraError,
+    TransientBackendError,
+)
+
+SPIN_VARIABLE = "GOMP_SPINCOUNT"
+SPIN_COUNT = "400"
+"""Turns that an OpenMP thread waits awake before it sleeps."""
+
+LEAST_LOGPROB = -104.0
+"""Below the log of the smallest 32-bit float; the engine writes -3.4e38 where a probability underflows."""
+
+RESULT_FIELDS = ["index", "content", "stop", "stop_type", "tokens_predicted"]
+"""What the last event of a draw carries; by default it repeats the whole prompt."""
+
+ANCHOR = "\n"
+"""Text put before a continuation for tokenizers that write the start of a text in another way."""
+
+READ_BATCH = 512
+"""Prompt tokens read between two looks at whether the caller is still there."""
+
+
+@dataclass(slots=True)
+class Result:
+    """One draw as it comes in.
+
+    Attributes:
+        tokens: Tokens generated.
+        logprobs: Their log-probabilities, in nats.
+    """
+
+    text: str = ""
+    stop_type: str = ""
+    tokens: int = 0
+    logprobs: list[float] = field(default_factory=list[float])
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A text as tokens.
+
+    Attributes:
+        tokens: Their numbers.
+        whole: Whether each writes whole characters.
+    """
+
+    tokens: list[int]
+    whole: bool
+
+
+class Engine:
+    """The loaded model: llama.cpp's server and what is asked of it.
+
+    Args:
+        path: The model's file.
+        slots: Sequences decoded together.
+        context_size: Tokens of one sequence.
+        threads: CPU threads.
+        adapter: A LoRA adapter; requests then carry `lora`, and slots keep apart what was read with it.
+    """
+
+    def __init__(
+        self, path: Path, slots: int, context_size: int, threads: int, adapter: Path | None = None
+    ) -> None:
+        xllamacpp = _import_xllamacpp()
+        self._secret = secrets.token_urlsafe(32)
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        if adapter is not None:
+            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
+        params.n_parallel = slots
+        params.kv_unified = True  # one pool of cells, so that draws share those of their prompt
+        params.kv_unified_per_slot = context_size
+        params.n_ctx = 2 * context_size
+        params.n_batch = READ_BATCH
+        params.cpuparams.n_threads = threads
+        params.cpuparams_batch.n_threads = threads
+        params.cache_ram_mib = 0  # by default old prompts would pile up in up to 8 GiB
+        params.api_keys = [self._secret]
+        params.ui = False
+        params.warmup = False
+        params.verbosity = -1
+        try:
+            server = xllamacpp.Server(params)
+        except RuntimeError as error:
+            beside = f" with the adapter {str(adapter)!r}" if adapter else ""
+            raise BackendError(
+                f"llama.cpp cannot load {path.name!r}{beside}; is it a complete GGUF model? ({error})"
+            ) from error
+        self._address = cast(str, server.listening_address)
+        # Threads of the engine must end before the interpreter does; `finalize` also runs at exit.
+        self.close = weakref.finalize(self, [server].clear)
+        del server
+        self._context_size: int | None = None
+        self._anchor: list[dict[str, Any]] | None = None
+        self.cells = 2 * context_size
+        self.room = Room(slots, self.cells)
+
+    async def context_size(self) -> int:
+        """Tokens that one sequence may take: what was asked for, or the model's limit if lower."""
+        if self._context_size is None:
+            self._context_size = int((await self._ask("/props"))["default_generation_settings"]["n_ctx"])
+        return self._context_size
+
+    async def read_prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens of the rendered chat; a last message of the assistant is left open."""
+        if not messages:
+            raise InvalidArgumentError("The chat is empty; give at least one message.")
+        # Models that can think do so, as they would elsewhere, unless their reply is already begun.
+        thinks = messages[-1]["role"] != "assistant"
+        body = {"messages": list(messages), "chat_template_kwargs": {"enable_thinking": thinks}}
+        prompt = (await self._ask("/apply-template", body))["prompt"]
+        return (
+            await self._ask("/tokenize", {"content": prompt, "add_special": True, "parse_special": True})
+        )["tokens"]
+
+    async def pieces(self, text: str) -> list[str]:
+        """What the tokens of a text write."""
+        body = {"content": text, "add_special": False, "parse_special": True, "with_pieces": True}
+        # A character's bytes may be spread over tokens: the decoder writes it when it is complete.
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        return [
+            decoder.decode(piece.encode() if isinstance(piece := token["piece"], str) else bytes(piece))
+            for token in (await self._ask("/tokenize", body))["tokens"]
+        ]
+
+    async def complete(self, body: Mapping[str, Any], on_text: OnText | None = None) -> list[Result]:
+        """Results of a completion request in the order of their index; stops when cancelled."""
+        results: list[Result] = [Result() for _ in range(body.get("n", 1))]
+        request = {**body, "stream": True, "return_progress": True, "response_fields": RESULT_FIELDS}
+        async with aclosing(self._events(request)) as events:
+            async for event in events:
+                place: int = event["index"]
+                result = results[place]
+                result.text += event["content"]
+                if on_text is not None and event["content"]:
+                    on_text(place, event["content"])
+                result.logprobs += _logprobs(event)
+                if event["stop"]:
+                    result.stop_type, result.tokens = event["stop_type"], event["tokens_predicted"]
+        if not all(result.stop_type for result in results):
+            raise BackendError("llama.cpp ended a generation early. Try again; if it recurs, report it.")
+        return results
+
+    async def cut(self, text: str) -> Cut:
+        """The tokens of a text that goes on from another, cut on its own."""
+        if self._anchor is None:
+            # SentencePiece puts a space before a text; a continuation has none.
+            start, after = await self._pieces("a"), await self._pieces(f"{ANCHOR}a")
+            self._anchor = [] if after[-len(start) :] == start else await self._pieces(ANCHOR)
+        length = len(self._anchor)
+        pieces = await self._pieces(ANCHOR + text) if length else []
+        pieces = pieces[length:] if length and pieces[:length] == self._anchor else await self._pieces(text)
+        return Cut([one["id"] for one in pieces], all(isinstance(one["piece"], str) for one in pieces))
+
+    async def score(self, prompt: list[int], cut: Cut, options: Mapping[str, Any]) -> Continuation:
+        """Log-probability of tokens after a prompt that the engine has just read with the same options."""
+        tokens = cut.tokens
+        if not tokens:
+            return Continuation(logprob=0.0, tokens=0, prompt_tokens=len(prompt))
+        common = {
+            "prompt": prompt,
+            "temperature": 0,
+            "samplers": ["temperature"],
+            "cache_prompt": True,
+            **options,
+        }
+        if cut.whole:
+            logprobs = await self._along(common, tokens)
+        else:
+            # The engine neither follows nor reports a token that ends inside a character. Looked up one by
+            # one, while the model is made to write a whole one, it is among the log-probabilities of all.
+            logprobs = [
+                await self._lookup({**common, "prompt": prompt + tokens[:place]}, token)
+                for place, token in enumerate(tokens)
+            ]
+        return Continuation(logprob=sum(logprobs), tokens=len(tokens), prompt_tokens=len(prompt))
+
+    async def _along(self, common: Mapping[str, Any], tokens: list[int]) -> list[float]:
+        """Log-probabilities of tokens that a grammar forces the model along."""
+        asked = {"grammar": token_grammar(tokens), "n_predict": len(tokens), "n_probs": 1}
+        forced = await self._ask("/completion", {**common, **asked, "return_tokens": True})
+        if forced["tokens"] != tokens:
+            raise BackendError(f"llama.cpp could not be led along {tokens}; it wrote {forced['content']!r}.")
+        return _logprobs(forced)
+
+    async def _pieces(self, text: str) -> list[dict[str, Any]]:
+        """Tokens of a text with what each writes, a text or, inside a character, bytes."""
+        body = {"content": text, "add_special": False, "parse_special": False, "with_pieces": True}
+        return (await self._ask("/tokenize", body))["tokens"]
+
+    async def _lookup(self, common: Mapping[str, Any], token: int) -> float:
+        answer = await self._ask(
+            "/completion", {**common, "grammar": 'root ::= "0"', "n_predict": 1, "n_probs": 1_000_000}
+        )
+        for entry in answer["completion_probabilities"][0]["top_logprobs"]:
+            if entry["id"] == token:
+                return max(entry["logprob"], LEAST_LOGPROB)
+        raise BackendError(f"llama.cpp gives no probability for token {token}.")
+
+    async def _ask(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        async with aclosing(self._exchange(path, body)) as parts:
+            return _checked(b"".join([part async for part in parts]))
+
+    async def _events(self, body: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        rest = b""
+        async with aclosing(self._exchange("/completion", body)) as parts:
+            async for part in parts:
+                *lines, rest = (rest + part).split(b"\n")
+                for line in lines:
+                    if line.startswith(b"data: {"):
+                        yield _checked(line.removeprefix(b"data: "))
+        if rest.strip():  # a refusal is plain JSON without a line end
+            _checked(rest)
+
+    async def _exchange(self, path: str, body: Mapping[str, Any] | None) -> AsyncGenerator[bytes, None]:
+        """Body of the engine's answer as it comes. Leaving early closes the connection."""
+        import httpx
+
+        if not self.close.alive:
+            raise BackendError("The model was closed while it was being asked.")
+        try:
+            async with (
+                httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client,
+                client.stream(
+                    "GET" if body is None else "POST",
+                    f"{self._address}{path}",
+                    json=body,
+                    headers={"Authorization": f"Bearer {self._secret}"},
+                ) as answer,
+            ):
+                async for part in answer.aiter_raw():
+                    yield part
+        except httpx.HTTPError as error:
+            raise BackendError(f"The connection to llama.cpp broke off: {error!r}.") from error
+
+
+def _import_xllamacpp() -> Any:
+    """The engine's package, with threads that soon sleep while they wait for each other.
+
+    By default they spin for long. Beside another busy process each of a token's hundreds of barriers then
+    waits for a thread that is not running; if they sleep at once, a machine of its own decodes at less than
+    half the speed. `benchmarks/speed/thread_waiting.py` measures both. OpenMP reads the setting once, when it
+    is loaded, so it cannot help a program that has imported xllamacpp before. A setting of the user's stands.
+    """
+    is_ours = not {"OMP_WAIT_POLICY", SPIN_VARIABLE} & set(os.environ)
+    if is_ours:
+        os.environ[SPIN_VARIABLE] = SPIN_COUNT
+    try:
+        importlib.import_module("httpx")
+        return importlib.import_module("xllamacpp")
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Local models need xllamacpp and httpx ({error}). Install it: pip install 'sampleset[llamacpp]'"
+        ) from error
+    finally:
+        if is_ours:
+            del os.environ[SPIN_VARIABLE]
+
+
+class Room:
+    """Slots and cells of the engine, given out first come, first served.
+
+    The engine would start calls whose completions do not fit together, and fail all of them later.
+    """
+
+    def __init__(self, slots: int, cells: int) -> None:
+        self._slots = slots
+        self._cells = cells
+        self._waiting: deque[tuple[int, int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def hold(self, slots: int, cells: int) -> AsyncGenerator[None, None]:
+        """Wait for the room, keep it, give it back."""
+        ticket = (slots, cells, asyncio.get_running_loop().create_future())
+        self._waiting.append(ticket)
+        self._admit()
+        try:
+            await ticket[2]
+            yield
+        finally:
+            if ticket[2].done() and not ticket[2].cancelled():
+                self._slots += slots
+                self._cells += cells
+            elif ticket in self._waiting:
+                self._waiting.remove(ticket)
+            self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting:
+            slots, cells, turn = self._waiting[0]
+            if not turn.cancelled():
+                if slots > self._slots or cells > self._cells:
+                    return
+                self._slots -= slots
+                self._cells -= cells
+                turn.set_result(None)
+            self._waiting.popleft()
+
+
+def token_grammar(tokens: Sequence[int]) -> str:
+    """GBNF grammar of these tokens alone."""
+    return "root ::= " + " ".join(f"<[{token}]>" for token in tokens)
+
+
+def _logprobs(answer: Mapping[str, Any]) -> list[float]:
+    return [max(entry["logprob"], LEAST_LOGPROB) for entry in answer.get("completion_probabilities", ())]
+
+
+def _checked(payload: bytes) -> dict[str, Any]:
+    """The engine's JSON answer, or the error it stands for."""
+    answer = cast("dict[str, Any]", json.loads(payload))
+    error = answer.get("error")
+    if error is None:
+        return answer
+    message = str(error.get("message", error))
+    if error.get("type") == "exceed_context_size_error":
+        raise ContextOverflowError(
+            f"The prompt has {error['n_prompt_tokens']} tokens, the context {error['n_ctx']}. "
+            "Shorten the prompt or raise context_size."
+        )
+    if "Context size has been exceeded" in message:
+        raise ContextOverflowError(
+            "The completions outgrew the engine. Lower max_tokens or raise context_size."
+        )
+    if error.get("code") == 503:
+        raise TransientBackendError(f"llama.cpp is busy: {message}")
+    raise BackendError(f"llama.cpp refused the request: {message}")

@@ -1,0 +1,1 @@
+"""Ask a model: open it by name (`opening`), retries, budgets, and clusters (`ray`)."""

@@ -1,0 +1,120 @@
+"""From a model REF, as users type it, to a backend."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sampleset.backends.base import BACKENDS, Backend
+from sampleset.engines.gguf import EMBEDDED_SSA, is_exported
+from sampleset.errors import InputNotFoundError, InvalidArgumentError
+from sampleset.storage.files import read_sample_sets
+
+FOLDER_CONFIGS = ("config.json", "adapter_config.json")
+"""Either file makes a folder a Hugging Face model."""
+
+DTYPE_VARIABLE = "SAMPLESET_DTYPE"
+"""Environment variable with the type of the weights of Hugging Face models, where the default is wrong."""
+
+
+def open_backend(
+    ref: str, base_url: str | None = None, api_key: str | None = None, context_size: int | None = None
+) -> Backend:
+    """The backend for a model; nothing is loaded yet, and nobody is asked but the Hub for a model of its own.
+
+    Args:
+        ref: `embedded`; `embedded-ssa`, the trained aggregator on it; a path to a `.gguf` file; a folder of
+            `sampleset export` with `adapter.gguf` or `model.gguf`; `openvino:PATH` for a `.gguf` file or a
+            converted folder on OpenVINO; a folder with `config.json` or `adapter_config.json` for a Hugging
+            Face model or LoRA adapter in this process; `transformers:REF` for any of those, a `.gguf` file
+            or a Hub id; `replay:FILE` for the samples stored in a file; with a base URL, whatever name that
+            OpenAI-compatible server knows; without one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`,
+            fetched unless it is in the local cache.
+        base_url: Address of the server, up to and including `/v1`; by default `OPENAI_BASE_URL`.
+        api_key: The server's key; by default `OPENAI_API_KEY`.
+        context_size: Tokens that prompt and completion may take together, where the default is wrong.
+
+    Raises:
+        InputNotFoundError: A path that is not there.
+        InvalidArgumentError: A name that needs a server, and there is none.
+        MissingExtraError: The backend's package is not installed.
+    """
+    sized: dict[str, Any] = {} if context_size is None else {"context_size": context_size}
+    is_local = runs_here(ref)
+    if is_local and base_url is not None:
+        raise InvalidArgumentError(
+            f"{ref!r} runs in this process, yet a base URL is given. Name a model that the server at "
+            f"{base_url!r} knows (--model NAME), or leave the base URL away."
+        )
+    if ref.startswith("replay:"):
+        stored = (one.sample_set for one in read_sample_sets(Path(ref.removeprefix("replay:"))))
+        replay: Any = BACKENDS.get("replay")
+        return replay.of_sets(stored, model=ref)
+    if ref.startswith("openvino:"):
+        return BACKENDS.get("openvino")(model=ref, **sized)
+    if ref.startswith("transformers:"):
+        return _transformers(ref, sized)
+    if is_local:
+        return BACKENDS.get("llamacpp")(model=ref, **sized)
+    if base_url is None and any((Path(ref) / name).is_file() for name in FOLDER_CONFIGS):
+        return _transformers(ref, sized)
+    if base_url is None and is_exported(Path(ref)):
+        return BACKENDS.get("llamacpp")(model=ref, **sized)
+    base_url = base_url or os.environ.get("OPENAI_BASE_URL")
+    if base_url is not None:
+        return BACKENDS.get("openai")(model=ref, base_url=base_url, api_key=api_key, **sized)
+    if Path(ref).exists():
+        raise InvalidArgumentError(
+            f"{ref!r} is not a .gguf file, nor a folder with {' or '.join(FOLDER_CONFIGS)}. "
+            "Serve a Hugging Face folder with vLLM and give its --base-url, or name the model's own folder."
+        )
+    if ref.startswith((".", "/", "~")):
+        raise InputNotFoundError(f"No model file {ref!r}. Give a path to a .gguf file that is there.")
+    if "/" in ref:
+        return _transformers(ref, sized)
+    raise InvalidArgumentError(
+        f"{ref!r} needs a server that knows it: give --base-url URL (or set OPENAI_BASE_URL), a path to a "
+        ".gguf file or a Hugging Face folder, a Hub id, or 'embedded'."
+    )
+
+
+def runs_here(ref: str) -> bool:
+    """Whether a REF can only be a model in this process."""
+    return (
+        ref in ("embedded", EMBEDDED_SSA)
+        or ref.endswith(".gguf")
+        or ref.startswith(("openvino:", "replay:", "transformers:"))
+    )
+
+
+async def ready_backend(
+    ref: str, base_url: str | None = None, api_key: str | None = None, context_size: int | None = None
+) -> Backend:
+    """The backend of `open_backend` once it was checked; of a vLLM server, the one that scores texts, too.
+
+    Raises:
+        BackendError: It cannot be asked.
+    """
+    backend = await _checked(open_backend(ref, base_url, api_key, context_size))
+    if getattr(backend, "owner", None) != "vllm":
+        return backend
+    await backend.aclose()
+    return await _checked(
+        BACKENDS.get("vllm")(model=ref, base_url=base_url, api_key=api_key, context_size=context_size)
+    )
+
+
+async def _checked(backend: Backend) -> Backend:
+    try:
+        await backend.check()
+    except BaseException:
+        await backend.aclose()
+        raise
+    return backend
+
+
+def _transformers(ref: str, sized: Mapping[str, Any]) -> Backend:
+    """A Hugging Face model in this process, its weights as the environment says."""
+    return BACKENDS.get("transformers")(model=ref, dtype=os.environ.get(DTYPE_VARIABLE) or None, **sized)

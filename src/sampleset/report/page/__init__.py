@@ -1,0 +1,1 @@
+"""The report as one page: `html` fills the files beside it."""

@@ -1,0 +1,453 @@
+"""The draws of one question: batches, a stopping rule, a deadline, hedges, caps, and what is cancelled.
+
+`sample`, `answer` and `serve` draw by this engine. Draw i goes to member i modulo their number, in one call
+with its neighbours where a member takes several seeds. With a stopping rule the draws come in batches.
+Each time draws come back, the rule looks at those before the first that is missing, so that quick samples do
+not decide because they are quick; once it is met, the calls in flight are cancelled. A draw that is not back
+after `hedge_after` seconds is drawn a second time by the next member, and the first of the two counts.
+Every draw that came back is kept, so nothing paid for is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sampleset.chat import Generation, OnText
+from sampleset.errors import (
+    BackendError,
+    CapReachedError,
+    PromptError,
+    SampleSetError,
+    TransientBackendError,
+)
+from sampleset.sampling.stopping import StoppingRule, batch_ends, classes_of
+from sampleset.types import Question, Sample, SampleSet
+
+__all__ = [
+    "CameBack",
+    "Draw",
+    "DrawEvent",
+    "DrawRules",
+    "Drawer",
+    "Failed",
+    "Hedged",
+    "OnEvent",
+    "QuestionDraws",
+    "Retried",
+    "Words",
+    "draw_rules",
+    "runs_of",
+]
+
+
+class Drawer(Protocol):
+    """Whoever draws for a question: one model, asked in one way.
+
+    Attributes:
+        model: Name of the model.
+        group_size: How many draws one call takes at most.
+        is_local: Whether it runs in this process; a hedge would only make it do the same work twice.
+        weight: Weight of each of its draws in the vote, `None` for none.
+    """
+
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def group_size(self) -> int: ...  # noqa: D102
+    @property
+    def is_local(self) -> bool: ...  # noqa: D102
+    @property
+    def weight(self) -> float | None: ...  # noqa: D102
+
+    async def draw(
+        self, seeds: Sequence[int], on_text: OnText | None, on_retry: Callable[[str], None]
+    ) -> Sequence[Generation]:
+        """One completion for every seed.
+
+        Args:
+            seeds: Consecutive integers.
+            on_text: Called with a seed's place and the next piece of its text, where the model can stream.
+            on_retry: Called with the reason before each further try.
+
+        Raises:
+            CapReachedError: A cap leaves no room for the call.
+            BackendError: The model gives no completion.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One draw that is back, has failed, or was in the store.
+
+    Attributes:
+        sample: The draw as aggregators see it.
+        generation: What the model returned; `None` for a failed or stored draw.
+        seconds: Time since the question's draws began; `None` for a stored draw.
+    """
+
+    sample: Sample
+    generation: Generation | None = None
+    seconds: float | None = None
+
+    @property
+    def index(self) -> int:
+        """Its number among the draws of the question."""
+        return self.sample.index
+
+
+@dataclass(frozen=True, slots=True)
+class CameBack:
+    """Draws of one call are back, or have failed; reported before anything else is done with them."""
+
+    draws: Sequence[Draw]
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A call is made once more, for this reason."""
+
+    indices: Sequence[int]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A call has failed for good."""
+
+    error: SampleSetError
+
+
+@dataclass(frozen=True, slots=True)
+class Hedged:
+    """These draws are drawn a second time."""
+
+    indices: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The next piece of a draw's text."""
+
+    index: int
+    text: str
+
+
+DrawEvent = CameBack | Retried | Failed | Hedged | Words
+OnEvent = Callable[[DrawEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DrawRules:
+    """How many draws a question gets, and when it has enough.
+
+    Attributes:
+        n: Draws at most.
+        batches: How many draws there are after each batch; the last is n.
+        stop: When the draws so far settle the vote; `None` draws all.
+        deadline: Seconds for all draws, `None` for no limit.
+        hedge_after: Seconds until a missing draw is drawn a second time, `None` for never.
+    """
+
+    n: int
+    batches: Sequence[int]
+    stop: StoppingRule | None = None
+    deadline: float | None = None
+    hedge_after: float | None = None
+
+
+def draw_rules(
+    n: int,
+    quorum: int,
+    stop: StoppingRule | None = None,
+    deadline: float | None = None,
+    hedge_after: float | None = None,
+    first_batch: int | None = None,
+) -> DrawRules:
+    """The rules for n draws; with a stopping rule in batches, each of which doubles what there is.
+
+    Args:
+        n: Draws at most.
+        quorum: Fewest draws an answer is made of: the first batch has as many.
+        stop: When the draws so far settle the vote.
+        deadline: Seconds for all draws.
+        hedge_after: Seconds until a missing draw is drawn a second time.
+        first_batch: Draws of the first batch; by default the fewest that can meet the rule.
+    """
+    batches = [n] if stop is None else batch_ends(max(first_batch or stop.first_batch, quorum), n)
+    return DrawRules(n, batches, stop, deadline, hedge_after)
+
+
+class QuestionDraws:
+    """Draws one question.
+
+    Args:
+        question: The question.
+        members: Who draws; draw i is made by member i modulo their number.
+        seed: Seed of draw 0; each draw adds its index.
+        rules: How many, and when there are enough.
+        stored: Draws made before, by index.
+        on_event: Called with each event.
+        describe: Returns the text that a failed draw keeps of its error.
+        tolerant: Whether an error that no other draw can escape fails its draws only; it is raised otherwise.
+        signed: Whether each sample names its model.
+        stream: Whether the texts of draws are reported while they are written.
+
+    Attributes:
+        draws: Draws so far by index, failed and stored ones included.
+        stopped: Why the rest was not drawn, `None` if all were.
+        refusal: The cap's refusal, if a cap cut the question short.
+        cancelled: How many draws were cancelled in flight; what they cost is unknown.
+        hedges: How many second draws were started.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        members: Sequence[Drawer],
+        seed: int,
+        rules: DrawRules,
+        *,
+        stored: Iterable[Sample] = (),
+        on_event: OnEvent,
+        describe: Callable[[SampleSetError], str] = str,
+        tolerant: bool = False,
+        signed: bool = False,
+        stream: bool = False,
+    ) -> None:
+        self.draws = {sample.index: Draw(sample) for sample in stored}
+        self.stopped: str | None = None
+        self.refusal: CapReachedError | None = None
+        self.cancelled = self.hedges = 0
+        self._question, self._members, self._seed, self._rules = question, members, seed, rules
+        self._on_event, self._describe = on_event, describe
+        self._tolerant, self._signed, self._stream = tolerant, signed, stream
+        # Draws that failed in an earlier run are made again; those that fail in this one are not.
+        self._missing = {
+            index for index in range(rules.n) if index not in self.draws or self.draws[index].sample.failed
+        }
+        self._calls: dict[asyncio.Task[None], list[int]] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._reasons: dict[int, str] = {}
+        self._looked_at, self._settled = (0, 0), False
+        self._started = 0.0
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The samples by index."""
+        return tuple(draw.sample for _, draw in sorted(self.draws.items()))
+
+    async def run(self) -> None:
+        """Draw batch by batch until all are there, the rule is met, a cap is reached or the time is up.
+
+        Raises:
+            BackendError: The model cannot be asked at all, and the engine is not tolerant.
+        """
+        clock = asyncio.get_running_loop().time
+        self._started = clock()
+        limit = self._rules.deadline
+        deadline = asyncio.timeout_at(None if limit is None else self._started + limit)
+        try:
+            async with deadline:
+                await self._draw_batches()
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            self._fail(sorted(self._missing), f"the deadline of {limit:g} s passed", with_reason=True)
+        finally:
+            await self._cancel(self._calls)
+        if len(self.draws) < self._rules.n:
+            if self.refusal is None and self._rules.stop is not None:
+                self.stopped = self._rules.stop.spec
+            elif self.refusal is not None and self.refusal.of_question and self.draws:
+                self.stopped = "cap"
+
+    async def _draw_batches(self) -> None:
+        begun = 0
+        for end in self._rules.batches:
+            if await self._is_settled():
+                break
+            self._start([index for index in range(begun, end) if index in self._missing])
+            begun = end
+            if await self._until_drawn(end) or self.refusal is not None:
+                break
+
+    async def _until_drawn(self, end: int) -> bool:
+        """Wait for the draws before `end`; returns whether the rule is met."""
+        clock = asyncio.get_running_loop().time
+        hedge_after = self._rules.hedge_after
+        hedge_at = None if hedge_after is None else clock() + hedge_after
+        while self._running:
+            left = None if hedge_at is None else max(0.0, hedge_at - clock())
+            done, _ = await asyncio.wait(self._running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            self._running -= done
+            for call in done:
+                if not call.cancelled():
+                    call.result()
+            if not done and hedge_at is not None:
+                hedge_at = None
+                self._hedge(end)
+            if not any(index in self._missing for index in range(end)) and self.refusal is None:
+                break
+            if await self._is_settled():
+                return True
+        return await self._is_settled()
+
+    def _start(self, indices: Sequence[int], hedge: bool = False) -> None:
+        """Start calls for these draws; a hedge goes to the next member."""
+        by_member: dict[int, tuple[Drawer, list[int]]] = {}
+        for index in indices:
+            member = self._members[(index + hedge) % len(self._members)]
+            by_member.setdefault(id(member), (member, []))[1].append(index)
+        for member, own in by_member.values():
+            for run in runs_of(own, member.group_size):
+                # Two calls for one draw would speak at once.
+                call = asyncio.create_task(self._call(member, run, self._stream and not hedge))
+                self._calls[call] = run
+                self._running.add(call)
+
+    async def _call(self, member: Drawer, run: Sequence[int], stream: bool) -> None:
+        """One call's draws; errors that other draws may escape become failed samples."""
+
+        def on_retry(reason: str) -> None:
+            self._reasons.update(dict.fromkeys(run, reason))
+            self._on_event(Retried(run, reason))
+
+        def on_text(place: int, text: str) -> None:
+            self._on_event(Words(run[place], text))
+
+        seeds = [self._seed + index for index in run]
+        try:
+            generations = await member.draw(seeds, on_text if stream else None, on_retry)
+        except CapReachedError as refusal:
+            if len(run) > 1 and self.refusal is None:  # fewer at once may fit
+                await self._call(member, run[: len(run) // 2], stream)
+                await self._call(member, run[len(run) // 2 :], stream)
+            else:
+                self.refusal = refusal
+            return
+        except SampleSetError as error:
+            if not self._tolerant and not isinstance(error, PromptError | TransientBackendError):
+                raise
+            self._on_event(Failed(error))
+            self._fail(self._only_in(run), self._describe(error), member)
+            return
+        if len(generations) != len(run):
+            raise BackendError(
+                f"The backend returned {len(generations)} completions for {len(run)} seeds; "
+                "a backend must return one for each."
+            )
+        self._add(
+            [
+                self._draw_of(index, generation, member)
+                for index, generation in zip(run, generations, strict=True)
+                if index in self._missing
+            ]
+        )
+        if self.hedges:
+            await self._cancel(call for call, other in self._calls.items() if self._missing.isdisjoint(other))
+
+    def _draw_of(self, index: int, generation: Generation, member: Drawer) -> Draw:
+        sample = Sample(
+            index=index,
+            text=generation.text,
+            finish_reason=generation.finish_reason,
+            seed=self._seed + index,
+            prompt_tokens=generation.prompt_tokens,
+            completion_tokens=generation.completion_tokens,
+            logprobs=generation.logprobs,
+            model=member.model if self._signed else None,
+            scores={} if member.weight is None else {"weight": member.weight},
+        )
+        return Draw(sample, generation, self._seconds())
+
+    def _fail(
+        self, indices: Sequence[int], error: str, member: Drawer | None = None, *, with_reason: bool = False
+    ) -> None:
+        """Keep these draws as failed ones."""
+        draws: list[Draw] = []
+        for index in indices:
+            who = member or self._members[index % len(self._members)]
+            last = self._reasons.get(index) if with_reason else None
+            sample = Sample(
+                index=index,
+                text="",
+                finish_reason="error",
+                seed=self._seed + index,
+                model=who.model if self._signed else None,
+                error=f"{error}; before it: {last}" if last else error,
+            )
+            draws.append(Draw(sample, None, self._seconds()))
+        self._add(draws)
+
+    def _add(self, draws: Sequence[Draw]) -> None:
+        if draws:
+            self._on_event(CameBack(draws))
+        for draw in draws:
+            self.draws[draw.index] = draw
+            self._missing.discard(draw.index)
+
+    def _only_in(self, run: Sequence[int]) -> list[int]:
+        """The draws of a call that no other call in flight may still bring."""
+        current = asyncio.current_task()
+        elsewhere = {
+            index
+            for call, indices in self._calls.items()
+            if call is not current and not call.done()
+            for index in indices
+        }
+        return [index for index in run if index in self._missing and index not in elsewhere]
+
+    def _hedge(self, end: int) -> None:
+        """Draw a second time what is missing."""
+        late = [
+            index
+            for index in sorted(self._missing)
+            if index < end and not self._members[index % len(self._members)].is_local
+        ]
+        for index in late:
+            self._start([index], hedge=True)
+        self.hedges += len(late)
+        self._on_event(Hedged(late))
+
+    async def _cancel(self, calls: Iterable[asyncio.Task[None]]) -> None:
+        """Cancel these calls, but for the one that asks, and wait for their end."""
+        running = [call for call in calls if not call.done() and call is not asyncio.current_task()]
+        for call in running:
+            if not call.cancelling():
+                call.cancel()
+                self.cancelled += len(self._calls[call])
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _is_settled(self) -> bool:
+        """Whether the rule is met by the draws before the first missing one."""
+        rule = self._rules.stop
+        if self._settled or rule is None:
+            return self._settled
+        ready: list[Sample] = []
+        while (draw := self.draws.get(len(ready))) is not None:
+            ready.append(draw.sample)
+        # A draw that failed in an earlier run and is back now is news, too.
+        seen = len(ready), sum(sample.failed for sample in ready)
+        if seen == self._looked_at or not ready:
+            return False
+        self._looked_at = seen
+        self._settled = rule.met(await classes_of(SampleSet(self._question, tuple(ready))))
+        return self._settled
+
+    def _seconds(self) -> float:
+        return asyncio.get_running_loop().time() - self._started
+
+
+def runs_of(indices: Sequence[int], size: int) -> list[list[int]]:
+    """Rising indices cut into runs of consecutive ones, none longer than `size`."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and len(runs[-1]) < size and runs[-1][-1] + 1 == index:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return runs

@@ -1,0 +1,358 @@
+"""Question → SampleSet: concurrency, seeds, retries, deadlines, and what is already in the store.
+
+Draw i of a question uses the seed `first_seed` + i, whether or not the server understands seeds or `n`; that
+differs from question to question, since draws under one seed share their random numbers. The draws of a
+question are handed to the backend in groups of `backend.group_size`. A failed draw is data: a
+`Sample` with an error, which counts in n and abstains. An error that no other draw can escape (a refused
+key, an unknown model) ends the run at once; what was drawn before is in the store.
+
+How the draws of one question come in, and when they are enough, is in `draws`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sampleset.backends.base import Backend, is_local
+from sampleset.chat import Generation, Message, OnText, SamplingParams, first_seed, plain_params
+from sampleset.errors import (
+    CapReachedError,
+    InvalidArgumentError,
+    PromptError,
+    SamplingError,
+)
+from sampleset.models.budget import Budget, MeteredBackend, QuestionBudgets, Tariff
+from sampleset.models.retries import Patience, limiter_for, patiently
+from sampleset.prompts import solve_messages
+from sampleset.sampling.draws import CameBack, Draw, DrawEvent, Failed, QuestionDraws, Retried
+from sampleset.sampling.options import SamplingOptions, SamplingProgress
+from sampleset.storage.store import Configuration, SampleStore, draw_key
+from sampleset.types import Question, Sample, SampleSet
+
+__all__ = ["Sampler", "SamplingOptions", "SamplingProgress"]
+
+_POLL = 0.5
+_LOOKAHEAD = 4
+_GIVE_UP_AFTER = 8
+
+
+class Sampler:
+    """Draws sample sets from one backend.
+
+    Args:
+        backend: The model.
+        options: How to draw.
+        store: Where draws are kept and looked up, if not in memory only.
+        on_progress: Called after each change of `progress`.
+        budgets: The run's budgets, where several samplers share them; by default those of `options.caps`.
+        question_budgets: The same of each question.
+        tariff: What the model's tokens cost, for a cap in money.
+        progress: Totals to add to, where several samplers share them.
+
+    Raises:
+        InvalidArgumentError: A cap is in money, and there is no tariff.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        options: SamplingOptions,
+        store: SampleStore | None = None,
+        on_progress: Callable[[SamplingProgress], None] | None = None,
+        *,
+        budgets: Sequence[Budget] | None = None,
+        question_budgets: QuestionBudgets | None = None,
+        tariff: Tariff | None = None,
+        progress: SamplingProgress | None = None,
+    ) -> None:
+        self.backend = backend
+        self.options = options
+        self.store = store
+        self.progress = progress or SamplingProgress()
+        self.configuration = Configuration(
+            backend.model,
+            options.configuration_prompt,
+            plain_params(options.params) | {"seed": options.seed, "seeds": "by question"},
+        )
+        self._on_progress = on_progress
+        # Whether the backend has answered since last looked at, be it by refusing a prompt.
+        self._heard = False
+        # Questions that wait for another process.
+        self._elsewhere = 0
+        self._patience = options.patience.with_model(backend)
+        self._limiter = limiter_for(backend, options.max_concurrency)
+        self._budgets = options.caps.run_budgets() if budgets is None else list(budgets)
+        cap = options.caps.question_tokens
+        self._question_budgets = question_budgets
+        if cap is not None and question_budgets is None:
+            self._question_budgets = QuestionBudgets(cap, 1, self.stored_tokens)
+        self._tariff = tariff
+        MeteredBackend(backend, self._budgets, tariff)  # complains now of a price that is missing
+
+    async def sample(self, question: Question) -> SampleSet:
+        """The sample set of one question.
+
+        Raises:
+            CapReachedError: A cap left too few draws.
+            SamplingError: Every draw failed, or fewer than `min_samples` came back.
+            BackendError: The backend cannot be asked at all.
+        """
+        messages = self._messages(question)
+        if self.store is None:
+            work = await self._draw(question, messages, ())
+        else:
+            work = await self._complete(self.store, question, messages)
+        drawn = SampleSet(question, work.samples, self.backend.model, work.stopped)
+        return self._finish(drawn, work.refusal)
+
+    async def sample_many(self, questions: Iterable[Question]) -> AsyncIterator[SampleSet]:
+        """Sample sets in the order of the questions; those below the quorum are left out and reported.
+
+        A few more questions than the limiter holds are in work at once, so that it never runs dry. Those that
+        another process holds are waited for beside them, and do not keep others from being begun.
+
+        Raises:
+            SamplingError: No question reached the quorum, or the server answered none of eight in a row.
+            BackendError: The backend cannot be asked at all.
+        """
+        groups = -(-self.options.rules.batches[0] // self.backend.group_size)
+        window = self.options.max_concurrency // groups + _LOOKAHEAD
+        waiting = iter(questions)
+        running: list[asyncio.Task[SampleSet]] = []
+        reached = failed_in_a_row = 0
+        try:
+            while True:
+                while len(running) < window + self._elsewhere:
+                    if (question := next(waiting, None)) is None:
+                        break
+                    running.append(asyncio.create_task(self.sample(question)))
+                    await asyncio.sleep(0)  # it finds out whether another process holds the question
+                if not running:
+                    break
+                await self._until_first_done(running)
+                try:
+                    sample_set = await running.pop(0)
+                except CapReachedError as error:
+                    self.progress.below_quorum.append(str(error))
+                    continue
+                except SamplingError as error:
+                    self.progress.below_quorum.append(str(error))
+                    self._report()
+                    failed_in_a_row = 0 if self._heard else failed_in_a_row + 1
+                    self._heard = False
+                    if failed_in_a_row >= _GIVE_UP_AFTER:
+                        raise SamplingError(
+                            f"{failed_in_a_row} questions in a row failed; stopping. {error} "
+                            "What was drawn is kept; run the same command again to go on."
+                        ) from error
+                    continue
+                reached, failed_in_a_row, self._heard = reached + 1, 0, False
+                yield sample_set
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        if self.progress.below_quorum and not reached:
+            raise SamplingError(self.progress.below_quorum[0])
+
+    async def _until_first_done(self, running: Sequence[asyncio.Task[SampleSet]]) -> None:
+        """Wait for the first task of the list, and stop at once if a later one hits a fatal error."""
+        pending: set[asyncio.Task[SampleSet]] = set(running)
+        while not running[0].done():
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                error = None if task.cancelled() else task.exception()
+                if error is not None and not isinstance(error, SamplingError):
+                    raise error
+
+    async def _complete(
+        self, store: SampleStore, question: Question, messages: Sequence[Message]
+    ) -> QuestionDraws:
+        """The question's draws from the store, the missing ones drawn first.
+
+        Another process that draws into the same store may hold the question: wait until it is done or gone.
+        """
+        key = draw_key(self.configuration, messages)
+        if not store.claim(key):
+            self._elsewhere += 1
+            try:
+                while not store.claim(key):  # noqa: ASYNC110 - another process cannot set an Event
+                    await asyncio.sleep(_POLL)
+            finally:
+                self._elsewhere -= 1
+        try:
+            store.refresh()
+            wanted = range(self.options.n)
+            stored = [sample for index, sample in store.drawn(key).items() if index in wanted]
+            self._refuse_other_weights(stored)
+            self.progress.reused += sum(not sample.failed for sample in stored)
+
+            def keep(samples: Sequence[Sample]) -> None:
+                store.add(key, question.id, self.configuration, samples)
+
+            work = await self._draw(question, messages, stored, keep)
+            if work.stopped is not None:
+                store.add_stop(key, question.id, work.stopped)
+            store.share(key, question.id, self.configuration)
+        finally:
+            store.release(key)
+        work.draws = {
+            index: Draw(sample) for index, sample in store.drawn(key).items() if index in work.draws
+        }
+        return work
+
+    async def _draw(
+        self,
+        question: Question,
+        messages: Sequence[Message],
+        stored: Iterable[Sample],
+        keep: Callable[[Sequence[Sample]], None] | None = None,
+    ) -> QuestionDraws:
+        """The question's draws: those stored and the missing ones, which `keep` is called with."""
+
+        def on_event(event: DrawEvent) -> None:
+            match event:
+                case CameBack(draws):
+                    self._heard = self._heard or any(draw.generation is not None for draw in draws)
+                    samples = [draw.sample for draw in draws]
+                    if keep is not None:
+                        keep(samples)
+                    self._count(samples)
+                case Retried():
+                    self.progress.retries += 1
+                case Failed(error):
+                    self._heard = self._heard or isinstance(error, PromptError)
+                case _:
+                    pass
+
+        work = QuestionDraws(
+            question,
+            [self._drawer(question, messages, stored := tuple(stored))],
+            first_seed(messages, self.options.seed),
+            self.options.rules,
+            stored=stored,
+            on_event=on_event,
+        )
+        try:
+            await work.run()
+        finally:
+            self.progress.cancelled += work.cancelled
+        return work
+
+    def _refuse_other_weights(self, stored: Iterable[Sample]) -> None:
+        for sample in stored:
+            weight = sample.scores.get("weight")
+            if not sample.failed and weight != self.options.weight:
+                raise InvalidArgumentError(
+                    f"The stored draws of {self.backend.model!r} have the weight {weight}, not "
+                    f"{self.options.weight}. Give this member that weight, or another seed or store."
+                )
+
+    def key(self, question: Question) -> str:
+        """Under which key the question's draws are stored."""
+        return draw_key(self.configuration, self._messages(question))
+
+    def stored_tokens(self, question: Question) -> int:
+        """Tokens of the question's draws in the store."""
+        drawn = {} if self.store is None else self.store.drawn(self.key(question))
+        return SampleSet(question, tuple(drawn.values())).usage.total_tokens
+
+    def _messages(self, question: Question) -> list[Message]:
+        return solve_messages(question, self.options.prompt, self.options.system)
+
+    def _drawer(
+        self, question: Question, messages: Sequence[Message], stored: Sequence[Sample]
+    ) -> _QuestionDrawer:
+        backend = self._within_caps(question, stored)
+        return _QuestionDrawer(
+            backend,
+            messages,
+            self.options.params,
+            self.options.weight,
+            self._patience,
+            self._limiter,
+        )
+
+    def _within_caps(self, question: Question, stored: Sequence[Sample]) -> Backend:
+        """The backend within the caps of the run and of the question that these draws are of."""
+        own = [] if self._question_budgets is None else [self._question_budgets.take(question)]
+        if not (budgets := [*own, *self._budgets]):
+            return self.backend
+        known = max((sample.prompt_tokens or 0 for sample in stored), default=0)
+        return MeteredBackend(self.backend, budgets, self._tariff, known or None)
+
+    def _count(self, samples: Sequence[Sample]) -> None:
+        """Add draws that came back to the totals."""
+        self.progress.drawn += len(samples)
+        self.progress.failed += sum(sample.failed for sample in samples)
+        self.progress.prompt_tokens += sum(sample.prompt_tokens or 0 for sample in samples)
+        self.progress.completion_tokens += sum(sample.completion_tokens or 0 for sample in samples)
+        self._report()
+
+    def _finish(self, drawn: SampleSet, refusal: CapReachedError | None) -> SampleSet:
+        """The set, counted; below the quorum raise."""
+        self.progress.questions += 1
+        if refusal is not None:
+            self.progress.capped += 1
+        elif drawn.stopped is not None:
+            self.progress.stopped += 1
+            self.progress.spared += self.options.n - drawn.n
+        texts = [sample.text for sample in drawn.samples if not sample.failed]
+        self.progress.returned += len(texts)
+        self.progress.distinct += len(set(texts))
+        if len(texts) > 1 and self.options.params.temperature > 0:
+            self.progress.comparable += 1
+            self.progress.identical += len(set(texts)) == 1
+        self._report()
+        if len(texts) < self.options.min_samples:
+            if refusal is not None:
+                raise CapReachedError(
+                    f"Question {drawn.id!r}: {len(texts)} of {self.options.n} draws. {refusal}",
+                    of_question=refusal.of_question,
+                ) from refusal
+            reason = next((sample.error for sample in drawn.samples if sample.error), "no reason given")
+            raise SamplingError(
+                f"Question {drawn.id!r}: {len(texts)} of {drawn.n} draws succeeded, "
+                f"{self.options.min_samples} are needed. First failure: {reason}"
+            )
+        return drawn
+
+    def _report(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self.progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _QuestionDrawer:
+    """A backend that is asked one question, patiently."""
+
+    backend: Backend
+    messages: Sequence[Message]
+    params: SamplingParams
+    weight: float | None
+    patience: Patience
+    limiter: asyncio.Semaphore
+
+    @property
+    def model(self) -> str:
+        return self.backend.model
+
+    @property
+    def group_size(self) -> int:
+        return self.backend.group_size
+
+    @property
+    def is_local(self) -> bool:
+        return is_local(self.backend)
+
+    async def draw(
+        self, seeds: Sequence[int], on_text: OnText | None, on_retry: Callable[[str], None]
+    ) -> list[Generation]:
+        return await patiently(
+            lambda: self.backend.generate(self.messages, self.params, seeds),
+            self.patience,
+            self.limiter,
+            on_retry,
+        )

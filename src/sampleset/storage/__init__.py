@@ -1,0 +1,1 @@
+"""Rows, files, logs, and the store of draws."""

@@ -1,0 +1,325 @@
+"""The append-only store of samples: what was drawn once is never paid for twice.
+
+A store is a folder:
+
+- `samples.jsonl`: one row per draw, keyed by (model, messages, sampling parameters, index);
+- `problems.jsonl`: the problems it was drawn for, gold answers included;
+- `stops.jsonl`: which questions were left with fewer draws on purpose (a stopping rule was met), if any;
+- `shared.jsonl`: which problems ask the same as another, so that its draws are theirs, if any;
+- `config.json`: the resolved configuration of the last command that drew into it;
+- `claims`: locks by which two processes that draw into one store share the work.
+
+A *configuration* is everything in a draw's key but the question and the index. A store may hold several.
+A failed draw is kept as a row with an `error`; it counts in n, and a later command draws it again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
+from sampleset.storage.files import JsonlLog
+from sampleset.storage.records import (
+    StoredSet,
+    problem_from_row,
+    problem_to_row,
+    sample_from_row,
+    sample_to_row,
+    without_samples,
+)
+from sampleset.types import SCHEMA_VERSION, Problem, Question, Sample, SampleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """How a sample set is drawn, the question aside.
+
+    Attributes:
+        model: Identity of the model.
+        prompt: Name and version of the prompt that turns a question into messages.
+        params: Sampling parameters as JSON values, the base seed included.
+    """
+
+    model: str
+    prompt: str
+    params: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits that stand for the configuration."""
+        return digest([self.model, self.prompt, self.params])[:8]
+
+
+def draw_key(configuration: Configuration, messages: Sequence[Mapping[str, object]]) -> str:
+    """Key that all draws of one question under one configuration share; the index completes it."""
+    return digest([configuration.model, [dict(message) for message in messages], configuration.params])[:32]
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a JSON value, in hexadecimal; the order of object keys does not matter."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class SampleStore:
+    """One store folder; several processes may use it at once.
+
+    Args:
+        folder: Made if it is not there, unless `must_exist`.
+
+    Raises:
+        InputNotFoundError: `must_exist`, and the folder holds no store.
+        MalformedRecordError: A row cannot be read.
+    """
+
+    def __init__(self, folder: Path, *, must_exist: bool = False) -> None:
+        if must_exist and not is_store(folder):
+            raise InputNotFoundError(f"No sample store in {str(folder)!r}. Draw one with `sampleset sample`.")
+        self.folder = folder
+        self._log = JsonlLog(folder / "samples.jsonl")
+        self._problem_log = JsonlLog(folder / "problems.jsonl")
+        self._stop_log = JsonlLog(folder / "stops.jsonl")
+        self._share_log = JsonlLog(folder / "shared.jsonl")
+        self._problems: dict[str, Problem] = {}
+        self._draws: dict[str, dict[int, _Draw]] = {}
+        self._stops: dict[str, tuple[str, int]] = {}
+        self._keys_by_problem: dict[str, dict[str, str]] = {}
+        self._configurations: dict[str, Configuration] = {}
+        self._claims: int | None = None
+        self._held: set[str] = set()
+        if folder.exists() and not folder.is_dir():
+            raise InvalidArgumentError(
+                f"{str(folder)!r} is a file; a sample store is a folder. Name another."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what other processes have added."""
+        for _, row in self._problem_log.new_rows():
+            problem = problem_from_row(row, len(self._problems))
+            self._problems.setdefault(problem.id, problem)
+        for offset, row in self._log.new_rows():
+            self._index(offset, row)
+        for _, row in self._share_log.new_rows():
+            self._own(row)
+        for _, row in self._stop_log.new_rows():
+            self._stops[row["key"]] = row["rule"], row["n"]
+
+    def add_problems(self, problems: Iterable[Problem]) -> None:
+        """Record the problems that are drawn for; those already there stay as they are.
+
+        Raises:
+            DataError: An id stands for another question, or another gold answer, in this store.
+        """
+        new: list[Problem] = []
+        for problem in problems:
+            known = self._problems.get(problem.id)
+            if known is None:
+                new.append(problem)
+                self._problems[problem.id] = problem
+            elif (known.question, known.answer) != (problem.question, problem.answer):
+                raise DataError(
+                    f"The id {problem.id!r} stands for another question or gold answer in "
+                    f"{str(self.folder)!r}. Draw into another --output-dir."
+                )
+        if new:
+            self._problem_log.append(problem_to_row(problem) for problem in new)
+
+    def add(self, key: str, problem_id: str, configuration: Configuration, samples: Sequence[Sample]) -> None:
+        """Append draws; they are safe from a kill once this returns."""
+        head = {"schema": SCHEMA_VERSION, "key": key, "problem_id": problem_id}
+        self._log.append(head | sample_to_row(sample) | _told(configuration) for sample in samples)
+        self.refresh()
+
+    def share(self, key: str, problem_id: str, configuration: Configuration) -> None:
+        """Record that a problem's draws are those under a key, if they were drawn for another that asks the
+        same, or under another name of the prompt.
+        """
+        if key in self._draws and self._keys_by_problem.get(problem_id, {}).get(configuration.id) != key:
+            head = {"schema": SCHEMA_VERSION, "key": key, "problem_id": problem_id}
+            self._share_log.append([head | _told(configuration)])
+            self.refresh()
+
+    def add_stop(self, key: str, problem_id: str, rule: str) -> None:
+        """Record that a question's draws are whole as they are. Whoever draws more of them ends that."""
+        if self.stopped(key) != rule:
+            n = len(self._draws[key])
+            head = {"schema": SCHEMA_VERSION, "key": key, "problem_id": problem_id}
+            self._stop_log.append([head | {"rule": rule, "n": n}])
+            self.refresh()
+
+    def stopped(self, key: str) -> str | None:
+        """Why there are no more draws under a key, where that was on purpose."""
+        rule, n = self._stops.get(key, (None, 0))
+        return rule if n == len(self._draws.get(key, {})) else None
+
+    def drawn(self, key: str) -> dict[int, Sample]:
+        """The draws under a key, by index; failed ones included."""
+        return {index: self._read(draw) for index, draw in sorted(self._draws.get(key, {}).items())}
+
+    def succeeded(self, key: str) -> set[int]:
+        """Indices of the draws under a key that did not fail."""
+        return {index for index, draw in self._draws.get(key, {}).items() if not draw.failed}
+
+    def sample_sets(self, configuration: str | None = None) -> Iterator[StoredSet]:
+        """The sample sets of one configuration, in the order of the problems.
+
+        Args:
+            configuration: Its id, or the beginning of it; not needed where the store holds one only. Several,
+                parted by commas, or `all` make one set a question: each draw with its model's name, in an
+                order by a hash of question, configuration and index, so that a place tells nothing.
+
+        Raises:
+            DataError: None or several match, or the store is empty.
+        """
+        if configuration == "all" and self._configurations:
+            chosen = list(self._configurations.values())
+        else:
+            wanted = configuration.split(",") if configuration else [None]
+            chosen = list({one.id: one for one in map(self._choose, wanted)}.values())
+        for problem in self._problems.values():
+            keys = self._keys_by_problem.get(problem.id, {})
+            # Two configurations that send the same share their draws, which count once.
+            parts = {keys[one.id]: one for one in chosen if one.id in keys}
+            if parts:
+                sample_set = self._set(problem, parts) if len(chosen) == 1 else self._pooled(problem, parts)
+                yield StoredSet(sample_set, problem, without_samples(problem_to_row(problem)))
+
+    def _set(self, problem: Problem, parts: Mapping[str, Configuration]) -> SampleSet:
+        ((key, configuration),) = parts.items()
+        samples = tuple(self.drawn(key).values())
+        return SampleSet(problem.question, samples, configuration.model, self.stopped(key))
+
+    def _pooled(self, problem: Problem, parts: Mapping[str, Configuration]) -> SampleSet:
+        drawn = [(one.id, sample) for key, one in parts.items() for sample in self.drawn(key).values()]
+        return pooled(problem.question, drawn)
+
+    def claim(self, key: str) -> bool:
+        """Take a question until `release`, or until the process ends however it ends.
+
+        Returns:
+            Whether it was free.
+        """
+        if key in self._held:
+            return False
+        if self._claims is None:
+            path = self.folder / "claims"
+            self._claims = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.fcntl(self._claims, fcntl.F_OFD_SETLK, _byte_lock(fcntl.F_WRLCK, key))
+        except (BlockingIOError, PermissionError):
+            return False
+        self._held.add(key)
+        return True
+
+    def release(self, key: str) -> None:
+        """Give a claimed question back."""
+        self._held.discard(key)
+        if self._claims is not None:
+            fcntl.fcntl(self._claims, fcntl.F_OFD_SETLK, _byte_lock(fcntl.F_UNLCK, key))
+
+    def close(self) -> None:
+        """Give back every claim and write what was appended to the disk itself."""
+        if self._claims is not None:
+            os.close(self._claims)
+            self._claims = None
+            self._held.clear()
+        if self._log.path.exists():
+            with open(self._log.path, "rb") as file:
+                os.fsync(file.fileno())
+
+    def _index(self, offset: int, row: dict[str, Any]) -> None:
+        draws = self._draws.setdefault(self._own(row), {})
+        if "index" not in row:
+            raise DataError(f"{self._log.path}: a row lacks the field 'index'; this is not a sample store.")
+        index = row["index"]
+        # A draw that failed is drawn again later; one that succeeded stands.
+        if index not in draws or draws[index].failed:
+            draws[index] = _Draw(offset, "error" in row)
+
+    def _own(self, row: dict[str, Any]) -> str:
+        """Note whose draws a row is about, and return their key."""
+        try:
+            key, problem_id, identity = row["key"], row["problem_id"], row["configuration"]
+            if identity not in self._configurations:
+                self._configurations[identity] = Configuration(row["model"], row["prompt"], row["params"])
+        except KeyError as error:
+            raise DataError(
+                f"{self._log.path}: a row lacks the field {error}; this is not a sample store."
+            ) from error
+        self._keys_by_problem.setdefault(problem_id, {})[identity] = key
+        return key
+
+    def _read(self, draw: _Draw) -> Sample:
+        return sample_from_row(self._log.row_at(draw.offset))
+
+    def _choose(self, wanted: str | None) -> Configuration:
+        matching = {
+            identity: configuration
+            for identity, configuration in self._configurations.items()
+            if identity.startswith(wanted or "")
+        }
+        if len(matching) == 1:
+            return next(iter(matching.values()))
+        if not self._configurations:
+            raise DataError(f"The sample store {str(self.folder)!r} holds no samples yet.")
+        listed = "; ".join(
+            f"{identity}: {one.model}, {one.prompt}, {json.dumps(dict(one.params))}"
+            for identity, one in self._configurations.items()
+        )
+        asked = "Choose one with --configuration ID, several with ID,ID, or all"
+        if wanted is not None:
+            asked = f"Configuration {wanted!r} is not one"
+        raise DataError(f"The sample store {str(self.folder)!r} holds {listed}. {asked}.")
+
+
+def _told(configuration: Configuration) -> dict[str, Any]:
+    """The fields by which a row tells its configuration."""
+    return {
+        "configuration": configuration.id,
+        "model": configuration.model,
+        "prompt": configuration.prompt,
+        "params": dict(configuration.params),
+    }
+
+
+def pooled(question: Question, drawn: Iterable[tuple[str, Sample]]) -> SampleSet:
+    """Draws of several configurations as one set, numbered anew in an order that tells nothing of them.
+
+    Args:
+        question: What was asked.
+        drawn: Draws, each with the id of its configuration.
+    """
+    ordered = sorted(drawn, key=lambda one: digest([question.id, one[0], one[1].index]))
+    samples = (replace(sample, index=place) for place, (_, sample) in enumerate(ordered))
+    return SampleSet(question, tuple(samples), POOL)
+
+
+POOL = "pool"
+"""What a pooled set says for its model; each of its samples names its own."""
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder holds a sample store, be it one that nothing was drawn into yet."""
+    begun = any((folder / name).exists() for name in ("samples.jsonl", "claims"))
+    return begun and (folder / "problems.jsonl").exists()
+
+
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    offset: int
+    failed: bool
+
+
+def _byte_lock(kind: int, key: str) -> bytes:
+    """A `struct flock` over one byte whose place is read off the key."""
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, int(key[:14], 16), 1, 0)

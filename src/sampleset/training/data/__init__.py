@@ -1,0 +1,1 @@
+"""Training rows, built from stored sample sets."""

@@ -1,0 +1,246 @@
+"""Training rows: one prompt of an aggregator, the gold answer, and what is known of the samples shown.
+
+The gold answer stands in a row because a row is training data. Aggregators never see rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sampleset.chat import Message
+from sampleset.datasets.base import question_key
+from sampleset.errors import MalformedRecordError
+from sampleset.prompts import opening_of
+from sampleset.storage.files import read_rows, write_rows
+from sampleset.types import DEFAULT_KIND, Mode, Problem, Question
+
+ROW_SCHEMA = 1
+
+Kind = Literal["hard", "easy", "unanimous", "all_wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class RowCandidate:
+    """One distinct answer of the samples shown.
+
+    Attributes:
+        answer: As its first sample writes it.
+        votes: How many of the samples give it.
+        right: Whether it is the gold answer; `None` where that could not be decided.
+        confidence: Mean over its samples of their mean token log-probability, ≤ 0; `None` if not recorded.
+    """
+
+    answer: str
+    votes: int
+    right: bool | None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """One set of samples as an aggregator is trained on it.
+
+    Attributes:
+        id: `FILE/QUESTION/NUMBER`, unique among the rows of one call.
+        k: Samples in the set.
+        places: Places of the samples in the stored set, in the order in which they are shown.
+        prompt: The chat, with the first words of the reply where the model continues them.
+        prompt_version: The version of its text.
+        prompt_tokens: Tokens of the messages' texts; the chat template's own come on top.
+        answer: The gold answer.
+        candidates: Distinct answers of the set, in the order they first appear.
+        vote: The majority vote's answer; `None` where no sample gives one.
+        vote_right: Whether that is the gold answer.
+        right_samples: How many of the k samples give the gold answer.
+        keep_end_tokens: Tokens shown of each sample, its last ones; `None` if all.
+        fold: Whether samples of equal answers are shown once.
+        max_prompt_tokens: Token budget of the prompt, as it was asked for.
+        extra: What the dataset's own scorer needs, where the dataset has one.
+        answer_kind: How answers are read and compared, as `answer_kind` reads it.
+        completion: A text to imitate, from the prompt's last character on; `None` if none was asked for.
+        target: How that text was made: `answer`, `sample` or `teacher`.
+        question_digest: See `question_digest`; `None` in rows made before there was one.
+    """
+
+    id: str
+    k: int
+    places: tuple[int, ...]
+    prompt: tuple[Message, ...]
+    mode: Mode
+    prompt_version: str
+    prompt_tokens: int
+    answer: str
+    candidates: tuple[RowCandidate, ...]
+    vote: str | None
+    vote_right: bool
+    right_samples: int
+    keep_end_tokens: int | None = None
+    fold: bool = False
+    max_prompt_tokens: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    answer_kind: str = DEFAULT_KIND
+    completion: str | None = None
+    target: str | None = None
+    question_digest: str | None = None
+
+    @property
+    def question_id(self) -> str:
+        """`FILE/QUESTION` of the id."""
+        return self.id.rpartition("/")[0]
+
+    @property
+    def opening(self) -> str:
+        """The first words of the reply that the prompt already holds; empty if it holds none."""
+        return opening_of(self.prompt)
+
+    @property
+    def kind(self) -> Kind:
+        """How hard the set is: see `kind_of`."""
+        return kind_of(self.vote_right, self.right_samples, len(self.candidates))
+
+    @property
+    def problem(self) -> Problem:
+        """What an answer is graded against."""
+        question = Question(self.id, self.prompt[0]["content"], answer_kind=self.answer_kind)
+        return Problem(question, self.answer, extra=self.extra)
+
+
+def question_digest(question: str) -> str:
+    """12 hex digits that are the same for a question however it is written, see `question_key`."""
+    return hashlib.sha256(question_key(question).encode()).hexdigest()[:12]
+
+
+def sharing_questions(rows: Sequence[TrainingRow], others: Sequence[TrainingRow]) -> list[TrainingRow]:
+    """The rows on questions of the others: of one digest or, where a row has none, of one FILE/QUESTION."""
+    digests = {one.question_digest for one in others}
+    ids = {one.question_id for one in others}
+    old_ids = {one.question_id for one in others if one.question_digest is None}
+    return [
+        row
+        for row in rows
+        if (
+            row.question_id in ids
+            if row.question_digest is None
+            else row.question_digest in digests or row.question_id in old_ids
+        )
+    ]
+
+
+def kind_of(vote_right: bool, right_samples: int, candidates: int) -> Kind:
+    """How much there is to learn from a set.
+
+    Returns:
+        `all_wrong`: no sample is right. `hard`: the vote is wrong and some sample is right. `unanimous`:
+        there is one answer and it is right. `easy`: the vote is right against other answers.
+    """
+    if not right_samples:
+        return "all_wrong"
+    if not vote_right:
+        return "hard"
+    return "unanimous" if candidates == 1 else "easy"
+
+
+def row_to_json(row: TrainingRow) -> dict[str, Any]:
+    """A row as it stands in a file; what is empty beyond the fixed fields is left out."""
+    plain = {"schema": ROW_SCHEMA} | asdict(row)
+    for name in ("keep_end_tokens", "fold", "max_prompt_tokens", "extra", "completion", "target"):
+        if not plain[name]:
+            del plain[name]
+    if row.answer_kind == DEFAULT_KIND:
+        del plain["answer_kind"]
+    if row.question_digest is None:
+        del plain["question_digest"]
+    return plain
+
+
+def row_from_json(values: Mapping[str, Any]) -> TrainingRow:
+    """The row that `row_to_json` wrote; fields of other makers are left out.
+
+    Raises:
+        KeyError: A field is missing.
+        TypeError: A field has another shape.
+    """
+    return TrainingRow(
+        id=values["id"],
+        k=values["k"],
+        places=tuple(values["places"]),
+        prompt=tuple(Message(role=one["role"], content=one["content"]) for one in values["prompt"]),
+        mode=values["mode"],
+        prompt_version=values["prompt_version"],
+        prompt_tokens=values["prompt_tokens"],
+        answer=values["answer"],
+        candidates=tuple(
+            RowCandidate(one["answer"], one["votes"], one["right"], one.get("confidence"))
+            for one in values["candidates"]
+        ),
+        vote=values["vote"],
+        vote_right=values["vote_right"],
+        right_samples=values["right_samples"],
+        keep_end_tokens=values.get("keep_end_tokens"),
+        fold=values.get("fold", False),
+        max_prompt_tokens=values.get("max_prompt_tokens"),
+        extra=values.get("extra", {}),
+        answer_kind=values.get("answer_kind", DEFAULT_KIND),
+        completion=values.get("completion"),
+        target=values.get("target"),
+        question_digest=values.get("question_digest"),
+    )
+
+
+def read_training_rows(path: Path) -> Iterator[TrainingRow]:
+    """The rows of a file that `sampleset train-data` wrote, in order.
+
+    Raises:
+        MalformedRecordError: A row is not a training row, or of another schema.
+    """
+    for number, values in read_rows(path):
+        if values.get("schema") != ROW_SCHEMA:
+            raise MalformedRecordError(
+                f"{path}:{number}: schema {values.get('schema')!r} where a training row has {ROW_SCHEMA}. "
+                "Make the rows again with `sampleset train-data`."
+            )
+        try:
+            row = row_from_json(values)
+        except (KeyError, TypeError) as error:
+            raise MalformedRecordError(
+                f"{path}:{number}: not a training row ({error!r}). Make the rows with `sampleset train-data`."
+            ) from error
+        yield row
+
+
+def write_verl(path: Path, rows: Iterable[TrainingRow]) -> int:
+    """Write rows to a Parquet file in the columns that verl's trainers read; return how many.
+
+    The first words of the reply are left out of the prompt, since verl closes the last turn and opens a new
+    one; they stand under `extra_info.opening`, and the model has to write them itself.
+    """
+    return write_rows(path, (_verl_row(row, index) for index, row in enumerate(rows)))
+
+
+def _verl_row(row: TrainingRow, index: int) -> dict[str, Any]:
+    asked = row.prompt[:-1] if row.opening else row.prompt
+    return {
+        "data_source": f"sampleset/{row.id.partition('/')[0]}",
+        "prompt": [dict(message) for message in asked],
+        "ability": "aggregation",
+        "reward_model": {"style": "rule", "ground_truth": row.answer},
+        "extra_info": {
+            "split": "train",
+            "index": index,
+            "id": row.id,
+            "k": row.k,
+            "mode": row.mode,
+            "answer_kind": row.answer_kind,
+            "prompt_version": row.prompt_version,
+            "opening": row.opening,
+            "vote": row.vote,
+            "vote_right": row.vote_right,
+            "right_samples": row.right_samples,
+            "extra": json.dumps(dict(row.extra)),
+        },
+    }

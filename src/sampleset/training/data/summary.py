@@ -1,0 +1,136 @@
+"""What became of the sets that training rows were made of: counted, saved, printed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any, get_args
+
+from sampleset.storage.files import SUFFIXES
+from sampleset.training.data.rows import Kind, TrainingRow
+
+
+@dataclass
+class DataCount:
+    """Counts that grow while rows are made.
+
+    Attributes:
+        sets: Sets read, by file.
+        dropped_sets: Sets that gave no row at all, by reason.
+        found: Drawn subsets, by kind.
+        kept: Rows written, by kind.
+        dropped_rows: Subsets that passed the balance but gave no row, by reason.
+        by_right: Rows by number of right samples.
+        by_k: Rows by number of samples.
+        votes: Whether the vote is right, row by row.
+        prompt_tokens: Prompt lengths, row by row.
+        cut: Rows in which some sample lost its beginning to the budget.
+        targets: Targets by the way they were made.
+        held_back: Rows of questions that are held back; the counts of rows above leave them out.
+    """
+
+    sets: Counter[str] = field(default_factory=Counter[str])
+    dropped_sets: Counter[str] = field(default_factory=Counter[str])
+    found: Counter[str] = field(default_factory=Counter[str])
+    kept: Counter[str] = field(default_factory=Counter[str])
+    dropped_rows: Counter[str] = field(default_factory=Counter[str])
+    by_right: Counter[int] = field(default_factory=Counter[int])
+    by_k: Counter[int] = field(default_factory=Counter[int])
+    votes: list[bool] = field(default_factory=list[bool])
+    prompt_tokens: list[int] = field(default_factory=list[int])
+    cut: int = 0
+    targets: Counter[str] = field(default_factory=Counter[str])
+    held_back: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+        return len(self.votes)
+
+    def add(self, row: TrainingRow, cut: bool) -> None:
+        """Count a row that is written."""
+        self.kept[row.kind] += 1
+        self.by_right[row.right_samples] += 1
+        self.by_k[row.k] += 1
+        self.votes.append(row.vote_right)
+        self.prompt_tokens.append(row.prompt_tokens)
+        self.cut += cut
+        if row.target is not None:
+            self.targets[row.target] += 1
+
+    def summary(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The counts as JSON values; equal counts give equal values.
+
+        Args:
+            options: What the rows were made with.
+        """
+        return {
+            "schema": 1,
+            "rows": self.rows,
+            "sets": sum(self.sets.values()),
+            "files": dict(self.sets),
+            "dropped_sets": dict(sorted(self.dropped_sets.items())),
+            "dropped_rows": dict(sorted(self.dropped_rows.items())),
+            "kinds": {kind: {"found": self.found[kind], "kept": self.kept[kind]} for kind in get_args(Kind)},
+            "rows_by_right_samples": {str(right): self.by_right[right] for right in sorted(self.by_right)},
+            "rows_by_k": {str(k): self.by_k[k] for k in sorted(self.by_k)},
+            "vote_right": fmean(self.votes) if self.votes else None,
+            "some_right": 1 - self.by_right[0] / self.rows if self.rows else None,
+            "prompt_tokens": {
+                "min": min(self.prompt_tokens),
+                "median": median(self.prompt_tokens),
+                "max": max(self.prompt_tokens),
+            }
+            if self.rows
+            else None,
+            "rows_with_cut_samples": self.cut,
+            "targets": dict(sorted(self.targets.items())),
+            "held_back_rows": self.held_back,
+            "options": dict(options),
+        }
+
+
+def beside(rows: Path, ending: str) -> Path:
+    """The path of a file that belongs to a file of rows: `rows.jsonl` → `rows.ENDING`."""
+    name = rows.name
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return rows.with_name(f"{name}.{ending}")
+
+
+def save_summary(rows: Path, summary: Mapping[str, Any]) -> Path:
+    """Write the summary beside the rows, and return where."""
+    path = beside(rows, "summary.json")
+    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def summary_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The summary for people, a line for each thing there is to say."""
+    lines = [f"{summary['rows']} rows of {summary['sets']} sets"]
+    lines += [f"sets dropped: {count} {reason}" for reason, count in summary["dropped_sets"].items()]
+    lines += [
+        f"{kind.replace('_', ' ')}: {count['kept']} kept of {count['found']} drawn"
+        for kind, count in summary["kinds"].items()
+    ]
+    lines += [f"rows dropped: {count} {reason}" for reason, count in summary["dropped_rows"].items()]
+    if summary["held_back_rows"]:
+        lines.append(f"rows held back: {summary['held_back_rows']}")
+    if not summary["rows"]:
+        return lines
+    for name, title in (("rows_by_right_samples", "rows by right samples"), ("rows_by_k", "rows by k")):
+        lines.append(f"{title}: " + ", ".join(f"{key}: {count}" for key, count in summary[name].items()))
+    lines.append(
+        f"vote right in {summary['vote_right']:.1%} of the rows, some sample in {summary['some_right']:.1%}"
+    )
+    lengths = summary["prompt_tokens"]
+    lines.append(f"prompt tokens: {lengths['min']} to {lengths['max']}, median {lengths['median']:g}")
+    if summary["rows_with_cut_samples"]:
+        lines.append(f"rows with samples that lost their beginning: {summary['rows_with_cut_samples']}")
+    if summary["targets"]:
+        lines.append("targets: " + ", ".join(f"{kind}: {n}" for kind, n in summary["targets"].items()))
+    return lines

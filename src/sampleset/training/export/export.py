@@ -1,0 +1,218 @@
+"""A checkpoint made into files for other engines: merged safetensors, or GGUF for llama.cpp.
+
+An exported folder holds the record too, so that it is asked as the checkpoint was trained. It appears whole
+or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from sampleset.engines.checkpoint import (
+    RECORD_FILE,
+    CheckpointRecord,
+    read_record,
+    read_trained_on,
+    write_record,
+    write_trained_on,
+)
+from sampleset.engines.gguf import ADAPTER_FILE, EMBEDDED, EMBEDDED_DIGEST, MODEL_FILE, resolve_embedded_model
+from sampleset.engines.huggingface.model import (
+    ADAPTER_CONFIG,
+    ModelFiles,
+    find_model,
+    import_extra,
+    load_model,
+)
+from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError, UnknownNameError
+from sampleset.training.export.gguf import (
+    BaseFile,
+    read_adapter,
+    write_adapted_model,
+    write_adapter,
+    write_whole_model,
+)
+from sampleset.training.export.model_card import model_card
+from sampleset.training.policy import replace_folder
+
+ExportFormat = Literal["merged", "gguf-adapter", "gguf"]
+
+DTYPES: Mapping[ExportFormat, Mapping[str, str]] = {
+    "merged": {"f32": "float32", "f16": "float16", "bf16": "bfloat16"},
+    "gguf-adapter": {"f32": "f32", "f16": "f16"},
+    "gguf": {"f32": "f32", "f16": "f16", "q8_0": "q8_0"},
+}
+"""What `dtype` may be, with torch's name, or GGUF's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSummary:
+    """What was written.
+
+    Attributes:
+        folder: Where to.
+        format: As asked for.
+        files: Size of each file, in bytes.
+    """
+
+    folder: Path
+    format: ExportFormat
+    files: Mapping[str, int]
+
+
+def export_checkpoint(
+    checkpoint: Path,
+    output: Path,
+    format: ExportFormat,
+    base: str | None = None,
+    dtype: str | None = None,
+) -> ExportSummary:
+    """Write a checkpoint in another format into a new folder.
+
+    Args:
+        checkpoint: Of `sampleset train`, or a merged export of one.
+        output: The folder; new or empty.
+        format: `merged`: a whole Hugging Face model; `gguf-adapter`: a LoRA adapter beside the base model's
+            GGUF file; `gguf`: a whole model for llama.cpp.
+        base: Where the base model is, if not where the checkpoint says: `embedded` or a path. For both GGUF
+            formats a GGUF file, which must be named if the checkpoint was trained on another format.
+        dtype: Of the trained weights; by default f16, and for `merged` that of a base model in safetensors.
+
+    Raises:
+        InputNotFoundError: The checkpoint or its base model is not there.
+        InvalidArgumentError: The output is taken, or the format or dtype unknown.
+        DataError: It is no checkpoint, one of another base model, or one that the format cannot hold.
+        MissingExtraError: torch, transformers, peft or gguf is not installed.
+    """
+    if format not in DTYPES:
+        raise UnknownNameError("export format", format, get_args(ExportFormat))
+    if dtype is not None and dtype not in DTYPES[format]:
+        raise InvalidArgumentError(
+            f"dtype={dtype!r} cannot be written as {format}. Use {', '.join(DTYPES[format])}."
+        )
+    if not checkpoint.is_dir():
+        raise InputNotFoundError(
+            f"No checkpoint at {str(checkpoint)!r}. Name the folder that sampleset train wrote."
+        )
+    record = read_record(checkpoint)
+    if record is None:
+        raise DataError(
+            f"{str(checkpoint)!r} has no {RECORD_FILE}. Name the folder that sampleset train wrote."
+        )
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InvalidArgumentError(f"The output {str(output)!r} is taken. Name a new or empty folder.")
+    base = str(resolve_embedded_model()) if base == EMBEDDED else base
+    new = output.absolute().with_name(f".{output.absolute().name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        if format == "merged":
+            _write_merged(checkpoint, new, base, dtype)
+        else:
+            record = _write_gguf(checkpoint, new, record, format, base, DTYPES[format][dtype or "f16"])
+        record = replace(
+            record, training=_without_folders(record.training), others={**record.others, "format": format}
+        )
+        write_record(new, record)
+        if (questions := read_trained_on(checkpoint)) is not None:
+            write_trained_on(new, questions)
+        (new / "README.md").write_text(model_card(record.to_json()), encoding="utf-8")
+        replace_folder(new, output.absolute())
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return ExportSummary(output, format, {one.name: one.stat().st_size for one in sorted(output.iterdir())})
+
+
+def _without_folders(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe with names for paths: what is given away does not tell where its maker keeps things."""
+    paths = {key: training.get(key) for key in ("rows", "eval_rows", "output_dir")}
+    model = training.get("model")
+    if model and Path(model).is_absolute():  # a name on a hub has a slash, too
+        paths["model"] = model
+    return {**training, **{key: Path(path).name for key, path in paths.items() if path}}
+
+
+def _write_merged(checkpoint: Path, folder: Path, base: str | None, dtype: str | None) -> None:
+    torch: Any = import_extra("torch")
+    files = find_model(str(checkpoint), base)
+    # Added in float32, whatever is stored: nothing is rounded twice.
+    loaded = load_model(files, "cpu", "float32", merge_adapter=True)
+    kind = DTYPES["merged"][dtype] if dtype else _stored_dtype(files.base or files)
+    model = loaded.model.to(getattr(torch, kind))
+    if hasattr(model.config, "quantization_config"):  # of a GGUF base; nothing is quantised any more
+        del model.config.quantization_config
+    model.save_pretrained(str(folder), safe_serialization=True)
+    loaded.tokenizer.save_pretrained(str(folder))
+
+
+def _stored_dtype(files: ModelFiles) -> str:
+    """Torch's name for the dtype of a model's files; float16 for GGUF."""
+    config = files.path / "config.json"
+    if not config.is_file():
+        return "float16"
+    values: dict[str, Any] = json.loads(config.read_bytes())
+    return values.get("dtype") or values.get("torch_dtype") or "float32"
+
+
+def _write_gguf(
+    checkpoint: Path, folder: Path, record: CheckpointRecord, format: str, base: str | None, dtype: str
+) -> CheckpointRecord:
+    """The record, which now names the GGUF file."""
+    is_adapter = (checkpoint / ADAPTER_CONFIG).is_file()
+    if format == "gguf-adapter" and not is_adapter:
+        raise DataError(
+            f"{str(checkpoint)!r} holds a whole model, no adapter. Export it with --format gguf or merged."
+        )
+    files = _gguf_base(checkpoint, record, base)
+    file = BaseFile(files.path)
+    if format == "gguf-adapter":
+        write_adapter(folder / ADAPTER_FILE, read_adapter(checkpoint), file, dtype)
+    elif is_adapter:
+        write_adapted_model(folder / MODEL_FILE, read_adapter(checkpoint), file, dtype)
+    else:
+        write_whole_model(folder / MODEL_FILE, checkpoint, file, dtype)
+    digest = files.digest[:8]
+    if not _is_gguf(record.base_model):
+        record = replace(record, base_model=f"{files.name}@{digest}")
+    if format == "gguf":
+        return record
+    place = EMBEDDED if digest == EMBEDDED_DIGEST else str(files.path.resolve())
+    named = {"name": files.name, "digest8": digest, "path": place}
+    return replace(record, others={**record.others, "gguf_base": named})
+
+
+def _gguf_base(checkpoint: Path, record: CheckpointRecord, base: str | None) -> ModelFiles:
+    """The GGUF file of the base model: the very one, if the checkpoint was trained on such a file."""
+    trained_on_gguf = _is_gguf(record.base_model)
+    if base is None and not trained_on_gguf:
+        raise InvalidArgumentError(
+            f"{str(checkpoint)!r} was trained on {record.base_model!r}, which is no GGUF file. Name one of "
+            "the same model with --base FILE.gguf."
+        )
+    files = find_model(base or _named_base(checkpoint, record))
+    if not files.path.is_file():
+        raise InvalidArgumentError(f"The base {base!r} is no GGUF file. Give --base FILE.gguf.")
+    digest = record.base_model.rpartition("@")[2]
+    if trained_on_gguf and files.digest[:8] != digest:
+        raise DataError(
+            f"{str(checkpoint)!r} was trained on {record.base_model!r}, not on {files.identity!r}. Give "
+            "--base the file it was trained on: what was learned on it does not fit other weights."
+        )
+    return files
+
+
+def _named_base(checkpoint: Path, record: CheckpointRecord) -> str:
+    """Where the checkpoint says its base model is."""
+    config = checkpoint / ADAPTER_CONFIG
+    if config.is_file():
+        return json.loads(config.read_bytes())["base_model_name_or_path"]
+    return str(record.training.get("model", ""))
+
+
+def _is_gguf(identity: str) -> bool:
+    return identity.rpartition("@")[0].endswith(".gguf")

@@ -1,0 +1,1 @@
+"""What the OpenAI protocol says: the fields of replies and streams."""

@@ -1,0 +1,102 @@
+"""A completion that comes as server-sent events, put together as it would have come in one piece."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sampleset.wire.replies import list_of, mapping_of, text_of
+
+_IN_PIECES = ("arguments", "input")
+
+
+class StreamedCompletion:
+    """The first choice of a stream.
+
+    Attributes:
+        has_begun: Whether an event has come.
+        is_whole: Whether the end has: a finish reason, or `[DONE]`.
+    """
+
+    def __init__(self) -> None:
+        self.has_begun = self.is_whole = False
+        self._rest = b""
+        self._texts: dict[str, list[str]] = {}
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._logprobs: list[Any] = []
+        self._others: dict[str, Any] = {}
+        self._finish_reason: Any = None
+        self._usage: Any = None
+        self._error: Any = None
+
+    def feed(self, part: bytes) -> str:
+        """Take the next bytes; returns what they add to the content.
+
+        Raises:
+            ValueError: An event is no JSON.
+        """
+        *lines, self._rest = (self._rest + part).split(b"\n")
+        return "".join([self._take(line[5:].strip()) for line in lines if line.startswith(b"data:")])
+
+    def add(self, event: Mapping[str, Any]) -> str:
+        """Take an event; returns what it adds to the content."""
+        self.has_begun = True
+        self._error = event.get("error") or self._error
+        self._usage = event.get("usage") or self._usage
+        before = len(self._texts.get("content", ()))
+        for choice in map(mapping_of, list_of(event.get("choices"))):
+            if choice.get("index", 0) == 0:
+                self._add(mapping_of(choice.get("delta")))
+                self._logprobs += list_of(mapping_of(choice.get("logprobs")).get("content"))
+                self._finish_reason = choice.get("finish_reason") or self._finish_reason
+                self.is_whole = self.is_whole or self._finish_reason is not None
+        return "".join(self._texts.get("content", ())[before:])
+
+    def body(self) -> dict[str, Any]:
+        """The reply as it would have come in one piece; without choices if the stream was cut off."""
+        if self._error is not None or not self.is_whole:
+            return {"error": self._error, "choices": []}
+        message: dict[str, Any] = {"role": "assistant", "content": None, **self._others}
+        message |= {name: "".join(pieces) for name, pieces in self._texts.items()}
+        if self._calls:
+            message["tool_calls"] = list(self._calls.values())
+        choice = {"index": 0, "message": message, "finish_reason": self._finish_reason}
+        if self._logprobs:
+            choice["logprobs"] = {"content": self._logprobs}
+        return {"choices": [choice], "usage": self._usage}
+
+    def _take(self, data: bytes) -> str:
+        if data == b"[DONE]":
+            self.is_whole = True
+            return ""
+        return self.add(mapping_of(json.loads(data, parse_constant=lambda _: None)))
+
+    def _add(self, delta: Mapping[str, Any]) -> None:
+        for name, value in delta.items():
+            if name == "tool_calls":
+                for place, call in enumerate(map(mapping_of, list_of(value))):
+                    self._add_call(call["index"] if isinstance(call.get("index"), int) else place, call)
+            elif isinstance(value, str) or name == "content":
+                if name != "role" and (text := text_of(value)):
+                    self._texts.setdefault(name, []).append(text)
+            elif value is not None:
+                self._others[name] = value
+
+    def _add_call(self, index: int, call: Mapping[str, Any]) -> None:
+        """Join a piece of a tool call to what is there: names come whole, arguments in pieces."""
+        known = self._calls.setdefault(index, {})
+        for name, value in call.items():
+            if inner := mapping_of(value):
+                before = mapping_of(known.get(name))
+                known[name] = {**before, **{key: _joined(before, key, piece) for key, piece in inner.items()}}
+            elif value is not None and name != "index":
+                known[name] = value
+
+
+def _joined(before: Mapping[str, Any], name: str, piece: object) -> object:
+    """What a field of a call is with one more piece; arguments that come as an object are written as JSON."""
+    if name not in _IN_PIECES:
+        return piece
+    text = piece if isinstance(piece, str) else "" if piece is None else json.dumps(piece)
+    return f"{before.get(name, '')}{text}"

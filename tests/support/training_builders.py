@@ -1,0 +1,54 @@
+"""Rows and sets for the tests of training."""
+
+from pathlib import Path
+from typing import Any
+
+from sampleset.backends.replay import ReplayBackend
+from sampleset.storage.files import write_rows
+from sampleset.training.data.rows import RowCandidate, TrainingRow
+
+SILENT = ReplayBackend(lambda messages, seed: "")
+
+
+def make_row(gold: str = "7", mode: Any = "think", **more: Any) -> TrainingRow:
+    """A row whose vote says 9 and whose minority says the gold answer."""
+    opening = {"think": "<think>\n"}.get(mode, "<answer>")
+    values: dict[str, Any] = {
+        "id": "sets/q/0",
+        "k": 3,
+        "places": (2, 0, 1),
+        "prompt": (
+            {"role": "user", "content": "What is 3 plus 4?"},
+            {"role": "assistant", "content": opening},
+        ),
+        "mode": mode,
+        "prompt_version": "aggregate-1",
+        "prompt_tokens": 9,
+        "answer": gold,
+        "candidates": (RowCandidate("9", 2, False), RowCandidate(gold, 1, True, -0.25)),
+        "vote": "9",
+        "vote_right": False,
+        "right_samples": 1,
+    }
+    return TrainingRow(**{**values, **more})
+
+
+def write_sets(path: Path, answers_of: dict[str, list[str]], gold: str | None = "7", **more: Any) -> Path:
+    """A file with one set a question; each sample reasons a little and boxes its answer."""
+    write_rows(
+        path,
+        (
+            {
+                "id": name,
+                "question": f"Question {name}?",
+                **({"answer": gold} if gold is not None else {}),
+                "samples": [
+                    f"Step {place} of {name}.\nThe final answer is \\boxed{{{one}}}."
+                    for place, one in enumerate(answers)
+                ],
+                **more,
+            }
+            for name, answers in answers_of.items()
+        ),
+    )
+    return path
