@@ -222,7 +222,7 @@ class _Build:
             turns = turns / content.read("rope_freqs.weight")
         rates = ops.constant(turns.astype(np.float32).reshape(1, -1, 1))
         rates = ops.broadcast(
-            rates, ops.concat([self._batch, self._numbers([1]), self._numbers([1])], 0), "BIDIRECTIONAL"
+            rates, ops.concat([self._batch, self._numbers([1]), self._numbers([1])], 0), broadcast_spec="BIDIRECTIONAL"
         )
         places = ops.convert(ops.unsqueeze(self._positions, self._number(1)), np.float32)
         half = ops.transpose(ops.matmul(rates, places, False, False), self._numbers([0, 2, 1]))
@@ -272,7 +272,7 @@ class _Build:
             0,
         )
         shape = ops.concat([self._batch, self._numbers([self._key_heads, times, 1, self._size])], 0)
-        wide = ops.broadcast(ops.unsqueeze(states, self._number(2)), shape, "BIDIRECTIONAL")
+        wide = ops.broadcast(ops.unsqueeze(states, self._number(2)), shape, broadcast_spec="BIDIRECTIONAL")
         return ops.reshape(wide, self._numbers([0, self._heads, -1, self._size]), True)
 
     def _weights(self, weights: Floats) -> Any:
