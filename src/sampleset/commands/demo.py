@@ -35,6 +35,7 @@ from sampleset.storage.sample_sets import SampleFile
 
 if TYPE_CHECKING:
     from sampleset.backends.llamacpp import LlamaCppBackend
+    from sampleset.backends.openvino import OpenVinoBackend
 
 K = 5
 VOTES = ("first_sample", "majority_vote")
@@ -78,7 +79,7 @@ async def run_demo(folder: Path, limit: int | None, seed: int, *, quiet: bool) -
     """
     async with opened(ModelRef(EMBEDDED_SSA)) as trained:
         # One model in memory: with its adapter it reads as trained, without it samples and reads untrained.
-        plain = cast("LlamaCppBackend", trained).plain()
+        plain = cast("LlamaCppBackend | OpenVinoBackend", trained).plain()
         try:
             await _live(plain, trained, seed, quiet=quiet)
             settings = {"command": "demo", "model": plain.model, "seed": seed, "limit": limit, "k": K}

@@ -40,7 +40,7 @@ from sampleset.commands.options import (
     TotalTokens,
 )
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
-from sampleset.engines.gguf import EMBEDDED
+from sampleset.engines.gguf import EMBEDDED, without_engine
 from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import Price, Prices, read_prices
 from sampleset.grading.judge import LLMJudge, judging
@@ -80,7 +80,7 @@ async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
         async with open_on_ray(model.ray, *named) as elsewhere:
             yield elsewhere
         return
-    backend = await ready_backend(*named)
+    backend = await ready_backend(*named, on_note=lambda line: print(f"note: {line}", file=sys.stderr))
     try:
         yield backend
     finally:
@@ -303,8 +303,9 @@ async def opened_methods(
     """The aggregators by the text that names them; each model that one of them asks is opened once. The
     aggregators' model also judges answers of the kind `judge`, if there are any.
     """
-    by_default = aggregator_model.ref == EMBEDDED
-    full = {spec: with_default_model(spec) if by_default else spec for spec in specs}
+    by_default = without_engine(aggregator_model.ref) == EMBEDDED
+    engine = aggregator_model.ref.removesuffix(EMBEDDED).rstrip(":") if by_default else ""
+    full = {spec: with_default_model(spec, engine) if by_default else spec for spec in specs}
     models = {
         named: aggregator_model if named is None else ModelRef(named, ray=aggregator_model.ray)
         for spec in full.values()

@@ -17,7 +17,7 @@ from sampleset.chat import Continuation, Generation, Message, SamplingParams
 from sampleset.errors import BackendError, InvalidArgumentError, UnsupportedByBackendError
 from sampleset.evaluation import Price, Prices, read_prices
 from sampleset.models.budget import Budget, MeteredBackend, MeteredScoringBackend, Tariff
-from sampleset.models.opening import open_backend, ready_backend
+from sampleset.models.opening import open_backend, ready_backend, runs_here
 from sampleset.models.retries import Patience, PatientBackend, PatientScoringBackend
 from sampleset.reward_models.base import RewardModel
 from sampleset.serve.answering import Outcome, choose, is_settled, vote_so_far
@@ -293,7 +293,7 @@ class Models:
         if key not in self._backends:
             # A key in the environment is for the server it is meant for, not for every one that is named.
             named = one.model, one.base_url, one.api_key or (NO_KEY if one.base_url else None)
-            if asked:
+            if asked or runs_here(one.model):
                 self._backends[key] = await ready_backend(*named, one.context_size)
                 return self._backends[key]
             backend = open_backend(*named, one.context_size)
