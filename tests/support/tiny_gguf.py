@@ -1,4 +1,4 @@
-"""A model of a few thousand weights as a GGUF file, and what it computes, written a second time with numpy."""
+"""A model of a few thousand weights as a GGUF file, and what it computes, written again with numpy."""
 
 from pathlib import Path
 from typing import Any

@@ -1,8 +1,8 @@
 """A model inside this process on OpenVINO: the fastest way to read and draw on a CPU with AVX-512.
 
-The engine decodes up to `max_sequences` draws in one batch, of one question or of many, and reads beside them the
-prompts that wait; a draw that ends makes room for the next one at once. Continuations are scored in one
-batch. With a LoRA adapter beside the model, each call says whether it wants it, so one model in memory
+The engine decodes up to `max_sequences` draws in one batch, of one question or of many, and reads beside
+them the prompts that wait; a draw that ends makes room for the next one at once. Continuations are scored
+in one batch. With a LoRA adapter beside the model, each call says whether it wants it, so one model in memory
 serves both.
 """
 
@@ -28,7 +28,7 @@ from sampleset.chat import (
     require_text,
 )
 from sampleset.engines.checkpoint import CheckpointRecord, read_record
-from sampleset.engines.gguf import EMBEDDED_NAME, GgufFiles, find_gguf, resolve_embedded_model, weights_digest
+from sampleset.engines.gguf import EMBEDDED_NAME, GgufFiles, find_gguf, weights_digest
 from sampleset.engines.openvino.cache import MODEL_FILES, converted, group_in
 from sampleset.engines.openvino.engine import Engine
 from sampleset.engines.openvino.lora import read_adapter
@@ -36,7 +36,7 @@ from sampleset.engines.openvino.paged import PagedModel
 from sampleset.engines.openvino.text import Tokenizer
 from sampleset.engines.openvino.weights import read_gguf
 from sampleset.engines.shared import SharedEngine
-from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
+from sampleset.errors import DataError, InvalidArgumentError
 
 EXACT_TOKENIZE_LIMIT = 200_000
 """Longest text, in characters, that `tokenize` gives to the tokenizer."""
@@ -204,7 +204,11 @@ class OpenVinoBackend:
         def told(place: int) -> Callable[[str], None] | None:
             if on_text is None:
                 return None
-            return lambda text: loop.call_soon_threadsafe(on_text, place, text) and None
+
+            def tell(text: str, on_text: OnText = on_text) -> None:
+                loop.call_soon_threadsafe(on_text, place, text)
+
+            return tell
 
         draws = [
             asyncio.wrap_future(engine.draw(prompt, self._scale, params, seed, told(place)))

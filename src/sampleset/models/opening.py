@@ -29,9 +29,9 @@ def open_backend(
         ref: `embedded`; `embedded-ssa`, the trained aggregator on it, both on the fastest engine that is
             installed and right for this machine; a path to a `.gguf` file; a folder of `sampleset export`
             with `adapter.gguf` or `model.gguf`; `openvino:REF` or `llamacpp:REF` for any of these on that
-            engine, and `openvino:FOLDER` for a converted folder; a folder with `config.json` or `adapter_config.json` for a Hugging
-            Face model or LoRA adapter in this process; `transformers:REF` for any of those, a `.gguf` file
-            or a Hub id; `replay:FILE` for the samples stored in a file; with a base URL, whatever name that
+            engine, and `openvino:FOLDER` for a converted folder; a folder with `config.json` or
+            `adapter_config.json` for a Hugging Face model or LoRA adapter in this process;
+            `transformers:REF` for any of those, a `.gguf` file or a Hub id; `replay:FILE` for the samples stored in a file; with a base URL, whatever name that
             OpenAI-compatible server knows; without one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`,
             fetched unless it is in the local cache.
         base_url: Address of the server, up to and including `/v1`; by default `OPENAI_BASE_URL`.

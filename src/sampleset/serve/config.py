@@ -280,7 +280,9 @@ def default_alias(ref: str, base_url: str | None, api_key_env: str | None) -> di
     """
     is_embedded = without_engine(ref) in (EMBEDDED, EMBEDDED_SSA)
     if without_engine(ref) == EMBEDDED and embedded_ssa_is_installed():
-        ref = ref.removesuffix(EMBEDDED) + EMBEDDED_SSA  # one engine does both: without its adapter it samples
+        ref = (
+            ref.removesuffix(EMBEDDED) + EMBEDDED_SSA
+        )  # one engine does both: without its adapter it samples
     upstream = {"model": ref, "base_url": base_url, "api_key_env": api_key_env}
     alias: dict[str, Any] = {"upstreams": [{name: value for name, value in upstream.items() if value}]}
     if is_embedded:

@@ -81,7 +81,7 @@ class Blocks:
 
 
 def keys_of(tokens: Sequence[int], block: int, scale: float) -> list[bytes]:
-    """A key for each full block of a text: of all its tokens up to the block's end, and the adapter's scale."""
+    """A key for each full block of a text: of all tokens up to its end, and of the adapter's scale."""
     digest = hashlib.blake2b(np.float32(scale).tobytes(), digest_size=16)
     keys: list[bytes] = []
     for start in range(0, len(tokens) - block + 1, block):

@@ -1,7 +1,7 @@
 """Converted models on disk, by the digest of what they were made of.
 
-They lie in `openvino/` of the package's cache folder (`$SAMPLESET_CACHE`, else `sampleset` in `$XDG_CACHE_HOME` or
-`~/.cache`). To clear them, remove that folder; it is filled again when it is needed.
+They lie in `openvino/` of the package's cache folder (`$SAMPLESET_CACHE`, else `sampleset` in
+`$XDG_CACHE_HOME` or `~/.cache`). To clear them, remove that folder; it is filled again when it is needed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from typing import Any
 
 from sampleset.engines.gguf import weights_digest
 from sampleset.engines.openvino.graph import build, group_of, require_known
-from sampleset.engines.openvino.paged import import_openvino, last_line
-from sampleset.engines.openvino.text import import_genai
-from sampleset.engines.openvino.weights import GgufContent, import_gguf
+from sampleset.engines.openvino.runtime import import_genai, import_gguf, import_openvino, last_line
+from sampleset.engines.openvino.weights import GgufContent
 from sampleset.errors import BackendError
 
 FORM = 1

@@ -57,17 +57,17 @@ def _spread(
     weights = logits - logits.max(axis=1, keepdims=True)
     weights *= (1 / temperatures)[:, None]
     np.exp(weights, out=weights)
-    starts = np.arange(0, width, COLUMNS)
+    starts = range(0, width, COLUMNS)
     if width % COLUMNS == 0:
         sums = weights.reshape(rows, -1, COLUMNS).sum(axis=2, dtype=np.float32)
     else:
-        sums = np.add.reduceat(weights, starts, axis=1)
+        sums = np.add.reduceat(weights, list(starts), axis=1)
     ends = sums.astype(np.float64).cumsum(axis=1)
     tokens = np.zeros(rows, np.int64)
     for row in range(rows):
         goal = uniforms[row] * ends[row, -1]
         run = min(int(np.searchsorted(ends[row], goal, side="right")), len(starts) - 1)
-        start = int(starts[run])
+        start = starts[run]
         inner = weights[row, start : start + COLUMNS].astype(np.float64).cumsum()
         rest = goal - (ends[row, run - 1] if run else 0.0)
         place = int(np.searchsorted(inner, rest, side="right"))
@@ -83,8 +83,11 @@ def _narrowed(logits: NDArray[np.float32], params: SamplingParams, uniform: floa
     count = min(params.top_k or width, width)
     looked = min(count, MOST_LIKELY)
     while True:
-        places = np.argpartition(-weights, looked - 1)[:looked] if looked < width else np.arange(width)
-        order = places[np.argsort(-weights[places], kind="stable")]
+        if looked == width:
+            order = np.argsort(-weights, kind="stable")
+        else:
+            places = np.argpartition(-weights, looked - 1)[:looked]
+            order = places[np.argsort(-weights[places], kind="stable")]
         mass = weights[order].cumsum()
         whole = float(weights[order].sum()) if params.top_k else total
         needed = int(np.searchsorted(mass, params.top_p * whole)) + 1

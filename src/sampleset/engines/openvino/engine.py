@@ -8,7 +8,6 @@ alike. Between two steps callers come and go.
 from __future__ import annotations
 
 import codecs
-import os
 import queue
 import threading
 import weakref
@@ -21,10 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sampleset.chat import Continuation, Generation, OnText, SamplingParams
+from sampleset.chat import Continuation, Generation, SamplingParams
 from sampleset.engines.openvino.blocks import Blocks, keys_of
 from sampleset.engines.openvino.choice import choose
-from sampleset.engines.openvino.paged import Logits, PagedModel, Piece, last_line
+from sampleset.engines.openvino.paged import Logits, PagedModel, Piece
+from sampleset.engines.openvino.runtime import last_line
 from sampleset.engines.openvino.text import Tokenizer
 from sampleset.errors import BackendError, ContextOverflowError
 from sampleset.types import LogprobSummary
@@ -488,9 +488,7 @@ class _Worker:
             values = np.stack([prompt.logits for prompt in prompts if prompt.logits is not None])
             self._write(draws, values, np.array([prompt.normaliser for prompt in prompts]))
 
-    def _write(
-        self, draws: Sequence[_Draw], values: NDArray[np.float32], normaliser: NDArray[Any]
-    ) -> None:
+    def _write(self, draws: Sequence[_Draw], values: NDArray[np.float32], normaliser: NDArray[Any]) -> None:
         """One token more for each of the draws."""
         uniforms = [float(draw.random.random()) for draw in draws]
         tokens = choose(values, [draw.params for draw in draws], uniforms)
@@ -574,8 +572,12 @@ def _stem(continuations: Sequence[Sequence[int]]) -> int:
     """
     if len(continuations) < 2 or not all(continuations):
         return 0
-    common = os.path.commonprefix([list(cut[:-1]) for cut in continuations])
-    return len(common) if len(common) * (len(continuations) - 1) >= LEAST_STEM else 0
+    common = 0
+    for column in zip(*(cut[:-1] for cut in continuations), strict=False):
+        if len(set(column)) > 1:
+            break
+        common += 1
+    return common if common * (len(continuations) - 1) >= LEAST_STEM else 0
 
 
 def _begun(text: str, stops: Sequence[str]) -> int:

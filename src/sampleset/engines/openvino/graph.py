@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sampleset.engines.openvino.runtime import import_openvino, import_opset
 from sampleset.engines.openvino.weights import Floats, GgufContent, eight_bits
 from sampleset.errors import UnsupportedByBackendError
 
@@ -116,9 +117,7 @@ def build(content: GgufContent, on_layer: Callable[[int, int], None] | None = No
 
 class _Build:
     def __init__(self, content: GgufContent) -> None:
-        import openvino.opset13 as ops
-
-        self._ops: Any = ops
+        self._ops = import_opset()
         self._content = content
         self._group = group_of(content)
         self._heads = int(content.setting("attention.head_count"))
@@ -129,8 +128,6 @@ class _Build:
         self._sinks: list[Any] = []
 
     def model(self, on_layer: Callable[[int, int], None] | None) -> Any:
-        import openvino
-
         ops, content = self._ops, self._content
         self._ids = self._input("input_ids", 2, np.int64)
         self._mask = self._input("attention_mask", 2, np.int64)
@@ -157,7 +154,7 @@ class _Build:
         logits.set_friendly_name("output")
         logits.output(0).set_names({"logits"})
         inputs = [self._ids, self._mask, self._positions, self._order]
-        return openvino.Model([ops.result(logits)], self._sinks, inputs, content.path.stem)
+        return import_openvino().Model([ops.result(logits)], self._sinks, inputs, content.path.stem)
 
     def _layer(self, hidden: Any, prefix: str) -> Any:
         ops = self._ops
@@ -222,12 +219,16 @@ class _Build:
             turns = turns / content.read("rope_freqs.weight")
         rates = ops.constant(turns.astype(np.float32).reshape(1, -1, 1))
         rates = ops.broadcast(
-            rates, ops.concat([self._batch, self._numbers([1]), self._numbers([1])], 0), broadcast_spec="BIDIRECTIONAL"
+            rates,
+            ops.concat([self._batch, self._numbers([1]), self._numbers([1])], 0),
+            broadcast_spec="BIDIRECTIONAL",
         )
         places = ops.convert(ops.unsqueeze(self._positions, self._number(1)), np.float32)
         half = ops.transpose(ops.matmul(rates, places, False, False), self._numbers([0, 2, 1]))
         angles = ops.concat([half, half], -1)
-        return ops.unsqueeze(ops.cos(angles), self._number(1)), ops.unsqueeze(ops.sin(angles), self._number(1))
+        return ops.unsqueeze(ops.cos(angles), self._number(1)), ops.unsqueeze(
+            ops.sin(angles), self._number(1)
+        )
 
     def _rotated(self, states: Any) -> Any:
         ops, half = self._ops, self._size // 2
@@ -241,14 +242,12 @@ class _Build:
 
     def _remembered(self, states: Any, name: str) -> Any:
         """The states after those of all earlier tokens."""
-        import openvino
-        from openvino.op.util import Variable, VariableInfo
-
-        ops, info = self._ops, VariableInfo()
+        openvino, ops = import_openvino(), self._ops
+        info = openvino.op.util.VariableInfo()
         info.data_shape = openvino.PartialShape([-1, self._key_heads, -1, self._size])
         info.data_type = openvino.Type.f32
         info.variable_id = name
-        variable = Variable(info)
+        variable = openvino.op.util.Variable(info)
         shape = ops.concat([self._batch, self._numbers([self._key_heads, 0, self._size])], 0)
         empty = ops.broadcast(ops.constant(np.float32(0)), shape)
         past = ops.gather(ops.read_value(empty, variable), self._order, self._number(0))
@@ -261,16 +260,6 @@ class _Build:
         ops, times = self._ops, self._heads // self._key_heads
         if times == 1:
             return states
-        shape = ops.concat(
-            [
-                self._batch,
-                self._numbers([self._key_heads]),
-                self._numbers([times]),
-                self._numbers([0]),
-                self._numbers([self._size]),
-            ],
-            0,
-        )
         shape = ops.concat([self._batch, self._numbers([self._key_heads, times, 1, self._size])], 0)
         wide = ops.broadcast(ops.unsqueeze(states, self._number(2)), shape, broadcast_spec="BIDIRECTIONAL")
         return ops.reshape(wide, self._numbers([0, self._heads, -1, self._size]), True)

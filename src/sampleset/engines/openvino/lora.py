@@ -1,10 +1,11 @@
-"""A LoRA adapter beside a model's weights: two small products for each of the model's, on or off token by token.
+"""A LoRA adapter beside a model's weights: two small products for each of the model's, on or off by token.
 
 The same graph, and one copy of the weights, serves the plain model and the adapted one, in one batch.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sampleset.engines.openvino.graph import halves, is_interleaved
+from sampleset.engines.openvino.runtime import import_opset
 from sampleset.engines.openvino.weights import Floats, GgufContent, read_gguf
 from sampleset.errors import DataError
 
@@ -57,7 +59,7 @@ def read_adapter(path: Path, base: GgufContent) -> dict[str, LowRank]:
         shape = (part.second.shape[0], part.first.shape[1])
         if tensor is None or tensor.shape != shape:
             raise DataError(
-                f"The adapter {str(path)!r} does not belong to {base.path.name!r}: {name} is {shape} in it and "
+                f"The adapter {str(path)!r} does not belong to {base.path.name!r}: {name} is {shape} in it, "
                 f"{tensor and tensor.shape} in the model."
             )
     if not parts:
@@ -67,8 +69,7 @@ def read_adapter(path: Path, base: GgufContent) -> dict[str, LowRank]:
 
 def insert(model: Any, parts: Mapping[str, LowRank]) -> None:
     """Put an adapter's parts into a model whose hidden states have their tokens first."""
-    import openvino.opset13 as ops
-
+    ops = import_opset()
     switch = ops.parameter([-1, 1, 1], np.float32, name=SWITCH)
     switch.output(0).set_names({SWITCH})
     products = {
@@ -113,7 +114,9 @@ def _gguf(path: Path, base: GgufContent) -> dict[str, LowRank]:
     for name in content.tensors:
         matched = _GGUF_NAME.fullmatch(name)
         if matched is None:
-            raise DataError(f"The adapter {str(path)!r} changes {name!r}, which OpenVINO cannot. Use llamacpp.")
+            raise DataError(
+                f"The adapter {str(path)!r} changes {name!r}, which OpenVINO cannot. Use llamacpp."
+            )
         halves_of.setdefault(matched[1], {})[matched[2]] = content.read(name)
     turned = is_interleaved(base.architecture)
     heads = {
@@ -134,8 +137,7 @@ def _gguf(path: Path, base: GgufContent) -> dict[str, LowRank]:
 
 
 def _peft(folder: Path) -> dict[str, LowRank]:
-    from safetensors.numpy import load_file
-
+    load_file: Any = importlib.import_module("safetensors.numpy").load_file
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "adapter_model.safetensors")

@@ -5,23 +5,20 @@ The cache is blocks of tokens. A text is a list of blocks, so that texts which b
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sampleset.engines.openvino.lora import SWITCH, LowRank, insert
-from sampleset.errors import BackendError, MissingExtraError
+from sampleset.engines.openvino.runtime import import_openvino, import_opset, last_line
+from sampleset.errors import BackendError
 
 LOOKED_AT = "looked_at"
 """Input with the places, among all tokens of a call, after which the next token's logits are computed."""
-
-SUM_COLUMNS = 128
-"""Vocabulary entries whose weights are summed together, where that divides the vocabulary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +168,7 @@ class PagedModel:
 
 def _look_at_some(model: Any) -> None:
     """Have the last product computed for the tokens of `looked_at` alone, and its normaliser with it."""
-    import openvino.opset13 as ops
-
+    ops = import_opset()
     (result,) = model.get_results()
     logits = result.input_value(0)
     head = logits.get_node()
@@ -190,26 +186,3 @@ def _look_at_some(model: Any) -> None:
     logits.set_names({"logits"})
     model.add_parameters([looked_at])
     model.add_results([ops.result(total)])
-
-
-def import_openvino() -> Any:
-    """OpenVINO's runtime.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    # It would report each start over the network.
-    os.environ.setdefault("OPENVINO_TELEMETRY", "0")
-    try:
-        import openvino
-
-        return cast(Any, openvino)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Models on OpenVINO need openvino-genai ({error}). Install it: pip install 'sampleset[openvino]'"
-        ) from error
-
-
-def last_line(error: Exception) -> str:
-    """The last line of an engine's message; those before it name the line of its source."""
-    return (str(error).strip().splitlines() or [repr(error)])[-1][:300]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sampleset.chat import Message
-from sampleset.engines.openvino.paged import last_line
-from sampleset.errors import BackendError, MissingExtraError
+from sampleset.engines.openvino.runtime import import_genai, last_line
+from sampleset.errors import BackendError
 
 END_TEXTS = (
     b"<|im_end|>",
@@ -38,7 +38,9 @@ class Tokenizer:
             self._tokenizer: Any = import_genai().Tokenizer(str(folder))
             vocabulary: dict[Any, int] = self._tokenizer.get_vocab()
         except RuntimeError as error:
-            raise BackendError(f"OpenVINO cannot read the tokenizer in {folder.name!r}: {last_line(error)}") from error
+            raise BackendError(
+                f"OpenVINO cannot read the tokenizer in {folder.name!r}: {last_line(error)}"
+            ) from error
         self._bytes: dict[int, bytes] = {
             number: piece if isinstance(piece, bytes) else str(piece).encode()
             for piece, number in vocabulary.items()
@@ -86,19 +88,3 @@ class Tokenizer:
                 is_mark = not self._tokenizer.decode([[token]], skip_special_tokens=True)[0]
             piece = self._shown[token] = b"" if is_mark else self._bytes.get(token, b"")
         return piece
-
-
-def import_genai() -> Any:
-    """OpenVINO's package for language models.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    try:
-        import openvino_genai
-
-        return openvino_genai
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Models on OpenVINO need openvino-genai ({error}). Install it: pip install 'sampleset[openvino]'"
-        ) from error

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from sampleset.errors import DataError, MissingExtraError
+from sampleset.engines.openvino.runtime import import_gguf
+from sampleset.errors import DataError
 
 Floats = NDArray[np.float32]
 
@@ -138,24 +139,6 @@ def eight_bits(weights: Floats, group: int) -> tuple[NDArray[np.uint8], NDArray[
     numbers = np.rint(groups / scales.astype(np.float32))
     numbers += 128
     return np.clip(numbers, 0, 255).astype(np.uint8), scales
-
-
-def import_gguf() -> Any:
-    """The package that unpacks GGUF's types.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    try:
-        import gguf
-        import gguf.quants
-
-        return gguf
-    except ImportError as error:
-        raise MissingExtraError(
-            f"GGUF models on OpenVINO need the package gguf ({error}). "
-            "Install it: pip install 'sampleset[openvino]'"
-        ) from error
 
 
 def _take(file: BinaryIO, size: int) -> bytes:

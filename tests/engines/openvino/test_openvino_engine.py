@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.tiny_gguf import END, HEADS, SIZE, WIDTH, TinyModel, write_adapter
 
 from sampleset.backends.base import Backend, ScoringBackend, StreamingBackend
 from sampleset.backends.openvino import OpenVinoBackend
@@ -14,6 +13,7 @@ from sampleset.chat import SamplingParams
 from sampleset.engines.openvino.lora import read_adapter
 from sampleset.engines.openvino.weights import read_gguf
 from sampleset.errors import BackendError, ContextOverflowError, DataError, InvalidArgumentError
+from support.tiny_gguf import END, HEADS, SIZE, WIDTH, TinyModel, write_adapter
 
 pytest.importorskip("openvino_genai")
 pytest.importorskip("gguf")
