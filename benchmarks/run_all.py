@@ -119,6 +119,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "ray_node_loss": Benchmark("a lost node of a Ray cluster", needs=("ray",)),
     "crash_safety": Benchmark("kill -9 while drawing", ("--kills", "20", "--questions", "150")),
     "interval_coverage": Benchmark("coverage of the intervals", ("--runs", "400")),
+    "continuous_batching": Benchmark(
+        "the batching of transformers against ours, on a CPU", needs=("torch", "transformers")
+    ),
     "injected_samples": Benchmark("samples that try to steer the aggregator", needs=("xllamacpp",)),
 }
 LIBRARIES = ("sampleset", "openvino-genai", "xllamacpp", "torch", "transformers", "trl", "math-verify", "ray")

@@ -12,23 +12,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from sampleset.cli.main import app
-
-COMMANDS = (
-    "demo",
-    "answer",
-    "sample",
-    "aggregate",
-    "score",
-    "evaluate",
-    "replay",
-    "report",
-    "train-data",
-    "train",
-    "calibrate",
-    "export",
-    "serve",
-    "list",
-)
+from sampleset.cli.menu import COMMANDS
 
 
 def help_pages() -> str:

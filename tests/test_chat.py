@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import pickle
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ def test_a_prompt_is_a_sequence_of_messages_with_the_fields_of_a_request():
     assert json.loads(prompt.json) == CHAT
     assert prompt.extra == {"tools": TOOLS}
     assert Prompt(CHAT).extra is None
-    copied = pickle.loads(pickle.dumps(prompt))
+    copied = copy.deepcopy(prompt)
     assert (list(copied), copied.extra) == (CHAT, prompt.extra)
 
 

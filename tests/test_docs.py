@@ -109,3 +109,45 @@ def test_the_commands_of_the_readme_are_there():
     used = set(re.findall(r"^\s*sampleset ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert used
     assert used <= known
+
+
+def draws(folder: Path) -> None:
+    samples = ["It is 42.", "The answer is 42.", "It is 41.", "42"]
+    rows = [{"id": question, "question": question, "answer": "42", "samples": samples}
+            for question in ("What is 6 x 7?", "What is 6 + 7?")]  # fmt: skip
+    (folder / "draws.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_python_of_the_page_on_python_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    draws(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks("docs/python.md", "python")[number], "python.md", "exec"), {})
+
+
+def test_the_format_of_the_page_on_formats_works(tmp_path: Path):
+    from sampleset.storage.files import read_sample_sets
+    from sampleset.storage.foreign.base import FORMATS
+
+    (code,) = blocks("docs/formats.md", "python")
+    try:
+        exec(compile(code, "formats.md", "exec"), {})
+        (tmp_path / "logs.jsonl").write_text('{"ask": "2+3?", "replies": ["5", "6"]}\n')
+        (stored,) = read_sample_sets(tmp_path / "logs.jsonl")
+        assert (stored.sample_set.question.text, stored.sample_set.n) == ("2+3?", 2)
+    finally:
+        FORMATS._entries.pop("mine", None)
+
+
+async def test_the_notebook_runs_within_a_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("pandas")
+    pytest.importorskip("matplotlib").use("Agg")
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((ROOT / "docs" / "notebook.ipynb").read_text())
+    names: dict[str, object] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"]
+            exec(compile("".join(cell["source"]), "notebook.ipynb", "exec"), names)
+    assert (tmp_path / "report" / "report.html").exists()
+    assert names["mine"].n == 3

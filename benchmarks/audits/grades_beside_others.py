@@ -133,7 +133,7 @@ def timed(grade: Grade, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    from sampleset.storage.files import read_rows
+    from sampleset.storage.rows import read_rows
 
     rows = [row for _, row in read_rows(arguments.file)][: arguments.limit]
     pairs = [(row["answer"], text) for row in rows for text in row["samples"]]

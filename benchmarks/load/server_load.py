@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-import aiohttp
+import aiohttp  # noqa: TID253
 
 STUB = Path(__file__).parent / "fixed_latency_stub.py"
 MODEL = "stub-model"

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from sampleset.evaluation.subsets import subsets_of
-from sampleset.storage.files import read_rows, write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.rows import read_rows
 
 Row = dict[str, Any]
 RECORDED = Path(__file__).parents[2] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"

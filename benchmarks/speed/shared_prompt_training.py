@@ -144,18 +144,26 @@ class Bench:
 
     def __init__(self, arguments: argparse.Namespace, way: str, folder: str) -> None:
         import torch
+
+        from sampleset.engines.huggingface.text import Texts
+        from sampleset.training.policy import Policy
+
+        self.arguments, self.way = arguments, way
+        tokenizer = one_word_tokenizer()
+        self.model = adapted(arguments)
+        if not arguments.no_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.policy = Policy(self.model, tokenizer, Texts(tokenizer), torch.zeros(2), None)  # type: ignore[arg-type]
+        self.weights = self.policy.trained
+        self.vocabulary = self.model.config.vocab_size
+        self.stock = self.stock_trainer(folder) if way == STOCK else None
+
+    def stock_trainer(self, folder: str) -> Any:
         import trl
 
         import datasets
-        from sampleset.engines.huggingface.text import Texts
-        from sampleset.training.grpo import trainer as grpo_trainer
-        from sampleset.training.policy import Policy
 
-        self.arguments, self.way, self.shared_prompt = arguments, way, True
-        if way == REPEATED:
-            grpo_trainer.shared_logprobs = repeated_logprobs
-        tokenizer = one_word_tokenizer()
-        model = adapted(arguments)
+        arguments = self.arguments
         settings = trl.GRPOConfig(
             output_dir=folder,
             per_device_train_batch_size=arguments.generations,
@@ -168,21 +176,15 @@ class Bench:
             report_to="none",
             disable_tqdm=True,
         )
-        options: dict[str, Any] = {
-            "model": model,
-            "reward_funcs": lambda **_: None,
-            "args": settings,
-            "train_dataset": datasets.Dataset.from_dict({"prompt": ["0"]}),
-            "processing_class": tokenizer,
-        }
-        own = way != STOCK
-        self.trainer = grpo_trainer.group_trainer()(self, **options) if own else trl.GRPOTrainer(**options)
-        self.trainer.current_gradient_accumulation_steps = 1
-        if not arguments.no_checkpointing:
-            self.trainer.model.gradient_checkpointing_enable({"use_reentrant": False})
-        self.policy = Policy(model, tokenizer, Texts(tokenizer), torch.zeros(2), None)  # type: ignore[arg-type]
-        self.weights = self.policy.trained
-        self.vocabulary = model.config.vocab_size
+        trainer = trl.GRPOTrainer(
+            model=self.model,
+            reward_funcs=lambda **_: None,
+            args=settings,
+            train_dataset=datasets.Dataset.from_dict({"prompt": ["0"]}),
+            processing_class=self.policy.tokenizer,
+        )
+        trainer.current_gradient_accumulation_steps = 1
+        return trainer
 
     def run(self, work: str, prompt_tokens: int, completion_tokens: int) -> None:
         drawn = random.Random(0)
@@ -195,39 +197,56 @@ class Bench:
     def train(self, prompt: list[int], drawn: random.Random, tokens: int) -> None:
         import torch
 
-        count, device = self.arguments.generations, self.trainer.model.device
+        from sampleset.training.grpo.loss import GroupLesson, group_loss, group_scores
+        from sampleset.training.recipe import GrpoOptions
+
+        count, device = self.arguments.generations, self.model.device
         written = [[drawn.randrange(1, self.vocabulary) for _ in range(tokens)] for _ in range(count)]
-        self.trainer.model.train()
-        self.trainer.model.zero_grad()
+        advantages = torch.linspace(-1, 2, count)
+        self.model.train()
+        self.model.zero_grad()
+        if self.stock is None:
+            options = GrpoOptions(shared_prompt=self.way == SHARED)
+            lesson = GroupLesson(
+                prompt=tuple(prompt),
+                completions=tuple(map(tuple, written)),
+                advantages=tuple(advantages.tolist()),
+                taking_part=(True,) * count,
+                tokens=count * tokens,
+                rows=1,
+            )
+            scores = group_scores(self.policy, lesson.prompt, lesson.completions, options)
+            group_loss(scores, lesson, options, tokens)[0].backward()
+            return
         inputs = {
             "prompt_ids": torch.tensor([prompt] * count),
             "prompt_mask": torch.ones(count, len(prompt), dtype=torch.long),
             "completion_ids": torch.tensor(written),
             "completion_mask": torch.ones(count, tokens, dtype=torch.long),
-            "advantages": torch.linspace(-1, 2, count),
+            "advantages": advantages,
             "num_items_in_batch": torch.tensor(count * tokens),
         }
         inputs = {name: value.to(device) for name, value in inputs.items()}
-        self.trainer.compute_loss(self.trainer.model, inputs).backward()
+        self.stock.compute_loss(self.stock.model, inputs).backward()
 
     def generate(self, prompt: list[int], tokens: int) -> None:
         from sampleset.training.grpo.rollouts import Drawing, roll_out
 
         count = self.arguments.generations
-        if self.way == SHARED:
+        if self.stock is None:
             seeds = tuple(f"{number}" for number in range(count))
             (rollouts,) = roll_out(self.policy, [Drawing(tuple(prompt), seeds)], 1.0, tokens)
             lengths = [len(one.tokens) for one in rollouts]
         else:
-            self.trainer.model.eval()
-            self.trainer.generation_config.max_new_tokens = tokens
-            written, _ = self.trainer._generate_single_turn([prompt] * count, None, {}, count)
+            self.stock.model.eval()
+            self.stock.generation_config.max_new_tokens = tokens
+            written, _ = self.stock._generate_single_turn([prompt] * count, None, {}, count)
             lengths = [len(one) for one in written]
         assert lengths == [tokens] * count, lengths
 
     def limits(self) -> dict[str, float]:
         """Products of matrices of the stock way over those of ours, forward."""
-        config = self.trainer.model.config
+        config = self.model.config
         prompt, tokens = self.arguments.prompt_tokens, self.arguments.completion_tokens
         count = self.arguments.generations
         width = config.num_attention_heads * (config.hidden_size // config.num_attention_heads)
@@ -242,18 +261,6 @@ class Bench:
         stock = cost(whole, count * (prompt + tokens) ** 2 / 2, own)
         shared = cost(prompt + own, prompt**2 / 2 + own * (prompt + tokens / 2), own)
         return {"limit by tokens read": whole / (prompt + own), "limit by products": stock / shared}
-
-
-def repeated_logprobs(
-    model: Any, input_ids: Any, attention_mask: Any, completion: int, temperature: float
-) -> tuple[Any, Any]:
-    """As `shared_logprobs`, with a prompt for every rollout; no row is padded here."""
-    from sampleset.training.shared_prompt import _chosen_logprobs
-
-    logits = model(input_ids=input_ids, logits_to_keep=completion + 1, use_cache=False).logits[:, :-1]
-    targets = input_ids[:, -completion:]
-    logprobs, entropies = _chosen_logprobs().apply(logits.flatten(0, 1), targets.flatten(), temperature)
-    return logprobs.view_as(targets), entropies.view_as(targets)
 
 
 def adapted(arguments: argparse.Namespace) -> Any:

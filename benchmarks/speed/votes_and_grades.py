@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sampleset.answers import extract_answer, group_answers, matches_gold
-from sampleset.storage.files import read_rows
+from sampleset.storage.rows import read_rows
 
 Row = dict[str, Any]
 RECORDED = Path(__file__).parents[2] / "src" / "sampleset" / "data" / "gsm8k_small8_100.jsonl.gz"

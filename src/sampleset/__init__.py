@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sampleset.aggregators.base import AGGREGATORS, Aggregator
+    from sampleset.aggregators.base import AGGREGATORS, Aggregator, answers_of
     from sampleset.answers import (
         allow_code,
         answer_kind,
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     from sampleset.datasets.base import DATASETS, load_problems
     from sampleset.errors import SampleSetError
     from sampleset.evaluation import Evaluation, EvaluationOptions, evaluate
+    from sampleset.functions import Answered, sampled
     from sampleset.grading.grade import grade
     from sampleset.grading.judge import judging
     from sampleset.models.budget import Caps
     from sampleset.models.opening import open_backend, ready_backend
+    from sampleset.report.loaded import Report, load_report
+    from sampleset.sampled_model import SampledModel
     from sampleset.sampling.sampler import Sampler, SamplingOptions
     from sampleset.sampling.stopping import parse_stop
+    from sampleset.sets import SampleSets, aggregate_sets, draw_sets, evaluate_sets, load_sets
     from sampleset.specs import build as build_aggregator
     from sampleset.storage.files import read_problems, read_sample_sets
     from sampleset.storage.records import StoredSet
@@ -51,6 +55,7 @@ _HOME = {
     "AGGREGATORS": "aggregators.base",
     "Aggregator": "aggregators.base",
     "Answer": "types",
+    "Answered": "functions",
     "BACKENDS": "backends.base",
     "Backend": "backends.base",
     "Candidate": "types",
@@ -63,10 +68,13 @@ _HOME = {
     "Problem": "types",
     "Question": "types",
     "ReplayBackend": "backends.replay",
+    "Report": "report.loaded",
     "Sample": "types",
     "SampleSet": "types",
     "SampleSetError": "errors",
+    "SampleSets": "sets",
     "SampleStore": "storage.store",
+    "SampledModel": "sampled_model",
     "Sampler": "sampling.sampler",
     "SamplingOptions": "sampling.sampler",
     "SamplingParams": "chat",
@@ -74,22 +82,29 @@ _HOME = {
     "ScoringReplayBackend": "backends.replay",
     "StoredSet": "storage.records",
     "Usage": "types",
+    "aggregate_sets": "sets",
     "allow_code": "answers",
     "answer_kind": "answers",
+    "answers_of": "aggregators.base",
     "build_aggregator": "specs:build",
+    "draw_sets": "sets",
     "evaluate": "evaluation",
+    "evaluate_sets": "sets",
     "extract_answer": "answers",
     "grade": "grading.grade",
     "group_answers": "answers",
     "judging": "grading.judge",
     "load_problems": "datasets.base",
+    "load_report": "report.loaded",
+    "load_sets": "sets",
     "matches_gold": "answers",
     "open_backend": "models.opening",
-    "ready_backend": "models.opening",
     "parse_stop": "sampling.stopping",
     "read_problems": "storage.files",
     "read_sample_sets": "storage.files",
+    "ready_backend": "models.opening",
     "same_answer": "answers",
+    "sampled": "functions",
     "with_answer_kind": "answers",
 }
 
@@ -99,6 +114,7 @@ __all__ = [
     "DATASETS",
     "Aggregator",
     "Answer",
+    "Answered",
     "Backend",
     "Candidate",
     "Caps",
@@ -109,10 +125,13 @@ __all__ = [
     "Problem",
     "Question",
     "ReplayBackend",
+    "Report",
     "Sample",
     "SampleSet",
     "SampleSetError",
+    "SampleSets",
     "SampleStore",
+    "SampledModel",
     "Sampler",
     "SamplingOptions",
     "SamplingParams",
@@ -120,15 +139,21 @@ __all__ = [
     "ScoringReplayBackend",
     "StoredSet",
     "Usage",
+    "aggregate_sets",
     "allow_code",
     "answer_kind",
+    "answers_of",
     "build_aggregator",
+    "draw_sets",
     "evaluate",
+    "evaluate_sets",
     "extract_answer",
     "grade",
     "group_answers",
     "judging",
     "load_problems",
+    "load_report",
+    "load_sets",
     "matches_gold",
     "open_backend",
     "parse_stop",
@@ -136,6 +161,7 @@ __all__ = [
     "read_sample_sets",
     "ready_backend",
     "same_answer",
+    "sampled",
     "with_answer_kind",
 ]
 

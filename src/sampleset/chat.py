@@ -80,6 +80,8 @@ class SamplingParams:
             raise InvalidArgumentError(f"temperature={self.temperature!r} must be finite and at least 0.")
         if not 0 < self.top_p <= 1:
             raise InvalidArgumentError(f"top_p={self.top_p!r} must be above 0 and at most 1.")
+        if self.top_k is not None and self.top_k < 0:
+            raise InvalidArgumentError(f"top_k={self.top_k!r} must be at least 0; 0 keeps all tokens.")
         if self.max_tokens < 1:
             raise InvalidArgumentError(f"max_tokens={self.max_tokens!r} must be at least 1.")
 
@@ -213,5 +215,5 @@ _SPOKEN_FOR = ("temperature", "top_p", "top_k", "max_tokens", "max_completion_to
 
 def _as_text(message: Message) -> str:
     """The content, and of a message that holds more than a text all of it."""
-    content = message["content"] if "content" in message else None
+    content: object = message.get("content")
     return content if isinstance(content, str) and len(message) == 2 else json.dumps(message)

@@ -11,6 +11,8 @@ SampleSetError
 ├── UnsupportedByMachineError (OSError)     the kernel, or a container, does not allow what was asked
 ├── BackendError (RuntimeError)             a model could not be asked
 │   ├── TransientBackendError               worth another try (429, 5xx, reset, timeout)
+│   ├── RequestRefusedError                 the server takes other requests, or none; this one it refuses
+│   ├── QuotaError                          the account has no credit left
 │   ├── BackendUnreachableError             nothing answers at the address
 │   ├── AuthenticationError                 the server refuses the key
 │   ├── UnknownModelError                   the server does not know the model
@@ -28,7 +30,10 @@ SampleSetError
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
 
 
 class SampleSetError(Exception):
@@ -75,9 +80,20 @@ class MissingGoldError(DataError):
 
 
 class MissingExtraError(SampleSetError, ImportError):
-    """An optional dependency is not installed; the message holds the install command."""
+    """An optional dependency is not installed; the message holds the install command.
+
+    The command `pip install 'sampleset[NAME]'` is made into one for the checkout that this package runs from,
+    if it runs from one.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        checkout = Path(__file__).resolve().parents[2]
+        if (checkout / "pyproject.toml").is_file():
+            here = f"{sys.executable} -m pip install -e '{checkout}["
+            message = message.replace("pip install 'sampleset[", here)
+        super().__init__(message)
 
 
 class UnsupportedByMachineError(SampleSetError, OSError):
@@ -87,7 +103,17 @@ class UnsupportedByMachineError(SampleSetError, OSError):
 
 
 class BackendError(SampleSetError, RuntimeError):
-    """A model could not be asked, and asking again the same way will not help."""
+    """A model could not be asked, and asking again the same way will not help.
+
+    Attributes:
+        kind: What happened in a word or two, without a word of the server's: `status 400`, `damaged reply`.
+        said: The server's own words on a request, `None` if it is not about the request.
+    """
+
+    def __init__(self, message: str, *, kind: str | None = None, said: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.said = said
 
 
 class TransientBackendError(BackendError):
@@ -95,11 +121,33 @@ class TransientBackendError(BackendError):
 
     Attributes:
         retry_after: Seconds the server asked to wait, or `None`.
+        waits_for: What all calls of the server have to wait for: that its limit of requests ends (`limit`),
+            or that it has loaded its model (`loading`). `None` where only this call failed.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        waits_for: Literal["limit", "loading"] | None = None,
+        kind: str | None = None,
+        said: str | None = None,
+    ) -> None:
+        super().__init__(message, kind=kind, said=said)
         self.retry_after = retry_after
+        self.waits_for: Literal["limit", "loading"] | None = waits_for
+
+
+class RequestRefusedError(BackendError):
+    """The server refuses a request, for a reason that may lie in its prompt or in what all requests share.
+
+    What the server did before tells: where it has taken others, the prompt is at fault.
+    """
+
+
+class QuotaError(BackendError):
+    """The account has no credit left, or none for this model; no other request would fare better."""
 
 
 class BackendUnreachableError(BackendError):

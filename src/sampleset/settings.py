@@ -16,13 +16,16 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import types
+import typing
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, cast
-
-import yaml
+from typing import Any, TypeVar, cast
 
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
+
+R = TypeVar("R")
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -32,6 +35,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         InputNotFoundError: There is no such file.
         DataError: It is not YAML, or not a mapping.
     """
+    import yaml
+
     if not path.is_file():
         raise InputNotFoundError(f"No configuration file {str(path)!r}.")
     try:
@@ -49,6 +54,8 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     Raises:
         InvalidArgumentError: A text without `=`, a value that is not YAML, or a key within another's value.
     """
+    import yaml
+
     settings: dict[str, Any] = {}
     for text in overrides:
         key, equals, value = text.partition("=")
@@ -123,3 +130,64 @@ def _checked(name: str, known: set[str], shown: str) -> str:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InvalidArgumentError(f"The configuration key {shown!r} is no option.{hint}")
     return name
+
+
+def typed_record(kind: type[R], given: object, where: str) -> R:
+    """A dataclass made of a mapping from YAML, every key and type checked.
+
+    Args:
+        kind: The dataclass.
+        given: The mapping; a list of texts becomes a tuple, a whole number a float where one is expected.
+        where: What messages begin with: the file, and the place in it.
+
+    Raises:
+        DataError: An unknown or missing key, or a value of the wrong type.
+        InvalidArgumentError: A value out of range.
+    """
+    if not isinstance(given, Mapping):
+        raise DataError(f"{where}: expected `key: value` lines, got {given!r}.")
+    hints = typing.get_type_hints(kind)
+    listed = fields(cast("Any", kind))
+    values: dict[str, Any] = {}
+    for key, value in cast("Mapping[Any, Any]", given).items():
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), list(hints), n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(hints)}."
+            raise DataError(f"{where}: unknown key {key!r}. {hint}")
+        values[key] = _value(value, hints[key], f"{where}: {key}")
+    for one in listed:
+        if one.default is MISSING and one.default_factory is MISSING and one.name not in values:
+            raise DataError(f"{where}: {one.name!r} is missing.")
+    try:
+        return kind(**values)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{where}: {error}") from error
+
+
+def _value(value: object, hint: Any, where: str) -> Any:
+    """The value if it is of the type that a field's annotation names."""
+    allowed = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+    if isinstance(value, list) and any(typing.get_origin(one) is tuple for one in allowed):
+        items = tuple(cast("list[object]", value))
+        if all(isinstance(item, str) for item in items):
+            return items
+    for one in allowed:
+        plain = typing.get_origin(one) or one
+        if plain is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(value, plain) and not (isinstance(value, bool) and plain is not bool):
+            return cast("Any", value)
+    names = " or ".join("null" if one is type(None) else getattr(one, "__name__", "list") for one in allowed)
+    raise DataError(f"{where}={value!r} must be of type {names}.")
+
+
+def require_at_least(record: Any, least: float, *names: str) -> None:
+    """Refuse fields of a record below `least`; `None` passes.
+
+    Raises:
+        InvalidArgumentError: A field is below it.
+    """
+    for name in names:
+        value: float | None = getattr(record, name)
+        if value is not None and not value >= least:
+            raise InvalidArgumentError(f"{name}={value!r} must be at least {least}.")

@@ -18,6 +18,7 @@ from sampleset.aggregators.base import AGGREGATORS, Aggregator
 from sampleset.backends.base import Backend
 from sampleset.errors import InvalidArgumentError
 from sampleset.reward_models.base import REWARD_MODELS, RewardModel
+from sampleset.types import LOGPROBS
 
 _MODELS = tuple[Backend, ...]
 
@@ -160,6 +161,11 @@ def build(
         if asked is None:
             raise InvalidArgumentError(f"Aggregator {name!r} asks a model. Name one: --aggregator-model REF.")
         options["backend"] = asked
+    for one in dataclasses.fields(cast("Any", factory)):
+        is_required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        if one.init and is_required and one.name not in options:
+            wanted = f"{name}:{one.name}={one.name.upper()}"
+            raise InvalidArgumentError(f"Aggregator {name!r} needs the option {one.name!r}. Write {wanted}.")
     return factory(**options)
 
 
@@ -215,6 +221,8 @@ def options_of(aggregator: Aggregator) -> Mapping[str, Any]:
     """
     found: dict[str, Any] = {}
     for one in dataclasses.fields(cast("Any", aggregator)):
+        if not one.metadata.get("is_option", True):
+            continue
         value = getattr(aggregator, one.name)
         if isinstance(value, RewardModel):
             found[one.name] = value.identity
@@ -226,6 +234,9 @@ def options_of(aggregator: Aggregator) -> Mapping[str, Any]:
             inner = cast("Any", value)
             named = {} if one.name.startswith("_") or not hasattr(inner, "name") else {"name": inner.name}
             found[one.name.lstrip("_")] = {**named, **options_of(inner)}
+        elif callable(cast("Any", value)):
+            function = cast("Any", value)
+            found[one.name] = getattr(function, "__qualname__", type(function).__name__)
         elif value is not None:
             found[one.name] = value
     return found
@@ -242,6 +253,24 @@ def models_asked(aggregator: Any) -> tuple[str, ...]:
             elif dataclasses.is_dataclass(part):
                 found += models_asked(part)
     return tuple(dict.fromkeys(found))
+
+
+def scores_read(aggregator: Any) -> tuple[str, ...]:
+    """Names of the recorded scores that an aggregator and the aggregators it is made of go by.
+
+    Log-probabilities are none of them: samples may lack them, and then the vote decides.
+    """
+    names: list[str] = []
+    by = getattr(aggregator, "by", None)
+    is_recorded = isinstance(by, str) and getattr(aggregator, "reward_model", None) is None
+    if is_recorded and by not in (*LOGPROBS, "votes"):
+        names.append(cast("str", by))
+    for one in dataclasses.fields(aggregator):
+        value: Any = getattr(aggregator, one.name)
+        for part in cast("tuple[Any, ...]", value if isinstance(value, tuple) else (value,)):
+            if dataclasses.is_dataclass(part) and not isinstance(part, Backend | RewardModel):
+                names += scores_read(part)
+    return tuple(dict.fromkeys(names))
 
 
 def summary(factory: type[Any]) -> str:

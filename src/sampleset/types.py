@@ -6,12 +6,18 @@ fields and nothing else, so a row's other columns (labels among them) cannot rea
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from sampleset.errors import InvalidArgumentError
+from sampleset.html_tables import html_table
+
+_log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
@@ -21,6 +27,18 @@ _ROUNDING = 1e-9
 
 Mode = Literal["think", "direct", "select"]
 """What an aggregator that reads a set writes: reasoning and answer, the answer, or nothing but scores."""
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which could not be written to a file."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+@functools.cache
+def _warn_of_halves() -> None:
+    _log.warning("A question holds half a character; it is read as U+FFFD. Is the file cut, or not in UTF-8?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +56,13 @@ class Question:
     text: str
     choices: tuple[str, ...] | None = None
     answer_kind: str = DEFAULT_KIND
+
+    def __post_init__(self) -> None:
+        # Half a character, of a file or an argument cut inside it, could be neither sent nor stored.
+        text = whole_characters(self.text)
+        if text != self.text:
+            _warn_of_halves()
+            object.__setattr__(self, "text", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +114,10 @@ class LogprobSummary:
         return cls(sum(logprobs) / len(logprobs), lowest[0], windows[-1], math.fsum(lowest) / len(lowest))
 
 
+LOGPROBS = {"confidence": "mean", "window": "min_window", "tail": "tail", "bottom": "bottom"}
+"""Names of the scores that are log-probabilities, and the field of `LogprobSummary` that each is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One generated solution; `error` says why there is none.
@@ -96,7 +125,7 @@ class Sample:
     Attributes:
         index: Place in the draw order, from 0.
         text: What the model wrote; empty for a failed draw.
-        finish_reason: `stop`, `length` (truncated), `error`, or what the server said.
+        finish_reason: `stop`, `length` (truncated), `error`, `refused`, or what the server said.
         prompt_tokens: Prompt length in tokens, `None` if unknown.
         completion_tokens: Sample length in tokens, `None` if unknown.
         scores: Scores by name (a reward model's, say), without gold.
@@ -117,6 +146,11 @@ class Sample:
     def failed(self) -> bool:
         """Whether the draw failed; a failed draw counts in n and abstains."""
         return self.error is not None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the draw failed because its prompt is refused, so that another try would fail, too."""
+        return self.failed and self.finish_reason == "refused"
 
     @property
     def truncated(self) -> bool:
@@ -185,6 +219,41 @@ class SampleSet:
     def id(self) -> str:
         """The question's id."""
         return self.question.id
+
+    @classmethod
+    def of(
+        cls,
+        question: str | Question,
+        texts: Sequence[str],
+        *,
+        choices: Sequence[str] | None = None,
+        answer_kind: str = DEFAULT_KIND,
+        model: str | None = None,
+    ) -> SampleSet:
+        """The sample set of texts that are there already.
+
+        Args:
+            question: The question; a text is its own id, up to 64 characters.
+            texts: The samples, in the order they were drawn.
+            choices: Lettered options in order, of a question that is a text.
+            answer_kind: How answers are compared, of a question that is a text.
+            model: Who drew them.
+
+        Raises:
+            InvalidArgumentError: There are no texts, or they are one text.
+        """
+        if isinstance(texts, str) or not texts:
+            raise InvalidArgumentError(f"texts={texts!r} must be a list of texts, one or more.")
+        if isinstance(question, str):
+            question = Question(
+                question[:64], question, None if choices is None else tuple(choices), answer_kind
+            )
+        samples = tuple(Sample(index, text, model=model) for index, text in enumerate(texts))
+        return cls(question, samples, model)
+
+    def _repr_html_(self) -> str:
+        rows = [(one.index, one.error or one.text, one.completion_tokens) for one in self.samples]
+        return html_table(("sample", "text", "tokens"), rows, self.question.text)
 
     @property
     def n(self) -> int:
@@ -256,6 +325,8 @@ class Answer:
         candidates: Distinct answers of the set, in the order they first appear.
         usage: Tokens of the aggregation alone; the sampling is the sample set's own.
         flags: Notes by name on what happened on the way (`tie`, `fallback_vote`, ...).
+        evidence: What spoke for the answer against the next likeliest, in nats by name, where the method
+            weighs named features.
 
     Raises:
         InvalidArgumentError: The confidence is no probability.
@@ -269,6 +340,11 @@ class Answer:
     candidates: tuple[Candidate, ...] = ()
     usage: Usage = Usage()
     flags: tuple[str, ...] = ()
+    evidence: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def _repr_html_(self) -> str:
+        rows = [(one.answer, one.votes, one.probability) for one in self.candidates]
+        return html_table(("candidate", "votes", "probability"), rows, f"{self.aggregator}: {self.answer}")
 
     def __post_init__(self) -> None:
         if self.confidence is not None and not -_ROUNDING <= self.confidence <= 1 + _ROUNDING:
@@ -284,6 +360,15 @@ class Grade:
 
     correct: bool | None
     rule: str
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for each half of a character, which could not be written or sent."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return re.sub("[\ud800-\udfff]", "\ufffd", text)
+    return text
 
 
 def as_dict(record: Any) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from sampleset.backends.replay import ScoringReplayBackend
 from sampleset.chat import Generation
 from sampleset.engines.checkpoint import CheckpointRecord, read_record, write_record
 from sampleset.errors import DataError, InvalidArgumentError
-from sampleset.models.retries import Patience, patient
+from sampleset.models.calls import ModelCalls
+from sampleset.models.retries import Patience
 from sampleset.specs import options_of
 from sampleset.types import Candidate
 
@@ -73,7 +74,7 @@ def test_confidences_are_means_over_a_candidates_samples(make_set):
 
 
 def test_the_record_is_seen_through_retries_and_named_in_the_options():
-    asked = patient(trained(), Patience(), 2)
+    asked = ModelCalls(trained(), Patience(), 2)
     options = options_of(SampleSetAggregator(asked))
     assert options["reader"]["vote_weight"] == 1.5
     assert options["reader"]["keep_end_tokens"] == 4

@@ -19,8 +19,9 @@ from sampleset.errors import DataError, MalformedRecordError, UnknownNameError, 
 from sampleset.evaluation import EvaluationOptions, evaluate
 from sampleset.evaluation.answer_log import answer_key
 from sampleset.grading.grade import grade
-from sampleset.storage.files import read_rows, write_rows
+from sampleset.storage.files import write_rows
 from sampleset.storage.records import problem_from_row, problem_to_row, stored_set_from_row
+from sampleset.storage.rows import read_rows
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.storage.store import SampleStore
 from sampleset.types import Problem, Question, Sample, SampleSet

@@ -23,10 +23,13 @@ from sampleset.errors import (
     BackendUnreachableError,
     ContextOverflowError,
     InvalidArgumentError,
+    QuotaError,
+    RequestRefusedError,
     TransientBackendError,
     UnknownModelError,
 )
-from sampleset.wire.replies import parse_retry_after
+from sampleset.wire.client import ConnectionFailedError
+from sampleset.wire.waits import parse_retry_after
 from support.stub_server import Reply, StubServer, completion, error_reply, stub_text
 
 QUESTION = "How many legs have three cats?"
@@ -94,7 +97,11 @@ async def test_the_registry_finds_it_under_the_name_openai(server: StubServer) -
 async def test_each_draw_is_one_request_with_its_own_seed(server: StubServer, open_backend: Open) -> None:
     backend = open_backend(server)
     texts = [(await draw(backend, seed)).text for seed in (7, 8, 9)]
-    assert [(request["n"], request["seed"]) for request in server.requests] == [(1, 7), (1, 8), (1, 9)]
+    assert [(request.get("n"), request["seed"]) for request in server.requests] == [
+        (None, 7),
+        (None, 8),
+        (None, 9),
+    ]
     assert texts == [stub_text(QUESTION, seed) for seed in (7, 8, 9)]
 
 
@@ -114,12 +121,31 @@ async def test_only_the_parameters_that_are_set_are_sent(server: StubServer, ope
             "temperature": 0.7,
             "top_p": 0.9,
             "max_tokens": 64,
-            "n": 1,
             "seed": 0,
             "logprobs": True,
             "top_logprobs": 1,
+            "stream": False,
         }
     ]
+
+
+@pytest.mark.parametrize(("owner", "sent"), [("openai", False), ("vllm", True), ("llamacpp", True)])
+async def test_a_whole_nucleus_is_asked_for_only_where_the_server_s_own_is_another(
+    owner: str, sent: bool, open_backend: Open
+) -> None:
+    with StubServer(owned_by=owner) as server:
+        backend = open_backend(server)
+        await backend.check()
+        await draw(backend, params=SamplingParams())
+    assert ("top_p" in server.requests[0]) is sent
+
+
+async def test_fields_can_be_left_out_for_good(server: StubServer, open_backend: Open) -> None:
+    omit = ("temperature", "top_p", "seed", "logprobs", "top_logprobs", "max_tokens", "stream")
+    await draw(open_backend(server, omit=omit))
+    assert server.requests[0].keys() == {"model", "messages"}
+    with pytest.raises(InvalidArgumentError, match="omit='messages'"):
+        open_backend(server, omit=("messages",))
 
 
 async def test_top_k_and_stop_are_sent_when_set(server: StubServer, open_backend: Open) -> None:
@@ -230,7 +256,7 @@ async def test_a_server_that_refuses_every_optional_field_still_serves(open_back
         await draw(backend, params=SamplingParams(top_k=20))
         await draw(backend, params=SamplingParams(top_k=20))
     assert server.requests[-1].keys() == {
-        *("model", "messages", "temperature", "top_p", "max_completion_tokens", "n")
+        *("model", "messages", "temperature", "max_completion_tokens", "stream")
     }
     assert len(server.requests) <= len(refused) + 2
 
@@ -263,10 +289,10 @@ async def test_a_validation_error_that_quotes_the_whole_request_costs_no_field(o
 
 
 async def test_a_field_named_by_chance_in_a_refusal_is_sent_again_the_next_time(open_backend: Open) -> None:
-    by_chance = error_reply(400, "The seed of all evil is in your prompt.")
+    by_chance = error_reply(400, "The seed of unknown evil is in your prompt.")
     with StubServer(script=[by_chance, by_chance]) as server:
         backend = open_backend(server)
-        with pytest.raises(BackendError, match="seed of all evil"):
+        with pytest.raises(BackendError, match="seed of unknown evil"):
             await draw(backend)
         await draw(backend)
     assert ["seed" in request for request in server.requests] == [True, False, True]
@@ -361,7 +387,7 @@ VLLM_OVERFLOW = {
     [
         pytest.param("429", TransientBackendError, "429: Too many requests", id="429"),
         pytest.param("500", TransientBackendError, "500: The stub failed", id="500"),
-        pytest.param("reset", TransientBackendError, "did not answer", id="connection reset"),
+        pytest.param("reset", ConnectionFailedError, "did not answer", id="connection reset"),
         pytest.param("truncated", TransientBackendError, "broken JSON", id="truncated JSON"),
         pytest.param("empty", TransientBackendError, "empty completion", id="empty text"),
         pytest.param("null", TransientBackendError, "empty completion", id="null text"),
@@ -379,7 +405,7 @@ VLLM_OVERFLOW = {
             "Bad Gateway",
             id="a proxy's page",
         ),
-        pytest.param(QUOTA, BackendError, "Add credit", id="no quota left"),
+        pytest.param(QUOTA, QuotaError, "Add credit", id="no quota left"),
         pytest.param(
             Reply(400, LLAMA_CPP_OVERFLOW), ContextOverflowError, "5031 tokens", id="llama.cpp overflow"
         ),
@@ -391,7 +417,7 @@ VLLM_OVERFLOW = {
             id="OpenAI overflow",
         ),
         pytest.param(error_reply(403, "Not in your region."), AuthenticationError, "region", id="403"),
-        pytest.param(error_reply(400, "No such role."), BackendError, "400: No such role", id="other 4xx"),
+        pytest.param(error_reply(400, "No such role."), RequestRefusedError, "400: No such role", id="4xx"),
     ],
 )
 async def test_each_failure_becomes_the_error_that_tells_whether_to_try_again(
@@ -400,9 +426,6 @@ async def test_each_failure_becomes_the_error_that_tells_whether_to_try_again(
     with StubServer(script=[fault]) as server, pytest.raises(BackendError, match=words) as caught:
         await draw(open_backend(server))
     assert type(caught.value) is kind
-    assert (
-        caught.value.__cause__ is not None or fault in ("empty", "null", "no_choices") or "200" in repr(fault)
-    )
 
 
 async def test_a_refused_connection_is_transient_in_a_run_and_unreachable_in_a_check(
@@ -531,7 +554,7 @@ async def test_a_404_that_is_not_the_model_s_fault_does_not_blame_the_model(open
         pytest.raises(BackendError, match="404: Not Found") as caught,
     ):
         await draw(open_backend(server))
-    assert type(caught.value) is BackendError
+    assert type(caught.value) is RequestRefusedError
 
 
 async def test_a_wrong_path_in_the_address_is_pointed_out(server: StubServer) -> None:
@@ -729,12 +752,3 @@ async def test_llama_cpp_reports_an_overflow_and_an_unknown_model(llama_cpp: Any
         await open_backend(llama_cpp, "smollm2").generate(long, REAL, [0])
     with pytest.raises(UnknownModelError, match="Did you mean 'smollm2'"):
         await open_backend(llama_cpp, "smollm").check()
-
-
-async def test_many_calls_share_few_clients_and_few_calls_one(server: StubServer, open_backend: Open) -> None:
-    server.latency = 0.2
-    backend = open_backend(server)
-    await asyncio.gather(*(draw(backend, seed) for seed in range(20)))
-    assert sorted(backend._clients._calls.values()) == [0, 0, 0]
-    await draw(backend)
-    assert len(backend._clients._calls) == 3

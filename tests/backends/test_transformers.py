@@ -17,9 +17,9 @@ from sampleset.backends.base import BACKENDS, ScoringBackend  # noqa: E402
 from sampleset.backends.transformers import TransformersBackend  # noqa: E402
 from sampleset.chat import Generation, Message, SamplingParams, estimate_pieces  # noqa: E402
 from sampleset.engines.checkpoint import CheckpointRecord, write_record  # noqa: E402
-from sampleset.engines.huggingface import engine as engines  # noqa: E402
+from sampleset.engines.huggingface import decoder as engines  # noqa: E402
 from sampleset.engines.huggingface.batch import choose  # noqa: E402
-from sampleset.engines.huggingface.model import avoid_attention_plans, find_model  # noqa: E402
+from sampleset.engines.huggingface.model import attention_plans_avoided, find_model  # noqa: E402
 from sampleset.engines.huggingface.text import plain_prompt  # noqa: E402
 from sampleset.errors import (  # noqa: E402
     BackendError,
@@ -460,14 +460,14 @@ class TestMemory:
         params = SamplingParams(temperature=1.0, max_tokens=10)
         backend = TransformersBackend(model=str(folder), device="cpu", threads=1)
         expected = await backend.generate(user(QUESTION), params, range(12))
-        before = (await backend._ready()).budget
+        before = (await backend._ready()).decoder.budget
         self.limit(monkeypatch, 3)
         drawn = await asyncio.gather(
             backend.generate(user(QUESTION), params, range(12)),
             backend.score(user(QUESTION), ["7", "8"]),
         )
         assert [one.text for one in drawn[0]] == [one.text for one in expected]
-        assert (await backend._ready()).budget < before
+        assert (await backend._ready()).decoder.budget < before
         await backend.aclose()
 
     async def test_a_single_draw_too_large_says_what_to_lower(
@@ -684,11 +684,18 @@ def test_it_serves_a_second_loop_and_says_nothing(folder: Path, capfd: pytest.Ca
 
 
 @pytest.mark.parametrize(("device", "stays"), [("cpu", True), ("cuda:1", False)])
-def test_attention_is_not_planned_for_every_shape_on_cuda(device: str, stays: bool):
-    before = torch.backends.cuda.cudnn_sdp_enabled()
-    torch.backends.cuda.enable_cudnn_sdp(True)
+@pytest.mark.parametrize("before", [True, False])
+def test_attention_is_not_planned_for_every_shape_on_cuda_while_a_model_computes(
+    device: str, stays: bool, before: bool
+):
+    cuda = torch.backends.cuda
+    was = cuda.cudnn_sdp_enabled()
+    cuda.enable_cudnn_sdp(before)
     try:
-        avoid_attention_plans(torch, torch.device(device))
-        assert torch.backends.cuda.cudnn_sdp_enabled() is stays
+        with attention_plans_avoided(torch.device(device)):
+            with attention_plans_avoided(torch.device("cuda")):
+                assert not cuda.cudnn_sdp_enabled()
+            assert cuda.cudnn_sdp_enabled() is (stays and before)
+        assert cuda.cudnn_sdp_enabled() is before
     finally:
-        torch.backends.cuda.enable_cudnn_sdp(before)
+        cuda.enable_cudnn_sdp(was)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sampleset.cli import main as cli
-from sampleset.storage.files import read_rows, write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.rows import read_rows
 from support.stub_server import StubServer
 
 Run = Callable[..., tuple[int, str, str]]
@@ -92,6 +93,7 @@ def test_list_names_what_there_is(run: Run):
         "aggregators",
         "backends",
         "datasets",
+        "formats",
         "reward-models",
     }
 
@@ -249,10 +251,17 @@ def test_settings_come_from_file_environment_and_flags_in_that_order(
                      "http://127.0.0.1:9/v1", id="unreachable server"),
         pytest.param(["answer", "?", "--base-url", "http://127.0.0.1:9/v1"], 2, "runs in this process",
                      id="server without a model name"),
-        pytest.param(["answer", "?", "-k", "0", "--model", "replay:{sets}"], 2, "n=0", id="no samples"),
+        pytest.param(["answer", "?", "-k", "0", "--model", "replay:{sets}"], 2,
+                     "-k 0: give 1 or more", id="no samples"),
         pytest.param(["answer", "?", "--set", "tempratur=1"], 2, "Did you mean 'temperature'", id="setting"),
         pytest.param(["evaluate", "{sets}", "--configuration", "ab"], 2, "is not a store", id="no store"),
         pytest.param(["evaluate", "{sets}", "--limit", "0"], 2, "limit=0", id="limit"),
+        pytest.param(["evaluate", "{scored}", "--aggregator", "best_of_n:by=rm_score"], 2,
+                     "Scores there: rm_scores.", id="another score"),
+        pytest.param(["aggregate", "{scored}", "--aggregator", "guarded:inner=best_of_n[by=agg_score]"], 2,
+                     "a score named 'agg_score'", id="another score within a method"),
+        pytest.param(["calibrate", "nosuch", "rows.jsonl"], 2, "No folder 'nosuch'", id="no checkpoint"),
+        pytest.param(["evaluate", "{sets}", "--output-dir", "{sets}/in"], 1, "sets.jsonl", id="folder"),
     ],
 )  # fmt: skip
 def test_a_mistake_costs_one_line_and_no_traceback(
@@ -261,7 +270,10 @@ def test_a_mistake_costs_one_line_and_no_traceback(
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "broken.jsonl").write_text('{"question": "?", "samples": ["2"]}\n{"question"\n')
     (tmp_path / "goldless.jsonl").write_text('{"question": "?", "samples": ["2"]}\n')
-    places = {name: tmp_path / f"{name}.jsonl" for name in ("empty", "broken", "goldless")}
+    (tmp_path / "scored.jsonl").write_text(
+        '{"question": "?", "answer": "2", "samples": ["2"], "rm_scores": [1]}\n'
+    )
+    places = {name: tmp_path / f"{name}.jsonl" for name in ("empty", "broken", "goldless", "scored")}
     filled = [one.format(sets=sets_file, out=tmp_path / "out", **places) for one in arguments]
     given, out, err = run(*filled)
     assert says in err

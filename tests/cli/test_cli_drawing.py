@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sampleset.cli import main as cli
-from sampleset.storage.files import read_rows, write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.rows import read_rows
 from sampleset.storage.store import SampleStore
 from sampleset.types import Problem, Question
 from support.stub_server import StubServer
@@ -201,9 +202,9 @@ def test_a_mistake_costs_one_line(run: Run, sets_file: Path, tmp_path: Path, arg
 
 def test_an_export_that_cannot_be_written_costs_no_draw(run: Run, sets_file: Path, tmp_path: Path):
     code, _, error = run("sample", sets_file, "--model", f"replay:{sets_file}", "-n", 2,
-                         "--output-dir", tmp_path / "store", "--export", tmp_path / "out.csv")  # fmt: skip
+                         "--output-dir", tmp_path / "store", "--export", tmp_path / "out.xlsx")  # fmt: skip
     assert code == 2
-    assert "out.csv: unknown kind of file" in error
+    assert "out.xlsx: unknown kind of file" in error
     assert not (tmp_path / "store" / "samples.jsonl").exists()
 
 

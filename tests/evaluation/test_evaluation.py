@@ -18,8 +18,8 @@ from sampleset.errors import (
     TransientBackendError,
 )
 from sampleset.evaluation import AnswerLog, Evaluation, EvaluationOptions, QuestionResult, evaluate
-from sampleset.evaluation.prices import Price, Prices
 from sampleset.evaluation.results import MethodResult, Rate
+from sampleset.models.prices import Price, Prices
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.records import StoredSet, stored_set_from_row
 from sampleset.types import Answer, SampleSet, Usage

@@ -17,8 +17,9 @@ from sampleset.errors import (
     SamplingError,
     TransientBackendError,
 )
-from sampleset.evaluation.prices import Price
-from sampleset.models.budget import Budget, Caps, MeteredBackend, metered
+from sampleset.models.budget import Budget, Caps
+from sampleset.models.calls import ModelCalls
+from sampleset.models.prices import Price
 from sampleset.models.retries import Patience
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.sampling.stopping import parse_stop
@@ -40,20 +41,22 @@ def params(max_tokens: int) -> SamplingParams:
 
 async def test_a_call_is_booked_at_what_it_took():
     budget = Budget(1000, "tokens")
-    await MeteredBackend(ReplayBackend(lambda m, s: reply()), [budget]).generate(ASKED, params(20), [0, 1])
+    await ModelCalls(ReplayBackend(lambda m, s: reply()), budgets=[budget]).generate(
+        ASKED, params(20), [0, 1]
+    )
     assert (budget.spent, budget.held, budget.calls) == (30, 0, 0)
 
 
 async def test_a_call_whose_worst_case_does_not_fit_is_not_made():
     backend = ReplayBackend(lambda m, s: reply())
-    capped = MeteredBackend(backend, [Budget(WORST_PROMPT + 19, "tokens")])
+    capped = ModelCalls(backend, budgets=[Budget(WORST_PROMPT + 19, "tokens")])
     with pytest.raises(CapReachedError, match=r"cap of 169 tokens for the run leaves 169; .* may take 170"):
         await capped.generate(ASKED, params(20), [0])
     assert backend.calls == []
 
 
 async def test_the_prompt_is_known_once_it_was_answered():
-    capped = MeteredBackend(ReplayBackend(lambda m, s: reply()), [Budget(WORST_PROMPT + 40, "tokens")])
+    capped = ModelCalls(ReplayBackend(lambda m, s: reply()), budgets=[Budget(WORST_PROMPT + 40, "tokens")])
     for seed in range(11):  # 15 tokens each; the last starts with 150 spent, and may take 30
         await capped.generate(ASKED, params(20), [seed])
     with pytest.raises(CapReachedError, match="leaves 25"):
@@ -73,32 +76,32 @@ async def test_a_call_that_failed_costs_its_worst_case_unless_it_was_turned_away
 ):
     budget = Budget(10_000, "tokens")
     with pytest.raises(type(error)):
-        await MeteredBackend(ReplayBackend(lambda m, s: error), [budget]).generate(ASKED, params(20), [0])
+        await ModelCalls(ReplayBackend(lambda m, s: error), budgets=[budget]).generate(ASKED, params(20), [0])
     assert budget.spent == spent
 
 
 async def test_tokens_nobody_counted_cost_their_worst_case():
     budget = Budget(10_000, "tokens")
     backend = ReplayBackend(lambda m, s: reply(None, None))
-    await MeteredBackend(backend, [budget]).generate(ASKED, params(20), [0])
+    await ModelCalls(backend, budgets=[budget]).generate(ASKED, params(20), [0])
     assert budget.spent == WORST_PROMPT + 20
 
 
 async def test_a_cap_in_money_goes_by_the_price():
     budget = Budget(1.0, "money")
-    capped = MeteredBackend(ReplayBackend(lambda m, s: reply()), [budget], Price(1000.0, 10_000.0))
+    capped = ModelCalls(ReplayBackend(lambda m, s: reply()), budgets=[budget], tariff=Price(1000.0, 10_000.0))
     await capped.generate(ASKED, params(20), [0])  # at worst 0.15 + 0.2
     assert budget.spent == pytest.approx(0.01 + 0.05)
 
 
 def test_a_cap_in_money_without_a_price_is_refused():
     with pytest.raises(InvalidArgumentError, match="needs the price of 'replay'"):
-        MeteredBackend(ReplayBackend(lambda m, s: "2"), [Budget(1.0, "money")])
+        ModelCalls(ReplayBackend(lambda m, s: "2"), budgets=[Budget(1.0, "money")])
 
 
 async def test_scores_are_paid_for_as_prompt():
     budget = Budget(1000, "tokens")
-    backend = metered(ScoringReplayBackend(lambda m, s: "2"), [budget])
+    backend = ModelCalls(ScoringReplayBackend(lambda m, s: "2"), budgets=[budget])
     await backend.score(ASKED, ["one", "two"])  # type: ignore[attr-defined]
     assert budget.spent == 2 + 1 + 1  # pieces of three characters
     with pytest.raises(CapReachedError):

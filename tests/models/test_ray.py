@@ -7,7 +7,7 @@ import pytest
 from sampleset.errors import InvalidArgumentError
 from sampleset.models.ray import RayOptions, parse_engine
 
-AUDIT = Path(__file__).parents[2] / "benchmarks" / "ray_node_loss.py"
+AUDIT = Path(__file__).parents[2] / "benchmarks" / "audits" / "ray_node_loss.py"
 
 
 @pytest.mark.parametrize(

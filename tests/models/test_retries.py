@@ -7,8 +7,8 @@ from sampleset.backends.replay import ReplayBackend
 from sampleset.chat import Generation, Message, SamplingParams
 from sampleset.errors import BackendError, InvalidArgumentError, SamplingError, TransientBackendError
 from sampleset.models import retries
-from sampleset.models.budget import MeteredBackend
-from sampleset.models.retries import Patience, backoff, patient, patiently
+from sampleset.models.calls import ModelCalls
+from sampleset.models.retries import Limiter, Patience, backoff, patiently
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.types import Question
 
@@ -96,9 +96,9 @@ async def test_only_what_may_get_lost_has_a_time_limit_by_default(
 ):
     monkeypatch.setattr(retries, "_SERVERS_TIMEOUT", 0.01)
     patience = Patience(max_retries=0, timeout=timeout)
-    metered = MeteredBackend(kind(lambda messages, seed: "4"), [])
+    metered = ModelCalls(kind(lambda messages, seed: "4"))
     drawn = Sampler(metered, SamplingOptions(n=1, patience=patience)).sample(Question("q", "2+2?"))
-    asked = patient(metered, patience, 1).generate(
+    asked = ModelCalls(metered, patience, 1).generate(
         [{"role": "user", "content": "2+2?"}], SamplingParams(), [0]
     )
     if fails:
@@ -130,3 +130,76 @@ def test_the_wait_doubles_with_jitter_up_to_a_minute(attempt: int, least: float,
 def test_a_negative_number_of_retries_is_refused():
     with pytest.raises(InvalidArgumentError, match="max_retries=-1 must be at least 0"):
         Patience(max_retries=-1)
+
+
+def limited(retry_after: float | None = None) -> TransientBackendError:
+    return TransientBackendError("limited", retry_after=retry_after, waits_for="limit")
+
+
+async def test_all_calls_of_a_limited_server_wait_together():
+    limiter, asked = Limiter(8), list[float]()
+    said: list[tuple[float, str]] = []
+    limiter.clock.on_wait = lambda seconds, reason: said.append((seconds, reason))
+    clock = asyncio.get_running_loop().time
+    started = clock()
+
+    async def call() -> str:
+        asked.append(clock() - started)
+        await asyncio.sleep(0)
+        if asked[-1] < 0.3:
+            raise limited(0.3)
+        return "4"
+
+    tries = [patiently(call, Patience(max_retries=1), limiter) for _ in range(8)]
+    assert await asyncio.gather(*tries) == ["4"] * 8
+    assert len(asked) == 16
+    assert min(asked[8:]) >= 0.3
+    assert len(said) <= 8
+    assert said
+    assert said[0][0] >= 0.3
+    assert said[0][1] == "limited"
+
+
+async def test_a_limited_server_is_given_its_time_and_then_given_up():
+    patience = Patience(max_retries=1, limited=0.5)
+    tries = 0
+
+    async def call() -> None:
+        nonlocal tries
+        tries += 1
+        raise limited(0.1)
+
+    started = asyncio.get_running_loop().time()
+    with pytest.raises(TransientBackendError, match="limited"):
+        await patiently(call, patience, Limiter(1))
+    assert asyncio.get_running_loop().time() - started >= 0.5
+    assert tries >= 3
+
+
+async def test_a_server_that_takes_ten_requests_a_window_gives_every_draw(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(retries, "_LONGEST_BACKOFF", 0.4)
+    window, taken = 0.0, 0
+    clock = asyncio.get_running_loop().time
+
+    class Limited(ReplayBackend):
+        async def generate(
+            self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
+        ) -> list[Generation]:
+            nonlocal window, taken
+            if clock() - window >= 0.5:
+                window, taken = clock(), 0
+            taken += 1
+            if taken > 10:
+                raise limited()
+            return await super().generate(messages, params, seeds)
+
+    backend = Limited(lambda messages, seed: f"{seed}")
+    sampler = Sampler(backend, SamplingOptions(n=2))
+    sets = [one async for one in sampler.sample_many(Question(f"q{i}", f"{i}?") for i in range(20))]
+    assert [one.n for one in sets] == [2] * 20
+    assert sampler.progress.failed == 0
+    assert sampler.progress.waits_for == "limited"
+
+
+def test_a_wait_of_zero_does_not_switch_the_backoff_off():
+    assert all(backoff(3, 0.0) >= 2.0 for _ in range(20))

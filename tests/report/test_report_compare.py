@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sampleset.errors import DataError, InputNotFoundError
+from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 from sampleset.evaluation.results import QuestionResult
 from sampleset.report import (
     compare_runs,
@@ -62,6 +62,31 @@ def test_a_run_does_not_differ_from_itself(tmp_path: Path) -> None:
     assert (change.difference, change.mended, change.spoilt, change.p_value) == (0.0, 0, 0, 1.0)
     assert change.interval.low <= 0 <= change.interval.high
     assert comparison.settings == ()
+
+
+def test_two_methods_of_different_names_are_compared_on_request(tmp_path: Path) -> None:
+    """A label may hold an equals sign itself."""
+    folders: list[Path] = []
+    for name, method, share in (("a", VOTE, 0.0), ("b", READER, 1.0)):
+        rows = [a_question(0, accuracies={"2": {method.label: share}})]
+        written = write_questions(tmp_path / name / "questions.jsonl", rows)
+        write_report(tmp_path / name, an_evaluation(a_file(a_point(methods=(method,)))), {}, written)
+        folders.append(tmp_path / name)
+
+    assert compare_runs(*folders).files[0].methods == ()
+    (change,) = compare_runs(*folders, [f"{VOTE.label}={READER.label}"]).files[0].methods
+
+    assert (change.label, change.difference) == (f"{VOTE.label} → {READER.label}", 1.0)
+    with pytest.raises(InvalidArgumentError, match="X a method of A"):
+        compare_runs(*folders, ["majority_vote=nobody"])
+
+
+def test_a_comparison_without_a_difference_says_so(tmp_path: Path) -> None:
+    a = a_report(tmp_path / "a", questions([0, 1]))
+    b = a_report(tmp_path / "b", questions([1, 1]))
+
+    assert any(note.startswith("Nothing differs") for note in compare_runs(a, a).notes)
+    assert not any(note.startswith("Nothing differs") for note in compare_runs(a, b).notes)
 
 
 def test_only_the_common_problems_are_compared(tmp_path: Path) -> None:

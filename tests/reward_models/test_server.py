@@ -175,7 +175,7 @@ async def test_a_sample_too_long_is_flagged(scorer: Scorer):
         pytest.param(pooled([0.1] * 8), BackendError, "a row of 8 numbers", id="hidden states"),
         pytest.param(pooled([[0.1, "x"]]), BackendError, "where a number belongs", id="no number"),
         pytest.param(pooled([]), BackendError, "0 rows", id="nothing"),
-        pytest.param((200, '{"data": [{"data": [NaN]}]}'), BackendError, "gives the score nan", id="nan"),
+        pytest.param((200, '{"data": [{"data": [NaN]}]}'), BackendError, "where a number belongs", id="nan"),
         pytest.param((200, "[]"), TransientBackendError, "other than a JSON object", id="no object"),
         pytest.param((503, "busy"), TransientBackendError, "503: busy", id="busy"),
     ],

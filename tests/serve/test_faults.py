@@ -76,7 +76,7 @@ def test_at_the_deadline_what_is_there_has_to_do():
             started = time.monotonic()
             draws = ask(server).json()["choices"][0]["sampleset"]["draws"]
             assert time.monotonic() - started < 2
-            assert (draws["returned"], draws["failed"]) == (2, {"not back within 0.5 s": 1})
+            assert (draws["returned"], draws["failed"]) == (2, {"the deadline of 0.5 s passed": 1})
             upstream.says = lambda request: "hang"
             assert ask(server).status_code == 504
 
@@ -88,7 +88,7 @@ def test_a_slow_draw_is_hedged():
         with running({"careful": alias(upstream, k=1, hedge_after=0.2)}) as server:
             draws = ask(server, seed=7).json()["choices"][0]["sampleset"]["draws"]
         assert (draws["returned"], draws["hedges"], draws["cancelled"]) == (1, 1, 1)
-        assert [one["seed"] for one in upstream.requests] == [7, 8]
+        assert [one["seed"] for one in upstream.requests] == [7, 7]
 
 
 def test_a_stopping_rule_spares_draws():
@@ -273,10 +273,10 @@ def test_neither_keys_nor_prompts_reach_logs_or_errors(
 def test_a_fault_of_our_own_is_logged_by_place_only(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    def broken(raw: bytes) -> None:
+    def broken(raw: bytes, **_: bool) -> None:
         raise KeyError("a prompt")
 
-    monkeypatch.setattr("sampleset.serve.upstreams.read_reply", broken)
+    monkeypatch.setattr("sampleset.backends.openai.read_completion", broken)
     with Upstream() as upstream, running({"careful": alias(upstream)}) as server:
         reply = ask(server)
     assert (reply.status_code, reply.json()["error"]["code"]) == (500, "internal_error")

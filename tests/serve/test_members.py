@@ -85,7 +85,7 @@ def test_settings_out_of_range_are_refused(config: dict[str, Any], says: str):
 
 def test_a_reader_plays_no_role():
     config = {"upstreams": [{"model": "a"}], "aggregator_model": {"model": "b", "system": "Be bold."}}
-    with pytest.raises(DataError, match="weight are of those that sample"):
+    with pytest.raises(DataError, match="the rest is of those that sample"):
         serve_config({"models": {"m": config}})
 
 

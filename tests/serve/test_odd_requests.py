@@ -9,9 +9,11 @@ import httpx
 import pytest
 
 from sampleset.backends.replay import ReplayBackend
+from sampleset.models.retries import Patience
+from sampleset.sampling.members import Member
 from sampleset.serve.config import serve_config
+from sampleset.serve.members import ServedMember
 from sampleset.serve.requests import parse_request
-from sampleset.serve.upstreams import LocalUpstream
 from support.running import Running, Upstream, alias, running
 from support.stub_server import Reply
 
@@ -86,7 +88,9 @@ async def test_a_model_in_this_process_reads_and_stops_at_whole_characters():
     backend = ReplayBackend(lambda messages, seed: messages[-1]["content"].encode().decode())
     body = {**QUESTION, "messages": messages, "stop": ["\ud83d", "END"]}
     request = parse_request(body, aliases, {"careful": "majority_vote"}, {"careful": True})
-    (reply,) = await LocalUpstream(backend, 1, None).draw(request, [0])
+    member = ServedMember(backend, Member("embedded"), aliases["careful"], None)
+    drawer = member.drawer(request, Patience())
+    (reply,) = await drawer.calls.generate(drawer.messages, drawer.params, [0])
     assert reply.text == "2 + 2? \ufffd"
     assert backend.calls[0][1].stop == ("\ufffd", "END")
 

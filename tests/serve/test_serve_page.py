@@ -15,7 +15,8 @@ from openai.types.chat.completion_create_params import (
     CompletionCreateParamsStreaming,
 )
 
-from sampleset.serve.config import AliasConfig, ServeConfig, UpstreamConfig, default_alias, serve_config
+from sampleset.sampling.members import Member
+from sampleset.serve.config import AliasConfig, ServeConfig, default_alias, serve_config
 from sampleset.serve.metrics import Metrics
 from sampleset.serve.parameters import OVERRIDES, PARAMETERS, Parameter
 from support.running import running
@@ -59,7 +60,7 @@ def test_every_parameter_of_openais_client_has_a_row():
 def test_every_key_of_the_file_has_a_row():
     first = [line.split("|")[1] for line in section("Aliases").splitlines() if line.startswith("| `")]
     told = [name for cell in first for name in re.findall(r"`(\w+)`", cell)]
-    known = [one.name for kind in (AliasConfig, UpstreamConfig, ServeConfig) for one in fields(kind)]
+    known = [one.name for kind in (AliasConfig, Member, ServeConfig) for one in fields(kind)]
     assert sorted(told) == sorted(known)
 
 

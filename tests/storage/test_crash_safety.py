@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-AUDIT = Path(__file__).parents[2] / "benchmarks" / "crash_safety.py"
+AUDIT = Path(__file__).parents[2] / "benchmarks" / "audits" / "crash_safety.py"
 
 
 @pytest.mark.slow

@@ -14,10 +14,10 @@ from sampleset.storage.files import (
     check_target,
     new_jsonl,
     read_problems,
-    read_rows,
     read_sample_sets,
     write_rows,
 )
+from sampleset.storage.rows import read_rows
 
 ROWS = [{"id": "a", "question": "1+1?", "answer": "2"}, {"id": "b", "question": "ü\u2028?", "answer": "½"}]
 
@@ -90,7 +90,7 @@ def test_a_missing_file_is_named(tmp_path: Path):
 
 
 def test_an_unknown_suffix_is_refused(tmp_path: Path):
-    path = tmp_path / "rows.csv"
+    path = tmp_path / "rows.xlsx"
     path.touch()
     with pytest.raises(DataError, match="unknown kind of file"):
         list(read_rows(path))
@@ -229,7 +229,7 @@ def test_rows_without_an_id_are_told_apart_by_their_question(tmp_path: Path):
     assert [one.sample_set.n for one in read_sample_sets(tmp_path)] == [2, 2]
 
 
-@pytest.mark.parametrize("name", ["out.csv", "folder.jsonl", "file/out.jsonl"])
+@pytest.mark.parametrize("name", ["out.xlsx", "folder.jsonl", "file/out.jsonl"])
 def test_a_target_that_cannot_be_written_is_found_out_beforehand(tmp_path: Path, name: str):
     (tmp_path / "folder.jsonl").mkdir()
     (tmp_path / "file").write_text("")

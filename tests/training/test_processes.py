@@ -24,21 +24,22 @@ from support.training_builders import make_row  # noqa: E402
 WORKER = """
 import json, sys
 import torch
-from sampleset.training.loop import _Run
+from sampleset.training.loop import TrainingRun
 from sampleset.training.recipe import recipe_of
 from sampleset.training.select import SelectLearner
 from sampleset.training.sft import SftLearner
 
 settings, method, target = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
 learner = {"select": SelectLearner("expected_reward"), "sft": SftLearner()}[method]
-run = _Run(method, learner, recipe_of(settings))
+run = TrainingRun(method, learner, recipe_of(settings))
 def keep():
-    gradients = {name: one.grad for name, one in run._policy.model.named_parameters() if one.requires_grad}
-    gradients["prior"] = run._policy.prior.grad
-    torch.save(gradients, f"{target}.{run._processes._accelerator.process_index}")
-run._optimiser.step = keep
-figures = run._step(run._examples[: run._recipe.rows_per_step])
-print(json.dumps({"count": run._processes.count, **figures}), file=sys.stderr)
+    gradients = {name: one.grad for name, one in run.policy.model.named_parameters() if one.requires_grad}
+    gradients["prior"] = run.policy.prior.grad
+    torch.save(gradients, f"{target}.{run.processes.accelerator.process_index}")
+run.optimiser.step = keep
+lessons, _ = learner.lessons(run.examples[:4], 0, run.policy, run.processes)
+figures = run.step(lessons)
+print(json.dumps({"count": run.processes.count, **figures}), file=sys.stderr)
 """
 
 
@@ -105,6 +106,6 @@ def test_launchers_that_split_the_model_are_refused(
     class Split:
         distributed_type = type("Kind", (), {"value": kind})
 
-    monkeypatch.setattr(processes, "_accelerator", Split())
+    monkeypatch.setattr(processes, "accelerator", Split())
     with pytest.raises(InvalidArgumentError, match=f"{kind}, which splits the model"):
         processes.require_whole_models()

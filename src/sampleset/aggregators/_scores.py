@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 
 from sampleset.errors import InvalidArgumentError
 from sampleset.reward_models.base import Reduction, RewardModel, reduced
-from sampleset.types import Sample, SampleSet, Usage
-
-LOGPROBS = {"confidence": "mean", "window": "min_window", "tail": "tail", "bottom": "bottom"}
-"""Names of the scores that are log-probabilities, and the field of `LogprobSummary` that each is."""
+from sampleset.types import LOGPROBS, Sample, SampleSet, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ async def scores_of(
     """
     samples = sample_set.samples
     if reward_model is None:
-        values = [sample_score(sample, by) for sample in samples]
+        values = [sample_score(sample, by, steps) for sample in samples]
         _require_finite(values, repr(by), sample_set.id)
         older = by in LOGPROBS and any(
             value is None and sample.logprobs for value, sample in zip(values, samples, strict=True)
@@ -69,11 +66,18 @@ def _require_finite(values: Iterable[float | None], named: str, question_id: str
             )
 
 
-def sample_score(sample: Sample, by: str) -> float | None:
-    """A sample's recorded score of that name: one of `LOGPROBS`, or a score that it carries."""
+def sample_score(sample: Sample, by: str, steps: Reduction = "last") -> float | None:
+    """A sample's recorded score of that name: one of `LOGPROBS`, or a score that it carries.
+
+    Args:
+        sample: The sample.
+        by: The name.
+        steps: How the scores of its steps become one, where they were recorded.
+    """
     if by in LOGPROBS:
         return None if sample.logprobs is None else getattr(sample.logprobs, LOGPROBS[by])
-    return sample.scores.get(by)
+    whole = sample.scores.get(by)
+    return whole if steps == "last" else sample.scores.get(f"{by}.{steps}", whole)
 
 
 def kept_places(values: Sequence[float | None], places: Sequence[int], share: float) -> set[int]:

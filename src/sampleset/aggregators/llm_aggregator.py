@@ -37,7 +37,7 @@ from sampleset.aggregators.base import (
     vote_answer,
 )
 from sampleset.answers import choices_of
-from sampleset.backends.base import Backend, ScoringBackend
+from sampleset.backends.base import Backend, can_score
 from sampleset.chat import Generation, Message, SamplingParams, first_seed
 from sampleset.errors import InvalidArgumentError, UnsupportedByBackendError
 from sampleset.prompts import (
@@ -109,7 +109,7 @@ class LLMAggregator:
             value: int | None = getattr(self, field)
             if value is not None and value < 1:
                 raise InvalidArgumentError(f"{field}={value!r} must be at least 1.")
-        if self.mode == "select" and not isinstance(self.backend, ScoringBackend):
+        if self.mode == "select" and not can_score(self.backend):
             raise UnsupportedByBackendError(
                 f"Mode 'select' needs log-probabilities of given texts, which the backend of "
                 f"{self.backend.model!r} does not give. Use mode=direct, a local model, or one behind vLLM."
@@ -134,7 +134,7 @@ class LLMAggregator:
     async def _select(
         self, sample_set: SampleSet, counted: Tally, prompts: Sequence[Sequence[Message]]
     ) -> Answer:
-        assert isinstance(self.backend, ScoringBackend)
+        assert can_score(self.backend)
         texts = [one.answer + ANSWER_CLOSE for one in counted.candidates]
         score_weight, prior = self._weighed(sample_set, counted.candidates)
         mean = [0.0] * len(texts)

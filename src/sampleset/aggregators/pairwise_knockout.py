@@ -27,7 +27,7 @@ from sampleset.aggregators.base import (
     vote_answer,
 )
 from sampleset.answers import choices_of
-from sampleset.backends.base import Backend, ScoringBackend
+from sampleset.backends.base import Backend, can_score
 from sampleset.chat import SamplingParams
 from sampleset.models.together import gathered
 from sampleset.prompts import Part, Shown, chosen_response, cut_down, judge_messages, opening_of
@@ -158,7 +158,7 @@ class _Tournament:
         )
         budget = prompt_budget(backend, asked.max_prompt_tokens, asked.max_tokens)
         messages = await judge_messages(question, first, second, backend, budget)
-        if isinstance(backend, ScoringBackend):
+        if can_score(backend):
             scores = await backend.score(messages, [" 1", " 2"])
             spent = Usage(scores[0].prompt_tokens, sum(score.tokens for score in scores), calls=1)
             return _Judgement(scores[0].logprob - scores[1].logprob, spent)

@@ -23,7 +23,7 @@ from sampleset.aggregators.base import (
     vote_answer,
 )
 from sampleset.answers import choices_of
-from sampleset.backends.base import Backend, ScoringBackend
+from sampleset.backends.base import Backend, ScoringBackend, can_score
 from sampleset.chat import Message, SamplingParams
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import Part, Shown, chosen_response, consistency_messages, cut_down, opening_of
@@ -69,7 +69,7 @@ class UniversalSelfConsistency:
         shown = await cut_down(whole, self.show, None, choices, self.backend, kind)
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self.max_tokens)
         messages = await consistency_messages(sample_set.question, shown, self.backend, budget)
-        if isinstance(self.backend, ScoringBackend):
+        if can_score(self.backend):
             written, usage = await _likeliest(self.backend, messages, len(shown))
         else:
             written, usage = await self._reply(messages)

@@ -22,11 +22,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sampleset.aggregators._scores import LOGPROBS, kept_places, require_one_source, scores_of
+from sampleset.aggregators._scores import kept_places, require_one_source, scores_of
 from sampleset.aggregators.base import AGGREGATORS, Ties, decide, tally
 from sampleset.errors import InvalidArgumentError
 from sampleset.reward_models.base import Reduction, RewardModel
-from sampleset.types import Answer, SampleSet
+from sampleset.types import LOGPROBS, Answer, SampleSet
 
 
 @AGGREGATORS.register("weighted_vote")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from sampleset.chat import Continuation, Generation, Message, OnText, SamplingParams
 from sampleset.engines.checkpoint import CheckpointRecord
@@ -94,6 +94,16 @@ class StreamingBackend(Backend, Protocol):
     ) -> list[Generation]:
         """As `generate`; the pieces that `on_text` was told of join to each text."""
         ...
+
+
+def can_score(backend: object) -> TypeGuard[ScoringBackend]:
+    """Whether a backend tells how likely given texts are: its attribute `scores`, or that it has `score`."""
+    return getattr(backend, "scores", hasattr(backend, "score"))
+
+
+def can_stream(backend: object) -> TypeGuard[StreamingBackend]:
+    """Whether a backend reports what it writes: its attribute `streams`, or that it has `stream`."""
+    return getattr(backend, "streams", hasattr(backend, "stream"))
 
 
 def record_of(backend: Backend) -> CheckpointRecord | None:

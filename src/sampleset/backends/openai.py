@@ -1,65 +1,67 @@
 """Any server that speaks OpenAI's chat API: OpenAI, vLLM, llama.cpp, SGLang, Ollama, OpenRouter and others.
 
-One request is one draw, with `n=1` and its own seed: servers that ignore `n` or give every choice of a
-request the same seed cannot turn K samples into one. Replies are read as plain JSON rather than through
-the SDK's models, which let malformed replies pass and cost time on long lists of log-probabilities.
+One request is one draw with its own seed: servers that ignore `n` or give every choice of a request the same
+seed cannot turn K samples into one. Nothing is sent that asks for what a server does anyway, and a field that
+a server refuses is left out from then on, which is said once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 import logging
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
-from sampleset.backends._openai_clients import Clients
 from sampleset.backends.base import BACKENDS
-from sampleset.chat import Generation, Message, OnText, SamplingParams, estimate_pieces, plain_params
+from sampleset.chat import Generation, Message, OnText, Prompt, SamplingParams, estimate_pieces
 from sampleset.errors import (
     AuthenticationError,
     BackendError,
-    BackendUnreachableError,
     ContextOverflowError,
     InvalidArgumentError,
+    QuotaError,
     RefusedPromptError,
+    RequestRefusedError,
     TransientBackendError,
     UnknownModelError,
 )
-from sampleset.wire.replies import (
-    broken_off,
-    closed,
-    count_of,
-    is_http,
-    is_overflow,
-    list_of,
-    lists,
-    logprobs_of,
-    mapping_of,
-    parse_retry_after,
-    reason_of,
-    server_text,
-    shortened,
-    text_of,
-)
+from sampleset.wire.client import Client, ConnectionFailedError, Response
+from sampleset.wire.faults import Fault, about_access, read_fault, refused_field
+from sampleset.wire.replies import completion_of, damaged, decoded, read_completion
 from sampleset.wire.stream import StreamedCompletion
-
-if TYPE_CHECKING:
-    from openai import APIError, APIStatusError, AsyncStream
-    from openai.types.chat import ChatCompletionChunk
+from sampleset.wire.values import closed, count_of, list_of, mapping_of, shortened
 
 _log = logging.getLogger(__name__)
 
-_OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_URL = "https://api.openai.com/v1"
 # A server that does not answer this fast to a question about itself counts as unreachable.
 _LISTING_TIMEOUT = 30.0
-# Left out once a server refuses them, most specific first; without them a draw is still a draw.
-_OPTIONAL_FIELDS = ("top_logprobs", "logprobs", "seed", "top_k", "stream")
+# How long a server may load its model when a run begins, and how often it is asked meanwhile.
+_LOADING_SECONDS, _LOADING_POLL = 600.0, 2.0
+# Left out once a server refuses them, the least missed first; without them a draw is still a draw.
+_OPTIONAL_FIELDS = (
+    "max_tokens",
+    "top_logprobs",
+    "logprobs",
+    "seed",
+    "top_k",
+    "top_p",
+    "stop",
+    "temperature",
+    "stream_options",
+    "stream",
+)
+# The same of a client's request, whose own fields are an error of the client.
+_OPTIONAL_OF_REQUESTS = ("max_tokens", "seed", "stream_options", "stream")
+# How a stream of events begins that is not said to be one.
+_EVENT_STARTS = (b"data:", b"event:", b": ", b":\n")
+# Servers that draw by the settings of the model, or their own, where no nucleus is named.
+_WITH_OWN_TOP_P = ("vllm", "sglang", "llamacpp", "library")
 
 
 @BACKENDS.register("openai")
@@ -80,6 +82,7 @@ class OpenAIBackend:
         max_tokens_field: Name of the token limit on the wire; `auto` starts with `max_tokens`.
         context_size: Tokens of prompt and completion; if `None`, `check` takes what vLLM or llama.cpp say.
         logprobs: Whether to ask for token log-probabilities.
+        omit: Fields that are never sent, `temperature` or `seed` say.
         continues_assistant: Whether the server is one of the two that continue; false until `check` ran.
         owner: Who it says owns its models, `vllm` for one; `None` until `check` ran.
         served_from: The folder or Hub id that it says the model was loaded from.
@@ -94,6 +97,8 @@ class OpenAIBackend:
     max_tokens_field: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
     context_size: int | None = None
     logprobs: bool = True
+    omit: tuple[str, ...] = ()
+    takes_requests: bool = field(default=True, init=False)
     group_size: int = field(default=1, init=False)
     max_calls: int | None = field(default=None, init=False)
     continues_assistant: bool = field(default=False, init=False)
@@ -102,7 +107,7 @@ class OpenAIBackend:
 
     def __post_init__(self) -> None:
         self._refused: frozenset[str] = frozenset()
-        self._listed = False
+        self._listed = self._accepted = self._answered = False
         self.base_url = (self.base_url or os.environ.get("OPENAI_BASE_URL", "")).strip() or None
         self.api_key = (self.api_key or os.environ.get("OPENAI_API_KEY", "")).strip() or None
         if self.base_url is None and self.api_key is None:
@@ -110,36 +115,35 @@ class OpenAIBackend:
                 f"The model {self.model!r} needs a server: set OPENAI_API_KEY to ask OpenAI, "
                 "or pass --base-url (such as http://localhost:8000/v1) to ask another one."
             )
-        if self.base_url is not None and not is_http(self.base_url):
-            raise InvalidArgumentError(
-                f"The base URL {self.base_url!r} is no HTTP address; write it like http://localhost:8000/v1."
-            )
-        # Checked here because the HTTP client's own complaint would show the key.
-        if self.api_key is not None and not re.fullmatch(r"[!-~]+", self.api_key):
-            raise InvalidArgumentError(
-                "The API key holds a space, a line break or a character outside ASCII; copy it again."
-            )
-        self._clients = Clients(self.api_key, self.base_url or _OPENAI_URL)
+        if fixed := {"model", "messages"} & set(self.omit):
+            raise InvalidArgumentError(f"omit={sorted(fixed)[0]!r}: no request can do without it.")
+        self._client = Client(self.base_url or OPENAI_URL, self.api_key)
+        self._where = self._client.where
 
     async def check(self) -> None:
         """Return if the server answers, accepts the key and, if it lists its models, lists this one.
+
+        A server that is loading its model is waited for.
 
         Raises:
             BackendUnreachableError: Nothing answers at the address.
             AuthenticationError: The server refuses the key.
             UnknownModelError: The server lists models, and this is not one of them.
         """
-        import openai
-
-        try:
-            names = await self._list_models()
-        except openai.APIConnectionError as error:
-            raise BackendUnreachableError(
-                f"No answer from {self._where} ({reason_of(error)}). "
-                "Is the server running, and is the base URL right?"
-            ) from error
-        except openai.APIStatusError as error:
-            raise await self._converted(error) from self._cause(error)
+        waited = 0.0
+        while True:
+            try:
+                names = await self._list_models()
+                break
+            except ConnectionFailedError as error:
+                raise error.in_check() from error.__cause__
+            except TransientBackendError as error:
+                if error.waits_for != "loading" or waited >= _LOADING_SECONDS:
+                    raise
+                if not waited:
+                    _log.warning("%s Waiting for it.", error)
+                waited += _LOADING_POLL
+                await asyncio.sleep(_LOADING_POLL)
         if names and not lists(names, self.model):
             raise self._unknown_model(names)
 
@@ -149,21 +153,24 @@ class OpenAIBackend:
         """One completion for every seed, in the order of the seeds, each by its own request.
 
         Empty text comes back where the model itself ended up with none: its budget or its whole reply went
-        into reasoning. A reply that lost its text is an error.
+        into reasoning. A reply that lost its text, or was broken off, is an error.
 
         Raises:
             TransientBackendError: The server is busy, failing, gone or answers with something malformed.
             ContextOverflowError: Prompt and token limit exceed the model's context.
+            RefusedPromptError: A content filter withholds an answer to this prompt.
+            RequestRefusedError: The server refuses the request for another reason.
             AuthenticationError: The server refuses the key.
+            QuotaError: The account has no credit left.
             UnknownModelError: The server does not know the model.
-            BackendError: The server refuses the request for another reason.
+            BackendError: The server cannot be asked for another reason.
         """
         return [await self._draw(messages, params, seed) for seed in seeds]
 
     async def stream(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int], on_text: OnText
     ) -> list[Generation]:
-        """As `generate`, told while it is written; by a server that does not stream, at the end."""
+        """As `generate`; `on_text` is called while a draw is written, or at its end if it does not stream."""
         return [
             await self._draw(messages, params, seed, partial(on_text, place))
             for place, seed in enumerate(seeds)
@@ -175,7 +182,7 @@ class OpenAIBackend:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._clients.aclose()
+        await self._client.aclose()
 
     async def _draw(
         self,
@@ -184,146 +191,150 @@ class OpenAIBackend:
         seed: int,
         on_text: Callable[[str], None] | None = None,
     ) -> Generation:
-        import openai
-
-        prefill = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None
+        extra = messages.extra if isinstance(messages, Prompt) else None
+        begun = messages[-1]["content"] if extra is None and messages[-1]["role"] == "assistant" else None
+        if begun is not None and not self._listed:
+            await self._list_models()
+        wire = messages.json if isinstance(messages, Prompt) else json.dumps(list(messages))
         # Remembered only once it helped: an error text may name a field by chance.
         refused = self._refused
-        try:
-            if prefill is not None and not self._listed:
-                await self._list_models()
-            while True:
-                fields = self._fields(params, seed, refused, continues=prefill is not None)
-                listener = None if "stream" in refused else on_text
-                try:
-                    raw = await self._reply(messages, fields, listener)
-                    if raw is not None:
-                        break
-                    refused |= {"stream"}
-                except openai.APIStatusError as error:
-                    name = self._refused_field(error, fields | ({"stream": True} if listener else {}))
-                    if name is None:
-                        raise
-                    refused |= {name}
-        except openai.APIError as error:
-            raise await self._converted(error) from self._cause(error)
+        while True:
+            is_streamed = on_text is not None and "stream" not in refused
+            fields = self._fields(params, extra, seed, refused, is_streamed=is_streamed)
+            if begun is not None and self.owner == "vllm":
+                fields |= {"add_generation_prompt": False, "continue_final_message": True}
+            body = f'{{"messages": {wire}, {json.dumps(fields)[1:]}'.encode()
+            has_told, reply = await self._ask(body, on_text if is_streamed else None, begun is not None)
+            if isinstance(reply, Generation):
+                break
+            name = refused_field(reply, fields, self._optional(is_request=extra is not None))
+            if name is None:
+                raise await self._error(reply)
+            refused |= {name}
         for name in sorted(refused - self._refused):
             _log.warning("%s refuses %r; requests go without it from now on.", self._where, name)
         self._refused |= refused
-        generation = self._generation(raw, prefill)
-        if on_text is not None and "stream" in refused:
-            on_text(generation.text)
-        return generation
+        self._answered = True
+        if begun and self.owner == "llamacpp":
+            reply = replace(reply, text=reply.text.removeprefix(begun))
+        if on_text is not None and not has_told:
+            on_text(reply.text)
+        return reply
 
-    async def _reply(
-        self,
-        messages: Sequence[Message],
-        fields: Mapping[str, Any],
-        on_text: Callable[[str], None] | None,
-    ) -> str | None:
-        """The body of a reply, told while it comes if somebody listens; `None` if it is no stream."""
-        asked: dict[str, Any] = {"model": self.model, "messages": list(messages)}
-        with self._clients.one() as client:
-            if on_text is None:
-                # `chat.completions.create` would walk through the body once more, by its types.
-                return await client.post("/chat/completions", cast_to=str, body={**asked, **fields})
-            create: Any = client.chat.completions.create
-            asked |= {"stream": True, "stream_options": {"include_usage": True}, "extra_body": fields}
-            whole = StreamedCompletion()
+    async def _ask(
+        self, body: bytes, on_text: Callable[[str], None] | None, may_be_empty: bool
+    ) -> tuple[bool, Generation | Fault]:
+        """What came of a request, and whether its text was told while it came."""
+        stream = StreamedCompletion()
+
+        def take(part: bytes) -> None:
             try:
-                async with cast("AsyncStream[ChatCompletionChunk]", await create(**asked)) as chunks:
-                    async for chunk in chunks:
-                        if text := whole.add(chunk.model_dump(exclude_none=True)):
-                            on_text(text)
-            except (ValueError, *broken_off()) as error:
-                told = type(error).__name__
-                raise TransientBackendError(f"{self._where} broke its reply off ({told}).") from None
-        return json.dumps(whole.body()) if whole.has_begun else None
+                texts = stream.feed(part)
+            except (ValueError, RecursionError) as error:
+                raise _DamagedStreamError from error
+            if on_text is not None:
+                for text in texts:
+                    on_text(text)
+
+        try:
+            reply = await self._client.post(self._client.url("/chat/completions"), body, take)
+        except _DamagedStreamError as error:
+            return True, damaged(f"broke its reply off ({type(error.__cause__).__name__})")
+        if reply.status != 200:
+            return False, self._fault(reply)
+        if not reply.is_stream and not reply.raw.lstrip().startswith(_EVENT_STARTS):
+            return False, read_completion(reply.raw, may_be_empty=may_be_empty)
+        try:
+            if not reply.is_stream:
+                stream.feed(reply.raw)
+            if (text := stream.close()) and on_text is not None and reply.is_stream:
+                on_text(text)
+        except (ValueError, RecursionError) as error:
+            return True, damaged(f"broke its reply off ({type(error).__name__})")
+        whole = completion_of(stream.body(), may_be_empty=may_be_empty)
+        return reply.is_stream and on_text is not None, whole
 
     def _fields(
-        self, params: SamplingParams, seed: int, refused: frozenset[str], *, continues: bool
+        self,
+        params: SamplingParams,
+        extra: Mapping[str, Any] | None,
+        seed: int,
+        refused: frozenset[str],
+        *,
+        is_streamed: bool,
     ) -> dict[str, Any]:
-        """What a request says besides model and messages."""
-        fields = plain_params(params)
-        if self.max_tokens_field == "max_completion_tokens" or "max_tokens" in refused:
-            fields["max_completion_tokens"] = fields.pop("max_tokens")
-        if params.top_k == 0:
-            fields["top_k"] = -1  # vLLM and SGLang have refused 0; llama.cpp takes either
-        fields |= {"n": 1, "seed": seed}
-        if self.logprobs and "logprobs" not in refused:
+        """What a request says besides its messages."""
+        if extra is None:
+            fields, limit = self._fields_of(params), params.max_tokens
+        else:
+            fields = dict(extra)
+            limits = fields.pop("max_completion_tokens", None), fields.pop("max_tokens", None)
+            limit = next((limit for limit in limits if limit is not None), None)
+        if limit is not None:
+            renamed = self.max_tokens_field == "max_completion_tokens" or "max_tokens" in refused
+            fields["max_completion_tokens" if renamed else "max_tokens"] = limit
+        fields["seed"] = seed
+        if is_streamed:
+            fields["stream_options"] = {"include_usage": True}
+        if "logprobs" in refused and extra is None:
+            fields.pop("top_logprobs", None)
+        left_out = refused.union(self.omit) - {"stream"}
+        kept = {name: value for name, value in fields.items() if name not in left_out}
+        return {"model": self.model, **kept} | ({} if "stream" in self.omit else {"stream": is_streamed})
+
+    def _fields_of(self, params: SamplingParams) -> dict[str, Any]:
+        """The parameters as a server takes them; what every server does anyway is not asked for."""
+        fields: dict[str, Any] = {"temperature": params.temperature}
+        if params.top_p != 1 or self.owner in _WITH_OWN_TOP_P:
+            fields["top_p"] = params.top_p
+        if params.top_k is not None:
+            fields["top_k"] = params.top_k or -1  # vLLM and SGLang have refused 0; llama.cpp takes either
+        if params.stop:
+            fields["stop"] = list(params.stop)
+        if self.logprobs:
             # llama.cpp sends none at 0 and twenty alternatives a token, ten times the bytes, by default. Of
             # vLLM the alternatives, which nobody reads, would be most of the bytes.
             fields |= {"logprobs": True, "top_logprobs": 0 if self.owner == "vllm" else 1}
-        if continues and self.owner == "vllm":
-            fields |= {"add_generation_prompt": False, "continue_final_message": True}
-        return {name: value for name, value in fields.items() if name not in refused}
+        return fields
 
-    def _refused_field(self, error: APIStatusError, fields: Mapping[str, Any]) -> str | None:
-        """The field of this request that the server does not take and a draw can do without."""
-        text = server_text(error.body)
-        # vLLM's overflow message names max_completion_tokens.
-        if error.status_code not in (400, 422) or is_overflow(error, text):
-            return None
-        if self.max_tokens_field == "auto" and "max_tokens" in fields and "max_completion_tokens" in text:
-            return "max_tokens"
-        sent = [name for name in _OPTIONAL_FIELDS if name in fields]
-        if error.param in sent:
-            return error.param
-        return next((name for name in sent if re.search(rf"\b{name}\b", text)), None)
+    def _optional(self, *, is_request: bool) -> Sequence[str]:
+        """Fields that a draw can do without."""
+        names = _OPTIONAL_OF_REQUESTS if is_request else _OPTIONAL_FIELDS
+        return names if self.max_tokens_field == "auto" else names[1:]
 
-    def _generation(self, raw: str, prefill: str | None) -> Generation:
-        try:
-            reply = mapping_of(json.loads(raw))
-        except (ValueError, RecursionError) as error:
-            raise TransientBackendError(
-                f"{self._where} answered with broken JSON ({len(raw)} characters, ending in {raw[-40:]!r})."
-            ) from error
-        choices = list_of(reply.get("choices"))
-        if not choices:
-            told = self._shown(server_text(reply.get("error"))) or "no reason given"
-            raise TransientBackendError(f"{self._where} answered without a completion ({told}).")
-        choice = mapping_of(choices[0])
-        message = mapping_of(choice.get("message"))
-        finish_reason = choice.get("finish_reason")
-        text = text_of(message.get("content")) or text_of(message.get("refusal"))
-        reasoning = message.get("reasoning_content") or message.get("reasoning")
-        if finish_reason == "content_filter" and not text:
-            raise RefusedPromptError(f"The content filter of {self._where} withheld the completion.")
-        if not (text or reasoning or prefill or finish_reason == "length"):
-            raise TransientBackendError(
-                f"{self._where} answered with an empty completion (finish reason {finish_reason!r})."
+    def _fault(self, reply: Response) -> Fault:
+        """What a reply that is no success says.
+
+        Raises:
+            BackendError: That the server has moved.
+        """
+        if 300 <= reply.status < 400:
+            target = reply.headers.get("location", "").partition("?")[0]
+            base = target.removesuffix("/chat/completions").removesuffix("/models")
+            advice = f"It has moved: give --base-url {base}" if base else "Is the base URL right?"
+            raise BackendError(
+                self._client.hidden(f"{self._where} answered {reply.status}, a redirect. {advice}"),
+                kind=f"status {reply.status}",
             )
-        if prefill and self.owner == "llamacpp":
-            text = text.removeprefix(prefill)
-        usage = mapping_of(reply.get("usage"))
-        return Generation(
-            text=text,
-            finish_reason=finish_reason if isinstance(finish_reason, str) else None,
-            prompt_tokens=count_of(usage.get("prompt_tokens")),
-            completion_tokens=count_of(usage.get("completion_tokens")),
-            logprobs=logprobs_of(choice.get("logprobs")),
-        )
+        return read_fault(reply.status, reply.headers, reply.raw)
 
     async def _list_models(self) -> list[str] | None:
         """Names of the server's models, `None` if it does not tell; remembers what kind of server it is."""
-        import openai
-
-        try:
-            with self._clients.one() as client:
-                reply = await client.models.with_raw_response.list(timeout=_LISTING_TIMEOUT)
-        except openai.APIStatusError as error:
+        reply = await self._client.get(self._client.url("/models"), _LISTING_TIMEOUT)
+        if reply.status != 200:
+            fault = self._fault(reply)
             # OpenAI's restricted keys may sample without being allowed to list.
-            if error.status_code in (404, 405, 501) or "Missing scopes" in server_text(error.body):
+            if fault.status in (404, 405, 501) or "Missing scopes" in fault.text:
                 self._listed = True
                 return None
-            raise
-        self._listed = True
+            raise await self._error(fault, listing=True)
+        self._listed = self._accepted = True
         try:
-            listing: Any = json.loads(reply.text)
-        except ValueError:
+            listing = decoded(reply.raw)
+        except (ValueError, RecursionError):
+            shown = self._client.hidden(reply.raw[:1000].decode("utf-8", "replace"))[:60]
             raise BackendError(
-                f"{self._where}/models is no list of models but {self._shown(reply.text)[:60]!r}; "
-                "base URLs mostly end in /v1."
+                f"{self._where}/models is no list of models but {shown!r}; base URLs mostly end in /v1."
             ) from None
         # Together answers with the bare list.
         entries = [mapping_of(row) for row in list_of(mapping_of(listing).get("data")) or list_of(listing)]
@@ -339,66 +350,80 @@ class OpenAIBackend:
         self.continues_assistant = self.owner in ("vllm", "llamacpp")
         return list(dict.fromkeys(names))
 
-    async def _converted(self, error: APIError) -> BackendError:
-        """The package's own error for one of the SDK's."""
-        import openai
-
-        if not isinstance(error, openai.APIStatusError):
-            return TransientBackendError(f"{self._where} did not answer ({reason_of(error)}).")
-        status = error.status_code
-        text = server_text(error.body)
-        told = f"{self._where} answered {status}: {self._shown(text) or 'no reason given'}"
-        if error.code == "model_not_found" or status == 404 or "is not a valid model" in text:
-            return await self._not_found(told)
-        if status == 401:  # without the server's words, which quote parts of the key
-            fault = "refuses the API key" if self.api_key else "wants an API key"
-            return AuthenticationError(f"{self._where} {fault}; set OPENAI_API_KEY or pass --api-key.")
-        if status == 403:
-            return AuthenticationError(
-                f"{self._where} refuses the API key; set OPENAI_API_KEY or pass --api-key. ({told})"
+    async def _error(self, fault: Fault, *, listing: bool = False) -> BackendError:
+        """The package's own error for one of the server's."""
+        said, kind = self._client.hidden(fault.text), fault.kind
+        if fault.reply is not None:
+            return TransientBackendError(
+                closed(f"{self._where} {said}"), retry_after=fault.retry_after, kind=kind
             )
-        if is_overflow(error, text):
-            return ContextOverflowError(f"{closed(told)} Lower --max-tokens, or shorten the prompt.")
-        if "content_filter" in (error.code, error.type):
-            return RefusedPromptError(told)
-        if "insufficient_quota" in (error.code, error.type):
-            return BackendError(f"{closed(told)} Add credit to the account, or use another key.")
-        if status in (408, 409, 429) or status >= 500:
-            return TransientBackendError(told, retry_after=parse_retry_after(error.response.headers))
-        return BackendError(told)
+        told = f"{self._where} answered {fault.status}: {said or 'no reason given'}"
+        match fault.meaning:
+            case "passing":
+                return TransientBackendError(told, retry_after=fault.retry_after, kind=kind)
+            case "limited":
+                return TransientBackendError(
+                    told, retry_after=fault.retry_after, waits_for="limit", kind=kind
+                )
+            case "loading":
+                return TransientBackendError(
+                    closed(told), retry_after=fault.retry_after, waits_for="loading", kind=kind
+                )
+            case "credit":
+                return QuotaError(f"{closed(told)} Add credit to the account, or use another key.", kind=kind)
+            case "overflow":
+                return ContextOverflowError(
+                    f"{closed(told)} Lower --max-tokens, or shorten the prompt.", kind=kind, said=said
+                )
+            case "filtered" if fault.status == 200:
+                return RefusedPromptError(
+                    f"The content filter of {self._where} withheld the completion.", kind=kind
+                )
+            case "filtered":
+                return RefusedPromptError(told, kind=kind, said=said)
+            case "key":  # without the server's words, which quote parts of the key
+                what = "refuses the API key" if self.api_key else "wants an API key"
+                return AuthenticationError(
+                    f"{self._where} {what}; set OPENAI_API_KEY or pass --api-key.", kind=kind
+                )
+            case "forbidden" if not self._answered and (not self._accepted or about_access(fault.text)):
+                return AuthenticationError(
+                    f"{self._where} refuses the API key; set OPENAI_API_KEY or pass --api-key. ({told})",
+                    kind=kind,
+                )
+            case "unknown" if not self._answered and not listing:
+                return await self._not_found(told, kind, said)
+            case _:
+                return RequestRefusedError(told, kind=kind, said=said)
 
-    async def _not_found(self, told: str) -> BackendError:
-        import openai
-
+    async def _not_found(self, told: str, kind: str, said: str) -> BackendError:
         try:
             names = await self._list_models()
-        except (openai.APIError, BackendError):
+        except BackendError:
             names = None
         if not names:
             return UnknownModelError(
-                f"{closed(told)} Check the model name {self.model!r}, and that the base URL ends in /v1."
+                f"{closed(told)} Check the model name {self.model!r}, and that the base URL ends in /v1.",
+                kind=kind,
             )
         if lists(names, self.model):
-            return BackendError(told)
-        return self._unknown_model(names)
+            return RequestRefusedError(told, kind=kind, said=said)
+        return self._unknown_model(names, kind)
 
-    def _unknown_model(self, names: Sequence[str]) -> UnknownModelError:
+    def _unknown_model(self, names: Sequence[str], kind: str | None = None) -> UnknownModelError:
         near = difflib.get_close_matches(self.model, names, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         return UnknownModelError(
-            f"{self._where} has no model {self.model!r}. {hint}It has: {shortened(', '.join(sorted(names)))}."
+            f"{self._where} has no model {self.model!r}. {hint}"
+            f"It has: {shortened(', '.join(sorted(names)))}.",
+            kind=kind,
         )
 
-    @property
-    def _where(self) -> str:
-        """The server's address without a password or query that it may hold."""
-        parts = urlsplit(self.base_url or _OPENAI_URL)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
 
-    def _shown(self, text: str) -> str:
-        """Words of the server as they may be shown: short, and without the key."""
-        return shortened(text.replace(self.api_key, "***") if self.api_key else text)
+def lists(names: Sequence[str], model: str) -> bool:
+    """Whether the model is listed; Ollama lists `name` as `name:latest`, Google as `models/name`."""
+    return any(name in (model, f"{model}:latest", f"models/{model}") for name in names)
 
-    def _cause(self, error: Exception) -> Exception | None:
-        """The error as a cause, unless its text, which a traceback prints, holds the key."""
-        return None if self.api_key and self.api_key in str(error) else error
+
+class _DamagedStreamError(Exception):
+    """An event of a stream is no JSON."""

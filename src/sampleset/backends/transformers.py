@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from sampleset.backends.base import BACKENDS
 from sampleset.chat import Continuation, Generation, Message, SamplingParams, estimate_pieces, require_text
 from sampleset.engines.checkpoint import CheckpointRecord, read_record
-from sampleset.engines.huggingface.engine import DrawCall, Engine, ScoreCall
+from sampleset.engines.huggingface.calls import DrawCall, ScoreCall
+from sampleset.engines.huggingface.engine import Engine
 from sampleset.engines.huggingface.model import ModelFiles, context_of, find_model, load_model
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
 
@@ -179,7 +180,7 @@ class TransformersBackend:
                 config = loaded.model.config.get_text_config()
                 self._limit_context(getattr(config, "max_position_embeddings", None))
                 self._engine = Engine(loaded, self.max_sequences, self.batch_tokens, self.threads)
-                self.max_calls = self._engine.max_sequences
+                self.max_calls = self._engine.decoder.max_sequences
             return self._engine
 
     def _limit_context(self, size: int | None) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ from sampleset.backends.openai import OpenAIBackend
 from sampleset.chat import Continuation, Message, estimate_pieces
 from sampleset.engines.checkpoint import CheckpointRecord, read_record
 from sampleset.errors import BackendError, TransientBackendError
-from sampleset.wire.replies import count_of, list_of, mapping_of
+from sampleset.wire.replies import decoded
+from sampleset.wire.values import count_of, list_of, mapping_of
 
 MOST_TOKENS = 128
 """Tokens whose log-probabilities vLLM gives at most in one request."""
@@ -185,17 +187,15 @@ class VllmBackend(OpenAIBackend):
 
     async def _post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The reply to a request at the server's root."""
-        import openai
-
-        root = str(self.base_url).rstrip("/").removesuffix("/v1")
+        reply = await self._client.post(self._client.root_url(path), json.dumps(body).encode())
+        if reply.status != 200:
+            raise await self._error(self._fault(reply))
         try:
-            with self._clients.one() as client:
-                reply: object = await client.post(f"{root}{path}", cast_to=object, body=dict(body))
-        except openai.APIError as error:
-            raise await self._converted(error) from self._cause(error)
+            return mapping_of(decoded(reply.raw))
         except (ValueError, RecursionError) as error:
-            raise TransientBackendError(f"{self._where} answered {path} with broken JSON.") from error
-        return mapping_of(reply)
+            raise TransientBackendError(
+                f"{self._where} answered {path} with broken JSON.", kind="damaged reply"
+            ) from error
 
 
 def steps_of(text: Sequence[int]) -> list[Step]:

@@ -5,7 +5,9 @@ What commands there are is in `menu`; what each takes and does is in `commands`.
 
 from __future__ import annotations
 
+import errno
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -18,7 +20,6 @@ app = typer.Typer(
     cls=Menu,
     help="Learn to reason across parallel samples: draw K solutions, read them together, give one answer.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -26,6 +27,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; an error the package raises on purpose is one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what the terminal cannot show must not end the command
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except SampleSetError as error:
@@ -35,8 +39,19 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(141)
     except OSError as error:  # a full disk, a folder that may not be written to
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_reason(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _reason(error: OSError) -> str:
+    if error.strerror is None or error.filename is None:
+        return str(error)
+    remedy = ""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        remedy = " Give a file or folder that you may read and write."
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = " Make room, and run the same command again to go on."
+    return f"{error.filename}: {error.strerror}.{remedy}"
 
 
 @app.callback(invoke_without_command=True)

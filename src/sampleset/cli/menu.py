@@ -38,6 +38,11 @@ COMMANDS = {
     "sample": Entry(
         "Draw n samples per question into a store. Run it again to go on where it stopped.", _SETS
     ),
+    "import": Entry(
+        "Write samples of another tool (lm-eval, inspect, CSV, ...) as sample sets, or the reverse.",
+        _SETS,
+        "import_sets",
+    ),
     "aggregate": Entry(
         "Give one answer per stored sample set. Run it again to go on where it stopped.", _SETS
     ),
@@ -64,6 +69,13 @@ COMMANDS = {
         "Fit how much a trained aggregator's scores, the votes and the confidence count, on rows held back.",
         _TRAIN,
     ),
+    "fit-vote": Entry(
+        "Learn from labelled sets what speaks for an answer, and say what that is worth. Takes seconds.",
+        _TRAIN,
+    ),
+    "fit-probe": Entry(
+        "Fit a verifier head on labelled sets: a probe of a small model's hidden states. Resumes.", _TRAIN
+    ),
     "export": Entry(
         "Make a checkpoint into files for llama.cpp or for others: an adapter, or a whole model.", _TRAIN
     ),
@@ -71,10 +83,13 @@ COMMANDS = {
         "Serve an OpenAI-compatible endpoint whose answers are made of k samples, and a page to watch it.",
         _REST,
     ),
+    "mcp": Entry(
+        "Serve tools over MCP on stdin and stdout: answer a question by k samples, vote on texts.", _REST
+    ),
     "list": Entry("Print what there is, one line each.", _REST, "listing"),
 }
-"""To add a command, add `commands/NAME.py` with a function of that name, and a line here. A dash in the name
-is an underscore in Python, and a name that Python keeps for itself ends in one.
+"""To add a command, add `commands/NAME.py` with a function of that name and an `EXAMPLE`, and a line here. A
+dash in the name is an underscore in Python, and a name that Python keeps for itself ends in one.
 """
 
 
@@ -129,5 +144,6 @@ def _command(name: str, entry: Entry) -> Any:
     module = import_module(f"sampleset.commands.{entry.module or file}")
     single = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
     function = getattr(module, file if hasattr(module, file) else f"{file}_")
-    single.command(name, epilog=getattr(module, "EXAMPLES", None))(spread_out(function))
+    example = getattr(module, "EXAMPLE", None)
+    single.command(name, epilog=f"Example: {example}" if example else None)(spread_out(function))
     return typer.main.get_command(single)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from itertools import tee
 from pathlib import Path
 from typing import Annotated, Any
 
-from sampleset.commands.opening import CallOptions, ModelRef, ReaderOptions, opened_methods
+from sampleset.commands.opening import (
+    CallOptions,
+    ModelRef,
+    ReaderOptions,
+    opened_methods,
+    refuse_absent_scores,
+)
 from sampleset.commands.options import (
     AGGREGATION,
+    AGGREGATOR_NAMES,
     AnswerOptions,
     Engine,
     SetOptions,
@@ -17,7 +23,7 @@ from sampleset.commands.options import (
     option,
     saved_settings,
 )
-from sampleset.commands.run import Run, run_async
+from sampleset.commands.run import Run, as_json, run_async
 from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import AnswerLog, answer_all
 from sampleset.settings import save_settings
@@ -25,6 +31,8 @@ from sampleset.storage.files import JsonlLog
 from sampleset.storage.records import answer_to_row
 from sampleset.storage.sample_sets import SampleFile, smallest_set
 from sampleset.types import Usage
+
+EXAMPLE = "sampleset aggregate store --aggregator weighted_vote --output-dir answers"
 
 
 def aggregate(
@@ -35,7 +43,13 @@ def aggregate(
     calls: CallOptions,
     run: Run,
     aggregator: Annotated[
-        str, option("--aggregator", help="NAME or NAME:key=value,key=value.", panel=AGGREGATION)
+        str,
+        option(
+            "--aggregator",
+            help="NAME or NAME:key=value,key=value.",
+            panel=AGGREGATION,
+            autocompletion=AGGREGATOR_NAMES,
+        ),
     ] = "majority_vote",
     k: Annotated[int | None, option("-k", "--k", help="Samples read per question; all by default.")] = None,
     engine: Engine = "local",
@@ -58,7 +72,7 @@ def aggregate(
     )
     summary = run_async(
         aggregate_file(
-            sets.sample_file(samples, answers.answer_kind),
+            sets.sample_file(samples, answers.answer_kind, run.note),
             aggregator,
             k,
             reader.model_ref(engine),
@@ -71,6 +85,7 @@ def aggregate(
     )
     if output_dir is not None:
         run.print_summary(summary)
+        run.next("evaluate", samples, "--aggregator", aggregator)
 
 
 async def aggregate_file(
@@ -99,6 +114,7 @@ async def aggregate_file(
     async with opened_methods(
         [aggregator], aggregator_model, calls.patience, calls.max_concurrency, output_dir
     ) as methods:
+        refuse_absent_scores(methods, [sets])
         log = AnswerLog(
             JsonlLog(output_dir / "answers.jsonl") if output_dir else None, aggregator_model.context_size
         )
@@ -114,7 +130,7 @@ async def aggregate_file(
                 usage += answer.usage
                 show(f"{given} answers, {usage.total_tokens} tokens")
                 if output_dir is None:
-                    _write_line(answer_to_row(answer, sample_set.usage))
+                    print(as_json(answer_to_row(answer, sample_set.usage)), flush=True)
     return {
         "sets": given,
         "abstained": abstained,
@@ -122,8 +138,3 @@ async def aggregate_file(
         "aggregation_tokens": usage.total_tokens,
         "answers": str(output_dir / "answers.jsonl") if output_dir else None,
     }
-
-
-def _write_line(row: dict[str, Any]) -> None:
-    # Lone surrogates, which models' broken byte pieces may leave, have no UTF-8 form.
-    print(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace").decode(), flush=True)

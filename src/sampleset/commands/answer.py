@@ -21,9 +21,11 @@ from sampleset.commands.opening import (
     opened,
     opened_samplers,
     print_judge_usage,
+    warn_of_identical,
 )
 from sampleset.commands.options import (
     AGGREGATION,
+    AGGREGATOR_NAMES,
     NOT_SAVED,
     AggregatorUrl,
     AnswerOptions,
@@ -35,14 +37,11 @@ from sampleset.commands.options import (
 )
 from sampleset.commands.progress import sampling_line
 from sampleset.commands.run import Run, print_json, run_async
-from sampleset.commands.sample import warn_of_identical
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
 from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed, without_engine
 from sampleset.errors import CapReachedError, InvalidArgumentError
-from sampleset.evaluation import REFERENCE
 from sampleset.grading.judge import judging
-from sampleset.models.budget import metered
-from sampleset.models.retries import patient
+from sampleset.models.calls import ModelCalls
 from sampleset.reward_models.base import RewardModel
 from sampleset.sampling.pool import Pool
 from sampleset.sampling.stopping import StoppingRule, classes_in
@@ -50,7 +49,7 @@ from sampleset.settings import save_settings
 from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model
 from sampleset.storage.records import answer_to_row, sample_to_row
 from sampleset.storage.store import digest
-from sampleset.types import Answer, Problem, Question, SampleSet, Usage
+from sampleset.types import Answer, Problem, Question, SampleSet, Usage, whole_characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,7 @@ class AggregationOptions(OptionGroup):
             "--aggregator",
             help="NAME or NAME:key=value,...; default: ssa for the embedded model, or the vote.",
             panel=AGGREGATION,
+            autocompletion=AGGREGATOR_NAMES,
         ),
     ] = None
     aggregator_model: Annotated[
@@ -95,6 +95,9 @@ class AggregationOptions(OptionGroup):
         return ModelRef(self.aggregator_model, self.aggregator_base_url, api_key)
 
 
+EXAMPLE = 'sampleset answer "What is 17 + 25?" -k 5 --show'
+
+
 def answer(
     question: Annotated[str, argument("The question; - reads it from stdin.")],
     drawing: DrawingOptions,
@@ -106,6 +109,9 @@ def answer(
 ) -> None:
     """Draw k samples for one question, aggregate them, print the final answer."""
     text = sys.stdin.read() if question == "-" else question
+    if (whole := whole_characters(text)) != text:
+        run.note("note: half a character in the question is read as U+FFFD")
+        text = whole
     if not text.strip():
         raise InvalidArgumentError("The question is empty. Give a text, or - to read it from stdin.")
     who = drawing.drawing()
@@ -123,8 +129,12 @@ def answer(
         from sampleset.commands.terminal import print_samples
 
         print_samples(answered.sample_set)
-    print(answered.answer.answer if answered.answer.answer is not None else "(no answer)")
-    if answered.answer.answer is None:
+    final = answered.answer.answer
+    shown = "(no answer)" if final is None else final
+    print(f"answer of {answered.answer.aggregator}: {shown}" if show else shown)
+    if output_dir is not None:
+        run.next("aggregate", output_dir)
+    if final is None:
         raise typer.Exit(1)
 
 
@@ -157,8 +167,13 @@ async def answer_question(
 
         async def asked(model: ModelRef | None) -> Backend:
             backend = await stack.enter_async_context(opened(model)) if model else draws.each[0].backend
-            capped = metered(backend, draws.budgets, drawing.tariff(backend)) if draws.budgets else backend
-            return patient(capped, options.patience, options.max_concurrency)
+            return ModelCalls(
+                backend,
+                options.patience,
+                options.max_concurrency,
+                budgets=draws.budgets,
+                tariff=drawing.tariff(backend),
+            )
 
         if aggregator_model is None and record_of(draws.each[0].backend) is None:
             aggregator = with_default_model(aggregator)
@@ -208,7 +223,7 @@ def _usual_aggregator(drawing: Drawing, aggregator_model: ModelRef | None) -> st
         and without_engine(drawing.model.ref) in (EMBEDDED, EMBEDDED_SSA)
     )
     trained = aggregator_model is not None or (ours and embedded_ssa_is_installed())
-    return "ssa" if trained else REFERENCE
+    return "ssa" if trained else "majority_vote"
 
 
 async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None) -> Answer:

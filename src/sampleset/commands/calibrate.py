@@ -9,8 +9,11 @@ from typing import Annotated
 from sampleset.commands.opening import ModelRef, opened
 from sampleset.commands.options import ContextSize, argument, option
 from sampleset.commands.run import Output, print_json, run_async
+from sampleset.errors import InputNotFoundError
 from sampleset.training.calibration import Calibration
 from sampleset.training.calibration import calibrate as fitted
+
+EXAMPLE = "sampleset calibrate runs/select/checkpoint rows.held_back.jsonl"
 
 
 def calibrate(
@@ -21,6 +24,10 @@ def calibrate(
     context_size: ContextSize = None,
 ) -> None:
     """Fit how much a trained aggregator's scores, the votes and the confidence count, on rows held back."""
+    if not checkpoint.is_dir():
+        raise InputNotFoundError(f"No folder {str(checkpoint)!r}. Name a checkpoint, or an export of one.")
+    if not rows.is_file():
+        raise InputNotFoundError(f"No file {str(rows)!r}. Name rows that `sampleset train-data` held back.")
     figures = run_async(_calibrated(checkpoint, rows, folds, context_size, output))
     if not figures.overlap_checked:
         output.note(
@@ -31,6 +38,7 @@ def calibrate(
         print_json(asdict(figures))
     else:
         _print_figures(figures, folds)
+        output.next("export", checkpoint, "--output", "FOLDER")
 
 
 async def _calibrated(

@@ -26,7 +26,8 @@ from sampleset.datasets.base import load_problems
 from sampleset.engines.gguf import EMBEDDED_SSA
 from sampleset.evaluation import AnswerLog, Evaluation, EvaluationOptions, evaluate
 from sampleset.grading.grade import grade
-from sampleset.models.retries import Patience, patient
+from sampleset.models.calls import ModelCalls
+from sampleset.models.retries import Patience
 from sampleset.report import report_dict, write_report
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.specs import build, models_of
@@ -52,6 +53,8 @@ the methods that read them.
 
 _LIVE = (*VOTES, *CONFIDENCE, "universal_self_consistency:max_prompt_tokens=400", *UNTRAINED, *TRAINED)
 
+EXAMPLE = "sampleset demo --limit 5"
+
 
 def demo(
     run: Run,
@@ -63,6 +66,7 @@ def demo(
     report = run_async(run_demo(output_dir, limit, seed, quiet=run.as_json))
     if run.as_json:
         print_json(report)
+    run.next("answer", "What is 17 + 25?", "--show")
 
 
 async def run_demo(folder: Path, limit: int | None, seed: int, *, quiet: bool) -> dict[str, Any]:
@@ -143,7 +147,7 @@ async def _recorded(
 
 
 def _built(specs: Sequence[str], backend: Backend, trained: Backend) -> dict[str, Aggregator]:
-    plain, reader = (patient(one, Patience(), max_concurrency=1) for one in (backend, trained))
+    plain, reader = (ModelCalls(one, Patience(), max_concurrency=1) for one in (backend, trained))
     return {
         spec: build(spec, (reader if spec in TRAINED else plain) if models_of(spec) else None)
         for spec in specs

@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from sampleset.answers import default_verdict_path
-from sampleset.commands.opening import CallOptions, ModelRef, ReaderOptions, opened_methods
+from sampleset.commands.opening import (
+    CallOptions,
+    ModelRef,
+    ReaderOptions,
+    opened_methods,
+    refuse_absent_scores,
+)
 from sampleset.commands.options import (
     AGGREGATION,
+    AGGREGATOR_NAMES,
     AnswerOptions,
     Engine,
     OptionGroup,
@@ -51,7 +58,12 @@ class MethodOptions(OptionGroup):
 
     aggregator: Annotated[
         list[str] | None,
-        option("--aggregator", help="NAME or NAME:key=value,...; repeatable.", panel=AGGREGATION),
+        option(
+            "--aggregator",
+            help="NAME or NAME:key=value,...; repeatable.",
+            panel=AGGREGATION,
+            autocompletion=AGGREGATOR_NAMES,
+        ),
     ] = None
     k: Annotated[
         str | None, option("-k", "--k", help="Sizes, as 5,10,20 or 1-12; by default the smallest set's.")
@@ -96,6 +108,9 @@ class MethodOptions(OptionGroup):
         return super().settings() | {"aggregator": self.aggregator or list(DEFAULT_METHODS)}
 
 
+EXAMPLE = "sampleset evaluate store --aggregator majority_vote --aggregator best_of_n -k 1-8"
+
+
 def evaluate(
     samples: Annotated[list[Path], argument("Stores or files of sample sets, with gold answers.")],
     methods: MethodOptions,
@@ -121,7 +136,7 @@ def evaluate(
     )
     evaluation = run_async(
         evaluate_files(
-            [sets.sample_file(path, answers.answer_kind) for path in samples],
+            [sets.sample_file(path, answers.answer_kind, run.note) for path in samples],
             methods.aggregators,
             methods.options(sets.keep_thinking, calls.max_concurrency),
             reader.model_ref(engine),
@@ -139,6 +154,7 @@ def evaluate(
 
     print_evaluation(evaluation)
     run.note(f"report: {output_dir / 'report.html'}")
+    run.next("report", output_dir, "OTHER_REPORT")
 
 
 async def evaluate_files(
@@ -162,6 +178,7 @@ async def evaluate_files(
     async with opened_methods(
         aggregators, aggregator_model, calls.patience, calls.max_concurrency, output_dir
     ) as methods:
+        refuse_absent_scores(methods, files)
         with ExitStack() as open_:
             show, write = open_.enter_context(run.status_line()), open_.enter_context(new_jsonl(questions))
             executor = None

@@ -9,6 +9,8 @@ from sampleset.commands.options import argument, option
 from sampleset.commands.run import Output, print_json
 from sampleset.training.export.export import export_checkpoint
 
+EXAMPLE = "sampleset export runs/select/checkpoint --output exported"
+
 
 def export(
     checkpoint: Annotated[Path, argument("Folder of a checkpoint that sampleset train wrote.")],
@@ -33,3 +35,4 @@ def export(
     print(f"{made.format}: {made.folder}")
     for name, size in made.files.items():
         print(f"  {name}  {size / 1e6:.1f} MB")
+    run.next("answer", "QUESTION", "--aggregator", "ssa", "--aggregator-model", output)

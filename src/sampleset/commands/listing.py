@@ -1,4 +1,4 @@
-"""What there is to choose from: aggregators, backends, datasets, kinds of reward models."""
+"""What there is to choose from: aggregators, backends, datasets, formats, kinds of reward models."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from sampleset.datasets.base import DATASETS
 from sampleset.errors import UnknownNameError
 from sampleset.reward_models.base import REWARD_MODELS
 from sampleset.specs import summary
+from sampleset.storage.foreign.base import FORMATS
+
+EXAMPLE = "sampleset list aggregators"
 
 
 def list_(
     kind: Annotated[
-        str | None, argument("aggregators, backends, datasets or reward-models; all by default.")
+        str | None, argument("aggregators, backends, datasets, formats or reward-models; all by default.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -42,7 +45,7 @@ def listing(kind: str | None) -> dict[str, dict[str, str]]:
     Raises:
         UnknownNameError: No such kind.
     """
-    kinds = ("aggregators", "backends", "datasets", "reward-models")
+    kinds = ("aggregators", "backends", "datasets", "formats", "reward-models")
     if kind is not None and kind not in kinds:
         raise UnknownNameError("kind of things to list", kind, kinds)
     found: dict[str, dict[str, str]] = {}
@@ -51,6 +54,8 @@ def listing(kind: str | None) -> dict[str, dict[str, str]]:
             found[one] = {name: summary(AGGREGATORS.get(name)) for name in AGGREGATORS.names()}
         elif one == "backends":
             found[one] = {name: _first_line(f"{BACKENDS.package}.{name}") for name in BACKENDS.names()}
+        elif one == "formats":
+            found[one] = {name: FORMATS.get(name).title for name in FORMATS.names()}
         elif one == "reward-models":
             found[one] = {name: summary(REWARD_MODELS.get(name)) for name in REWARD_MODELS.names()}
         else:

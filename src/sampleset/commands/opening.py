@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from sampleset.commands.options import (
     MaxTokens,
     MinSamples,
     Model,
+    Omit,
     OptionGroup,
     PoolFile,
     PriceFile,
@@ -31,29 +32,33 @@ from sampleset.commands.options import (
     QuestionTokens,
     ReaderModel,
     Retries,
+    RetryFailed,
     Samples,
     Seed,
     Stop,
     Temperature,
     Timeout,
+    TopK,
     TopP,
     TotalTokens,
 )
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
 from sampleset.engines.gguf import EMBEDDED, without_engine
 from sampleset.errors import InvalidArgumentError
-from sampleset.evaluation import Price, Prices, read_prices
 from sampleset.grading.judge import LLMJudge, judging
 from sampleset.models.budget import Budget, Caps, QuestionBudgets
+from sampleset.models.calls import ModelCalls
 from sampleset.models.opening import ready_backend, runs_here
+from sampleset.models.prices import Price, Prices, read_prices
 from sampleset.models.ray import RayOptions, open_on_ray, parse_engine
-from sampleset.models.retries import Patience, patient
+from sampleset.models.retries import Patience
 from sampleset.prompts import usual_prompt
-from sampleset.sampling.pool import Member, read_pool
+from sampleset.sampling.members import Member, read_pool
 from sampleset.sampling.sampler import Sampler, SamplingOptions, SamplingProgress
 from sampleset.sampling.stopping import parse_stop
-from sampleset.specs import build, models_of, with_default_model
+from sampleset.specs import build, models_of, scores_read, with_default_model
 from sampleset.storage.files import JsonlLog
+from sampleset.storage.sample_sets import SampleFile
 from sampleset.storage.store import SampleStore
 
 
@@ -66,6 +71,7 @@ class ModelRef:
     api_key: str | None = field(default=None, repr=False)
     context_size: int | None = None
     ray: RayOptions | None = None
+    omit: tuple[str, ...] = ()
 
 
 @asynccontextmanager
@@ -75,7 +81,7 @@ async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
     Raises:
         BackendError: It cannot be asked.
     """
-    named = model.ref, model.base_url, model.api_key, model.context_size
+    named = model.ref, model.base_url, model.api_key, model.context_size, model.omit
     if model.ray is not None:
         async with open_on_ray(model.ray, *named) as elsewhere:
             yield elsewhere
@@ -110,7 +116,8 @@ class Drawing:
         own, common = member.base_url, self.model
         url = common.base_url if own is None and not runs_here(member.model) else own
         key = common.api_key if member.api_key_env is None and url == common.base_url else member.api_key
-        return ModelRef(member.model, url, key, common.context_size, common.ray)
+        size = member.context_size or common.context_size
+        return ModelRef(member.model, url, key, size, common.ray, common.omit)
 
     def tariff(self, backend: Backend) -> Price | None:
         """What a model's tokens cost; checked where there is a cap in money."""
@@ -162,6 +169,7 @@ class ModelOptions(OptionGroup):
     base_url: BaseUrl = None
     api_key: ApiKey = None
     context_size: ContextSize = None
+    omit: Omit = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,9 +179,14 @@ class SampleOptions(OptionGroup):
     samples: Samples = 5
     temperature: Temperature = 0.8
     top_p: TopP = 1.0
+    top_k: TopK = None
     max_tokens: MaxTokens = 512
     prompt: Prompt = None
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise InvalidArgumentError(f"-k {self.samples}: give 1 or more samples to draw.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +195,7 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
 
     pool: PoolFile = None
     deadline: Deadline = None
+    retry_failed: RetryFailed = False
     min_samples: MinSamples = 1
     stop: Stop = None
     first_batch: FirstBatch = None
@@ -205,12 +219,18 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
             raise InvalidArgumentError("--max-cost is money: give --prices FILE, too.")
         options = SamplingOptions(
             n=self.samples,
-            params=SamplingParams(temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens),
+            params=SamplingParams(
+                temperature=self.temperature,
+                top_p=self.top_p,
+                top_k=self.top_k,
+                max_tokens=self.max_tokens,
+            ),
             prompt=self.prompt or usual_prompt(self.model),
             seed=self.seed,
             max_concurrency=self.max_concurrency,
             patience=self.patience,
             deadline=self.deadline,
+            retry_failed=self.retry_failed,
             min_samples=self.min_samples,
             stop=None if self.stop is None else parse_stop(self.stop),
             first_batch=self.first_batch,
@@ -218,7 +238,14 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
         )
         return Drawing(
             options,
-            ModelRef(self.model, self.base_url, self.api_key, self.context_size, parse_engine(engine)),
+            ModelRef(
+                self.model,
+                self.base_url,
+                self.api_key,
+                self.context_size,
+                parse_engine(engine),
+                tuple(self.omit or ()),
+            ),
             self._members(),
             None if self.prices is None else read_prices(self.prices),
         )
@@ -317,7 +344,7 @@ async def opened_methods(
         async def ask(model: ModelRef) -> Backend:
             if model not in asked:
                 backend = await stack.enter_async_context(opened(model))
-                asked[model] = patient(backend, patience, max_concurrency)
+                asked[model] = ModelCalls(backend, patience, max_concurrency)
             return asked[model]
 
         ready = {named: await ask(model) for named, model in models.items()}
@@ -329,11 +356,45 @@ async def opened_methods(
         print_judge_usage(judge)
 
 
+def refuse_absent_scores(methods: Mapping[str, Aggregator], files: Iterable[SampleFile]) -> None:
+    """Refuse a method that goes by a score which no sample of a file has.
+
+    Raises:
+        InvalidArgumentError: There is one; it names the scores that are there.
+    """
+    wanted = {name: spec for spec, method in methods.items() for name in scores_read(method)}
+    for samples in files:
+        absent, present = dict(wanted), set[str]()
+        for stored in samples if absent else ():
+            for sample in stored.sample_set.samples:
+                present |= sample.scores.keys()
+            absent = {name: spec for name, spec in absent.items() if name not in present}
+            if not absent:
+                break
+        for name, spec in absent.items():
+            known = ", ".join(sorted(present)) or "none"
+            raise InvalidArgumentError(
+                f"No sample of {samples.path} has a score named {name!r}, by which {spec!r} goes. Scores "
+                f"there: {known}. A column whose name does not end in _scores is named by "
+                "--columns scores=COLUMN."
+            )
+
+
 def print_judge_usage(judge: LLMJudge) -> None:
     """Note on stderr what a judge of answers spent, if it was asked."""
     if judge.usage.calls:
         print(
             f"note: the judge of answers was asked {judge.usage.calls} times, "
             f"{judge.usage.total_tokens} tokens; they are in no other count",
+            file=sys.stderr,
+        )
+
+
+def warn_of_identical(progress: SamplingProgress) -> None:
+    """Warn on stderr where all draws of a question are one text."""
+    if progress.seeds_ignored:
+        print(
+            "warning: all draws of a question are one and the same text. The server seems to ignore the "
+            "seed, or to answer from a cache; such samples carry no more than one does.",
             file=sys.stderr,
         )

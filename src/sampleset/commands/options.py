@@ -14,8 +14,9 @@ name, and the value is saved with the settings of the run unless the field is ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
@@ -25,6 +26,7 @@ from sampleset import __version__
 
 if TYPE_CHECKING:
     from sampleset.storage.sample_sets import SampleFile
+    from sampleset.types import Problem
 
 NOT_SAVED = "not saved"
 """Marks an option that is no setting of the work: a key, or how the outcome is printed."""
@@ -45,6 +47,20 @@ def option(*names: str, help: str, panel: str | None = None, **more: Any) -> Any
 def argument(help: str, **more: Any) -> Any:
     """A positional argument."""
     return typer.Argument(help=help, **more)
+
+
+def names(registry: str) -> Callable[[str], list[str]]:
+    """Completes a name of a registry, `aggregators.base:AGGREGATORS` say."""
+
+    def complete(incomplete: str) -> list[str]:
+        module, _, name = registry.partition(":")
+        entries = getattr(import_module(f"sampleset.{module}"), name)
+        return [entry for entry in entries.names() if entry.startswith(incomplete)]
+
+    return complete
+
+
+AGGREGATOR_NAMES = names("aggregators.base:AGGREGATORS")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +128,21 @@ ApiKey = Annotated[
 ContextSize = Annotated[
     int | None, option("--context-size", help="Tokens of prompt and completion.", panel=MODEL)
 ]
+Omit = Annotated[
+    list[str] | None,
+    option("--omit", help="A field that the server is never sent, temperature say; repeatable.", panel=MODEL),
+]
+RetryFailed = Annotated[
+    bool,
+    option("--retry-failed", help="Draw again what the store holds as refused by the server.", panel=CALLS),
+]
 Samples = Annotated[int, option("-k", "-n", "--samples", help="Samples drawn per question.", panel=SAMPLES)]
 Temperature = Annotated[float, option("--temperature", help="0 is greedy.", panel=SAMPLES)]
 TopP = Annotated[float, option("--top-p", help="Nucleus mass.", panel=SAMPLES)]
+TopK = Annotated[
+    int | None,
+    option("--top-k", help="Most likely tokens kept; 0 keeps all, else the server chooses.", panel=SAMPLES),
+]
 MaxTokens = Annotated[int, option("--max-tokens", help="Most tokens of one sample.", panel=SAMPLES)]
 Prompt = Annotated[
     str | None,
@@ -187,7 +215,9 @@ Configuration = Annotated[
 ]
 Columns = Annotated[
     str | None,
-    option("--columns", help="Names of a file's columns: question=prompt,samples=outputs,...", panel=SETS),
+    option(
+        "--columns", help="Names of a file's columns: question=doc.prompt,samples=outputs,...", panel=SETS
+    ),
 ]
 Limit = Annotated[int | None, option("--limit", help="Only the first so many questions.", panel=SETS)]
 KeepThinking = Annotated[
@@ -234,13 +264,22 @@ class SetOptions(OptionGroup):
     limit: Limit = None
     keep_thinking: KeepThinking = False
 
-    def sample_file(self, path: Path, answer_kind: str | None = None) -> SampleFile:
-        """The sample sets at a path."""
+    def sample_file(
+        self,
+        path: Path,
+        answer_kind: str | None,
+        note: Callable[[str], None],
+        problems: Sequence[Problem] = (),
+    ) -> SampleFile:
+        """The sample sets at a path; the note is called with a line where another tool wrote them."""
         from sampleset.storage.records import parse_columns
         from sampleset.storage.sample_sets import SampleFile
 
         columns = parse_columns(self.columns) if self.columns else None
-        return SampleFile(path, self.configuration, self.limit, columns, answer_kind)
+        file = SampleFile(path, self.configuration, self.limit, columns, answer_kind, problems)
+        if file.form is not None:
+            note(f"note: {path} is read as: {file.form}")
+        return file
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sampleset.evaluation import EvaluationProgress
-from sampleset.sampling.sampler import SamplingProgress
-
 if TYPE_CHECKING:
+    from sampleset.evaluation import EvaluationProgress
+    from sampleset.sampling.sampler import SamplingProgress
     from sampleset.training.loop import TrainingProgress
 
 _EVERY = 10.0
@@ -43,6 +42,8 @@ def sampling_line(progress: SamplingProgress) -> str:
         parts.append(f"{progress.capped} questions cut short by a cap")
     if progress.retries:
         parts.append(f"{progress.retries} retries")
+    if (left := progress.waits_until - time.monotonic()) > 0:
+        parts.append(f"waiting {duration(left)}: {progress.waits_for}")
     parts.append(f"{progress.completion_tokens / elapsed:.0f} tokens/s")
     if 0 < progress.questions < progress.total:
         parts.append(f"{duration(elapsed / progress.questions * (progress.total - progress.questions))} left")

@@ -58,6 +58,9 @@ class RuleOptions(OptionGroup):
         )
 
 
+EXAMPLE = "sampleset replay store --stop beta:0.95,esc:4"
+
+
 def replay(
     samples: Annotated[list[Path], argument("Stores or files of sample sets, with gold answers.")],
     rules: RuleOptions,
@@ -71,7 +74,7 @@ def replay(
     """Replay stopping rules on stored sets: accuracy against samples and tokens, without drawing anything."""
     settings = saved_settings("replay", rules, sets, answers, samples=samples, output_dir=output_dir)
     use_verdict_store(rules.verdicts or default_verdict_path())
-    files = [sets.sample_file(path, answers.answer_kind) for path in samples]
+    files = [sets.sample_file(path, answers.answer_kind, run.note) for path in samples]
     replayed = replay_files(files, rules.options(sets.keep_thinking), output_dir, settings, run)
     if run.as_json:
         print_json(replay_dict(replayed, settings))
@@ -80,6 +83,7 @@ def replay(
 
     for table in replay_tables(replayed):
         Console().print(table, end="\n\n")
+    run.next("sample", "DATASET", "--output-dir", "STORE", "--stop", rules.stop.split(",")[0])
 
 
 def replay_files(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -85,6 +86,11 @@ class Output(OptionGroup):
         if not self.quiet:
             print(text, file=sys.stderr)
 
+    def next(self, *command: object) -> None:
+        """Name a command to go on with, on stderr."""
+        if not self.as_json:
+            self.note(f"next: {shlex.join(map(str, ('sampleset', *command)))}")
+
     def print_summary(self, summary: dict[str, Any]) -> None:
         """Print a command's summary, empty entries left out, or all of it as JSON."""
         if self.as_json:
@@ -134,4 +140,10 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
 def print_json(value: object) -> None:
     """Print a value as JSON for people and programs alike."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(as_json(value, indent=2))
+
+
+def as_json(value: object, indent: int | None = None) -> str:
+    """A value as JSON that stdout can encode."""
+    encoding = (sys.stdout.encoding or "utf-8").lower()
+    return json.dumps(value, indent=indent, ensure_ascii=not encoding.startswith("utf"))

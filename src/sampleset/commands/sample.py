@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sampleset.commands.opening import Drawing, DrawingOptions, opened_samplers
+from sampleset.commands.opening import Drawing, DrawingOptions, opened_samplers, warn_of_identical
 from sampleset.commands.options import (
     SETS,
     AnswerOptions,
@@ -19,6 +18,7 @@ from sampleset.commands.options import (
     Limit,
     Samples,
     argument,
+    names,
     option,
     saved_settings,
 )
@@ -26,10 +26,11 @@ from sampleset.commands.progress import sampling_line
 from sampleset.commands.run import Run, run_async
 from sampleset.datasets.base import Loaded, read_dataset
 from sampleset.sampling.pool import Pool
-from sampleset.sampling.sampler import SamplingProgress
 from sampleset.settings import save_settings
 from sampleset.storage.files import check_target, write_rows
 from sampleset.storage.records import parse_columns
+
+_MOST_REASONS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +64,16 @@ class ManyDrawingOptions(DrawingOptions):
     samples: Samples = 8
 
 
+EXAMPLE = "sampleset sample gsm8k --limit 20 -n 8 --model gpt-4o-mini --output-dir store"
+
+
 def sample(
     dataset: Annotated[
-        str, argument("NAME or NAME:SPLIT (`sampleset list datasets`), or a file of problems.")
+        str,
+        argument(
+            "NAME or NAME:SPLIT (`sampleset list datasets`), or a file of problems.",
+            autocompletion=names("datasets.base:DATASETS"),
+        ),
     ],
     output_dir: Annotated[Path, option("--output-dir", help="The store; a later run goes on in it.")],
     drawing: ManyDrawingOptions,
@@ -89,6 +97,7 @@ def sample(
     who = drawing.drawing(engine)
     summary = run_async(sample_dataset(dataset, output_dir, who, questions, export, settings, run))
     run.print_summary(summary)
+    run.next("evaluate", export or output_dir)
     if summary["below_quorum"] or summary["capped"]:
         raise typer.Exit(1)
 
@@ -109,6 +118,11 @@ async def sample_dataset(
     problems = loaded.problems
     if loaded.is_part and questions.limit is None:
         run.note(f"note: {loaded.source} holds {len(problems)} of the {loaded.stated} problems of {dataset}")
+    if halves := [one.id for one in problems if "\ufffd" in one.question.text]:
+        run.note(
+            f"note: {len(halves)} of the questions, {halves[0]!r} first, hold U+FFFD: half a character is "
+            "read so"
+        )
     with run.status_line() as show:
         async with opened_samplers(
             drawing, folder, len(problems), lambda now: show(sampling_line(now))
@@ -119,6 +133,11 @@ async def sample_dataset(
             await Pool(draws.each).sample_many([problem.question for problem in problems])
     progress = draws.progress
     warn_of_identical(progress)
+    if progress.refused:
+        run.note(
+            f"note: {progress.refused} draws that the server refused in an earlier run were not made again; "
+            "--retry-failed does."
+        )
     drawn_under = ",".join(sampler.configuration.id for sampler in draws.each)
     if export is not None:
         write_rows(export, (one.to_row() for one in draws.store.sample_sets(drawn_under)))
@@ -129,6 +148,8 @@ async def sample_dataset(
         "drawn_now": progress.drawn - progress.failed,
         "from_store": progress.reused,
         "failed": progress.failed,
+        "reasons": dict(progress.reasons.most_common(_MOST_REASONS)) or None,
+        "refused_before": progress.refused or None,
         "retries": progress.retries,
         "stopped_early": progress.stopped or None,
         "not_needed": progress.spared or None,
@@ -140,13 +161,3 @@ async def sample_dataset(
         "store": str(folder),
         "configuration": drawn_under,
     }
-
-
-def warn_of_identical(progress: SamplingProgress) -> None:
-    """Warn on stderr where all draws of a question are one text."""
-    if progress.seeds_ignored:
-        print(
-            "warning: all draws of a question are one and the same text. The server seems to ignore the "
-            "seed, or to answer from a cache; such samples carry no more than one does.",
-            file=sys.stderr,
-        )

@@ -19,13 +19,14 @@ from sampleset.commands.options import (
     OptionGroup,
     SetOptions,
     argument,
+    names,
     option,
     saved_settings,
 )
 from sampleset.commands.run import Run, run_async
 from sampleset.commands.score_log import KeptRewardModel, ScoreLog
 from sampleset.errors import BackendError, InvalidArgumentError
-from sampleset.models.retries import patient
+from sampleset.models.calls import ModelCalls
 from sampleset.reward_models.base import REWARD_MODELS, Reduction, RewardModel, RewardScore, reduced
 from sampleset.settings import save_settings
 from sampleset.specs import build_reward_model, needs_model, parse_spec
@@ -41,7 +42,11 @@ class RewardModelOptions(OptionGroup):
 
     reward_model: Annotated[
         str,
-        option("--reward-model", help="A kind of `sampleset list reward-models`, its options in brackets."),
+        option(
+            "--reward-model",
+            help="A kind of `sampleset list reward-models`, its options in brackets.",
+            autocompletion=names("reward_models.base:REWARD_MODELS"),
+        ),
     ]
     model: Annotated[
         str, option("--model", help="A folder, a Hub id, or what a judge may be asked as.", panel=MODEL)
@@ -68,6 +73,9 @@ class RewardModelOptions(OptionGroup):
         return ModelRef(self.model, self.base_url, self.api_key, self.context_size)
 
 
+EXAMPLE = "sampleset score store --reward-model llm_judge --model embedded --output scored.jsonl"
+
+
 def score(
     samples: Annotated[Path, argument("A store, or a file of sample sets.")],
     output: Annotated[Path, option("--output", help="The same sets with scores: .jsonl[.gz] or .parquet.")],
@@ -80,7 +88,7 @@ def score(
     settings = saved_settings("score", scorer, sets, calls, samples=samples, output=output)
     summary = run_async(
         score_file(
-            sets.sample_file(samples),
+            sets.sample_file(samples, None, run.note),
             output,
             scorer,
             calls,
@@ -90,6 +98,7 @@ def score(
         )
     )
     run.print_summary(summary)
+    run.next("evaluate", output, "--aggregator", f"best_of_n:by={summary['column']}")
 
 
 async def score_file(
@@ -162,7 +171,7 @@ async def _opened(stack: AsyncExitStack, text: str, model: ModelRef, calls: Call
     factory = REWARD_MODELS.get(kind)
     if needs_model(factory):
         backend = await stack.enter_async_context(opened(model))
-        return build_reward_model(text, None, patient(backend, calls.patience, calls.max_concurrency))
+        return build_reward_model(text, None, ModelCalls(backend, calls.patience, calls.max_concurrency))
     return build_reward_model(_with_url(text, options, factory, model), model.ref, None)
 
 

@@ -11,6 +11,8 @@ import typer
 from sampleset.commands.options import option
 from sampleset.errors import InvalidArgumentError
 
+EXAMPLE = "sampleset serve --model embedded --port 8700"
+
 
 def serve(
     config: Annotated[

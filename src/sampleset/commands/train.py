@@ -21,6 +21,8 @@ from sampleset.training.recipe import Method, Recipe, recipe_of
 from sampleset.training.select import SelectLearner
 from sampleset.training.sft import SftLearner
 
+EXAMPLE = "sampleset train select recipes/select.yaml --set steps=100"
+
 
 def train(
     method: Annotated[str, argument("select (score the candidates), sft (imitate) or grpo.")],
@@ -63,6 +65,10 @@ def train(
         print(
             f"{name.removeprefix('eval_')} on held-back rows: {values['before']:.3f} -> {values['after']:.3f}"
         )
+    if method == "select":
+        output.next("calibrate", summary.checkpoint, "ROWS.held_back.jsonl")
+    else:
+        output.next("export", summary.checkpoint, "--output", "FOLDER")
 
 
 def _read_recipe(path: Path, overrides: list[str]) -> Recipe:

@@ -24,7 +24,7 @@ from sampleset.commands.options import (
 from sampleset.commands.run import Run, print_json, run_async
 from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import parse_sizes
-from sampleset.models.retries import patient
+from sampleset.models.calls import ModelCalls
 from sampleset.settings import save_settings
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.data.build import DataOptions, data_settings, excluded_keys, write_training_rows
@@ -150,6 +150,9 @@ class ImitationOptions(OptionGroup):
         return ModelRef(self.teacher_model, self.teacher_base_url, api_key) if self.teacher_model else None
 
 
+EXAMPLE = "sampleset train-data store --mode select --held-back 0.1 --output rows.jsonl"
+
+
 def train_data(
     samples: Annotated[list[Path], argument("Stores or files of sample sets, with gold answers.")],
     output: Annotated[Path, option("--output", help="The rows, a .jsonl file; ROWS.summary.json beside it.")],
@@ -183,7 +186,7 @@ def train_data(
         data_dir=data_dir,
         verdicts=verdicts,
     )
-    files = [sets.sample_file(path, answers.answer_kind) for path in samples]
+    files = [sets.sample_file(path, answers.answer_kind, run.note) for path in samples]
     use_verdict_store(verdicts or default_verdict_path())
     summary = run_async(
         _make_rows(
@@ -207,6 +210,8 @@ def train_data(
     else:
         print("\n".join(summary_lines(summary)))
         run.note(f"rows: {output}, summary: {path}")
+        method = "select" if rows.mode == "select" else "sft" if imitation.target else "grpo"
+        run.next("train", method, "RECIPE", "--set", f"rows={output}")
     if not summary["rows"]:
         raise typer.Exit(1)
 
@@ -229,7 +234,7 @@ async def _make_rows(
         if teacher_ref is not None and targets is not None:
             writer = await stack.enter_async_context(opened(teacher_ref))
             log = beside(output, "teacher.jsonl")
-            teacher = Teacher(patient(writer, calls.patience, calls.max_concurrency), log, targets)
+            teacher = Teacher(ModelCalls(writer, calls.patience, calls.max_concurrency), log, targets)
         with run.status_line() as show:
             count = await write_training_rows(
                 output,

@@ -18,8 +18,9 @@ from sampleset.errors import (
     MalformedRecordError,
     MissingExtraError,
 )
-from sampleset.storage.files import SUFFIXES, read_rows
+from sampleset.storage.files import SUFFIXES
 from sampleset.storage.records import problem_from_row
+from sampleset.storage.rows import READABLE, read_rows
 from sampleset.types import Problem
 
 _NORMALISED_ONLY = {"schema", "solution", "subject", "level", "choices"}
@@ -89,7 +90,7 @@ class HubDataset:
             DataError: The source's file is not what it should be.
             MissingExtraError: The hub's client is not installed.
         """
-        if part.endswith(SUFFIXES):
+        if part.endswith(READABLE):
             path = Path(part).expanduser()
             return Loaded(self._problems(path, _stem(path)), str(path))
         split = part or self._default()

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from sampleset.answers import kind_of, with_answer_kind
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 from sampleset.registry import Registry
-from sampleset.storage.files import SUFFIXES, read_problems
+from sampleset.storage.files import read_problems
+from sampleset.storage.rows import READABLE
 from sampleset.types import Problem
 
 DATA_VARIABLE = "SAMPLESET_DATA"
@@ -73,7 +74,7 @@ def load_problems(
     ref: str,
     limit: int | None = None,
     *,
-    data_dir: Path | None = None,
+    data_dir: Path | str | None = None,
     columns: Mapping[str, str] | None = None,
     answer_kind: str | None = None,
     shuffle: int | None = None,
@@ -108,7 +109,7 @@ def read_dataset(
     ref: str,
     limit: int | None = None,
     *,
-    data_dir: Path | None = None,
+    data_dir: Path | str | None = None,
     columns: Mapping[str, str] | None = None,
     answer_kind: str | None = None,
     shuffle: int | None = None,
@@ -124,7 +125,7 @@ def read_dataset(
                 f"A mapping of columns is for files of your own; {ref!r} knows the columns of its source."
             )
         loaded = DATASETS.get(name).load(part, _local_folder(data_dir))
-    elif ref.endswith(SUFFIXES) or "/" in ref or Path(ref).is_file():
+    elif ref.endswith(READABLE) or "/" in ref or Path(ref).is_file():
         read = read_problems(Path(ref), columns)
         loaded = Loaded(list(read if shuffle is not None else islice(read, limit)), ref)
     else:
@@ -189,7 +190,7 @@ def _scorer_of(name: str) -> Callable[..., float] | None:
     return getattr(DATASETS.get(name), "score", None) if name in DATASETS.names() else None
 
 
-def _local_folder(data_dir: Path | None) -> Path | None:
+def _local_folder(data_dir: Path | str | None) -> Path | None:
     chosen = data_dir or os.environ.get(DATA_VARIABLE)
     if not chosen:
         return None

@@ -1,12 +1,12 @@
 """Many aggregators on the same sample sets: run, grade, sum up."""
 
 from sampleset.evaluation.answer_log import AnswerLog, answer_all
-from sampleset.evaluation.prices import Price, Prices, read_prices
 from sampleset.evaluation.replay import ReplayFile, ReplayOptions, replay_file
 from sampleset.evaluation.results import Evaluation, QuestionResult
 from sampleset.evaluation.run import EvaluationOptions, EvaluationProgress, evaluate
 from sampleset.evaluation.scoring import REFERENCE
 from sampleset.evaluation.subsets import parse_sizes
+from sampleset.models.prices import Price, Prices, read_prices
 
 __all__ = [
     "REFERENCE",

@@ -7,7 +7,7 @@ of one problem's samples is averaged first. A `weight` is therefore a number of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -143,6 +143,8 @@ class MethodResult:
         cost: Money per question for sampling and aggregation, by the price file; `None` without one.
         matched: The vote at a matched token budget; `None` where the method spends no tokens.
         flags: How often each flag was raised, over all its answers.
+        evidence: What decided its answers, of a method that weighs named features: mean size of each one's
+            part in the lead over the next likeliest candidate, in nats per question.
     """
 
     label: str
@@ -168,6 +170,7 @@ class MethodResult:
     cost: float | None
     matched: MatchedVote | None
     flags: Mapping[str, int]
+    evidence: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +307,8 @@ class QuestionResult:
         confidences: By method label, where the method states one.
         texts: By method label: what the method wrote, where that is not one of the samples.
         accuracies: By k (as text) and method label: share right over the subsets of this problem.
+        evidence: By method label, of a method that weighs named features: what spoke for its answer against
+            the next likeliest, in nats.
     """
 
     file: str
@@ -322,6 +327,7 @@ class QuestionResult:
     confidences: Mapping[str, float]
     texts: Mapping[str, str]
     accuracies: Mapping[str, Mapping[str, float]]
+    evidence: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
 
 
 @dataclass(frozen=True, slots=True)

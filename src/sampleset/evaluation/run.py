@@ -22,11 +22,11 @@ from sampleset.answers import JUDGE_KIND, Judgements, current_judge, judge_grade
 from sampleset.datasets.base import has_readable_gold, scorer_for
 from sampleset.errors import BackendError, DataError, InvalidArgumentError, MissingGoldError
 from sampleset.evaluation.answer_log import AnswerLog
-from sampleset.evaluation.prices import Prices
 from sampleset.evaluation.results import Evaluation, FileResult, QuestionResult
 from sampleset.evaluation.scoring import REFERENCE, Given, Plan, ProblemScores, Work, score_problem
 from sampleset.evaluation.summary import RESAMPLES, FileSummary, Survey, macro_points
 from sampleset.evaluation.totals import FileTotals
+from sampleset.models.prices import Prices
 from sampleset.specs import models_asked
 from sampleset.storage.records import StoredSet
 from sampleset.types import Answer, Problem, SampleSet, Usage

@@ -96,6 +96,7 @@ class MethodScores:
         by_right_samples: How often right, by the number of right samples in the subset.
         confidences: Confidence and correctness of each answer that has one.
         flips: Answers that another order of the samples changed, of `reordered`.
+        evidence: Sizes of what spoke for the answers, by name, in sum.
     """
 
     right: int = 0
@@ -114,6 +115,7 @@ class MethodScores:
     by_right_samples: Counter[int] = field(default_factory=Counter[int])
     confidences: list[tuple[float, bool]] = field(default_factory=list[tuple[float, bool]])
     flags: Counter[str] = field(default_factory=Counter[str])
+    evidence: dict[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(slots=True)
@@ -295,6 +297,8 @@ class _Scorer:
         scores.harm += voted and not right
         scores.by_right_samples[right_samples] += right
         scores.flags.update(set(answer.flags))
+        for name, size in answer.evidence.items():
+            scores.evidence[name] = scores.evidence.get(name, 0.0) + abs(size)
         if answer.confidence is not None and answer.answer is not None:
             scores.confidences.append((answer.confidence, right))
         usage = answer.usage
@@ -331,6 +335,7 @@ class _Scorer:
             confidences={
                 label: answer.confidence for label, answer in first.items() if answer.confidence is not None
             },
+            evidence={label: answer.evidence for label, answer in first.items() if answer.evidence},
             texts={
                 label: answer.text
                 for label, answer in first.items()

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sampleset.aggregators.base import Aggregator
-from sampleset.evaluation.prices import Prices
 from sampleset.evaluation.results import (
     CurvePoint,
     FileResult,
@@ -31,6 +30,7 @@ from sampleset.metrics import (
     mcnemar_exact,
     paired_bootstrap,
 )
+from sampleset.models.prices import Prices
 from sampleset.specs import models_asked, options_of
 
 RESAMPLES = 10_000
@@ -157,6 +157,7 @@ class FileSummary:
             cost=self._cost(point, models, usage),
             matched=self._matched(k, point, sums, usage),
             flags=dict(sorted(sums.flags.items())),
+            evidence={name: size / problems for name, size in sums.evidence.items()},
         )
 
     def _difference_interval(self, label: str, differences: Sequence[float]) -> Interval:

@@ -91,6 +91,7 @@ class MethodTotals:
     slices: dict[SliceKey, float] = field(default_factory=dict[SliceKey, float])
     confidences: ConfidenceTotals = field(default_factory=ConfidenceTotals)
     flags: Counter[str] = field(default_factory=Counter[str])
+    evidence: dict[str, float] = field(default_factory=dict[str, float])
 
     def add(self, scores: MethodScores, subsets: int, level: str | None, subject: str | None) -> None:
         """One problem's sums over its subsets."""
@@ -113,6 +114,8 @@ class MethodTotals:
         for confidence, right in scores.confidences:
             self.confidences.add(confidence, right, 1 / subsets)
         self.flags.update(scores.flags)
+        for name, size in scores.evidence.items():
+            _increase(self.evidence, name, size / subsets)
         for kind, value in (("level", level), ("subject", subject)):
             if value is not None:
                 _increase(self.slices, (kind, value), share)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 
 from sampleset.answers import JudgementBook, judged_by, plain_text
-from sampleset.backends.base import Backend, ScoringBackend
+from sampleset.backends.base import Backend, can_score
 from sampleset.chat import SamplingParams
 from sampleset.errors import DataError
 from sampleset.prompts import SAME_PROMPT, same_messages
@@ -109,7 +109,7 @@ class LLMJudge:
 
     async def _ask(self, backend: Backend, question: Question, first: str, second: str) -> bool | None:
         messages = same_messages(question, first, second)
-        if isinstance(backend, ScoringBackend):
+        if can_score(backend):
             yes, no = await backend.score(messages, ["Yes", "No"])
             self.usage += Usage(yes.prompt_tokens, yes.tokens + no.tokens, calls=1)
             return yes.logprob > no.logprob

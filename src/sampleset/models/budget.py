@@ -12,13 +12,11 @@ Every draw is taken to pay for its prompt. A server that writes more than `max_t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from sampleset.backends.base import Backend, ScoringBackend, is_local, record_of
-from sampleset.chat import TURN_TOKENS, Continuation, Generation, Message, SamplingParams, longest_prompt
 from sampleset.errors import (
     AuthenticationError,
     BackendUnreachableError,
@@ -211,130 +209,4 @@ class Meter:
         return self._tariff.of(bill.prompt, bill.completion)
 
 
-class MeteredBackend:
-    """A backend each of whose calls must fit some budgets.
-
-    Args:
-        backend: The model.
-        budgets: The caps.
-        tariff: What its tokens cost, for budgets in money.
-        prompt_tokens: Length of the prompt if it is known; it is learnt from the first reply otherwise.
-
-    Raises:
-        InvalidArgumentError: A budget is in money, and there is no tariff.
-    """
-
-    def __init__(
-        self,
-        backend: Backend,
-        budgets: Sequence[Budget],
-        tariff: Tariff | None = None,
-        prompt_tokens: int | None = None,
-    ) -> None:
-        self._meter = Meter(budgets, tariff, backend.model)
-        self._backend = backend
-        self._tariff = tariff
-        self._prompt: tuple[list[Message] | None, int | None] = (None, prompt_tokens)
-        self.model = backend.model
-        self.group_size = backend.group_size
-        self.max_calls = backend.max_calls
-        self.record = record_of(backend)
-        self.is_local = is_local(backend)
-
-    @property
-    def context_size(self) -> int | None:
-        """As the backend's, which may learn it from its server."""
-        return self._backend.context_size
-
-    @property
-    def continues_assistant(self) -> bool:
-        """As the backend's, which may learn it from its server."""
-        return self._backend.continues_assistant
-
-    async def check(self) -> None:
-        """As the backend's."""
-        await self._backend.check()
-
-    async def generate(
-        self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
-    ) -> list[Generation]:
-        """As the backend's, if the worst case fits.
-
-        Raises:
-            CapReachedError: It does not, and nothing is in flight that could leave room.
-        """
-        return await self.within(
-            lambda: self._backend.generate(messages, params, seeds), messages, params, seeds
-        )
-
-    async def within(
-        self,
-        ask: Callable[[], Awaitable[list[Generation]]],
-        messages: Sequence[Message],
-        params: SamplingParams,
-        seeds: Sequence[int],
-    ) -> list[Generation]:
-        """As `generate`, by a call that the caller makes.
-
-        Args:
-            ask: Makes it.
-            messages: What it asks.
-            params: How it draws.
-            seeds: One for each completion.
-
-        Raises:
-            CapReachedError: The worst case does not fit, and nothing is in flight that could leave room.
-        """
-        prompt = self._longest(messages) * len(seeds)
-        async with self._meter.billed(prompt, params.max_tokens * len(seeds)) as bill:
-            replies = await ask()
-            if replies and all(reply.prompt_tokens is not None for reply in replies):
-                bill.prompt = sum(reply.prompt_tokens or 0 for reply in replies)
-                self._prompt = (list(messages), max(reply.prompt_tokens or 0 for reply in replies))
-            if all(reply.completion_tokens is not None for reply in replies):
-                bill.completion = sum(reply.completion_tokens or 0 for reply in replies)
-            return replies
-
-    async def tokenize(self, text: str) -> list[str]:
-        """As the backend's."""
-        return await self._backend.tokenize(text)
-
-    async def aclose(self) -> None:
-        """As the backend's."""
-        await self._backend.aclose()
-
-    def _longest(self, messages: Sequence[Message]) -> int:
-        """Tokens of the prompt, or more."""
-        known_for, tokens = self._prompt
-        if tokens is not None and known_for in (None, list(messages)):
-            return tokens
-        return longest_prompt(messages)
-
-
 _UNITS = {"tokens": "tokens", "money": "(by the price file)"}
-
-
-class MeteredScoringBackend(MeteredBackend):
-    """The same around a backend that scores."""
-
-    def __init__(
-        self, backend: ScoringBackend, budgets: Sequence[Budget], tariff: Tariff | None = None
-    ) -> None:
-        super().__init__(backend, budgets, tariff)
-        self._scoring = backend
-
-    async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
-        """As the backend's, if the worst case fits; the continuations count as prompt, read once."""
-        texts = sum(len(one.encode("utf-8", "replace")) + TURN_TOKENS for one in continuations)
-        async with self._meter.billed(self._longest(messages) + texts, 0) as bill:
-            scored = await self._scoring.score(messages, continuations)
-            bill.prompt = max((one.prompt_tokens for one in scored), default=0)
-            bill.prompt += sum(one.tokens for one in scored)
-            return scored
-
-
-def metered(backend: Backend, budgets: Sequence[Budget], tariff: Tariff | None = None) -> Backend:
-    """The backend within these budgets; it scores if the backend does."""
-    if isinstance(backend, ScoringBackend):
-        return MeteredScoringBackend(backend, budgets, tariff)
-    return MeteredBackend(backend, budgets, tariff)

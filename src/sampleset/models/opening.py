@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,11 @@ DTYPE_VARIABLE = "SAMPLESET_DTYPE"
 
 
 def open_backend(
-    ref: str, base_url: str | None = None, api_key: str | None = None, context_size: int | None = None
+    ref: str,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    context_size: int | None = None,
+    omit: Sequence[str] = (),
 ) -> Backend:
     """The backend for a model; nothing is loaded yet, and nobody is asked but the Hub for a model of its own.
 
@@ -31,12 +35,14 @@ def open_backend(
             with `adapter.gguf` or `model.gguf`; `openvino:REF` or `llamacpp:REF` for any of these on that
             engine, and `openvino:FOLDER` for a converted folder; a folder with `config.json` or
             `adapter_config.json` for a Hugging Face model or LoRA adapter in this process;
-            `transformers:REF` for any of those, a `.gguf` file or a Hub id; `replay:FILE` for the samples stored in a file; with a base URL, whatever name that
-            OpenAI-compatible server knows; without one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`,
-            fetched unless it is in the local cache.
+            `transformers:REF` for any of those, a `.gguf` file or a Hub id; `replay:FILE` for the samples
+            stored in a file; with a base URL, whatever name that OpenAI-compatible server knows; without
+            one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`, fetched unless it is in the local cache, or,
+            with a key, a name without a slash that OpenAI knows.
         base_url: Address of the server, up to and including `/v1`; by default `OPENAI_BASE_URL`.
         api_key: The server's key; by default `OPENAI_API_KEY`.
         context_size: Tokens that prompt and completion may take together, where the default is wrong.
+        omit: Fields that a server is never sent, such as `temperature`.
 
     Raises:
         InputNotFoundError: A path that is not there.
@@ -69,7 +75,7 @@ def open_backend(
         return BACKENDS.get("llamacpp")(model=ref, **sized)
     base_url = base_url or os.environ.get("OPENAI_BASE_URL")
     if base_url is not None:
-        return BACKENDS.get("openai")(model=ref, base_url=base_url, api_key=api_key, **sized)
+        return _server(ref, base_url, api_key, sized, omit)
     if Path(ref).exists():
         raise InvalidArgumentError(
             f"{ref!r} is not a .gguf file, nor a folder with {' or '.join(FOLDER_CONFIGS)}. "
@@ -79,9 +85,11 @@ def open_backend(
         raise InputNotFoundError(f"No model file {ref!r}. Give a path to a .gguf file that is there.")
     if "/" in ref:
         return _transformers(ref, sized)
+    if api_key or os.environ.get("OPENAI_API_KEY", "").strip():
+        return _server(ref, None, api_key, sized, omit)
     raise InvalidArgumentError(
-        f"{ref!r} needs a server that knows it: give --base-url URL (or set OPENAI_BASE_URL), a path to a "
-        ".gguf file or a Hugging Face folder, a Hub id, or 'embedded'."
+        f"{ref!r} needs a server that knows it: set OPENAI_API_KEY to ask OpenAI, give --base-url URL (or "
+        "set OPENAI_BASE_URL), a path to a .gguf file or a Hugging Face folder, a Hub id, or 'embedded'."
     )
 
 
@@ -99,6 +107,7 @@ async def ready_backend(
     base_url: str | None = None,
     api_key: str | None = None,
     context_size: int | None = None,
+    omit: Sequence[str] = (),
     on_note: Callable[[str], None] | None = None,
 ) -> Backend:
     """The backend of `open_backend` once it was checked; of a vLLM server, the one that scores texts, too.
@@ -106,10 +115,11 @@ async def ready_backend(
     Where OpenVINO was chosen for the embedded model and cannot run it, llama.cpp does, if it is installed.
 
     Args:
-        ref: As in `open_backend`, as are the next three.
+        ref: As in `open_backend`, as are the next four.
         base_url: Address of the server.
         api_key: The server's key.
         context_size: Tokens that prompt and completion may take together.
+        omit: Fields that a server is never sent.
         on_note: Called with a line about the engine that was chosen.
 
     Raises:
@@ -117,12 +127,14 @@ async def ready_backend(
     """
     if ref in (EMBEDDED, EMBEDDED_SSA) and base_url is None and fastest_engine() == OPENVINO:
         return await _fastest(ref, context_size, on_note or (lambda line: None))
-    backend = await _checked(open_backend(ref, base_url, api_key, context_size))
+    backend = await _checked(open_backend(ref, base_url, api_key, context_size, omit))
     if getattr(backend, "owner", None) != "vllm":
         return backend
     await backend.aclose()
     return await _checked(
-        BACKENDS.get("vllm")(model=ref, base_url=base_url, api_key=api_key, context_size=context_size)
+        BACKENDS.get("vllm")(
+            model=ref, base_url=base_url, api_key=api_key, context_size=context_size, omit=tuple(omit)
+        )
     )
 
 
@@ -147,6 +159,13 @@ async def _checked(backend: Backend) -> Backend:
         await backend.aclose()
         raise
     return backend
+
+
+def _server(
+    ref: str, base_url: str | None, api_key: str | None, sized: Mapping[str, Any], omit: Sequence[str]
+) -> Backend:
+    """A model behind a server."""
+    return BACKENDS.get("openai")(model=ref, base_url=base_url, api_key=api_key, omit=tuple(omit), **sized)
 
 
 def _transformers(ref: str, sized: Mapping[str, Any]) -> Backend:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sampleset.answers import use_verdict_store
-from sampleset.backends.base import Backend, ScoringBackend, record_of
+from sampleset.backends.base import Backend, can_score, record_of
 from sampleset.chat import Continuation, Generation, Message, SamplingParams, estimate_pieces
 from sampleset.engines.checkpoint import CheckpointRecord
 from sampleset.errors import BackendError, InvalidArgumentError, MissingExtraError, TransientBackendError
@@ -107,10 +107,11 @@ class _Refusal:
     kind: type[BackendError]
     message: str
     retry_after: float | None
+    waits_for: Any = None
 
     def error(self) -> BackendError:
         if issubclass(self.kind, TransientBackendError):
-            return self.kind(self.message, retry_after=self.retry_after)
+            return TransientBackendError(self.message, retry_after=self.retry_after, waits_for=self.waits_for)
         return self.kind(self.message)
 
 
@@ -129,7 +130,7 @@ class _Host:
             one = self._backend
         except BackendError as error:
             return _refusal(error)
-        scores = isinstance(one, ScoringBackend)
+        scores = can_score(one)
         sizes = one.group_size, one.max_calls, one.context_size
         return _Facts(one.model, *sizes, one.continues_assistant, scores, record_of(one))
 
@@ -141,7 +142,8 @@ class _Host:
 
 
 def _refusal(error: BackendError) -> _Refusal:
-    return _Refusal(type(error), str(error), getattr(error, "retry_after", None))
+    waits = getattr(error, "retry_after", None), getattr(error, "waits_for", None)
+    return _Refusal(type(error), str(error), *waits)
 
 
 class RayBackend:
@@ -156,6 +158,7 @@ class RayBackend:
         self.model, self.group_size, self.record = facts.model, facts.group_size, facts.record
         self.max_calls = None if facts.max_calls is None else facts.max_calls * len(hosts)
         self.context_size, self.continues_assistant = facts.context_size, facts.continues_assistant
+        self.scores = facts.scores
 
     async def check(self) -> None:
         """Every actor's backend was checked when it was opened."""
@@ -165,6 +168,10 @@ class RayBackend:
     ) -> list[Generation]:
         """As the backend's."""
         return await self._ask(messages, "generate", [messages, params, seeds])
+
+    async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
+        """As the backend's, where it scores."""
+        return await self._ask(messages, "score", [messages, continuations])
 
     async def tokenize(self, text: str) -> list[str]:
         """As the backend's; what is lost on the way is estimated, on the long side."""
@@ -235,17 +242,14 @@ class RayBackend:
         task.add_done_callback(self._probes.discard)
 
 
-class RayScoringBackend(RayBackend):
-    """The same for backends that score."""
-
-    async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
-        """As the backend's."""
-        return await self._ask(messages, "score", [messages, continuations])
-
-
 @asynccontextmanager
 async def open_on_ray(
-    options: RayOptions, ref: str, base_url: str | None, api_key: str | None, context_size: int | None
+    options: RayOptions,
+    ref: str,
+    base_url: str | None,
+    api_key: str | None,
+    context_size: int | None,
+    omit: Sequence[str] = (),
 ) -> AsyncGenerator[RayBackend]:
     """A backend whose calls run on the cluster. Nodes need the package, and paths that are there on each.
 
@@ -260,12 +264,12 @@ async def open_on_ray(
         host = ray.remote(_Host).options(
             num_cpus=1, num_gpus=options.gpus, max_restarts=-1, scheduling_strategy="SPREAD"
         )
-        hosts = [host.remote(environment, ref, base_url, api_key, context_size) for _ in range(count)]
+        hosts = [host.remote(environment, ref, base_url, api_key, context_size, omit) for _ in range(count)]
         found = await asyncio.gather(*(one.facts.remote() for one in hosts))
         for facts in found:
             if isinstance(facts, _Refusal):
                 raise facts.error()
-        backend = (RayScoringBackend if found[0].scores else RayBackend)(ray, hosts, found[0])
+        backend = RayBackend(ray, hosts, found[0])
         try:
             yield backend
         finally:

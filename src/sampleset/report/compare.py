@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sampleset.errors import DataError
+from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.evaluation.results import Evaluation, Interval
 from sampleset.metrics import mcnemar_exact, paired_bootstrap
 from sampleset.report.files import evaluation_in, question_rows, read_report
@@ -62,7 +62,7 @@ class FileChange:
         only_b: Problems of B alone.
         other_text: Ids that both have, but with another question; they are left out.
         other_gold: Common problems whose gold answer was changed; they are compared.
-        methods: By k, then in A's order of methods; only what both runs have.
+        methods: By k, then in A's order of methods; only what both runs have, and the pairs asked for.
     """
 
     source_a: str
@@ -111,35 +111,70 @@ class _Problem:
     accuracies: Mapping[str, Mapping[str, float]]
 
 
-def compare_runs(a: Path, b: Path) -> Comparison:
+def compare_runs(a: Path, b: Path, pairs: Sequence[str] = ()) -> Comparison:
     """What changed from report A to report B.
 
     Files are matched by name; where each run has exactly one, these are compared whatever their names.
+    Methods are matched by label, and besides as `pairs` say.
+
+    Args:
+        a: Folder of the first report.
+        b: Folder of the second.
+        pairs: `X=Y` compares method X of A with method Y of B.
 
     Raises:
         InputNotFoundError: A folder is not a report's.
         DataError: A report cannot be read, or the runs share no problem.
+        InvalidArgumentError: A pair names a method that is not there.
     """
     reports = read_report(a), read_report(b)
     runs = evaluation_in(a, reports[0]), evaluation_in(b, reports[1])
     problems = _problems(a), _problems(b)
-    pairs, notes = _pairs(*runs)
+    sources, notes = _pairs(*runs)
+    wanted = [_method_pair(pair, *runs) for pair in pairs]
     resamples, seed = max(1, runs[0].resamples), runs[0].seed
     files: list[FileChange] = []
-    for source_a, source_b in pairs:
+    with_lone_methods: set[str] = set()
+    for source_a, source_b in sources:
         labels = _labels(runs[0], source_a), _labels(runs[1], source_b)
+        methods = dict.fromkeys([*((label, label) for label in labels[0] if label in labels[1]), *wanted])
         here = problems[0].get(source_a, {}), problems[1].get(source_b, {})
-        files.append(_file_change(source_a, source_b, here, labels, (resamples, seed)))
+        files.append(_file_change(source_a, source_b, here, list(methods), (resamples, seed)))
         for name, mine, theirs in (("A", *labels), ("B", *reversed(labels))):
-            if lone := [label for label in mine if label not in theirs]:
+            paired = {pair[0 if name == "A" else 1] for pair in wanted}
+            if lone := [label for label in mine if label not in theirs and label not in paired]:
                 notes.append(f"{source_a}: only {name} has {', '.join(lone)}.")
+                with_lone_methods.add(name)
     if not any(file.common for file in files):
         raise DataError(
             f"{a} and {b} share no problem: no id stands in both with the same question. "
             "Compare runs over the same problems."
         )
+    if len(with_lone_methods) > 1:
+        notes.append("--pair X=Y compares method X of A with method Y of B.")
+    if not any(change.mended or change.spoilt for file in files for change in file.methods):
+        notes.append(
+            "Nothing differs: every method that is compared is right on the same problems in A and in B."
+        )
     settings = tuple(_setting_changes(*reports, *runs))
     return Comparison(str(a), str(b), tuple(files), settings, tuple(notes), resamples, seed)
+
+
+def _method_pair(text: str, a: Evaluation, b: Evaluation) -> tuple[str, str]:
+    """The labels of `X=Y`; a label may hold an equals sign, too."""
+    names = [
+        list(dict.fromkeys(label for file in run.files for label in _labels(run, file.source)))
+        for run in (a, b)
+    ]
+    parts = text.split("=")
+    for place in range(1, len(parts)):
+        pair = "=".join(parts[:place]), "=".join(parts[place:])
+        if pair[0] in names[0] and pair[1] in names[1]:
+            return pair
+    raise InvalidArgumentError(
+        f"--pair {text!r} must be X=Y, X a method of A ({', '.join(names[0])}) and Y one of B "
+        f"({', '.join(names[1])})."
+    )
 
 
 def _pairs(a: Evaluation, b: Evaluation) -> tuple[list[tuple[str, str]], list[str]]:
@@ -181,7 +216,7 @@ def _file_change(
     source_a: str,
     source_b: str,
     problems: tuple[dict[str, _Problem], dict[str, _Problem]],
-    labels: tuple[list[str], list[str]],
+    methods: Sequence[tuple[str, str]],
     bootstrap: tuple[int, int],
 ) -> FileChange:
     in_a, in_b = problems
@@ -191,13 +226,14 @@ def _file_change(
     ks = sorted({int(k) for mine, theirs in pairs.values() for k in mine if k in theirs})
     changes: list[MethodChange] = []
     for k in ks:
-        for label in labels[0]:
+        for before, after in methods:
             shares = {
-                identity: (mine[str(k)][label], theirs[str(k)][label])
+                identity: (mine[str(k)][before], theirs[str(k)][after])
                 for identity, (mine, theirs) in pairs.items()
-                if label in mine.get(str(k), {}) and label in theirs.get(str(k), {})
+                if before in mine.get(str(k), {}) and after in theirs.get(str(k), {})
             }
-            if shares and label in labels[1]:
+            if shares:
+                label = before if before == after else f"{before} → {after}"
                 changes.append(_method_change(k, label, shares, bootstrap))
     return FileChange(
         source_a=source_a,

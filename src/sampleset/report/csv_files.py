@@ -12,7 +12,7 @@ from sampleset.evaluation.results import Evaluation, Interval, MethodResult, Poi
 
 def methods_csv(evaluation: Evaluation) -> str:
     """One row per file, k and method, with every number there is; empty where there is none."""
-    return _csv(_method_rows(evaluation))
+    return _csv(method_rows(evaluation))
 
 
 def curve_csv(evaluation: Evaluation) -> str:
@@ -69,7 +69,8 @@ def _inert(value: Any) -> Any:
     )
 
 
-def _method_rows(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+def method_rows(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    """One row per file, k and method, with every number there is."""
     for file in evaluation.files:
         for point in file.points:
             for method in point.methods:

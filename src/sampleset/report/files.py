@@ -15,7 +15,7 @@ from sampleset.report.csv_files import breakdowns_csv, curve_csv, methods_csv
 from sampleset.report.json_form import evaluation_from_report, report_dict
 from sampleset.report.markdown import report_markdown
 from sampleset.report.page.html import report_html
-from sampleset.storage.files import read_rows
+from sampleset.storage.rows import read_rows
 
 _QUESTION_FIELDS = {
     "file",

@@ -13,7 +13,18 @@ _FLAGS = {
     "unreadable_reply": "on {n} a reply could not be read",
     "chose_no_answer": "on {n} it chose a sample without an answer",
     "fallback_vote": "on {n} the majority vote answered in its place",
+    "away": "{n} are of sets unlike those it was fitted on",
+    "away_kind": "away, the answers being of another kind, are {n}",
+    "away_model": "away, being of another model, are {n}",
+    "away_size": "away, having far fewer or more samples, are {n}",
+    "away_style": "away, the samples or questions looking otherwise, are {n}",
+    "blind": "{n} rest on weights for sets without token confidences or scores",
+    "features_missing": "on {n} a feature that was fitted is not recorded, and the vote answered",
 }
+
+
+_LOUDEST = 5
+"""Features of a method that are named."""
 
 
 def captions(evaluation: Evaluation) -> list[str]:
@@ -114,6 +125,10 @@ def method_notes(method: MethodResult, point: PointResult) -> list[str]:
         for flag, text in _FLAGS.items()
         if (count := method.flags.get(flag, 0))
     ]
+    if method.evidence:
+        loud = sorted(method.evidence.items(), key=lambda one: -one[1])[:_LOUDEST]
+        told = ", ".join(f"{name} {size:.2f}" for name, size in loud)
+        notes.append(f"what decided, in nats per question: {told}")
     if method.failed and not method.flags.get("failed"):
         notes.append(f"failed on {percent(method.failed)} %, counted as no answer")
     if method.abstained:

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import TypeVar
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.table import Column, Table
 from rich.text import Text
 
 from sampleset.evaluation.results import (
@@ -33,6 +33,8 @@ from sampleset.report.wording import (
 
 _Point = TypeVar("_Point", PointResult, MacroPoint)
 ONE_SAMPLE = "one sample (mean, pass@1)"
+_NAME_WIDTH = 14
+"""Names of methods are folded to this width before a number's column is left out."""
 _MOST_COLUMNS = 10
 """Values of k in a compact table; with more of them, some in the middle are left to the files."""
 
@@ -60,7 +62,30 @@ def report_tables(evaluation: Evaluation) -> list[RenderableType]:
 
 def new_table() -> Table:
     """An empty table as all of the terminal's tables look."""
-    return Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    return FittingTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+
+
+class FittingTable(Table):
+    """A table that leaves out its last columns where the terminal is too narrow for all of them."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The columns that fit, and which do not."""
+        widths = [self._needed(console, column) for column in self.columns]
+        count = len(widths)
+        while count > 2 and sum(widths[:count]) + count - 1 > options.max_width:
+            count -= 1
+        whole, self.columns = self.columns, self.columns[:count]
+        try:
+            yield from super().__rich_console__(console, options)
+        finally:
+            self.columns = whole
+        if left_out := [" ".join(str(column.header).split()) for column in whole[count:]]:
+            yield Text(f"Too narrow for: {', '.join(left_out)}.", style="dim")
+
+    def _needed(self, console: Console, column: Column) -> int:
+        """Width of a column's longest line; names may be folded."""
+        width = max(console.measure(cell).maximum for cell in [column.header, *column.cells])
+        return min(width, _NAME_WIDTH) if column.overflow == "fold" else width
 
 
 def titled(title: str, table: Table, notes: Sequence[str] = ()) -> Group:

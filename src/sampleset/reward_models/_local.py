@@ -21,6 +21,7 @@ from sampleset.chat import Message
 from sampleset.engines.huggingface.model import (
     Loaded,
     ModelFiles,
+    attention_plans_avoided,
     context_of,
     find_model,
     import_extra,
@@ -67,6 +68,8 @@ class LocalRewardModel:
     batched: ClassVar[bool] = True
     mark: ClassVar[str | None] = None
     """The text that stands for the end of a step, if the convention has one."""
+    reads_gguf: ClassVar[bool] = False
+    """Whether the model may be one file; heads of reward models are lost in it."""
 
     model: str
     device: str | None = None
@@ -84,7 +87,7 @@ class LocalRewardModel:
             if value is not None and value < 1:
                 raise InvalidArgumentError(f"{name}={value!r} must be at least 1.")
         self._files = find_model(self.model)
-        if self._files.path.is_file():
+        if self._files.path.is_file() and not self.reads_gguf:
             raise InvalidArgumentError(
                 f"{self.model!r} is one file; a reward model is a folder with config.json and safetensors, "
                 "or a Hub id."
@@ -147,19 +150,7 @@ class LocalRewardModel:
     def _score(self, question: Question, samples: Sequence[str]) -> list[RewardScore]:
         with self._lock:
             loaded = self._loaded = self._loaded or self._load()
-            asked = self._plain(question_text(question))
-            scores: list[RewardScore | None] = [None] * len(samples)
-            readings: dict[int, Reading] = {}
-            for place, sample in enumerate(samples):
-                text = self._plain(sample.strip())
-                if not text:
-                    scores[place] = RewardScore(None, flag="empty")
-                    continue
-                reading = self.read(loaded.tokenizer, asked, text)
-                if reading is None or len(reading.tokens) > (self.context_size or len(reading.tokens)):
-                    scores[place] = RewardScore(None, flag="too_long")
-                    continue
-                readings[place] = reading
+            scores, readings = self._readings(loaded, question, samples)
             for places in self._batches(readings, loaded):
                 values = self._values(loaded, [readings[place] for place in places])
                 for place, found in zip(places, values, strict=True):
@@ -167,6 +158,25 @@ class LocalRewardModel:
                     usage = Usage(prompt_tokens=len(readings[place].tokens), calls=1)
                     scores[place] = self.make_score(found, usage)
         return cast("list[RewardScore]", scores)
+
+    def _readings(
+        self, loaded: Loaded, question: Question, samples: Sequence[str]
+    ) -> tuple[list[RewardScore | None], dict[int, Reading]]:
+        """How samples are read, by place, and the scores of those that are not."""
+        asked = self._plain(question_text(question))
+        scores: list[RewardScore | None] = [None] * len(samples)
+        readings: dict[int, Reading] = {}
+        for place, sample in enumerate(samples):
+            text = self._plain(sample.strip())
+            if not text:
+                scores[place] = RewardScore(None, flag="empty")
+                continue
+            reading = self.read(loaded.tokenizer, asked, text)
+            if reading is None or len(reading.tokens) > (self.context_size or len(reading.tokens)):
+                scores[place] = RewardScore(None, flag="too_long")
+                continue
+            readings[place] = reading
+        return scores, readings
 
     def _load(self) -> Loaded:
         loaded = load_model(self._files, self.device, self.dtype, True, self.architecture())
@@ -224,7 +234,7 @@ class LocalRewardModel:
         mask = [[1] * len(one.tokens) + [0] * (width - len(one.tokens)) for one in readings]
         places = sorted({place for one in readings for place in one.places})
         column = {place: number for number, place in enumerate(places)}
-        with torch.inference_mode():
+        with torch.inference_mode(), attention_plans_avoided(loaded.device):
             found = self.outputs(
                 loaded.model,
                 torch.tensor(tokens, device=loaded.device),

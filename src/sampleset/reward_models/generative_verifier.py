@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sampleset.backends.base import Backend, ScoringBackend
+from sampleset.backends.base import Backend, ScoringBackend, can_score
 from sampleset.chat import Message, SamplingParams, first_seed
 from sampleset.errors import InvalidArgumentError
 from sampleset.models.together import gathered
@@ -67,7 +67,7 @@ class GenerativeVerifier(AskingRewardModel):
 
     def __post_init__(self) -> None:
         require_at_least_one(votes=self.votes, max_tokens=self.max_tokens)
-        if self.votes > 1 and not self.reason and isinstance(self.backend, ScoringBackend):
+        if self.votes > 1 and not self.reason and can_score(self.backend):
             raise InvalidArgumentError(
                 f"votes={self.votes} without reason=true: a probability is the same each time. Leave votes "
                 "away, or give reason=true."
@@ -83,7 +83,7 @@ class GenerativeVerifier(AskingRewardModel):
         """Mean of the votes, from 0 to 1."""
         form = VERIFY_REASON if self.reason else VERIFY_DIRECT
         messages = solution_messages(VERIFY, question, sample, form)
-        if isinstance(self.backend, ScoringBackend) and not self.reason:
+        if can_score(self.backend) and not self.reason:
             votes = [await _probability(self.backend, messages, "")]
         else:
             first = first_seed(messages, self.seed)
@@ -101,7 +101,7 @@ class GenerativeVerifier(AskingRewardModel):
         params = SamplingParams(temperature=temperature, max_tokens=most)
         (reply,) = await self.backend.generate(messages, params, [seed])
         spent = usage_of(reply)
-        if isinstance(self.backend, ScoringBackend) and self.backend.continues_assistant:
+        if can_score(self.backend) and self.backend.continues_assistant:
             reasoning = reply.text.split(VERIFY_OPEN)[0].rstrip()
             value, more = await _probability(self.backend, messages, f"{reasoning}\n\n")
             return value, spent + more
@@ -143,7 +143,7 @@ async def probability_of_first(
     Raises:
         BackendError: The log-probabilities are not finite.
     """
-    assert isinstance(backend, ScoringBackend)
+    assert can_score(backend)
     first, second = await backend.score(messages, pair)
     require_finite((first.logprob, second.logprob), backend.model)
     spent = Usage(first.prompt_tokens, first.tokens + second.tokens, calls=1)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sampleset.answers import choices_of
-from sampleset.backends.base import ScoringBackend
+from sampleset.backends.base import can_score
 from sampleset.chat import Message
 from sampleset.errors import UnsupportedByBackendError
 from sampleset.prompts import solve_messages
@@ -41,7 +41,7 @@ class PTrue(AskingRewardModel):
     prompt: str = "solve"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.backend, ScoringBackend) or not self.backend.continues_assistant:
+        if not can_score(self.backend) or not self.backend.continues_assistant:
             raise UnsupportedByBackendError(
                 f"{self.backend.model!r} cannot say how likely a text is after a reply it has begun, which "
                 "p_true needs. Use a model in this process (a folder, a Hub id, embedded), or llm_judge."

@@ -19,22 +19,21 @@ Cost: one call per sample, or per set with `score`; tokens as the server counts 
 
 from __future__ import annotations
 
-import asyncio
-import importlib
+import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from sampleset.errors import (
     AuthenticationError,
     BackendError,
-    BackendUnreachableError,
     InvalidArgumentError,
+    QuotaError,
     TransientBackendError,
 )
-from sampleset.models.retries import Patience, patiently
+from sampleset.models.retries import Limiter, Patience, patiently
 from sampleset.models.together import gathered
 from sampleset.prompts import question_text
 from sampleset.reward_models import math_shepherd, qwen_prm
@@ -46,20 +45,14 @@ from sampleset.reward_models.base import (
     require_finite,
 )
 from sampleset.types import Question, Usage
-from sampleset.wire.replies import (
-    count_of,
-    is_http,
-    list_of,
-    mapping_of,
-    parse_retry_after,
-    server_text,
-    shortened,
-)
+from sampleset.wire.client import Client, ConnectionFailedError, Response
+from sampleset.wire.faults import read_fault
+from sampleset.wire.replies import decoded
+from sampleset.wire.values import count_of, is_http, list_of, mapping_of, shortened
 
 Layout = Literal["chat", "qwen_prm", "math_shepherd"]
 Endpoint = Literal["pooling", "classify", "score"]
 
-_TOO_LONG = re.compile(r"maximum context length|longer than the maximum|max_model_len", re.IGNORECASE)
 _MARKS = re.compile(r"<(?=\|[^\s|>]{1,40}\|>|extra_0>)|к(?=и)")
 
 
@@ -91,13 +84,12 @@ class ServerRewardModel:
     max_concurrency: int = 8
     max_retries: int = 4
     timeout: float = 600.0
-    _client: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._patience = Patience(self.max_retries, self.timeout)
         if self.max_concurrency < 1:
             raise InvalidArgumentError(f"max_concurrency={self.max_concurrency!r} must be at least 1.")
-        self._limiter = asyncio.Semaphore(self.max_concurrency)
+        self._limiter = Limiter(self.max_concurrency)
         self.base_url = self.base_url or os.environ.get("OPENAI_BASE_URL")
         self.api_key = os.environ.get("OPENAI_API_KEY", "").strip() or None
         if self.base_url is None or not is_http(self.base_url):
@@ -105,7 +97,8 @@ class ServerRewardModel:
                 f"The reward model {self.model!r} needs a server, got {self.base_url!r}: write "
                 "server[base_url=http://localhost:8000]."
             )
-        self._root = self.base_url.rstrip("/").removesuffix("/v1")
+        self._client = Client(self.base_url, self.api_key)
+        self._where = f"{self._client.where.removesuffix('/v1')}/{self.endpoint}"
         if self.endpoint != "pooling" and self.layout != "chat":
             raise InvalidArgumentError(
                 f"layout={self.layout} has a score for each step, which endpoint={self.endpoint} does not "
@@ -137,9 +130,7 @@ class ServerRewardModel:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        await self._client.aclose()
 
     async def _one(self, question: Question, sample: str) -> RewardScore:
         text = _plain(sample.strip())
@@ -221,48 +212,53 @@ class ServerRewardModel:
             raise BackendError(f"{self._where} answers with {shortened(repr(value))} where a number belongs.")
         return float(value)
 
-    @property
-    def _where(self) -> str:
-        return f"{self._root}/{self.endpoint}"
-
-    async def _post(self, body: dict[str, Any]) -> dict[str, Any] | None:
+    async def _post(self, body: dict[str, Any]) -> Mapping[str, Any] | None:
         """The reply to a request; `None` if the sample exceeds the context."""
         if self.use_activation is not None:
             body = {**body, "use_activation": self.use_activation}
-        request = {"model": self.model, **body}
+        request = json.dumps({"model": self.model, **body}).encode()
         return await patiently(lambda: self._try(request), self._patience, self._limiter)
 
-    async def _try(self, body: dict[str, Any]) -> dict[str, Any] | None:
-        httpx: Any = importlib.import_module("httpx")
-        if self._client is None:
-            headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-            self._client = httpx.AsyncClient(headers=headers, timeout=self.timeout)
+    async def _try(self, body: bytes) -> Mapping[str, Any] | None:
         try:
-            reply = await self._client.post(self._where, json=body)
-        except httpx.ConnectError as error:
-            raise BackendUnreachableError(
-                f"No answer from {self._where} ({shortened(str(error))}). Is the server running, and is the "
-                "base URL right?"
-            ) from error
-        except httpx.HTTPError as error:
-            raise TransientBackendError(f"{self._where}: {shortened(repr(error))}.") from error
+            reply = await self._client.post(self._client.root_url(f"/{self.endpoint}"), body)
+        except ConnectionFailedError as error:
+            # A server that is not there would be asked for every sample.
+            raise error.in_check() from error.__cause__
+        if reply.status != 200:
+            return self._failed(reply)
         try:
-            content: object = reply.json()
-        except ValueError:
-            content = reply.text
-        if reply.status_code == 200:
-            if not mapping_of(content):
-                raise TransientBackendError(f"{self._where} answers with something other than a JSON object.")
-            return dict(mapping_of(content))
-        text = server_text(mapping_of(content).get("error", content))
-        said = f"{self._where} answers {reply.status_code}: {shortened(text)}"
-        if reply.status_code in (400, 413, 422) and _TOO_LONG.search(text):
-            return None
-        if reply.status_code in (401, 403):
-            raise AuthenticationError(f"{said}. Check OPENAI_API_KEY.")
-        if reply.status_code in (408, 409, 429) or reply.status_code >= 500:
-            raise TransientBackendError(said, retry_after=parse_retry_after(reply.headers))
-        raise BackendError(f"{said}. Does the server know the model and the endpoint {self.endpoint!r}?")
+            content = decoded(reply.raw)
+        except (ValueError, RecursionError):
+            content = None
+        if not mapping_of(content):
+            raise TransientBackendError(f"{self._where} answers with something other than a JSON object.")
+        return mapping_of(content)
+
+    def _failed(self, reply: Response) -> None:
+        """Return if the sample exceeds the context.
+
+        Raises:
+            BackendError: The server failed for another reason.
+        """
+        fault = read_fault(reply.status, reply.headers, reply.raw)
+        told = f"{self._where} answers {fault.status}: {self._client.hidden(fault.text)}"
+        match fault.meaning:
+            case "overflow":
+                return
+            case "key" | "forbidden":
+                raise AuthenticationError(f"{told}. Check OPENAI_API_KEY.")
+            case "credit":
+                raise QuotaError(f"{told}. Add credit to the account, or use another key.")
+            case "limited" | "loading" | "passing":
+                waits_for = {"limited": "limit", "loading": "loading"}.get(fault.meaning)
+                raise TransientBackendError(
+                    told, retry_after=fault.retry_after, waits_for=cast("Any", waits_for), kind=fault.kind
+                )
+            case _:
+                raise BackendError(
+                    f"{told}. Does the server know the model and the endpoint {self.endpoint!r}?"
+                )
 
 
 def _plain(text: str) -> str:
@@ -271,6 +267,6 @@ def _plain(text: str) -> str:
     return _MARKS.sub(lambda mark: f"{mark.group()} ", text)
 
 
-def _usage(reply: dict[str, Any]) -> Usage:
+def _usage(reply: Mapping[str, Any]) -> Usage:
     prompt = count_of(mapping_of(reply.get("usage")).get("prompt_tokens"))
     return Usage(prompt or 0, calls=1, uncounted=int(prompt is None))

@@ -13,16 +13,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from sampleset.chat import Generation, OnText
+from sampleset.chat import Generation, Message, SamplingParams
 from sampleset.errors import (
     BackendError,
     CapReachedError,
     PromptError,
+    RequestRefusedError,
     SampleSetError,
     TransientBackendError,
 )
+from sampleset.models.calls import ModelCalls
 from sampleset.sampling.stopping import StoppingRule, batch_ends, classes_of
 from sampleset.types import Question, Sample, SampleSet
 
@@ -43,40 +44,26 @@ __all__ = [
 ]
 
 
-class Drawer(Protocol):
-    """Whoever draws for a question: one model, asked in one way.
+@dataclass(frozen=True, slots=True)
+class Drawer:
+    """A model that draws for one question, asked in one way.
 
     Attributes:
-        model: Name of the model.
-        group_size: How many draws one call takes at most.
-        is_local: Whether it runs in this process; a hedge would only make it do the same work twice.
+        calls: The model.
+        messages: What it is asked.
+        params: How it draws.
         weight: Weight of each of its draws in the vote, `None` for none.
     """
 
-    @property
-    def model(self) -> str: ...  # noqa: D102
-    @property
-    def group_size(self) -> int: ...  # noqa: D102
-    @property
-    def is_local(self) -> bool: ...  # noqa: D102
-    @property
-    def weight(self) -> float | None: ...  # noqa: D102
+    calls: ModelCalls
+    messages: Sequence[Message]
+    params: SamplingParams
+    weight: float | None = None
 
-    async def draw(
-        self, seeds: Sequence[int], on_text: OnText | None, on_retry: Callable[[str], None]
-    ) -> Sequence[Generation]:
-        """One completion for every seed.
-
-        Args:
-            seeds: Consecutive integers.
-            on_text: Called with a seed's place and the next piece of its text, where the model can stream.
-            on_retry: Called with the reason before each further try.
-
-        Raises:
-            CapReachedError: A cap leaves no room for the call.
-            BackendError: The model gives no completion.
-        """
-        ...
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.calls.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +84,11 @@ class Draw:
     def index(self) -> int:
         """Its number among the draws of the question."""
         return self.sample.index
+
+    @property
+    def model(self) -> str:
+        """Who drew it; empty where samples are not signed."""
+        return self.sample.model or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +173,10 @@ def draw_rules(
     return DrawRules(n, batches, stop, deadline, hedge_after)
 
 
+# Errors that other draws may escape.
+_OF_ONE_CALL = PromptError | RequestRefusedError | TransientBackendError
+
+
 class QuestionDraws:
     """Draws one question.
 
@@ -192,9 +188,12 @@ class QuestionDraws:
         stored: Draws made before, by index.
         on_event: Called with each event.
         describe: Returns the text that a failed draw keeps of its error.
-        tolerant: Whether an error that no other draw can escape fails its draws only; it is raised otherwise.
+        tolerant: Whether every error, a cap's refusal too, fails its draws only. Otherwise an error that no
+            other draw can escape is raised.
         signed: Whether each sample names its model.
         stream: Whether the texts of draws are reported while they are written.
+        is_final: Whether an error speaks of the prompt: the draw is then kept as refused, and not made again.
+        retry_failed: Whether stored draws that were refused are made again all the same.
 
     Attributes:
         draws: Draws so far by index, failed and stored ones included.
@@ -217,7 +216,10 @@ class QuestionDraws:
         tolerant: bool = False,
         signed: bool = False,
         stream: bool = False,
+        is_final: Callable[[SampleSetError], bool] = lambda error: isinstance(error, PromptError),
+        retry_failed: bool = False,
     ) -> None:
+        self._is_final = is_final
         self.draws = {sample.index: Draw(sample) for sample in stored}
         self.stopped: str | None = None
         self.refusal: CapReachedError | None = None
@@ -225,15 +227,25 @@ class QuestionDraws:
         self._question, self._members, self._seed, self._rules = question, members, seed, rules
         self._on_event, self._describe = on_event, describe
         self._tolerant, self._signed, self._stream = tolerant, signed, stream
-        # Draws that failed in an earlier run are made again; those that fail in this one are not.
+        # Draws that failed in an earlier run are made again, unless the prompt was refused; those that fail
+        # in this one are not.
         self._missing = {
-            index for index in range(rules.n) if index not in self.draws or self.draws[index].sample.failed
+            index
+            for index in range(rules.n)
+            if index not in self.draws
+            or (self.draws[index].sample.failed and (retry_failed or not self.draws[index].sample.refused))
         }
         self._calls: dict[asyncio.Task[None], list[int]] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._back: set[asyncio.Task[None] | None] = set()
         self._reasons: dict[int, str] = {}
         self._looked_at, self._settled = (0, 0), False
         self._started = 0.0
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything to draw."""
+        return bool(self._missing)
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -303,7 +315,7 @@ class QuestionDraws:
             member = self._members[(index + hedge) % len(self._members)]
             by_member.setdefault(id(member), (member, []))[1].append(index)
         for member, own in by_member.values():
-            for run in runs_of(own, member.group_size):
+            for run in runs_of(own, member.calls.group_size):
                 # Two calls for one draw would speak at once.
                 call = asyncio.create_task(self._call(member, run, self._stream and not hedge))
                 self._calls[call] = run
@@ -312,7 +324,8 @@ class QuestionDraws:
     async def _call(self, member: Drawer, run: Sequence[int], stream: bool) -> None:
         """One call's draws; errors that other draws may escape become failed samples."""
 
-        def on_retry(reason: str) -> None:
+        def on_retry(error: TransientBackendError) -> None:
+            reason = self._describe(error)
             self._reasons.update(dict.fromkeys(run, reason))
             self._on_event(Retried(run, reason))
 
@@ -321,20 +334,13 @@ class QuestionDraws:
 
         seeds = [self._seed + index for index in run]
         try:
-            generations = await member.draw(seeds, on_text if stream else None, on_retry)
-        except CapReachedError as refusal:
-            if len(run) > 1 and self.refusal is None:  # fewer at once may fit
-                await self._call(member, run[: len(run) // 2], stream)
-                await self._call(member, run[len(run) // 2 :], stream)
-            else:
-                self.refusal = refusal
-            return
+            generations = await member.calls.ask(
+                member.messages, member.params, seeds, on_text if stream else None, on_retry
+            )
         except SampleSetError as error:
-            if not self._tolerant and not isinstance(error, PromptError | TransientBackendError):
-                raise
-            self._on_event(Failed(error))
-            self._fail(self._only_in(run), self._describe(error), member)
+            await self._give_up(run, error, member, stream)
             return
+        self._back.add(asyncio.current_task())
         if len(generations) != len(run):
             raise BackendError(
                 f"The backend returned {len(generations)} completions for {len(run)} seeds; "
@@ -349,6 +355,21 @@ class QuestionDraws:
         )
         if self.hedges:
             await self._cancel(call for call, other in self._calls.items() if self._missing.isdisjoint(other))
+
+    async def _give_up(self, run: Sequence[int], error: SampleSetError, member: Drawer, stream: bool) -> None:
+        """What becomes of a call's draws after an error: fewer at once, failed samples, or the end."""
+        if isinstance(error, CapReachedError):
+            if len(run) > 1 and self.refusal is None:  # fewer at once may fit
+                await self._call(member, run[: len(run) // 2], stream)
+                await self._call(member, run[len(run) // 2 :], stream)
+                return
+            if not self._tolerant:
+                self.refusal = error
+                return
+        elif not self._tolerant and not isinstance(error, _OF_ONE_CALL):
+            raise error
+        self._on_event(Failed(error))
+        self._fail(self._only_in(run), self._describe(error), member, refused=self._is_final(error))
 
     def _draw_of(self, index: int, generation: Generation, member: Drawer) -> Draw:
         sample = Sample(
@@ -365,7 +386,13 @@ class QuestionDraws:
         return Draw(sample, generation, self._seconds())
 
     def _fail(
-        self, indices: Sequence[int], error: str, member: Drawer | None = None, *, with_reason: bool = False
+        self,
+        indices: Sequence[int],
+        error: str,
+        member: Drawer | None = None,
+        *,
+        with_reason: bool = False,
+        refused: bool = False,
     ) -> None:
         """Keep these draws as failed ones."""
         draws: list[Draw] = []
@@ -375,7 +402,7 @@ class QuestionDraws:
             sample = Sample(
                 index=index,
                 text="",
-                finish_reason="error",
+                finish_reason="refused" if refused else "error",
                 seed=self._seed + index,
                 model=who.model if self._signed else None,
                 error=f"{error}; before it: {last}" if last else error,
@@ -406,7 +433,7 @@ class QuestionDraws:
         late = [
             index
             for index in sorted(self._missing)
-            if index < end and not self._members[index % len(self._members)].is_local
+            if index < end and not self._members[index % len(self._members)].calls.is_local
         ]
         for index in late:
             self._start([index], hedge=True)
@@ -419,7 +446,8 @@ class QuestionDraws:
         for call in running:
             if not call.cancelling():
                 call.cancel()
-                self.cancelled += len(self._calls[call])
+                # A call whose draws are back may still be at work on cancelling others.
+                self.cancelled += 0 if call in self._back else len(self._calls[call])
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _is_settled(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from sampleset.chat import SamplingParams
@@ -40,6 +41,7 @@ class SamplingOptions:
         weight: Weight of each draw in `weighted_vote:by=weight`, kept as a score; `None` for none.
         hedge_after: Seconds until a draw that is not back is drawn a second time, and the first of the two
             counts; `None` for never. A model in this process is not hedged.
+        retry_failed: Whether draws that the store holds as refused are made again.
     """
 
     n: int = 5
@@ -56,6 +58,7 @@ class SamplingOptions:
     caps: Caps = _NO_CAPS
     weight: float | None = None
     hedge_after: float | None = None
+    retry_failed: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n", "max_concurrency", "min_samples"):
@@ -101,6 +104,10 @@ class SamplingProgress:
         reused: Draws that were in the store already.
         drawn: Draws that came back in this run.
         failed: Draws of this run that failed.
+        reasons: Why, and how many each.
+        refused: Draws that an earlier run kept as refused, and that were not made again.
+        waits_until: `time.monotonic()` until which all calls of the server wait.
+        waits_for: The server's words for it.
         retries: Calls tried again after a transient error.
         cancelled: Draws that were in flight when a stopping rule had seen enough.
         stopped: Questions whose stopping rule was met before all n were drawn.
@@ -121,6 +128,10 @@ class SamplingProgress:
     reused: int = 0
     drawn: int = 0
     failed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter[str])
+    refused: int = 0
+    waits_until: float = 0.0
+    waits_for: str = ""
     retries: int = 0
     cancelled: int = 0
     stopped: int = 0

@@ -12,21 +12,24 @@ How the draws of one question come in, and when they are enough, is in `draws`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
 
-from sampleset.backends.base import Backend, is_local
-from sampleset.chat import Generation, Message, OnText, SamplingParams, first_seed, plain_params
+from sampleset.backends.base import Backend
+from sampleset.chat import Message, first_seed, plain_params
 from sampleset.errors import (
     CapReachedError,
     InvalidArgumentError,
     PromptError,
+    RequestRefusedError,
+    SampleSetError,
     SamplingError,
 )
-from sampleset.models.budget import Budget, MeteredBackend, QuestionBudgets, Tariff
-from sampleset.models.retries import Patience, limiter_for, patiently
+from sampleset.models.budget import Budget, QuestionBudgets, Tariff
+from sampleset.models.calls import ModelCalls
+from sampleset.models.retries import limiter_for
 from sampleset.prompts import solve_messages
-from sampleset.sampling.draws import CameBack, Draw, DrawEvent, Failed, QuestionDraws, Retried
+from sampleset.sampling.draws import CameBack, Draw, Drawer, DrawEvent, Failed, QuestionDraws, Retried
 from sampleset.sampling.options import SamplingOptions, SamplingProgress
 from sampleset.storage.store import Configuration, SampleStore, draw_key
 from sampleset.types import Question, Sample, SampleSet
@@ -77,29 +80,35 @@ class Sampler:
             plain_params(options.params) | {"seed": options.seed, "seeds": "by question"},
         )
         self._on_progress = on_progress
+        # Whether it has taken a request under these settings: then what it refuses is the prompt.
+        self._taken = False
         # Whether the backend has answered since last looked at, be it by refusing a prompt.
         self._heard = False
         # Questions that wait for another process.
         self._elsewhere = 0
-        self._patience = options.patience.with_model(backend)
         self._limiter = limiter_for(backend, options.max_concurrency)
+        self._limiter.clock.on_wait = self._note_wait
         self._budgets = options.caps.run_budgets() if budgets is None else list(budgets)
         cap = options.caps.question_tokens
         self._question_budgets = question_budgets
         if cap is not None and question_budgets is None:
             self._question_budgets = QuestionBudgets(cap, 1, self.stored_tokens)
         self._tariff = tariff
-        MeteredBackend(backend, self._budgets, tariff)  # complains now of a price that is missing
+        ModelCalls(backend, budgets=self._budgets, tariff=tariff)  # complains now of a price that is missing
 
-    async def sample(self, question: Question) -> SampleSet:
+    async def sample(self, question: Question, messages: Sequence[Message] | None = None) -> SampleSet:
         """The sample set of one question.
+
+        Args:
+            question: The question.
+            messages: The chat to draw from, as it is; by default the question as the options have it asked.
 
         Raises:
             CapReachedError: A cap left too few draws.
             SamplingError: Every draw failed, or fewer than `min_samples` came back.
             BackendError: The backend cannot be asked at all.
         """
-        messages = self._messages(question)
+        messages = self._messages(question) if messages is None else messages
         if self.store is None:
             work = await self._draw(question, messages, ())
         else:
@@ -215,7 +224,8 @@ class Sampler:
         def on_event(event: DrawEvent) -> None:
             match event:
                 case CameBack(draws):
-                    self._heard = self._heard or any(draw.generation is not None for draw in draws)
+                    if any(draw.generation is not None for draw in draws):
+                        self._heard = self._taken = True
                     samples = [draw.sample for draw in draws]
                     if keep is not None:
                         keep(samples)
@@ -234,12 +244,27 @@ class Sampler:
             self.options.rules,
             stored=stored,
             on_event=on_event,
+            is_final=self._is_final,
+            retry_failed=self.options.retry_failed,
         )
+        self._taken = self._taken or any(not sample.failed for sample in stored)
+        if not work.is_needed:
+            # Nobody is asked, so that a question without draws says nothing of the server.
+            self._heard = True
+            self.progress.refused += sum(sample.refused for sample in stored)
         try:
             await work.run()
         finally:
             self.progress.cancelled += work.cancelled
         return work
+
+    def _is_final(self, error: SampleSetError) -> bool:
+        """Whether an error speaks of its prompt: what a server refuses that has taken other requests does."""
+        return isinstance(error, PromptError) or (isinstance(error, RequestRefusedError) and self._taken)
+
+    def _note_wait(self, seconds: float, reason: str) -> None:
+        self.progress.waits_until, self.progress.waits_for = time.monotonic() + seconds, reason
+        self._report()
 
     def _refuse_other_weights(self, stored: Iterable[Sample]) -> None:
         for sample in stored:
@@ -262,31 +287,25 @@ class Sampler:
     def _messages(self, question: Question) -> list[Message]:
         return solve_messages(question, self.options.prompt, self.options.system)
 
-    def _drawer(
-        self, question: Question, messages: Sequence[Message], stored: Sequence[Sample]
-    ) -> _QuestionDrawer:
-        backend = self._within_caps(question, stored)
-        return _QuestionDrawer(
-            backend,
-            messages,
-            self.options.params,
-            self.options.weight,
-            self._patience,
-            self._limiter,
-        )
-
-    def _within_caps(self, question: Question, stored: Sequence[Sample]) -> Backend:
-        """The backend within the caps of the run and of the question that these draws are of."""
+    def _drawer(self, question: Question, messages: Sequence[Message], stored: Sequence[Sample]) -> Drawer:
+        """The model as it is asked this question, within the caps of the run and of the question."""
         own = [] if self._question_budgets is None else [self._question_budgets.take(question)]
-        if not (budgets := [*own, *self._budgets]):
-            return self.backend
         known = max((sample.prompt_tokens or 0 for sample in stored), default=0)
-        return MeteredBackend(self.backend, budgets, self._tariff, known or None)
+        calls = ModelCalls(
+            self.backend,
+            self.options.patience,
+            limiter=self._limiter,
+            budgets=[*own, *self._budgets],
+            tariff=self._tariff,
+            prompt_tokens=known or None,
+        )
+        return Drawer(calls, messages, self.options.params, self.options.weight)
 
     def _count(self, samples: Sequence[Sample]) -> None:
         """Add draws that came back to the totals."""
         self.progress.drawn += len(samples)
         self.progress.failed += sum(sample.failed for sample in samples)
+        self.progress.reasons.update(sample.error for sample in samples if sample.error is not None)
         self.progress.prompt_tokens += sum(sample.prompt_tokens or 0 for sample in samples)
         self.progress.completion_tokens += sum(sample.completion_tokens or 0 for sample in samples)
         self._report()
@@ -322,37 +341,3 @@ class Sampler:
     def _report(self) -> None:
         if self._on_progress is not None:
             self._on_progress(self.progress)
-
-
-@dataclass(frozen=True, slots=True)
-class _QuestionDrawer:
-    """A backend that is asked one question, patiently."""
-
-    backend: Backend
-    messages: Sequence[Message]
-    params: SamplingParams
-    weight: float | None
-    patience: Patience
-    limiter: asyncio.Semaphore
-
-    @property
-    def model(self) -> str:
-        return self.backend.model
-
-    @property
-    def group_size(self) -> int:
-        return self.backend.group_size
-
-    @property
-    def is_local(self) -> bool:
-        return is_local(self.backend)
-
-    async def draw(
-        self, seeds: Sequence[int], on_text: OnText | None, on_retry: Callable[[str], None]
-    ) -> list[Generation]:
-        return await patiently(
-            lambda: self.backend.generate(self.messages, self.params, seeds),
-            self.patience,
-            self.limiter,
-            on_retry,
-        )

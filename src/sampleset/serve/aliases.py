@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from sampleset.aggregators.base import Aggregator
-from sampleset.backends.base import Backend, ScoringBackend, StreamingBackend, record_of
-from sampleset.backends.openai import OpenAIBackend
-from sampleset.chat import Continuation, Generation, Message, SamplingParams
+from sampleset.backends.base import Backend, record_of, takes_requests
+from sampleset.chat import Message
 from sampleset.errors import BackendError, InvalidArgumentError, UnsupportedByBackendError
 from sampleset.evaluation import Price, Prices, read_prices
-from sampleset.models.budget import Budget, MeteredBackend, MeteredScoringBackend, Tariff
+from sampleset.models.budget import Budget
+from sampleset.models.calls import CallContext, ModelCalls
 from sampleset.models.opening import open_backend, ready_backend, runs_here
-from sampleset.models.retries import Patience, PatientBackend, PatientScoringBackend
+from sampleset.models.retries import Patience
 from sampleset.reward_models.base import RewardModel
+from sampleset.sampling.draws import Draw
+from sampleset.sampling.members import Member
 from sampleset.serve.answering import Outcome, choose, is_settled, vote_so_far
-from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig, UpstreamConfig
-from sampleset.serve.draws import Draw, Drawn, OnEvent, draw_all
-from sampleset.serve.members import Member
+from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig
+from sampleset.serve.draws import Drawn, OnEvent, draw_all
+from sampleset.serve.members import ServedMember
 from sampleset.serve.requests import ChatRequest
-from sampleset.serve.upstreams import LocalUpstream, ServerUpstream, Upstream
 from sampleset.serve.voice import OnDelta, Voice, voice_of
 from sampleset.specs import build, models_of, needs_model, with_default_model
 
-OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "not-needed"
 _MOST_READ = 200_000
 """Characters of the prompts that an aggregator reads which are kept for the page."""
@@ -42,46 +40,14 @@ _budgets: ContextVar[Sequence[Budget]] = ContextVar("budgets", default=())
 """What this request may cost."""
 
 
-class ReadingBackend(PatientBackend):
-    """An aggregator's model: for the request at hand prompts are noted, words told, calls capped.
-
-    Args:
-        backend: The model.
-        patience: How many tries, and how long each.
-        max_concurrency: Calls in flight at once.
-        tariff: What its tokens cost, for a cap in money.
-    """
-
-    def __init__(
-        self, backend: Backend, patience: Patience, max_concurrency: int, tariff: Tariff | None = None
-    ) -> None:
-        super().__init__(backend, patience, max_concurrency)
-        self._tariff = tariff
-
-    async def generate(
-        self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
-    ) -> list[Generation]:
-        """As the backend's, if the worst case fits."""
-        _note(messages)
-        backend, voice = self._backend, _voice.get()
-        capped = MeteredBackend(backend, _budgets.get(), self._tariff)
-        if voice is None or not isinstance(backend, StreamingBackend) or not voice.speaks():
-            return await self._try(lambda: capped.generate(messages, params, seeds))
-
-        def told() -> Awaitable[list[Generation]]:
-            return backend.stream(messages, params, seeds, voice.listener())
-
-        return await self._try(lambda: capped.within(told, messages, params, seeds))
-
-
-class ReadingScoringBackend(ReadingBackend, PatientScoringBackend):
-    """The same around a backend that scores."""
-
-    async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
-        """As the backend's, if the worst case fits."""
-        _note(messages)
-        capped = MeteredScoringBackend(self._scoring, _budgets.get(), self._tariff)
-        return await self._try(lambda: capped.score(messages, continuations))
+def _context() -> CallContext:
+    """What concerns the calls of the request at hand: its caps, its notes, and who is shown the words."""
+    voice = _voice.get()
+    return CallContext(
+        budgets=_budgets.get(),
+        on_messages=_note,
+        listener=None if voice is None else lambda: voice.listener if voice.speaks() else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +72,7 @@ class Alias:
 
     name: str
     config: AliasConfig
-    plan: list[Member]
+    plan: list[ServedMember]
     aggregator: str
     methods: dict[str, Aggregator] = field(default_factory=dict[str, Aggregator])
     readers: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
@@ -204,7 +170,6 @@ class Models:
         self.prices: Prices | None = read_prices(Path(config.prices)) if config.prices else None
         self._config = config
         self._backends: dict[tuple[Any, ...], Backend] = {}
-        self._client: aiohttp.ClientSession | None = None
         self.aliases: dict[str, Alias] = {}
 
     async def open(self) -> None:
@@ -225,14 +190,12 @@ class Models:
         for backend in self._backends.values():
             await backend.aclose()
         self._backends.clear()
-        if self._client is not None:
-            await self._client.close()
 
     async def _opened(self, name: str, config: AliasConfig) -> Alias:
-        plan: list[Member] = []
+        plan: list[ServedMember] = []
         for one in config.upstreams:
-            upstream = await self._upstream(one, config)
-            plan += [Member(upstream, one, config, self._tariff(upstream.model, config))] * one.count
+            backend = await self._sampled(one)
+            plan += [ServedMember(backend, one, config, self._tariff(backend.model, config))] * one.count
         reader = config.aggregator_model or config.upstreams[0]
         is_trained = record_of(await self._backend(reader)) is not None
         usual = config.aggregator or ("ssa" if is_trained else "majority_vote")
@@ -246,48 +209,41 @@ class Models:
         for spec in dict.fromkeys((usual, *config.aggregators, *ALWAYS_ALLOWED)):
             ready: dict[str | None, Backend] = {}
             for named in models_of(spec):
-                model = reader if named is None else UpstreamConfig(named)
+                model = reader if named is None else Member(named)
                 backend = await self._backend(model)
                 ready[named] = self._reading(backend, config)
-                if not isinstance(backend, OpenAIBackend):
+                if not takes_requests(backend):
                     alias.here.add(backend.model)
             alias.methods[spec] = await self._built(spec, ready, reader, config)
             alias.readers[spec] = [one.model for one in ready.values()]
         return alias
 
     async def _built(
-        self, spec: str, ready: dict[str | None, Backend], reader: UpstreamConfig, config: AliasConfig
+        self, spec: str, ready: dict[str | None, Backend], reader: Member, config: AliasConfig
     ) -> Aggregator:
         """The aggregator; where it wants more than every server has, they are asked what they are."""
         try:
             return build(spec, ready.get(None), ready, _within_caps(config))
         except (InvalidArgumentError, UnsupportedByBackendError) as refusal:
             for named in ready:
-                model = reader if named is None else UpstreamConfig(named)
-                if isinstance(await self._backend(model), OpenAIBackend):
+                model = reader if named is None else Member(named)
+                if takes_requests(await self._backend(model)):
                     try:
                         ready[named] = self._reading(await self._backend(model, asked=True), config)
                     except BackendError as error:
                         raise InvalidArgumentError(f"{refusal} ({error})") from error
             return build(spec, ready.get(None), ready, _within_caps(config))
 
-    async def _upstream(self, one: UpstreamConfig, config: AliasConfig) -> Upstream:
+    async def _sampled(self, one: Member) -> Backend:
+        """The model of a member that samples."""
         backend = await self._backend(one)
-        if isinstance(backend, OpenAIBackend):
-            return ServerUpstream(
-                one.model,
-                backend.base_url or OPENAI_URL,
-                backend.api_key,
-                config.max_concurrency,
-                self._session,
-            )
         # A trained aggregator reads; what it was trained from, on the same engine, samples.
         plain: Callable[[], Backend] | None = getattr(backend, "plain", None)
         if plain is not None and record_of(backend) is not None:
             backend = self._backends.setdefault(("plain", backend.model), plain())
-        return LocalUpstream(backend, config.max_concurrency, config.prompt)
+        return backend
 
-    async def _backend(self, one: UpstreamConfig, asked: bool = False) -> Backend:
+    async def _backend(self, one: Member, asked: bool = False) -> Backend:
         """The model, opened once; a server is asked what it is only on request."""
         key = (one.model, one.base_url, one.api_key_env, one.context_size, asked)
         if key not in self._backends:
@@ -298,7 +254,7 @@ class Models:
                 return self._backends[key]
             backend = open_backend(*named, one.context_size)
             self._backends[key] = backend
-            if not isinstance(backend, OpenAIBackend):
+            if not takes_requests(backend):
                 await backend.check()
         return self._backends[key]
 
@@ -310,19 +266,13 @@ class Models:
         return self.prices.models[model]
 
     def _reading(self, backend: Backend, config: AliasConfig) -> Backend:
-        patience = Patience(config.max_retries, config.timeout)
-        tariff = self._tariff(backend.model, config)
-        kind = ReadingScoringBackend if isinstance(backend, ScoringBackend) else ReadingBackend
-        return kind(backend, patience, config.max_concurrency, tariff)
-
-    def _session(self) -> aiohttp.ClientSession:
-        if self._client is None:
-            self._client = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._client
+        return ModelCalls(
+            backend,
+            Patience(config.max_retries, config.timeout),
+            config.max_concurrency,
+            tariff=self._tariff(backend.model, config),
+            context=_context,
+        )
 
 
 def _within_caps(config: AliasConfig) -> Callable[[RewardModel], RewardModel]:

@@ -18,14 +18,15 @@ from typing import Any, cast
 
 from sampleset.aggregators.base import Aggregator, Decision, decide, tally, vote_answer
 from sampleset.answers import kind_of
+from sampleset.chat import Generation
 from sampleset.errors import CapReachedError, SampleSetError
+from sampleset.sampling.draws import Draw
 from sampleset.sampling.stopping import classes_of
 from sampleset.serve.api_errors import log_fault
-from sampleset.serve.draws import Draw, Drawn
+from sampleset.serve.draws import Drawn
 from sampleset.serve.requests import ChatRequest
-from sampleset.serve.upstream_replies import Reply
 from sampleset.serve.voice import thinks, told_apart, writes_solutions
-from sampleset.types import Answer, Candidate, Question, SampleSet, Usage, after_thinking
+from sampleset.types import Answer, Candidate, Question, Sample, SampleSet, Usage, after_thinking
 
 _MOST_JSON = 1_000_000
 _DEEPEST = 100
@@ -100,15 +101,15 @@ async def choose(
         words = Drawn([drawn.draws[place] for place in winner.indices])
         outcome = await choose(_of_words(request), words, aggregator, seconds)
         return replace(outcome, candidates=_among_all(outcome.candidates, winner.indices))
-    reply = cast("Reply", drawn.draws[first].reply)
+    reply = cast("Generation", drawn.draws[first].generation)
     return Outcome(
-        reply.message,
+        reply.whole_message,
         reply.finish_reason or "stop",
         winner.answer,
         winner.votes / len(keys),
         candidates,
         candidates.index(winner),
-        reply.logprobs,
+        reply.token_logprobs,
         flags=("tie",) if decision.tied else (),
         text=winner.answer,
     )
@@ -151,26 +152,26 @@ def _among_all(candidates: Sequence[Candidate], places: Sequence[int]) -> list[C
 
 async def _ballots(request: ChatRequest, draws: Sequence[Draw]) -> list[Hashable]:
     """What each draw votes for, read off the event loop: JSON may be long."""
-    return await asyncio.to_thread(lambda: [ballot(one.reply, request.ballot) for one in draws])
+    return await asyncio.to_thread(lambda: [ballot(one.generation, request.ballot) for one in draws])
 
 
 _WORDS = ("words",)
 """What a reply that calls no tool votes for, where tools are offered."""
 
 
-def ballot(reply: Reply | None, kind: str) -> Hashable:
+def ballot(reply: Generation | None, kind: str) -> Hashable:
     """What a reply votes for; `None` abstains. Equal votes have equal JSON values."""
     if reply is None:
         return None
     if kind == "tools":
-        calls = cast("list[Any]", reply.message.get("tool_calls") or [])
+        calls = cast("list[Any]", reply.whole_message.get("tool_calls") or [])
         if not calls:
             return _WORDS if reply.text else None
         named = [cast("dict[str, Any]", one.get("function") or one.get("custom") or {}) for one in calls]
         votes = [(one.get("name"), _call_value(one)) for one in named]
         # Parallel calls are a set: their order says nothing.
         return ("calls", tuple(sorted(votes, key=repr)))
-    found = json_value(after_thinking(Draw(0, "", 0, 0.0, reply).sample))
+    found = json_value(after_thinking(Sample(0, reply.text, reply.finish_reason)))
     return None if found is None else ("json", found)
 
 
@@ -272,9 +273,9 @@ async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregato
     giving = None if request.answer_only else _giving(drawn, answer, agreeing, is_own)
     wrote = answer.text if answer.usage.calls else ""
     thought, words = told_apart(wrote, thinks(aggregator))
-    if giving is not None and giving.reply is not None:
-        message, logprobs = dict(giving.reply.message), giving.reply.logprobs
-        finish_reason = giving.reply.finish_reason or "stop"
+    if giving is not None and giving.generation is not None:
+        message, logprobs = dict(giving.generation.whole_message), giving.generation.token_logprobs
+        finish_reason = giving.generation.finish_reason or "stop"
     else:
         message = {"content": answer.answer if request.answer_only else words or answer.answer}
         finish_reason, logprobs = "stop", None
@@ -297,7 +298,7 @@ async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregato
 def _giving(drawn: Drawn, answer: Answer, agreeing: int | None, is_own: bool) -> Draw | None:
     """A draw whose sample says what was decided; `None` if the aggregator wrote a solution of its own."""
     for one in drawn.draws:
-        if one.reply is not None and after_thinking(one.sample) == answer.text:
+        if one.generation is not None and after_thinking(one.sample) == answer.text:
             return one
     if agreeing is None or is_own:
         return None
@@ -319,6 +320,8 @@ async def _agreeing(question: Question, answer: Answer) -> int | None:
 
 def _first(drawn: Drawn, flags: tuple[str, ...], usage: Usage = _NOTHING) -> Outcome:
     """The first sample, where nothing can be compared; one that is whole before one that was cut off."""
-    own = next((one for one in drawn.replies if one.finish_reason != "length"), drawn.replies[0])
+    own = next((one for one in drawn.generations if one.finish_reason != "length"), drawn.generations[0])
     noted = tuple(dict.fromkeys((*flags, "no_answers")))
-    return Outcome(own.message, own.finish_reason or "stop", None, None, (), None, own.logprobs, usage, noted)
+    return Outcome(
+        own.whole_message, own.finish_reason or "stop", None, None, (), None, own.token_logprobs, usage, noted
+    )

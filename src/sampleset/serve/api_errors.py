@@ -11,11 +11,17 @@ import traceback
 from typing import Any
 
 from sampleset.errors import (
+    AuthenticationError,
+    BackendError,
     CapReachedError,
     ContextOverflowError,
     InvalidArgumentError,
+    QuotaError,
+    RefusedPromptError,
+    RequestRefusedError,
     SampleSetError,
     SamplingError,
+    UnknownModelError,
     UnsupportedByBackendError,
 )
 
@@ -62,7 +68,22 @@ def api_error(error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, ContextOverflowError):
-        return ApiError(400, str(error), param="messages", code="context_length_exceeded")
+        told = str(error) if error.said is None else error.said
+        return ApiError(400, told, param="messages", code="context_length_exceeded")
+    if isinstance(error, RefusedPromptError):
+        if error.said is None:
+            return ApiError(502, "The upstream's content filter withheld the reply.", code="content_filter")
+        return ApiError(
+            400, f"The upstream's content filter refuses the request: {error.said}", code="content_filter"
+        )
+    if isinstance(error, RequestRefusedError):
+        return ApiError(400, f"The upstream refuses the request: {error.said}")
+    if isinstance(error, BackendError) and error.kind is not None:
+        # What a server says of its key or model is for whoever runs this one.
+        why = next(
+            (why for kind, why in _WHY.items() if isinstance(error, kind)), f"could not answer ({error.kind})"
+        )
+        return ApiError(502, f"The upstream {why}.", code="upstream_error")
     if isinstance(error, InvalidArgumentError | UnsupportedByBackendError):
         return ApiError(400, str(error))
     if isinstance(error, CapReachedError):
@@ -78,6 +99,13 @@ def api_error(error: Exception) -> ApiError:
     if isinstance(error, SampleSetError):
         return ApiError(502, f"A model could not be asked ({type(error).__name__}).", code="upstream_error")
     return ApiError(500, "The server failed on this request; its log names the place.", code="internal_error")
+
+
+_WHY = {
+    AuthenticationError: "refuses the server's key",
+    QuotaError: "has no credit left on the server's account",
+    UnknownModelError: "does not know the model",
+}
 
 
 def log_fault(error: BaseException) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 from sampleset.evaluation import Prices
 from sampleset.models.together import gathered
+from sampleset.sampling.draws import Draw
 from sampleset.serve.aliases import Alias, Answered
 from sampleset.serve.api_errors import api_error, log_fault
-from sampleset.serve.draws import Draw
 from sampleset.serve.limits import Gate
 from sampleset.serve.metrics import Metrics
 from sampleset.serve.replies import Head, completion, sample, told, totals
@@ -224,7 +224,7 @@ class Chat:
             "schema": 1,
             "id": name,
             "created": self._head.created,
-            "messages": list(self._request.messages),
+            "messages": list(self._request.prompt),
             "events": self._events,
             "completion": body,
         }

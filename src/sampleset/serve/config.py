@@ -9,13 +9,8 @@ models:
 
 from __future__ import annotations
 
-import difflib
-import math
-import os
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -24,8 +19,9 @@ from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_insta
 from sampleset.errors import DataError, InvalidArgumentError, UnknownNameError
 from sampleset.models.budget import Budget, Caps
 from sampleset.prompts import SOLVE_PROMPTS
+from sampleset.sampling.members import Member
 from sampleset.sampling.stopping import StoppingRule, parse_stop
-from sampleset.settings import read_settings
+from sampleset.settings import read_settings, require_at_least, typed_record
 from sampleset.specs import models_of
 from sampleset.types import DEFAULT_KIND
 
@@ -49,53 +45,6 @@ def served_kind(spec: str) -> str:
             "asks no judge. Take text, choice, json, number or maths."
         )
     return kind
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamConfig:
-    """A model that samples, or reads.
-
-    Attributes:
-        model: A model REF.
-        base_url: Its server, up to `/v1`.
-        api_key_env: Name of the environment variable that holds the server's key.
-        count: Its share of the draws.
-        temperature: Of its draws, whatever the request says.
-        system: A role to play: a system message before the client's messages.
-        weight: Weight of each of its draws in `weighted_vote:by=weight`.
-        context_size: Tokens of prompt and completion, where the default is wrong.
-    """
-
-    model: str
-    base_url: str | None = None
-    api_key_env: str | None = None
-    count: int = 1
-    temperature: float | None = None
-    system: str | None = None
-    weight: float | None = None
-    context_size: int | None = None
-
-    def __post_init__(self) -> None:
-        _at_least(self, 1, "count", "context_size")
-        _at_least(self, 0, "temperature", "weight")
-        if self.weight is not None and not math.isfinite(self.weight):
-            raise InvalidArgumentError(f"weight={self.weight!r} must be finite.")
-
-    @property
-    def api_key(self) -> str | None:
-        """The key from the environment.
-
-        Raises:
-            InvalidArgumentError: The variable is not set.
-        """
-        if self.api_key_env is None:
-            return None
-        if not (key := os.environ.get(self.api_key_env, "").strip()):
-            raise InvalidArgumentError(
-                f"The model {self.model!r} takes its key from the environment variable "
-                f"{self.api_key_env!r}, which is not set."
-            )
-        return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +80,10 @@ class AliasConfig:
         max_cost: The same in money, by the server's price file.
     """
 
-    upstreams: tuple[UpstreamConfig, ...]
+    upstreams: tuple[Member, ...]
     k: int = 0
     aggregator: str | None = None
-    aggregator_model: UpstreamConfig | None = None
+    aggregator_model: Member | None = None
     aggregators: tuple[str, ...] = ()
     answer_kind: str = DEFAULT_KIND
     prompt: str | None = None
@@ -162,9 +111,9 @@ class AliasConfig:
         if self.k == 0:
             total = sum(one.count for one in self.upstreams)
             object.__setattr__(self, "k", total if total > 1 else 5)
-        _at_least(self, 1, "k", "quorum", "max_concurrency", "max_k", "max_n")
-        _at_least(self, 1, "max_tokens", "max_sample_tokens", "max_request_tokens")
-        _at_least(self, 0, "temperature", "max_retries")
+        require_at_least(self, 1, "k", "quorum", "max_concurrency", "max_k", "max_n")
+        require_at_least(self, 1, "max_tokens", "max_sample_tokens", "max_request_tokens")
+        require_at_least(self, 0, "temperature", "max_retries")
         for name in ("deadline", "aggregation_deadline", "timeout", "hedge_after"):
             value: float | None = getattr(self, name)
             if value is not None and value <= 0:
@@ -240,8 +189,8 @@ class ServeConfig:
     def __post_init__(self) -> None:
         if not self.models:
             raise InvalidArgumentError("The configuration names no models. Add `models: {NAME: {...}}`.")
-        _at_least(self, 1, "max_concurrent", "max_body_bytes")
-        _at_least(self, 0, "port", "max_queue", "drain", "keep_runs")
+        require_at_least(self, 1, "max_concurrent", "max_body_bytes")
+        require_at_least(self, 0, "port", "max_queue", "drain", "keep_runs")
         if self.prices is None and any(one.max_cost is not None for one in self.models.values()):
             raise InvalidArgumentError("max_cost needs to know what tokens cost: give prices, too.")
         if self.keep_alive <= 0:
@@ -270,7 +219,7 @@ def serve_config(given: Mapping[str, Any], where: str = "serve.yaml") -> ServeCo
     aliases: dict[str, AliasConfig] = {}
     for name, entry in cast("dict[Any, Any]", models).items():
         aliases[str(name)] = _alias(entry, f"{where}: models.{name}")
-    return _record(ServeConfig, {**given, "models": aliases}, where)
+    return typed_record(ServeConfig, {**given, "models": aliases}, where)
 
 
 def default_alias(ref: str, base_url: str | None, api_key_env: str | None) -> dict[str, Any]:
@@ -297,63 +246,25 @@ def _alias(entry: object, where: str) -> AliasConfig:
     listed = values.get("upstreams")
     if not isinstance(listed, list) or not listed:
         raise DataError(f"{where}: expected `upstreams: [{{model: NAME, base_url: URL}}, ...]`.")
-    values["upstreams"] = tuple(
-        _record(UpstreamConfig, one, f"{where}: upstream {number}")
-        for number, one in enumerate(cast("list[object]", listed), start=1)
-    )
+    members = [
+        typed_record(Member, entry, f"{where}: upstream {number}")
+        for number, entry in enumerate(cast("list[object]", listed), start=1)
+    ]
+    if any(member.seed is not None for member in members):
+        raise DataError(f"{where}: upstreams: seed: the request names it. Leave it away.")
+    values["upstreams"] = tuple(members)
     if (reader := values.get("aggregator_model")) is not None:
         whole = {"model": reader} if isinstance(reader, str) else reader
-        found = _record(UpstreamConfig, whole, f"{where}: aggregator_model")
-        if (found.count, found.temperature, found.system, found.weight) != (1, None, None, None):
+        found = typed_record(Member, whole, f"{where}: aggregator_model")
+        if found != Member(
+            found.model,
+            base_url=found.base_url,
+            api_key_env=found.api_key_env,
+            context_size=found.context_size,
+        ):
             raise DataError(
-                f"{where}: aggregator_model: count, temperature, system and weight are of those that sample. "
-                "Leave them away."
+                f"{where}: aggregator_model takes model, base_url, api_key_env and context_size; the rest is "
+                "of those that sample. Leave it away."
             )
         values["aggregator_model"] = found
-    return _record(AliasConfig, values, where)
-
-
-def _record(kind: type[R], given: object, where: str) -> R:
-    """A record of a mapping, every key and type checked."""
-    if not isinstance(given, Mapping):
-        raise DataError(f"{where}: expected `key: value` lines, got {given!r}.")
-    hints = typing.get_type_hints(kind)
-    listed = fields(cast("Any", kind))
-    values: dict[str, Any] = {}
-    for key, value in cast("Mapping[Any, Any]", given).items():
-        if key not in hints:
-            near = difflib.get_close_matches(str(key), list(hints), n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(hints)}."
-            raise DataError(f"{where}: unknown key {key!r}. {hint}")
-        values[key] = _value(value, hints[key], f"{where}: {key}")
-    for one in listed:
-        if one.default is MISSING and one.default_factory is MISSING and one.name not in values:
-            raise DataError(f"{where}: {one.name!r} is missing.")
-    try:
-        return kind(**values)
-    except InvalidArgumentError as error:
-        raise InvalidArgumentError(f"{where}: {error}") from error
-
-
-def _value(value: object, hint: Any, where: str) -> Any:
-    """The value if it is of the type that a field's annotation names."""
-    allowed = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
-    if isinstance(value, list) and any(typing.get_origin(one) is tuple for one in allowed):
-        items = tuple(cast("list[object]", value))
-        if all(isinstance(item, str) for item in items):
-            return items
-    for one in allowed:
-        plain = typing.get_origin(one) or one
-        if plain is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if isinstance(value, plain) and not (isinstance(value, bool) and plain is not bool):
-            return cast("Any", value)
-    names = " or ".join("null" if one is type(None) else getattr(one, "__name__", "list") for one in allowed)
-    raise DataError(f"{where}={value!r} must be of type {names}.")
-
-
-def _at_least(record: Any, least: int, *names: str) -> None:
-    for name in names:
-        value: float | None = getattr(record, name)
-        if value is not None and not value >= least:
-            raise InvalidArgumentError(f"{name}={value!r} must be at least {least}.")
+    return typed_record(AliasConfig, values, where)

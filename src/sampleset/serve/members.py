@@ -1,70 +1,109 @@
-"""One of those that sample for an alias: an upstream, the role that it plays, and a request's caps."""
+"""Those that sample for an alias: a model, the role that it plays, and a request's caps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
-from sampleset.chat import OnText
-from sampleset.models.budget import Meter, Tariff
-from sampleset.serve.config import AliasConfig, UpstreamConfig
-from sampleset.serve.requests import ChatRequest
-from sampleset.serve.upstream_replies import Reply
-from sampleset.serve.upstreams import Upstream
+from sampleset.backends.base import Backend, takes_requests
+from sampleset.chat import Message, Prompt, SamplingParams
+from sampleset.errors import BackendError, CapReachedError, SampleSetError
+from sampleset.models.budget import Tariff
+from sampleset.models.calls import ModelCalls
+from sampleset.models.retries import Limiter, Patience, limiter_for
+from sampleset.prompts import solve_messages
+from sampleset.sampling.draws import Drawer
+from sampleset.sampling.members import Member
+from sampleset.serve.config import AliasConfig
+from sampleset.serve.requests import ChatRequest, plain_text
+from sampleset.types import Question
+from sampleset.wire.values import text_of
 
 
-class Member:
-    """An upstream whose draws are asked for as its entry in the configuration says.
+class ServedMember:
+    """A member of an alias, opened.
 
     Args:
-        upstream: Who draws.
-        entry: Its temperature, which wins over the request's, its role and its weight.
-        alias: Whether there are caps: then one call makes one draw, so that it can be refused alone.
+        backend: The model. One behind a server gets a client's messages and fields as they are, any other
+            the texts of the messages.
+        entry: Its own parameters, which win over the request's, its role and its weight.
+        alias: How many calls may be in flight, and the prompt put around a lone question.
         tariff: What its tokens cost, for a cap in money.
 
     Attributes:
-        weight: Weight of each of its draws.
+        is_local: Whether it runs in this process, and reads texts only.
     """
 
-    def __init__(
-        self, upstream: Upstream, entry: UpstreamConfig, alias: AliasConfig, tariff: Tariff | None
-    ) -> None:
-        self.model = upstream.model
-        self.is_local = upstream.is_local
-        self.group_size = 1 if alias.has_caps else upstream.group_size
-        self.limiter = upstream.limiter
-        self.weight = entry.weight
-        self._upstream, self._entry, self._tariff = upstream, entry, tariff
+    def __init__(self, backend: Backend, entry: Member, alias: AliasConfig, tariff: Tariff | None) -> None:
+        self.model = backend.model
+        self.is_local = not takes_requests(backend)
+        self._backend, self._entry, self._tariff = backend, entry, tariff
+        self._prompt = entry.prompt or alias.prompt
+        self._limiter: Limiter = limiter_for(backend, alias.max_concurrency)
 
-    async def draw(
-        self, request: ChatRequest, seeds: Sequence[int], on_text: OnText | None = None
-    ) -> list[Reply]:
-        """One reply for every seed, told while it is written if it can be.
+    def drawer(self, request: ChatRequest, patience: Patience) -> Drawer:
+        """The member as it draws for one request, within the request's budgets."""
+        calls = ModelCalls(
+            self._backend, patience, limiter=self._limiter, budgets=request.budgets, tariff=self._tariff
+        )
+        prompt = self._in_role(request.prompt)
+        if self.is_local:
+            fields = prompt.extra or {}
+            return Drawer(calls, self._as_text(request, prompt), params_of(fields), self._entry.weight)
+        return Drawer(calls, prompt, _UNSPOKEN, self._entry.weight)
 
-        Raises:
-            CapReachedError: A cap leaves no room for the worst case of this call.
-            BackendError: As of the upstream.
-        """
-        request = self._asked(request)
-        prompt = self._upstream.longest_prompt(request) * len(seeds)
-        completion = request.fields.get("max_completion_tokens", 0) * len(seeds)
-        async with Meter(request.budgets, self._tariff, self.model).billed(prompt, completion) as bill:
-            replies = await self._upstream.draw(request, seeds, on_text)
-            told = [(one.prompt_tokens, one.completion_tokens) for one in replies]
-            if all(read is not None for read, _ in told):
-                bill.prompt = sum(read or 0 for read, _ in told)
-            if all(written is not None for _, written in told):
-                bill.completion = sum(written or 0 for _, written in told)
-            return replies
+    def _in_role(self, prompt: Prompt) -> Prompt:
+        """The request's prompt in this member's role, with its own parameters."""
+        entry = self._entry
+        named = {
+            "temperature": entry.temperature,
+            "top_p": entry.top_p,
+            "max_completion_tokens": entry.max_tokens,
+        }
+        own = {name: value for name, value in named.items() if value is not None}
+        if not own and entry.system is None:
+            return prompt
+        messages = prompt if entry.system is None else in_role(prompt, entry.system)
+        return Prompt(messages, {**(prompt.extra or {}), **own})
 
-    def _asked(self, request: ChatRequest) -> ChatRequest:
-        """The request in this member's role."""
-        if self._entry.temperature is not None:
-            request = replace(request, fields={**request.fields, "temperature": self._entry.temperature})
-        if self._entry.system is not None:
-            request = replace(request, messages=in_role(request.messages, self._entry.system), wire="")
-        return request
+    def _as_text(self, request: ChatRequest, prompt: Prompt) -> list[Message]:
+        """The messages as a model in this process takes them."""
+        roles = {"developer": "system"}
+        messages = [
+            cast("Message", {"role": roles.get(turn["role"], turn["role"]), "content": plain_text(turn)})
+            for turn in prompt
+        ]
+        *before, last = messages
+        is_lone = last["role"] == "user" and [turn["role"] for turn in before] in ([], ["system"])
+        if self._prompt is None or not is_lone:
+            return messages
+        return [*before, *solve_messages(Question(request.question.id, last["content"]), self._prompt)]
+
+
+def reason_of(error: SampleSetError) -> str:
+    """Why a draw failed, without what an upstream or a prompt said."""
+    while isinstance(error.__cause__, BackendError):
+        error = error.__cause__
+    if isinstance(error, CapReachedError):
+        return "cap reached"
+    kind = error.kind if isinstance(error, BackendError) else None
+    return kind or (str(error) if str(error).startswith("no reply within") else type(error).__name__)
+
+
+def params_of(fields: Mapping[str, Any]) -> SamplingParams:
+    """The fields of a request as a model in this process takes them."""
+    stop = fields.get("stop", [])
+    return SamplingParams(
+        temperature=float(fields.get("temperature", 0.8)),
+        top_p=float(fields.get("top_p", 1.0)) or 1e-6,
+        top_k=max(0, fields["top_k"]) if "top_k" in fields else None,
+        max_tokens=fields.get("max_completion_tokens", 512),
+        stop=tuple(map(text_of, [stop] if isinstance(stop, str) else stop)),
+    )
+
+
+# A server goes by the fields of the request instead.
+_UNSPOKEN = SamplingParams()
 
 
 def in_role(messages: Sequence[Mapping[str, Any]], role: str) -> list[Mapping[str, Any]]:

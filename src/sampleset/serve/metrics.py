@@ -41,7 +41,7 @@ class Metrics:
     def drawn(self, drawn: Drawn) -> None:
         """Count an answer's draws."""
         for one in drawn.draws:
-            self.add("samples", model=one.upstream, outcome="failed" if one.error else "returned")
+            self.add("samples", model=one.model, outcome="failed" if one.sample.failed else "returned")
         for reason, count in drawn.retries.items():
             # A reason in a reply's own words would make a label of its own every time.
             self.add("retries", count, reason=reason if len(reason) < 40 else "other")

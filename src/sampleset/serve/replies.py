@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sampleset.evaluation import Prices
+from sampleset.sampling.draws import Draw
 from sampleset.serve.aliases import Alias, Answered
-from sampleset.serve.draws import Draw
 from sampleset.serve.requests import ChatRequest
 from sampleset.types import Usage
 
@@ -56,7 +56,7 @@ def completion(
 def told(one: Answered, samples: bool) -> dict[str, Any]:
     """What is ours of one choice."""
     outcome, drawn = one.outcome, one.drawn
-    errors = Counter(draw.error for draw in drawn.draws if draw.error)
+    errors = Counter(draw.sample.error for draw in drawn.draws if draw.sample.failed)
     candidates = [
         {
             "answer": each.answer,
@@ -75,7 +75,7 @@ def told(one: Answered, samples: bool) -> dict[str, Any]:
         "chosen": outcome.chosen,
         "flags": list(outcome.flags),
         "draws": {
-            "returned": len(drawn.replies),
+            "returned": len(drawn.generations),
             "failed": dict(errors),
             "retries": dict(drawn.retries),
             "hedges": drawn.hedges,
@@ -88,16 +88,16 @@ def told(one: Answered, samples: bool) -> dict[str, Any]:
 
 def sample(draw: Draw) -> dict[str, Any]:
     """One draw, as an event or in a list."""
-    reply = draw.reply
-    found: dict[str, Any] = {"index": draw.index, "model": draw.upstream, "seed": draw.seed}
-    found["seconds"] = round(draw.seconds, 3)
+    reply = draw.generation
+    found: dict[str, Any] = {"index": draw.index, "model": draw.model, "seed": draw.sample.seed}
+    found["seconds"] = round(draw.seconds or 0.0, 3)
     if reply is None:
-        return found | {"error": draw.error}
+        return found | {"error": draw.sample.error}
     found |= {"text": reply.text, "finish_reason": reply.finish_reason}
     found |= {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
     for name in ("tool_calls", "reasoning_content"):
-        if reply.message.get(name):
-            found[name] = reply.message[name]
+        if reply.whole_message.get(name):
+            found[name] = reply.whole_message[name]
     return found
 
 
@@ -105,7 +105,7 @@ def totals(
     alias: Alias, request: ChatRequest, answers: Sequence[Answered], prices: Prices | None
 ) -> dict[str, Any]:
     """`usage`, the total billed, and beside it what each stage took and cost."""
-    replies = [reply for one in answers for reply in one.drawn.replies]
+    replies = [reply for one in answers for reply in one.drawn.generations]
     lost = sum(one.drawn.cancelled + sum(one.drawn.retries.values()) for one in answers)
     sampling = Usage(
         sum(one.prompt_tokens or 0 for one in replies),
@@ -150,11 +150,13 @@ def _cost(
     sampling: float | None = 0.0
     for one in answers:
         for draw in one.drawn.draws:
-            price = prices.models.get(draw.upstream)
+            price = prices.models.get(draw.model)
             if price is None or sampling is None:
                 sampling = None
-            elif draw.reply is not None:
-                sampling += price.of(draw.reply.prompt_tokens or 0, draw.reply.completion_tokens or 0)
+            elif draw.generation is not None:
+                sampling += price.of(
+                    draw.generation.prompt_tokens or 0, draw.generation.completion_tokens or 0
+                )
     readers = alias.readers[request.aggregator]
     reading: float | None = 0.0
     if aggregation.total_tokens:

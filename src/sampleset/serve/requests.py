@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
+from sampleset.chat import Prompt
 from sampleset.engines.gguf import EMBEDDED_SSA
 from sampleset.errors import InvalidArgumentError, SampleSetError
 from sampleset.models.budget import Budget
@@ -19,7 +19,7 @@ from sampleset.serve.parameters import OVERRIDES, PARAMETERS, Parameter
 from sampleset.specs import parse_spec
 from sampleset.storage.store import digest
 from sampleset.types import Question
-from sampleset.wire.replies import list_of, mapping_of, text_of
+from sampleset.wire.values import list_of, mapping_of, text_of
 
 Ballot = Literal["text", "json", "tools"]
 
@@ -51,10 +51,8 @@ class ChatRequest:
 
     Attributes:
         alias: The model name asked for.
-        messages: As the client sent them.
-        wire: The same as JSON, written once for all draws.
+        prompt: The messages as the client sent them, and the fields that every draw is asked with.
         question: What an aggregator is told is asked.
-        fields: What every draw is asked with, beside model, messages and seed.
         n: Independent answers.
         k: Samples of each.
         seed: Of the first draw of the first answer.
@@ -75,10 +73,8 @@ class ChatRequest:
     """
 
     alias: str
-    messages: Sequence[Mapping[str, Any]]
-    wire: str
+    prompt: Prompt
     question: Question
-    fields: Mapping[str, Any]
     n: int
     k: int
     seed: int
@@ -140,10 +136,8 @@ def parse_request(
     of_words = "json" if given.get("response_format", {}).get("type", "text") != "text" else "text"
     return ChatRequest(
         alias=name,
-        messages=messages,
-        wire="" if local[name] else json.dumps(messages),
+        prompt=Prompt(messages, fields),
         question=replace(question_of(messages), answer_kind=_kind(own, alias)),
-        fields=fields,
         n=n,
         k=k,
         seed=given.get("seed", secrets.randbelow(_LARGEST_SEED - n * k * 2)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Generator
@@ -14,6 +16,7 @@ from typing import Any
 
 import uvicorn
 
+from sampleset.errors import InvalidArgumentError
 from sampleset.serve.aliases import Models
 from sampleset.serve.app import Server
 from sampleset.serve.config import ServeConfig
@@ -65,11 +68,16 @@ async def serve(config: ServeConfig, on_start: Callable[[GracefulServer, int], N
         on_start: Told of the server and its port once it listens.
 
     Raises:
-        SampleSetError: The configuration or a model does not do.
+        SampleSetError: The configuration, the address or a model does not do.
     """
     keys = read_keys(config)
+    listener = _bound(config.host, config.port)  # a port in use costs no opening of models
     models = Models(config)
-    await models.open()
+    try:
+        await models.open()
+    except BaseException:
+        listener.close()
+        raise
     try:
         settings = uvicorn.Config(
             Server(config, models, keys).app(),
@@ -92,9 +100,31 @@ async def serve(config: ServeConfig, on_start: Callable[[GracefulServer, int], N
                 on_start(server, port)
 
         server = GracefulServer(settings, started)
-        await server.serve()
+        await server.serve([listener])
     finally:
         await models.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket at the address.
+
+    Raises:
+        InvalidArgumentError: It cannot be had.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise InvalidArgumentError(
+                f"Port {port} of {host} is in use. Give another --port; 0 takes a free one."
+            ) from error
+        raise InvalidArgumentError(
+            f"Cannot bind to port {port} of {host}: {error.strerror}. Give another --host or --port."
+        ) from error
+    return listener
 
 
 def run(config: ServeConfig) -> None:

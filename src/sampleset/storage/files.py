@@ -1,4 +1,4 @@
-"""Files of rows: JSONL, gzipped JSONL and Parquet, read as a stream and written whole or by appending.
+"""Files of problems and sample sets: read as a stream, written whole or by appending.
 
 `JsonlLog` is the append-only file under everything that costs tokens. Each append is one write under an
 exclusive lock, so processes may share a log, and a kill loses at most the rows not yet handed to it. A
@@ -8,57 +8,33 @@ operating system's hands when `append` returns; a power cut may lose what it has
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import glob
 import gzip
 import json
 import os
-import re
-import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, cast
 
 from sampleset.errors import (
     DataError,
-    InputNotFoundError,
     InvalidArgumentError,
-    MalformedRecordError,
-    MissingExtraError,
 )
+from sampleset.storage.foreign.base import ForeignSet, Source, recognised
 from sampleset.storage.records import (
-    ID_COLUMNS,
-    QUESTION_COLUMNS,
-    SAMPLES_COLUMNS,
     StoredSet,
     problem_from_row,
     stored_set_from_row,
     with_columns,
 )
+from sampleset.storage.rows import located, parse_line, pyarrow, rows_in
 from sampleset.types import Problem
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
-
-
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a file with their line numbers, from 1 (Parquet: row numbers). Blank lines are skipped.
-
-    Raises:
-        InputNotFoundError: There is no such file.
-        MalformedRecordError: A line is not a JSON object.
-        DataError: The suffix is unknown, or the file is damaged.
-    """
-    if not path.is_file():
-        raise InputNotFoundError(f"No file {str(path)!r}. Give a {', '.join(SUFFIXES)} file.")
-    if path.name.endswith(".parquet"):
-        yield from _read_parquet(path)
-    elif path.name.endswith((".jsonl", ".jsonl.gz")):
-        yield from _read_jsonl(path)
-    else:
-        raise DataError(f"{path}: unknown kind of file. Give a {', '.join(SUFFIXES)} file.")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".csv")
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -72,6 +48,8 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     with _whole(path) as partial:
         if path.name.endswith(".parquet"):
             return _write_parquet(partial, rows)
+        if path.name.endswith(".csv"):
+            return _write_csv(partial, rows)
         if path.name.endswith(".jsonl.gz"):
             with open(partial, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
                 return _write_lines(cast("IO[bytes]", file), rows)
@@ -92,7 +70,7 @@ def check_target(path: Path) -> None:
     if not path.name.endswith(SUFFIXES):
         raise DataError(f"{path}: unknown kind of file. Name a {', '.join(SUFFIXES)} file.")
     if path.name.endswith(".parquet"):
-        _pyarrow()
+        pyarrow()
     there = next(one for one in path.absolute().parents if one.exists())
     if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
         raise InvalidArgumentError(f"Nothing can be written to {str(path)!r}. Name another file.")
@@ -126,11 +104,11 @@ def _whole(path: Path) -> Generator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def read_problems(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[Problem]:
-    """Problems of a file, in order.
+def read_problems(path: Path | str, columns: Mapping[str, str] | None = None) -> Iterator[Problem]:
+    """Problems of a file, or of a folder of shards, in order.
 
     Args:
-        path: The file.
+        path: The file or folder.
         columns: Our name of a column → the file's, where they differ.
 
     Raises:
@@ -138,8 +116,8 @@ def read_problems(path: Path, columns: Mapping[str, str] | None = None) -> Itera
         DataError: The file is empty.
     """
     seen: Counter[str] = Counter()
-    for number, row in read_rows(path):
-        with _located(path, number):
+    for file, number, row in rows_in(Path(path)):
+        with located(file, number):
             problem = problem_from_row(with_columns(row, columns), len(seen))
             _refuse_repeats(seen, problem.id)
         yield problem
@@ -147,8 +125,8 @@ def read_problems(path: Path, columns: Mapping[str, str] | None = None) -> Itera
         raise DataError(f"{path}: no problems in this file.")
 
 
-def read_sample_sets(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[StoredSet]:
-    """Sample sets of a file, or of a folder with one file per seed, in order.
+def read_sample_sets(path: Path | str, columns: Mapping[str, str] | None = None) -> Iterator[StoredSet]:
+    """Sample sets of a file or a folder, in order. Shapes of other tools are recognised (docs/formats.md).
 
     Args:
         path: The file or folder.
@@ -159,15 +137,28 @@ def read_sample_sets(path: Path, columns: Mapping[str, str] | None = None) -> It
         InputNotFoundError: There is no such file or folder.
         DataError: The file is empty.
     """
+    yield from sets_of(Source(Path(path), columns or {}))
+
+
+def sets_of(source: Source) -> Iterator[StoredSet]:
+    """Sample sets of a source, in the shape that it is recognised to have; see `read_sample_sets`."""
+    form = recognised(source)
+    found = _our_rows(source) if form is None else form.sets(source)
     seen: Counter[str] = Counter()
-    found = _joined_seeds(path, columns) if path.is_dir() else _with_source(path, columns)
-    for source, number, row in found:
-        with _located(source, number):
-            stored = stored_set_from_row(row, len(seen))
+    for foreign in found:
+        with located(foreign.file, foreign.number):
+            stored = stored_set_from_row(source.completed(foreign.with_columns(source.columns)), len(seen))
             _refuse_repeats(seen, stored.problem.id)
         yield stored
     if not seen:
-        raise DataError(f"{path}: no sample sets in this file.")
+        raise DataError(f"{source.path}: no sample sets in this file.")
+
+
+def _our_rows(source: Source) -> Iterator[ForeignSet]:
+    for file, number, row in source.rows():
+        with located(file, number):
+            mapped = dict(with_columns(row, source.columns))
+        yield ForeignSet(file, number, mapped)
 
 
 class JsonlLog:
@@ -217,15 +208,15 @@ class JsonlLog:
                 self._read_to += len(line)
                 self._lines += 1
                 if line.strip():
-                    with _located(self.path, self._lines):
-                        row = _parse(line)
+                    with located(self.path, self._lines):
+                        row = parse_line(line)
                     yield offset, row
 
     def row_at(self, offset: int) -> dict[str, Any]:
         """The row that starts at this byte offset."""
         with open(self.path, "rb") as file:
             file.seek(offset)
-            return _parse(file.readline())
+            return parse_line(file.readline())
 
 
 def _repair(descriptor: int) -> int:
@@ -259,30 +250,6 @@ def _line(row: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8", "replace") + b"\n"
 
 
-def _parse(line: str | bytes) -> dict[str, Any]:
-    try:
-        row: object = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"not JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise DataError(f"expected a JSON object, got {type(row).__name__}")
-    return cast("dict[str, Any]", row)
-
-
-def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    number = 0
-    with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
-        try:
-            for line in file:
-                number += 1
-                if line.strip():
-                    with _located(path, number):
-                        row = _parse(line)
-                    yield number, row
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{path}: damaged after line {number} ({error}).") from error
-
-
 def _write_lines(file: IO[bytes], rows: Iterable[Mapping[str, Any]]) -> int:
     count = 0
     for row in rows:
@@ -291,89 +258,32 @@ def _write_lines(file: IO[bytes], rows: Iterable[Mapping[str, Any]]) -> int:
     return count
 
 
-def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    parquet = _pyarrow("pyarrow.parquet")
-    number = 0
-    try:
-        for batch in parquet.ParquetFile(path).iter_batches(batch_size=256):
-            for row in batch.to_pylist():
-                number += 1
-                # A column absent from this row comes back as null; JSONL would not have it at all.
-                yield number, {name: value for name, value in row.items() if value is not None}
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a Parquet file that can be read ({error}).") from error
+def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Lists and objects stand in their cells as JSON; what a row lacks is an empty cell."""
+    listed = list(rows)
+    columns = list(dict.fromkeys(name for row in listed for name in row))
+    with open(path, "w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows([_cell(row.get(name)) for name in columns] for row in listed)
+    return len(listed)
+
+
+def _cell(value: object) -> object:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple | Mapping) else value
 
 
 def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    parquet = _pyarrow("pyarrow.parquet")
+    parquet = pyarrow("pyarrow.parquet")
     listed = [dict(row) for row in rows]
     # Rows of different shapes share a table: a column that a row lacks is null in it.
     columns = dict.fromkeys(name for row in listed for name in row)
     table = {name: [row.get(name) for row in listed] for name in columns}
-    parquet.write_table(_pyarrow().table(table), path, compression="zstd")
+    parquet.write_table(pyarrow().table(table), path, compression="zstd")
     return len(listed)
-
-
-def _pyarrow(module: str = "pyarrow") -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise MissingExtraError("Parquet needs pyarrow: pip install 'sampleset[parquet]'") from error
-
-
-def _with_source(path: Path, columns: Mapping[str, str] | None) -> Iterator[tuple[Path, int, dict[str, Any]]]:
-    for number, row in read_rows(path):
-        with _located(path, number):
-            mapped = dict(with_columns(row, columns))
-        yield path, number, mapped
-
-
-def _joined_seeds(
-    folder: Path, columns: Mapping[str, str] | None
-) -> Iterator[tuple[Path, int, dict[str, Any]]]:
-    """Rows of files that hold one `generation` each per question, joined to one row per question."""
-    files = sorted(
-        (path for path in folder.iterdir() if path.name.endswith((".jsonl", ".jsonl.gz"))), key=_natural
-    )
-    if not files:
-        raise InputNotFoundError(f"No .jsonl files in {str(folder)!r}. Give a file or folder of samples.")
-    joined: dict[str, dict[str, Any]] = {}
-    places: dict[str, tuple[Path, int]] = {}
-    for path in files:
-        for _, number, row in _with_source(path, columns):
-            names = (name for name in (*ID_COLUMNS, *QUESTION_COLUMNS) if row.get(name) is not None)
-            key = next((str(row[name]) for name in names), None)
-            with _located(path, number):
-                if key is None or not isinstance(row.get("generation"), str):
-                    raise DataError(
-                        "in a folder of files per seed each row needs an id or question and a 'generation'"
-                    )
-            whole = joined.setdefault(key or "", {**row, SAMPLES_COLUMNS[0]: []})
-            whole[SAMPLES_COLUMNS[0]].append(row["generation"])
-            places.setdefault(key or "", (path, number))
-    for key, row in joined.items():
-        row.pop("generation")
-        yield *places[key], row
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key by which `rs2` comes before `rs10`."""
-    parts = cast("list[str]", re.split(r"(\d+)", path.name))
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _refuse_repeats(seen: Counter[str], identity: str) -> None:
     seen[identity] += 1
     if seen[identity] > 1:
         raise DataError(f"the id {identity!r} stands here a second time; ids must be unique within a file")
-
-
-@contextmanager
-def _located(path: Path, number: int) -> Generator[None]:
-    """Put `file:line` before a data error."""
-    try:
-        yield
-    except MalformedRecordError:
-        raise
-    except DataError as error:
-        raise MalformedRecordError(f"{path}:{number}: {error}.") from error

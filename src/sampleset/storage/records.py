@@ -1,20 +1,20 @@
 """Rows ↔ records: how problems, samples, sample sets and answers look in a file.
 
 Unknown fields survive a round trip without reaching an aggregator: a `StoredSet` keeps the row it came
-from, its `sample_set` holds known fields only. Shapes that other projects write are read as well:
-
-- `samples`, `completions`, `responses` or `generations`: a list of texts (or of sample rows) per question
-  (ours; search-and-learn; large_language_monkeys);
-- `generation`: one text per row, one file per seed (NeMo-Skills); `storage` joins the files.
+from, its `sample_set` holds known fields only. A list of texts, or of sample rows, per question is read under
+the names `samples`, `completions`, `responses` and `generations` (ours; search-and-learn;
+large_language_monkeys). What is shaped otherwise is brought into this shape in `storage.foreign`.
 
 A column `scores` or `<name>_scores` with one number per sample becomes `Sample.scores[<column>]`; a
-`null` in it is no score.
+`null` in it is no score. Of a list of numbers per sample, the scores of its steps, the last is the score; it
+has their least, product and mean beside it as `<column>.min`, `<column>.product` and `<column>.mean`.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeGuard, cast
 
@@ -32,6 +32,7 @@ from sampleset.types import (
     SampleSet,
     Usage,
     as_dict,
+    whole_characters,
 )
 
 Row = Mapping[str, Any]
@@ -58,7 +59,12 @@ _ALIASES = {
     "question": QUESTION_COLUMNS,
     "answer": ANSWER_COLUMNS,
     "samples": SAMPLES_COLUMNS,
-    **{name: (name,) for name in ("solution", "subject", "level", "choices", "answer_kind")},
+    **{name: (name,) for name in ("solution", "subject", "level", "choices", "answer_kind", "scores")},
+}
+_REDUCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "min": min,
+    "product": math.prod,
+    "mean": lambda steps: math.fsum(steps) / len(steps),
 }
 
 
@@ -69,6 +75,11 @@ class StoredSet:
     sample_set: SampleSet
     problem: Problem
     row: Row
+
+    @classmethod
+    def without_gold(cls, sample_set: SampleSet) -> StoredSet:
+        """A sample set that was drawn just now, say, as a file without gold answers would hold it."""
+        return cls(sample_set, Problem(sample_set.question, None), {})
 
     def with_answer_kind(self, kind: str | None) -> StoredSet:
         """The same with answers of this kind; `None` leaves it as it is."""
@@ -109,15 +120,18 @@ def parse_columns(text: str) -> dict[str, str]:
     """The mapping that `question=prompt,answer=target` states: our name of a column → the file's.
 
     Raises:
-        InvalidArgumentError: A part is not `OURS=THEIRS`, or `OURS` is not one of our columns.
+        InvalidArgumentError: A part is not `OURS=THEIRS`, or `OURS` is neither one of our columns nor a name
+            of scores.
     """
     columns: dict[str, str] = {}
     for part in text.split(","):
         ours, equals, theirs = (piece.strip() for piece in part.partition("="))
-        if not equals or not theirs or ours not in _ALIASES or ours in columns:
+        is_ours = ours in _ALIASES or is_score_column(ours)
+        if not equals or not theirs or not is_ours or ours in columns:
             raise InvalidArgumentError(
                 f"Columns {text!r}: {part.strip()!r} must be OURS=THEIRS, as in "
-                f"question=prompt,answer=target; OURS is one of {', '.join(_ALIASES)}, each at most once."
+                f"question=prompt,answer=target; OURS is one of {', '.join(_ALIASES)}, or a name of scores, "
+                "each at most once."
             )
         columns[ours] = theirs
     return columns
@@ -135,14 +149,38 @@ def with_columns(row: Row, columns: Mapping[str, str] | None) -> Row:
     """
     if not columns:
         return row
-    for ours, theirs in columns.items():
-        if theirs not in row:
-            raise DataError(
-                f"no column {theirs!r}, which was named for {ours!r}; the columns here are {', '.join(row)}"
-            )
+    values = {ours: column_value(row, theirs, ours) for ours, theirs in columns.items()}
     replaced = {name for ours in columns for name in _ALIASES.get(ours, (ours,))} | set(columns.values())
     kept = {name: value for name, value in row.items() if name not in replaced}
-    return {**{ours: row[theirs] for ours, theirs in columns.items()}, **kept}
+    return {**values, **kept}
+
+
+def column_value(row: Row, name: str, ours: str) -> Any:
+    """What a row holds under a column of the file; `doc.question` and `resps.0` look into what it holds.
+
+    Args:
+        row: The row.
+        name: The column, or the way to a value in it, its steps joined by dots.
+        ours: The name of ours that it is wanted for, for the message.
+
+    Raises:
+        DataError: There is no such column, or nothing at the end of the way.
+    """
+    if name in row:
+        return row[name]
+    value: Any = row
+    for step in name.split("."):
+        held: Row = cast("Row", value) if isinstance(value, Mapping) else {}
+        listed: list[Any] = cast("list[Any]", value) if isinstance(value, list) else []
+        if step in held:
+            value = held[step]
+        elif step.isdecimal() and int(step) < len(listed):
+            value = listed[int(step)]
+        else:
+            raise DataError(
+                f"no column {name!r}, which was named for {ours!r}; the columns here are {', '.join(row)}"
+            )
+    return value
 
 
 def problem_from_row(row: Row, number: int) -> Problem:
@@ -153,8 +191,11 @@ def problem_from_row(row: Row, number: int) -> Problem:
     """
     text = _text(row, QUESTION_COLUMNS)
     if text is None or not text.strip():
-        raise DataError(f"no question: expected a non-empty text in one of {', '.join(QUESTION_COLUMNS)}")
-    choices = row.get("choices")
+        raise DataError(
+            f"no question: expected a non-empty text in one of {', '.join(QUESTION_COLUMNS)}; the columns "
+            f"here are {', '.join(row)}. Name yours by --columns question=COLUMN"
+        )
+    choices = _from_cell(row.get("choices"))
     if choices is not None and not _is_texts(choices):
         raise DataError(f"'choices' must be a list of texts, got {_shown(choices)}")
     identity = _text(row, ID_COLUMNS)
@@ -263,8 +304,11 @@ def stored_set_from_row(row: Row, number: int) -> StoredSet:
     problem = problem_from_row(row, number)
     column = next((name for name in SAMPLES_COLUMNS if name in row), None)
     if column is None:
-        raise DataError(f"no samples: expected a list in one of {', '.join(SAMPLES_COLUMNS)}")
-    listed = row[column]
+        raise DataError(
+            f"no samples: expected a list in one of {', '.join(SAMPLES_COLUMNS)}; the columns here are "
+            f"{', '.join(row)}. Name yours by --columns samples=COLUMN"
+        )
+    listed = _from_cell(row[column])
     if not _is_list(listed):
         raise DataError(f"{column!r} must be a list of texts or sample rows, got {_shown(listed)}")
     if not listed:
@@ -294,6 +338,7 @@ def answer_to_row(answer: Answer, sampling: Usage) -> dict[str, Any]:
         "candidates": [as_dict(candidate) for candidate in answer.candidates],
         "usage": {"sampling": as_dict(sampling), "aggregation": as_dict(answer.usage)},
         "flags": list(answer.flags),
+        **({"evidence": dict(answer.evidence)} if answer.evidence else {}),
     }
 
 
@@ -311,6 +356,7 @@ def answer_from_row(row: Row) -> Answer:
         ),
         usage=Usage(**row["usage"]["aggregation"]),
         flags=tuple(row["flags"]),
+        evidence=row.get("evidence", {}),
     )
 
 
@@ -324,12 +370,20 @@ def _sample_of(item: object, index: int, scores: Mapping[str, float]) -> Sample:
 
 
 def _scores(row: Row, n: int) -> dict[str, list[float | None]]:
-    """Columns of one number, or nothing, per sample that are named as scores."""
-    return {
-        name: [None if value is None else float(value) for value in column]
-        for name, column in row.items()
-        if is_score_column(name) and _is_numbers(column) and len(column) == n
-    }
+    """Columns named as scores that hold one number, one list of steps' numbers, or nothing per sample."""
+    scores: dict[str, list[float | None]] = {}
+    for name, column in row.items():
+        if not is_score_column(name) or not _is_list(column) or len(column) != n:
+            continue
+        if _is_numbers(column):
+            scores[name] = [None if value is None else float(value) for value in column]
+        elif all(value is None or _is_numbers(value) for value in column):
+            steps = [[one for one in cast("list[float | None]", value or []) if one is not None]
+                     for value in column]  # fmt: skip
+            scores[name] = [one[-1] if one else None for one in steps]
+            for how, reduce in _REDUCTIONS.items():
+                scores[f"{name}.{how}"] = [reduce(one) if one else None for one in steps]
+    return scores
 
 
 def _text(row: Row, names: Sequence[str]) -> str | None:
@@ -337,7 +391,7 @@ def _text(row: Row, names: Sequence[str]) -> str | None:
     for name in names:
         value = row.get(name)
         if isinstance(value, str):
-            return value
+            return whole_characters(value)
         if isinstance(value, float) and not math.isfinite(value):
             raise DataError(f"{name!r} must be a text or a number, got {value}")
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -358,6 +412,17 @@ def _answer_kind(row: Row) -> str:
         return answer_kind(named).spec
     except InvalidArgumentError as error:
         raise DataError(f"'answer_kind' cannot be read: {str(error).rstrip('.')}") from error
+
+
+def _from_cell(value: object) -> object:
+    """The value; a list that a cell of a CSV file holds as JSON becomes one."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        held: object = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    return held if _is_list(held) else value
 
 
 def _is_list(value: object) -> TypeGuard[list[object]]:

@@ -1,28 +1,32 @@
-"""Stored sample sets by path: a store of draws, a file of any shape, or a folder with a file per seed."""
+"""Stored sample sets by path: a store of draws, or a file or folder of any shape that is known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 from sampleset.answers import kinds
-from sampleset.errors import InputNotFoundError, InvalidArgumentError
-from sampleset.storage.files import SUFFIXES, read_sample_sets
+from sampleset.errors import InvalidArgumentError
+from sampleset.storage.files import sets_of
+from sampleset.storage.foreign.base import Source, recognised
 from sampleset.storage.records import StoredSet
+from sampleset.storage.rows import READABLE, STDIN, row_files, stdin_file
 from sampleset.storage.store import SampleStore, is_store
+from sampleset.types import Problem
 
 
 class SampleFile:
     """Sample sets that are read from the disk each time they are iterated over.
 
     Args:
-        path: A store, a file, or a folder with one file per seed.
+        path: A store, a file or a folder, or `-` for standard input.
         configuration: Which of a store's configurations; not needed where it holds one only.
         limit: Only the first so many sets.
         columns: Our name of a column → the file's, where they differ.
         answer_kind: How all answers are compared, whatever the rows say.
+        problems: Questions and gold answers that the sets lack, found by the question's text or the id.
 
     Raises:
         InputNotFoundError: There is nothing at the path.
@@ -31,40 +35,50 @@ class SampleFile:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         configuration: str | None = None,
         limit: int | None = None,
         columns: Mapping[str, str] | None = None,
         answer_kind: str | None = None,
+        problems: Sequence[Problem] = (),
     ) -> None:
         if limit is not None and limit < 1:
             raise InvalidArgumentError(f"limit={limit!r} must be at least 1.")
-        if not path.exists():
-            raise InputNotFoundError(
-                f"No file or folder {str(path)!r}. Give a store or a file of sample sets."
-            )
-        self.path = path
+        self.path = stdin_file() if Path(path) == STDIN else Path(path)
         self._configuration = configuration
         self._limit = limit
         self._columns = columns
         self._answer_kind = answer_kind
+        self._problems = problems
         if answer_kind is not None:
             kinds.answer_kind(answer_kind)
-        self._is_store = path.is_dir() and is_store(path)
+        self._is_store = self.path.is_dir() and is_store(self.path)
+        if not self._is_store:
+            row_files(self.path)  # refused now, not when it is read
         if configuration is not None and not self._is_store:
             raise InvalidArgumentError(
                 f"--configuration chooses within a store; {str(path)!r} is not a store."
             )
         if columns and self._is_store:
             raise InvalidArgumentError(f"--columns maps a file's columns; {str(path)!r} is a store.")
+        if problems and self._is_store:
+            raise InvalidArgumentError(f"--problems is for files without gold; {str(path)!r} is a store.")
 
     @property
     def name(self) -> str:
         """The file's or folder's name without what it ends in."""
         name = self.path.resolve().name
-        for suffix in SUFFIXES:
+        for suffix in sorted(READABLE, key=len, reverse=True):
             name = name.removesuffix(suffix)
         return name
+
+    @cached_property
+    def form(self) -> str | None:
+        """The other tool's format that the sets are read from; `None` where they are in our own shape."""
+        if self._is_store:
+            return None
+        form = recognised(self._source)
+        return None if form is None else form.title
 
     def __iter__(self) -> Iterator[StoredSet]:
         """The sets, in order.
@@ -72,11 +86,12 @@ class SampleFile:
         Raises:
             DataError: It cannot be read as sample sets, or holds none.
         """
-        if self._is_store:
-            found = self._store.sample_sets(self._configuration)
-        else:
-            found = read_sample_sets(self.path, self._columns)
+        found = self._store.sample_sets(self._configuration) if self._is_store else sets_of(self._source)
         return (one.with_answer_kind(self._answer_kind) for one in islice(found, self._limit))
+
+    @cached_property
+    def _source(self) -> Source:
+        return Source(self.path, self._columns or {}, tuple(self._problems))
 
     @cached_property
     def _store(self) -> SampleStore:

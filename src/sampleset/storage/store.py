@@ -80,7 +80,8 @@ class SampleStore:
         MalformedRecordError: A row cannot be read.
     """
 
-    def __init__(self, folder: Path, *, must_exist: bool = False) -> None:
+    def __init__(self, folder: Path | str, *, must_exist: bool = False) -> None:
+        folder = Path(folder)
         if must_exist and not is_store(folder):
             raise InputNotFoundError(f"No sample store in {str(folder)!r}. Draw one with `sampleset sample`.")
         self.folder = folder

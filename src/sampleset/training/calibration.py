@@ -22,13 +22,14 @@ from statistics import fmean
 import numpy as np
 
 from sampleset.aggregators.ssa import SampleSetAggregator
-from sampleset.backends.base import Backend, ScoringBackend, record_of
+from sampleset.backends.base import Backend, ScoringBackend, can_score, record_of
 from sampleset.engines.checkpoint import CheckpointRecord, read_record, read_trained_on, write_record
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.metrics import paired_bootstrap
 from sampleset.models.together import gathered
 from sampleset.prompts import ANSWER_CLOSE
-from sampleset.storage.files import JsonlLog, read_rows
+from sampleset.storage.files import JsonlLog
+from sampleset.storage.rows import read_rows
 from sampleset.training.candidate_weights import (
     Choice,
     Floats,
@@ -127,7 +128,7 @@ async def calibrate(
     record = read_record(folder)
     if record is None or record_of(backend) is None:
         raise InvalidArgumentError(f"{str(folder)!r} holds no trained aggregator. Name a checkpoint.")
-    if record.mode != "select" or not isinstance(backend, ScoringBackend):
+    if record.mode != "select" or not can_score(backend):
         raise InvalidArgumentError(
             f"{str(folder)!r} was trained in mode {record.mode!r}; weights belong to mode 'select' only."
         )

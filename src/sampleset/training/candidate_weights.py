@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from sampleset.training.listwise import Choice, Floats, fitted, stacked
 
 _RIDGE = 1e-3
-_ROUNDS = 100
-_LONGEST_STEP = 2.0
 _STEPS = 20
 
 
@@ -35,23 +32,6 @@ class Weights:
         return np.array([self.score, self.votes, self.confidence])
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One row as numbers.
-
-    Attributes:
-        question: Rows of one question are never on both sides of a fold.
-        features: Log-probability, log votes, confidence of each candidate, shape (C, 3).
-        right: Which candidates are right, shape (C,).
-        vote: Place of the majority vote's candidate.
-    """
-
-    question: str
-    features: Floats
-    right: NDArray[np.bool_]
-    vote: int
-
-
 def fit(choices: Sequence[Choice], free: Sequence[int] = (0, 1, 2), score: float = 0.0) -> Weights:
     """The weights of least cross-entropy, by Newton's method with a small ridge.
 
@@ -64,16 +44,11 @@ def fit(choices: Sequence[Choice], free: Sequence[int] = (0, 1, 2), score: float
         score: Weight of the score where that is not fitted; the others that are not are 0.
     """
     places = list(free)
+    stack, penalty = stacked(choices), np.full(3, _RIDGE)
     fixed = np.array([score, 0.0, 0.0])
     while places:
-        weights = np.where([place in places for place in range(3)], 0.0, fixed)
-        for _ in range(_ROUNDS):
-            gradient, curvature = _slope(choices, weights)
-            step = np.linalg.solve(curvature[np.ix_(places, places)], gradient[places])
-            length = float(np.linalg.norm(step))
-            weights[places] -= step * min(1.0, _LONGEST_STEP / length) if length else 0.0
-            if length < 1e-8:
-                break
+        start = np.where([place in places for place in range(3)], 0.0, fixed)
+        weights = fitted(stack, penalty, start, places)
         negative = [place for place in places if weights[place] < 0]
         if not negative:
             return Weights(*weights.tolist())
@@ -112,19 +87,3 @@ def by_question(choices: Sequence[Choice], values: Floats) -> Floats:
     for one, value in zip(choices, values.tolist(), strict=True):
         found.setdefault(one.question, []).append(value)
     return np.array([fmean(part) for part in found.values()])
-
-
-def _slope(choices: Sequence[Choice], weights: Floats) -> tuple[Floats, Floats]:
-    """Gradient (3,) and a positive definite bound of the curvature (3, 3) of the mean loss with its ridge."""
-    gradient = _RIDGE * weights
-    curvature = _RIDGE * np.eye(3)
-    for one in choices:
-        logits = one.features @ weights
-        shares = np.exp(logits - np.logaddexp.reduce(logits))
-        wanted = np.where(one.right, shares, 0.0)
-        wanted /= wanted.sum()
-        gradient = gradient + one.features.T @ (shares - wanted) / len(choices)
-        mean = one.features.T @ shares
-        spread = (one.features.T * shares) @ one.features - np.outer(mean, mean)
-        curvature = curvature + spread / len(choices)
-    return gradient, curvature

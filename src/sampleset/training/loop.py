@@ -1,48 +1,129 @@
-"""The training run: one loop for every method that learns from rows alone.
+"""The training run: one loop for select, SFT and GRPO, with its folder, log and checkpoints.
+
+A method is a `Learner`: it makes examples of rows, and losses of examples. The loop knows the rest.
 
 A run killed anywhere goes on from its last checkpoint: weights, optimiser, step and the learned multiples are
-saved together, the order of the rows is a function of seed and step, and nothing else is random. On the CPU
-it ends at the very weights of a run that was never interrupted.
+saved together, and the order of the rows and the numbers of every rollout are functions of seed and step. On
+the CPU it ends at the very weights of a run that was never interrupted.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Generic, TypeVar
 
 from sampleset.engines.checkpoint import CheckpointRecord, read_record, read_trained_on
-from sampleset.engines.huggingface.model import ModelFiles, find_model, import_extra
-from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.engines.huggingface.model import (
+    ModelFiles,
+    attention_plans_avoided,
+    find_model,
+    import_extra,
+)
+from sampleset.errors import BackendError, DataError, InvalidArgumentError
 from sampleset.prompts import AGGREGATION_PROMPT
 from sampleset.training.data.rows import TrainingRow, read_training_rows, sharing_questions
-from sampleset.training.memory import memory_advice
 from sampleset.training.policy import Policy, load_weights, save_policy, start_policy
 from sampleset.training.processes import Processes
 from sampleset.training.recipe import Method, Recipe
 from sampleset.training.run_folder import STATE_FILE, RunFolder, input_digests
 from sampleset.training.schedule import learning_rate_share, row_order
 
-_ADVICE = "rows_per_pass, max_tokens (longer rows stay out), lora.last_layers, or dtype (bfloat16)"
+Example = TypeVar("Example")
+"""A row as a method reads it."""
+
+Lesson = TypeVar("Lesson")
+"""What a step learns from, made of an example: the example itself, or its rollouts."""
 
 
-class Learner(Protocol):
-    """What one method makes of rows."""
+class Learner(Generic[Example, Lesson]):
+    """What one method makes of rows.
 
-    def example(self, row: TrainingRow, policy: Policy) -> Any:
+    Attributes:
+        learns_prior: Whether the multiples of votes and confidence are trained.
+        advice: What to lower where memory runs out.
+    """
+
+    learns_prior: ClassVar[bool] = True
+    advice: ClassVar[str] = (
+        "rows_per_pass, max_tokens (longer rows stay out), lora.last_layers, or dtype (bfloat16)"
+    )
+
+    def require(
+        self, rows: Sequence[TrainingRow], held_back: Sequence[TrainingRow], record: CheckpointRecord
+    ) -> None:
+        """Refuse what cannot be trained, before the model is looked for."""
+
+    def begin(self, policy: Policy, processes: Processes, record: CheckpointRecord) -> None:
+        """Called once with the policy as the run starts from it, before a checkpoint is read."""
+
+    def example(self, row: TrainingRow, policy: Policy) -> Example | None:
         """The row as tokens; `None` if nothing can be learnt from it."""
-        ...
+        raise NotImplementedError
 
-    def length(self, example: Any) -> int:
+    def length(self, example: Example) -> int:
         """Tokens of an example, all branches included."""
-        ...
+        raise NotImplementedError
 
-    def losses(self, examples: Sequence[Any], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
-        """What is minimised, with figures to log, of each example; all are computed in one pass."""
-        ...
+    def no_examples(self, rows: Sequence[TrainingRow], source: str, recipe: Recipe, policy: Policy) -> str:
+        """What to say where none of the rows can be learnt from."""
+        return (
+            f"None of the {len(rows)} rows can be learnt from: no choice, nothing right, no completion, "
+            f"or longer than max_tokens={recipe.max_tokens}."
+        )
+
+    @property
+    def steps_per_lesson(self) -> int:
+        """Optimiser steps made with the same lessons."""
+        return 1
+
+    def lessons(
+        self, examples: Sequence[Example], step: int, policy: Policy, processes: Processes
+    ) -> tuple[Sequence[Lesson], dict[str, float]]:
+        """This process's share of what the step learns from, and figures to log, over all processes."""
+        raise NotImplementedError
+
+    def tokens(self, lesson: Lesson) -> int:
+        """Tokens of a lesson."""
+        raise NotImplementedError
+
+    def losses(self, lessons: Sequence[Lesson], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
+        """What is minimised, with figures to log, of each lesson; all are computed in one pass."""
+        raise NotImplementedError
+
+    def measured(self, examples: Sequence[Example], policy: Policy, at_once: int) -> list[dict[str, float]]:
+        """Figures of each held-back example, so many of which are computed in one pass."""
+        raise NotImplementedError
+
+
+class RowLearner(Learner[Example, Example]):
+    """A method that learns from rows as they are."""
+
+    def lessons(
+        self, examples: Sequence[Example], step: int, policy: Policy, processes: Processes
+    ) -> tuple[Sequence[Example], dict[str, float]]:
+        """This process's share of the examples."""
+        return processes.share(examples), {}
+
+    def tokens(self, lesson: Example) -> int:
+        """Tokens of the example."""
+        return self.length(lesson)
+
+    def measured(self, examples: Sequence[Example], policy: Policy, at_once: int) -> list[dict[str, float]]:
+        """The loss and the figures of each example."""
+        return [
+            {"loss": float(loss), **figures}
+            for part in batches(examples, at_once)
+            for loss, figures in self.losses(part, policy)
+        ]
+
+
+def batches(items: Sequence[Lesson], size: int) -> list[Sequence[Lesson]]:
+    """The items in order, so many at a time."""
+    return [items[first : first + size] for first in range(0, len(items), size)]
 
 
 @dataclass(slots=True)
@@ -81,7 +162,7 @@ class TrainingSummary:
 
 def train(
     method: Method,
-    learner: Learner,
+    learner: Learner[Any, Any],
     recipe: Recipe,
     on_progress: Callable[[TrainingProgress], None] | None = None,
 ) -> TrainingSummary:
@@ -89,94 +170,112 @@ def train(
 
     Raises:
         InputNotFoundError: The model or the rows are not there.
-        InvalidArgumentError: The rows are of another mode, or the output folder holds another run.
+        InvalidArgumentError: The recipe asks for what cannot be, the rows are of another mode, or the output
+            folder holds another run.
         DataError: Nothing can be learnt from any row, or held-back rows do not fit the others.
+        MissingExtraError: torch or another package is not installed.
     """
-    return _Run(method, learner, recipe).go(on_progress or (lambda _: None))
+    return TrainingRun(method, learner, recipe).go(on_progress or (lambda _: None))
 
 
-class _Run:
-    def __init__(self, method: Method, learner: Learner, recipe: Recipe) -> None:
+class TrainingRun:
+    """One run of a recipe by one method.
+
+    Args:
+        method: Its name.
+        learner: The method.
+        recipe: What is trained, on what, and how.
+
+    Attributes:
+        policy: The model that is trained.
+        processes: Those of this run.
+        examples: What the rows were made into.
+    """
+
+    def __init__(self, method: Method, learner: Learner[Any, Any], recipe: Recipe) -> None:
         self._torch: Any = import_extra("torch")
         self._learner = learner
         self._recipe = recipe
         self._settings = recipe.settings(method)
-        self._rows = list(read_training_rows(Path(recipe.rows)))
-        if not self._rows:
+        rows = list(read_training_rows(Path(recipe.rows)))
+        if not rows:
             raise DataError(f"{recipe.rows}: no rows to train on.")
         held_back = list(read_training_rows(Path(recipe.eval_rows))) if recipe.eval_rows else []
-        self._record = require_fitting(self._rows, held_back, recipe)
-        if method == "select" and self._record.mode != "select":
-            raise InvalidArgumentError(
-                f"{recipe.rows} has rows of the mode {self._record.mode}, not select. Make rows with "
-                "`sampleset train-data --mode select`, or train with `sampleset train sft` or `grpo`."
-            )
+        if recipe.eval_rows and not held_back:
+            raise DataError(f"{recipe.eval_rows}: no rows to measure on.")
+        self._record = require_fitting(rows, held_back, recipe)
+        learner.require(rows, held_back, self._record)
         start = find_model(recipe.model)
-        self._trained_on = questions_trained_on(self._rows, start)
+        self._trained_on = questions_trained_on(rows, start)
         self._folder = RunFolder(recipe.folder, self._settings, input_digests(recipe, start))
         self._folder.require_same()
-        self._processes = Processes(recipe.folder, self._settings, recipe.report_to)
-        self._processes.require_whole_models()
-        if recipe.rows_per_step % self._processes.count:
+        self.processes = Processes(recipe.folder, self._settings, recipe.report_to)
+        self.processes.require_whole_models()
+        if recipe.rows_per_step % self.processes.count:
             raise InvalidArgumentError(
                 f"rows_per_step={recipe.rows_per_step} must be a multiple of the number of processes, "
-                f"{self._processes.count}."
+                f"{self.processes.count}."
             )
-        self._policy = start_policy(replace(recipe, device=recipe.device or self._processes.device))
+        self.policy = start_policy(replace(recipe, device=recipe.device or self.processes.device))
+        learner.begin(self.policy, self.processes, self._record)
         self._progress = TrainingProgress(steps=recipe.steps)
-        self._examples = self._made(self._rows)
-        self._held_back = self._made(held_back) if held_back else []
-        self._optimiser = self._torch.optim.AdamW(
+        self.examples = self._made(rows, recipe.rows)
+        self._held_back = self._made(held_back, str(recipe.eval_rows)) if held_back else []
+        # A group of rollouts fills a pass.
+        self._at_once = 1 if method == "grpo" else recipe.rows_per_pass
+        self._rates = [recipe.learning_rate, recipe.prior_learning_rate][: 1 + learner.learns_prior]
+        self.optimiser: Any = self._torch.optim.AdamW(
             [
-                {"params": self._policy.trained, "lr": recipe.learning_rate},
-                {"params": [self._policy.prior], "lr": recipe.prior_learning_rate, "weight_decay": 0.0},
-            ],
+                {"params": self.policy.trained, "lr": recipe.learning_rate},
+                {"params": [self.policy.prior], "lr": recipe.prior_learning_rate, "weight_decay": 0.0},
+            ][: len(self._rates)],
             weight_decay=recipe.weight_decay,
         )
         self._before: dict[str, float] = {}
         self._after: dict[str, float] = {}
 
-    def _made(self, rows: Sequence[TrainingRow]) -> list[Any]:
+    def _made(self, rows: Sequence[TrainingRow], source: str) -> list[Any]:
         examples: list[Any] = []
         for row in rows:
-            example = self._learner.example(row, self._policy)
+            example = self._learner.example(row, self.policy)
             if example is None or self._learner.length(example) > self._recipe.max_tokens:
                 self._progress.skipped += 1
             else:
                 examples.append(example)
         if not examples:
-            raise DataError(
-                f"None of the {len(rows)} rows can be learnt from: no choice, nothing right, no completion, "
-                f"or longer than max_tokens={self._recipe.max_tokens}."
-            )
+            raise DataError(self._learner.no_examples(rows, source, self._recipe, self.policy))
         return examples
 
     def go(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingSummary:
         """Train to the end."""
-        with self._folder.claimed() if self._processes.is_main else nullcontext():
-            self._processes.wait()
+        with self._folder.claimed() if self.processes.is_main else nullcontext():
+            self.processes.wait()
             self._resume()
             return self._train(on_progress)
 
     def _resume(self) -> None:
         """Go to the last checkpoint, if there is one, and drop log lines of later steps."""
         if self._folder.state_file.exists():
-            load_weights(self._policy, self._folder.checkpoint)
-            state: Any = self._torch.load(self._folder.state_file, weights_only=True)
-            self._optimiser.load_state_dict(state["optimiser"])
+            load_weights(self.policy, self._folder.checkpoint)
+            state: Any = self._torch.load(self._folder.state_file, map_location="cpu", weights_only=True)
+            self.optimiser.load_state_dict(state["optimiser"])
             self._progress.step = self._progress.started_at = state["step"]
             self._before, self._after = state["before"], state["after"]
-        if self._processes.is_main:
+        if self.processes.is_main:
             self._folder.drop_log_after(self._progress.step)
 
     def _train(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingSummary:
-        recipe, progress = self._recipe, self._progress
+        recipe, progress, uses = self._recipe, self._progress, self._learner.steps_per_lesson
         if progress.step == 0 and self._held_back:
             self._before = self._after = self._measure()
             self._write({"step": 0} | self._before)
-        order = row_order(len(self._examples), recipe.seed, progress.step * recipe.rows_per_step)
+        order = row_order(len(self.examples), recipe.seed, progress.step // uses * recipe.rows_per_step)
+        lessons, drawn = list[Any](), dict[str, float]()
         while progress.step < recipe.steps:
-            figures = self._step([self._examples[next(order)] for _ in range(recipe.rows_per_step)])
+            if progress.step % uses == 0:
+                chosen = [self.examples[next(order)] for _ in range(recipe.rows_per_step)]
+                lessons, drawn = self._lessons(chosen)
+            figures = drawn | self.step(lessons)
             progress.step += 1
             last = progress.step == recipe.steps
             if self._held_back and (last or progress.step % recipe.eval_every == 0):
@@ -184,80 +283,115 @@ class _Run:
                 figures |= self._after
             progress.figures |= figures
             self._write({"step": progress.step} | figures)
-            if self._processes.is_main:
+            if self.processes.is_main:
                 on_progress(progress)
             if last or progress.step % recipe.save_every == 0:
                 self._save()
-        self._processes.end()
+        self.processes.end()
         return TrainingSummary(self._folder.checkpoint, progress.step, self._before, self._after)
 
-    def _step(self, examples: Sequence[Any]) -> dict[str, float]:
-        self._policy.model.train()
-        rate = learning_rate_share(self._progress.step, self._recipe)
-        for group, highest in zip(
-            self._optimiser.param_groups,
-            (self._recipe.learning_rate, self._recipe.prior_learning_rate),
-            strict=True,
-        ):
-            group["lr"] = highest * rate
-        sums: dict[str, float] = {}
-        for part in self._passes(self._processes.share(examples)):
-            with memory_advice(sum(map(self._learner.length, part)), _ADVICE):
-                found = self._learner.losses(part, self._policy)
-                (self._torch.stack([loss for loss, _ in found]).sum() / len(examples)).backward()
-            for loss, figures in found:
-                for name, value in {"loss": float(loss.detach()), **figures}.items():
-                    sums[name] = sums.get(name, 0.0) + value / len(examples)
-        sums = self._processes.sums(sums)
-        self._processes.sum_gradients([*self._policy.trained, self._policy.prior])
-        norm = self._torch.nn.utils.clip_grad_norm_(self._policy.trained, self._recipe.max_grad_norm)
-        self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
-        return sums | {"grad_norm": float(norm), "learning_rate": self._recipe.learning_rate * rate}
+    def _lessons(self, examples: Sequence[Any]) -> tuple[list[Any], dict[str, float]]:
+        longest = max(map(self._learner.length, examples))
+        with memory_advice(longest, self._learner.advice):
+            made, figures = self._learner.lessons(examples, self._progress.step, self.policy, self.processes)
+        return list(made), figures
 
-    def _passes(self, examples: Sequence[Any]) -> list[Sequence[Any]]:
-        size = self._recipe.rows_per_pass
-        return [examples[first : first + size] for first in range(0, len(examples), size)]
+    def step(self, lessons: Sequence[Any]) -> dict[str, float]:
+        """One step of the optimiser by this process's share of the lessons; returns figures to log."""
+        self.policy.model.train()
+        share = learning_rate_share(self._progress.step, self._recipe)
+        for group, highest in zip(self.optimiser.param_groups, self._rates, strict=True):
+            group["lr"] = highest * share
+        rows = self._recipe.rows_per_step
+        sums: dict[str, float] = {}
+        for part in batches(lessons, self._at_once):
+            tokens = sum(map(self._learner.tokens, part))
+            with (
+                memory_advice(tokens, self._learner.advice),
+                attention_plans_avoided(self.policy.model.device),
+            ):
+                found = self._learner.losses(part, self.policy)
+                (self._torch.stack([loss for loss, _ in found]).sum() / rows).backward()
+            for loss, figures in found:
+                _add(sums, {"loss": float(loss.detach()), **figures}, 1 / rows)
+        sums = self.processes.sums(sums)
+        self.processes.sum_gradients(
+            [weight for group in self.optimiser.param_groups for weight in group["params"]]
+        )
+        norm = self._torch.nn.utils.clip_grad_norm_(self.policy.trained, self._recipe.max_grad_norm)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return sums | {"grad_norm": float(norm), "learning_rate": self._recipe.learning_rate * share}
 
     def _measure(self) -> dict[str, float]:
         """Means of the learner's figures over the held-back rows."""
-        self._policy.model.eval()
+        self.policy.model.eval()
+        examples = self.processes.share(self._held_back)
         sums: dict[str, float] = {}
-        with self._torch.no_grad():
-            for part in self._passes(self._processes.share(self._held_back)):
-                for loss, figures in self._learner.losses(part, self._policy):
-                    for name, value in {"loss": float(loss), **figures}.items():
-                        sums[f"eval_{name}"] = sums.get(f"eval_{name}", 0.0) + value / len(self._held_back)
-        return self._processes.sums(sums)
+        longest = max(map(self._learner.length, self._held_back))
+        with self._torch.no_grad(), memory_advice(longest, self._learner.advice):
+            for figures in self._learner.measured(examples, self.policy, self._at_once):
+                named = {f"eval_{name}": value for name, value in figures.items()}
+                _add(sums, named, 1 / len(self._held_back))
+        return self.processes.sums(sums)
 
     def _save(self) -> None:
-        if self._processes.is_main:
+        if self.processes.is_main:
             self._write_checkpoint()
-        self._processes.wait()
+        self.processes.wait()
 
     def _write_checkpoint(self) -> None:
         training = {
             **self._settings,
             "steps_done": self._progress.step,
-            "rows_used": len(self._examples),
+            "rows_used": len(self.examples),
             "held_back_rows": len(self._held_back),
             "before": self._before,
             "after": self._after,
         }
         state = {
-            "optimiser": self._optimiser.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
             "step": self._progress.step,
             "before": self._before,
             "after": self._after,
         }
         with self._folder.new_checkpoint() as new:
-            save_policy(self._policy, new, replace(self._record, training=training), self._trained_on)
+            save_policy(self.policy, new, replace(self._record, training=training), self._trained_on)
             self._torch.save(state, new / STATE_FILE)
 
     def _write(self, figures: Mapping[str, float]) -> None:
-        self._processes.report(figures, round(figures["step"]))
-        if self._processes.is_main:
+        self.processes.report(figures, round(figures["step"]))
+        if self.processes.is_main:
             self._folder.write(figures)
+
+
+def _add(sums: dict[str, float], figures: Mapping[str, float], weight: float) -> None:
+    for name, value in figures.items():
+        sums[name] = sums.get(name, 0.0) + value * weight
+
+
+@contextmanager
+def memory_advice(tokens: int, advice: str) -> Generator[None]:
+    """Turn torch's errors for lack of memory into one that helps.
+
+    Args:
+        tokens: How many the pass in question reads.
+        advice: What to lower, after "Lower".
+
+    Raises:
+        BackendError: Memory ran out.
+    """
+    torch: Any = import_extra("torch")
+    try:
+        yield
+    except RuntimeError as error:
+        # On a CPU it is a plain RuntimeError of the allocator.
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise BackendError(
+            f"Memory ran out on a row of {tokens} tokens. Lower {advice}; what is trained up to the last "
+            "checkpoint is kept, and a run with other settings needs another output_dir."
+        ) from error
 
 
 def require_apart(held_back: Sequence[TrainingRow], rows: Sequence[TrainingRow], recipe: Recipe) -> None:

@@ -25,6 +25,11 @@ class Processes:
         settings: The run's settings, for the tracker.
         report_to: `tensorboard`, `wandb`, `trackio` or another tracker of accelerate; `None` for none.
 
+    Attributes:
+        count: How many.
+        is_main: Whether this one writes what only one may.
+        accelerator: Of accelerate.
+
     Raises:
         InvalidArgumentError: accelerate has no such tracker, or it is not installed.
     """
@@ -32,25 +37,25 @@ class Processes:
     def __init__(self, folder: Path, settings: Mapping[str, Any], report_to: str | None) -> None:
         accelerate: Any = import_extra("accelerate")
         try:
-            self._accelerator = accelerate.Accelerator(
+            self.accelerator: Any = accelerate.Accelerator(
                 log_with=report_to, project_dir=str(folder), step_scheduler_with_optimizer=False
             )
         except ValueError as error:
             raise InvalidArgumentError(f"report_to={report_to!r} is no tracker ({error}).") from error
-        self.count: int = self._accelerator.num_processes
-        self.is_main: bool = self._accelerator.is_main_process
+        self.count: int = self.accelerator.num_processes
+        self.is_main: bool = self.accelerator.is_main_process
         if report_to is not None:
-            if not self._accelerator.log_with:
+            if not self.accelerator.log_with:
                 raise InvalidArgumentError(
                     f"report_to={report_to!r} is not installed. Install it: pip install {report_to}"
                 )
             config = {key: str(value) for key, value in settings.items()}
-            self._accelerator.init_trackers("sampleset", config)
+            self.accelerator.init_trackers("sampleset", config)
 
     @property
     def device(self) -> str | None:
         """The device of this process, where there are several; `None` leaves it to the recipe."""
-        return str(self._accelerator.device) if self.count > 1 else None
+        return str(self.accelerator.device) if self.count > 1 else None
 
     def require_whole_models(self) -> None:
         """Refuse launchers that split a model over the processes.
@@ -58,7 +63,7 @@ class Processes:
         Raises:
             InvalidArgumentError: It is launched so.
         """
-        kind = str(self._accelerator.distributed_type.value)
+        kind = str(self.accelerator.distributed_type.value)
         if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
             raise InvalidArgumentError(
                 f"accelerate is set to {kind}, which splits the model over the processes; here each holds "
@@ -72,7 +77,7 @@ class Processes:
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
         """The part of the items that falls to this process."""
-        return items[self._accelerator.process_index :: self.count]
+        return items[self.accelerator.process_index :: self.count]
 
     def sum_gradients(self, weights: Sequence[Any]) -> None:
         """Give every process the sum of all gradients."""
@@ -82,7 +87,7 @@ class Processes:
         for weight in weights:
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
-            weight.grad = self._accelerator.reduce(weight.grad, "sum")
+            weight.grad = self.accelerator.reduce(weight.grad, "sum")
 
     def sums(self, figures: Mapping[str, float]) -> dict[str, float]:
         """The sum over the processes of each figure."""
@@ -94,12 +99,12 @@ class Processes:
 
     def report(self, figures: Mapping[str, float], step: int) -> None:
         """Tell the tracker, if there is one."""
-        self._accelerator.log(dict(figures), step=step)
+        self.accelerator.log(dict(figures), step=step)
 
     def wait(self) -> None:
         """Until all processes are here."""
-        self._accelerator.wait_for_everyone()
+        self.accelerator.wait_for_everyone()
 
     def end(self) -> None:
         """Let the tracker write what it holds."""
-        self._accelerator.end_training()
+        self.accelerator.end_training()

@@ -17,10 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sampleset.engines.checkpoint import CheckpointRecord
 from sampleset.engines.huggingface.model import import_extra
 from sampleset.engines.huggingface.text import Texts
+from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import ANSWER_CLOSE
 from sampleset.training.data.rows import TrainingRow
+from sampleset.training.loop import RowLearner
 from sampleset.training.policy import Policy
 from sampleset.training.recipe import Objective
 from sampleset.training.shared_prompt import rows_logprobs
@@ -48,7 +51,7 @@ class SelectExample:
 
 
 @dataclass(frozen=True, slots=True)
-class SelectLearner:
+class SelectLearner(RowLearner[SelectExample]):
     """Trains the select mode; see the module.
 
     The figures it logs: `reward`, the expected reward; `accuracy`, whether the likeliest candidate is right;
@@ -56,6 +59,20 @@ class SelectLearner:
     """
 
     objective: Objective
+
+    def require(
+        self, rows: Sequence[TrainingRow], held_back: Sequence[TrainingRow], record: CheckpointRecord
+    ) -> None:
+        """Refuse rows of another mode.
+
+        Raises:
+            InvalidArgumentError: They are.
+        """
+        if record.mode != "select":
+            raise InvalidArgumentError(
+                f"The rows are of the mode {record.mode}, not select. Make rows with `sampleset train-data "
+                "--mode select`, or train with `sampleset train sft` or `grpo`."
+            )
 
     def example(self, row: TrainingRow, policy: Policy) -> SelectExample | None:
         """The row as tokens; `None` if it leaves nothing to choose, or nothing right."""
@@ -65,10 +82,10 @@ class SelectLearner:
         """Tokens of the prompt and of all candidates."""
         return len(example.prompt) + sum(len(branch) for branch in example.branches)
 
-    def losses(self, examples: Sequence[SelectExample], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
+    def losses(self, lessons: Sequence[SelectExample], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
         """The objective on each set, with figures to log."""
-        found = log_probabilities(policy.model, policy.prior, examples)
-        return [self._loss(*pair, policy) for pair in zip(examples, found, strict=True)]
+        found = log_probabilities(policy.model, policy.prior, lessons)
+        return [self._loss(*pair, policy) for pair in zip(lessons, found, strict=True)]
 
     def _loss(self, example: SelectExample, log_probs: Any, policy: Policy) -> tuple[Any, dict[str, float]]:
         right = example.right[int(log_probs.argmax())]

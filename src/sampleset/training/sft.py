@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sampleset.training.data.rows import TrainingRow
+from sampleset.training.loop import RowLearner
 from sampleset.training.policy import Policy
 from sampleset.training.shared_prompt import rows_logprobs
 
@@ -20,7 +21,7 @@ class SftExample:
 
 
 @dataclass(frozen=True, slots=True)
-class SftLearner:
+class SftLearner(RowLearner[SftExample]):
     """Imitates completions. It logs `logprob`, the mean log-probability of a token to imitate."""
 
     def example(self, row: TrainingRow, policy: Policy) -> SftExample | None:
@@ -35,8 +36,8 @@ class SftLearner:
         """Tokens of prompt and completion."""
         return len(example.prompt) + len(example.completion)
 
-    def losses(self, examples: Sequence[SftExample], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
+    def losses(self, lessons: Sequence[SftExample], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
         """Cross-entropy per token of each row, in nats."""
-        rows = rows_logprobs(policy.model, [(one.prompt, [one.completion]) for one in examples])
+        rows = rows_logprobs(policy.model, [(one.prompt, [one.completion]) for one in lessons])
         losses = [-logprobs.mean() for (logprobs,) in rows]
         return [(loss, {"logprob": -float(loss.detach())}) for loss in losses]

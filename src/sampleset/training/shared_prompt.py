@@ -55,9 +55,8 @@ def branch_scores(
     if not prompt or not branches or not all(branches):
         raise InvalidArgumentError("A prompt and its branches need at least one token each.")
     torch: Any = import_extra("torch")
-    bare = getattr(model, "module", model)  # what distributed training wraps
-    device = bare.device
-    _require_window(bare.config.get_text_config(), len(prompt) + max(map(len, branches)))
+    device = model.device
+    _require_window(model.config.get_text_config(), len(prompt) + max(map(len, branches)))
     # The last token of a branch predicts nothing that is asked for.
     read = [branch[:-1] for branch in branches]
     spans = [len(prompt), *map(len, read)]
@@ -67,10 +66,10 @@ def branch_scores(
         kept += [len(prompt) - 1, *range(start, start + len(branch))]
         start += len(branch)
     positions = [*range(len(prompt)), *(len(prompt) + place for one in read for place in range(len(one)))]
-    bound = use_branch_attention(bare)
+    bound = use_branch_attention(model)
     logits = model(
         input_ids=torch.tensor([[*prompt, *(token for one in read for token in one)]], device=device),
-        attention_mask=_mask(spans, None if bound else bare.dtype, device),
+        attention_mask=_mask(spans, None if bound else model.dtype, device),
         position_ids=torch.tensor([positions], device=device),
         logits_to_keep=torch.tensor(kept, device=device),
         use_cache=False,
@@ -79,6 +78,27 @@ def branch_scores(
     targets = torch.tensor([token for branch in branches for token in branch], device=device)
     lengths = [len(branch) for branch in branches]
     chosen, entropies = _chosen_logprobs().apply(logits, targets, temperature)
+    return list(zip(chosen.split(lengths), entropies.split(lengths), strict=True))
+
+
+def separate_scores(
+    model: Any, prompt: Sequence[int], branches: Sequence[Sequence[int]], temperature: float = 1.0
+) -> list[tuple[Any, Any]]:
+    """As `branch_scores`, the prompt computed once per branch: for models whose prompt cannot be shared."""
+    if not prompt or not branches or not all(branches):
+        raise InvalidArgumentError("A prompt and its branches need at least one token each.")
+    torch: Any = import_extra("torch")
+    longest = max(map(len, branches))
+    padding = [longest - len(branch) for branch in branches]
+    # Padding on the right is behind all that is asked for, so no mask is needed for it.
+    tokens = [[*prompt, *branch, *[0] * more] for branch, more in zip(branches, padding, strict=True)]
+    logits = model(
+        input_ids=torch.tensor(tokens, device=model.device)[:, :-1], logits_to_keep=longest, use_cache=False
+    ).logits
+    kept = torch.cat([rows[: len(branch)] for rows, branch in zip(logits, branches, strict=True)])
+    targets = torch.tensor([token for branch in branches for token in branch], device=model.device)
+    chosen, entropies = _chosen_logprobs().apply(kept, targets, temperature)
+    lengths = [len(branch) for branch in branches]
     return list(zip(chosen.split(lengths), entropies.split(lengths), strict=True))
 
 
@@ -105,8 +125,7 @@ def rows_logprobs(
     if not all(prompt and branches and all(branches) for prompt, branches in rows):
         raise InvalidArgumentError("A prompt and its branches need at least one token each.")
     torch: Any = import_extra("torch")
-    bare = getattr(model, "module", model)
-    device, config = bare.device, bare.config.get_text_config()
+    device, config = model.device, model.config.get_text_config()
     before = max(len(prompt) for prompt, _ in rows)
     after = max(sum(len(branch) - 1 for branch in branches) for _, branches in rows)
     tokens, owners, positions, kept = list[Any](), list[Any](), list[Any](), list[int]()
@@ -131,8 +150,8 @@ def rows_logprobs(
     seen = (order[None, :] <= order[:, None]) & same & (owner[:, None, :] >= 0)
     seen |= order[None, :] == order[:, None]
     if config._attn_implementation == "eager":
-        least = torch.finfo(bare.dtype).min
-        seen = torch.zeros(seen.shape, dtype=bare.dtype, device=device).masked_fill(~seen, least)
+        least = torch.finfo(model.dtype).min
+        seen = torch.zeros(seen.shape, dtype=model.dtype, device=device).masked_fill(~seen, least)
     logits = model(
         input_ids=torch.tensor(tokens, device=device),
         attention_mask=seen[:, None],

@@ -1,115 +1,108 @@
-"""What servers answer, read with care: error texts, token counts, log-probabilities, waits."""
+"""A completion as a server writes it → a generation, or what is wrong with it.
+
+A reply is a sample only if it ended by itself or at a limit of tokens: one that was broken off is worth
+another try, one that a filter cut is not. Hidden thought alone is an empty sample, since another try would
+most likely end in the same way.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-import re
-import sys
-import time
-from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
-from sampleset.types import LogprobSummary
+from sampleset.chat import Generation
+from sampleset.types import LogprobSummary, whole_characters
+from sampleset.wire.faults import Fault, fault_in
+from sampleset.wire.statuses import end_of, finish_reason_of
+from sampleset.wire.values import count_of, list_of, mapping_of, text_of
 
-if TYPE_CHECKING:
-    from openai import APIConnectionError, APIError, APIStatusError
-
-_SHOWN_CHARACTERS = 300
 # Servers write -inf or the lowest float for a token of probability 0; OpenAI and vLLM write this.
 _LOWEST_LOGPROB = -9999.0
-_OVERFLOW_CODES = ("context_length_exceeded", "exceed_context_size_error")
-_OVERFLOW_TEXT = re.compile(
-    r"maximum context length|model's context length|available context size", re.IGNORECASE
+_THOUGHT = (
+    "reasoning_content",
+    "reasoning",
+    "reasoning_details",
+    "reasoning_text",
+    "thinking",
+    "thinking_blocks",
 )
+_THOUGHT_PARTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_text", "thought")
+# NaN and Infinity, which some servers give as log-probabilities, are no JSON: a client would stumble.
+_DECODER = json.JSONDecoder(parse_constant={"-Infinity": _LOWEST_LOGPROB}.get)
 
 
-def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds a server asks to wait, ≥ 0, from `retry-after-ms` or `retry-after` (seconds or HTTP date).
+def read_completion(raw: bytes, *, may_be_empty: bool = False) -> Generation | Fault:
+    """The first choice in the body of a completion, or what is wrong with it.
 
-    `None` where neither is there or makes sense.
+    Args:
+        raw: The body.
+        may_be_empty: Whether no text at all is a reply, as where a begun turn is whole already.
     """
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name, "")) * scale
-        except ValueError:
-            continue
-        if math.isfinite(seconds) and seconds >= 0:
-            return seconds
     try:
-        # `timestamp` would read a date without a zone as local time; HTTP dates are in GMT.
-        date = parsedate_to_datetime(headers.get("retry-after", ""))
-    except (ValueError, TypeError):
-        return None
-    return max(0.0, date.timestamp() - time.time()) if date.tzinfo else None
+        body = mapping_of(decoded(raw))
+    except (ValueError, RecursionError):
+        ending = raw[-40:].decode("utf-8", "replace")
+        return damaged(f"answered with broken JSON ({len(raw)} bytes, ending in {ending!r})")
+    return completion_of(body, may_be_empty=may_be_empty)
 
 
-def is_http(url: str) -> bool:
-    """Whether this is an HTTP address with a host."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Generation | Fault:
+    """The first choice of a completion, or what is wrong with it."""
+    choices = list_of(body.get("choices"))
+    if not choices:
+        return _without_choices(body)
+    choice = mapping_of(choices[0])
+    finish = choice.get("finish_reason")
+    if error := choice.get("error"):
+        return _broken(fault_in(error), "answered with an error in its choice")
+    end = end_of(finish)
+    if end == "broken":
+        return damaged(f"broke its reply off (finish reason {finish!r})", "broken reply")
+    message = mapping_of(choice.get("message"))
+    if not message and isinstance(choice.get("text"), str):
+        message = {"role": "assistant", "content": choice["text"]}
+    message = _whole(message, check_calls=end != "limit")
+    if message is None:
+        return damaged("answered with a damaged tool call")
+    if end == "filter":
+        return Fault(200, "filtered", "withheld the completion by its content filter")
+    usage = mapping_of(body.get("usage"))
+    reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
+    text = text_of(message.get("content")) or text_of(message.get("refusal"))
+    is_something = text or message.get("tool_calls") or end == "limit" or may_be_empty
+    if not (is_something or reasoning or _thinks(message)):
+        told = f"answered with an empty completion (finish reason {finish!r})"
+        return damaged(told, "empty reply")
+    rows = mapping_of(choice.get("logprobs"))
+    return Generation(
+        text=text,
+        finish_reason=finish_reason_of(finish),
+        prompt_tokens=count_of(usage.get("prompt_tokens")),
+        completion_tokens=count_of(usage.get("completion_tokens")),
+        logprobs=logprobs_of(rows) if rows else None,
+        message=message,
+        token_logprobs=rows or None,
+        cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
+        reasoning_tokens=reasoning,
+    )
 
 
-def is_overflow(error: APIStatusError, text: str) -> bool:
-    """Whether the server says that the prompt exceeds the context."""
-    known = error.code in _OVERFLOW_CODES or error.type in _OVERFLOW_CODES
-    return known or (error.status_code in (400, 413, 422) and _OVERFLOW_TEXT.search(text) is not None)
+def decoded(raw: bytes) -> object:
+    """A body as JSON.
+
+    Raises:
+        ValueError: It is none.
+        RecursionError: It is too deep.
+    """
+    return _DECODER.decode(raw.decode().lstrip("\ufeff"))
 
 
-def reason_of(error: APIError | APIConnectionError) -> str:
-    """Why a connection failed, in a few words."""
-    cause = error.__cause__ or error
-    return shortened(str(cause)) or type(cause).__name__
-
-
-def broken_off() -> tuple[type[Exception], ...]:
-    """What older SDKs raise where a connection breaks while a stream is read: their HTTP client's error."""
-    httpx: Any = sys.modules.get("httpx")
-    return () if httpx is None else (httpx.HTTPError,)
-
-
-def server_text(body: object) -> str:
-    """What the server says is wrong, from the shapes in use: OpenAI's, FastAPI's, plain text."""
-    if isinstance(body, str):
-        return body
-    fields = mapping_of(body)
-    detail = fields.get("detail")
-    if faults := [mapping_of(fault) for fault in list_of(detail)]:
-        # A validation error also quotes the request, which names every field; place and message count.
-        return "; ".join(f"{fault.get('loc')}: {fault.get('msg')}" for fault in faults)
-    return str(fields.get("message") or detail or "")
-
-
-def shortened(text: str) -> str:
-    """The text on one line of at most 300 characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
-
-
-def closed(sentence: str) -> str:
-    """The sentence with a full stop."""
-    return sentence if sentence.endswith((".", "!", "?", "…")) else f"{sentence}."
-
-
-def lists(names: Sequence[str], model: str) -> bool:
-    """Whether the model is listed; Ollama lists `name` as `name:latest`, Google as `models/name`."""
-    return any(name in (model, f"{model}:latest", f"models/{model}") for name in names)
-
-
-def text_of(content: object) -> str:
-    """The text of a message whose content is a string or a list of parts (Mistral's)."""
-    if parts := [mapping_of(part) for part in list_of(content)]:
-        content = "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
-    if not isinstance(content, str):
-        return ""
-    if content.isascii():
-        return content
-    # Half a surrogate pair, left by a cut inside a character, could not be written to a file.
-    return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def damaged(told: str, reply: str = "damaged reply") -> Fault:
+    """A reply that is none, though the server says so; another try may pass."""
+    return Fault(200, "passing", told, reply=reply)
 
 
 def logprobs_of(field: object) -> LogprobSummary | None:
@@ -126,16 +119,62 @@ def logprobs_of(field: object) -> LogprobSummary | None:
     return LogprobSummary.of(values)
 
 
-def count_of(value: object) -> int | None:
-    """A token count, `None` where this is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+def _without_choices(body: Mapping[str, Any]) -> Fault:
+    fault = fault_in({"error": body.get("error") or body.get("errors") or body})
+    return _broken(fault, "answered without a completion")
 
 
-def list_of(value: object) -> list[Any]:
-    """The list, or an empty one where this is none."""
-    return cast("list[Any]", value) if isinstance(value, list) else []
+def _broken(fault: Fault, told: str) -> Fault:
+    """A fault that came in place of a completion; another try may pass unless its words say otherwise."""
+    if fault.meaning in ("overflow", "filtered", "credit", "key", "limited", "loading"):
+        return fault
+    if fault.meaning == "refused" and told.startswith("answered without"):
+        return fault
+    return replace(damaged(f"{told} ({fault.text or 'no reason given'})"), retry_after=fault.retry_after)
 
 
-def mapping_of(value: object) -> Mapping[str, Any]:
-    """The object, or an empty one where this is none."""
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+def _detail(usage: Mapping[str, Any], details: str, name: str) -> int:
+    return count_of(mapping_of(usage.get(details)).get(name)) or 0
+
+
+def _thinks(message: Mapping[str, Any]) -> bool:
+    """Whether a message holds hidden thought."""
+    return any(message.get(name) for name in _THOUGHT)
+
+
+def _whole(message: Mapping[str, Any], *, check_calls: bool) -> dict[str, Any] | None:
+    """The message in OpenAI's form, without halves of characters; `None` if its tool calls are none."""
+    whole = {
+        name: whole_characters(value) if isinstance(value, str) else value for name, value in message.items()
+    }
+    content: object = message.get("content")
+    if not isinstance(content, str) and content is not None:
+        whole["content"] = text_of(content)
+        parts = map(mapping_of, list_of(content))
+        thought = [part for part in parts if part.get("type") in _THOUGHT_PARTS]
+        if thought and not any(whole.get(name) for name in _THOUGHT):
+            whole["thinking_blocks"] = thought
+    if calls := message.get("tool_calls"):
+        read = [_call(call, check_calls) for call in list_of(calls) or [None]]
+        if None in read:
+            return None
+        whole["tool_calls"] = read
+    return whole
+
+
+def _call(call: object, check: bool) -> Mapping[str, Any] | None:
+    """A tool call, with its arguments as JSON; `None` if it is none, or they are not."""
+    fields = mapping_of(call)
+    kind = "function" if fields.get("function") else "custom"
+    called = mapping_of(fields.get(kind))
+    if not isinstance(called.get("name"), str):
+        return None
+    arguments = called.get("arguments")
+    if isinstance(arguments, dict):
+        return {**fields, kind: {**called, "arguments": json.dumps(arguments)}}
+    if kind == "function" and check and isinstance(arguments, str) and arguments.strip():
+        try:
+            json.loads(arguments)
+        except (ValueError, RecursionError):
+            return None
+    return fields

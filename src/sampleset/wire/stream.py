@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sampleset.wire.replies import list_of, mapping_of, text_of
+from sampleset.wire.values import list_of, mapping_of, text_of
 
 _IN_PIECES = ("arguments", "input")
 
@@ -23,21 +23,32 @@ class StreamedCompletion:
         self.has_begun = self.is_whole = False
         self._rest = b""
         self._texts: dict[str, list[str]] = {}
-        self._calls: dict[int, dict[str, Any]] = {}
+        self._calls: list[dict[str, Any]] = []
+        # Which of the calls the pieces under an index belong to.
+        self._places: dict[int, int] = {}
         self._logprobs: list[Any] = []
         self._others: dict[str, Any] = {}
         self._finish_reason: Any = None
         self._usage: Any = None
         self._error: Any = None
 
-    def feed(self, part: bytes) -> str:
-        """Take the next bytes; returns what they add to the content.
+    def feed(self, part: bytes) -> list[str]:
+        """Take the next bytes; returns what each event in them adds to the content.
 
         Raises:
             ValueError: An event is no JSON.
         """
         *lines, self._rest = (self._rest + part).split(b"\n")
-        return "".join([self._take(line[5:].strip()) for line in lines if line.startswith(b"data:")])
+        return list(filter(None, map(self._take, lines)))
+
+    def close(self) -> str:
+        """Take the last line, which may end without a break; returns what it adds to the content.
+
+        Raises:
+            ValueError: It is an event that is no JSON.
+        """
+        line, self._rest = self._rest, b""
+        return self._take(line)
 
     def add(self, event: Mapping[str, Any]) -> str:
         """Take an event; returns what it adds to the content."""
@@ -47,7 +58,8 @@ class StreamedCompletion:
         before = len(self._texts.get("content", ()))
         for choice in map(mapping_of, list_of(event.get("choices"))):
             if choice.get("index", 0) == 0:
-                self._add(mapping_of(choice.get("delta")))
+                self._error = choice.get("error") or self._error
+                self._add(mapping_of(choice.get("delta")) or mapping_of(choice.get("message")))
                 self._logprobs += list_of(mapping_of(choice.get("logprobs")).get("content"))
                 self._finish_reason = choice.get("finish_reason") or self._finish_reason
                 self.is_whole = self.is_whole or self._finish_reason is not None
@@ -55,18 +67,24 @@ class StreamedCompletion:
 
     def body(self) -> dict[str, Any]:
         """The reply as it would have come in one piece; without choices if the stream was cut off."""
-        if self._error is not None or not self.is_whole:
+        if self._error is not None:
             return {"error": self._error, "choices": []}
+        if not self.is_whole:
+            return {"error": "the stream was cut off", "choices": []}
         message: dict[str, Any] = {"role": "assistant", "content": None, **self._others}
         message |= {name: "".join(pieces) for name, pieces in self._texts.items()}
         if self._calls:
-            message["tool_calls"] = list(self._calls.values())
+            message["tool_calls"] = self._calls
         choice = {"index": 0, "message": message, "finish_reason": self._finish_reason}
         if self._logprobs:
             choice["logprobs"] = {"content": self._logprobs}
         return {"choices": [choice], "usage": self._usage}
 
-    def _take(self, data: bytes) -> str:
+    def _take(self, line: bytes) -> str:
+        """Take a line. One that holds JSON without a name is an error that a server put into its stream."""
+        data = line[5:].strip() if line.startswith(b"data:") else line.strip()
+        if not data or (not line.startswith(b"data:") and not data.startswith(b"{")):
+            return ""
         if data == b"[DONE]":
             self.is_whole = True
             return ""
@@ -80,23 +98,35 @@ class StreamedCompletion:
             elif isinstance(value, str) or name == "content":
                 if name != "role" and (text := text_of(value)):
                     self._texts.setdefault(name, []).append(text)
+                if (parts := list_of(value)) and not text_of(parts):
+                    self._others["thinking_blocks"] = [*self._others.get("thinking_blocks", ()), *parts]
+            elif (parts := list_of(value)) and isinstance(self._others.get(name), list):
+                self._others[name] = [*self._others[name], *parts]
             elif value is not None:
                 self._others[name] = value
 
     def _add_call(self, index: int, call: Mapping[str, Any]) -> None:
-        """Join a piece of a tool call to what is there: names come whole, arguments in pieces."""
-        known = self._calls.setdefault(index, {})
+        """Join a piece of a tool call to what is there: names come whole, arguments in pieces.
+
+        Another id begins another call, under whatever index: some servers number all of them 0.
+        """
+        place = self._places.get(index)
+        identity = call.get("id")
+        if place is None or (identity and self._calls[place].get("id", identity) != identity):
+            place = self._places[index] = len(self._calls)
+            self._calls.append({})
+        known = self._calls[place]
         for name, value in call.items():
             if inner := mapping_of(value):
                 before = mapping_of(known.get(name))
                 known[name] = {**before, **{key: _joined(before, key, piece) for key, piece in inner.items()}}
-            elif value is not None and name != "index":
+            elif value is not None and name != "index" and not (name == "id" and not value):
                 known[name] = value
 
 
 def _joined(before: Mapping[str, Any], name: str, piece: object) -> object:
     """What a field of a call is with one more piece; arguments that come as an object are written as JSON."""
     if name not in _IN_PIECES:
-        return piece
+        return piece if piece else before.get(name, piece)
     text = piece if isinstance(piece, str) else "" if piece is None else json.dumps(piece)
     return f"{before.get(name, '')}{text}"

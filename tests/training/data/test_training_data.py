@@ -12,7 +12,8 @@ from sampleset.backends.replay import ReplayBackend
 from sampleset.cli.main import app
 from sampleset.errors import InvalidArgumentError, MalformedRecordError
 from sampleset.prompts import AGGREGATION_PROMPT, Shown, aggregation_messages
-from sampleset.storage.files import read_rows, write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.rows import read_rows
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.data.build import (
     Balance,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampleset.errors import InvalidArgumentError
-from sampleset.storage.files import read_rows
+from sampleset.storage.rows import read_rows
 from sampleset.training.data.rows import RowCandidate, TrainingRow, write_verl
 from sampleset.training.data.verl_reward import compute_score
 from sampleset.training.grpo.rewards import Group, advantages, group_statistics, require_comparable, reward

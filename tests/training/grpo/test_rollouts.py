@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
-from sampleset.training.grpo import rollouts  # noqa: E402
+from sampleset.engines.huggingface import decoder  # noqa: E402
 from sampleset.training.grpo.rollouts import Drawing, Rollout, roll_out, rollout_of  # noqa: E402
 from sampleset.training.policy import Policy, start_policy  # noqa: E402
 from sampleset.training.recipe import Recipe  # noqa: E402
@@ -45,13 +45,13 @@ def test_a_rollout_depends_on_its_seed_and_not_on_its_company(policy: Policy):
 
 
 def test_a_prompt_is_read_once_for_all_its_rollouts(policy: Policy, monkeypatch: pytest.MonkeyPatch):
-    read, seen = rollouts.read, list[int]()
+    read, seen = decoder.read, list[int]()
 
     def counted(model: Any, prompts: Any, device: Any) -> Any:
         seen.extend(len(prompt) for prompt in prompts)
         return read(model, prompts, device)
 
-    monkeypatch.setattr(rollouts, "read", counted)
+    monkeypatch.setattr(decoder, "read", counted)
     prompt = tokens(policy, "seven apples")
     found = roll_out(policy, [Drawing(prompt, tuple("abcdefgh"))], 1.0, 5)
     assert seen == [len(prompt)]
@@ -77,8 +77,8 @@ def test_a_rollout_ends_at_the_stop_text_or_the_end_of_text_and_keeps_them(
         place = next(step)
         return [written[row][place] if place < len(written[row]) else 0 for row in range(2)], [0.0, 0.0]
 
-    monkeypatch.setattr(rollouts, "LEAVING", 0.5)  # nobody leaves
-    monkeypatch.setattr(rollouts, "choose", scripted)
+    monkeypatch.setattr(decoder, "JOIN_SHARE", 0.5)  # nobody leaves
+    monkeypatch.setattr(decoder, "choose", scripted)
     ((first, second),) = roll_out(policy, [Drawing(tokens(policy, "?"), ("a", "b"))], 1.0, 50)
     assert first == Rollout(tokens(policy, "7</answer>"), "7</answer>", truncated=False)
     assert second == Rollout((*tokens(policy, "I give up"), end), "I give up", truncated=False)

@@ -17,13 +17,17 @@ RANDOM_BLOCK = 64
 
 @dataclass(eq=False, slots=True)
 class DrawCall:
-    """One `generate` call: a draw for every seed. `done` fills with those that are back, by their place."""
+    """One `generate` call: a draw for every seed.
+
+    `done` and `tokens` fill with the draws that are back and what they wrote, by their place.
+    """
 
     prompt: list[int]
     params: SamplingParams
     seeds: Sequence[int]
     result: Future[list[Generation]] = field(default_factory=Future[list[Generation]])
     done: dict[int, Generation] = field(default_factory=dict[int, Generation])
+    tokens: dict[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
 
 
 @dataclass(eq=False, slots=True)

@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import json
 import re
+import threading
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -247,7 +248,6 @@ def load_model(
     kind = getattr(torch, dtype or ("bfloat16" if place.type == "cuda" else "float32"), None)
     if not isinstance(kind, torch.dtype):
         raise InvalidArgumentError(f"dtype={dtype!r} is unknown. Use bfloat16, float16 or float32.")
-    avoid_attention_plans(torch, place)
     whole = files.base or files
     options: dict[str, Any] = {"dtype": kind, "trust_remote_code": False}
     folder, extra = whole.path, dict[str, Any]()
@@ -294,14 +294,36 @@ def load_model(
     return Loaded(model.eval(), tokenizer, place)
 
 
-def avoid_attention_plans(torch: Any, place: Any) -> None:
-    """Keep cuDNN out of attention, for the whole process.
+_plans_lock = threading.Lock()
+_plans_avoided = 0
+_plans_were = False
+
+
+@contextmanager
+def attention_plans_avoided(device: Any) -> Generator[None]:
+    """Keep cuDNN out of attention while a model on this device computes; afterwards it is as it was.
 
     torch prefers it on Hopper, and it builds a plan for every new number of rows or keys, 20 ms and more.
-    Here each token read and each pass trained is of a new shape. (pytorch/pytorch, sdp_utils.cpp.)
+    Here each token read and each pass trained is of a new shape. (pytorch/pytorch, sdp_utils.cpp.) The switch
+    is the process's, so it goes back when the last of the models that compute at a time is done.
     """
-    if place.type == "cuda":
-        torch.backends.cuda.enable_cudnn_sdp(False)
+    global _plans_avoided, _plans_were
+    if device.type != "cuda":
+        yield
+        return
+    cuda: Any = import_extra("torch").backends.cuda
+    with _plans_lock:
+        if not _plans_avoided:
+            _plans_were = cuda.cudnn_sdp_enabled()
+            cuda.enable_cudnn_sdp(False)
+        _plans_avoided += 1
+    try:
+        yield
+    finally:
+        with _plans_lock:
+            _plans_avoided -= 1
+            if not _plans_avoided:
+                cuda.enable_cudnn_sdp(_plans_were)
 
 
 def _apply(model: Any, folder: Path, merge: bool) -> Any:

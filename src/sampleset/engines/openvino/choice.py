@@ -62,13 +62,13 @@ def _spread(
         sums = weights.reshape(rows, -1, COLUMNS).sum(axis=2, dtype=np.float32)
     else:
         sums = np.add.reduceat(weights, list(starts), axis=1)
-    ends = sums.astype(np.float64).cumsum(axis=1)
+    ends: NDArray[np.float64] = np.cumsum(sums, axis=1, dtype=np.float64)
     tokens = np.zeros(rows, np.int64)
     for row in range(rows):
         goal = uniforms[row] * ends[row, -1]
         run = min(int(np.searchsorted(ends[row], goal, side="right")), len(starts) - 1)
         start = starts[run]
-        inner = weights[row, start : start + COLUMNS].astype(np.float64).cumsum()
+        inner: NDArray[np.float64] = np.cumsum(weights[row, start : start + COLUMNS], dtype=np.float64)
         rest = goal - (ends[row, run - 1] if run else 0.0)
         place = int(np.searchsorted(inner, rest, side="right"))
         tokens[row] = start + min(place, int(np.flatnonzero(inner < inner[-1]).size))
@@ -88,12 +88,12 @@ def _narrowed(logits: NDArray[np.float32], params: SamplingParams, uniform: floa
         else:
             places = np.argpartition(-weights, looked - 1)[:looked]
             order = places[np.argsort(-weights[places], kind="stable")]
-        mass = weights[order].cumsum()
+        mass: NDArray[np.float64] = np.cumsum(weights[order])
         whole = float(weights[order].sum()) if params.top_k else total
         needed = int(np.searchsorted(mass, params.top_p * whole)) + 1
         if needed <= looked or looked >= count:
             break
         looked = min(count, looked * 16)
     chosen = np.sort(order[: min(needed, len(order))])
-    ends = weights[chosen].cumsum()
+    ends: NDArray[np.float64] = np.cumsum(weights[chosen])
     return int(chosen[min(int(np.searchsorted(ends, uniform * ends[-1], side="right")), len(chosen) - 1)])

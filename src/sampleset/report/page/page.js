@@ -267,11 +267,14 @@
       return button;
     };
     const labels = labelsHere().filter((label) => label in one.answers);
+    // What spoke for an answer against the next likeliest, loudest first.
+    const spoken = (name) => Object.entries((one.evidence || {})[name] || {}).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]))
+      .slice(0, 5).map(([feature, size]) => `${feature} ${size < 0 ? "−" : "+"}${Math.abs(size).toFixed(2)}`).join(", ");
     const answerRow = (name) => make("tr", { class: name === state.method && "chosen" },
       make("th", { scope: "row" }, breakable(name)),
       make("td", { class: "value", dir: "auto" }, one.answers[name] === null ? "–" : one.answers[name]),
       make("td", {}, mark(verdict(one.answers[name], one.right[name]))),
-      make("td", { class: "soft" }, name in one.confidences ? `confidence ${one.confidences[name].toFixed(2)}` : ""));
+      make("td", { class: "soft" }, name in one.confidences ? `confidence ${one.confidences[name].toFixed(2)}` : "", spoken(name) && make("div", {}, `for it: ${spoken(name)}`)));
     const said = [one.subject, one.level && `level ${one.level}`].filter(Boolean).join(" · ");
     const written = labels.filter((label) => label in one.texts);
     byId("detail").replaceChildren(

@@ -16,7 +16,8 @@ from sampleset.chat import Message
 from sampleset.datasets.base import question_key
 from sampleset.errors import MalformedRecordError
 from sampleset.prompts import opening_of
-from sampleset.storage.files import read_rows, write_rows
+from sampleset.storage.files import write_rows
+from sampleset.storage.rows import read_rows
 from sampleset.types import DEFAULT_KIND, Mode, Problem, Question
 
 ROW_SCHEMA = 1

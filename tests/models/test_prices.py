@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from sampleset.errors import DataError, InputNotFoundError
-from sampleset.evaluation.prices import Price, read_prices
+from sampleset.models.prices import Price, read_prices
 
 
 def written(folder: Path, text: str) -> Path:

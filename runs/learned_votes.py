@@ -1,0 +1,367 @@
+"""A vote learned from labels on every file of recorded sets, and fitted votes on each other's files: a page.
+
+    python runs/learned_votes.py FILE... --output-dir OUT --page docs/results/learned-vote.md
+    python runs/learned_votes.py FILE... --output-dir OUT --page docs/results/learned-vote.md \
+        --reader ssa:model=embedded-ssa --read gsm8k_test_qwen05b_reseeded
+
+Every file is fitted as `sampleset fit-vote FILE` does it, on whole sets. Files whose rows have a column
+`sample_models` are fitted once more as a pool, each sample under its model's name. Then every fitted vote is
+used on every other file: with all that it knows of home, and by the look of the sets alone. With --reader the
+files named by --read are fitted with that reader's score as well. Nothing is drawn by chance.
+
+Fits stand in OUT; the page's section "What it says" is written by hand, and kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import pickle
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sampleset.aggregators.learned_vote import VoteModel, read_vote
+from sampleset.answers import allow_code, default_verdict_path, use_verdict_store
+from sampleset.commands.fit_vote import FitOptions, fit_vote_file
+from sampleset.commands.opening import CallOptions, ModelRef
+from sampleset.commands.run import Run
+from sampleset.errors import DataError
+from sampleset.report.files import write_whole
+from sampleset.report.markdown import markdown_table
+from sampleset.settings import save_settings
+from sampleset.storage.records import StoredSet
+from sampleset.storage.sample_sets import SampleFile
+from sampleset.training.fit_vote import CURVE, Use, fit_vote, used_on
+from sampleset.training.labelled_sets import LabelOptions, Labels, read_labels
+
+
+class Pool:
+    """A file whose column `sample_models` is read as who drew each sample."""
+
+    def __init__(self, sets: SampleFile) -> None:
+        self._sets = sets
+
+    def __iter__(self) -> Iterator[StoredSet]:
+        """The sets with their samples' models."""
+        for stored in self._sets:
+            names: Any = stored.row.get("sample_models") or [None] * stored.sample_set.n
+            named = [
+                replace(sample, model=name)
+                for sample, name in zip(stored.sample_set.samples, names, strict=True)
+            ]
+            yield replace(stored, sample_set=replace(stored.sample_set, samples=tuple(named)))
+
+
+def labels_of(path: Path, folder: Path, pool: bool) -> Labels | str:
+    """The labelled sets of a file, or why there are none to fit on."""
+    sets = SampleFile(path)
+    kept = folder / f"{sets.name}{'.pool' if pool else ''}.labels"
+    if kept.exists():
+        return pickle.loads(kept.read_bytes())  # noqa: S301 - our own file of this run
+    try:
+        labels: Labels | str = asyncio.run(read_labels([Pool(sets) if pool else sets], LabelOptions()))
+    except DataError as error:
+        labels = str(error)
+    kept.write_bytes(pickle.dumps(labels))
+    return labels
+
+
+def fitted_vote(labels: Labels, name: str, folder: Path) -> VoteModel:
+    """The vote fitted on labels, from its file if it is there."""
+    path = folder / f"{name}.json"
+    if not path.exists():
+        began = time.process_time()
+        fit = fit_vote(labels, described={"files": [name]})
+        training = {**fit.model.training, "processor_seconds": round(time.process_time() - began, 1)}
+        save_settings(path, replace(fit.model, training=training).to_json())
+        print(name, fit.verdict, file=sys.stderr, flush=True)
+    return read_vote(path)[0]
+
+
+def percent(share: float) -> str:
+    """A share in percent."""
+    return f"{100 * share:.1f}"
+
+
+def interval(gain: Any) -> str:
+    """A difference in points with its interval."""
+    difference, low, high = (
+        (gain[name] for name in ("difference", "low", "high"))
+        if isinstance(gain, dict)
+        else (gain.difference, gain.low, gain.high)
+    )
+    return f"{100 * difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def family_table(models: dict[str, VoteModel], pools: dict[str, VoteModel]) -> str:
+    """All files, one a row."""
+    rows: list[tuple[str, ...]] = []
+    for name, model in models.items():
+        told = model.training
+        right, gains = told["right"], told["gains"]
+        least, most = model.home.sizes
+        confidence = percent(right["votes_and_confidence"]) if "votes_and_confidence" in right else "-"
+        over = interval(gains["votes_and_confidence"]) if "votes_and_confidence" in gains else "-"
+        pool = interval(pools[name].training["gains"]["vote"]) if name in pools else "-"
+        rows.append(
+            (
+                name,
+                f"{told['questions']:,}",
+                f"{least}" if least == most else f"{least}-{most}",
+                percent(right["vote"]),
+                confidence,
+                percent(right["learned"]),
+                interval(gains["vote"]),
+                over,
+                pool,
+                percent(right["oracle"]),
+            )
+        )
+    heads = ("file", "questions", "k", "vote", "votes and confidence", "learned", "over the vote")
+    return markdown_table((*heads, "over votes and confidence", "as a pool, over the vote", "oracle"), rows)
+
+
+def curve_table(models: dict[str, VoteModel]) -> str:
+    """The gain over the vote by the number of labels."""
+    rows: list[tuple[str, ...]] = []
+    for name, model in models.items():
+        curve = {point["labels"]: point["gain"] for point in model.training["curve"]}
+        at = [f"{100 * curve[size]['difference']:+.1f}" if size in curve else "-" for size in CURVE]
+        every = f"{100 * model.training['gains']['vote']['difference']:+.1f}"
+        rows.append((name, *at, f"{every} ({model.training['questions'] * 9 // 10:,})"))
+    return markdown_table(("file", *map(str, CURVE), "nine tenths of the file"), rows)
+
+
+def loud_table(models: dict[str, VoteModel]) -> str:
+    """The three features that speak loudest in each file."""
+    rows = [
+        (
+            name,
+            f"{model.vote_weight:.2f}",
+            ", ".join(
+                f"`{one.name}` {one.weight * one.spread:+.2f}"
+                for one in sorted(model.features, key=lambda one: -abs(one.weight * one.spread))[:4]
+            ),
+        )
+        for name, model in models.items()
+    ]
+    return markdown_table(("file", "weight of log votes", "loudest features"), rows)
+
+
+def pairs(models: dict[str, VoteModel], labels: dict[str, Labels]) -> dict[str, dict[str, dict[str, Use]]]:
+    """Every fitted vote on every other file: with names and without."""
+    found: dict[str, dict[str, dict[str, Use]]] = {}
+    for home, model in models.items():
+        # Without its weights home would be the vote; without its rule it would go anywhere.
+        blind = replace(model, home=replace(model.home, models=()))
+        anywhere = replace(model, home=replace(model.home, models=(), sizes=(1, 10_000), limit=float("inf")))
+        for other, sets in labels.items():
+            if other != home:
+                uses = {"rule": model, "look": blind, "none": anywhere}
+                found.setdefault(home, {})[other] = {way: used_on(one, sets) for way, one in uses.items()}
+        print(f"pairs of {home}", file=sys.stderr, flush=True)
+    return found
+
+
+def pair_section(found: dict[str, dict[str, dict[str, Use]]]) -> str:
+    """Counts over all pairs, and the pairs that are not answered by the vote alone."""
+    counts: list[tuple[str, ...]] = []
+    named = {
+        "none": "no rule: weights used anywhere their features are recorded",
+        "look": "by kind, size and look of the sets, models' names unknown",
+        "rule": "the rule as it is, models' names known",
+    }
+    for way, label in named.items():
+        uses = [use[way] for others in found.values() for use in others.values()]
+        worst = min(uses, key=lambda use: use.gain.difference)
+        counts.append(
+            (
+                label,
+                f"{len(uses)}",
+                f"{sum(use.gain.high < 0 for use in uses)}",
+                f"{sum(use.gain.low > 0 for use in uses)}",
+                interval(worst.gain),
+            )
+        )
+    heads = ("use on another file", "pairs", "significantly below the vote", "above it", "worst pair")
+    rows = [
+        (
+            home,
+            other,
+            f"{100 * use['look'].away:.0f}",
+            *(interval(use[way].gain) for way in ("none", "look", "rule")),
+        )
+        for home, others in found.items()
+        for other, use in others.items()
+        if use["look"].away < 0.995
+    ]
+    table = markdown_table(
+        ("fitted on", "used on", "away %, by look", "no rule", "by look", "the rule as it is"), rows
+    )
+    return f"{markdown_table(heads, counts)}\n\n{PAIRS_NOTE}\n\n{table}"
+
+
+def readers_table(found: dict[str, dict[str, VoteModel]]) -> str:
+    """Readers in place, beside what the features alone give."""
+    rows = []
+    for name, by_reader in found.items():
+        for reader, model in by_reader.items():
+            told = model.training
+            own = next((one for one in model.features if one.name in ("reader", "reward_model")), None)
+            rows.append(
+                (
+                    name,
+                    f"`{reader}`",
+                    percent(told["right"]["vote"]),
+                    percent(told["right"].get("features", told["right"]["vote"])),
+                    percent(told["right"]["learned"]),
+                    interval(told["gains"]["vote"]),
+                    interval(told["gains"]["features"]) if "features" in told["gains"] else "-",
+                    "-" if own is None else f"{own.weight * own.spread:+.2f}",
+                )
+            )
+    heads = ("file", "reader or reward model", "vote", "features", "with it", "over the vote")
+    return markdown_table((*heads, "over the features", "its weight per deviation"), rows)
+
+
+def findings(page: Path) -> str:
+    """The section "What it says" of a page that is there: it is written by hand, and kept."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    found = re.search(r"^## What it says\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return found.group().strip() if found else ""
+
+
+def read_in_place(paths: Sequence[Path], option: str, spec: str, folder: Path, model: ModelRef) -> None:
+    """Fit the files with a reader or a reward model, by itself and on top of the features."""
+    for path in paths:
+        name = SampleFile(path).name
+        label = re.sub(r"\W+", "-", spec).strip("-")
+        output = folder / "readers" / f"{name}.{label}.json"
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if output.exists():
+            continue
+        fit = asyncio.run(
+            fit_vote_file(
+                [SampleFile(path)],
+                output,
+                FitOptions(**{option: spec}),
+                False,
+                model,
+                CallOptions(max_concurrency=4),
+                Run(),
+            )
+        )
+        training = {**fit.model.training, "spec": spec, "file": name}
+        save_settings(output, replace(fit.model, training=training).to_json())
+
+
+OPENING = """# A vote learned from labels
+
+Made by `runs/learned_votes.py`, whose opening lines say how. [You have labels](../you-have-labels.md) says
+how to fit one. All figures are in percent of the questions, or points; brackets hold 95 % intervals by a
+paired bootstrap over questions. A file's own figures are cross-validated by question, in ten folds: the
+weights, and the strength of their penalty, come from the other nine. Ties of the vote are counted by their
+mean, so that breaking them well is a gain and breaking them by chance is none."""
+
+FAMILIES_NOTE = """`votes and confidence` is the same model with the mean token log-probability as its only
+feature. `as a pool` says what is gained where each sample tells which model wrote it; the recorded files hide
+that from aggregators, and the learned vote of the other columns does not know it."""
+
+CURVE_NOTE = """The gain over the vote, in points, of weights fitted on so many labelled questions, on the
+fold that is left out. A curve is noisy: its points rest on the same questions, and differ by less than the
+intervals above."""
+
+LOUD_NOTE = """Weights in nats per standard deviation of the feature within a set; of the votes per unit of
+their log."""
+
+PAIRS_NOTE = """Pairs of which some set is at home by its look (all others are answered by the vote alone):"""
+
+READERS_NOTE = """A reader's score of every candidate (`reader`), or a reward model's of every sample, as one
+more feature, its multiple fitted on the file's own labels; `features` are the same folds without it."""
+
+
+def page_of(
+    models: dict[str, VoteModel],
+    pools: dict[str, VoteModel],
+    refused: dict[str, str],
+    found: dict[str, dict[str, dict[str, Use]]],
+    readers: dict[str, dict[str, VoteModel]],
+    said: str,
+) -> str:
+    """The whole page."""
+    parts = [OPENING, *([said] if said else [])]
+    parts += ["## Every file", FAMILIES_NOTE, family_table(models, pools)]
+    if refused:
+        parts.append("Not fitted: " + " ".join(f"`{name}`: {why}" for name, why in refused.items()))
+    parts += ["## By the number of labels", CURVE_NOTE, curve_table(models)]
+    parts += ["## What speaks", LOUD_NOTE, loud_table(models)]
+    if found:
+        parts += ["## Away from home", pair_section(found)]
+    if readers:
+        parts += ["## Readers in place", READERS_NOTE, readers_table(readers)]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Fit, use, and write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--output-dir", type=Path, required=True)
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("--reader", help="an aggregator's spec, as ssa:model=embedded-ssa")
+    parser.add_argument("--reward-model", help="as p_true,model=embedded")
+    parser.add_argument("--read", action="append", default=[], help="name of a file to read; repeatable")
+    options = parser.parse_args()
+    folder: Path = options.output_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    use_verdict_store(default_verdict_path())
+    allow_code("sandbox")
+    labels: dict[str, Labels] = {}
+    models: dict[str, VoteModel] = {}
+    pools: dict[str, VoteModel] = {}
+    refused: dict[str, str] = {}
+    for path in options.files:
+        name = SampleFile(path).name
+        read = labels_of(path, folder, pool=False)
+        if isinstance(read, str):
+            refused[name] = read
+            continue
+        labels[name] = read
+        models[name] = fitted_vote(read, name, folder)
+        if any("sample_models" in note for note in read.notes):
+            named = labels_of(path, folder, pool=True)
+            assert not isinstance(named, str)
+            pools[name] = fitted_vote(named, f"{name}.pool", folder)
+    chosen = [path for path in options.files if SampleFile(path).name in options.read]
+    for option in ("reader", "reward_model"):
+        if spec := getattr(options, option):
+            read_in_place(chosen, option, spec, folder, ModelRef())
+    readers: dict[str, dict[str, VoteModel]] = {}
+    for path in sorted((folder / "readers").glob("*.json")):
+        model = read_vote(path)[0]
+        readers.setdefault(model.training["file"], {})[model.training["spec"]] = model
+    kept = folder / "pairs.json"
+    found = pairs(models, labels) if options.page else {}
+    if found:
+        harmed = {
+            f"{home} on {other}": interval(use["rule"].gain)
+            for home, others in found.items()
+            for other, use in others.items()
+            if use["rule"].gain.high < 0
+        }
+        save_settings(kept, {"significantly below the vote, by the rule": harmed})
+        print(json.dumps(harmed, indent=1), file=sys.stderr)
+    if options.page:
+        write_whole(options.page, page_of(models, pools, refused, found, readers, findings(options.page)))
+
+
+if __name__ == "__main__":
+    main()

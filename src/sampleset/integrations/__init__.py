@@ -1,0 +1,1 @@
+"""sampleset in the tools people run: one file a tool."""

@@ -1,0 +1,224 @@
+"""A verifier head fitted on one's own labels: a linear probe on the hidden states of a small model, untrained
+otherwise, at a sample's end (Alain and Bengio 2016, arXiv 1610.01644; as a verifier of solutions Zhang et al.
+2025, arXiv 2504.05419).
+
+Convention: the chat of the question as `user` and the solution as `assistant`; the hidden states of the last
+token after some layers, one after the other, times the weights in the file. `sampleset fit-probe` writes it.
+A sample that was fitted on has the score of a probe that had not seen its question, so that what is fitted on
+top of the scores, and every figure on the same sets, is honest.
+
+Cost: one forward pass per sample, Q + L tokens (question and sample); none for a sample that was fitted on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+from sampleset.engines.huggingface.model import Loaded, import_extra
+from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
+from sampleset.reward_models._local import LocalRewardModel, Reading, rendered
+from sampleset.reward_models.base import REWARD_MODELS, RewardScore
+from sampleset.types import Question, Usage
+
+PROBE_SCHEMA = 1
+LAYERS = 4
+"""Layers whose states are read, evenly spaced, the last one among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeWeights:
+    """A fitted probe, as it stands in its file.
+
+    Attributes:
+        model: Name and digest of the model whose states are read, without the engine.
+        layers: Numbers of the layers, from 1.
+        weights: One per number of the states of these layers.
+        bias: Added to the product.
+        seen: Scores of the samples fitted on, by `sample_key`, from probes that had not seen their question.
+        training: What it was fitted on and how well it tells right from wrong.
+    """
+
+    model: str
+    layers: tuple[int, ...]
+    weights: tuple[float, ...]
+    bias: float
+    seen: Mapping[str, float] = field(default_factory=dict[str, float])
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def to_json(self) -> dict[str, Any]:
+        """The probe as it stands in its file."""
+        return {
+            "schema": PROBE_SCHEMA,
+            "kind": "probe",
+            "model": self.model,
+            "layers": list(self.layers),
+            "weights": list(self.weights),
+            "bias": self.bias,
+            "seen": dict(self.seen),
+            "training": dict(self.training),
+        }
+
+
+def sample_key(question: Question, sample: str) -> str:
+    """What a sample is known by in a probe's file."""
+    shown = f"{question.text}\0{sample}".encode("utf-8", "replace")
+    return hashlib.sha256(shown).hexdigest()[:16]
+
+
+def read_probe(path: Path) -> tuple[ProbeWeights, str]:
+    """The probe in a file, and a digest of it.
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        DataError: It is no probe, or of another version.
+    """
+    if not path.is_file():
+        raise InputNotFoundError(f"No probe {str(path)!r}. Make one: sampleset fit-probe SETS --model REF.")
+    content = path.read_bytes()
+    try:
+        values: Any = json.loads(content)
+        if values["kind"] != "probe":
+            raise ValueError(f"kind {values['kind']!r}")
+        if values["schema"] != PROBE_SCHEMA:
+            raise DataError(
+                f"{path}: schema {values['schema']!r}, where this version reads {PROBE_SCHEMA}. Fit the "
+                "probe again, or use the version of sampleset that wrote it."
+            )
+        probe = ProbeWeights(
+            str(values["model"]),
+            tuple(int(one) for one in values["layers"]),
+            tuple(float(one) for one in values["weights"]),
+            float(values["bias"]),
+            {str(key): float(score) for key, score in values["seen"].items()},
+            values["training"],
+        )
+        if not all(math.isfinite(one) for one in (*probe.weights, probe.bias, *probe.seen.values())):
+            raise ValueError("a number is not finite")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is no probe ({error!r}). Make one: sampleset fit-probe SETS.") from error
+    return probe, hashlib.sha256(content).hexdigest()[:16]
+
+
+@dataclass(eq=False)
+class HiddenStates(LocalRewardModel):
+    """A causal model whose hidden states at a sample's end are read; it gives no score by itself."""
+
+    kind: ClassVar[str] = "hidden_states"
+    reads_gguf: ClassVar[bool] = True
+
+    batch_tokens: int = 2048
+
+    def architecture(self) -> Any:
+        """A causal language model."""
+        return import_extra("transformers").AutoModelForCausalLM
+
+    def prepare(self, loaded: Loaded) -> None:
+        """Nothing is looked up."""
+
+    def read(self, tokenizer: Any, question: str, sample: str) -> Reading | None:
+        """The chat, read at its last token."""
+        chat = rendered(
+            tokenizer, [{"role": "user", "content": question}, {"role": "assistant", "content": sample}]
+        )
+        tokens: list[int] = tokenizer.encode(chat, add_special_tokens=False)
+        return Reading(tokens, [len(tokens) - 1])
+
+    def layers(self, loaded: Loaded) -> tuple[int, ...]:
+        """The layers that are read."""
+        count: int = loaded.model.config.get_text_config().num_hidden_layers
+        steps = min(LAYERS, count)
+        return tuple(sorted({round(count * (step + 1) / steps) for step in range(steps)}))
+
+    def outputs(self, model: Any, tokens: Any, mask: Any, places: Sequence[int]) -> Any:
+        """The states of the layers that are read, one after the other: (B, P, layers · width)."""
+        torch = import_extra("torch")
+        loaded = self._loaded
+        assert loaded is not None
+        states = model(
+            input_ids=tokens,
+            attention_mask=mask,
+            use_cache=False,
+            output_hidden_states=True,
+            logits_to_keep=1,
+        ).hidden_states
+        return torch.cat([states[layer][:, list(places)].float() for layer in self.layers(loaded)], dim=-1)
+
+    def vectors(self, question: Question, samples: Sequence[str]) -> list[tuple[float, ...] | None]:
+        """The states at the end of each sample; `None` for one that is empty or too long.
+
+        Raises:
+            MissingExtraError: torch or transformers is not installed.
+            BackendError: The model cannot be loaded.
+        """
+        with self._lock:
+            loaded = self._loaded = self._loaded or self._load()
+            _, readings = self._readings(loaded, question, samples)
+            found: list[tuple[float, ...] | None] = [None] * len(samples)
+            for places in self._batches(readings, loaded):
+                values = cast("list[Any]", self._values(loaded, [readings[place] for place in places]))
+                for place, states in zip(places, values, strict=True):
+                    found[place] = tuple(states[0])
+        return found
+
+    @property
+    def read_layers(self) -> tuple[int, ...]:
+        """The layers that were read, once some sample was."""
+        return () if self._loaded is None else self.layers(self._loaded)
+
+
+@REWARD_MODELS.register("probe")
+@dataclass(eq=False)
+class Probe(HiddenStates):
+    """A linear probe of a small model's hidden states, fitted on one's own labels (`sampleset fit-probe`)."""
+
+    kind: ClassVar[str] = "probe"
+
+    file: str = ""
+    _probe: ProbeWeights = field(init=False, repr=False)
+    _digest: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.file:
+            raise InvalidArgumentError("A probe is a file: probe[file=PROBE.json]. Make one by fit-probe.")
+        self._probe, self._digest = read_probe(Path(self.file))
+        super().__post_init__()
+        own = self.model.partition(":")[2] or self.model
+        if own != self._probe.model:
+            raise InvalidArgumentError(
+                f"{self.file!r} was fitted on the states of {self._probe.model!r}, not of {own!r}. Name that "
+                "model, or fit the probe again."
+            )
+
+    @property
+    def identity(self) -> str:
+        """The kind, the file's digest and the model."""
+        return f"{self.kind}[{self._digest}]:{self.model}"
+
+    def _score(self, question: Question, samples: Sequence[str]) -> list[RewardScore]:
+        seen = [self._probe.seen.get(sample_key(question, sample)) for sample in samples]
+        unseen = [sample for sample, score in zip(samples, seen, strict=True) if score is None]
+        fresh = iter(super()._score(question, unseen) if unseen else ())
+        return [next(fresh) if score is None else RewardScore(score) for score in seen]
+
+    def outputs(self, model: Any, tokens: Any, mask: Any, places: Sequence[int]) -> Any:
+        """The scores, (B, P)."""
+        states = super().outputs(model, tokens, mask, places)
+        weights = states.new_tensor(self._probe.weights)
+        if states.shape[-1] != len(self._probe.weights):
+            raise DataError(
+                f"{self.file!r} holds {len(self._probe.weights)} weights, the model gives {states.shape[-1]} "
+                "numbers. Fit the probe again."
+            )
+        return states @ weights + self._probe.bias
+
+    def make_score(self, values: Sequence[float], usage: Usage) -> RewardScore:
+        """The product, without steps."""
+        return RewardScore(values[-1], usage=usage)

@@ -1,0 +1,165 @@
+"""A model whose every answer is made of k samples: one object for scripts, notebooks and other tools."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from sampleset.aggregators.base import Aggregator
+from sampleset.answers import with_answer_kind
+from sampleset.backends.base import Backend, record_of
+from sampleset.blocking import run_blocking
+from sampleset.chat import Message
+from sampleset.errors import InvalidArgumentError
+from sampleset.functions import Answered, Function, as_aggregator
+from sampleset.models.calls import ModelCalls
+from sampleset.models.opening import ready_backend
+from sampleset.prompts import usual_prompt
+from sampleset.sampling.sampler import Sampler, SamplingOptions
+from sampleset.specs import build, models_of, with_default_model
+from sampleset.types import Question, SampleSet
+
+
+class SampledModel:
+    """Draws k samples of a question and aggregates them.
+
+        async with SampledModel("gpt-4o-mini", k=5) as model:
+            answered = await model.answer("What is 6 x 7?")
+
+    Args:
+        model: As `open_backend` takes it, or a backend; one that is given is not closed.
+        k: Samples for each question.
+        aggregator: A name with options, an aggregator, or a function of a sample set.
+        base_url: Address of the server.
+        api_key: The server's key.
+        aggregator_model: The model that the aggregator asks; by default the one that is sampled.
+        options: How samples are drawn; `k` replaces their `n`.
+    """
+
+    def __init__(
+        self,
+        model: str | Backend = "embedded",
+        k: int = 5,
+        aggregator: str | Aggregator | Function = "majority_vote",
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        aggregator_model: str | None = None,
+        options: SamplingOptions | None = None,
+    ) -> None:
+        usual = usual_prompt(model) if isinstance(model, str) else "solve"
+        self.options = replace(options or SamplingOptions(prompt=usual), n=k)
+        self._model = model
+        self._server = base_url, api_key
+        self._aggregator = aggregator
+        self._aggregator_model = aggregator_model
+        if isinstance(aggregator, str):
+            models_of(aggregator)  # refused before a model is opened
+        self._stack = AsyncExitStack()
+        self._ready: tuple[Backend, Aggregator] | None = None
+        self._opening = asyncio.Lock()
+
+    async def answer(
+        self,
+        question: str | Question,
+        messages: Sequence[Message] | None = None,
+        *,
+        answer_kind: str | None = None,
+        k: int | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> Answered:
+        """The samples of a question and the answer made of them.
+
+        Args:
+            question: Its text, which aggregators read.
+            messages: The chat to draw from, as it is; by default the question with a request to solve it.
+            answer_kind: How answers are compared; by default as the question says.
+            k: Samples of this question.
+            params: Sampling parameters of this question (`temperature`, `max_tokens`, ...).
+
+        Raises:
+            SamplingError: Every draw failed.
+            BackendError: The model cannot be asked.
+        """
+        backend, method = await self._open()
+        asked = question if isinstance(question, Question) else Question(question[:64], question)
+        asked = with_answer_kind(asked, answer_kind) if answer_kind else asked
+        if not asked.text.strip():
+            raise InvalidArgumentError("The question is empty. Give a text.")
+        options = replace(
+            self.options, n=k or self.options.n, params=replace(self.options.params, **(params or {}))
+        )
+        drawn = await Sampler(backend, options).sample(asked, messages)
+        return Answered(drawn, await method.aggregate(drawn.without_thinking()))
+
+    def ask(self, question: str | Question, **options: Any) -> Answered:
+        """`answer`, waited for, in a script or a notebook. The model is closed afterwards."""
+
+        async def asked() -> Answered:
+            async with self:
+                return await self.answer(question, **options)
+
+        return run_blocking(asked())
+
+    async def sets(self, questions: Sequence[Question]) -> list[SampleSet]:
+        """The sample sets of many questions, in their order."""
+        backend, _ = await self._open()
+        return [drawn async for drawn in Sampler(backend, self.options).sample_many(questions)]
+
+    async def aclose(self) -> None:
+        """Close the models that were opened."""
+        self._ready = None
+        await self._stack.aclose()
+
+    async def __aenter__(self) -> SampledModel:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _open(self) -> tuple[Backend, Aggregator]:
+        async with self._opening:
+            if self._ready is None:
+                backend = await self._backend(self._model)
+                method = self._aggregator
+                if isinstance(method, str):
+                    reader = self._aggregator_model or backend
+                    method = await opened_aggregator(method, reader, self._stack, self.options)
+                self._ready = backend, as_aggregator(method)
+            return self._ready
+
+    async def _backend(self, model: str | Backend) -> Backend:
+        if not isinstance(model, str):
+            return model
+        backend = await ready_backend(model, *self._server, None)
+        self._stack.push_async_callback(backend.aclose)
+        return backend
+
+
+async def opened_aggregator(
+    spec: str, model: str | Backend, stack: AsyncExitStack, options: SamplingOptions
+) -> Aggregator:
+    """The aggregator that a text names, the models that it asks opened and closed with the stack.
+
+    Args:
+        spec: `NAME` or `NAME:key=value,...`.
+        model: The model that is asked where the text names none.
+        stack: What closes the models.
+        options: Patience and concurrency of the calls.
+    """
+    if isinstance(model, str) or record_of(model) is None:
+        spec = with_default_model(spec)
+    ready: dict[str | None, Backend] = {}
+    for name in models_of(spec):
+        asked = model if name is None else name
+        if isinstance(asked, str):
+            asked = await ready_backend(asked)
+            stack.push_async_callback(asked.aclose)
+        ready[name] = ModelCalls(asked, options.patience, options.max_concurrency)
+    return build(spec, ready.get(None), ready)

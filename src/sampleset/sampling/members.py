@@ -1,0 +1,137 @@
+"""The members of a pool: several models, temperatures or roles draw for one question, each its count.
+
+A pool is a YAML list, in a file of its own or under `pool:` in a settings file:
+
+    pool:
+      - {model: gpt-4o-mini, base_url: https://api.openai.com/v1, api_key_env: OPENAI_API_KEY, count: 4}
+      - {model: gpt-4o-mini, count: 2, temperature: 1.2, system: You are a careful examiner.}
+      - {model: embedded, count: 2, prompt: worked_examples, weight: 0.5}
+
+The upstreams of an alias in `serve.yaml` are members, too. What a member leaves out is as the command's own
+options, the alias or the request say. Each member is a configuration of its own in the
+store. A question's pooled set shuffles all draws by a hash, and each draw names its model. `weight` is kept
+with each draw, for `weighted_vote:by=weight`; where one member names it, that of the others is 1.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError, UnknownNameError
+from sampleset.prompts import SOLVE_PROMPTS, usual_prompt
+from sampleset.sampling.options import SamplingOptions
+from sampleset.settings import require_at_least, typed_record
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One of those that draw; `None` is as the command's own option.
+
+    Attributes:
+        model: A model REF.
+        count: Draws per question.
+        base_url: Its server.
+        api_key_env: Name of the environment variable that holds the server's key.
+        system: A system message: a role to play, say.
+        prompt: How a solution is asked for.
+        seed: Seed of its first draw.
+        weight: Weight of each of its draws; 1 where another member names one.
+        context_size: Tokens of prompt and completion together, where the default is wrong.
+    """
+
+    model: str
+    count: int = 1
+    base_url: str | None = None
+    api_key_env: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    system: str | None = None
+    prompt: str | None = None
+    seed: int | None = None
+    weight: float | None = None
+    context_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise InvalidArgumentError("model='' names no model. Give a model REF.")
+        require_at_least(self, 1, "count", "max_tokens", "context_size")
+        require_at_least(self, 0, "temperature", "weight", "seed")
+        if self.weight is not None and not math.isfinite(self.weight):
+            raise InvalidArgumentError(f"weight={self.weight!r} must be finite.")
+        if self.prompt is not None and self.prompt not in SOLVE_PROMPTS:
+            raise UnknownNameError("prompt", self.prompt, SOLVE_PROMPTS)
+
+    @property
+    def api_key(self) -> str | None:
+        """The key from the environment.
+
+        Raises:
+            InvalidArgumentError: The variable is not set.
+        """
+        if self.api_key_env is None:
+            return None
+        if not (key := os.environ.get(self.api_key_env, "").strip()):
+            raise InvalidArgumentError(
+                f"The model {self.model!r} takes its key from the environment variable "
+                f"{self.api_key_env!r}, which is not set."
+            )
+        return key
+
+    def options(self, common: SamplingOptions, weight: float | None = None) -> SamplingOptions:
+        """How this member draws, where the others draw as `common` says.
+
+        Args:
+            common: The command's own options.
+            weight: Weight of its draws where it names none.
+        """
+        own = {name: getattr(self, name) for name in ("temperature", "top_p", "max_tokens")}
+        return replace(
+            common,
+            n=self.count,
+            params=replace(common.params, **{name: one for name, one in own.items() if one is not None}),
+            prompt=self.prompt or usual_prompt(self.model),
+            system=self.system,
+            seed=common.seed if self.seed is None else self.seed,
+            min_samples=min(common.min_samples, self.count),
+            weight=weight if self.weight is None else self.weight,
+        )
+
+
+def read_pool(source: object) -> list[Member]:
+    """The members of a pool.
+
+    Args:
+        source: A path to a YAML file, or the list that such a file holds.
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        DataError: It is not YAML, or not a list of members.
+    """
+    where, listed = "pool", source
+    if isinstance(source, str | Path):
+        where, listed = str(source), _load(Path(source))
+    if isinstance(listed, Mapping):
+        listed = cast("Mapping[str, object]", listed).get("pool")
+    if not isinstance(listed, list) or not listed:
+        raise DataError(f"{where}: expected a list of members, as `pool: [{{model: NAME, count: 4}}, ...]`.")
+    return [
+        typed_record(Member, entry, f"{where}: member {number}")
+        for number, entry in enumerate(cast("list[object]", listed), start=1)
+    ]
+
+
+def _load(path: Path) -> object:
+    import yaml
+
+    if not path.is_file():
+        raise InputNotFoundError(f"No pool file {str(path)!r}. Give a YAML file with a list `pool:`.")
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not YAML ({str(error).splitlines()[0]}).") from error

@@ -1,0 +1,248 @@
+"""Sampling, aggregating and evaluating in one call each that waits, in scripts and notebooks alike.
+
+sets = draw_sets(["What is 6 x 7?"], "gpt-4o-mini", n=8)
+answers = aggregate_sets(sets, "majority_vote")
+report = evaluate_sets("draws.jsonl", ["majority_vote", lambda sample_set: "42"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, SupportsIndex, overload
+
+from sampleset.aggregators.base import Aggregator
+from sampleset.backends.base import Backend
+from sampleset.blocking import run_blocking
+from sampleset.chat import SamplingParams
+from sampleset.datasets.base import load_problems
+from sampleset.errors import InvalidArgumentError
+from sampleset.evaluation import REFERENCE, AnswerLog, EvaluationOptions, answer_all, evaluate
+from sampleset.functions import Function, as_aggregator
+from sampleset.html_tables import html_table
+from sampleset.prompts import usual_prompt
+from sampleset.report import write_report
+from sampleset.report.loaded import Report
+from sampleset.sampled_model import SampledModel, opened_aggregator
+from sampleset.sampling.sampler import SamplingOptions
+from sampleset.storage.exchange import to_dataset, to_pandas
+from sampleset.storage.files import new_jsonl, write_rows
+from sampleset.storage.records import StoredSet
+from sampleset.storage.sample_sets import SampleFile
+from sampleset.types import Answer, Problem, Question, SampleSet
+
+Method = str | Aggregator | Function
+
+
+class SampleSets(list[StoredSet]):
+    """Sample sets with their gold answers, where they are known; a notebook shows them as a table."""
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> StoredSet: ...
+    @overload
+    def __getitem__(self, key: slice) -> SampleSets: ...
+    def __getitem__(self, key: SupportsIndex | slice) -> StoredSet | SampleSets:
+        """One set, or some of them."""
+        return SampleSets(super().__getitem__(key)) if isinstance(key, slice) else super().__getitem__(key)
+
+    def save(self, path: Path | str) -> None:
+        """Write the sets to a file, `.jsonl`, `.jsonl.gz` or `.parquet`."""
+        write_rows(Path(path), (one.to_row() for one in self))
+
+    def to_pandas(self) -> Any:
+        """A `DataFrame` with one row a sample."""
+        return to_pandas(self)
+
+    def to_dataset(self) -> Any:
+        """A `datasets.Dataset` with one row a sample."""
+        return to_dataset(self)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (one.problem.id, one.problem.question.text, one.problem.answer, one.sample_set.n)
+            for one in self[:50]
+        ]
+        return html_table(("id", "question", "gold answer", "samples"), rows, f"{len(self)} sample sets")
+
+
+def load_sets(
+    source: Path | str | Iterable[StoredSet | SampleSet], gold: Mapping[str, str] | None = None
+) -> SampleSets:
+    """Sample sets of a store, a file or folder of any known shape, or those that are given.
+
+    Args:
+        source: A path, or sets.
+        gold: Gold answers by the question's id, where the sets have none.
+    """
+    read = SampleFile(source) if isinstance(source, str | Path) else source
+    stored = [one if isinstance(one, StoredSet) else StoredSet.without_gold(one) for one in read]
+    if gold is not None:
+        stored = [
+            replace(one, problem=replace(one.problem, answer=gold.get(one.problem.id, one.problem.answer)))
+            for one in stored
+        ]
+    return SampleSets(stored)
+
+
+def draw_sets(
+    questions: str | Path | Sequence[str | Question | Problem],
+    model: str | Backend = "embedded",
+    n: int = 8,
+    *,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    limit: int | None = None,
+    temperature: float = 0.8,
+    max_tokens: int = 512,
+    seed: int = 0,
+    options: SamplingOptions | None = None,
+) -> SampleSets:
+    """Draw n samples of each question, and wait for them. `sampleset sample` keeps draws in a store besides.
+
+    Args:
+        questions: A dataset's name, a file of problems, or texts, questions or problems.
+        model: As `open_backend` takes it, or a backend.
+        n: Samples per question.
+        base_url: Address of the server.
+        api_key: The server's key.
+        limit: Only the first so many questions.
+        temperature: 0 is greedy.
+        max_tokens: Most tokens of one sample.
+        seed: Seed of the draws.
+        options: All other options; the four above are then taken from it.
+
+    Raises:
+        SamplingError: No question could be drawn.
+        BackendError: The model cannot be asked.
+    """
+    problems = _problems(questions, limit)
+    if options is None:
+        prompt = usual_prompt(model) if isinstance(model, str) else "solve"
+        params = SamplingParams(temperature=temperature, max_tokens=max_tokens)
+        options = SamplingOptions(prompt=prompt, params=params, seed=seed)
+
+    async def drawn() -> list[SampleSet]:
+        async with SampledModel(model, n, base_url=base_url, api_key=api_key, options=options) as sampled:
+            return await sampled.sets([one.question for one in problems])
+
+    by_id = {one.id: one for one in problems}
+    return SampleSets(
+        StoredSet(one, by_id[one.id], dict(by_id[one.id].extra)) for one in run_blocking(drawn())
+    )
+
+
+def aggregate_sets(
+    sets: Path | str | Iterable[StoredSet | SampleSet],
+    aggregator: Method = "majority_vote",
+    *,
+    aggregator_model: str | Backend = "embedded",
+    max_concurrency: int = 8,
+) -> list[Answer]:
+    """One answer per sample set, in their order, waited for.
+
+    Args:
+        sets: A path, or sets.
+        aggregator: A name with options, an aggregator, or a function of a sample set.
+        aggregator_model: The model that it asks, if it asks one.
+        max_concurrency: Sets in work at once.
+
+    Raises:
+        BackendError: The method failed on every set, or its model cannot be asked.
+    """
+    loaded = load_sets(sets)
+
+    async def answers() -> list[Answer]:
+        async with AsyncExitStack() as stack:
+            method = await _method(aggregator, aggregator_model, stack)
+            read = (one.sample_set.without_thinking() for one in loaded)
+            return [one async for one in answer_all(method, read, AnswerLog(), max_concurrency)]
+
+    return run_blocking(answers())
+
+
+def evaluate_sets(
+    sets: Path | str | Iterable[StoredSet | SampleSet],
+    aggregators: Sequence[Method] | Mapping[str, Method] = (REFERENCE,),
+    *,
+    k: int | Sequence[int] | None = None,
+    gold: Mapping[str, str] | None = None,
+    aggregator_model: str | Backend = "embedded",
+    output_dir: Path | str | None = None,
+    options: EvaluationOptions | None = None,
+) -> Report:
+    """Compare aggregators on the same sample sets, waited for.
+
+    Args:
+        sets: A path, or sets, with gold answers.
+        aggregators: Names, aggregators or functions; a mapping gives them labels. The majority vote is
+            always among them.
+        k: Samples that each method reads, one number or several; by default the smallest set's.
+        gold: Gold answers by the question's id, where the sets have none.
+        aggregator_model: The model that methods ask where they name none.
+        output_dir: Where the report's files go, if anywhere.
+        options: All other options; `k` goes before theirs.
+
+    Raises:
+        MissingGoldError: No set has a gold answer.
+        BackendError: A method failed on every set.
+    """
+    loaded = load_sets(sets, gold)
+    name = Path(sets).stem if isinstance(sets, str | Path) else "sets"
+    labelled = _labelled(aggregators)
+    chosen = options or EvaluationOptions()
+    if k is not None:
+        chosen = replace(chosen, ks=(k,) if isinstance(k, int) else tuple(k))
+    folder = None if output_dir is None else Path(output_dir)
+    questions: list[dict[str, Any]] = []
+
+    async def report() -> Report:
+        async with AsyncExitStack() as stack:
+            methods = {label: await _method(one, aggregator_model, stack) for label, one in labelled.items()}
+            evaluation = await evaluate(
+                {name: loaded}, methods, chosen, on_question=lambda one: questions.append(asdict(one))
+            )
+        settings = {"aggregators": list(labelled), "sets": name}
+        if folder is not None:
+            with new_jsonl(folder / "questions.jsonl") as write:
+                for row in questions:
+                    write(row)
+            write_report(folder, evaluation, settings, folder / "questions.jsonl")
+        return Report(evaluation, settings, tuple(questions), folder)
+
+    return run_blocking(report())
+
+
+def _labelled(aggregators: Sequence[Method] | Mapping[str, Method]) -> dict[str, Method]:
+    if isinstance(aggregators, str):
+        raise InvalidArgumentError(f"aggregators={aggregators!r} must be a list: [{aggregators!r}].")
+    if isinstance(aggregators, Mapping):
+        labelled = dict(aggregators)
+    else:
+        labelled = {_label(one): one for one in aggregators}
+        if len(labelled) < len(aggregators):
+            raise InvalidArgumentError("Two of the aggregators have the same name. Give a mapping of labels.")
+    return labelled | ({} if REFERENCE in labelled else {REFERENCE: REFERENCE})
+
+
+def _label(method: Method) -> str:
+    if isinstance(method, str):
+        return method
+    return str(getattr(method, "name", None) or getattr(method, "__name__", None) or type(method).__name__)
+
+
+async def _method(method: Method, model: str | Backend, stack: AsyncExitStack) -> Aggregator:
+    if isinstance(method, str):
+        return await opened_aggregator(method, model, stack, SamplingOptions())
+    return as_aggregator(method)
+
+
+def _problems(questions: str | Path | Sequence[str | Question | Problem], limit: int | None) -> list[Problem]:
+    if isinstance(questions, str | Path):
+        return load_problems(str(questions), limit)
+    made: list[Problem] = []
+    for place, one in enumerate(questions[:limit]):
+        asked = Question(str(place), one) if isinstance(one, str) else one
+        made.append(asked if isinstance(asked, Problem) else Problem(asked, None))
+    return made

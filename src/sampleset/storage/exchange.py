@@ -1,0 +1,90 @@
+"""Stored sample sets → what other tools take: rows of one completion, lm-eval's samples, pandas, datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from sampleset.errors import MissingExtraError
+from sampleset.storage.records import StoredSet, problem_to_row, sample_to_row
+from sampleset.types import SampleSet
+
+Rows = Iterator[dict[str, Any]]
+
+
+def set_rows(sets: Iterable[StoredSet]) -> Rows:
+    """Our own shape: one row a question, with the list of its samples."""
+    return (one.to_row() for one in sets)
+
+
+def completion_rows(sets: Iterable[StoredSet]) -> Rows:
+    """One row a sample: `problem_id`, `question`, `answer` (gold), `index`, `completion`, tokens.
+
+    Scores stand in columns of their own names.
+    """
+    for stored in sets:
+        problem = problem_to_row(stored.problem)
+        about = {"problem_id": problem.pop("id"), **{name: problem[name] for name in ("question", "answer")}}
+        for sample in stored.sample_set.samples:
+            row = sample_to_row(sample)
+            scores = row.pop("scores", {})
+            yield {**about, "index": row.pop("index"), "completion": row.pop("text"), **row, **scores}
+
+
+def lm_eval_rows(sets: Iterable[StoredSet]) -> Rows:
+    """Rows like those of lm-eval's `--log_samples`, the samples as repeats of one request."""
+    for place, stored in enumerate(sets):
+        texts = [sample.text for sample in stored.sample_set.samples]
+        question = stored.problem.question.text
+        doc = {name: value for name, value in problem_to_row(stored.problem).items() if name != "schema"}
+        yield {
+            "doc_id": place,
+            "doc": doc,
+            "target": stored.problem.answer,
+            "arguments": {"gen_args_0": {"arg_0": question, "arg_1": {}}},
+            "resps": [texts],
+            "filtered_resps": texts[:1],
+            "filter": "none",
+            "metrics": [],
+        }
+
+
+FORMS: Mapping[str, Callable[[Iterable[StoredSet]], Rows]] = {
+    "sets": set_rows,
+    "completions": completion_rows,
+    "lm-eval": lm_eval_rows,
+}
+"""Shapes that sets are written in, by the name that users type."""
+
+
+def to_pandas(sets: Iterable[StoredSet | SampleSet]) -> Any:
+    """A pandas `DataFrame` with one row a sample; see `completion_rows`.
+
+    Raises:
+        MissingExtraError: pandas is not installed.
+    """
+    return _module("pandas").DataFrame(list(completion_rows(_stored(sets))))
+
+
+def to_dataset(sets: Iterable[StoredSet | SampleSet]) -> Any:
+    """A `datasets.Dataset` of Hugging Face with one row a sample; see `completion_rows`.
+
+    Raises:
+        MissingExtraError: datasets is not installed.
+    """
+    rows = list(completion_rows(_stored(sets)))
+    # Rows of different shapes share a table: a column that a row lacks is null in it.
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return _module("datasets").Dataset.from_list([{name: row.get(name) for name in columns} for row in rows])
+
+
+def _stored(sets: Iterable[StoredSet | SampleSet]) -> Iterator[StoredSet]:
+    return (one if isinstance(one, StoredSet) else StoredSet.without_gold(one) for one in sets)
+
+
+def _module(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingExtraError(f"{name} is not installed: pip install {name}") from error

@@ -1,0 +1,1 @@
+"""Sample sets as other tools write them: one file a format, found by its name."""

@@ -1,0 +1,273 @@
+"""Rows of another tool → rows of ours: the interface of a format, and how it is recognised.
+
+A format looks at the first row of what is read (and at the names of the files) and says whether it is its
+own; nothing else has to be told. One file per format, whose name is the module's name. Grades and scores
+that another tool made with the gold answer in hand never become scores of samples, which aggregators see.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeGuard, cast
+
+from sampleset.answers import extract_answer
+from sampleset.errors import DataError
+from sampleset.registry import Registry
+from sampleset.storage.records import (
+    QUESTION_COLUMNS,
+    SAMPLES_COLUMNS,
+    Row,
+    column_value,
+    problem_to_row,
+    with_columns,
+)
+from sampleset.storage.rows import Located, located, read_rows, row_files, rows_in
+from sampleset.types import Problem
+
+PROMPT_COLUMNS = (*QUESTION_COLUMNS, "prompt", "query", "instruction", "input")
+"""Where other tools put the question, the likeliest first."""
+
+GOLD_COLUMNS = ("answer", "expected_answer", "gold", "ground_truth", "reference_answer", "target")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is read: the files, their rows, and the columns that the user mapped.
+
+    Attributes:
+        path: As the user gave it.
+        columns: Our name of a column → the file's.
+        problems: Questions and gold answers that the rows lack.
+    """
+
+    path: Path
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    problems: tuple[Problem, ...] = ()
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The files whose rows belong together, in order."""
+        return row_files(self.path)
+
+    @cached_property
+    def _first(self) -> tuple[int, Row]:
+        nothing: tuple[int, Row] = (0, {})
+        return next(iter(read_rows(self.files[0])), nothing)
+
+    @cached_property
+    def first(self) -> Row:
+        """The first row as it stands; empty where there is none."""
+        return self._first[1]
+
+    @cached_property
+    def first_mapped(self) -> Row:
+        """The first row under our names of columns."""
+        number, row = self._first
+        with located(self.files[0], number):
+            return with_columns(row, self.columns) if row else {}
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str], Problem]:
+        """The problems by text, spaces evened, and by id."""
+        by_text = {("text", _even(one.question.text)): one for one in self.problems}
+        return by_text | {("id", one.id): one for one in self.problems}
+
+    def completed(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with question and gold answer of the problem that it belongs to.
+
+        Raises:
+            DataError: There are problems, and none has the row's question or its id.
+        """
+        if not self.problems:
+            return row
+        asked, identity = row.get("question"), str(row.get("id"))
+        known = self._known.get(("text", _even(asked))) if isinstance(asked, str) else None
+        known = known or self._known.get(("id", identity))
+        if known is None:
+            raise DataError(
+                f"no problem has the id {identity!r} or the question {str(asked)[:60]!r}; "
+                "are these the problems that the samples were drawn for?"
+            )
+        return row | problem_to_row(known)
+
+    def rows(self, files: Sequence[Path] | None = None) -> Iterator[Located]:
+        """Rows as they stand, of all files or of some."""
+        for file in self.files if files is None else files:
+            yield from rows_in(file)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignSet:
+    """One sample set on its way: the row in our shape, and where its first part stood.
+
+    Attributes:
+        raw: The row that `--columns` looks into; `None` where it was looked into before.
+    """
+
+    file: Path
+    number: int
+    row: dict[str, Any]
+    raw: Row | None = None
+
+    def with_columns(self, columns: Mapping[str, str]) -> dict[str, Any]:
+        """The row in our shape, with the columns that the user mapped taken from the raw row."""
+        if self.raw is None:
+            return self.row
+        raw = self.raw
+        return {**self.row, **{ours: column_value(raw, theirs, ours) for ours, theirs in columns.items()}}
+
+
+class Format(Protocol):
+    """One shape in which another tool writes samples.
+
+    Attributes:
+        title: What it is called in messages.
+        general: Whether it goes by names of columns that many files have; such formats are tried last.
+    """
+
+    title: ClassVar[str]
+    general: ClassVar[bool]
+
+    def recognises(self, source: Source) -> bool:
+        """Whether the first row, and the names of the files, are of this format."""
+        ...
+
+    def sets(self, source: Source) -> Iterator[ForeignSet]:
+        """The sample sets, each in a row of our shape."""
+        ...
+
+
+FORMATS: Registry[type[Format]] = Registry("format", "sampleset.storage.foreign")
+
+
+def recognised(source: Source) -> Format | None:
+    """The format of what is read, `None` where it is in our own shape or in one that is not known."""
+    if not source.first or is_ours(source):
+        return None
+    formats = [FORMATS.get(name)() for name in FORMATS.names()]
+    formats.sort(key=lambda one: one.general)
+    return next((one for one in formats if one.recognises(source)), None)
+
+
+def is_ours(source: Source) -> bool:
+    """Whether a row holds a question and a list of its samples under names that `records` knows."""
+    row = source.first_mapped
+    return any(is_list(row.get(name)) or _is_listed(row.get(name)) for name in SAMPLES_COLUMNS) and any(
+        isinstance(row.get(name), str) for name in QUESTION_COLUMNS
+    )
+
+
+@dataclass
+class Group:
+    """Samples of one question that stand in several rows."""
+
+    file: Path
+    number: int
+    row: dict[str, Any]
+    raw: Row
+    samples: list[Any] = field(default_factory=list[Any])
+
+    def set(self) -> ForeignSet:
+        """The set of the group."""
+        return ForeignSet(self.file, self.number, {**self.row, "samples": self.samples}, self.raw)
+
+
+def grouped(
+    rows: Iterator[Located],
+    key: Callable[[Row], object],
+    convert: Callable[[Row], Mapping[str, Any]],
+    samples: Callable[[Row], Sequence[Any]],
+) -> Iterator[ForeignSet]:
+    """The sets of rows that hold some samples of a question each, in the order the questions first appear.
+
+    Args:
+        rows: The rows.
+        key: What rows of one question share.
+        convert: The set's row in our shape, but for the samples.
+        samples: The samples of a row.
+    """
+    groups: dict[object, Group] = {}
+    for file, number, row in rows:
+        group = groups.get(name := key(row))
+        if group is None:
+            group = groups[name] = Group(file, number, dict(convert(row)), row)
+        group.samples += samples(row)
+    for group in groups.values():
+        yield group.set()
+
+
+def sample_row(text: str, **fields: Any) -> dict[str, Any]:
+    """A sample's row without the fields that are not known."""
+    return {"text": text} | {name: value for name, value in fields.items() if value is not None}
+
+
+def gold_fields(gold: str | None) -> dict[str, str]:
+    """`answer`, and `solution` where the gold text is a worked solution that states it at its end."""
+    if gold is None:
+        return {}
+    if "####" in gold or r"\boxed" in gold or "\n" in gold.strip():
+        found = extract_answer(gold, truncated=True)
+        if found is not None:
+            return {"answer": found.text, "solution": gold}
+    return {"answer": gold}
+
+
+def first_text(row: Row, names: Sequence[str]) -> str | None:
+    """The first of these columns that holds a text."""
+    return next((value for name in names if isinstance(value := row.get(name), str) and value.strip()), None)
+
+
+_PROMPT_END = re.compile(r"assistant\s*(?:<think>)?\s*\Z")
+
+
+def question_of_prompt(prompt: object) -> str | None:
+    """The question in a prompt: the last message of the user, or the text itself.
+
+    A text may be a chat whose markers were lost in decoding, which leaves the names of the roles: then it is
+    what stands between the last `user` and the closing `assistant`.
+    """
+    if is_list(prompt):
+        messages = [cast("Row", one) for one in prompt if isinstance(one, Mapping)]
+        texts = [text_of_content(one.get("content")) for one in messages if one.get("role") == "user"]
+        return next((text for text in reversed(texts) if text), None)
+    if not isinstance(prompt, str):
+        return None
+    end = _PROMPT_END.search(prompt)
+    _, user, question = prompt[: end.start()].rpartition("user\n") if end else ("", "", "")
+    return (question if user else prompt).strip() or None
+
+
+def text_of_content(content: object) -> str:
+    """The text of a message's content, which may come in parts."""
+    if isinstance(content, str):
+        return content
+    parts = [cast("Row", one) for one in content if isinstance(one, Mapping)] if is_list(content) else []
+    return "".join(str(one["text"]) for one in parts if isinstance(one.get("text"), str))
+
+
+def _even(text: str) -> str:
+    return " ".join(text.split())
+
+
+def is_list(value: object) -> TypeGuard[list[object]]:
+    """Whether a value is a list."""
+    return isinstance(value, list)
+
+
+def is_mapping(value: object) -> TypeGuard[Row]:
+    """Whether a value is an object of JSON."""
+    return isinstance(value, Mapping)
+
+
+def is_texts(value: object) -> TypeGuard[list[str]]:
+    """Whether a value is a list of texts, at least one."""
+    return is_list(value) and bool(value) and all(isinstance(one, str) for one in value)
+
+
+def _is_listed(value: object) -> bool:
+    """Whether a cell of a CSV file holds a list as JSON."""
+    return isinstance(value, str) and value.lstrip().startswith("[")

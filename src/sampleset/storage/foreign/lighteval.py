@@ -1,0 +1,108 @@
+"""lighteval, details of a task: `details_TASK_DATE.parquet`, in two shapes.
+
+Since 0.9 a row has `doc`, `model_response` and `metric`; before, `example`, `predictions`, `gold` and
+`metrics`, whose lists the first versions wrote as text.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any, ClassVar, cast
+
+from sampleset.errors import DataError
+from sampleset.storage.foreign.base import (
+    FORMATS,
+    ForeignSet,
+    Source,
+    gold_fields,
+    is_list,
+    is_texts,
+    sample_row,
+)
+from sampleset.storage.records import Row
+from sampleset.storage.rows import located
+
+_LONGEST_LITERAL = 1 << 20
+_NO_TEXTS = "holds no texts: tasks that compare likelihoods draw no samples"
+
+
+@FORMATS.register("lighteval")
+class Lighteval:
+    """Rows with `doc` and `model_response`, or with `example` and `predictions`."""
+
+    title: ClassVar[str] = "lighteval details"
+    general: ClassVar[bool] = False
+
+    def recognises(self, source: Source) -> bool:
+        """Whether a row has the fields of either shape."""
+        held = source.first.keys()
+        return {"doc", "model_response"} <= held or {"full_prompt", "predictions"} <= held
+
+    def sets(self, source: Source) -> Iterator[ForeignSet]:
+        """One set a row. Ids count from 0; of several files they begin with the file's name."""
+        several = len(source.files) > 1
+        for file, number, row in source.rows():
+            with located(file, number):
+                identity = (
+                    f"{file.name.removesuffix('.parquet')}/{number - 1}" if several else str(number - 1)
+                )
+                read = _new(row) if "model_response" in row else _old(row)
+                yield ForeignSet(file, number, {"id": identity} | read, row)
+
+
+def _new(row: Row) -> dict[str, Any]:
+    doc, reply = cast("Row", row["doc"]), cast("Row", row["model_response"])
+    texts, tokens = reply.get("text"), reply.get("output_tokens")
+    if not is_texts(texts):
+        raise DataError(
+            "'model_response.text' holds no texts: tasks that compare likelihoods draw no samples"
+        )
+    counts: list[int | None] = [None] * len(texts)
+    if is_list(tokens) and len(tokens) == len(texts):
+        counts = [len(one) if is_list(one) and one else None for one in tokens]
+    choices, places = doc.get("choices"), doc.get("gold_index")
+    return {
+        "question": doc.get("query"),
+        **gold_fields(_gold(choices, places)),
+        "samples": [
+            sample_row(text, completion_tokens=count) for text, count in zip(texts, counts, strict=True)
+        ],
+        "task": doc.get("task_name"),
+    }
+
+
+def _gold(choices: object, places: object) -> str | None:
+    """The option that is right; of several the first, as lighteval's own metrics take any of them."""
+    place = places[0] if is_list(places) and places else places
+    if is_texts(choices) and isinstance(place, int) and 0 <= place < len(choices):
+        return choices[place].strip()
+    return None
+
+
+def _old(row: Row) -> dict[str, Any]:
+    texts = _list(row["predictions"])
+    if len(texts) == 1 and is_list(texts[0]):
+        texts = texts[0]
+    if not is_texts(texts):
+        raise DataError(f"'predictions' {_NO_TEXTS}")
+    golds = _list(row.get("gold"))
+    gold = str(golds[0]).strip() if golds else _gold(_list(row.get("choices")), _list(row.get("gold_index")))
+    return {
+        "question": row.get("example") or row.get("full_prompt"),
+        **gold_fields(gold),
+        "samples": [sample_row(text) for text in texts],
+    }
+
+
+def _list(value: object) -> list[Any]:
+    """A list, or the list that a text writes as Python does; anything else is a list of it."""
+    if is_list(value):
+        return value
+    if isinstance(value, str) and value.startswith("[") and len(value) <= _LONGEST_LITERAL:
+        try:
+            literal: object = ast.literal_eval(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return [value]
+        return literal if is_list(literal) else [value]
+    return [] if value is None else [value]

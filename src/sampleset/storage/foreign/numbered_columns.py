@@ -1,0 +1,45 @@
+"""One row a question, one column a sample: `sample_1`, `sample_2`, ... or `response_0`, ..., as in tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sampleset.storage.foreign.base import FORMATS, PROMPT_COLUMNS, ForeignSet, Source, first_text
+from sampleset.storage.records import Row, with_columns
+from sampleset.storage.rows import located, natural
+
+_NUMBERED = re.compile(r"(samples?|completions?|responses?|generations?|outputs?|reply)[ _.-]?\d+", re.I)
+
+
+@FORMATS.register("numbered_columns")
+class NumberedColumns:
+    """Rows with a question and at least two numbered columns of samples."""
+
+    title: ClassVar[str] = "one column a sample"
+    general: ClassVar[bool] = True
+
+    def recognises(self, source: Source) -> bool:
+        """Whether a row has a question and numbered columns."""
+        return len(_columns(source.first_mapped)) > 1 and _asked(source.first_mapped) is not None
+
+    def sets(self, source: Source) -> Iterator[ForeignSet]:
+        """One set a row; an empty cell is no sample."""
+        for file, number, row in source.rows():
+            with located(file, number):
+                mapped = with_columns(row, source.columns)
+                columns = _columns(mapped)
+                kept: dict[str, Any] = {name: value for name, value in mapped.items() if name not in columns}
+                if (asked := _asked(mapped)) is not None:
+                    kept = {"question": asked} | kept
+                yield ForeignSet(file, number, {**kept, "samples": [str(mapped[name]) for name in columns]})
+
+
+def _asked(row: Row) -> str | None:
+    return first_text(row, PROMPT_COLUMNS)
+
+
+def _columns(row: Row) -> list[str]:
+    return sorted((name for name in row if _NUMBERED.fullmatch(name)), key=lambda name: natural(Path(name)))

@@ -1,0 +1,78 @@
+"""verl: dumps of rollouts and of validation (`STEP.jsonl`), and the Parquet of its generation script.
+
+`score`, `acc` and the other values of the reward function know the gold answer and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from sampleset.storage.foreign.base import (
+    FORMATS,
+    ForeignSet,
+    Source,
+    gold_fields,
+    grouped,
+    is_mapping,
+    is_texts,
+    question_of_prompt,
+)
+from sampleset.storage.records import Row
+from sampleset.storage.rows import located
+
+
+@FORMATS.register("verl")
+class Verl:
+    """Rows with `input`, `output`, `gts` and `step`, or with `prompt`, `responses` and `reward_model`."""
+
+    title: ClassVar[str] = "verl dump"
+    general: ClassVar[bool] = False
+
+    def recognises(self, source: Source) -> bool:
+        """Whether a row has the fields of a dump, or of a generation."""
+        held = source.first.keys()
+        return {"input", "output", "score"} <= held or {"prompt", "responses", "reward_model"} <= held
+
+    def sets(self, source: Source) -> Iterator[ForeignSet]:
+        """One set a prompt and file (step) of a dump, or one set a row of a generation."""
+        if "responses" in source.first:
+            for place, (file, number, row) in enumerate(source.rows()):
+                with located(file, number):
+                    yield ForeignSet(file, number, _generated(row, place), row)
+            return
+        several = len(source.files) > 1
+        for file in source.files:
+            for place, found in enumerate(grouped(source.rows([file]), _prompt, _row, _samples)):
+                step = f"{file.name.partition('.')[0]}/" if several else ""
+                found.row["id"] = f"{step}{place}"
+                yield found
+
+
+def _prompt(row: Row) -> str:
+    return str(row["input"])
+
+
+def _row(row: Row) -> dict[str, Any]:
+    gold = row.get("gts", row.get("gt"))
+    first = gold[0] if is_texts(gold) else gold
+    known = gold_fields(str(first)) if isinstance(first, str | int | float) else {}
+    step = {"step": row["step"]} if "step" in row else {}
+    return {"question": question_of_prompt(row["input"]), **known, **step}
+
+
+def _samples(row: Row) -> list[str]:
+    return [str(row["output"])]
+
+
+def _generated(row: Row, place: int) -> dict[str, Any]:
+    reward, about = row["reward_model"], row.get("extra_info")
+    gold = reward.get("ground_truth") if is_mapping(reward) else None
+    named = about.get("index") if is_mapping(about) else None
+    return {
+        "id": str(place if named is None else named),
+        "question": question_of_prompt(row["prompt"]),
+        **(gold_fields(str(gold)) if isinstance(gold, str | int | float) else {}),
+        "samples": row["responses"],
+        **({"subject": row["data_source"]} if "data_source" in row else {}),
+    }

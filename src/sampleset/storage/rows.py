@@ -1,0 +1,395 @@
+"""Rows of a file, whatever holds them: JSONL, JSON, CSV, Parquet, Arrow, logs in a zip, folders of these.
+
+A row is a mapping of column names to JSON values. A column that a row lacks is absent, not null. Files are
+read as a stream, but for JSON, whose array ends with its last byte.
+"""
+
+from __future__ import annotations
+
+import atexit
+import csv
+import gzip
+import io
+import json
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, TypeVar, cast
+
+from sampleset.errors import DataError, InputNotFoundError, MalformedRecordError, MissingExtraError
+
+READABLE = (
+    ".jsonl",
+    ".jsonl.gz",
+    ".ndjson",
+    ".json",
+    ".json.gz",
+    ".csv",
+    ".csv.gz",
+    ".tsv",
+    ".parquet",
+    ".arrow",
+    ".eval",
+)
+"""What a file may end in to be read as rows."""
+
+STDIN = Path("-")
+"""The path that stands for standard input."""
+
+_MOST_BYTES_OF_A_MEMBER = 1 << 28
+_LONGEST_CELL = 1 << 26
+_SHARD = re.compile(r"(?P<split>[A-Za-z_]\w*?)-\d{5}-of-\d{5}\.")
+_PART = re.compile(r"part[-_.]?\d+|shard[-_.]?\d+|data-\d{5}-of-\d{5}")
+
+T = TypeVar("T")
+
+Located = tuple[Path, int, dict[str, Any]]
+"""The file of a row, its line (in Parquet and JSON: its place, from 1), and the row."""
+
+
+def read_rows(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a file with their line numbers, from 1 (JSON and Parquet: row numbers).
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        MalformedRecordError: A line is not a JSON object.
+        DataError: The suffix is unknown, or the file is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputNotFoundError(f"No file {str(path)!r}. Give a {', '.join(READABLE)} file.")
+    reader = next((read for suffixes, read in _READERS.items() if path.name.endswith(suffixes)), None)
+    if reader is None:
+        raise DataError(f"{path}: unknown kind of file. Give a {', '.join(READABLE)} file.")
+    yield from reader(path)
+
+
+def rows_in(path: Path) -> Iterator[Located]:
+    """Rows of a file, or of all files of a folder, in natural order of their names."""
+    for file in row_files(path):
+        for number, row in read_rows(file):
+            yield file, number, row
+
+
+def row_files(path: Path) -> list[Path]:
+    """The files whose rows belong together: one file, the shards of a folder, or those of one split.
+
+    A folder is what a tool left or the Hub holds: `data/train-00000-of-00002.parquet`, what `save_to_disk`
+    wrote, or any number of files of one kind. A JSON file counts only where there is nothing else, since it
+    tells of the others. `FOLDER/SPLIT` names the shards of one split.
+
+    Raises:
+        InputNotFoundError: There is nothing to read.
+        DataError: There are several splits, or files of several kinds.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        shards = _shards(path.parent) if path.parent.is_dir() else {}
+        if path.name in shards:
+            return shards[path.name]
+        raise InputNotFoundError(f"No file or folder {str(path)!r}. Give a store or a file of sample sets.")
+    if (path / "state.json").is_file():
+        return _saved_files(path)
+    if (path / "dataset_dict.json").is_file():
+        splits = {one.name: one for one in sorted(path.iterdir()) if (one / "state.json").is_file()}
+        return _saved_files(_only_split(path, splits))
+    if shards := _shards(path):
+        return _only_split(path, shards)
+    files = sorted(
+        (
+            one
+            for one in path.iterdir()
+            if one.is_file() and one.name.endswith(READABLE) and not one.name.startswith(".")
+        ),
+        key=natural,
+    )
+    files = [one for one in files if not _is_json(one)] or files
+    if not files:
+        raise InputNotFoundError(
+            f"No {', '.join(READABLE)} files in {str(path)!r}. Give a file or a folder of them."
+        )
+    kinds = sorted({_kind(one) for one in files})
+    if len(kinds) > 1:
+        raise DataError(f"{path} holds files of several kinds: {', '.join(kinds)}. Give one of the files.")
+    return files
+
+
+def natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key by which `rs2` comes before `rs10`."""
+    parts = cast("list[str]", re.split(r"(\d+)", path.name))
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+@cache
+def stdin_file() -> Path:
+    """Standard input as a file that can be read again, deleted when the process ends.
+
+    The suffix follows from what comes in: JSON, JSONL, CSV, Parquet, an inspect log, gzipped JSONL.
+
+    Raises:
+        InputNotFoundError: Nothing comes in.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sampleset-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "stdin"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    with path.open("rb") as file:
+        start = file.read(1 << 16)
+    if not start.strip():
+        raise InputNotFoundError("Nothing came in on stdin. Pipe a file of sample sets into the command.")
+    return path.rename(folder / f"stdin{_suffix_of(start)}")
+
+
+@contextmanager
+def located(path: Path, number: int) -> Generator[None]:
+    """Put `file:line` before a data error."""
+    try:
+        yield
+    except MalformedRecordError:
+        raise
+    except DataError as error:
+        raise MalformedRecordError(f"{path}:{number}: {error}.") from error
+
+
+def parse_line(line: str | bytes) -> dict[str, Any]:
+    """The JSON object of a line.
+
+    Raises:
+        DataError: It is not JSON, or no object.
+    """
+    try:
+        row: object = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"not JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise DataError(f"expected a JSON object, got {type(row).__name__}")
+    return cast("dict[str, Any]", row)
+
+
+def pyarrow(module: str = "pyarrow") -> Any:
+    """The module of pyarrow.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingExtraError("Parquet needs pyarrow: pip install 'sampleset[parquet]'") from error
+
+
+def _is_json(path: Path) -> bool:
+    return path.name.endswith((".json", ".json.gz"))
+
+
+def _kind(path: Path) -> str:
+    return next(one for one in READABLE if path.name.removesuffix(".gz").endswith(one))
+
+
+def _shards(folder: Path) -> dict[str, list[Path]]:
+    """The shards of each split, where a folder is laid out as on the Hub."""
+    shards: dict[str, list[Path]] = {}
+    for one in (folder, folder / "data"):
+        for file in sorted(one.iterdir() if one.is_dir() else [], key=natural):
+            match = _SHARD.match(file.name)
+            if match and file.name.endswith(READABLE) and not _PART.match(file.name):
+                shards.setdefault(match["split"], []).append(file)
+    return shards
+
+
+def _only_split(folder: Path, splits: Mapping[str, T]) -> T:
+    if len(splits) == 1:
+        return next(iter(splits.values()))
+    names = ", ".join(splits) or "none"
+    example = str(folder / next(iter(splits), "SPLIT"))
+    raise DataError(f"{folder} has several splits or none ({names}). Name one of them, as {example!r}.")
+
+
+def _saved_files(folder: Path) -> list[Path]:
+    """The files that `save_to_disk` of Hugging Face's datasets wrote, in order."""
+    try:
+        state: Any = json.loads((folder / "state.json").read_bytes())
+        # A name, not a path: what is read stays in the folder.
+        return [folder / Path(str(one["filename"])).name for one in state["_data_files"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{folder / 'state.json'}: not what save_to_disk writes ({error!r}).") from error
+
+
+def _suffix_of(start: bytes) -> str:
+    for magic, suffix in ((b"PAR1", ".parquet"), (b"\x1f\x8b", ".jsonl.gz"), (b"PK\x03\x04", ".eval")):
+        if start.startswith(magic):
+            return suffix
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith(b"["):
+        return ".json"
+    if not text.startswith(b"{"):
+        return ".csv"
+    first, newline, _ = text.partition(b"\n")
+    try:
+        parse_line(first)
+    except DataError:
+        # A line longer than what was looked at, or an object over several lines.
+        return ".json" if newline else ".jsonl"
+    return ".jsonl"
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    number = 0
+    with _opened(path) as file:
+        try:
+            for line in file:
+                number += 1
+                if line.strip():
+                    with located(path, number):
+                        row = parse_line(line)
+                    yield number, row
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{path}: damaged after line {number} ({error}).") from error
+
+
+def _read_json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with _opened(path) as file:
+            held: object = json.loads(file.read())
+    except (ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: not JSON ({error}).") from error
+    for number, item in enumerate(_listed(held), 1):
+        if isinstance(item, str):
+            yield number, {"text": item}
+        elif isinstance(item, dict):
+            yield number, _without_nulls(cast("dict[str, Any]", item))
+        else:
+            raise DataError(f"{path}: item {number} is {type(item).__name__}, not an object or a text.")
+
+
+def _listed(held: object) -> Iterable[object]:
+    """The rows that a JSON document holds: an array, the one array of objects in an object, objects by id, or
+    the object itself.
+    """
+    if isinstance(held, list):
+        return cast("list[object]", held)
+    if not isinstance(held, dict):
+        return [held]
+    document = cast("dict[str, object]", held)
+    if "question" in document or "problem" in document:
+        return [document]
+    if _are_objects(document.get("samples")):  # an inspect log, which has other lists, too
+        return cast("list[object]", document["samples"])
+    lists = [one for one in document.values() if _are_objects(one)]
+    if len(lists) == 1:
+        return cast("list[object]", lists[0])
+    values = list(document.values())
+    if values and all(isinstance(one, dict) for one in values):
+        return [{"id": key, **cast("dict[str, Any]", value)} for key, value in document.items()]
+    return [document]
+
+
+def _are_objects(value: object) -> bool:
+    listed = cast("list[object]", value) if isinstance(value, list) else []
+    return bool(listed) and all(isinstance(one, dict) for one in listed)
+
+
+def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    csv.field_size_limit(max(_LONGEST_CELL, csv.field_size_limit()))
+    with _opened(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", "replace", newline="") as text:
+        rows = csv.DictReader(text, delimiter="\t" if path.name.endswith(".tsv") else ",")
+        try:
+            for row in rows:
+                # An empty cell is a column that the row lacks; what is beyond the header has no name.
+                yield rows.line_num, {name: cell for name, cell in row.items() if name and cell}
+        except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{path}: damaged after line {rows.line_num} ({error}).") from error
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    parquet = pyarrow("pyarrow.parquet")
+    number = 0
+    try:
+        for batch in parquet.ParquetFile(path).iter_batches(batch_size=256):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, _without_nulls(row)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a Parquet file that can be read ({error}).") from error
+
+
+def _read_arrow(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    arrow, ipc = pyarrow(), pyarrow("pyarrow.ipc")
+    number = 0
+    try:
+        with arrow.memory_map(str(path)) as source:
+            try:
+                batches = ipc.open_stream(source)
+            except arrow.ArrowInvalid:
+                file = ipc.open_file(source)
+                batches = (file.get_batch(place) for place in range(file.num_record_batches))
+            for batch in batches:
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, _without_nulls(row)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not an Arrow file that can be read ({error}).") from error
+
+
+def _read_eval(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The samples of an inspect_ai log, a zip with one JSON file each."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [one for one in archive.infolist() if one.filename.startswith("samples/")]
+            for number, member in enumerate(sorted(members, key=lambda one: natural(Path(one.filename))), 1):
+                with located(path, number):
+                    row = parse_line(_member(archive, member))
+                yield number, row
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: not an inspect log that can be read ({error}).") from error
+
+
+_ZSTANDARD = 93
+_LOCAL_HEADER = 30
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """What a file of the zip holds. Python reads zstandard, in which inspect packs, from 3.14 on only."""
+    if member.file_size > _MOST_BYTES_OF_A_MEMBER:
+        raise DataError(
+            f"{member.filename} holds {member.file_size} bytes, more than {_MOST_BYTES_OF_A_MEMBER}"
+        )
+    if member.compress_type != _ZSTANDARD:
+        return archive.read(member)
+    file = cast("IO[bytes]", archive.fp)
+    file.seek(member.header_offset)
+    header = file.read(_LOCAL_HEADER)
+    file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
+    packed = file.read(member.compress_size)
+    return pyarrow().Codec("zstd").decompress(packed, decompressed_size=member.file_size, asbytes=True)
+
+
+def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row without nulls: a table fills in what a row lacks; JSONL would not have it at all."""
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
+
+
+_READERS = {
+    (".jsonl", ".jsonl.gz", ".ndjson"): _read_jsonl,
+    (".json", ".json.gz"): _read_json,
+    (".csv", ".csv.gz", ".tsv"): _read_csv,
+    (".parquet",): _read_parquet,
+    (".arrow",): _read_arrow,
+    (".eval",): _read_eval,
+}

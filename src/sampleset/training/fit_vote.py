@@ -1,0 +1,461 @@
+"""A vote fitted on labelled sets, what it is worth, and where it is at home.
+
+Weights are fitted by cross-entropy with an L2 penalty towards the plain vote (`listwise`). Its strength is
+the heaviest within one standard error of the best by cross-validation (Breiman et al. 1984), so that labels
+that show nothing leave the vote as it is. Folds are by question. What the fitted vote is worth is read on
+folds that neither its weights nor its penalty have seen. Same sets, same file: nothing is drawn by chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from sampleset import __version__
+from sampleset.aggregators.learned_vote import (
+    READER,
+    REWARD,
+    FeatureWeight,
+    Home,
+    VoteModel,
+    certainty_terms,
+    fitting_model,
+    means_of,
+)
+from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.metrics import paired_bootstrap
+from sampleset.training.labelled_sets import (
+    Labels,
+    Table,
+    design_of,
+    kinds_and_sizes,
+    set_means,
+    table_of,
+)
+from sampleset.training.listwise import Choice, Floats, Stack, fitted, losses, part_of, shares, stacked
+from sampleset.vote_features.base import MEMBER, RECORDED
+
+CURVE = (50, 100, 200, 400, 800)
+"""Numbers of labelled questions at which the gain is read."""
+
+_STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+_VOTE_PENALTY = 1e-3
+_INNER_FOLDS = 5
+_RESAMPLES = 10_000
+_ASKED = (READER, REWARD)
+_SHRINKAGE = 0.1
+_LEAST_DEVIATION = 0.02
+_AT_HOME = 0.99
+_SAME = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A difference in the share of right answers over questions, in [-1, 1], with its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What the vote fitted on so many labelled questions gains over the plain vote on others."""
+
+    labels: int
+    gain: Gain
+
+
+@dataclass(frozen=True, slots=True)
+class VoteFit:
+    """A fitted vote and what it is worth, cross-validated by question.
+
+    Attributes:
+        model: What is written to the file; `training` holds all of this.
+        right: Share of right answers by way: `vote`, `votes_and_confidence` (where recorded), `features`
+            (without what a model was asked for), `without_records` (without token confidences and scores,
+            where there are any), `learned` (all), `oracle`.
+        gains: Of `learned` over each of the others but the oracle.
+        curve: Gain by the number of labels.
+        verdict: In words.
+        notes: What the user should know of the files.
+    """
+
+    model: VoteModel
+    right: Mapping[str, float]
+    gains: Mapping[str, Gain]
+    curve: Sequence[CurvePoint]
+    verdict: str
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """Weights of one design: of the log of the votes, then of the features; and how they came about."""
+
+    weights: Floats
+    spreads: Floats
+    strength: float
+
+
+def fit_vote(
+    labels: Labels,
+    *,
+    folds: int = 10,
+    without: Sequence[str] = (),
+    reader: str | None = None,
+    reward_model: str | None = None,
+    described: Mapping[str, Any] | None = None,
+) -> VoteFit:
+    """The vote that these labels teach, and its worth.
+
+    Args:
+        labels: The labelled sets.
+        folds: Of the cross-validation.
+        without: Features, or groups of them, that are left out.
+        reader: Identity of the reader whose scores the labels hold.
+        reward_model: The same of a reward model.
+        described: What else the file should say of where the sets are from.
+
+    Raises:
+        InvalidArgumentError: Too few folds, or an unknown feature is to be left out.
+        DataError: The sets are of several kinds of answers, or a feature is a label.
+    """
+    if folds < 2:
+        raise InvalidArgumentError(f"folds={folds} must be at least 2.")
+    kinds, sizes, models = kinds_and_sizes(labels)
+    if len(kinds) > 1:
+        raise DataError(
+            f"The sets have answers of several kinds ({', '.join(sorted(kinds))}). Fit one vote for each."
+        )
+    design = design_of(labels, without)
+    table = table_of(labels, design.names)
+    fold_of = folds_of(labels, folds)
+    picks = cross_validated(table, fold_of, folds)
+    learned = picks.right
+    ways = {"vote": table.vote_right}
+    if "confidence" in design.names:
+        ways["votes_and_confidence"] = _of_design(labels, ("confidence",), fold_of, folds)
+    if any(name in design.names for name in _ASKED):
+        plain = tuple(name for name in design.names if name not in _ASKED)
+        ways["features"] = _of_design(labels, plain, fold_of, folds)
+    blind = tuple(name for name in design.names if labels.groups.get(name) not in RECORDED)
+    if blind != design.names:
+        ways["without_records"] = _of_design(labels, blind, fold_of, folds)
+    gains = {name: gain_of(table.questions, learned - right) for name, right in ways.items()}
+    ways |= {"learned": learned, "oracle": table.oracle}
+    right = {name: fmean(_by_question(table.questions, way)) for name, way in ways.items()}
+    curve = learning_curve(table, labels.questions, fold_of, folds)
+    questions = len(labels.questions)
+    verdict = verdict_of(gains["vote"], questions, curve)
+    training: dict[str, Any] = {
+        "sampleset": __version__,
+        **(described or {}),
+        "sets": len(labels.sets),
+        "questions": questions,
+        "questions_with_a_choice": len({one.question for one in labels.sets if one.teaches}),
+        "digest": labels.digest,
+        "folds": folds,
+        "left_out": dict(design.left_out),
+        "right": right,
+        "gains": {name: asdict(gain) for name, gain in gains.items()},
+        "curve": [asdict(point) for point in curve],
+        "verdict": verdict,
+    }
+    made_for = (next(iter(kinds)), sizes, models)
+    model = replace(
+        _model(labels, table, picks, design.names, design.recorded, made_for),
+        reader=reader,
+        reward_model=reward_model,
+        training=training,
+    )
+    if blind != design.names:
+        seen = tuple(name for name in design.recorded if labels.groups.get(name) not in RECORDED)
+        bare = table_of(labels, blind)
+        model = replace(
+            model, blind=_model(labels, bare, cross_validated(bare, fold_of, folds), blind, seen, made_for)
+        )
+    return VoteFit(model, right, gains, curve, verdict, labels.notes)
+
+
+def _model(
+    labels: Labels,
+    table: Table,
+    picks: Picks,
+    names: Sequence[str],
+    recorded: Sequence[str],
+    made_for: tuple[str, tuple[int, int], Any],
+) -> VoteModel:
+    """The model of one design, fitted on all sets."""
+    whole = weighed(table.choices)
+    return VoteModel(
+        vote_weight=float(whole.weights[0]),
+        features=tuple(
+            FeatureWeight(name, float(weight), float(spread))
+            for name, weight, spread in zip(names, whole.weights[1:], whole.spreads[1:], strict=True)
+        ),
+        home=home_of(labels, recorded, *made_for),
+        certainty=_certainty(table, picks),
+        training={"strength": whole.strength},
+    )
+
+
+def folds_of(labels: Labels, folds: int) -> dict[str, int]:
+    """The fold of each question, dealt in the order of their digests."""
+    return {question: place % folds for place, question in enumerate(labels.questions)}
+
+
+def weighed(choices: Sequence[Choice]) -> Weighing:
+    """The weights that fit some sets; those of the plain vote where the sets show nothing else.
+
+    Sets without a choice teach nothing and are left out. The penalty is of features in units of their spread.
+    """
+    taught = [one for one in choices if one.right.any() and not one.right.all()]
+    count = len(choices[0].features[0]) if choices else 1
+    plain = np.concatenate([[1.0], np.zeros(count - 1)])
+    if not taught:
+        return Weighing(plain, np.zeros(count), math.inf)
+    stack = stacked(taught)
+    centres = np.add.reduceat(stack.features, stack.starts) / np.bincount(stack.owner)[:, None]
+    spreads = (stack.features - centres[stack.owner]).std(axis=0)
+    scales = np.where(spreads > _SAME, spreads, np.inf)
+    scales[0] = 1.0
+    stack = replace(stack, features=stack.features / scales)
+    owners = np.array([one.question for one in taught])
+    strength = _strength(stack, owners)
+    questions = len(set(owners.tolist()))
+    weights = fitted(stack, _penalty(count, strength, questions), plain)
+    return Weighing(weights / scales, spreads, strength)
+
+
+def _penalty(count: int, strength: float, questions: int) -> Floats:
+    penalty = np.full(count, strength / questions)
+    penalty[0] = _VOTE_PENALTY / questions
+    return penalty
+
+
+def _strength(stack: Stack, owners: Any) -> float:
+    """The heaviest penalty whose loss is within one standard error of the best, by cross-validation."""
+    names = sorted(set(owners.tolist()))
+    folds = min(_INNER_FOLDS, len(names))
+    if folds < 2:
+        return _STRENGTHS[-1]
+    fold_of = {name: place % folds for place, name in enumerate(names)}
+    fold = np.array([fold_of[name] for name in owners])
+    count = stack.features.shape[1]
+    found = np.zeros((len(_STRENGTHS), len(owners)))
+    for left_out in range(folds):
+        train, test = part_of(stack, fold != left_out), part_of(stack, fold == left_out)
+        questions = len(set(owners[fold != left_out].tolist()))
+        weights = np.concatenate([[1.0], np.zeros(count - 1)])
+        for place in reversed(range(len(_STRENGTHS))):
+            weights = fitted(train, _penalty(count, _STRENGTHS[place], questions), weights)
+            found[place, fold == left_out] = losses(test, weights)
+    best = int(np.argmin(found.mean(axis=1)))
+    for place in reversed(range(best + 1, len(_STRENGTHS))):
+        more = np.array(_by_question(owners.tolist(), found[place] - found[best]))
+        if more.mean() <= more.std(ddof=1) / math.sqrt(len(more)):
+            return _STRENGTHS[place]
+    return _STRENGTHS[best]
+
+
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """What some weights pick, one entry per set; 0 where a set has no candidate.
+
+    Attributes:
+        right: Chance that the pick is right, ties drawn.
+        chance: Probability that the weights give it.
+        share: Its share of the votes.
+    """
+
+    right: Floats
+    chance: Floats
+    share: Floats
+
+
+def cross_validated(table: Table, fold_of: Mapping[str, int], folds: int) -> Picks:
+    """What is picked of every set by weights fitted on the other folds."""
+    picks = _no_picks(table)
+    for fold in range(folds):
+        train = [one for one in table.choices if fold_of[one.question] != fold]
+        _pick(picks, table, weighed(train).weights, fold_of, fold)
+    return picks
+
+
+def _of_design(labels: Labels, names: Sequence[str], fold_of: Mapping[str, int], folds: int) -> Floats:
+    return cross_validated(table_of(labels, names), fold_of, folds).right
+
+
+def _no_picks(table: Table) -> Picks:
+    return Picks(*(np.zeros(len(table.questions)) for _ in range(3)))
+
+
+def _pick(picks: Picks, table: Table, weights: Floats, fold_of: Mapping[str, int], fold: int) -> None:
+    """Fill in what some weights pick of the sets of a fold."""
+    chosen = np.array([fold_of[choice.question] == fold for choice in table.choices])
+    if not chosen.any():
+        return
+    votes = np.concatenate(table.votes)[chosen[table.stack.owner]]
+    found = _picks_of(part_of(table.stack, chosen), votes, weights)
+    places = np.array(table.places)[chosen]
+    picks.right[places], picks.chance[places], picks.share[places] = found.right, found.chance, found.share
+
+
+def _picks_of(stack: Stack, votes: Floats, weights: Floats) -> Picks:
+    """What some weights pick of a stack of sets, ties taken by their mean."""
+    chance = shares(stack, weights)
+    highest = np.maximum.reduceat(chance, stack.starts)
+    best = (chance >= highest[stack.owner] - _SAME).astype(np.float64)
+    ties = np.add.reduceat(best, stack.starts)
+    return Picks(
+        np.add.reduceat(best * stack.right, stack.starts) / ties,
+        highest,
+        np.add.reduceat(best * votes, stack.starts) / ties / np.add.reduceat(votes, stack.starts),
+    )
+
+
+def learning_curve(
+    table: Table, questions: Sequence[str], fold_of: Mapping[str, int], folds: int
+) -> list[CurvePoint]:
+    """The gain over the vote on each fold, by weights fitted on so many questions of the others; the last
+    point is that of all of them.
+    """
+    most = len(questions) - -(-len(questions) // folds)
+    points: list[CurvePoint] = []
+    for size in [size for size in CURVE if size < most]:
+        picks = _no_picks(table)
+        for fold in range(folds):
+            chosen = set([question for question in questions if fold_of[question] != fold][:size])
+            weights = weighed([one for one in table.choices if one.question in chosen]).weights
+            _pick(picks, table, weights, fold_of, fold)
+        points.append(CurvePoint(size, gain_of(table.questions, picks.right - table.vote_right)))
+    return points
+
+
+def gain_of(questions: Sequence[str], differences: Floats) -> Gain:
+    """Mean over questions of the mean over each one's sets, with its interval."""
+    means = _by_question(questions, differences)
+    return Gain(fmean(means), *paired_bootstrap(means, _RESAMPLES, seed=0))
+
+
+def _by_question(questions: Sequence[str], values: Floats) -> list[float]:
+    parts: dict[str, list[float]] = {}
+    for question, value in zip(questions, values.tolist(), strict=True):
+        parts.setdefault(question, []).append(value)
+    return [fmean(part) for part in parts.values()]
+
+
+def home_of(labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, int], models: Any) -> Home:
+    """What these sets look like. The limit is read on folds that centre and correlation have not seen."""
+    looked_at = tuple(name for name in names if name not in _ASKED and not name.startswith(MEMBER))
+    means, questions = set_means(labels, looked_at)
+
+    def home(rows: Floats, limit: float) -> Home:
+        centre = np.median(rows, axis=0)
+        deviation = np.maximum(rows.std(axis=0), _LEAST_DEVIATION)
+        offsets = (rows - centre) / deviation
+        shape = (1 - _SHRINKAGE) * (offsets.T @ offsets) / len(rows) + _SHRINKAGE * np.eye(len(looked_at))
+        inner = np.linalg.inv(shape).astype(np.float64).tolist()
+        return Home(
+            kind,
+            sizes,
+            tuple(sorted(models)),
+            looked_at,
+            tuple(centre.tolist()),
+            tuple(deviation.tolist()),
+            tuple(map(tuple, inner)),
+            limit,
+        )
+
+    if not looked_at or len(set(questions)) < 2 * _INNER_FOLDS:
+        return Home(kind, sizes, tuple(sorted(models)), (), (), (), (), 0.0)
+    fold_of = {question: place % _INNER_FOLDS for place, question in enumerate(dict.fromkeys(questions))}
+    fold = np.array([fold_of[question] for question in questions])
+    far = np.concatenate(
+        [home(means[fold != part], 0.0).distance(means[fold == part]) for part in range(_INNER_FOLDS)]
+    )
+    return home(means, float(np.quantile(far, _AT_HOME)))
+
+
+def _certainty(table: Table, picks: Picks) -> tuple[float, float, float, float]:
+    """How the probability that a pick is right is told, fitted on picks of weights that had not seen them."""
+    choices: list[Choice] = []
+    for place, choice, votes in zip(table.places, table.choices, table.votes, strict=True):
+        terms = certainty_terms(float(picks.chance[place]), float(picks.share[place]), len(votes) == 1)
+        for is_right in (True, False):
+            # A tie is right in part: both ways, in proportion, would be exact; the likelier is near enough.
+            if (picks.right[place] >= 0.5) == is_right:
+                features = np.array([terms, (0.0, 0.0, 0.0, 0.0)])
+                choices.append(Choice(choice.question, features, np.array([is_right, not is_right])))
+    weights = fitted(stacked(choices), np.full(4, 1.0 / len(choices)), np.zeros(4))
+    one, logit, share, unanimous = weights.tolist()
+    return one, logit, share, unanimous
+
+
+def verdict_of(gain: Gain, questions: int, curve: Sequence[CurvePoint]) -> str:
+    """What the gain over the vote says, in words, and how many labels would say more."""
+    told = f"{100 * gain.difference:+.1f} of 100 questions ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    if gain.low > 0:
+        half = next((point for point in curve if point.gain.difference >= gain.difference / 2), None)
+        enough = f"; {half.labels} labels gave half of it" if half is not None else ""
+        return f"Use it: {told} over the vote{enough}."
+    if gain.high < 0:
+        return f"Do not use it: {told} against the vote."
+    if gain.difference > 0:
+        error = (gain.high - gain.low) / 3.92
+        wanted = math.ceil(questions * (1.96 * error / gain.difference) ** 2)
+        if wanted > questions:
+            return (
+                f"Not shown: {told} over the vote. A gain of this size would show with about "
+                f"{_rounded(wanted):,} labelled questions; there are {questions:,}."
+            )
+    return f"Not shown: {told} over the vote. The vote does as well on questions like these."
+
+
+def _rounded(count: int) -> int:
+    """A count to two digits, up."""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // unit) * unit
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a fitted vote does on labelled sets it was not fitted on.
+
+    Attributes:
+        gain: Over the vote.
+        away: Share of the sets that the vote answers, for they are not at home or lack a feature.
+    """
+
+    gain: Gain
+    away: float
+
+
+def used_on(model: VoteModel, labels: Labels) -> Use:
+    """What `learned_vote` with this model gains over the vote, ties drawn, and how often the vote answers."""
+    right = np.array([one.vote_right for one in labels.sets])
+    vote, away = right.copy(), 0
+    at_home: dict[int, list[int]] = {}
+    for place, one in enumerate(labels.sets):
+        fitting = fitting_model(model, one.columns, one.answering)
+        if not one.groups:
+            continue
+        if fitting is None or fitting.home.strangeness(
+            one.kind, one.models, one.n, means_of(one.columns, fitting.home.names, one.answering)
+        ):
+            away += 1
+        else:
+            at_home.setdefault(int(fitting is not model), []).append(place)
+    for is_blind, places in at_home.items():
+        fitting = model.blind if is_blind and model.blind is not None else model
+        table = table_of(replace(labels, sets=tuple(labels.sets[place] for place in places)), fitting.names)
+        weights = np.array([fitting.vote_weight, *(one.weight for one in fitting.features)])
+        right[places] = _picks_of(table.stack, np.concatenate(table.votes), weights).right
+    questions = [one.question for one in labels.sets]
+    return Use(gain_of(questions, right - vote), away / len(labels.sets))

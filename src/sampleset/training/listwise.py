@@ -1,0 +1,145 @@
+"""The listwise logistic model (McFadden 1974, conditional logit): which candidate of a set is right.
+
+The loss of a set is minus the log of the probability that a right candidate is picked. Needs numpy alone; all
+sets are worked off together, as flat arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_ROUNDS = 100
+_LONGEST_STEP = 2.0
+_HALVINGS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One set as numbers; some candidate must be right where it is fitted on.
+
+    Attributes:
+        question: Sets of one question are never on both sides of a fold.
+        features: Of each candidate, shape (C, features).
+        right: Which candidates are right, shape (C,).
+        vote: Place of the majority vote's candidate.
+    """
+
+    question: str
+    features: Floats
+    right: NDArray[np.bool_]
+    vote: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The candidates of many sets under each other.
+
+    Attributes:
+        features: Shape (N, features).
+        starts: First candidate of each set, shape (sets,).
+        owner: The set of each candidate, shape (N,).
+        right: 1 for a right candidate, else 0, shape (N,).
+    """
+
+    features: Floats
+    starts: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    right: Floats
+
+
+def stacked(choices: Sequence[Choice]) -> Stack:
+    """The sets as one stack; there must be some."""
+    sizes = [len(one.right) for one in choices]
+    return Stack(
+        np.concatenate([one.features for one in choices]),
+        np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
+        np.repeat(np.arange(len(choices)), sizes),
+        np.concatenate([one.right for one in choices]).astype(np.float64),
+    )
+
+
+def part_of(stack: Stack, chosen: NDArray[np.bool_]) -> Stack:
+    """The stack of some of its sets, chosen by one flag each."""
+    held = chosen[stack.owner]
+    sizes = np.bincount(stack.owner)[chosen]
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+    return Stack(stack.features[held], starts, np.repeat(np.arange(len(sizes)), sizes), stack.right[held])
+
+
+def shares(stack: Stack, weights: Floats) -> Floats:
+    """Probability of each candidate among those of its set, shape (N,)."""
+    logits = stack.features @ weights
+    powers = np.exp(logits - np.maximum.reduceat(logits, stack.starts)[stack.owner])
+    return powers / np.add.reduceat(powers, stack.starts)[stack.owner]
+
+
+def losses(stack: Stack, weights: Floats) -> Floats:
+    """The loss of each set in nats, shape (sets,)."""
+    logits = stack.features @ weights
+    highest = np.maximum.reduceat(logits, stack.starts)[stack.owner]
+    everything = np.add.reduceat(np.exp(logits - highest), stack.starts)
+    # The right ones by their own highest, so that an unlikely one does not vanish.
+    of_right = np.where(stack.right > 0, logits, -np.inf)
+    top = np.maximum.reduceat(of_right, stack.starts)
+    wanted = np.add.reduceat(np.exp(of_right - top[stack.owner]), stack.starts)
+    return np.log(everything) + highest[stack.starts] - np.log(wanted) - top
+
+
+def fitted(stack: Stack, penalty: Floats, start: Floats, free: Sequence[int] | None = None) -> Floats:
+    """The weights of least mean loss plus `penalty · weights² / 2`, by Newton's method.
+
+    Args:
+        stack: The sets.
+        penalty: Above 0, one per weight, on the scale of a mean over the sets.
+        start: Where to begin, and the values of weights that are not fitted.
+        free: Places of the weights that are fitted; all by default.
+    """
+    places = list(range(len(start)) if free is None else free)
+    weights = np.array(start, dtype=np.float64)
+    if not places:
+        return weights
+
+    def value(at: Floats) -> float:
+        return float(losses(stack, at).mean() + 0.5 * np.sum(penalty * at**2))
+
+    now = value(weights)
+    for _ in range(_ROUNDS):
+        gradient, curvature = _slope(stack, weights, penalty)
+        step = np.linalg.solve(curvature[np.ix_(places, places)], gradient[places])
+        length = float(np.linalg.norm(step))
+        if length < 1e-8:
+            break
+        share = min(1.0, _LONGEST_STEP * np.sqrt(len(places)) / length)
+        for _ in range(_HALVINGS):
+            tried = weights.copy()
+            tried[places] -= share * step
+            then = value(tried)
+            if then <= now:
+                break
+            share /= 2
+        else:
+            break
+        weights, before, now = tried, now, then
+        if before - now < 1e-10:
+            break
+    return weights
+
+
+def _slope(stack: Stack, weights: Floats, penalty: Floats) -> tuple[Floats, Floats]:
+    """Gradient (features,) and a positive definite bound of the curvature (features, features)."""
+    count = len(stack.starts)
+    chance = shares(stack, weights)
+    logits = np.where(stack.right > 0, stack.features @ weights, -np.inf)
+    powers = np.exp(logits - np.maximum.reduceat(logits, stack.starts)[stack.owner])
+    wanted = powers / np.add.reduceat(powers, stack.starts)[stack.owner]
+    weighed = stack.features * chance[:, None]
+    means = np.add.reduceat(weighed, stack.starts)
+    gradient = stack.features.T @ (chance - wanted) / count + penalty * weights
+    curvature = (weighed.T @ stack.features - means.T @ means) / count + np.diag(penalty)
+    return gradient, curvature

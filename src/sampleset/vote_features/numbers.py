@@ -1,0 +1,89 @@
+"""What a sample does with numbers: those of the question, its own sums, and those that other samples reach.
+
+Every pattern is bounded, and only the last characters of a text are read.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import lru_cache
+
+from sampleset.vote_features.base import VOTE_FEATURES, Columns, CountedSet
+
+_MOST = 400
+"""Numbers, and sums, of a text that are looked at, its last ones."""
+_KINDS = ("maths", "number")
+_NUMBER = re.compile(r"(?<![\w.])\d{1,15}(?:,\d{3}){0,4}(?:\.\d{1,12})?(?![\w]|\.\d)")
+_VALUE = r"[-−]?\$?\d{1,12}(?:,\d{3}){0,3}(?:\.\d{1,9})?"
+_SIGN = r"\+|-|−|–|\*|×|\\times|\\cdot|/|÷|\\div|x"
+_SUM = re.compile(
+    # The end of a longer sum, after another sign, is no sum by itself.
+    rf"(?<![\w.)/*+^×÷−–-])(?<![/*+×÷−–-] )({_VALUE}) ?({_SIGN}) ?({_VALUE}) ?=+ ?\\?({_VALUE})(?!\w)"
+)
+
+
+class Numbers:
+    """Share of the question's numbers that are used, how many numbers there are, sums that do not come out,
+    and the share of its numbers that other samples hold.
+    """
+
+    def columns(self, counted: CountedSet) -> Columns:
+        """No columns where answers are not numbers."""
+        question = counted.sample_set.question
+        if question.answer_kind.partition(":")[0] not in _KINDS:
+            return {}
+        wanted = _numbers(question.text[-4_000:])
+        held = [_numbers(text) for text in counted.texts]
+        sums = [_sums(text) for text in counted.texts]
+        shared: list[float] = []
+        named: list[float] = []
+        for place, mine in enumerate(held):
+            others = [numbers for number, numbers in enumerate(held) if number != place]
+            own = mine - wanted
+            hits = sum(number in numbers for number in own for numbers in others)
+            shared.append(hits / (len(own) * len(others)) if own and others else 0.0)
+            answer = _plain(counted.answers[place] or "")
+            named.append(sum(answer in numbers for numbers in others) / len(others) if others else 0.0)
+        return {
+            "numbers_used": [len(mine & wanted) / len(wanted) if wanted else 1.0 for mine in held],
+            "numbers": [math.log1p(len(mine)) for mine in held],
+            "sums_right": [math.log1p(right) for right, _ in sums],
+            "sums_wrong": [math.log1p(wrong) for _, wrong in sums],
+            "numbers_shared": shared,
+            "answer_named": named,
+            "answer_of_question": [float(_plain(one or "") in wanted) for one in counted.answers],
+        }
+
+
+@lru_cache(4096)
+def _numbers(text: str) -> frozenset[str]:
+    """The distinct numbers of a text, the last ones of a long one."""
+    return frozenset(_plain(found) for found in _NUMBER.findall(text)[-_MOST:])
+
+
+@lru_cache(4096)
+def _sums(text: str) -> tuple[int, int]:
+    """How many sums of two numbers in a text come out, and how many do not."""
+    right = wrong = 0
+    for left, sign, other, result in _SUM.findall(text)[-_MOST:]:
+        a, b, c = (float(re.sub(r"[$,]", "", one).replace("−", "-")) for one in (left, other, result))
+        if sign in "/÷\\div" and b == 0:
+            continue
+        value = a + b if sign == "+" else a - b if sign in "-−–" else a / b if sign in "/÷\\div" else a * b
+        # A result may be rounded to what it shows.
+        digits = len(result.partition(".")[2])
+        if abs(value - c) <= 0.5 * 10**-digits + 1e-9 * abs(value):
+            right += 1
+        else:
+            wrong += 1
+    return right, wrong
+
+
+def _plain(number: str) -> str:
+    """A number as its digits: without separators and trailing zeros of a fraction."""
+    text = number.replace(",", "").strip("$ ")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+VOTE_FEATURES.register("numbers")(Numbers())

@@ -1,0 +1,267 @@
+"""The one HTTP client for servers that speak OpenAI's API, or beside it: draws, judges, reward models.
+
+It is a plain client: retries, limits and waits are its callers' business. No redirect is followed, so that
+the key goes nowhere else, and nothing that it raises holds the key or a password of the address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
+
+from sampleset.errors import (
+    BackendError,
+    BackendUnreachableError,
+    InvalidArgumentError,
+    TransientBackendError,
+)
+from sampleset.wire.values import is_http, shortened
+
+if TYPE_CHECKING:
+    import aiohttp
+
+MOST_REPLY_BYTES = 32_000_000
+"""Longest reply that is read."""
+
+_CONNECT_SECONDS = 30
+_AZURE = re.compile(r"\.(?:azure\.(?:com|us|cn)|azure-api\.net)$")
+
+
+class ConnectionFailedError(TransientBackendError):
+    """No reply came, or no whole one.
+
+    Attributes:
+        reason: Why, in a few words, without the key.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where} did not answer ({reason}).", kind="connection failed")
+        self.where, self.reason = where, reason
+
+    def in_check(self) -> BackendUnreachableError:
+        """The same of a first question to a server: it is not there."""
+        return BackendUnreachableError(
+            f"No answer from {self.where} ({self.reason}). Is the server running, and is the base URL right?"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A reply as it came.
+
+    Attributes:
+        status: HTTP status.
+        headers: By any case of their names.
+        raw: The body; empty where it was handed on in parts.
+        is_stream: Whether it is a stream of server-sent events.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+    is_stream: bool = False
+
+
+class Client:
+    """Asks one server.
+
+    Args:
+        base_url: Its address, mostly up to and including `/v1`. A query is kept behind the path of each
+            request; a user and password are sent as such, and not shown.
+        api_key: Its key, `None` for servers that want none.
+
+    Attributes:
+        where: The address as it may be shown.
+
+    Raises:
+        InvalidArgumentError: The address, the key or the proxy of the environment cannot be used.
+    """
+
+    def __init__(self, base_url: str, api_key: str | None = None) -> None:
+        if not is_http(base_url):
+            raise InvalidArgumentError(
+                f"The base URL {base_url!r} is no HTTP address; write it like http://localhost:8000/v1."
+            )
+        # Checked here because the HTTP library's own complaint would show the key.
+        if api_key is not None and not re.fullmatch(r"[!-~]+", api_key):
+            raise InvalidArgumentError(
+                "The API key holds a space, a line break or a character outside ASCII; copy it again."
+            )
+        self._parts = urlsplit(base_url)
+        self._key = api_key
+        self.where = shown_url(self._parts)
+        self._proxy = _proxy_for(self._parts)
+        self._headers = {"Content-Type": "application/json", **_authorization(self._parts, api_key)}
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def url(self, path: str) -> str:
+        """The address of a path under the base URL, its query behind it."""
+        parts = self._parts
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, host, parts.path.rstrip("/") + path, parts.query, ""))
+
+    def root_url(self, path: str) -> str:
+        """The address of a path at the server's root, beside `/v1`."""
+        parts = self._parts
+        host, root = parts.netloc.rpartition("@")[2], parts.path.rstrip("/").removesuffix("/v1")
+        return urlunsplit((parts.scheme, host, root + path, parts.query, ""))
+
+    async def get(self, url: str, seconds: float) -> Response:
+        """The reply to a question about the server itself.
+
+        Raises:
+            ConnectionFailedError: None came, or none within so many seconds.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._ask("GET", url, None, None)
+        except TimeoutError as error:
+            raise ConnectionFailedError(self.where, f"nothing within {seconds:g} s") from error
+
+    async def post(self, url: str, body: bytes, on_part: Callable[[bytes], None] | None = None) -> Response:
+        """The reply to a request.
+
+        Args:
+            url: Whom to ask, by `url` or `root_url`.
+            body: The request as JSON.
+            on_part: Called with each part of a reply that is a stream of events, as it comes. What it raises
+                ends the reply.
+
+        Raises:
+            ConnectionFailedError: None came, or it broke off.
+            BackendError: The reply is longer than any that is read.
+        """
+        return await self._ask("POST", url, body, on_part)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def hidden(self, text: str) -> str:
+        """The text as it may be shown: short, and without the key."""
+        return shortened(text.replace(self._key, "***") if self._key else text)
+
+    def cause(self, error: BaseException) -> BaseException | None:
+        """The error as a cause, unless its text, which a traceback prints, holds the key or a password."""
+        secrets = [secret for secret in (self._key, self._parts.password) if secret]
+        return None if any(secret in str(error) for secret in secrets) else error
+
+    async def _ask(
+        self, method: str, url: str, body: bytes | None, on_part: Callable[[bytes], None] | None
+    ) -> Response:
+        import aiohttp
+
+        try:
+            async with self._open().request(
+                method, url, data=body, headers=self._headers, allow_redirects=False, proxy=self._proxy
+            ) as reply:
+                is_stream = reply.content_type == "text/event-stream"
+                if is_stream and on_part is not None and reply.status == 200:
+                    length = 0
+                    async for part in reply.content.iter_any():
+                        length = self._checked(length + len(part))
+                        on_part(part)
+                    return Response(reply.status, reply.headers, b"", is_stream=True)
+                self._checked(reply.content_length or 0)
+                raw = await self._read(reply)
+                return Response(reply.status, reply.headers, raw, is_stream)
+        except (aiohttp.ClientError, OSError, EOFError) as error:
+            reason = self.hidden(str(error)) or type(error).__name__
+            raise ConnectionFailedError(self.where, reason) from self.cause(error)
+
+    async def _read(self, reply: aiohttp.ClientResponse) -> bytes:
+        """The body, up to the longest that is read."""
+        raw = bytearray()
+        async for part in reply.content.iter_any():
+            raw += part
+            self._checked(len(raw))
+        return bytes(raw)
+
+    def _checked(self, length: int) -> int:
+        if length > MOST_REPLY_BYTES:
+            raise BackendError(
+                f"{self.where} sent a reply of more than {MOST_REPLY_BYTES} bytes.", kind="reply too long"
+            )
+        return length
+
+    def _open(self) -> aiohttp.ClientSession:
+        """The session of the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._loop is not loop:
+            import aiohttp
+
+            context: Any = _tls() if self._parts.scheme == "https" else True
+            self._loop = loop
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=context),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("User-Agent",),
+                headers={"User-Agent": "sampleset"},
+                read_bufsize=2**18,
+            )
+        return self._session
+
+
+def shown_url(parts: SplitResult) -> str:
+    """An address without the password or query that it may hold."""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+
+
+def _authorization(parts: SplitResult, api_key: str | None) -> dict[str, str]:
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+    if api_key is None:
+        return {}
+    headers = {"Authorization": f"Bearer {api_key}"}
+    return headers | ({"api-key": api_key} if _AZURE.search(parts.hostname or "") else {})
+
+
+def _proxy_for(parts: SplitResult) -> str | None:
+    """The proxy that the environment names for an address.
+
+    Raises:
+        InvalidArgumentError: It is of a kind that is not supported.
+    """
+    host = parts.hostname or ""
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(host):
+        return None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    scheme = urlsplit(proxy).scheme
+    if scheme not in ("http", "https"):
+        names = (f"{parts.scheme}_proxy", "all_proxy")
+        named = next((name for name in os.environ if name.lower() in names and os.environ[name]), "ALL_PROXY")
+        raise InvalidArgumentError(
+            f"{named} names a proxy of the kind {scheme!r}, which is not supported. Set "
+            f"{parts.scheme.upper()}_PROXY to an http:// proxy, or NO_PROXY={host} to ask "
+            f"{shown_url(parts)} without one."
+        )
+    return proxy
+
+
+def _tls() -> ssl.SSLContext:
+    """Certificates of the system; where there are none, those of certifi if it is installed."""
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    if not paths.cafile and not paths.capath and not context.get_ca_certs():
+        try:
+            import certifi
+        except ImportError:
+            return context
+        context.load_verify_locations(certifi.where())
+    return context

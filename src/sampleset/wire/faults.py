@@ -1,0 +1,339 @@
+"""What a server says is wrong: one reading of errors in every wrapping that servers put them in.
+
+fault = read_fault(400, {}, b'{"error": {"message": "prompt is too long", "code": "x"}}')
+fault.meaning, fault.text  # "overflow", "prompt is too long"
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sampleset.types import whole_characters
+from sampleset.wire.statuses import Meaning, meaning_of
+from sampleset.wire.values import list_of, mapping_of
+from sampleset.wire.waits import wait_of
+
+_MOST_READ = 100_000
+_MOST_TEXT = 4_000
+_DEEPEST = 6
+
+# The fields in which servers wrap errors, and those that hold their words, the first that is there counting.
+_WRAPPERS = ("error", "errors", "detail", "fault", "base_resp", "response", "errorMessage")
+_WORDS = ("message", "msg", "detail", "error_message", "error_msg", "status_msg", "faultstring", "Message")
+_WORDS_LAST = ("reason", "title", "description", "error_description")
+_CODES = ("code", "type", "status", "reason", "error_code", "error_type", "errorCode")
+
+_OVERFLOW_CODES = frozenset(
+    {
+        "context_length_exceeded",
+        "exceed_context_size_error",
+        "string_above_max_length",
+        "context_window_exceeded",
+        "contextwindowexceedederror",
+        "prompt_too_long",
+        "tokens_limit_reached",
+        "request_too_large",
+        "max_tokens_exceeded",
+    }
+)
+_OVERFLOW_TEXT = re.compile(
+    r"maximum context|context length|context size|context window|context limit|context_length|"
+    r"maximum model length|max_model_len|max_seq_len|longer than the maximum|"
+    r"(?:prompt|input|request|messages?|query|conversation)(?: text| length| tokens)? "
+    r"(?:is|are|was) too (?:long|large)|"
+    r"too long for|request too large|string too long|"
+    r"exceeds? the (?:maximum|max|model's|available)[\w' ]{0,30}(?:tokens?|length|context)|"
+    r"exceeds? (?:the )?(?:maximum|max)[\w ]{0,20}(?:number of|allowed)[\w ]{0,20}tokens|"
+    r"input token count|inputs?`? tokens \+|tokens? \+ `?max_new_tokens|"
+    r"reduce (?:the length of|your (?:prompt|message|input))|"
+    r"must be at least 1, got -|too many (?:input |prompt )?tokens|"
+    r"(?:input|prompt)[\w ]{0,20} (?:must have|should have|has|contains) "
+    r"(?:less|fewer|more|at most)[\w ]{0,10} than",
+    re.IGNORECASE,
+)
+_FILTER_CODES = frozenset(
+    {
+        "content_filter",
+        "content_filtered",
+        "content_policy_violation",
+        "invalid_prompt",
+        "responsibleaipolicyviolation",
+        "data_inspection_failed",
+        "datainspectionfailed",
+        "moderation",
+        "moderation_blocked",
+        "content_moderation",
+        "prohibited_content",
+        "sensitive_words_detected",
+        "safety",
+        "recitation",
+        "guardrail_intervened",
+    }
+)
+_FILTER_TEXT = re.compile(
+    r"content[ _](?:filter|policy|exists risk|management policy|moderation|violat)|\bflagged\b|"
+    r"requires moderation|moderation (?:failed|blocked|error|reject)|(?:usage|safety) polic|"
+    r"safety (?:system|filter|setting|reason|check)|inappropriate content|prohibited content|"
+    r"sensitive (?:content|words?|information)|responsible ai|blocked (?:by|due to) |"
+    r"violat\w+ [^.]{0,40}(?:polic|terms|guideline)",
+    re.IGNORECASE,
+)
+_CREDIT_CODES = frozenset(
+    {
+        "insufficient_quota",
+        "insufficient_balance",
+        "insufficient_user_quota",
+        "insufficient_credits",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "payment_required",
+        "quota_exceeded_error",
+    }
+)
+_CREDIT_TEXT = re.compile(
+    r"insufficient (?:account )?(?:balance|credits?|funds|quota)|credit balance is too low|"
+    r"exceeded your current quota|billing hard limit|out of credits|no credits|payment required|"
+    r"check your plan and billing",
+    re.IGNORECASE,
+)
+_KEY_CODES = frozenset({"invalid_api_key", "api_key_invalid", "authentication_error", "unauthenticated"})
+_KEY_TEXT = re.compile(
+    r"(?:invalid|incorrect|wrong|expired|missing|no) (?:x-)?api[ -]?key|"
+    r"api[ -]?key (?:is )?(?:not valid|invalid|not found|expired|missing)",
+    re.IGNORECASE,
+)
+_MODEL_CODES = frozenset({"model_not_found", "model_not_exist", "invalid_model", "modelnotfound"})
+_MODEL_TEXT = re.compile(
+    r"is not a valid model|model [^.]{0,80}(?:does not exist|not found|is not available)|no such model",
+    re.IGNORECASE,
+)
+_LOADING_TEXT = re.compile(
+    r"\bloading\b|is starting|starting up|warming up|not ready|still being loaded", re.IGNORECASE
+)
+_REFUSAL = (
+    r"unsupported|n[o']t\b.{0,20}\bsupport|unknown|unrecogni[sz]ed|unexpected|\bextra\b|extraneous|"
+    r"n[o']t (?:be )?(?:permitted|allowed|enabled|available|accepted|valid)|deprecated|only the default|"
+    r"n[o']t (?:recogni[sz]ed|implemented|accept)|must not be|should not be|must be unset|disabled|"
+    r"may only be|cannot (?:both )?be (?:used|set|specified)|cannot both|n[o']t a valid|no longer"
+)
+_ACCESS = r"\bkey\b|permission|scope|authori[sz]|credential|access|region|country|subscription|\bplan\b|token"
+# A larger seed than these, which some servers refuse, is the client's own.
+_USUAL_SEEDS = range(2**31)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error of a server.
+
+    Attributes:
+        status: Of the reply; of an error inside a success, the one that it names, else 200.
+        meaning: What it says.
+        text: The server's words, without the code.
+        codes: Codes and types that it names, in small letters.
+        param: The field that it names as the one at fault.
+        retry_after: Seconds that it asks to wait, `None` if it does not say.
+        reply: What is wrong with a reply that is none though the server says that it is, in a word or two:
+            `damaged reply`, `empty reply`, `broken reply`.
+    """
+
+    status: int
+    meaning: Meaning
+    text: str
+    codes: frozenset[str] = frozenset()
+    param: str | None = None
+    retry_after: float | None = None
+    reply: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """What happened in a word or two, for metrics and for clients; holds no word of the server's."""
+        if self.meaning == "overflow":
+            return "context exceeded"
+        if self.meaning == "filtered":
+            return "content filter"
+        return self.reply or f"status {self.status}"
+
+
+def read_fault(status: int, headers: Mapping[str, str], raw: bytes) -> Fault:
+    """The error in a reply that is no success."""
+    text = raw[:_MOST_READ].decode("utf-8", "replace")
+    try:
+        body: object = json.loads(text)
+    except (ValueError, RecursionError):
+        body = text
+    return fault_in(body, status, headers, text)
+
+
+def fault_in(
+    body: object, status: int = 200, headers: Mapping[str, str] | None = None, raw: str = ""
+) -> Fault:
+    """The error that a body holds, wrapped in whatever way.
+
+    Args:
+        body: The body as JSON, or as a text.
+        status: Of the reply; 200 for an error inside a success.
+        headers: Of the reply.
+        raw: The body as it came, in which waits are looked for.
+    """
+    reading = _Reading()
+    words = whole_characters(reading.words(body, 0))[:_MOST_TEXT]
+    if status == 200:
+        status = next((code for code in reading.numbers if 400 <= code <= 599), 200)
+    wait = wait_of(headers or {}, raw[:_MOST_READ] or words, limited=meaning_of(status) == "limited")
+    codes = frozenset(reading.codes)
+    meaning = _meaning(status, words, codes, wait)
+    return Fault(status, meaning, words, codes, reading.param, wait)
+
+
+def _meaning(status: int, text: str, codes: frozenset[str], wait: float | None) -> Meaning:
+    """What an error says: by its codes, then by its words, then by the status."""
+    by_status = "passing" if status == 200 else meaning_of(status)
+    if codes & _CREDIT_CODES or (status in (400, 403, 429) and not wait and _CREDIT_TEXT.search(text)):
+        return "credit"
+    may_be_overflow = status in (200, 400, 413, 422, 429, 500)
+    if may_be_overflow and codes & _OVERFLOW_CODES:
+        return "overflow"
+    # A limit of tokens a minute is often told with the length of the context; the request is not at fault.
+    if may_be_overflow and _OVERFLOW_TEXT.search(text) and (status != 429 or "too large" in text.lower()):
+        return "overflow"
+    if status in (200, 400, 403, 422):
+        if codes & _FILTER_CODES or _FILTER_TEXT.search(text):
+            return "filtered"
+        if codes & _KEY_CODES or (status in (400, 403) and _KEY_TEXT.search(text)):
+            return "key"
+    if codes & _MODEL_CODES or (status in (400, 404) and _MODEL_TEXT.search(text)):
+        return "unknown"
+    if status in (200, 425, 500, 503) and _LOADING_TEXT.search(text):
+        return "loading"
+    if status == 503 and wait:
+        return "limited"
+    return by_status
+
+
+class _Reading:
+    """What is read on the way through an error's wrappings."""
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+        self.numbers: list[int] = []
+        self.param: str | None = None
+
+    def words(self, value: object, depth: int) -> str:
+        """What a value says, in words."""
+        if depth > _DEEPEST:
+            return ""
+        if isinstance(value, str):
+            return self._text(value, depth)
+        if entries := list_of(value):
+            return "; ".join(filter(None, (self._entry(entry, depth) for entry in entries[:20])))
+        fields = mapping_of(value)
+        self._note(fields)
+        texts = [self.words(fields[name], depth + 1) for name in _WRAPPERS if _holds(fields.get(name))]
+        said = next((text for text in texts if text), "")
+        # A router's words are its own; what the provider said stands beside them.
+        provider = mapping_of(fields.get("metadata")).get("raw")
+        said = said or (self._text(provider, depth) if isinstance(provider, str) else "")
+        for name in (*_WORDS, *(() if said else _WORDS_LAST)):
+            if isinstance(fields.get(name), str) and (text := self._text(fields[name], depth)):
+                return text if not said or said == text else f"{text}: {said}"
+        return said
+
+    def _text(self, value: str, depth: int) -> str:
+        """A text, or the words of the JSON that stands in it."""
+        text = value.strip()
+        if text[:1] in ("{", "[") and text[-1:] in ("}", "]"):
+            try:
+                return self.words(json.loads(text), depth + 1) or text
+            except (ValueError, RecursionError):
+                return text
+        return text
+
+    def _entry(self, entry: object, depth: int) -> str:
+        fields = mapping_of(entry)
+        if "loc" in fields:
+            # A validation error also quotes the request, which names every field; place and message count.
+            place, kind = list_of(fields.get("loc")), fields.get("type")
+            self._note({"type": kind, "param": place[-1] if place else None})
+            return f"{fields.get('loc')}: {fields.get('msg')}"
+        return self.words(entry, depth + 1)
+
+    def _note(self, fields: Mapping[str, Any]) -> None:
+        for name in _CODES:
+            code = fields.get(name)
+            if isinstance(code, int) and not isinstance(code, bool):
+                self.numbers.append(code)
+            elif isinstance(code, str) and code.isdigit() and len(code) < 6:
+                self.numbers.append(int(code))
+            elif isinstance(code, str):
+                self.codes.append(code[:100].lower())
+        param = fields.get("param") or fields.get("field")
+        if self.param is None and isinstance(param, str) and param:
+            self.param = param
+
+
+def _holds(value: object) -> bool:
+    return bool(value) and isinstance(value, (str, list, dict))
+
+
+def refused_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[str]) -> str | None:
+    """The field of a request that a server does not take, if it is one that a draw can do without.
+
+    A field whose value the server refuses is not meant, but for a value that it takes only by default.
+
+    Args:
+        fault: What the server said.
+        fields: What it was sent.
+        optional: Fields that a draw can do without, those to leave out first standing first; `max_tokens` is
+            given up for `max_completion_tokens`.
+    """
+    if fault.status not in (400, 404, 422) or fault.meaning in ("overflow", "filtered", "key", "credit"):
+        return None
+    text = fault.text
+    if "max_tokens" in optional and "max_tokens" in fields and "max_completion_tokens" in text:
+        return "max_tokens"
+    sent = [
+        name for name in optional if name != "max_tokens" and name in fields and fields[name] is not False
+    ]
+    for name in sent:
+        if fault.param == name and _is_of_field(name, fields[name], fault):
+            return name
+    for name in sent:
+        if is_unknown(name, text):
+            return name
+    if "stream" in sent and (fault.param or "").startswith("stream"):
+        return "stream"
+    return None
+
+
+def about_access(text: str) -> bool:
+    """Whether words of a server are about what a key may do, rather than about a prompt."""
+    return re.search(_ACCESS, text, re.IGNORECASE) is not None or not text
+
+
+def is_unknown(name: str, text: str) -> bool:
+    """Whether a server says in words that it does not take a field."""
+    gap = r"[^.\n]{0,60}"
+    named = rf"(?<!\w){re.escape(name)}(?!\w)"
+    return (
+        re.search(rf"(?:{_REFUSAL}){gap}{named}|{named}{gap}(?:{_REFUSAL})", text, re.IGNORECASE) is not None
+    )
+
+
+def _is_of_field(name: str, value: object, fault: Fault) -> bool:
+    """Whether a fault that names a field is about the field, not about its value."""
+    if name == "seed":
+        return value in _USUAL_SEEDS
+    if name not in _MATTERING:
+        return True
+    return bool(fault.codes & _UNSUPPORTED) or re.search(_REFUSAL, fault.text, re.IGNORECASE) is not None
+
+
+# Fields that change what is drawn: they are left out only if the server plainly does not take them.
+_MATTERING = ("temperature", "top_p", "stop")
+_UNSUPPORTED = frozenset(
+    {"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"}
+)

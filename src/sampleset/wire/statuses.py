@@ -1,0 +1,184 @@
+"""What a status means, and what a finish reason means: one table of each for the whole product."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+Meaning = Literal[
+    "passing",
+    "limited",
+    "loading",
+    "key",
+    "forbidden",
+    "credit",
+    "unknown",
+    "overflow",
+    "filtered",
+    "refused",
+    "moved",
+]
+"""What an error says: another try may pass (`passing`), the server limits requests (`limited`) or loads its
+model (`loading`), it refuses the key (`key`), or something for which the key may not do (`forbidden`), the
+account has no credit (`credit`), it does not know the model or the address (`unknown`), the prompt is too
+long (`overflow`) or withheld by a filter (`filtered`), the request is refused for another reason (`refused`),
+the address has moved (`moved`)."""
+
+STATUSES: dict[int, Meaning] = {
+    401: "key",
+    402: "credit",
+    403: "forbidden",
+    404: "unknown",
+    408: "passing",
+    409: "passing",
+    413: "overflow",
+    420: "limited",
+    424: "passing",
+    425: "passing",
+    429: "limited",
+    451: "filtered",
+    498: "passing",
+    499: "passing",
+    501: "refused",
+    505: "refused",
+    529: "limited",
+}
+"""Statuses that mean something else than their hundred: 3xx `moved`, 4xx `refused`, 5xx `passing`."""
+
+End = Literal["natural", "limit", "filter", "broken"]
+"""How a reply ended: whole, at a limit of tokens, by a content filter, or broken off."""
+
+FINISH_REASONS: dict[str, End] = {
+    **dict.fromkeys(
+        (
+            "stop",
+            "stopped",
+            "stop_sequence",
+            "stop_str",
+            "eos",
+            "eos_token",
+            "end_of_text",
+            "end_turn",
+            "done",
+            "complete",
+            "completed",
+            "finished",
+            "success",
+            "tool_calls",
+            "tool_call",
+            "tool_use",
+            "function_call",
+            "finish_reason_unspecified",
+            "unspecified",
+        ),
+        "natural",
+    ),
+    **dict.fromkeys(
+        (
+            "length",
+            "max_length",
+            "max_tokens",
+            "max_new_tokens",
+            "max_output_tokens",
+            "max_completion_tokens",
+            "model_length",
+            "model_context_window_exceeded",
+            "token_limit",
+            "limit",
+        ),
+        "limit",
+    ),
+    **dict.fromkeys(
+        (
+            "content_filter",
+            "content_filtered",
+            "safety",
+            "image_safety",
+            "recitation",
+            "sensitive",
+            "blocklist",
+            "prohibited_content",
+            "spii",
+            "refusal",
+            "guardrail_intervened",
+            "language",
+            "moderation",
+            "flagged",
+        ),
+        "filter",
+    ),
+    **dict.fromkeys(
+        (
+            "error",
+            "abort",
+            "aborted",
+            "cancel",
+            "cancelled",
+            "canceled",
+            "insufficient_system_resource",
+            "network_error",
+            "timeout",
+            "failed",
+            "incomplete",
+            "interrupted",
+            "malformed_function_call",
+            "malformed_response",
+            "unexpected_tool_call",
+            "other",
+        ),
+        "broken",
+    ),
+}
+# Of reasons that are in no table; the first that matches says what they mean.
+_BY_WORDS: tuple[tuple[re.Pattern[str], End], ...] = (
+    (re.compile("filter|safety|moderat|sensitiv|prohibit|polic|guardrail|blocked|flagged|recit"), "filter"),
+    (
+        re.compile(
+            "error|fail|abort|cancel|timeout|timed_out|network|resource|unavail|overload|malform|interrupt"
+            "|disconnect|broken|crash|incomplete|reset"
+        ),
+        "broken",
+    ),
+    (re.compile("length|max_|_max|limit|budget|window|truncat|context"), "limit"),
+)
+
+
+def meaning_of(status: int) -> Meaning:
+    """What a status means that is no success, as far as the status alone says."""
+    if status in STATUSES:
+        return STATUSES[status]
+    if status >= 500:
+        return "passing"
+    return "moved" if 300 <= status < 400 else "refused"
+
+
+def end_of(finish_reason: object) -> End:
+    """How a reply ended, by its finish reason; a missing one, or one of no known word, is a natural end."""
+    if not isinstance(finish_reason, str):
+        return "natural"
+    name = re.sub(r"[^a-z]+", "_", _SPLIT.sub("_", finish_reason[:100]).lower()).strip("_")
+    if name in FINISH_REASONS:
+        return FINISH_REASONS[name]
+    for words, end in _BY_WORDS:
+        if words.search(name):
+            return end
+    return "natural"
+
+
+# "maxTokens" is written as "max_tokens"; "MAX_TOKENS" stays one word a part.
+_SPLIT = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def finish_reason_of(reason: object) -> str | None:
+    """The finish reason in OpenAI's words, so that `length` is a truncation of every server; others stay."""
+    if not isinstance(reason, str) or not reason:
+        return None
+    end = end_of(reason)
+    if end == "limit":
+        return "length"
+    if end == "filter":
+        return "content_filter"
+    name = reason.lower()
+    if name in ("tool_use", "tool_call", "tool_calls"):
+        return "tool_calls"
+    return "stop" if end == "natural" and name in FINISH_REASONS and name != "function_call" else name

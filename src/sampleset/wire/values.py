@@ -1,0 +1,63 @@
+"""Values of a reply, read with care: whatever a server writes in their place does no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from sampleset.types import whole_characters
+
+_SHOWN_CHARACTERS = 300
+_TEXT_PARTS = ("text", "output_text", None)
+
+
+def list_of(value: object) -> list[Any]:
+    """The list, or an empty one where this is none."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def mapping_of(value: object) -> Mapping[str, Any]:
+    """The object, or an empty one where this is none."""
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def count_of(value: object) -> int | None:
+    """A token count, `None` where this is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def text_of(content: object) -> str:
+    """The text of a message whose content is a string, a part, or a list of parts or of strings."""
+    if isinstance(content, (list, dict)):
+        parts: list[object] = list_of(cast("object", content)) or [content]
+        content = "".join(map(_text_of_part, parts))
+    return whole_characters(content) if isinstance(content, str) else ""
+
+
+def shortened(text: str) -> str:
+    """The text on one line of at most 300 characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def closed(sentence: str) -> str:
+    """The sentence with a full stop."""
+    return sentence if sentence.endswith((".", "!", "?", "…")) else f"{sentence}."
+
+
+def is_http(url: str) -> bool:
+    """Whether this is an HTTP address with a host."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _text_of_part(part: object) -> str:
+    if isinstance(part, str):
+        return part
+    fields = mapping_of(part)
+    text = fields.get("text") if fields.get("type") in _TEXT_PARTS else None
+    return text if isinstance(text, str) else ""

@@ -1,0 +1,110 @@
+"""How long a server asks to wait, wherever it writes it: in headers, in its words, in fields of its error."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+_UNIT = "milliseconds?|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d"
+_PART = rf"\d+(?:\.\d+)?\s*(?:{_UNIT})(?![a-z])"
+_DURATION = rf"({_PART}(?:\s*(?:,|and)?\s*{_PART})*)"
+_PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*(milli|ms|[smhd])", re.IGNORECASE)
+_UNITS = {"milli": 0.001, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_WORDS = re.compile(
+    rf"(?:again|retry|retrying|request|wait|waiting|available|resets?|come back)(?: again)?"
+    rf"(?: at least| for| in| after| about| another)*[:\s]+{_DURATION}",
+    re.IGNORECASE,
+)
+_FIELD = re.compile(
+    r'"(?:retry_?after|retry_?delay|retry_in|estimated_time)(_ms)?"\s*:\s*"?(\d+(?:\.\d+)?)(ms|s)?"?',
+    re.IGNORECASE,
+)
+_RESETS = re.compile(
+    r"(?:x-)?rate-?limit-reset(?:-(?P<what>[a-z-]+))?|anthropic-ratelimit-(?P<claude>[a-z-]+)-reset"
+)
+# Numbers above this are a time on the clock, not a number of seconds.
+_EPOCH = 1e9
+
+
+def parse_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds a server asks to wait, ≥ 0, from `retry-after-ms` or `retry-after` (seconds or HTTP date).
+
+    `None` where neither is there or makes sense.
+    """
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * scale
+        except ValueError:
+            continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    written = headers.get("retry-after", "")
+    if re.fullmatch(_DURATION, written.strip(), re.IGNORECASE):
+        return duration_of(written)
+    try:
+        # `timestamp` would read a date without a zone as local time; HTTP dates are in GMT.
+        date = parsedate_to_datetime(written)
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, date.timestamp() - time.time()) if date.tzinfo else None
+
+
+def wait_of(headers: Mapping[str, str], text: str, *, limited: bool) -> float | None:
+    """Seconds that a server asks to wait, `None` if it does not say.
+
+    Args:
+        headers: Of its reply, by any case of their names.
+        text: The reply's body.
+        limited: Whether it limits requests; only then the times at which its limits end are read.
+    """
+    seconds = parse_retry_after(headers)
+    if seconds:
+        return seconds
+    if (words := _WORDS.search(text)) is not None:
+        return duration_of(words[1])
+    if (field := _FIELD.search(text)) is not None:
+        return float(field[2]) * (0.001 if field[1] or field[3] == "ms" else 1.0)
+    until = _reset(headers) if limited else None
+    return seconds if until is None else until
+
+
+def duration_of(text: str) -> float:
+    """Seconds of a duration as people and Go write it: `20s`, `1m30.5s`, `2 minutes`, `350 ms`."""
+    return sum(float(number) * _UNITS[unit.lower()] for number, unit in _PARTS.findall(text))
+
+
+def _reset(headers: Mapping[str, str]) -> float | None:
+    """When the limit that was met ends: of several limits the last that is used up, else the first."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    used, others = list[float](), list[float]()
+    for name, value in lower.items():
+        match = _RESETS.fullmatch(name)
+        seconds = None if match is None else _seconds_until(value)
+        if seconds is not None:
+            remaining = lower.get(name.replace("reset", "remaining"))
+            (used if remaining is not None and remaining.strip() == "0" else others).append(seconds)
+    return max(used) if used else min(others, default=None)
+
+
+def _seconds_until(value: str) -> float | None:
+    """Seconds until a reset, from a duration, a number of seconds, a time on the clock or a date."""
+    value = value.strip()
+    if re.fullmatch(_DURATION, value, re.IGNORECASE):
+        return duration_of(value)
+    try:
+        number = float(value)
+    except ValueError:
+        try:
+            date = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        return max(0.0, date.timestamp() - time.time()) if date.tzinfo else None
+    if not math.isfinite(number) or number < 0:
+        return None
+    if number < _EPOCH:
+        return number
+    return max(0.0, (number / 1000 if number > 1000 * _EPOCH else number) - time.time())

@@ -1,0 +1,313 @@
+"""The table of server faults against the client, `sample` and, in tests/serve, the server."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sampleset.backends.openai import OpenAIBackend
+from sampleset.chat import Message, SamplingParams
+from sampleset.errors import (
+    AuthenticationError,
+    BackendError,
+    ContextOverflowError,
+    InvalidArgumentError,
+    QuotaError,
+    RefusedPromptError,
+    RequestRefusedError,
+    SamplingError,
+    TransientBackendError,
+)
+from sampleset.models.retries import Patience
+from sampleset.sampling.sampler import Sampler, SamplingOptions
+from sampleset.storage.store import SampleStore
+from sampleset.types import Question, SampleSet
+from support.faults import FAULTS, MANNERS, Manner, ServerFault, said
+from support.running import Upstream
+from support.stub_server import Reply, error_reply
+
+CHAT: list[Message] = [{"role": "user", "content": "What is 2 + 2?"}]
+KINDS = {
+    "passing": TransientBackendError,
+    "overflow": ContextOverflowError,
+    "filtered": RefusedPromptError,
+    "refused": RequestRefusedError,
+    "credit": QuotaError,
+    "key": AuthenticationError,
+}
+SOON = SamplingOptions(n=2, max_concurrency=4, patience=Patience(max_retries=1))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sampleset.models.retries.backoff", lambda attempt, retry_after: 0.0)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+async def test_a_fault_means_the_same_in_every_wording(fault: ServerFault):
+    with Upstream(says=lambda request: fault.reply) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        with pytest.raises(BackendError) as caught:
+            await backend.generate(CHAT, SamplingParams(), [0])
+        await backend.aclose()
+    assert isinstance(caught.value, KINDS[fault.means])
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("manner", MANNERS, ids=lambda manner: manner.name)
+async def test_a_refused_field_is_left_out_from_then_on_and_said_once(
+    manner: Manner, caplog: pytest.LogCaptureFixture
+):
+    def says(request: dict[str, Any]) -> Any:
+        return manner.reply if manner.refuses(request) else "\\boxed{4}"
+
+    with Upstream(says=says) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        for seed in range(3):
+            await backend.generate(CHAT, SamplingParams(top_p=0.9), [seed])
+        await backend.aclose()
+    refused = [request for request in server.requests if manner.refuses(request)]
+    assert 1 <= len(refused) <= 3
+    assert not any(map(manner.refuses, server.requests[-2:]))
+    told = [record.message for record in caplog.records if "refuses" in record.message]
+    assert len(told) == len(set(told)) == len(refused)
+
+
+async def drawn(sampler: Sampler, questions: int) -> list[SampleSet]:
+    asked = [Question(f"q{number}", f"What is {number} + 1?") for number in range(questions)]
+    return [sample_set async for sample_set in sampler.sample_many(asked)]
+
+
+OF_A_PROMPT = [fault for fault in FAULTS if fault.means in ("overflow", "filtered", "refused")]
+
+
+@pytest.mark.parametrize("place", [0, 4])
+@pytest.mark.parametrize("fault", OF_A_PROMPT, ids=lambda fault: fault.name)
+async def test_one_question_that_is_refused_does_not_end_the_run(fault: ServerFault, place: int):
+    def says(request: dict[str, Any]) -> Any:
+        return fault.reply if f"What is {place} +" in request["messages"][0]["content"] else "\\boxed{4}"
+
+    with Upstream(says=says) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        sampler = Sampler(backend, SOON)
+        sets = await drawn(sampler, 12)
+        await backend.aclose()
+    assert len(sets) == 11
+    assert len(server.requests) == 24
+    assert (sampler.progress.drawn, sampler.progress.failed) == (24, 2)
+    assert len(sampler.progress.below_quorum) == 1
+
+
+PASSING = [fault for fault in FAULTS if fault.means == "passing"]
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: fault.name)
+async def test_a_passing_fault_costs_a_try_and_does_not_vote(fault: ServerFault):
+    with Upstream() as server:
+        replies = iter([fault.reply])
+        server.says = lambda request: next(replies, "\\boxed{4}")
+        backend = OpenAIBackend("stub-model", server.base_url)
+        sample_set = await Sampler(backend, SOON).sample(Question("q", "What is 2 + 2?"))
+        await backend.aclose()
+    assert [sample.text for sample in sample_set.samples] == ["\\boxed{4}"] * 2
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "model_context_window_exceeded"])
+async def test_a_limit_by_any_name_is_a_truncation(reason: str):
+    with Upstream(says=lambda request: said("So far", reason)) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        (generation,) = await backend.generate(CHAT, SamplingParams(), [0])
+        await backend.aclose()
+    assert (generation.text, generation.finish_reason) == ("So far", "length")
+
+
+# What a rerun pays
+
+
+async def test_a_refused_draw_is_kept_with_its_reason_and_not_paid_again(tmp_path: Path):
+    def says(request: dict[str, Any]) -> Any:
+        is_bad = "What is 4 +" in request["messages"][0]["content"]
+        return error_reply(400, "Something that no list holds.") if is_bad else "\\boxed{4}"
+
+    with Upstream(says=says) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        for run, options in enumerate((SOON, SOON, replace(SOON, retry_failed=True))):
+            store = SampleStore(tmp_path)
+            sampler = Sampler(backend, options, store)
+            before = len(server.requests)
+            assert len(await drawn(sampler, 12)) == 11
+            store.close()
+            assert len(server.requests) - before == (24, 0, 2)[run]
+            assert sampler.progress.refused == (0, 2, 0)[run]
+            assert "no list holds" in sampler.progress.below_quorum[0]
+        await backend.aclose()
+    rows = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
+    kept = [row for row in rows if row.get("finish_reason") == "refused"]
+    assert {row["problem_id"] for row in kept} == {"q4"}
+    assert all("no list holds" in row["error"] for row in kept)
+
+
+async def test_many_refused_questions_of_a_store_do_not_end_a_rerun(tmp_path: Path):
+    def says(request: dict[str, Any]) -> Any:
+        number = int(request["messages"][0]["content"].split("What is ")[1].split(" ")[0])
+        return error_reply(400, "prompt is too long") if number < 12 else "\\boxed{4}"
+
+    with Upstream(says=says) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        for _ in range(2):
+            store = SampleStore(tmp_path)
+            assert len(await drawn(Sampler(backend, SOON, store), 14)) == 2
+            store.close()
+        await backend.aclose()
+    assert len(server.requests) == 28
+
+
+async def test_a_server_that_refuses_eight_questions_in_a_row_ends_the_run():
+    with Upstream(says=lambda request: error_reply(400, "No such thing.")) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        with pytest.raises(SamplingError, match=r"8 questions in a row.*No such thing"):
+            await drawn(Sampler(backend, SOON), 40)
+        await backend.aclose()
+    assert len(server.requests) < 40
+
+
+async def test_no_credit_ends_the_run_at_once():
+    reply = error_reply(429, "You exceeded your quota.", code="insufficient_quota")
+    with Upstream(says=lambda request: reply) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        with pytest.raises(QuotaError, match="Add credit"):
+            await drawn(Sampler(backend, SOON), 40)
+        await backend.aclose()
+
+
+# Replies that are odd, and whole
+
+
+def message_of(**message: Any) -> Reply:
+    choice = {"message": {"role": "assistant", **message}, "finish_reason": "stop"}
+    return Reply(200, {"choices": [choice]})
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        *(
+            pytest.param(message_of(content="", **{name: value}), "", id=name)
+            for name, value in {
+                "reasoning_details": [{"type": "reasoning.text", "text": "Hm."}],
+                "thinking": "Hm.",
+                "thinking_blocks": [{"type": "thinking", "thinking": "Hm."}],
+                "reasoning_text": "Hm.",
+            }.items()
+        ),
+        pytest.param(message_of(content=[{"type": "thinking", "thinking": "Hm."}]), "", id="thinking parts"),
+        pytest.param(
+            message_of(content=[{"type": "text", "text": None}], thinking="Hm."), "", id="null part"
+        ),
+        pytest.param(message_of(content=[{"type": "output_text", "text": "4"}]), "4", id="output_text"),
+        pytest.param(message_of(content=["So ", "4"]), "So 4", id="a list of strings"),
+        pytest.param(message_of(content={"type": "text", "text": "4"}), "4", id="one part"),
+    ],
+)
+async def test_odd_contents_are_read_and_paid_once(reply: Reply, text: str):
+    with Upstream(says=lambda request: reply) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        (generation,) = await backend.generate(CHAT, SamplingParams(), [0])
+        await backend.aclose()
+    assert generation.text == text
+
+
+EVENTS = "".join(
+    f"data: {json.dumps(event)}\n\n"
+    for event in (
+        {"choices": [{"index": 0, "delta": {"content": "So "}}]},
+        {"choices": [{"index": 0, "delta": {"content": "\\boxed{4}"}}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 3}},
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        pytest.param(EVENTS + "data: [DONE]\n\n", "text/event-stream", id="whole"),
+        pytest.param(EVENTS.rstrip("\n"), "text/event-stream; charset=utf-8", id="no line break at the end"),
+        pytest.param(": waiting\n\n" + EVENTS, "application/json", id="told as JSON"),
+    ],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_server_that_streams_all_the_same_is_read(body: str, kind: str, streamed: bool):
+    heard: list[str] = []
+    with Upstream(says=lambda request: Reply(200, body, {"content-type": kind})) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        if streamed:
+            hear = lambda place, text: heard.append(text)  # noqa: E731
+            (generation,) = await backend.stream(CHAT, SamplingParams(), [0], hear)
+        else:
+            (generation,) = await backend.generate(CHAT, SamplingParams(), [0])
+        await backend.aclose()
+    assert (generation.text, generation.prompt_tokens) == ("So \\boxed{4}", 3)
+    assert [request["stream"] for request in server.requests] == [streamed]
+    assert "".join(heard) == ("So \\boxed{4}" if streamed else "")
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param('data: {"choices": [{"delta": {}, "finish_reason": "error"}]}\n\n', id="finish reason"),
+        pytest.param('data: {"error": {"message": "gone"}}\n\n', id="an error event"),
+        pytest.param('{"error": {"message": "gone"}}', id="an error without a name"),
+        pytest.param("", id="cut off"),
+        pytest.param('data: {"choi', id="cut off in an event"),
+    ],
+)
+async def test_a_stream_that_breaks_off_is_no_sample(ending: str):
+    body = 'data: {"choices": [{"delta": {"content": "\\\\boxed{99}"}}]}\n\n' + ending
+    with Upstream(says=lambda request: Reply(200, body, {"content-type": "text/event-stream"})) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        with pytest.raises(TransientBackendError):
+            await backend.stream(CHAT, SamplingParams(), [0], lambda place, text: None)
+        await backend.aclose()
+
+
+# Addresses
+
+
+async def test_the_query_of_a_base_url_stands_behind_each_path():
+    with Upstream() as server:
+        seen: list[str] = []
+        answer = server._answer
+
+        async def note(method: str, path: str, *rest: Any) -> Any:
+            seen.append(path)
+            return await answer(method, path.partition("?")[0], *rest)
+
+        server._answer = note  # type: ignore[method-assign]
+        backend = OpenAIBackend("stub-model", f"{server.base_url}?api-version=2026-01-01")
+        await backend.check()
+        await backend.generate(CHAT, SamplingParams(), [0])
+        await backend.aclose()
+    assert seen == ["/v1/models?api-version=2026-01-01", "/v1/chat/completions?api-version=2026-01-01"]
+
+
+async def test_a_redirect_is_told_with_its_target_and_not_followed():
+    moved = Reply(301, "", {"location": "https://example.com/v1/chat/completions?key=secret"})
+    with Upstream(says=lambda request: moved) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        with pytest.raises(BackendError, match=r"301, a redirect.*--base-url https://example.com/v1$"):
+            await backend.generate(CHAT, SamplingParams(), [0])
+        await backend.aclose()
+
+
+def test_a_proxy_that_is_not_supported_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@localhost:1080")
+    with pytest.raises(InvalidArgumentError, match=r"ALL_PROXY.*'socks5'.*HTTPS_PROXY") as caught:
+        OpenAIBackend("stub-model", "https://example.com/v1")
+    assert "secret" not in str(caught.value)
+    monkeypatch.setenv("NO_PROXY", "localhost,example.com")
+    OpenAIBackend("stub-model", "https://example.com/v1")

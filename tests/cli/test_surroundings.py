@@ -1,0 +1,126 @@
+"""Terminals, addresses and texts that are not as one would like them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sampleset.storage.files import write_rows
+from sampleset.storage.rows import read_rows
+from support.stub_server import StubServer
+
+
+def sampleset(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sampleset", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **environment}, check=False, timeout=60
+    )
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> Path:
+    path = tmp_path / "sets.jsonl"
+    samples = ["So \u2713 \\boxed{2}", "\\boxed{2} \U0001f600", "\\boxed{3}"]
+    write_rows(path, [{"question": "1+1?", "answer": "2", "samples": samples}])
+    return path
+
+
+@pytest.mark.parametrize("arguments", [["--show"], ["--json"]])
+def test_what_the_terminal_cannot_encode_is_escaped(sets: Path, arguments: list[str]):
+    done = sampleset("answer", "1+1?", "--model", f"replay:{sets}", "-k", 3, *arguments,
+                     PYTHONIOENCODING="ascii")  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2713" in done.stdout
+    if arguments == ["--json"]:
+        texts = [sample["text"] for sample in json.loads(done.stdout)["samples"]]
+        assert texts[0] == "So \u2713 \\boxed{2}"
+        assert "\\boxed{2} \U0001f600" in texts
+
+
+def test_half_a_character_of_a_question_is_replaced_and_said_once(sets: Path, tmp_path: Path):
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text('{"id": "p", "question": "1+1? \\ud83d", "answer": "2"}\n')
+    store = tmp_path / "store"
+    replay = tmp_path / "replay.jsonl"
+    write_rows(replay, [{"question": "1+1? \ufffd", "samples": ["2", "3"]}])
+    for _ in range(2):
+        done = sampleset("sample", problems, "--model", f"replay:{replay}", "-n", 2, "--output-dir", store)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("U+FFFD") == 1
+    assert [row["question"] for _, row in read_rows(store / "problems.jsonl")] == ["1+1? \ufffd"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sampleset", "answer", b"1+1? \xf0", "--model", f"replay:{replay}", "-k", "2"],
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, b"2\n")
+    assert done.stderr.count(b"U+FFFD") == 1
+
+
+def test_a_port_in_use_is_said_in_one_line(sets: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = sampleset("serve", "--model", f"replay:{sets}", "--port", port)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr
+        == f"error: Port {port} of 127.0.0.1 is in use. Give another --port; 0 takes a free one.\n"
+    )
+
+
+@pytest.mark.parametrize("columns", ["60", "44"])
+def test_a_narrow_terminal_keeps_the_names_of_methods(sets: Path, tmp_path: Path, columns: str):
+    done = sampleset("evaluate", sets, "--output-dir", tmp_path / "report", COLUMNS=columns)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("majority_vote") for line in lines)
+    assert any(line.startswith("Too narrow for:") for line in lines)
+
+
+def test_a_wide_terminal_shows_every_column(sets: Path, tmp_path: Path):
+    done = sampleset("evaluate", sets, "--output-dir", tmp_path / "report", COLUMNS="100")
+    assert "Too narrow" not in done.stdout
+    assert "spoilt" in done.stdout
+
+
+def test_quiet_leaves_out_notes_and_progress(sets: Path, tmp_path: Path):
+    done = sampleset("evaluate", sets, "--output-dir", tmp_path / "report", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        pytest.param("sampleset ev", ["evaluate"], id="command"),
+        pytest.param("sampleset evaluate x --aggregator best", ["best_of_n"], id="aggregator"),
+        pytest.param("sampleset sample gsm", ["gsm8k"], id="dataset"),
+    ],
+)
+def test_the_shell_completes_names(words: str, offered: list[str]):
+    code = "import sys; sys.argv = ['sampleset']; from sampleset.cli.main import main; main()"
+    environment = {"_SAMPLESET_COMPLETE": "complete_bash", "COMP_WORDS": words,
+                   "COMP_CWORD": str(len(words.split()) - 1)}  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
+                          env={**os.environ, **environment})  # fmt: skip
+    assert done.stdout.split() == offered, done.stderr
+
+
+def test_the_next_command_is_named_but_for_programs(sets: Path, tmp_path: Path):
+    command = ("sample", sets, "--model", f"replay:{sets}", "-n", 2, "--output-dir", tmp_path / "store")
+    assert sampleset(*command).stderr.endswith(f"next: sampleset evaluate {tmp_path / 'store'}\n")
+    assert "next:" not in sampleset(*command, "--json").stderr
+    assert "next:" not in sampleset(*command, "--quiet").stderr
+
+
+def test_top_k_is_sent_to_the_server(tmp_path: Path):
+    with StubServer() as server:
+        common = ("--base-url", server.base_url, "--model", server.models[0], "-k", 2)
+        assert sampleset("answer", "1+1?", *common, "--top-k", 5).returncode == 0
+        assert [request["top_k"] for request in server.requests] == [5, 5]
+        done = sampleset("answer", "1+1?", *common, "--top-k", -1)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "top_k=-1" in done.stderr

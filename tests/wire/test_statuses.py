@@ -1,0 +1,38 @@
+import pytest
+
+from sampleset.wire.statuses import end_of, finish_reason_of, meaning_of
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [
+        *((301, "moved"), (400, "refused"), (401, "key"), (418, "refused"), (425, "passing")),
+        *((429, "limited"), (500, "passing"), (501, "refused"), (520, "passing"), (529, "limited")),
+    ],
+)
+def test_a_status_means_one_thing(status: int, meaning: str):
+    assert meaning_of(status) == meaning
+
+
+@pytest.mark.parametrize(
+    ("reason", "end", "told"),
+    [
+        ("stop", "natural", "stop"),
+        ("STOP", "natural", "stop"),
+        ("end_turn", "natural", "stop"),
+        ("tool_use", "natural", "tool_calls"),
+        ("function_call", "natural", "function_call"),
+        ("something_new", "natural", "something_new"),
+        (None, "natural", None),
+        (5, "natural", None),
+        ("MAX_TOKENS", "limit", "length"),
+        ("maxTokens", "limit", "length"),
+        ("length_limit_reached", "limit", "length"),
+        ("PROHIBITED_CONTENT", "filter", "content_filter"),
+        ("blocked-by-policy", "filter", "content_filter"),
+        ("MALFORMED_FUNCTION_CALL", "broken", "malformed_function_call"),
+        ("connection_error", "broken", "connection_error"),
+    ],
+)
+def test_a_finish_reason_says_how_a_reply_ended(reason: object, end: str, told: str | None):
+    assert (end_of(reason), finish_reason_of(reason)) == (end, told)
