@@ -1,4 +1,4 @@
-"""The demo: the whole path on parts that install from PyPI, in three to four minutes on two cores.
+"""The demo: the whole path on parts that install from PyPI, in one to two minutes on two cores.
 
 First a one-step question is put to the embedded model (135 million parameters, which is too small for
 real word problems) and every method answers from its samples. Then recorded sample sets of larger models
@@ -47,7 +47,7 @@ RECORDED = (
     ("gsm8k_qwen05b_100", 50, VOTES + CONFIDENCE + TRAINED),
     ("gsm8k_small8_100", 20, VOTES + UNTRAINED + TRAINED),
 )
-"""Files of recorded sets in the package, how many of each are read (2 to 4 seconds each on two cores), and
+"""Files of recorded sets in the package, how many of each are read (a second or two of a core each on OpenVINO), and
 the methods that read them.
 """
 

@@ -66,12 +66,12 @@ def _spread(
     tokens = np.zeros(rows, np.int64)
     for row in range(rows):
         goal = uniforms[row] * ends[row, -1]
-        run = min(int(np.searchsorted(ends[row], goal, side="right")), len(starts) - 1)
+        run = min(int(np.count_nonzero(ends[row] <= goal)), len(starts) - 1)
         start = starts[run]
         inner: NDArray[np.float64] = np.cumsum(weights[row, start : start + COLUMNS], dtype=np.float64)
         rest = goal - (ends[row, run - 1] if run else 0.0)
-        place = int(np.searchsorted(inner, rest, side="right"))
-        tokens[row] = start + min(place, int(np.flatnonzero(inner < inner[-1]).size))
+        place = int(np.count_nonzero(inner <= rest))
+        tokens[row] = start + min(place, int(np.count_nonzero(inner < inner[-1])))
     return tokens
 
 
@@ -90,10 +90,10 @@ def _narrowed(logits: NDArray[np.float32], params: SamplingParams, uniform: floa
             order = places[np.argsort(-weights[places], kind="stable")]
         mass: NDArray[np.float64] = np.cumsum(weights[order])
         whole = float(weights[order].sum()) if params.top_k else total
-        needed = int(np.searchsorted(mass, params.top_p * whole)) + 1
+        needed = int(np.count_nonzero(mass < params.top_p * whole)) + 1
         if needed <= looked or looked >= count:
             break
         looked = min(count, looked * 16)
     chosen = np.sort(order[: min(needed, len(order))])
     ends: NDArray[np.float64] = np.cumsum(weights[chosen])
-    return int(chosen[min(int(np.searchsorted(ends, uniform * ends[-1], side="right")), len(chosen) - 1)])
+    return int(chosen[min(int(np.count_nonzero(ends <= uniform * ends[-1])), len(chosen) - 1)])
