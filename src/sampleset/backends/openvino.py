@@ -64,6 +64,8 @@ class OpenVinoBackend:
         cache_gib: Memory for the tokens of all calls, in GiB. Calls beyond it wait.
         context_size: Tokens that prompt and completion may take together.
         threads: CPU threads, by default the cores this process may use.
+        exact: Compute in 32-bit floats throughout, at half the speed or less. By default activations are rounded
+            to 8 bits before each product, as llama.cpp does.
         on_note: Called with a line before a model is converted.
         group_size: 1: a draw is returned as soon as it ends, not when its neighbours do.
         max_calls: As `max_sequences`; more would wait in the engine while their time limit runs.
@@ -77,6 +79,7 @@ class OpenVinoBackend:
     cache_gib: int = 2
     context_size: int = 8192
     threads: int | None = None
+    exact: bool = False
     on_note: Callable[[str], None] | None = None
     group_size: int = field(default=1, init=False)
     max_calls: int | None = field(default=None, init=False)
@@ -235,16 +238,16 @@ class OpenVinoBackend:
             adapter = read_adapter(files.adapter, content) if files.adapter else None
             folder = converted(content, self.on_note)
             limit = int(content.setting("context_length", self.context_size))
-            model = PagedModel(
-                folder, self.cache_gib * 2**30, cast(int, self.threads), adapter, group_in(folder)
-            )
+            group = 0 if self.exact else group_in(folder)
+            model = PagedModel(folder, self.cache_gib * 2**30, cast(int, self.threads), adapter, group)
             return Engine(model, Tokenizer(folder), self.max_sequences, min(self.context_size, limit))
 
         return start
 
     def _of_folder(self, folder: Path) -> Callable[[], Engine]:
         def start() -> Engine:
-            model = PagedModel(folder, self.cache_gib * 2**30, cast(int, self.threads))
+            group = 0 if self.exact else None
+            model = PagedModel(folder, self.cache_gib * 2**30, cast(int, self.threads), group=group)
             return Engine(model, Tokenizer(folder), self.max_sequences, self.context_size)
 
         return start

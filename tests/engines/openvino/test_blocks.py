@@ -65,3 +65,13 @@ def test_a_remembered_block_that_is_promised_is_not_recalled():
     assert blocks.take() == block
     with pytest.raises(KeyError):
         blocks.take()
+
+
+def test_no_more_are_remembered_than_may_be():
+    blocks = Blocks(4, most_idle=1)
+    held = taken(blocks, 2)
+    for block in held:
+        blocks.remember(bytes([block]), block)
+    blocks.drop(held)
+    assert blocks.recall([bytes([held[0]])]) == []
+    assert blocks.recall([bytes([held[1]])]) == [held[1]]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMPLESET_CACHE", str(cache))
 
 
-def open_model(path: Path, **options: int) -> OpenVinoBackend:
+def open_model(path: Path, **options: Any) -> OpenVinoBackend:
     return OpenVinoBackend(str(path), threads=1, context_size=512, cache_gib=1, **options)
 
 

@@ -13,13 +13,15 @@ class Blocks:
     """Blocks of a paged cache, counted by their holders.
 
     A full block that was remembered under a key stays readable after its last holder left, until its room is
-    needed: the one that was used longest ago goes first.
+    needed, or too many are remembered: the one that was used longest ago goes first.
 
     Args:
         count: How many there are.
+        most_idle: How many stay readable without a holder; more would take memory that nobody uses.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, most_idle: int = 256) -> None:
+        self._most_idle = most_idle
         # The last one freed is the first one taken: memory that was never touched stays untouched.
         self._free = list(range(count - 1, -1, -1))
         self._holders = [0] * count
@@ -40,8 +42,7 @@ class Blocks:
         if self._free:
             block = self._free.pop()
         else:
-            block, _ = self._idle.popitem(last=False)
-            del self._known[self._keys.pop(block)]
+            block = self._oldest()
         self._holders[block] = 1
         return block
 
@@ -60,6 +61,14 @@ class Blocks:
                     self._idle[block] = None
                 else:
                     self._free.append(block)
+        while len(self._idle) > self._most_idle:
+            self._free.append(self._oldest())
+
+    def _oldest(self) -> int:
+        """The block without a holder that was used longest ago, forgotten."""
+        block, _ = self._idle.popitem(last=False)
+        del self._known[self._keys.pop(block)]
+        return block
 
     def remember(self, key: bytes, block: int) -> None:
         """Let a full block be found under a key."""

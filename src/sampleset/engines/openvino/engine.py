@@ -32,7 +32,7 @@ from sampleset.types import LogprobSummary
 READ_TOKENS = 1024
 """Tokens of prompts and continuations that a step reads at most, beside one of every draw."""
 
-IDLE_PROMPTS = 16
+IDLE_PROMPTS = 4
 """Prompts that stay in the cache whole, with their last logits, after their last caller left."""
 
 LEAST_STEM = 16
