@@ -64,8 +64,8 @@ class OpenVinoBackend:
         cache_gib: Memory for the tokens of all calls, in GiB. Calls beyond it wait.
         context_size: Tokens that prompt and completion may take together.
         threads: CPU threads, by default the cores this process may use.
-        exact: Compute in 32-bit floats throughout, at half the speed or less. By default activations are rounded
-            to 8 bits before each product, as llama.cpp does.
+        exact: Compute in 32-bit floats throughout, at half the speed or less. By default activations are
+            rounded to 8 bits before each product, as llama.cpp does.
         on_note: Called with a line before a model is converted.
         group_size: 1: a draw is returned as soon as it ends, not when its neighbours do.
         max_calls: As `max_sequences`; more would wait in the engine while their time limit runs.

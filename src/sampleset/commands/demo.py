@@ -47,8 +47,8 @@ RECORDED = (
     ("gsm8k_qwen05b_100", 50, VOTES + CONFIDENCE + TRAINED),
     ("gsm8k_small8_100", 20, VOTES + UNTRAINED + TRAINED),
 )
-"""Files of recorded sets in the package, how many of each are read (a second or two of a core each on OpenVINO), and
-the methods that read them.
+"""Files of recorded sets in the package, how many of each are read (a second or two of a core each on
+OpenVINO), and the methods that read them.
 """
 
 _LIVE = (*VOTES, *CONFIDENCE, "universal_self_consistency:max_prompt_tokens=400", *UNTRAINED, *TRAINED)

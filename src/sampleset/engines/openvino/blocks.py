@@ -39,10 +39,7 @@ class Blocks:
     def take(self) -> int:
         """A block that was promised, to be written."""
         self.promised -= 1
-        if self._free:
-            block = self._free.pop()
-        else:
-            block = self._oldest()
+        block = self._free.pop() if self._free else self._oldest()
         self._holders[block] = 1
         return block
 
