@@ -38,7 +38,7 @@ from sampleset.commands.options import (
 from sampleset.commands.progress import sampling_line
 from sampleset.commands.run import Run, print_json, run_async
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
-from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
+from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed, without_engine
 from sampleset.errors import CapReachedError, InvalidArgumentError
 from sampleset.grading.judge import LLMJudge
 from sampleset.models.calls import ModelCalls
@@ -217,7 +217,7 @@ def _usual_aggregator(drawing: Drawing, aggregator_model: ModelRef | None) -> st
     ours = (
         drawing.pool is None
         and drawing.model.base_url is None
-        and drawing.model.ref in (EMBEDDED, EMBEDDED_SSA)
+        and without_engine(drawing.model.ref) in (EMBEDDED, EMBEDDED_SSA)
     )
     trained = aggregator_model is not None or (ours and embedded_ssa_is_installed())
     return "ssa" if trained else "majority_vote"

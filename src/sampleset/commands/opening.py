@@ -43,7 +43,7 @@ from sampleset.commands.options import (
     TotalTokens,
 )
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
-from sampleset.engines.gguf import EMBEDDED
+from sampleset.engines.gguf import EMBEDDED, without_engine
 from sampleset.errors import InvalidArgumentError
 from sampleset.grading.judge import LLMJudge
 from sampleset.models.budget import Budget, Caps, QuestionBudgets
@@ -86,7 +86,7 @@ async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
         async with open_on_ray(model.ray, *named) as elsewhere:
             yield elsewhere
         return
-    backend = await ready_backend(*named)
+    backend = await ready_backend(*named, on_note=lambda line: print(f"note: {line}", file=sys.stderr))
     try:
         yield backend
     finally:
@@ -332,8 +332,9 @@ async def opened_methods(
 
     Each model that one of them asks is opened once. `note` is called with a line on what the judge spent.
     """
-    by_default = aggregator_model.ref == EMBEDDED
-    full = {spec: with_default_model(spec) if by_default else spec for spec in specs}
+    by_default = without_engine(aggregator_model.ref) == EMBEDDED
+    engine = aggregator_model.ref.removesuffix(EMBEDDED).rstrip(":") if by_default else ""
+    full = {spec: with_default_model(spec, engine) if by_default else spec for spec in specs}
     models = {
         named: aggregator_model if named is None else ModelRef(named, ray=aggregator_model.ray)
         for spec in full.values()
