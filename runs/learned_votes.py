@@ -27,9 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from sampleset.aggregators.learned_vote import VoteModel, read_vote
-from sampleset.answers import allow_code, default_verdict_path, use_verdict_store
+from sampleset.answers import Kinds, default_verdict_path, use_verdict_store
 from sampleset.commands.fit_vote import FitOptions, fit_vote_file
 from sampleset.commands.opening import CallOptions, ModelRef
+from sampleset.commands.options import AnswerOptions
 from sampleset.commands.run import Run
 from sampleset.errors import DataError
 from sampleset.report.files import write_whole
@@ -60,7 +61,7 @@ class Pool:
 
 def labels_of(path: Path, folder: Path, pool: bool) -> Labels | str:
     """The labelled sets of a file, or why there are none to fit on."""
-    sets = SampleFile(path)
+    sets = SampleFile(path, kinds=KINDS)
     kept = folder / f"{sets.name}{'.pool' if pool else ''}.labels"
     if kept.exists():
         return pickle.loads(kept.read_bytes())  # noqa: S301 - our own file of this run
@@ -249,6 +250,7 @@ def read_in_place(paths: Sequence[Path], option: str, spec: str, folder: Path, m
         fit = asyncio.run(
             fit_vote_file(
                 [SampleFile(path)],
+                AnswerOptions(run_code="sandbox"),
                 output,
                 FitOptions(**{option: spec}),
                 False,
@@ -261,6 +263,7 @@ def read_in_place(paths: Sequence[Path], option: str, spec: str, folder: Path, m
         save_settings(output, replace(fit.model, training=training).to_json())
 
 
+KINDS = Kinds(run_code="sandbox")
 OPENING = """# A vote learned from labels
 
 Made by `runs/learned_votes.py`, whose opening lines say how. [You have labels](../you-have-labels.md) says
@@ -323,7 +326,6 @@ def main() -> None:
     folder: Path = options.output_dir
     folder.mkdir(parents=True, exist_ok=True)
     use_verdict_store(default_verdict_path())
-    allow_code("sandbox")
     labels: dict[str, Labels] = {}
     models: dict[str, VoteModel] = {}
     pools: dict[str, VoteModel] = {}

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from sampleset.types import LogprobSummary, Question, Sample, SampleSet
+from support.command_line import Run, call
+from support.gate import pytest_addoption, pytest_configure
+
+__all__ = ["pytest_addoption", "pytest_configure"]
 
 _real_connect = socket.socket.connect
 
@@ -38,6 +42,16 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, converted_models: Path) -
         if name.startswith(("SAMPLESET_", "OPENAI_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(converted_models))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Exit code, stdout and stderr of a command: `run("list", "aggregators")`."""
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        return call(monkeypatch, capsys, *arguments)
+
+    return command
 
 
 @pytest.fixture

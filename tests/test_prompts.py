@@ -156,7 +156,7 @@ async def test_a_question_that_numbers_its_answers_is_shown_whole():
     for messages in (
         await aggregation_messages(question, shown, "direct", BACKEND, 2000),
         await fusion_messages(question, shown, BACKEND, 2000),
-        await judge_messages(question, *shown, BACKEND, 2000),
+        await judge_messages(question, *shown, BACKEND, 2000),  # pyright: ignore[reportCallIssue]
         await consistency_messages(question, shown, BACKEND, 2000),
         same_messages(question, "7", "17"),
         solution_messages("Judge.", question, "It is 7.", "Reply."),

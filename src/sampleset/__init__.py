@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sampleset.aggregators.base import AGGREGATORS, Aggregator, answers_of
     from sampleset.answers import (
-        allow_code,
+        Kinds,
         answer_kind,
         extract_answer,
         group_answers,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sampleset.evaluation import Evaluation, EvaluationOptions, evaluate
     from sampleset.functions import Answered, sampled
     from sampleset.grading.grade import grade
-    from sampleset.grading.judge import judging
+    from sampleset.grading.judge import LLMJudge
     from sampleset.models.budget import Caps
     from sampleset.models.opening import open_backend, ready_backend
     from sampleset.report.loaded import Report, load_report
@@ -64,6 +64,8 @@ _HOME = {
     "Evaluation": "evaluation",
     "EvaluationOptions": "evaluation",
     "Grade": "types",
+    "Kinds": "answers",
+    "LLMJudge": "grading.judge",
     "LogprobSummary": "types",
     "Problem": "types",
     "Question": "types",
@@ -83,7 +85,6 @@ _HOME = {
     "StoredSet": "storage.records",
     "Usage": "types",
     "aggregate_sets": "sets",
-    "allow_code": "answers",
     "answer_kind": "answers",
     "answers_of": "aggregators.base",
     "build_aggregator": "specs:build",
@@ -93,7 +94,6 @@ _HOME = {
     "extract_answer": "answers",
     "grade": "grading.grade",
     "group_answers": "answers",
-    "judging": "grading.judge",
     "load_problems": "datasets.base",
     "load_report": "report.loaded",
     "load_sets": "sets",
@@ -121,6 +121,8 @@ __all__ = [
     "Evaluation",
     "EvaluationOptions",
     "Grade",
+    "Kinds",
+    "LLMJudge",
     "LogprobSummary",
     "Problem",
     "Question",
@@ -140,7 +142,6 @@ __all__ = [
     "StoredSet",
     "Usage",
     "aggregate_sets",
-    "allow_code",
     "answer_kind",
     "answers_of",
     "build_aggregator",
@@ -150,7 +151,6 @@ __all__ = [
     "extract_answer",
     "grade",
     "group_answers",
-    "judging",
     "load_problems",
     "load_report",
     "load_sets",

@@ -685,13 +685,13 @@ class LlamaCppServer:
     def __init__(self, model: Path) -> None:
         import xllamacpp
 
-        params = xllamacpp.CommonParams()
+        params = xllamacpp.CommonParams()  # pyright: ignore[reportAttributeAccessIssue]
         params.model.path = str(model)
         params.model_alias = {"smollm2"}
         params.n_parallel = 2
         params.n_ctx = 1024
         params.verbosity = -1
-        self._server = xllamacpp.Server(params)
+        self._server = xllamacpp.Server(params)  # pyright: ignore[reportAttributeAccessIssue]
         self.base_url = f"{self._server.listening_address}/v1"
 
 

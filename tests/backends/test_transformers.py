@@ -188,7 +188,7 @@ class TestDraws:
         await own.check()
         params = SamplingParams(temperature=1.0, max_tokens=30)
         await asyncio.gather(*(own.generate(user(f"{number}?"), params, range(4)) for number in range(6)))
-        assert (await own._ready()).largest > 4
+        assert (await own._ready()).decoder.largest > 4
         await own.aclose()
 
     async def test_a_prompt_is_read_once_for_its_draws(
@@ -213,7 +213,7 @@ class TestDraws:
         assert await tight.generate(user(QUESTION), params, range(7)) == [
             pytest.approx(one) if isinstance(one, float) else same(one) for one in expected
         ]
-        assert (await tight._ready()).largest <= 3
+        assert (await tight._ready()).decoder.largest <= 3
         await tight.aclose()
 
     async def test_the_end_token_ends_a_draw(self, backend: TransformersBackend) -> None:
@@ -258,7 +258,7 @@ class TestDraws:
             await call
         await backend.generate(user("?"), SamplingParams(max_tokens=1), [0])
         assert time.monotonic() - started < 2
-        assert not engine._waiting
+        assert not engine.decoder._waiting
 
     async def test_a_prompt_too_long_says_so(self, backend: TransformersBackend) -> None:
         assert backend.context_size == CONTEXT
@@ -285,7 +285,7 @@ def same(one: Generation) -> Any:
                 other.completion_tokens,
             ) and one.logprobs.mean == pytest.approx(other.logprobs.mean, abs=1e-4)
 
-        __hash__ = None
+        __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     return Alike()
 

@@ -56,7 +56,7 @@ async def test_a_server_that_says_it_is_vllm_scores_and_others_do_not(server: Vl
     with StubServer(owned_by="organization") as other:
         plain = await ready_backend("stub-model", other.base_url)
         assert type(plain) is OpenAIBackend
-        await plain.aclose()
+        await plain.aclose()  # pyright: ignore[reportGeneralTypeIssues]
         named = VllmBackend("stub-model", other.base_url)
         with pytest.raises(BackendError, match="'organization', not vLLM"):
             await named.check()

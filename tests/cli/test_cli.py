@@ -5,35 +5,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from sampleset.cli import main as cli
 from sampleset.storage.files import write_rows
 from sampleset.storage.rows import read_rows
+from support.command_line import Run
 from support.stub_server import StubServer
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Exit code, stdout and stderr of a command."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sampleset", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
@@ -78,6 +58,7 @@ def test_list_names_what_there_is(run: Run):
         "first_sample",
         "generative_self_aggregation",
         "guarded",
+        "learned_vote",
         "llm_aggregator",
         "majority_vote",
         "mixture_of_agents",

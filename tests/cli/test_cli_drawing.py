@@ -1,35 +1,16 @@
 """Stopping early, caps and pools on the command line."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sampleset.cli import main as cli
 from sampleset.storage.files import write_rows
 from sampleset.storage.rows import read_rows
 from sampleset.storage.store import SampleStore
 from sampleset.types import Problem, Question
+from support.command_line import Run
 from support.stub_server import StubServer
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sampleset", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

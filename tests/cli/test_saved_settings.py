@@ -5,7 +5,6 @@ import inspect
 import io
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -16,24 +15,9 @@ from sampleset.cli import main as cli
 from sampleset.cli.menu import COMMANDS
 from sampleset.commands.options import NOT_SAVED, OptionGroup
 from sampleset.storage.files import write_rows
+from support.command_line import Run
 
-Run = Callable[..., tuple[int, str, str]]
 SAVING = ("answer", "sample", "aggregate", "score", "evaluate", "replay", "train-data")
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sampleset", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -46,7 +46,8 @@ def test_draws_of_a_client_that_leaves_are_counted():
         body = {**QUESTION, "seed": 0, "stream": True, "sampleset": {"progress": True}}
         with httpx.stream("POST", f"{server.base_url}/chat/completions", json=body, timeout=20) as reply:
             told = (line for line in reply.iter_lines() if '"event": "sample"' in line)
-            next(told), next(told)
+            next(told)
+            next(told)
         counted = 'sampleset_samples_total{model="stub-model",outcome="returned"} 2'
         end = time.monotonic() + 10
         while counted not in lines(server):

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 FAULTS = (
     "429",  # too many requests, with Retry-After: 0
@@ -116,7 +116,7 @@ class StubServer:
         """Address for an OpenAI client, up to `/v1`."""
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def __enter__(self) -> StubServer:
+    def __enter__(self) -> Self:
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True)
         self._thread.start()

@@ -43,6 +43,7 @@ print(json.dumps({"count": run.processes.count, **figures}), file=sys.stderr)
 """
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("method", ["select", "sft"])
 def test_two_processes_have_the_gradients_of_one(tmp_path: Path, method: str):
     model = save_tiny_model(tmp_path / "tiny")
@@ -80,7 +81,7 @@ def test_two_processes_have_the_gradients_of_one(tmp_path: Path, method: str):
             [sys.executable, *launched, str(tmp_path / "worker.py"), json.dumps(settings), method, target],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=280,
             env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
         )
         assert done.returncode == 0, done.stderr

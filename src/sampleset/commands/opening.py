@@ -45,7 +45,7 @@ from sampleset.commands.options import (
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
 from sampleset.engines.gguf import EMBEDDED, without_engine
 from sampleset.errors import InvalidArgumentError
-from sampleset.grading.judge import LLMJudge, judging
+from sampleset.grading.judge import LLMJudge
 from sampleset.models.budget import Budget, Caps, QuestionBudgets
 from sampleset.models.calls import ModelCalls
 from sampleset.models.opening import ready_backend, runs_here
@@ -326,9 +326,11 @@ async def opened_methods(
     patience: Patience,
     max_concurrency: int,
     output_dir: Path | None,
-) -> AsyncGenerator[dict[str, Aggregator]]:
-    """The aggregators by the text that names them; each model that one of them asks is opened once. The
-    aggregators' model also judges answers of the kind `judge`, if there are any.
+    note: Callable[[str], None] | None = None,
+) -> AsyncGenerator[tuple[dict[str, Aggregator], LLMJudge]]:
+    """The aggregators by the text that names them, and the judge of answers, who asks the aggregators' model.
+
+    Each model that one of them asks is opened once. `note` is called with a line on what the judge spent.
     """
     by_default = without_engine(aggregator_model.ref) == EMBEDDED
     engine = aggregator_model.ref.removesuffix(EMBEDDED).rstrip(":") if by_default else ""
@@ -349,11 +351,12 @@ async def opened_methods(
 
         ready = {named: await ask(model) for named, model in models.items()}
         log = JsonlLog(output_dir / "judgements.jsonl") if output_dir else None
-        judge = stack.enter_context(judging(lambda: ask(aggregator_model), log))
+        judge = LLMJudge(lambda: ask(aggregator_model), log)
         rewards = SharedRewardModels(ScoreLog(JsonlLog(output_dir / "scores.jsonl") if output_dir else None))
         stack.push_async_callback(rewards.aclose)
-        yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}
-        print_judge_usage(judge)
+        yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}, judge
+        if note is not None:
+            note_judge_usage(judge, note)
 
 
 def refuse_absent_scores(methods: Mapping[str, Aggregator], files: Iterable[SampleFile]) -> None:
@@ -380,13 +383,12 @@ def refuse_absent_scores(methods: Mapping[str, Aggregator], files: Iterable[Samp
             )
 
 
-def print_judge_usage(judge: LLMJudge) -> None:
-    """Note on stderr what a judge of answers spent, if it was asked."""
+def note_judge_usage(judge: LLMJudge, note: Callable[[str], None]) -> None:
+    """Note what a judge of answers spent, if it was asked."""
     if judge.usage.calls:
-        print(
+        note(
             f"note: the judge of answers was asked {judge.usage.calls} times, "
-            f"{judge.usage.total_tokens} tokens; they are in no other count",
-            file=sys.stderr,
+            f"{judge.usage.total_tokens} tokens; they are in no other count"
         )
 
 

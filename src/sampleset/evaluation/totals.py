@@ -6,10 +6,13 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sampleset.evaluation.results import Bin, Calibration, CoveragePoint
 from sampleset.evaluation.scoring import MethodScores, PointScores, ProblemScores, SampleTokens
 from sampleset.metrics import pass_at_k
+
+K = TypeVar("K", str, tuple[str, str])
 
 SliceKey = tuple[str, str]
 """`level`, `subject` or `right_samples`, and its value."""
@@ -178,7 +181,7 @@ class PointTotals:
         _increase(self.oracles, (kind, value), has_right)
 
 
-def _increase(sums: dict[SliceKey, float], key: SliceKey, by: float) -> None:
+def _increase(sums: dict[K, float], key: K, by: float) -> None:
     sums[key] = sums.get(key, 0.0) + by
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -361,7 +361,7 @@ def home_of(labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, i
         deviation = np.maximum(rows.std(axis=0), _LEAST_DEVIATION)
         offsets = (rows - centre) / deviation
         shape = (1 - _SHRINKAGE) * (offsets.T @ offsets) / len(rows) + _SHRINKAGE * np.eye(len(looked_at))
-        inner = np.linalg.inv(shape).astype(np.float64).tolist()
+        inner = cast("Floats", np.linalg.inv(shape)).tolist()
         return Home(
             kind,
             sizes,

@@ -292,7 +292,7 @@ class TrainingRun:
 
     def _lessons(self, examples: Sequence[Any]) -> tuple[list[Any], dict[str, float]]:
         longest = max(map(self._learner.length, examples))
-        with memory_advice(longest, self._learner.advice):
+        with self._computing(longest):
             made, figures = self._learner.lessons(examples, self._progress.step, self.policy, self.processes)
         return list(made), figures
 
@@ -305,11 +305,7 @@ class TrainingRun:
         rows = self._recipe.rows_per_step
         sums: dict[str, float] = {}
         for part in batches(lessons, self._at_once):
-            tokens = sum(map(self._learner.tokens, part))
-            with (
-                memory_advice(tokens, self._learner.advice),
-                attention_plans_avoided(self.policy.model.device),
-            ):
+            with self._computing(sum(map(self._learner.tokens, part))):
                 found = self._learner.losses(part, self.policy)
                 (self._torch.stack([loss for loss, _ in found]).sum() / rows).backward()
             for loss, figures in found:
@@ -323,13 +319,25 @@ class TrainingRun:
         self.optimiser.zero_grad(set_to_none=True)
         return sums | {"grad_norm": float(norm), "learning_rate": self._recipe.learning_rate * share}
 
+    @contextmanager
+    def _computing(self, tokens: int) -> Generator[None]:
+        """Around passes of the model that read so many tokens."""
+        device = self.policy.model.device
+        mixed = self._recipe.matmul_dtype is not None
+        with (
+            memory_advice(tokens, self._learner.advice),
+            attention_plans_avoided(device),
+            self._torch.autocast(device.type, dtype=self._torch.bfloat16, enabled=mixed),
+        ):
+            yield
+
     def _measure(self) -> dict[str, float]:
         """Means of the learner's figures over the held-back rows."""
         self.policy.model.eval()
         examples = self.processes.share(self._held_back)
         sums: dict[str, float] = {}
         longest = max(map(self._learner.length, self._held_back))
-        with self._torch.no_grad(), memory_advice(longest, self._learner.advice):
+        with self._torch.no_grad(), self._computing(longest):
             for figures in self._learner.measured(examples, self.policy, self._at_once):
                 named = {f"eval_{name}": value for name, value in figures.items()}
                 _add(sums, named, 1 / len(self._held_back))

@@ -13,7 +13,13 @@ from typing import Any
 
 from sampleset.engines.checkpoint import CheckpointRecord, read_record, write_record, write_trained_on
 from sampleset.engines.gguf import EMBEDDED
-from sampleset.engines.huggingface.model import ModelFiles, find_model, import_extra, load_model
+from sampleset.engines.huggingface.model import (
+    ModelFiles,
+    find_model,
+    import_extra,
+    load_model,
+    without_progress_bars,
+)
 from sampleset.engines.huggingface.text import Texts
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.training.export.model_card import model_card
@@ -99,9 +105,8 @@ def save_policy(
         record: How the model is to be asked; the base model and the learned multiples are filled in here.
         trained_on: Digests of the questions trained on, where they are known.
     """
-    # TRL keeps a copy of the adapter to compare with beside it.
-    chosen = {"selected_adapters": ["default"]} if hasattr(policy.model, "peft_config") else {}
-    policy.model.save_pretrained(str(folder), safe_serialization=True, **chosen)
+    with without_progress_bars():
+        policy.model.save_pretrained(str(folder), safe_serialization=True)
     policy.tokenizer.save_pretrained(str(folder))
     votes, confidence = policy.prior.tolist()
     whole = replace(record, base_model=policy.base.identity, vote_weight=votes, confidence_weight=confidence)

@@ -135,7 +135,7 @@ def log_probabilities(model: Any, prior: Any, examples: Sequence[SelectExample])
         features = torch.tensor(
             [example.log_votes, example.confidences], dtype=scores.dtype, device=scores.device
         )
-        found.append(torch.log_softmax(scores + prior.to(scores) @ features, dim=0))
+        found.append(torch.log_softmax(scores + (prior.to(scores)[:, None] * features).sum(0), dim=0))
     return found
 
 

@@ -279,7 +279,7 @@ def test_processes_share_the_file(path: Path, method: str) -> None:
         verdict_store.store_verdict(True, "parent", "x", True, "numeric")
     context = multiprocessing.get_context(method)
     inherited = None if method == "fork" else path
-    children = [context.Process(target=_keep, args=(inherited, worker)) for worker in range(3)]
+    children = [context.Process(target=_keep, args=(inherited, worker)) for worker in range(3)]  # pyright: ignore[reportAttributeAccessIssue]
     for child in children:
         child.start()
     for child in children:

@@ -99,8 +99,8 @@ async def test_every_format_gives_the_scores_of_the_checkpoint(checkpoint: Path,
         made = export_checkpoint(checkpoint, folder, form, dtype=dtype)
         backend = open_backend(str(folder))
         assert isinstance(backend, LlamaCppBackend) == (form != "merged")
-        assert backend.record is not None
-        assert backend.record.keep_end_tokens == 90
+        assert backend.record is not None  # pyright: ignore[reportAttributeAccessIssue]
+        assert backend.record.keep_end_tokens == 90  # pyright: ignore[reportAttributeAccessIssue]
         found = await scores(backend)
         assert distance(found, trained) < tolerance * changed, form
         assert found.index(max(found)) == trained.index(max(trained))

@@ -140,9 +140,9 @@ class _Algebra:
     """Equality of LaTeX expressions by math-verify and sympy, both imported here only."""
 
     def __init__(self) -> None:
-        import sympy
-        from latex2sympy2_extended import NormalizationConfig
-        from math_verify import LatexExtractionConfig, parse, verify
+        import sympy  # pyright: ignore[reportMissingTypeStubs]
+        from latex2sympy2_extended import NormalizationConfig  # pyright: ignore[reportMissingTypeStubs]
+        from math_verify import LatexExtractionConfig, parse, verify  # pyright: ignore[reportMissingTypeStubs]
 
         self._sympy: Any = sympy
         self._parse: Any = parse

@@ -260,7 +260,7 @@ def load_model(
         options["use_safetensors"] = True
     texts = files.path if (files.path / "tokenizer_config.json").is_file() else folder
     try:
-        with _quiet(transformers):
+        with without_progress_bars():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 str(texts), trust_remote_code=False, **({} if texts != folder else extra)
             )
@@ -335,9 +335,9 @@ def _apply(model: Any, folder: Path, merge: bool) -> Any:
 
 
 @contextmanager
-def _quiet(transformers: Any) -> Generator[None]:
-    """Without progress bars, which belong to the command line."""
-    logging = transformers.utils.logging
+def without_progress_bars() -> Generator[None]:
+    """Without those of transformers: bars belong to the command line."""
+    logging: Any = import_extra("transformers").utils.logging
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
