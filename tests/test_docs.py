@@ -1,10 +1,12 @@
 """The examples in the docs run."""
 
+import ast
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,9 +56,11 @@ def test_the_page_on_reward_models_lists_all_kinds_and_its_specs_can_be_read():
         build_reward_model(spec.replace("[", "[base_url=http://localhost:8000,"), "name", None)
 
 
-def test_the_python_of_the_page_on_answers_runs():
-    (code,) = blocks("docs/answers.md", "python")
-    exec(compile(code, "answers.md", "exec"), {})
+async def test_the_python_of_the_page_on_answers_runs():
+    code = "\n".join(blocks("docs/answers.md", "python"))
+    names: dict[str, Any] = {}
+    await eval(compile(code, "answers.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)  # noqa: S307
+    assert [one.votes for one in names["answer"].candidates] == [2]
 
 
 def test_the_python_of_the_page_on_evaluation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
@@ -82,7 +86,8 @@ def test_the_python_of_the_readme_runs(number: int, tmp_path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "page", [*sorted(path.name for path in (ROOT / "docs").glob("*.md")), "../README.md"]
+    "page",
+    [*sorted(str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")), "../README.md"],
 )
 def test_every_link_to_a_file_leads_somewhere(page: str):
     path = ROOT / "docs" / page
@@ -98,6 +103,15 @@ def test_the_page_of_commands_is_what_help_says(monkeypatch: pytest.MonkeyPatch)
     assert done.stdout == (ROOT / "docs" / "cli.md").read_text(), (
         "run python scripts/make_cli_docs.py docs/cli.md"
     )
+
+
+def test_the_schemas_are_those_of_the_records(tmp_path: Path):
+    """Editors check recipes, `serve.yaml`, pools and settings by them."""
+    script = ROOT / "scripts" / "make_schemas.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True)
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_text() for path in (ROOT / "docs" / "schemas").iterdir()}
+    assert made == kept, "run python scripts/make_schemas.py docs/schemas"
 
 
 def test_the_commands_of_the_readme_are_there():

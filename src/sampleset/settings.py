@@ -13,19 +13,31 @@ named after a command holds options of that command only:
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import functools
 import json
 import os
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 
 R = TypeVar("R")
+
+
+class Finite:
+    """Marks a number that may not be infinite, nor none, in an annotation."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """The number's own schema, without infinities."""
+        return {**handler(source), "allow_inf_nan": False}
+
+
+FINITE = Finite()
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -133,11 +145,12 @@ def _checked(name: str, known: set[str], shown: str) -> str:
 
 
 def typed_record(kind: type[R], given: object, where: str) -> R:
-    """A dataclass made of a mapping from YAML, every key and type checked.
+    """A dataclass made of a mapping from YAML, every key, type and range checked by pydantic.
 
     Args:
-        kind: The dataclass.
-        given: The mapping; a list of texts becomes a tuple, a whole number a float where one is expected.
+        kind: The dataclass; ranges stand in its annotations, as `Annotated[int, Ge(1)]`.
+        given: The mapping; a list becomes a tuple, a whole number a float and a mapping a dataclass where one
+            is expected. A dash in a key is an underscore.
         where: What messages begin with: the file, and the place in it.
 
     Raises:
@@ -146,48 +159,121 @@ def typed_record(kind: type[R], given: object, where: str) -> R:
     """
     if not isinstance(given, Mapping):
         raise DataError(f"{where}: expected `key: value` lines, got {given!r}.")
-    hints = typing.get_type_hints(kind)
-    listed = fields(cast("Any", kind))
+    hints = _hints(kind)
     values: dict[str, Any] = {}
     for key, value in cast("Mapping[Any, Any]", given).items():
-        if key not in hints:
-            near = difflib.get_close_matches(str(key), list(hints), n=1)
+        name = str(key).replace("-", "_")
+        if name not in hints:
+            near = difflib.get_close_matches(name, list(hints), n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(hints)}."
             raise DataError(f"{where}: unknown key {key!r}. {hint}")
-        values[key] = _value(value, hints[key], f"{where}: {key}")
-    for one in listed:
-        if one.default is MISSING and one.default_factory is MISSING and one.name not in values:
-            raise DataError(f"{where}: {one.name!r} is missing.")
+        inner = next((one for one in _alternatives(hints[name]) if dataclasses.is_dataclass(one)), None)
+        if inner is not None and isinstance(value, Mapping):
+            inside = cast("object", value)
+            value = typed_record(cast("type[Any]", inner), inside, f"{where}: {name}")
+        values[name] = _checked_value(kind, name, value, f"{where}: {name}")
+    required = [one.name for one in dataclasses.fields(cast("Any", kind)) if _is_required(one)]
+    if missing := [name for name in required if name not in values]:
+        are = "is" if len(missing) == 1 else "are"
+        raise DataError(f"{where}: {', '.join(map(repr, missing))} {are} missing.")
     try:
         return kind(**values)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(f"{where}: {error}") from error
 
 
-def _value(value: object, hint: Any, where: str) -> Any:
-    """The value if it is of the type that a field's annotation names."""
-    allowed = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
-    if isinstance(value, list) and any(typing.get_origin(one) is tuple for one in allowed):
-        items = tuple(cast("list[object]", value))
-        if all(isinstance(item, str) for item in items):
-            return items
-    for one in allowed:
-        plain = typing.get_origin(one) or one
-        if plain is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if isinstance(value, plain) and not (isinstance(value, bool) and plain is not bool):
-            return cast("Any", value)
-    names = " or ".join("null" if one is type(None) else getattr(one, "__name__", "list") for one in allowed)
-    raise DataError(f"{where}={value!r} must be of type {names}.")
-
-
-def require_at_least(record: Any, least: float, *names: str) -> None:
-    """Refuse fields of a record below `least`; `None` passes.
+def require_valid(record: Any) -> None:
+    """Refuse a dataclass with a field out of the range or type that its annotation names.
 
     Raises:
-        InvalidArgumentError: A field is below it.
+        InvalidArgumentError: There is one.
     """
-    for name in names:
-        value: float | None = getattr(record, name)
-        if value is not None and not value >= least:
-            raise InvalidArgumentError(f"{name}={value!r} must be at least {least}.")
+    kind = cast("type[Any]", type(record))
+    for name in _hints(kind):
+        try:
+            _checked_value(kind, name, getattr(record, name), name)
+        except DataError as error:
+            raise InvalidArgumentError(str(error)) from error
+
+
+def _checked_value(kind: type[Any], name: str, value: object, where: str) -> Any:
+    """The value as a field's annotation has it."""
+    from pydantic import ValidationError
+
+    hint = _hints(kind)[name]
+    whole: object = value
+    if isinstance(value, list) and any(typing.get_origin(one) is tuple for one in _alternatives(hint)):
+        whole = tuple(cast("list[object]", value))
+    try:
+        return _adapters(kind)[name].validate_python(whole, strict=True)
+    except ValidationError as error:
+        # Where several types are allowed there is a complaint of each; one on the range is of the right type.
+        complaints = error.errors(include_url=False)
+        details = next((one for one in complaints if one["type"] in _RANGES), complaints[0])
+    if (wording := _RANGES.get(details["type"])) is not None:
+        raise InvalidArgumentError(f"{where}={whole!r} must be {wording.format(**details.get('ctx', {}))}.")
+    raise DataError(f"{where}={whole!r} must be {_expected(hint)}.{_yaml_hint(whole, hint)}")
+
+
+_RANGES = {
+    "greater_than_equal": "at least {ge:g}",
+    "greater_than": "above {gt:g}",
+    "less_than_equal": "at most {le:g}",
+    "finite_number": "a finite number",
+}
+"""Wordings of pydantic's complaints on values of the right type."""
+
+
+def _expected(hint: Any) -> str:
+    """What a value must be, in words."""
+    words: list[str] = []
+    for one in _alternatives(hint):
+        if typing.get_origin(one) is typing.Literal:
+            choices = [str(choice).lower() if isinstance(choice, bool) else str(choice)
+                       for choice in typing.get_args(one)]  # fmt: skip
+            words.append(f"one of: {', '.join(choices)}")
+        elif dataclasses.is_dataclass(one):
+            example = [f"{part.name}: {part.default}" for part in dataclasses.fields(one)
+                       if not _is_required(part)][:2]  # fmt: skip
+            words.append(f"a mapping, as {{{', '.join(example)}}}")
+        else:
+            named = "null" if one is type(None) else getattr(one, "__name__", "list")
+            words.append(named if words else f"of type {named}")
+    return " or ".join(words)
+
+
+def _yaml_hint(value: object, hint: Any) -> str:
+    if isinstance(value, str) and float in _alternatives(hint):
+        try:
+            float(value)
+        except ValueError:
+            return ""
+        number = value if "." in value else value.lower().replace("e", ".0e")
+        return f" YAML reads {value} as a text; write {number}."
+    return ""
+
+
+def _alternatives(hint: Any) -> list[Any]:
+    """The types that an annotation allows, without their ranges."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return _alternatives(typing.get_args(hint)[0])
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return [one for part in typing.get_args(hint) for one in _alternatives(part)]
+    return [hint]
+
+
+def _is_required(field: Any) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+@functools.cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {one.name: hints[one.name] for one in dataclasses.fields(kind)}
+
+
+@functools.cache
+def _adapters(kind: type[Any]) -> dict[str, Any]:
+    from pydantic import TypeAdapter
+
+    return {name: TypeAdapter[Any](hint) for name, hint in _hints(kind).items()}

@@ -58,6 +58,7 @@ def test_list_names_what_there_is(run: Run):
         "first_sample",
         "generative_self_aggregation",
         "guarded",
+        "learned_vote",
         "llm_aggregator",
         "majority_vote",
         "mixture_of_agents",

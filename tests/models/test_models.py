@@ -20,7 +20,7 @@ def test_the_base_url_may_come_from_the_environment(monkeypatch: pytest.MonkeyPa
 
 def test_the_environment_does_not_send_the_embedded_model_to_a_server(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
-    assert open_backend("embedded").model == "smollm2-135m-instruct-q4_1"
+    assert open_backend("embedded").model.endswith("smollm2-135m-instruct-q4_1")
 
 
 def test_a_folder_is_told_to_be_served(tmp_path: Path):

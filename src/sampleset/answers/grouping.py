@@ -75,11 +75,30 @@ def group_answers(answers: Sequence[str | None], budget: Budget | None = None) -
         if answer is None:
             continue
         form = read(answer)
-        key: Hashable = form.number.face if form.number else form.text
-        buckets.setdefault(key, _Bucket(form, [])).members.append(place)
+        buckets.setdefault(_key(form), _Bucket(form, [])).members.append(place)
     merged = _merge_by_algebra(list(buckets.values()), notes, budget)
     groups = (AnswerGroup(_text(answers, bucket, notes), tuple(sorted(bucket.members))) for bucket in merged)
     return Grouping(tuple(sorted(groups, key=lambda group: group.indices[0])), tuple(sorted(notes)))
+
+
+def _key(form: Form) -> Hashable:
+    return form.number.face if form.number else form.text
+
+
+def groups_restrict(answers: Sequence[str | None], grouping: Grouping) -> bool:
+    """Whether the groups of any part of these answers are these groups, restricted to the part.
+
+    A sufficient condition: nothing was noted or undecided, algebra joined nothing, and no group holds two
+    readings of a number, of which the commoner is its answer.
+    """
+    if grouping.notes:
+        return False
+    for group in grouping.groups:
+        forms = [read(answer) for place in group.indices if (answer := answers[place]) is not None]
+        readings = {(form.number.unit, form.number.percent) for form in forms if form.number}
+        if len({_key(form) for form in forms}) > 1 or len(readings) > 1:
+            return False
+    return True
 
 
 def _text(answers: Sequence[str | None], bucket: _Bucket, notes: set[str]) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from sampleset.cli.parameters import spread_out
+from sampleset.cli.parameters import Function, spread_out
 
 _TRY, _SETS, _TRAIN, _REST = "Try it", "Sample sets", "Training", "Serve and look up"
 
@@ -139,11 +140,20 @@ class Menu(TyperGroup):
         return name, command and self.commands[str(command.name)], rest
 
 
-def _command(name: str, entry: Entry) -> Any:
+def command_function(name: str, entry: Entry) -> Function:
+    """The function of a command, from its module."""
     file = name.replace("-", "_")
-    module = import_module(f"sampleset.commands.{entry.module or file}")
+    module = _module(name, entry)
+    return getattr(module, file if hasattr(module, file) else f"{file}_")
+
+
+def _command(name: str, entry: Entry) -> Any:
     single = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
-    function = getattr(module, file if hasattr(module, file) else f"{file}_")
-    example = getattr(module, "EXAMPLE", None)
-    single.command(name, epilog=f"Example: {example}" if example else None)(spread_out(function))
+    example = getattr(_module(name, entry), "EXAMPLE", None)
+    epilog = f"Example: {example}" if example else None
+    single.command(name, epilog=epilog)(spread_out(command_function(name, entry)))
     return typer.main.get_command(single)
+
+
+def _module(name: str, entry: Entry) -> ModuleType:
+    return import_module(f"sampleset.commands.{entry.module or name.replace('-', '_')}")

@@ -18,9 +18,9 @@ from sampleset.commands.opening import (
     Drawing,
     DrawingOptions,
     ModelRef,
+    note_judge_usage,
     opened,
     opened_samplers,
-    print_judge_usage,
     warn_of_identical,
 )
 from sampleset.commands.options import (
@@ -38,9 +38,9 @@ from sampleset.commands.options import (
 from sampleset.commands.progress import sampling_line
 from sampleset.commands.run import Run, print_json, run_async
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
-from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
+from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed, without_engine
 from sampleset.errors import CapReachedError, InvalidArgumentError
-from sampleset.grading.judge import judging
+from sampleset.grading.judge import LLMJudge
 from sampleset.models.calls import ModelCalls
 from sampleset.reward_models.base import RewardModel
 from sampleset.sampling.pool import Pool
@@ -49,7 +49,7 @@ from sampleset.settings import save_settings
 from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model
 from sampleset.storage.records import answer_to_row, sample_to_row
 from sampleset.storage.store import digest
-from sampleset.types import Answer, Problem, Question, SampleSet, Usage, whole_characters
+from sampleset.types import Answer, Problem, Question, SampleSet, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +109,14 @@ def answer(
 ) -> None:
     """Draw k samples for one question, aggregate them, print the final answer."""
     text = sys.stdin.read() if question == "-" else question
-    if (whole := whole_characters(text)) != text:
-        run.note("note: half a character in the question is read as U+FFFD")
-        text = whole
+    text = Question("question", text).text  # half a character is replaced, and said
     if not text.strip():
         raise InvalidArgumentError("The question is empty. Give a text, or - to read it from stdin.")
     who = drawing.drawing()
     reader = aggregation.model_ref(drawing.api_key)
     aggregation = replace(aggregation, aggregator=aggregation.aggregator or _usual_aggregator(who, reader))
     settings = saved_settings("answer", drawing, aggregation, answers, question=text, output_dir=output_dir)
-    answered = run_async(
-        answer_question(text, who, aggregation, reader, answers.answer_kind, output_dir, settings, run)
-    )
+    answered = run_async(answer_question(text, who, aggregation, reader, answers, output_dir, settings, run))
     if run.as_json:
         row = answer_to_row(answered.answer, answered.sampling)
         print_json(row | {"samples": [sample_to_row(sample) for sample in answered.sample_set.samples]})
@@ -143,7 +139,7 @@ async def answer_question(
     drawing: Drawing,
     aggregation: AggregationOptions,
     aggregator_model: ModelRef | None,
-    answer_kind: str | None,
+    answers: AnswerOptions,
     store_folder: Path | None,
     settings: dict[str, Any],
     run: Run,
@@ -158,7 +154,7 @@ async def answer_question(
         raise InvalidArgumentError("--settled-by-vote needs the rule that settles it: give --stop, too.")
     aggregator = aggregation.aggregator or _usual_aggregator(drawing, aggregator_model)
     models_of(aggregator)  # refused before a model is opened
-    question = with_answer_kind(Question(id="question", text=text), answer_kind)
+    question = with_answer_kind(Question(id="question", text=text), answers.answer_kind)
     async with AsyncExitStack() as stack:
         show = stack.enter_context(run.status_line())
         draws = await stack.enter_async_context(
@@ -181,7 +177,8 @@ async def answer_question(
             named: await asked(aggregator_model if named is None else ModelRef(named))
             for named in models_of(aggregator)
         }
-        judge = stack.enter_context(judging(lambda: asked(aggregator_model)))
+        judge = LLMJudge(lambda: asked(aggregator_model))
+        question = answers.kinds(judge).bind(question)
         await asyncio.to_thread(kind_of(question).check)
         rewards = SharedRewardModels(ScoreLog())
         stack.push_async_callback(rewards.aclose)
@@ -203,9 +200,9 @@ async def answer_question(
         show("aggregating")
         shown = drawn if aggregation.keep_thinking else drawn.without_thinking()
         rule = options.stop if aggregation.settled_by_vote and models_asked(method) else None
-        answer = await _answer(method, shown, rule)
+        answer = await _answer(method, shown, rule, run)
     warn_of_identical(draws.progress)
-    print_judge_usage(judge)
+    note_judge_usage(judge, run.note)
     notes = ["capped"] if draws.progress.capped else ["stopped_early"] if drawn.stopped else []
     cancelled = draws.progress.cancelled
     return Answered(
@@ -220,13 +217,13 @@ def _usual_aggregator(drawing: Drawing, aggregator_model: ModelRef | None) -> st
     ours = (
         drawing.pool is None
         and drawing.model.base_url is None
-        and drawing.model.ref in (EMBEDDED, EMBEDDED_SSA)
+        and without_engine(drawing.model.ref) in (EMBEDDED, EMBEDDED_SSA)
     )
     trained = aggregator_model is not None or (ours and embedded_ssa_is_installed())
     return "ssa" if trained else "majority_vote"
 
 
-async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None) -> Answer:
+async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None, run: Run) -> Answer:
     """The method's answer, or the vote's where the rule says that it is settled or a cap forbids to ask."""
     counted = await tally(shown)
     if rule is not None and rule.met(classes_in(counted)):
@@ -234,5 +231,5 @@ async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | Non
     try:
         return await method.aggregate(shown)
     except CapReachedError as refusal:
-        print(f"note: {method.name} was not asked. {refusal}", file=sys.stderr)
+        run.note(f"note: {method.name} was not asked. {refusal}")
         return vote_answer(shown, method.name, counted, ["cap_reached"], 0)

@@ -1,4 +1,4 @@
-"""The demo: the whole path on parts that install from PyPI, in three to four minutes on two cores.
+"""The demo: the whole path on parts that install from PyPI, in one to two minutes on two cores.
 
 First a one-step question is put to the embedded model (135 million parameters, which is too small for
 real word problems) and every method answers from its samples. Then recorded sample sets of larger models
@@ -19,8 +19,8 @@ from sampleset.backends.base import Backend
 from sampleset.chat import SamplingParams
 from sampleset.commands.opening import ModelRef, opened
 from sampleset.commands.options import Limit, Seed, option
-from sampleset.commands.progress import evaluation_line, sampling_line, status_line
-from sampleset.commands.run import Run, print_json, run_async
+from sampleset.commands.progress import evaluation_line, sampling_line
+from sampleset.commands.run import Output, Run, print_json, run_async
 from sampleset.commands.terminal import print_answers, print_evaluation, print_samples
 from sampleset.datasets.base import load_problems
 from sampleset.engines.gguf import EMBEDDED_SSA
@@ -36,6 +36,7 @@ from sampleset.storage.sample_sets import SampleFile
 
 if TYPE_CHECKING:
     from sampleset.backends.llamacpp import LlamaCppBackend
+    from sampleset.backends.openvino import OpenVinoBackend
 
 K = 5
 VOTES = ("first_sample", "majority_vote")
@@ -46,13 +47,15 @@ RECORDED = (
     ("gsm8k_qwen05b_100", 50, VOTES + CONFIDENCE + TRAINED),
     ("gsm8k_small8_100", 20, VOTES + UNTRAINED + TRAINED),
 )
-"""Files of recorded sets in the package, how many of each are read (2 to 4 seconds each on two cores), and
-the methods that read them.
+"""Files of recorded sets in the package, how many of each are read (a second or two of a core each on
+OpenVINO), and the methods that read them.
 """
 
 _LIVE = (*VOTES, *CONFIDENCE, "universal_self_consistency:max_prompt_tokens=400", *UNTRAINED, *TRAINED)
 
 EXAMPLE = "sampleset demo --limit 5"
+
+_SHOWN = Output()
 
 
 def demo(
@@ -62,13 +65,15 @@ def demo(
     seed: Seed = 0,
 ) -> None:
     """Show the whole path on the embedded model: samples, answers, a table, a page."""
-    report = run_async(run_demo(output_dir, limit, seed, quiet=run.as_json))
+    report = run_async(run_demo(output_dir, limit, seed, quiet=run.as_json, output=run))
     if run.as_json:
         print_json(report)
     run.next("answer", "What is 17 + 25?", "--show")
 
 
-async def run_demo(folder: Path, limit: int | None, seed: int, *, quiet: bool) -> dict[str, Any]:
+async def run_demo(
+    folder: Path, limit: int | None, seed: int, *, quiet: bool, output: Output = _SHOWN
+) -> dict[str, Any]:
     """Run the demo, print what it shows unless `quiet`, and return the report's figures.
 
     Args:
@@ -76,17 +81,18 @@ async def run_demo(folder: Path, limit: int | None, seed: int, *, quiet: bool) -
         limit: Recorded sets per file instead of those in `RECORDED`.
         seed: Seed of the live draws.
         quiet: Print nothing to stdout.
+        output: Where progress is shown.
 
     Raises:
         MissingExtraError: The embedded model or its engine is not installed.
     """
     async with opened(ModelRef(EMBEDDED_SSA)) as trained:
         # One model in memory: with its adapter it reads as trained, without it samples and reads untrained.
-        plain = cast("LlamaCppBackend", trained).plain()
+        plain = cast("LlamaCppBackend | OpenVinoBackend", trained).plain()
         try:
-            await _live(plain, trained, seed, quiet=quiet)
+            await _live(plain, trained, seed, output, quiet=quiet)
             settings = {"command": "demo", "model": plain.model, "seed": seed, "limit": limit, "k": K}
-            evaluations = await _recorded(plain, trained, folder, limit, settings)
+            evaluations = await _recorded(plain, trained, folder, limit, settings, output)
         finally:
             await plain.aclose()
     if not quiet:
@@ -96,10 +102,10 @@ async def run_demo(folder: Path, limit: int | None, seed: int, *, quiet: bool) -
     return {name: report_dict(evaluation, settings) for name, evaluation in evaluations.items()}
 
 
-async def _live(backend: Backend, trained: Backend, seed: int, *, quiet: bool) -> None:
+async def _live(backend: Backend, trained: Backend, seed: int, output: Output, *, quiet: bool) -> None:
     """One question, K samples side by side, and every method's answer."""
     problem = load_problems("one_step", limit=1)[0]
-    with status_line() as show:
+    with output.status_line() as show:
         params = SamplingParams(max_tokens=200)
         options = SamplingOptions(n=K, params=params, prompt="worked_examples", seed=seed)
         sampler = Sampler(backend, options, on_progress=lambda now: show(sampling_line(now)))
@@ -112,7 +118,7 @@ async def _live(backend: Backend, trained: Backend, seed: int, *, quiet: bool) -
     print(f"{K} samples of the embedded model, {backend.model}; it is tiny, and often wrong:\n")
     print_samples(drawn)
     print("\nOne answer from these samples, by method:\n")
-    print_answers(answers, [grade(one.answer, problem).correct for one in answers], list(_LIVE))
+    print_answers(answers, [(await grade(one.answer, problem)).correct for one in answers], list(_LIVE))
     print(
         "\nOne question proves nothing. So: recorded samples of larger models on GSM8K test questions, "
         f"{K} read per question.\n",
@@ -121,12 +127,17 @@ async def _live(backend: Backend, trained: Backend, seed: int, *, quiet: bool) -
 
 
 async def _recorded(
-    backend: Backend, trained: Backend, folder: Path, limit: int | None, settings: dict[str, Any]
+    backend: Backend,
+    trained: Backend,
+    folder: Path,
+    limit: int | None,
+    settings: dict[str, Any],
+    output: Output,
 ) -> dict[str, Evaluation]:
     """Every recorded file with its methods; answers are logged, so a second run is quick."""
     log = AnswerLog(JsonlLog(folder / "answers.jsonl"))
     evaluations: dict[str, Evaluation] = {}
-    with status_line() as show:
+    with output.status_line() as show:
         for name, sets, methods in RECORDED:
             questions = folder / name / "questions.jsonl"
             with (

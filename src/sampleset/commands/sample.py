@@ -118,11 +118,6 @@ async def sample_dataset(
     problems = loaded.problems
     if loaded.is_part and questions.limit is None:
         run.note(f"note: {loaded.source} holds {len(problems)} of the {loaded.stated} problems of {dataset}")
-    if halves := [one.id for one in problems if "\ufffd" in one.question.text]:
-        run.note(
-            f"note: {len(halves)} of the questions, {halves[0]!r} first, hold U+FFFD: half a character is "
-            "read so"
-        )
     with run.status_line() as show:
         async with opened_samplers(
             drawing, folder, len(problems), lambda now: show(sampling_line(now))
@@ -130,7 +125,8 @@ async def sample_dataset(
             assert draws.store is not None
             draws.store.add_problems(problems)
             save_settings(folder / "config.json", settings)
-            await Pool(draws.each).sample_many([problem.question for problem in problems])
+            kinds = questions.kinds()
+            await Pool(draws.each).sample_many([kinds.bind(problem.question) for problem in problems])
     progress = draws.progress
     warn_of_identical(progress)
     if progress.refused:

@@ -8,10 +8,10 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from sampleset.commands.options import argument
+from sampleset.commands.options import AnswerOptions, RunCode, argument
 from sampleset.commands.progress import training_line
 from sampleset.commands.run import Output, print_json
-from sampleset.errors import UnknownNameError
+from sampleset.errors import InvalidArgumentError, UnknownNameError
 from sampleset.settings import parse_overrides, read_settings
 from sampleset.training.grpo.run import train_grpo
 from sampleset.training.loop import TrainingProgress
@@ -31,11 +31,13 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE over the recipe, as lora.r=8.")
     ] = None,
+    run_code: RunCode = None,
 ) -> None:
     """Train an aggregator by a recipe. Run it again to go on where it stopped."""
-    made = _read_recipe(recipe, overrides or [])
     if method not in get_args(Method):
         raise UnknownNameError("training method", method, get_args(Method))
+    kinds = AnswerOptions(run_code=run_code).kinds()
+    made = _read_recipe(method, recipe, overrides or [])
     with output.status_line() as show:
 
         def on_progress(now: TrainingProgress) -> None:
@@ -43,7 +45,7 @@ def train(
 
         try:
             if method == "grpo":
-                summary = train_grpo(made, on_progress)
+                summary = train_grpo(made, on_progress, kinds)
             elif method == "select":
                 summary = run_training("select", SelectLearner(made.objective), made, on_progress)
             else:
@@ -71,10 +73,14 @@ def train(
         output.next("export", summary.checkpoint, "--output", "FOLDER")
 
 
-def _read_recipe(path: Path, overrides: list[str]) -> Recipe:
-    """The recipe in a file, with overrides."""
+def _read_recipe(method: str, path: Path, overrides: list[str]) -> Recipe:
+    """The recipe in a file, the `config.json` of a run for one, with overrides."""
     settings = read_settings(path)
+    if settings.get("method", method) != method:
+        raise InvalidArgumentError(
+            f"{path} is of a run by {settings['method']!r}. Give that method, or a recipe without one."
+        )
     for key, value in parse_overrides(overrides).items():
         held = settings.get(key)
         settings[key] = {**held, **value} if isinstance(held, dict) and isinstance(value, dict) else value
-    return recipe_of(settings)
+    return recipe_of(settings, str(path))

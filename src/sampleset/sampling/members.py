@@ -15,17 +15,18 @@ with each draw, for `weighted_vote:by=weight`; where one member names it, that o
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
+
+from annotated_types import Ge
 
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError, UnknownNameError
 from sampleset.prompts import SOLVE_PROMPTS, usual_prompt
 from sampleset.sampling.options import SamplingOptions
-from sampleset.settings import require_at_least, typed_record
+from sampleset.settings import FINITE, require_valid, typed_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +46,22 @@ class Member:
     """
 
     model: str
-    count: int = 1
+    count: Annotated[int, Ge(1)] = 1
     base_url: str | None = None
     api_key_env: str | None = None
-    temperature: float | None = None
+    temperature: Annotated[float, Ge(0), FINITE] | None = None
     top_p: float | None = None
-    max_tokens: int | None = None
+    max_tokens: Annotated[int, Ge(1)] | None = None
     system: str | None = None
     prompt: str | None = None
-    seed: int | None = None
-    weight: float | None = None
-    context_size: int | None = None
+    seed: Annotated[int, Ge(0)] | None = None
+    weight: Annotated[float, Ge(0), FINITE] | None = None
+    context_size: Annotated[int, Ge(1)] | None = None
 
     def __post_init__(self) -> None:
         if not self.model:
             raise InvalidArgumentError("model='' names no model. Give a model REF.")
-        require_at_least(self, 1, "count", "max_tokens", "context_size")
-        require_at_least(self, 0, "temperature", "weight", "seed")
-        if self.weight is not None and not math.isfinite(self.weight):
-            raise InvalidArgumentError(f"weight={self.weight!r} must be finite.")
+        require_valid(self)
         if self.prompt is not None and self.prompt not in SOLVE_PROMPTS:
             raise UnknownNameError("prompt", self.prompt, SOLVE_PROMPTS)
 

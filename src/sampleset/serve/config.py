@@ -12,16 +12,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
+
+from annotated_types import Ge, Gt, Le
 
 from sampleset.answers import answer_kind
-from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
+from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed, without_engine
 from sampleset.errors import DataError, InvalidArgumentError, UnknownNameError
 from sampleset.models.budget import Budget, Caps
 from sampleset.prompts import SOLVE_PROMPTS
 from sampleset.sampling.members import Member
 from sampleset.sampling.stopping import StoppingRule, parse_stop
-from sampleset.settings import read_settings, require_at_least, typed_record
+from sampleset.settings import read_settings, require_valid, typed_record
 from sampleset.specs import models_of
 from sampleset.types import DEFAULT_KIND
 
@@ -38,13 +40,15 @@ def served_kind(spec: str) -> str:
     Raises:
         InvalidArgumentError: There is none, or it runs programs, or it asks a judge.
     """
-    kind = answer_kind(spec).spec
-    if kind.partition(":")[0] in ("code", "judge"):
+    kind = answer_kind(spec)
+    try:
+        kind.check()
+    except InvalidArgumentError as error:
         raise InvalidArgumentError(
             f"The server does not compare answers of the kind {spec!r}: it runs no programs and "
             "asks no judge. Take text, choice, json, number or maths."
-        )
-    return kind
+        ) from error
+    return kind.spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +85,27 @@ class AliasConfig:
     """
 
     upstreams: tuple[Member, ...]
-    k: int = 0
+    k: Annotated[int, Ge(0)] = 0
     aggregator: str | None = None
     aggregator_model: Member | None = None
     aggregators: tuple[str, ...] = ()
     answer_kind: str = DEFAULT_KIND
     prompt: str | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
-    quorum: int = 1
-    deadline: float = 300.0
-    aggregation_deadline: float = 120.0
-    timeout: float = 120.0
-    max_retries: int = 2
-    hedge_after: float | None = None
+    temperature: Annotated[float, Ge(0)] | None = None
+    max_tokens: Annotated[int, Ge(1)] | None = None
+    quorum: Annotated[int, Ge(1)] = 1
+    deadline: Annotated[float, Gt(0)] = 300.0
+    aggregation_deadline: Annotated[float, Gt(0)] = 120.0
+    timeout: Annotated[float, Gt(0)] = 120.0
+    max_retries: Annotated[int, Ge(0)] = 2
+    hedge_after: Annotated[float, Gt(0)] | None = None
     stop: str | None = None
     settled_by_vote: bool = False
-    max_concurrency: int = 64
-    max_k: int = 32
-    max_n: int = 4
-    max_sample_tokens: int | None = None
-    max_request_tokens: int | None = None
+    max_concurrency: Annotated[int, Ge(1)] = 64
+    max_k: Annotated[int, Ge(1)] = 32
+    max_n: Annotated[int, Ge(1)] = 4
+    max_sample_tokens: Annotated[int, Ge(1)] | None = None
+    max_request_tokens: Annotated[int, Ge(1)] | None = None
     max_total_tokens: int | None = None
     max_cost: float | None = None
 
@@ -111,13 +115,7 @@ class AliasConfig:
         if self.k == 0:
             total = sum(one.count for one in self.upstreams)
             object.__setattr__(self, "k", total if total > 1 else 5)
-        require_at_least(self, 1, "k", "quorum", "max_concurrency", "max_k", "max_n")
-        require_at_least(self, 1, "max_tokens", "max_sample_tokens", "max_request_tokens")
-        require_at_least(self, 0, "temperature", "max_retries")
-        for name in ("deadline", "aggregation_deadline", "timeout", "hedge_after"):
-            value: float | None = getattr(self, name)
-            if value is not None and value <= 0:
-                raise InvalidArgumentError(f"{name}={value!r} must be above 0 seconds.")
+        require_valid(self)
         if self.k > self.max_k or self.quorum > self.k:
             raise InvalidArgumentError(
                 f"quorum={self.quorum} ≤ k={self.k} ≤ max_k={self.max_k} must hold; change one of them."
@@ -173,30 +171,25 @@ class ServeConfig:
 
     models: Mapping[str, AliasConfig]
     host: str = "127.0.0.1"
-    port: int = USUAL_PORT
+    port: Annotated[int, Ge(0), Le(65535)] = USUAL_PORT
     open_to_all: bool = False
     api_keys_file: str | None = None
     allow_origins: tuple[str, ...] = ()
-    max_concurrent: int = 64
-    max_queue: int = 128
-    max_body_bytes: int = 8_000_000
-    keep_alive: float = 5.0
-    drain: float = 30.0
+    max_concurrent: Annotated[int, Ge(1)] = 64
+    max_queue: Annotated[int, Ge(0)] = 128
+    max_body_bytes: Annotated[int, Ge(1)] = 8_000_000
+    keep_alive: Annotated[float, Gt(0)] = 5.0
+    drain: Annotated[float, Ge(0)] = 30.0
     prices: str | None = None
-    keep_runs: int = 0
+    keep_runs: Annotated[int, Ge(0)] = 0
     runs_folder: str | None = None
 
     def __post_init__(self) -> None:
         if not self.models:
             raise InvalidArgumentError("The configuration names no models. Add `models: {NAME: {...}}`.")
-        require_at_least(self, 1, "max_concurrent", "max_body_bytes")
-        require_at_least(self, 0, "port", "max_queue", "drain", "keep_runs")
+        require_valid(self)
         if self.prices is None and any(one.max_cost is not None for one in self.models.values()):
             raise InvalidArgumentError("max_cost needs to know what tokens cost: give prices, too.")
-        if self.keep_alive <= 0:
-            raise InvalidArgumentError(f"keep_alive={self.keep_alive!r} must be above 0 seconds.")
-        if self.port > 65535:
-            raise InvalidArgumentError(f"port={self.port!r} must be at most 65535.")
         if self.runs_folder is not None and not self.keep_runs:
             raise InvalidArgumentError(f"runs_folder={self.runs_folder!r} needs keep_runs, say 100.")
 
@@ -227,9 +220,11 @@ def default_alias(ref: str, base_url: str | None, api_key_env: str | None) -> di
 
     The embedded one needs worked examples; the aggregator that was trained on it, if it is there, reads.
     """
-    is_embedded = ref in (EMBEDDED, EMBEDDED_SSA)
-    if ref == EMBEDDED and embedded_ssa_is_installed():
-        ref = EMBEDDED_SSA  # one engine does both: without its adapter it samples
+    is_embedded = without_engine(ref) in (EMBEDDED, EMBEDDED_SSA)
+    if without_engine(ref) == EMBEDDED and embedded_ssa_is_installed():
+        ref = (
+            ref.removesuffix(EMBEDDED) + EMBEDDED_SSA
+        )  # one engine does both: without its adapter it samples
     upstream = {"model": ref, "base_url": base_url, "api_key_env": api_key_env}
     alias: dict[str, Any] = {"upstreams": [{name: value for name, value in upstream.items() if value}]}
     if is_embedded:

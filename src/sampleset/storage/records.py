@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeGuard, cast
 
-from sampleset.answers import answer_kind, with_answer_kind
+from sampleset.answers import Kinds, answer_kind, with_answer_kind
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.types import (
     DEFAULT_KIND,
@@ -32,7 +32,6 @@ from sampleset.types import (
     SampleSet,
     Usage,
     as_dict,
-    whole_characters,
 )
 
 Row = Mapping[str, Any]
@@ -91,6 +90,13 @@ class StoredSet:
             replace(self.problem, question=question),
         )
         return StoredSet(sample_set, problem, self.row)
+
+    def with_kinds(self, kinds: Kinds) -> StoredSet:
+        """The same with answers compared by what these kinds hold."""
+        question = kinds.bind(self.problem.question)
+        return StoredSet(
+            replace(self.sample_set, question=question), replace(self.problem, question=question), self.row
+        )
 
     def to_row(self) -> dict[str, Any]:
         """The row to write back: the known fields as they are now, every other as it was read."""
@@ -391,7 +397,7 @@ def _text(row: Row, names: Sequence[str]) -> str | None:
     for name in names:
         value = row.get(name)
         if isinstance(value, str):
-            return whole_characters(value)
+            return value
         if isinstance(value, float) and not math.isfinite(value):
             raise DataError(f"{name!r} must be a text or a number, got {value}")
         if isinstance(value, int | float) and not isinstance(value, bool):

@@ -11,14 +11,14 @@ lora: {r: 16, alpha: 32}
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal
 
-from sampleset.errors import InvalidArgumentError
+from annotated_types import Ge, Gt, Le
+
+from sampleset.settings import FINITE, require_valid, typed_record
 
 Method = Literal["select", "sft", "grpo"]
 Objective = Literal["expected_reward", "cross_entropy"]
@@ -37,14 +37,12 @@ class LoraOptions:
             trained further.
     """
 
-    r: int = 16
-    alpha: float = 32.0
-    last_layers: int | None = None
+    r: Annotated[int, Ge(1)] = 16
+    alpha: Annotated[float, Gt(0), FINITE] = 32.0
+    last_layers: Annotated[int, Ge(1)] | None = None
 
     def __post_init__(self) -> None:
-        _finite(self, prefix="lora.")
-        _at_least(self, 1, "r", "last_layers", prefix="lora.")
-        _above_0(self, "alpha", prefix="lora.")
+        require_valid(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +67,21 @@ class GrpoOptions:
         vllm: Have vLLM draw the rollouts: `colocate`, in the same process, or `server`, by `trl vllm-serve`.
     """
 
-    num_generations: int = 8
-    max_completion_tokens: int | None = None
-    temperature: float = 1.0
-    beta: float = 0.0
+    num_generations: Annotated[int, Ge(2)] = 8
+    max_completion_tokens: Annotated[int, Ge(1)] | None = None
+    temperature: Annotated[float, Gt(0), FINITE] = 1.0
+    beta: Annotated[float, Ge(0), FINITE] = 0.0
     scale_rewards: bool = True
     loss_type: LossType = "dapo"
-    epsilon: float = 0.2
-    num_iterations: int = 1
+    epsilon: Annotated[float, Gt(0), FINITE] = 0.2
+    num_iterations: Annotated[int, Ge(1)] = 1
     truncated: Truncated = "penalise"
     shared_prompt: bool = True
     gradient_checkpointing: bool = False
     vllm: Literal["colocate", "server", False] = False
 
     def __post_init__(self) -> None:
-        _finite(self, prefix="grpo.")
-        _at_least(self, 2, "num_generations", prefix="grpo.")
-        _at_least(self, 1, "max_completion_tokens", "num_iterations", prefix="grpo.")
-        _at_least(self, 0, "beta", prefix="grpo.")
-        _above_0(self, "temperature", "epsilon", prefix="grpo.")
-        _one_of(self.loss_type, LossType, "grpo.loss_type")
-        _one_of(self.truncated, Truncated, "grpo.truncated")
-        if self.vllm not in ("colocate", "server", False):
-            raise InvalidArgumentError(f"grpo.vllm={self.vllm!r} must be colocate, server or false.")
+        require_valid(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,40 +123,31 @@ class Recipe:
     rows: str
     output_dir: str
     eval_rows: str | None = None
-    steps: int = 500
-    rows_per_step: int = 1
-    rows_per_pass: int = 1
-    learning_rate: float = 5e-4
-    warmup: float = 0.1
-    prior_learning_rate: float = 1e-2
-    vote_prior: float = 0.0
-    confidence_prior: float = 0.0
-    max_grad_norm: float = 1.0
-    weight_decay: float = 0.0
+    steps: Annotated[int, Ge(1)] = 500
+    rows_per_step: Annotated[int, Ge(1)] = 1
+    rows_per_pass: Annotated[int, Ge(1)] = 1
+    learning_rate: Annotated[float, Ge(0), FINITE] = 5e-4
+    warmup: Annotated[float, Ge(0), Le(1), FINITE] = 0.1
+    prior_learning_rate: Annotated[float, Ge(0), FINITE] = 1e-2
+    vote_prior: Annotated[float, FINITE] = 0.0
+    confidence_prior: Annotated[float, FINITE] = 0.0
+    max_grad_norm: Annotated[float, Gt(0), FINITE] = 1.0
+    weight_decay: Annotated[float, Ge(0), FINITE] = 0.0
     objective: Objective = "cross_entropy"
     lora: LoraOptions | None = field(default_factory=LoraOptions)
     grpo: GrpoOptions = field(default_factory=GrpoOptions)
-    max_tokens: int = 4096
-    save_every: int = 100
-    eval_every: int = 100
+    max_tokens: Annotated[int, Ge(1)] = 4096
+    save_every: Annotated[int, Ge(1)] = 100
+    eval_every: Annotated[int, Ge(1)] = 100
     seed: int = 0
     device: str | None = None
     dtype: str | None = None
     matmul_dtype: Literal["bfloat16"] | None = None
-    threads: int | None = None
+    threads: Annotated[int, Ge(1)] | None = None
     report_to: str | None = None
 
     def __post_init__(self) -> None:
-        _finite(self)
-        _at_least(self, 1, "steps", "rows_per_step", "rows_per_pass", "max_tokens")
-        _at_least(self, 1, "save_every", "eval_every", "threads")
-        _at_least(self, 0, "learning_rate", "prior_learning_rate", "weight_decay", "warmup")
-        _above_0(self, "max_grad_norm")
-        if self.warmup > 1:
-            raise InvalidArgumentError(f"warmup={self.warmup!r} must be a share of the steps, 0 to 1.")
-        _one_of(self.objective, Objective, "objective")
-        if self.matmul_dtype not in (None, "bfloat16"):
-            raise InvalidArgumentError(f"matmul_dtype={self.matmul_dtype!r} must be bfloat16 or null.")
+        require_valid(self)
 
     @property
     def folder(self) -> Path:
@@ -185,88 +166,15 @@ class Recipe:
         return values
 
 
-def recipe_of(settings: Mapping[str, Any]) -> Recipe:
-    """The recipe that a file's settings describe.
+def recipe_of(settings: Mapping[str, Any], where: str = "the recipe") -> Recipe:
+    """The recipe that a file's settings describe; those that a run saved have its method beside them.
+
+    Args:
+        settings: The settings.
+        where: What messages begin with.
 
     Raises:
-        InvalidArgumentError: An unknown key, a missing one, or a value of the wrong type or range.
+        DataError: An unknown key, a missing one, or a value of the wrong type.
+        InvalidArgumentError: A value out of range.
     """
-    values = _checked(Recipe, settings, "")
-    if isinstance(lora := values.get("lora"), Mapping):
-        values["lora"] = LoraOptions(**_checked(LoraOptions, cast("Mapping[str, Any]", lora), "lora."))
-    if isinstance(grpo := values.get("grpo"), Mapping):
-        values["grpo"] = GrpoOptions(**_checked(GrpoOptions, cast("Mapping[str, Any]", grpo), "grpo."))
-    missing = [one.name for one in fields(Recipe) if _required(one) and one.name not in values]
-    if missing:
-        raise InvalidArgumentError(
-            f"The recipe lacks {', '.join(missing)}. Add them, as in {missing[0]}: ..."
-        )
-    return Recipe(**values)
-
-
-def _required(one: Any) -> bool:
-    return one.default is MISSING and one.default_factory is MISSING
-
-
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "float": (int, float),
-    "bool": (bool,),
-    "LoraOptions": (Mapping,),
-    "GrpoOptions": (Mapping,),
-}
-_SHOWN = {
-    "LoraOptions": "mapping, as {r: 16, alpha: 32}; null trains every weight",
-    "GrpoOptions": "mapping, as {num_generations: 8}",
-}
-
-
-def _checked(kind: type[Any], settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    known = {one.name: str(one.type) for one in fields(kind)}
-    values: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = str(key).replace("-", "_")
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {prefix}{near[0]}?" if near else ""
-            raise InvalidArgumentError(f"The recipe's key {prefix}{key} is no option.{hint}")
-        base, _, rest = known[name].partition(" | ")
-        fits = _KINDS.get(base)
-        optional = rest == "None" and value is None
-        # To Python, `True` is an int.
-        wrong = fits is not None and (
-            not isinstance(value, fits) or isinstance(value, bool) != (base == "bool")
-        )
-        if wrong and not optional:
-            is_text = isinstance(value, str) and base == "float"
-            hint = " YAML reads 1e-4 as a text; write 1.0e-4." if is_text else ""
-            shown = _SHOWN.get(base, base)
-            raise InvalidArgumentError(f"{prefix}{name}={value!r} must be of the kind {shown}.{hint}")
-        values[name] = value
-    return values
-
-
-def _at_least(options: Any, least: float, *names: str, prefix: str = "") -> None:
-    for name in names:
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise InvalidArgumentError(f"{prefix}{name}={value!r} must be at least {least}.")
-
-
-def _above_0(options: Any, *names: str, prefix: str = "") -> None:
-    for name in names:
-        if (value := getattr(options, name)) <= 0:
-            raise InvalidArgumentError(f"{prefix}{name}={value!r} must be above 0.")
-
-
-def _finite(options: Any, prefix: str = "") -> None:
-    for one in fields(options):
-        value = getattr(options, one.name)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InvalidArgumentError(f"{prefix}{one.name}={value!r} must be a finite number.")
-
-
-def _one_of(value: Any, kind: Any, name: str) -> None:
-    if value not in get_args(kind):
-        raise InvalidArgumentError(f"{name}={value!r} must be one of: {', '.join(get_args(kind))}.")
+    return typed_record(Recipe, {key: settings[key] for key in settings if key != "method"}, where)
