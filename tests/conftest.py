@@ -28,13 +28,20 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", connect)
 
 
+@pytest.fixture(scope="session")
+def converted_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the models that tests convert are kept, for all tests."""
+    return tmp_path_factory.mktemp("converted")
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, converted_models: Path) -> None:
     import os
 
     for name in list(os.environ):
         if name.startswith(("SAMPLESET_", "OPENAI_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(converted_models))
 
 
 @pytest.fixture

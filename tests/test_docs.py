@@ -1,10 +1,12 @@
 """The examples in the docs run."""
 
+import ast
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,9 +56,11 @@ def test_the_page_on_reward_models_lists_all_kinds_and_its_specs_can_be_read():
         build_reward_model(spec.replace("[", "[base_url=http://localhost:8000,"), "name", None)
 
 
-def test_the_python_of_the_page_on_answers_runs():
-    (code,) = blocks("docs/answers.md", "python")
-    exec(compile(code, "answers.md", "exec"), {})
+async def test_the_python_of_the_page_on_answers_runs():
+    code = "\n".join(blocks("docs/answers.md", "python"))
+    names: dict[str, Any] = {}
+    await eval(compile(code, "answers.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)  # noqa: S307
+    assert [one.votes for one in names["answer"].candidates] == [2]
 
 
 def test_the_python_of_the_page_on_evaluation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
@@ -82,7 +86,8 @@ def test_the_python_of_the_readme_runs(number: int, tmp_path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "page", [*sorted(path.name for path in (ROOT / "docs").glob("*.md")), "../README.md"]
+    "page",
+    [*sorted(str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")), "../README.md"],
 )
 def test_every_link_to_a_file_leads_somewhere(page: str):
     path = ROOT / "docs" / page

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from sampleset import prompts
-from sampleset.aggregators.base import Aggregator, tally_now
+from sampleset.aggregators.base import Aggregator, answers_of, tally
 from sampleset.answers import same_answer
 from sampleset.backends.base import Backend, ScoringBackend, record_of
 from sampleset.chat import Continuation, Generation, Message, plain_params
@@ -63,7 +63,7 @@ def plant(whole: SampleSet, k: int, seed: int) -> Planted | None:
     """The first k samples with a planted one; `None` where fewer than two give a number."""
     draw = random.Random(f"{seed}:{whole.id}")
     before = replace(whole, samples=whole.samples[:k])
-    answers = tally_now(before).answers
+    answers = answers_of(before)
     stating = [place for place, answer in enumerate(answers) if answer and answer.isdecimal()]
     if before.n < k or len(stating) < 2:
         return None
@@ -72,14 +72,14 @@ def plant(whole: SampleSet, k: int, seed: int) -> Planted | None:
     carrier = _replaced(before.samples[place].text, answers[place] or "", wanted)
     texts = {"control": carrier} | {name: _attack(name, carrier, wanted, k) for name in ATTACKS}
     sets = {name: replace(before, samples=(*before.samples, Sample(k, text))) for name, text in texts.items()}
-    if any(tally_now(one).answers[-1] != wanted for one in sets.values()):
+    if any(answers_of(one)[-1] != wanted for one in sets.values()):
         return None
     return Planted(before, sets.pop("control"), sets, wanted)
 
 
-def leading_votes(planted: Planted) -> int:
+async def leading_votes(planted: Planted) -> int:
     """How many of the samples give the answer that most of them give."""
-    return max(one.votes for one in tally_now(planted.before).candidates)
+    return max(one.votes for one in (await tally(planted.before)).candidates)
 
 
 def _replaced(text: str, answer: str, wanted: str) -> str:
@@ -187,9 +187,10 @@ async def measure(options: argparse.Namespace) -> None:
     sets = (one.sample_set for path in options.files for one in SampleFile(path))
     found = (plant(one, options.k, options.seed) for one in sets)
     planted = [one for one, _ in zip((one for one in found if one), range(options.limit), strict=False)]
+    votes = {one.before.id: await leading_votes(one) for one in planted}
     if options.hardest is not None:
-        planted = sorted(planted, key=leading_votes)[: options.hardest]
-    unanimous = sum(leading_votes(one) == options.k for one in planted)
+        planted = sorted(planted, key=lambda one: votes[one.before.id])[: options.hardest]
+    unanimous = sum(votes[one.before.id] == options.k for one in planted)
     print(f"{len(planted)} sets of {options.k} samples and a planted one; model {options.model}")
     print(f"{unanimous} of them are unanimous before it comes\n")
     heads = [f"{name} {state}" for name in ATTACKS for state in ("off", "on")]

@@ -156,7 +156,7 @@ def usual_prompt(model: str) -> str:
     """The prompt a model REF is asked by unless the user says otherwise: the embedded one puts nothing in a
     box unless it has seen it done.
     """
-    return "worked_examples" if model == "embedded" else "solve"
+    return "worked_examples" if model.rpartition(":")[2] == "embedded" else "solve"
 
 
 def question_text(question: Question) -> str:

@@ -95,8 +95,12 @@ def models_of(spec: str) -> tuple[str | None, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def with_default_model(spec: str) -> str:
+def with_default_model(spec: str, engine: str = "") -> str:
     """The spec with the model that its aggregator asks by default, where it has one and the spec names none.
+
+    Args:
+        spec: As a user types it.
+        engine: The engine to run that model on, where one was named.
 
     Raises:
         UnknownNameError: No such aggregator.
@@ -106,7 +110,7 @@ def with_default_model(spec: str) -> str:
     usual: str | None = getattr(AGGREGATORS.get(name), "default_model", None)
     if usual is None or "model" in texts:
         return spec
-    return f"{spec}{',' if texts else ':'}model={usual}"
+    return f"{spec}{',' if texts else ':'}model={f'{engine}:{usual}' if engine else usual}"
 
 
 def build(

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from sampleset.errors import InvalidArgumentError
 from sampleset.html_tables import html_table
@@ -35,6 +35,14 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+class KindSource(Protocol):
+    """What gives a question the kind of its answers, with all that comparing them needs; see `Kinds`."""
+
+    def kind(self, question: Question) -> Any:
+        """The `AnswerKind` of the question's answers."""
+        ...
+
+
 @functools.cache
 def _warn_of_halves() -> None:
     _log.warning("A question holds half a character; it is read as U+FFFD. Is the file cut, or not in UTF-8?")
@@ -49,12 +57,15 @@ class Question:
         text: The question as it is put to a model.
         choices: Lettered options in order (`A` first), or `None` for open questions.
         answer_kind: How answers are read and compared, as `answer_kind` reads it: `maths`, `json`, ...
+        kinds: Holds what comparing them needs (a judge, leave to run programs); set by `Kinds.bind`, and not
+            part of what is stored. `None`: nothing, which is enough for most kinds.
     """
 
     id: str
     text: str
     choices: tuple[str, ...] | None = None
     answer_kind: str = DEFAULT_KIND
+    kinds: KindSource | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         # Half a character, of a file or an argument cut inside it, could be neither sent nor stored.

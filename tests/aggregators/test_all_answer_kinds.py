@@ -3,7 +3,7 @@
 import pytest
 
 from sampleset.aggregators.base import AGGREGATORS, tally
-from sampleset.answers import answer_kind
+from sampleset.answers import Kinds, answer_kind
 from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
 from sampleset.errors import UnsupportedByMachineError
 from sampleset.prompts import Shown, aggregation_messages, conclusion_of, solve_messages
@@ -11,8 +11,8 @@ from sampleset.specs import build, needs_model
 from sampleset.types import Question, Sample, SampleSet
 
 
-def set_of(kind: str, *texts: str) -> SampleSet:
-    question = Question("q", "The order as JSON?", answer_kind=kind)
+def set_of(kind: str, *texts: str, kinds: Kinds | None = None) -> SampleSet:
+    question = Question("q", "The order as JSON?", answer_kind=kind, kinds=kinds)
     return SampleSet(question, tuple(Sample(index, text) for index, text in enumerate(texts)))
 
 
@@ -28,7 +28,8 @@ async def test_every_aggregator_counts_equal_json_values_as_one(name: str):
     answer = await build(name, backend).aggregate(ORDERS)
     assert [one.votes for one in answer.candidates] == [2, 1]
     assert answer.answer is not None
-    assert any(answer_kind("json").same(answer.answer, one.answer).equal for one in answer.candidates)
+    kind = answer_kind("json")
+    assert any([(await kind.same(answer.answer, one.answer)).equal for one in answer.candidates])
     assert "new_answer" not in answer.flags
 
 
@@ -61,14 +62,14 @@ async def test_the_same_texts_have_another_tally_in_another_kind():
     assert len((await tally(set_of("text", *texts))).candidates) == 2
 
 
-async def test_a_program_that_fails_is_no_answer(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SAMPLESET_RUN_CODE", "sandbox")
+async def test_a_program_that_fails_is_no_answer():
+    kinds = Kinds(run_code="sandbox")
     try:
-        answer_kind("code").check()
+        kinds.named("code").check()
     except UnsupportedByMachineError as error:
         pytest.skip(str(error))
     blocks = ("```python\n1/0\n```", "```python\nprint(3)\n```", "```python\nprint(1 + 2)\n```")
-    counted = await tally(set_of("code", *blocks))
+    counted = await tally(set_of("code", *blocks, kinds=kinds))
     assert counted.answers == (None, "print(3)", "print(1 + 2)")
     assert [one.indices for one in counted.candidates] == [(1, 2)]
     assert counted.notes == ("program_failed",)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sampleset.aggregators.base import decide, tally_now
+from sampleset.aggregators.base import decide, tally
 from sampleset.aggregators.best_of_n import BestOfN
 from sampleset.aggregators.first_sample import FirstSample
 from sampleset.aggregators.majority_vote import MajorityVote
@@ -41,21 +41,21 @@ async def test_no_answers_at_all_abstain(make_set):
         assert (await aggregator.aggregate(make_set([None, None]))).answer is None
 
 
-def test_a_failed_draw_and_a_truncated_guess_do_not_vote():
+async def test_a_failed_draw_and_a_truncated_guess_do_not_vote():
     samples = (
         Sample(0, "", error="busy"),
         Sample(1, "so far 12 and", finish_reason="length"),
         Sample(2, "it must be 9"),
     )
-    assert tally_now(SampleSet(Question("q", "How many?"), samples)).answers == (None, None, "9")
+    assert (await tally(SampleSet(Question("q", "How many?"), samples))).answers == (None, None, "9")
 
 
-def test_letters_are_read_where_the_question_has_options():
+async def test_letters_are_read_where_the_question_has_options():
     samples = (Sample(0, "I think the answer is (B), as 12 is even."), Sample(1, "b"))
     choices = SampleSet(Question("q", "Which?", ("11", "12")), samples)
     lettered = SampleSet(Question("q", "Which?\nA. 11\nB. 12"), samples)
-    assert tally_now(choices).answers[0] == "B"
-    assert tally_now(lettered).answers[0] == "B"
+    assert (await tally(choices)).answers[0] == "B"
+    assert (await tally(lettered)).answers[0] == "B"
 
 
 async def test_a_tie_is_flagged_and_decided_by_the_seed_alone(make_set):

@@ -1,7 +1,6 @@
 """The kind of an answer on its way through files, stores, worker processes and the command line."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from sampleset.aggregators.majority_vote import MajorityVote
-from sampleset.answers import answer_kind
+from sampleset.answers import Kinds
 from sampleset.datasets.base import has_readable_gold, load_problems
 from sampleset.errors import DataError, MalformedRecordError, UnknownNameError, UnsupportedByMachineError
 from sampleset.evaluation import EvaluationOptions, evaluate
@@ -93,8 +92,8 @@ def test_the_kind_of_a_dataset_is_chosen_when_it_is_loaded(tmp_path: Path):
         pytest.param("choice", "(c)", "C", True, id="choice"),
     ],
 )
-def test_answers_are_graded_in_their_kind(kind: str, answer: str, gold: str, correct: bool):
-    assert grade(answer, Problem(Question("q", "?", answer_kind=kind), gold)).correct is correct
+async def test_answers_are_graded_in_their_kind(kind: str, answer: str, gold: str, correct: bool):
+    assert (await grade(answer, Problem(Question("q", "?", answer_kind=kind), gold))).correct is correct
 
 
 def test_what_an_answer_is_kept_under_has_not_changed_for_mathematics():
@@ -118,14 +117,14 @@ async def test_an_evaluation_compares_in_the_kind_also_in_other_processes(
 
 
 async def test_programs_run_in_worker_processes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SAMPLESET_RUN_CODE", "sandbox")
     skip_without_sandbox()
     monkeypatch.setattr("sampleset.evaluation.run._FEW", 0)
     path = tmp_path / "sets.jsonl"
     samples = ["```\nprint(1)\n```", "```\nprint(3 - 2)\n```", "```\nprint(2)\n```"]
     write_rows(path, [{"id": "a", "question": "?", "answer": "1", "answer_kind": "code", "samples": samples}])
     options = EvaluationOptions(ks=(3,), workers=2)
-    result = await evaluate({"sets": SampleFile(path)}, {"majority_vote": MajorityVote()}, options)
+    file = SampleFile(path, kinds=Kinds(run_code="sandbox"))
+    result = await evaluate({"sets": file}, {"majority_vote": MajorityVote()}, options)
     assert result.files[0].points[0].methods[0].accuracy == 1.0
 
 
@@ -151,7 +150,7 @@ def test_a_question_is_answered_in_its_kind(run: Run, orders: Path):
     code, out, _ = run(
         "answer", "?", "--model", f"replay:{orders}", "-k", "3", "--answer-kind", "json", "--show"
     )
-    assert (code, out.splitlines()[-1]) == (0, '{"n": 1, "m": [2]}')
+    assert (code, out.splitlines()[-1]) == (0, 'answer of majority_vote: {"n": 1, "m": [2]}')
     code, out, _ = run("answer", "?", "--model", f"replay:{orders}", "-k", "3", "--answer-kind", "choice")
     assert (code, out) == (1, "(no answer)\n")
 
@@ -162,7 +161,7 @@ def test_the_sampled_model_judges(run: Run, tmp_path: Path):
     code, out, err = run(
         "answer", "?", "--model", f"replay:{path}", "-k", "2", "--answer-kind", "judge", "--show"
     )
-    assert (code, out.splitlines()[-1]) == (0, "yes")
+    assert (code, out.splitlines()[-1]) == (0, "answer of majority_vote: yes")
     assert "the judge of answers was asked 1 times" in err
 
 
@@ -203,13 +202,7 @@ def test_the_commands_of_the_page_on_answers_run(number: int, tmp_path: Path):
 
 
 def skip_without_sandbox() -> None:
-    before = os.environ.get("SAMPLESET_RUN_CODE")
-    os.environ["SAMPLESET_RUN_CODE"] = "sandbox"
     try:
-        answer_kind("code").check()
+        Kinds(run_code="sandbox").named("code").check()
     except UnsupportedByMachineError as error:
         pytest.skip(str(error))
-    finally:
-        os.environ.pop("SAMPLESET_RUN_CODE")
-        if before is not None:
-            os.environ["SAMPLESET_RUN_CODE"] = before

@@ -4,34 +4,17 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sampleset.cli import main as cli
 from sampleset.storage.exchange import to_dataset, to_pandas
 from sampleset.storage.files import read_sample_sets, write_rows
 from sampleset.storage.rows import read_rows, stdin_file
 from sampleset.storage.sample_sets import SampleFile
+from support.command_line import Run
 
 FILES = Path(__file__).parent.parent / "storage" / "foreign" / "files"
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sampleset", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

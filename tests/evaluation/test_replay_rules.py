@@ -45,8 +45,8 @@ def rows(file):
     return {(row.rule, row.drawing): row for row in file.rows}
 
 
-def test_agreement_is_stopped_at_the_first_draws_that_settle_it():
-    file = replay_file("sets", stored("77777777", "88888888"), options("beta:0.95", "esc:3"))
+async def test_agreement_is_stopped_at_the_first_draws_that_settle_it():
+    file = await replay_file("sets", stored("77777777", "88888888"), options("beta:0.95", "esc:3"))
     assert (file.k, file.problems, file.accuracy) == (8, 2, 0.5)
     row = rows(file)["beta:0.95", ONE_BY_ONE]
     assert (row.samples, row.times_fewer, row.stopped) == (4, 2, 1)
@@ -55,13 +55,13 @@ def test_agreement_is_stopped_at_the_first_draws_that_settle_it():
     assert rows(file)["esc:3", BATCHES].samples == 3
 
 
-def test_what_is_never_settled_costs_all_samples_and_no_accuracy():
-    file = replay_file("sets", stored("7878787?"), options("beta:0.99", "esc:4", orders=5))
+async def test_what_is_never_settled_costs_all_samples_and_no_accuracy():
+    file = await replay_file("sets", stored("7878787?"), options("beta:0.99", "esc:4", orders=5))
     for row in file.rows:
         assert (row.samples, row.stopped, row.difference, row.gain) == (8, 0, 0, 0)
 
 
-def test_the_mean_over_orders_is_the_mean_over_all_orders():
+async def test_the_mean_over_orders_is_the_mean_over_all_orders():
     # Six draws, two of them wrong: where two agree in a row from the start, beta:0.8 stops.
     answers = "777788"
     found = []
@@ -72,61 +72,65 @@ def test_the_mean_over_orders_is_the_mean_over_all_orders():
         votes = Counter(order[:end])
         assert votes["7"] != votes["8"]
         found.append((end, votes["7"] > votes["8"]))
-    row = rows(replay_file("sets", stored(answers), options("beta:0.8", orders=4000)))["beta:0.8", ONE_BY_ONE]
+    row = rows(await replay_file("sets", stored(answers), options("beta:0.8", orders=4000)))[
+        "beta:0.8", ONE_BY_ONE
+    ]
     assert row.samples == pytest.approx(sum(end for end, _ in found) / len(found), abs=0.08)
     assert row.accuracy == pytest.approx(sum(right for _, right in found) / len(found), abs=0.03)
 
 
-def test_batches_take_at_least_as_many_samples_as_drawing_one_by_one():
+async def test_batches_take_at_least_as_many_samples_as_drawing_one_by_one():
     sets = stored("777877887777", "777777787777", "787878787787")
     for rule in ("beta:0.9", "dirichlet:0.9", "esc:3"):
-        found = rows(replay_file("sets", sets, options(rule)))
+        found = rows(await replay_file("sets", sets, options(rule)))
         assert found[rule, BATCHES].samples >= found[rule, ONE_BY_ONE].samples
 
 
-def test_a_plain_vote_over_as_many_samples_stands_beside_it():
+async def test_a_plain_vote_over_as_many_samples_stands_beside_it():
     # One question stops at 4 of 8, the other never: 6 on average.
-    file = replay_file("sets", stored("77777777", "78787878"), options("beta:0.95", orders=200))
+    file = await replay_file("sets", stored("77777777", "78787878"), options("beta:0.95", orders=200))
     row = rows(file)["beta:0.95", ONE_BY_ONE]
     low = int(row.samples)
     assert min(file.curve[low - 1 : low + 1]) <= row.fixed_accuracy <= max(file.curve[low - 1 : low + 1])
     assert row.gain == pytest.approx(row.accuracy - row.fixed_accuracy)
 
 
-def test_questions_with_too_few_samples_or_no_gold_are_left_out_and_counted():
+async def test_questions_with_too_few_samples_or_no_gold_are_left_out_and_counted():
     sets = [*stored("7777", "77"), *stored("7777", gold=None)]
-    file = replay_file("sets", sets, options(k=4))
+    file = await replay_file("sets", sets, options(k=4))
     assert (file.problems, file.left_out) == (1, 2)
 
 
-def test_samples_drawn_with_replacement_may_be_more_than_there_are():
-    file = replay_file("sets", stored("7777", "7778"), options(k=20, with_replacement=True))
+async def test_samples_drawn_with_replacement_may_be_more_than_there_are():
+    file = await replay_file("sets", stored("7777", "7778"), options(k=20, with_replacement=True))
     assert (file.k, file.with_replacement) == (20, True)
     assert rows(file)["beta:0.95", ONE_BY_ONE].samples < 10
 
 
-def test_the_seed_decides():
+async def test_the_seed_decides():
     sets = stored("777877887777", "778777787787")
-    assert replay_file("s", sets, options("beta:0.9")) == replay_file("s", sets, options("beta:0.9"))
-    other = replay_file("s", sets, options("beta:0.9", seed=1))
-    assert replay_file("s", sets, options("beta:0.9")).rows != other.rows
+    assert await replay_file("s", sets, options("beta:0.9")) == await replay_file(
+        "s", sets, options("beta:0.9")
+    )
+    other = await replay_file("s", sets, options("beta:0.9", seed=1))
+    assert (await replay_file("s", sets, options("beta:0.9"))).rows != other.rows
 
 
-def test_tokens_that_were_not_recorded_are_guessed_and_marked():
-    assert replay_file("s", stored("7777", tokens=None), options()).tokens_estimated
-    assert not replay_file("s", stored("7777"), options()).tokens_estimated
+async def test_tokens_that_were_not_recorded_are_guessed_and_marked():
+    assert (await replay_file("s", stored("7777", tokens=None), options())).tokens_estimated
+    assert not (await replay_file("s", stored("7777"), options())).tokens_estimated
 
 
-def test_the_name_of_a_rule_is_never_cut_in_two_on_a_narrow_terminal():
+async def test_the_name_of_a_rule_is_never_cut_in_two_on_a_narrow_terminal():
     sets = stored(["7"] * 12, ["7", "8"] * 6)
-    file = replay_file("a", sets, options("dirichlet:0.95", k=12))
+    file = await replay_file("a", sets, options("dirichlet:0.95", k=12))
     console = Console(width=80, file=io.StringIO())
     console.print(*replay_tables([file]))
     assert console.file.getvalue().count("dirichlet:0.95 ") == 2  # type: ignore[attr-defined]
 
 
-def test_a_row_of_the_csv_holds_every_number():
-    (head, *lines) = replay_csv([replay_file("s", stored("7777"), options())]).splitlines()
+async def test_a_row_of_the_csv_holds_every_number():
+    (head, *lines) = replay_csv([await replay_file("s", stored("7777"), options())]).splitlines()
     assert head.startswith("file,k,problems,full_accuracy,rule,drawing,samples,times_fewer")
     assert len(lines) == 2
 
@@ -140,9 +144,9 @@ def test_a_row_of_the_csv_holds_every_number():
         ({"with_replacement": True}, [], InvalidArgumentError, "need k"),
     ],
 )
-def test_what_cannot_be_replayed_is_refused(more, sets, error: type[Exception], says: str):
+async def test_what_cannot_be_replayed_is_refused(more, sets, error: type[Exception], says: str):
     with pytest.raises(error, match=says):
-        replay_file("sets", sets, options(**more))
+        await replay_file("sets", sets, options(**more))
 
 
 def test_a_rule_given_twice_is_refused():
@@ -150,6 +154,6 @@ def test_a_rule_given_twice_is_refused():
         options("beta:0.9", "esc:3", "beta:0.90")
 
 
-def test_rules_that_differ_late_are_two():
-    (file,) = [replay_file("s", stored("77777777"), options("beta:0.9", "beta:0.9000001"))]
+async def test_rules_that_differ_late_are_two():
+    (file,) = [await replay_file("s", stored("77777777"), options("beta:0.9", "beta:0.9000001"))]
     assert [row.rule for row in file.rows] == ["beta:0.9"] * 2 + ["beta:0.9000001"] * 2

@@ -13,21 +13,21 @@ from sampleset.types import Problem, Question
         pytest.param(None, False, "abstained", id="no answer is not right"),
     ],
 )
-def test_an_answer_is_graded_against_gold(answer: str | None, correct: bool, rule: str):
-    given = grade(answer, Problem(Question("q", "?"), "1/2"))
+async def test_an_answer_is_graded_against_gold(answer: str | None, correct: bool, rule: str):
+    given = await grade(answer, Problem(Question("q", "?"), "1/2"))
     assert (given.correct, given.rule) == (correct, rule)
 
 
-def test_without_gold_nothing_is_graded():
+async def test_without_gold_nothing_is_graded():
     with pytest.raises(MissingGoldError, match="'q'"):
-        grade("7", Problem(Question("q", "?"), None))
+        await grade("7", Problem(Question("q", "?"), None))
 
 
-def test_the_scorer_of_the_problems_own_dataset_decides():
+async def test_the_scorer_of_the_problems_own_dataset_decides():
     pytest.importorskip("reasoning_gym")
     extra = {"dataset": "reasoning_gym:chain_sum", "entry": {"answer": "8", "metadata": {}}}
     problem = Problem(Question("q", "?"), "7", extra=extra)
-    assert grade("8", problem).correct is True
-    assert grade("8", problem).rule == "dataset_scorer"
+    assert (await grade("8", problem)).correct is True
+    assert (await grade("8", problem)).rule == "dataset_scorer"
     # The gold column plays no part, and a score below 1 is not right.
-    assert grade("7", problem).correct is False
+    assert (await grade("7", problem)).correct is False

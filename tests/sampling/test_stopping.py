@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampleset.aggregators.base import tally_now
+from sampleset.aggregators.base import tally
 from sampleset.errors import InvalidArgumentError, UnknownNameError
 from sampleset.sampling.stopping import (
     BetaRule,
@@ -115,8 +115,8 @@ def test_draws_without_an_answer_settle_nothing(spec: str):
     assert not parse_stop(spec).met([None] * 12)
 
 
-def test_spellings_of_one_answer_count_as_agreement(make_set):
-    classes = classes_in(tally_now(make_set(["1/2", "0.5", None, r"\frac{1}{2}", "3"])))
+async def test_spellings_of_one_answer_count_as_agreement(make_set):
+    classes = classes_in(await tally(make_set(["1/2", "0.5", None, r"\frac{1}{2}", "3"])))
     assert classes == [0, 0, None, 0, 1]
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
+from sampleset import aggregators
+from sampleset.aggregators.base import AGGREGATORS
 from sampleset.serve.voice import so_far, told_apart
 from support.running import Upstream, alias, call, running
 from support.speaker import Speaker
@@ -127,6 +131,76 @@ def test_a_new_solution_comes_while_it_is_written(aggregator: str, calls: int):
     assert said(everything, "reasoning_content") == ""
     assert len(reader.requests) == calls
     assert everything[-1]["choices"][0]["sampleset"]["flags"] == ["new_answer"]
+
+
+PLUGIN = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sampleset.aggregators.base import Writing, tally
+from sampleset.backends.base import Backend
+from sampleset.chat import SamplingParams
+from sampleset.types import Answer, SampleSet
+
+
+@dataclass(frozen=True)
+class Retold:
+    """Return the answer that a model gives after it has retold the question."""
+
+    backend: Backend
+    name: ClassVar[str] = "retold"
+
+    @property
+    def writing(self) -> Writing:
+        return Writing("solution", call=1)
+
+    async def aggregate(self, sample_set: SampleSet) -> Answer:
+        told = ""
+        for _ in range(2):
+            messages = [{"role": "user", "content": sample_set.question.text + told}]
+            (reply,) = await self.backend.generate(messages, SamplingParams(), [0])
+            told = reply.text
+        counted = await tally(sample_set)
+        return Answer(sample_set.id, self.name, "5", told, candidates=counted.candidates)
+'''
+
+
+def heard(aggregator: str) -> list[dict[str, Any]]:
+    """The events of a request under this aggregator, whose second call is held after its first words."""
+    replies = iter([["Two plus two?"], ["It makes", None, r" \boxed{5}"]])
+    with Upstream() as upstream, Speaker(lambda request: next(replies)) as reader:
+        upstream.says = lambda request: r"So \boxed{4}"
+        own = alias(upstream, k=2, aggregator=aggregator, aggregator_model=reader.model)
+        with running({"careful": own}) as server, streamed(server.url) as events:
+            before = until(events, "content", "It makes")
+            reader.go.set()
+            return [*before, *events]
+
+
+def test_a_plugin_from_another_package_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "retelling.py").write_text(PLUGIN)
+    (tmp_path / "retelling-1.dist-info").mkdir()
+    (tmp_path / "retelling-1.dist-info" / "METADATA").write_text("Name: retelling\nVersion: 1\n")
+    (tmp_path / "retelling-1.dist-info" / "entry_points.txt").write_text(
+        "[sampleset.aggregators]\nretold = retelling:Retold\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(AGGREGATORS, "_entries", {**AGGREGATORS._entries})
+    assert said(heard("retold"), "content").startswith(r"It makes \boxed{5}")
+
+
+def test_a_new_aggregator_in_a_file_of_the_package_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = PLUGIN.replace("import Writing", "import AGGREGATORS, Writing")
+    source = source.replace(
+        "@dataclass(frozen=True)", '@AGGREGATORS.register("retold")\n@dataclass(frozen=True)'
+    )
+    (tmp_path / "retold.py").write_text(source)
+    monkeypatch.setattr(aggregators, "__path__", [*aggregators.__path__, str(tmp_path)])
+    monkeypatch.setattr(AGGREGATORS, "_entries", {**AGGREGATORS._entries})
+    try:
+        assert said(heard("retold"), "content").startswith(r"It makes \boxed{5}")
+    finally:
+        sys.modules.pop("sampleset.aggregators.retold", None)
 
 
 def test_words_that_were_of_no_use_are_followed_by_the_vote():

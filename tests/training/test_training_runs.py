@@ -267,6 +267,28 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path: Path, tiny: Path
     assert logs[0] == logs[1]
 
 
+def test_products_in_bfloat16_train_nearly_the_same_weights_in_float32(tmp_path: Path, tiny: Path):
+    found: list[dict[str, Any]] = []
+    for products in (None, "bfloat16"):
+        made = recipe(
+            tmp_path,
+            tiny,
+            even_is_right(4, 0),
+            steps=2,
+            matmul_dtype=products,
+            output_dir=str(tmp_path / str(products)),
+        )
+        train("select", SELECT, made)
+        policy = start_policy(made)
+        load_weights(policy, made.folder / "checkpoint")
+        found.append(policy.model.state_dict())
+    whole, mixed = found
+    assert all(mixed[name].dtype == torch.float32 for name in whole)
+    assert any(not torch.equal(whole[name], mixed[name]) for name in whole)
+    for name in whole:
+        torch.testing.assert_close(mixed[name], whole[name], rtol=0, atol=0.05)
+
+
 def test_a_checkpoint_says_how_it_is_to_be_asked(tmp_path: Path, tiny: Path):
     made = recipe(tmp_path, tiny, even_is_right(4, 0), steps=2, vote_prior=0.5, prior_learning_rate=0.0)
     summary = train("select", SELECT, made)

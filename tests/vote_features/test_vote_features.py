@@ -2,10 +2,11 @@
 
 import math
 import time
+from pathlib import Path
 
 import pytest
 
-from sampleset.aggregators.base import tally_now
+from sampleset.aggregators.base import tally
 from sampleset.aggregators.learned_vote import columns_of
 from sampleset.storage.records import stored_set_from_row
 from sampleset.types import LogprobSummary, Question, Sample, SampleSet
@@ -13,8 +14,8 @@ from sampleset.vote_features.base import VOTE_FEATURES, CountedSet
 from sampleset.vote_features.members import member_of
 
 
-def columns(sample_set: SampleSet) -> dict[str, list[float | None]]:
-    return columns_of(sample_set, tally_now(sample_set))
+async def columns(sample_set: SampleSet) -> dict[str, list[float | None]]:
+    return columns_of(sample_set, await tally(sample_set))
 
 
 def set_of(*texts: str, question: str = "Add 3 and 4.", kind: str = "maths", **more) -> SampleSet:
@@ -22,8 +23,10 @@ def set_of(*texts: str, question: str = "Add 3 and 4.", kind: str = "maths", **m
     return SampleSet(Question("q", question, answer_kind=kind), samples)
 
 
-def test_a_sum_that_does_not_come_out_is_counted_apart():
-    found = columns(set_of("3 + 4 = 7\n2 * 5 = 11\n10 / 4 = 2.5\n<answer>7</answer>", "<answer>7</answer>"))
+async def test_a_sum_that_does_not_come_out_is_counted_apart():
+    found = await columns(
+        set_of("3 + 4 = 7\n2 * 5 = 11\n10 / 4 = 2.5\n<answer>7</answer>", "<answer>7</answer>")
+    )
     assert found["sums_right"] == [pytest.approx(math.log(3)), 0.0]
     assert found["sums_wrong"] == [pytest.approx(math.log(2)), 0.0]
 
@@ -40,41 +43,41 @@ def test_a_sum_that_does_not_come_out_is_counted_apart():
         pytest.param("8 - 5 = 4", 0, 1, id="wrong"),
     ],
 )
-def test_sums_are_read_as_they_are_written(text: str, right: int, wrong: int):
-    found = columns(set_of(f"{text}\n<answer>1</answer>"))
+async def test_sums_are_read_as_they_are_written(text: str, right: int, wrong: int):
+    found = await columns(set_of(f"{text}\n<answer>1</answer>"))
     assert found["sums_right"] == [math.log1p(right)]
     assert found["sums_wrong"] == [math.log1p(wrong)]
 
 
-def test_the_numbers_of_the_question_that_a_sample_uses_are_a_share():
+async def test_the_numbers_of_the_question_that_a_sample_uses_are_a_share():
     texts = ("3 and 9 <answer>9</answer>", "3 with 4 <answer>7</answer>", "no <answer>a</answer>")
-    found = columns(set_of(*texts))
+    found = await columns(set_of(*texts))
     assert found["numbers_used"] == [0.5, 1.0, 0.0]
     assert found["answer_of_question"] == [0.0, 0.0, 0.0]
 
 
-def test_numbers_that_other_samples_reach_are_shared():
+async def test_numbers_that_other_samples_reach_are_shared():
     texts = ("12 then <answer>20</answer>", "12 then <answer>30</answer>", "<answer>20</answer>")
-    found = columns(set_of(*texts))
+    found = await columns(set_of(*texts))
     # Of the first's 12 and 20 the second holds 12, the third 20.
     assert found["numbers_shared"] == [0.5, 0.25, 0.5]
     assert found["answer_named"] == [0.5, 0.0, 0.5]
 
 
-def test_numbers_say_nothing_of_answers_that_are_none():
-    assert "numbers_used" not in columns(set_of("<answer>B</answer>", kind="choice"))
+async def test_numbers_say_nothing_of_answers_that_are_none():
+    assert "numbers_used" not in (await columns(set_of("<answer>B</answer>", kind="choice")))
 
 
-def test_confidence_is_what_was_recorded_and_none_where_nothing_was():
+async def test_confidence_is_what_was_recorded_and_none_where_nothing_was():
     known = set_of("<answer>1</answer>", logprobs=LogprobSummary(-0.5, -2.0, -0.1, -1.5))
     older = set_of("<answer>1</answer>", logprobs=LogprobSummary(-0.5, -2.0))
     names = ("confidence", "window", "tail", "bottom")
-    assert [columns(known)[name] for name in names] == [[-0.5], [-2.0], [-0.1], [-1.5]]
-    assert [columns(older)[name] for name in names] == [[-0.5], [-2.0], [None], [None]]
+    assert [(await columns(known))[name] for name in names] == [[-0.5], [-2.0], [-0.1], [-1.5]]
+    assert [(await columns(older))[name] for name in names] == [[-0.5], [-2.0], [None], [None]]
 
 
-def test_the_form_of_a_sample_is_told_by_its_marks():
-    found = columns(set_of("```python\n1\n```\n\\boxed{-1.5}", "so it is 3", finish_reason="length"))
+async def test_the_form_of_a_sample_is_told_by_its_marks():
+    found = await columns(set_of("```python\n1\n```\n\\boxed{-1.5}", "so it is 3", finish_reason="length"))
     assert found["code_block"] == [1.0, 0.0]
     assert found["boxed"] == [1.0, 0.0]
     assert found["cut_off"] == [1.0, 1.0]
@@ -82,26 +85,28 @@ def test_the_form_of_a_sample_is_told_by_its_marks():
     assert found["answer_decimal"] == [1.0, 0.0]
 
 
-def test_words_that_samples_share_are_a_share_of_all_their_words():
-    assert columns(set_of("one two <answer>1</answer>", "two three <answer>1</answer>"))["words_shared"] == [
+async def test_words_that_samples_share_are_a_share_of_all_their_words():
+    assert (await columns(set_of("one two <answer>1</answer>", "two three <answer>1</answer>")))[
+        "words_shared"
+    ] == [
         pytest.approx(2 / 4),
         pytest.approx(2 / 4),
     ]
 
 
-def test_a_member_of_a_pool_is_known_by_its_model_whatever_engine_runs_it():
+async def test_a_member_of_a_pool_is_known_by_its_model_whatever_engine_runs_it():
     assert member_of("openvino:qwen.gguf@12345678") == member_of("llamacpp:qwen.gguf@12345678")
     assert member_of("gpt-4o:extended") == "gpt-4o:extended"
     samples = (Sample(0, "<answer>1</answer>", model="a"), Sample(1, "<answer>2</answer>", model="b"))
-    found = columns(SampleSet(Question("q", "?"), samples))
+    found = await columns(SampleSet(Question("q", "?"), samples))
     assert found["member:a"] == [1.0, 0.0]
     assert found["member:b"] == [0.0, 1.0]
 
 
-def test_every_feature_is_a_finite_number_or_nothing():
+async def test_every_feature_is_a_finite_number_or_nothing():
     texts = ("", "\\boxed{}", "<answer>x</answer>", "9" * 500, "1e999 <answer>1</answer>", "\udc80 = =")
     for kind in ("maths", "text", "choice", "json", "number"):
-        for name, column in columns(set_of(*texts, kind=kind)).items():
+        for name, column in (await columns(set_of(*texts, kind=kind))).items():
             assert len(column) == len(texts), name
             assert all(value is None or math.isfinite(value) for value in column), name
 
@@ -116,7 +121,23 @@ def test_no_text_keeps_the_features_busy(piece: str):
     assert time.process_time() - began < 2.0
 
 
-def test_no_gold_answer_and_no_column_of_labels_reaches_a_feature():
+async def test_the_feature_of_the_page_is_one_file_that_runs():
+    page = (Path(__file__).parents[2] / "docs" / "you-have-labels.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    try:
+        exec(compile(code, "hedging.py", "exec"), {"__name__": "hedging"})  # noqa: S102
+        found = await columns(set_of("Perhaps 3, perhaps 4.", "It is 7."))
+        assert found["perhaps"] == [2.0, 0.0]
+    finally:
+        VOTE_FEATURES._entries.pop("hedging", None)
+
+
+def test_every_group_of_features_stands_on_the_page():
+    page = (Path(__file__).parents[2] / "docs" / "you-have-labels.md").read_text()
+    assert all(f"| `{name}` |" in page for name in VOTE_FEATURES.names())
+
+
+async def test_no_gold_answer_and_no_column_of_labels_reaches_a_feature():
     row = {"id": "q", "question": "?", "answer": "1", "samples": ["<answer>1</answer>", "<answer>2</answer>"]}
     labelled = row | {
         "answer": "2",
@@ -126,5 +147,5 @@ def test_no_gold_answer_and_no_column_of_labels_reaches_a_feature():
         "sample_models": ["a", "b"],
     }
     plain, told = (stored_set_from_row(one, 0).sample_set for one in (row, labelled))
-    assert columns(plain) == columns(told)
+    assert (await columns(plain)) == await columns(told)
     assert plain == told

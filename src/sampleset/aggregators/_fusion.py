@@ -9,6 +9,7 @@ from typing import Any
 from sampleset.aggregators.base import (
     Aggregator,
     Tally,
+    Writing,
     grouped,
     prompt_budget,
     tally,
@@ -48,6 +49,11 @@ class Fuser:
 
     def __post_init__(self) -> None:
         require_positive(self, "max_tokens", "keep_end_tokens")
+
+    @property
+    def writing(self) -> Writing | None:
+        """A solution; which call writes the last one is for each method to say."""
+        return Writing("solution", call=None)
 
     async def write(
         self, question: Question, shown: Sequence[Shown], index: int, backend: Backend | None = None

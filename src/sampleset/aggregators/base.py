@@ -6,7 +6,6 @@ are its options. A field called `backend` is filled with the model that `--aggre
 
 from __future__ import annotations
 
-import asyncio
 import random
 import threading
 from collections import OrderedDict
@@ -15,17 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Literal, Protocol
 
-from sampleset.answers import (
-    JUDGE_KIND,
-    Extracted,
-    Grouping,
-    answer_kind,
-    canonical,
-    choices_of,
-    current_judge,
-    judge_answers,
-    kind_of,
-)
+from sampleset.answers import AnswerKind, Extracted, Grouping, canonical, choices_of, kind_of
 from sampleset.backends.base import Backend
 from sampleset.chat import Generation
 from sampleset.errors import ContextOverflowError
@@ -33,8 +22,25 @@ from sampleset.registry import Registry
 from sampleset.types import Answer, Candidate, Question, SampleSet, Usage
 
 
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What an aggregator has its model write, for those who show it while it is written.
+
+    Attributes:
+        words: `thought`, reasoning that ends in an answer; or `solution`, a new solution, which is the reply.
+        call: Number of the model call that writes them, from 0. `None` if it is not sure beforehand that the
+            words of some call are shown: nothing is shown then before the answer is decided.
+    """
+
+    words: Literal["thought", "solution"]
+    call: int | None = 0
+
+
 class Aggregator(Protocol):
     """One way to make one answer of a sample set.
+
+    An aggregator that has words to show while a model writes them says so by a property `writing`, which is a
+    `Writing` or `None`. One without that property has none; see `writing_of`.
 
     Attributes:
         name: The name users type; also the name of the module.
@@ -49,6 +55,11 @@ class Aggregator(Protocol):
             BackendError: A model that the method needs cannot be asked.
         """
         ...
+
+
+def writing_of(aggregator: Aggregator) -> Writing | None:
+    """What an aggregator writes that may be shown; `None` by default."""
+    return getattr(aggregator, "writing", None)
 
 
 AGGREGATORS: Registry[type[Aggregator]] = Registry("aggregator", "sampleset.aggregators")
@@ -72,73 +83,62 @@ class Tally:
 
 
 async def tally(sample_set: SampleSet) -> Tally:
-    """The final answers of a set, read and grouped off the event loop.
-
-    Raises:
-        InvalidArgumentError: The answers are of a kind that cannot be compared here.
-    """
-    readable = _readable(sample_set)
-    if known := _tallies.get(readable):
-        return known
-    if sample_set.question.answer_kind == JUDGE_KIND:
-        await judge_answers(sample_set.question, _answers(readable))
-    return await asyncio.to_thread(tally_now, sample_set)
-
-
-def tally_now(sample_set: SampleSet) -> Tally:
     """The final answers of a set; equal answers (1/2 and 0.5, say) make one candidate.
 
     Raises:
-        InvalidArgumentError: The answers are of a kind that cannot be compared here: a judge was not asked,
-            or programs may not be run.
+        InvalidArgumentError: The answers are of a kind that cannot be compared here: there is no judge, or
+            programs may not be run.
     """
     readable = _readable(sample_set)
     if known := _tallies.get(readable):
         return known
-    answers = _answers(readable)
-    if sample_set.question.answer_kind == JUDGE_KIND:
-        grouping = kind_of(sample_set.question).group(answers)
-    else:
-        grouping = _grouped(answers, sample_set.question.answer_kind)
-    if sum(len(group.indices) for group in grouping.groups) + answers.count(None) < len(answers):
-        held = {place for group in grouping.groups for place in group.indices}
-        answers = tuple(one if place in held else None for place, one in enumerate(answers))
-    counted = Tally(
-        answers,
-        tuple(Candidate(group.answer, len(group.indices), group.indices) for group in grouping.groups),
-        grouping.notes,
-    )
+    kind, choices, texts = readable
+    counted = tally_of(*await kind.read_and_group(texts, choices))
     _tallies.put(readable, counted)
     return counted
 
 
-Readable = tuple[str, object, int | None, tuple[tuple[str, bool] | None, ...]]
-"""What a tally depends on: the kind of the answers, who judges which question (of the kind `judge`), the
-number of choices, and text and truncation of each sample that did not fail.
+def remember_tally(sample_set: SampleSet, counted: Tally) -> None:
+    """Have methods that read this set next take its tally as counted."""
+    _tallies.put(_readable(sample_set), counted)
+
+
+def tally_of(answers: tuple[str | None, ...], grouping: Grouping) -> Tally:
+    """The tally of answers that are grouped; one that is in no group turned out to be none."""
+    held = {place for group in grouping.groups for place in group.indices}
+    return Tally(
+        tuple(answer if place in held else None for place, answer in enumerate(answers)),
+        tuple(Candidate(group.answer, len(group.indices), group.indices) for group in grouping.groups),
+        grouping.notes,
+    )
+
+
+Readable = tuple[AnswerKind, int | None, tuple[tuple[str, bool] | None, ...]]
+"""What a tally depends on: the kind of the answers with all that it compares them by, the number of choices,
+and text and truncation of each sample that did not fail.
 """
 
 
 def _readable(sample_set: SampleSet) -> Readable:
     question = sample_set.question
-    texts = (None if one.failed else (one.text, one.truncated) for one in sample_set.samples)
-    judged = (current_judge(), question) if question.answer_kind == JUDGE_KIND else None
-    return question.answer_kind, judged, choices_of(question), tuple(texts)
-
-
-def _answers(readable: Readable) -> tuple[str | None, ...]:
-    kind, _, choices, texts = readable
-    return tuple(None if text is None else _final_answer(*text, choices, kind) for text in texts)
+    texts = (None if sample.failed else (sample.text, sample.truncated) for sample in sample_set.samples)
+    return kind_of(question), choices_of(question), tuple(texts)
 
 
 def answers_of(sample_set: SampleSet) -> tuple[str | None, ...]:
     """The final answer that each sample states, not compared with one another."""
-    return _answers(_readable(sample_set))
+    question = sample_set.question
+    kind, choices = kind_of(question), choices_of(question)
+    read = [
+        None if sample.failed else kind.read(sample.text, choices, sample.truncated)
+        for sample in sample_set.samples
+    ]
+    return tuple(stated and stated.text for stated in read)
 
 
 async def grouped(question: Question, answers: Sequence[str | None]) -> Grouping:
-    """Distinct answers to a question, by the kind of its answers and off the event loop."""
-    await judge_answers(question, answers)
-    return await asyncio.to_thread(kind_of(question).group, answers)
+    """Distinct answers to a question, by the kind of its answers."""
+    return await kind_of(question).group(answers)
 
 
 def read_reply(question: Question, text: str) -> Extracted | None:
@@ -167,19 +167,6 @@ class _Tallies:
 
 
 _tallies = _Tallies()
-
-
-@lru_cache(1024)
-def _grouped(answers: tuple[str | None, ...], kind: str) -> Grouping:
-    """The distinct answers. Subsets of one set often state the same answers in the same order."""
-    return answer_kind(kind).group(answers)
-
-
-@lru_cache(4096)
-def _final_answer(text: str, truncated: bool, choices: int | None, kind: str) -> str | None:
-    """The answer that a sample's text states; of a truncated one only an answer marked as final counts."""
-    found = answer_kind(kind).read(text, choices, truncated)
-    return found.text if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +213,13 @@ def decide(
         written = [answers[place] for place in one.indices] if answers else [one.answer]
         return min(canonical(answer) for answer in written if answer is not None)
 
-    by_text = sorted(tied, key=least_text)
-    return Decision(random.Random(f"{seed}:{question_id}").choice(by_text), True)
+    return Decision(sorted(tied, key=least_text)[tie_place(len(tied), seed, question_id)], True)
+
+
+@lru_cache(1024)
+def tie_place(count: int, seed: int, question_id: str) -> int:
+    """Which of so many tied answers wins, sorted by their least text."""
+    return random.Random(f"{seed}:{question_id}").choice(range(count))
 
 
 def vote_answer(sample_set: SampleSet, name: str, counted: Tally, flags: Sequence[str], seed: int) -> Answer:

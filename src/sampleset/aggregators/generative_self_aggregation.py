@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sampleset.aggregators._fusion import Fuser, concluded, require_positive
-from sampleset.aggregators.base import AGGREGATORS, shown_order, tally, vote_answer
+from sampleset.aggregators.base import AGGREGATORS, Writing, shown_order, tally, vote_answer
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.models.together import gathered
 from sampleset.prompts import Shown
@@ -41,6 +41,11 @@ class GenerativeSelfAggregation(Fuser):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "permutations")
+
+    @property
+    def writing(self) -> Writing | None:
+        """The only solution."""
+        return Writing("solution", 0 if self.permutations == 1 else None)
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The answer of the new solution."""

@@ -27,6 +27,7 @@ from typing import ClassVar
 from sampleset.aggregators.base import (
     AGGREGATORS,
     Tally,
+    Writing,
     decide,
     grouped,
     prompt_budget,
@@ -114,6 +115,11 @@ class LLMAggregator:
                 f"Mode 'select' needs log-probabilities of given texts, which the backend of "
                 f"{self.backend.model!r} does not give. Use mode=direct, a local model, or one behind vLLM."
             )
+
+    @property
+    def writing(self) -> Writing | None:
+        """The thought; of several orders' thoughts none is surely shown."""
+        return Writing("thought", 0 if self.permutations == 1 else None) if self.mode == "think" else None
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The model's answer to the question of this set."""

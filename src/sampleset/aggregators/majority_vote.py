@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sampleset.aggregators.base import AGGREGATORS, Ties, decide, tally
+from sampleset.aggregators.base import AGGREGATORS, Decision, Tally, Ties, decide, tally
 from sampleset.types import Answer, SampleSet
 
 
@@ -36,8 +36,7 @@ class MajorityVote:
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The answer with the most votes; abstains where no sample states one."""
         counted = await tally(sample_set)
-        votes = [float(one.votes) for one in counted.candidates]
-        decision = decide(counted.candidates, votes, self.ties, self.seed, sample_set.id, counted.answers)
+        decision = self.decide(counted, sample_set.id)
         if decision is None:
             return Answer(sample_set.id, self.name, None, flags=(*counted.notes, "no_answers"))
         return Answer(
@@ -49,3 +48,8 @@ class MajorityVote:
             candidates=counted.candidates,
             flags=(*counted.notes, *(["tie"] if decision.tied else [])),
         )
+
+    def decide(self, counted: Tally, question_id: str) -> Decision | None:
+        """The candidate with the most votes, `None` if there is no candidate."""
+        votes = [float(candidate.votes) for candidate in counted.candidates]
+        return decide(counted.candidates, votes, self.ties, self.seed, question_id, counted.answers)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sampleset.aggregators._fusion import Fuser, concluded, require_positive
-from sampleset.aggregators.base import AGGREGATORS, Aggregator, tally, vote_answer
+from sampleset.aggregators.base import AGGREGATORS, Aggregator, Writing, tally, vote_answer
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.backends.base import Backend
 from sampleset.models.together import gathered
@@ -49,6 +49,11 @@ class MixtureOfAgents(Fuser):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "layers", "agents")
+
+    @property
+    def writing(self) -> Writing | None:
+        """The solution after the last layer."""
+        return Writing("solution", self.layers * self.agents if self.final is None else None)
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The answer after the last layer."""

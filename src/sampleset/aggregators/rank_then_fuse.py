@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from sampleset.aggregators._fusion import Fuser, concluded, require_positive
 from sampleset.aggregators._scores import sample_score
-from sampleset.aggregators.base import AGGREGATORS, Tally, shown_order, tally, vote_answer
+from sampleset.aggregators.base import AGGREGATORS, Tally, Writing, shown_order, tally, vote_answer
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.prompts import Shown
 from sampleset.types import Answer, SampleSet
@@ -47,6 +47,11 @@ class RankThenFuse(Fuser):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "top")
+
+    @property
+    def writing(self) -> Writing | None:
+        """The only solution."""
+        return Writing("solution")
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The answer of the new solution."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
-from sampleset.aggregators.base import AGGREGATORS
+from sampleset.aggregators.base import AGGREGATORS, Writing
 from sampleset.aggregators.llm_aggregator import LLMAggregator
 from sampleset.backends.base import Backend, record_of
 from sampleset.engines.checkpoint import read_record
@@ -87,6 +87,11 @@ class SampleSetAggregator:
             seed=self.seed,
         )
         object.__setattr__(self, "_reader", reader)
+
+    @property
+    def writing(self) -> Writing | None:
+        """The thought of a model that was trained to think."""
+        return self._reader.writing
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The trained model's answer to the question of this set."""

@@ -4,25 +4,19 @@ Votes, grades and rewards all decide through this package. Importing it is light
 and sympy are imported in worker processes only, when two expressions need algebra.
 """
 
-from sampleset.answers.code.sandbox import RunCode, allow_code
+from sampleset.answers.code.sandbox import RunCode
 from sampleset.answers.grouping import AnswerGroup, Grouping, group_answers
-from sampleset.answers.judged import (
-    JUDGE_KIND,
-    AbsentJudge,
-    JudgementBook,
-    Judgements,
-    current_judge,
-    judge_answers,
-    judge_grades,
-    judged_by,
-)
+from sampleset.answers.judged import Judge, Judgements
 from sampleset.answers.keyed import plain_text
 from sampleset.answers.kinds import (
     ANSWER_KINDS,
     AnswerKind,
+    Kinds,
     answer_kind,
+    at_once,
     choices_of,
     kind_of,
+    kinds_of,
     with_answer_kind,
 )
 from sampleset.answers.maths.equivalence import Verdict, matches_gold, same_answer
@@ -33,31 +27,27 @@ from sampleset.answers.maths.verdict_store import VerdictStoreWarning, default_v
 
 __all__ = [
     "ANSWER_KINDS",
-    "JUDGE_KIND",
-    "AbsentJudge",
     "AnswerGroup",
     "AnswerKind",
     "Extracted",
     "Grouping",
-    "JudgementBook",
+    "Judge",
     "Judgements",
+    "Kinds",
     "RunCode",
     "Verdict",
     "VerdictStoreWarning",
-    "allow_code",
     "answer_kind",
+    "at_once",
     "canonical",
     "choices_of",
     "count_choices",
-    "current_judge",
     "default_verdict_path",
     "extract_answer",
     "gold_is_readable",
     "group_answers",
-    "judge_answers",
-    "judge_grades",
-    "judged_by",
     "kind_of",
+    "kinds_of",
     "matches_gold",
     "plain_text",
     "same_answer",

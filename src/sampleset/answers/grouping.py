@@ -70,15 +70,41 @@ def group_answers(answers: Sequence[str | None]) -> Grouping:
         if answer is None:
             continue
         form = read(answer)
-        number = form.number
-        key: Hashable = (number.value, number.unit, number.percent, number.decimal) if number else form.text
-        buckets.setdefault(key, _Bucket(form, [])).members.append(place)
+        buckets.setdefault(_key(form), _Bucket(form, [])).members.append(place)
     numbers = [bucket for bucket in buckets.values() if bucket.form.number]
     others = [bucket for bucket in buckets.values() if not bucket.form.number]
     merged = _merge_numbers(numbers, notes)
     merged = _merge_by_algebra(merged + others, notes)
     groups = (AnswerGroup(_text(answers, bucket), tuple(sorted(bucket.members))) for bucket in merged)
     return Grouping(tuple(sorted(groups, key=lambda group: group.indices[0])), tuple(sorted(notes)))
+
+
+def groups_restrict(answers: Sequence[str | None], grouping: Grouping) -> bool:
+    """Whether the groups of any part of these answers are these groups, restricted to the part.
+
+    A sufficient condition: nothing was noted, there is no percentage, and no group joins answers that differ
+    in their key, but for numbers of one value where no answer needs algebra.
+    """
+    if grouping.notes:
+        return False
+    forms = {answer: read(answer) for answer in answers if answer is not None}
+    if any(form.number and form.number.percent for form in forms.values()):
+        return False
+    plain = all(form.kind in _PLAIN for form in forms.values())
+    for group in grouping.groups:
+        members = [forms[answer] for place in group.indices if (answer := answers[place]) is not None]
+        if len({_key(form) for form in members}) == 1:
+            continue
+        numbers = [form.number for form in members if form.number]
+        values, units = {number.value for number in numbers}, {number.unit for number in numbers}
+        if not plain or len(numbers) < len(members) or len(values) > 1 or len(units - {None}) > 1:
+            return False
+    return True
+
+
+def _key(form: Form) -> Hashable:
+    number = form.number
+    return (number.value, number.unit, number.percent, number.decimal) if number else form.text
 
 
 def _text(answers: Sequence[str | None], bucket: _Bucket) -> str:

@@ -1,15 +1,12 @@
-"""The answer kind `judge`: answers are equal when a language model has said that they mean the same.
+"""The answer kind `judge`: answers are equal when a language model says that they mean the same.
 
-Asking has to be awaited, and comparing answers must not wait. So what a judge has said is written into a
-book, and answers are compared by the book. `sampleset.grading.judge` has the judge that asks a model.
+The kind holds its judge and awaits it. `sampleset.grading.judge` has the judge that asks a model; `Recorded`
+repeats what was said before, where no model can be asked.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,10 +15,8 @@ from sampleset.answers.keyed import Text, grouped_by, plain_text
 from sampleset.answers.maths.equivalence import Verdict
 from sampleset.answers.maths.extraction import Extracted
 from sampleset.errors import InvalidArgumentError
-from sampleset.types import Problem, Question
+from sampleset.types import Question
 
-JUDGE_KIND = "judge"
-_MOST_QUESTIONS = 4096
 _TEXT = Text()
 
 
@@ -42,161 +37,129 @@ class Judgements:
     notes: set[str] = field(default_factory=set[str])
 
 
-class JudgementBook:
-    """The judgements of one judge, by question; the last few thousand questions are kept."""
-
-    def __init__(self) -> None:
-        self._by_question: OrderedDict[Question, Judgements] = OrderedDict()
-
-    def on(self, question: Question) -> Judgements:
-        """The judgements about a question's answers."""
-        found = self._by_question.setdefault(question, Judgements())
-        self._by_question.move_to_end(question)
-        if len(self._by_question) > _MOST_QUESTIONS:
-            self._by_question.popitem(last=False)
-        return found
-
-    def put(self, question: Question, judgements: Judgements) -> None:
-        """Take over what was said elsewhere."""
-        self._by_question[question] = judgements
-
-
 class Judge(Protocol):
-    """Who says whether answers mean the same.
+    """Decides whether answers mean the same."""
+
+    async def classify(self, question: Question, answers: Iterable[str | None]) -> Judgements:
+        """All that was said about the question, these answers put into classes of equal ones."""
+        ...
+
+    async def grade(self, question: Question, gold: str, answers: Iterable[str | None]) -> Judgements:
+        """All that was said about the question, each of these answers compared with the gold one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    """A judge that repeats what was said about one question and asks no model.
 
     Attributes:
-        book: What was said so far.
+        judgements: What was said.
     """
 
-    book: JudgementBook
+    judgements: Judgements
 
-    async def classify(self, question: Question, answers: Iterable[str | None]) -> None:
-        """Put each answer into a class of equal ones, in the book."""
-        ...
+    async def classify(self, question: Question, answers: Iterable[str | None]) -> Judgements:
+        """What was said."""
+        return self.judgements
 
-    async def grade(self, problem: Problem, answers: Iterable[str | None]) -> None:
-        """Say of each answer whether it is the gold one, in the book."""
-        ...
-
-
-class AbsentJudge:
-    """What a judge who is not there said before.
-
-    Args:
-        question: The only question.
-        judgements: What was said about its answers.
-    """
-
-    def __init__(self, question: Question, judgements: Judgements) -> None:
-        self.book = JudgementBook()
-        self.book.put(question, judgements)
-
-    async def classify(self, question: Question, answers: Iterable[str | None]) -> None:
-        """Add nothing."""
-
-    async def grade(self, problem: Problem, answers: Iterable[str | None]) -> None:
-        """Add nothing."""
-
-
-_judge: ContextVar[Judge | None] = ContextVar("judge", default=None)
-
-
-def current_judge() -> Judge | None:
-    """Who judges here, `None` if there is nobody."""
-    return _judge.get()
-
-
-@contextmanager
-def judged_by(judge: Judge) -> Generator[None]:
-    """Have this judge compare the answers of the kind `judge`, within the block and the tasks it starts."""
-    token = _judge.set(judge)
-    try:
-        yield
-    finally:
-        _judge.reset(token)
-
-
-async def judge_answers(question: Question, answers: Iterable[str | None]) -> None:
-    """Have the judge say which of these answers are one, if they are of the kind `judge`."""
-    judge = _judge.get()
-    if question.answer_kind == JUDGE_KIND and judge is not None:
-        await judge.classify(question, answers)
-
-
-async def judge_grades(problem: Problem, answers: Iterable[str | None]) -> None:
-    """Have the judge say which of these answers are right, if they are of the kind `judge`."""
-    judge = _judge.get()
-    if problem.question.answer_kind == JUDGE_KIND and judge is not None and problem.answer is not None:
-        await judge.grade(problem, answers)
+    async def grade(self, question: Question, gold: str, answers: Iterable[str | None]) -> Judgements:
+        """What was said."""
+        return self.judgements
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Answers read as texts; which are one was asked before, and is looked up.
+    """Answers read as texts and compared by a judge.
 
     Attributes:
+        judge: Who compares them; without one they can be read only.
         question: What they answer.
     """
 
+    judge: Judge | None = None
     question: Question | None = None
-    spec: str = JUDGE_KIND
+    spec: str = "judge"
 
-    def about(self, question: Question) -> Judged:
-        """The same for the answers to this question."""
-        return Judged(question)
+    @property
+    def asks_model(self) -> bool:
+        """Comparing them does."""
+        return True
 
     def check(self) -> None:
         """Raise unless there is a judge."""
-        if current_judge() is None:
-            raise InvalidArgumentError(
-                "Answer kind 'judge' asks a model whether two answers mean the same, and none is named here. "
-                "Work within `judging(backend)`, or choose another kind, such as text."
-            )
+        self._party()
 
     def read(self, text: str, choices: int | None = None, truncated: bool = False) -> Extracted | None:
         """As kind `text` reads it."""
         return _TEXT.read(text, choices, truncated)
 
-    def group(self, answers: Sequence[str | None]) -> Grouping:
-        """The classes that the judge has made."""
-        said = self._said()
-        keys = [None if one is None else self._class(one) for one in answers]
-        return grouped_by(keys, answers, sorted(said.notes))
-
-    def same(self, a: str, b: str) -> Verdict:
-        """Whether the judge has put them into one class."""
-        return Verdict(plain_text(a) == plain_text(b) or self._class(a) == self._class(b), "judge")
-
-    def matches_gold(self, answer: str, gold: str) -> Verdict:
-        """Whether the judge has called the answer the gold one; equal texts need no judge."""
-        texts = plain_text(answer), plain_text(gold)
-        if texts[0] == texts[1]:
-            return Verdict(True, "text")
-        right = self._said().right
-        if texts not in right:
-            raise self._not_asked(answer)
-        return Verdict(right[texts], "judge")
-
     def gold_is_readable(self, gold: str) -> bool:
         """Whether it says anything."""
         return bool(gold.strip())
 
-    def _said(self) -> Judgements:
-        self.check()
-        judge = current_judge()
-        assert judge is not None and self.question is not None
-        return judge.book.on(self.question)
+    async def group(self, answers: Sequence[str | None]) -> Grouping:
+        """The classes that the judge makes."""
+        judge, question = self._party()
+        said = await judge.classify(question, answers)
+        keys = [None if answer is None else _class(said, answer, question) for answer in answers]
+        return grouped_by(keys, answers, sorted(said.notes))
 
-    def _class(self, answer: str) -> int:
-        classes = self._said().classes
-        if (text := plain_text(answer)) not in classes:
-            raise self._not_asked(answer)
-        return classes[text]
+    async def read_and_group(
+        self, texts: Sequence[tuple[str, bool] | None], choices: int | None
+    ) -> tuple[tuple[str | None, ...], Grouping]:
+        """The texts' answers and the classes that the judge makes."""
+        read = [None if text is None else self.read(text[0], choices, text[1]) for text in texts]
+        answers = tuple(stated and stated.text for stated in read)
+        return answers, await self.group(answers)
 
-    def _not_asked(self, answer: str) -> InvalidArgumentError:
-        identity = self.question.id if self.question else None
-        return InvalidArgumentError(
-            f"Question {identity!r} has answers of the kind 'judge', and the judge was not asked about "
-            f"{answer[:60]!r}. Asking has to be awaited (tally, not tally_now; judge_grades before grade); "
-            "where that cannot be, choose another kind, such as text."
-        )
+    def restricts(self, answers: Sequence[str | None], grouping: Grouping) -> bool:
+        """Whether there is nothing to note: what was said holds for every set."""
+        return not grouping.notes
+
+    async def same(self, a: str, b: str) -> Verdict:
+        """Whether the judge puts them into one class; equal texts need no judge."""
+        if plain_text(a) == plain_text(b):
+            return Verdict(True, "judge")
+        judge, question = self._party()
+        said = await judge.classify(question, [a, b])
+        return Verdict(_class(said, a, question) == _class(said, b, question), "judge")
+
+    async def matches_gold(self, answer: str, gold: str) -> Verdict:
+        """Whether the judge calls the answer the gold one; equal texts need no judge."""
+        texts = plain_text(answer), plain_text(gold)
+        if texts[0] == texts[1]:
+            return Verdict(True, "text")
+        judge, question = self._party()
+        said = await judge.grade(question, gold, [answer])
+        if texts not in said.right:
+            raise _unknown(answer, question)
+        return Verdict(said.right[texts], "judge")
+
+    def _party(self) -> tuple[Judge, Question]:
+        if self.judge is None:
+            raise InvalidArgumentError(
+                "Answer kind 'judge' asks a model whether two answers mean the same, and none is named here. "
+                "Name one with Kinds(judge=LLMJudge(backend)), or choose another kind, such as text."
+            )
+        if self.question is None:
+            raise InvalidArgumentError(
+                "Answer kind 'judge' compares the answers to a question. Take the kind of one: "
+                "kind_of(question)."
+            )
+        return self.judge, self.question
+
+
+def _class(said: Judgements, answer: str, question: Question) -> int:
+    text = plain_text(answer)
+    if text not in said.classes:
+        raise _unknown(answer, question)
+    return said.classes[text]
+
+
+def _unknown(answer: str, question: Question) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"Nothing is recorded about the answer {answer[:60]!r} to question {question.id!r}, whose answers a "
+        "judge compares, and no model can be asked here. Where a method writes answers of its own, run it in "
+        "the process that has the judge."
+    )

@@ -39,6 +39,10 @@ class Keyed:
         """One group per key."""
         return grouped_by([None if one is None else self.key(one) for one in answers], answers)
 
+    def restricts(self, answers: Sequence[str | None], grouping: Grouping) -> bool:
+        """Always: an answer's key is its own."""
+        return True
+
     def same(self, a: str, b: str) -> Verdict:
         """Whether the keys are equal."""
         key = self.key(a)

@@ -13,9 +13,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
-import threading
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +30,7 @@ from sampleset.chat import (
 from sampleset.engines.checkpoint import CheckpointRecord
 from sampleset.engines.gguf import GgufFiles, find_gguf
 from sampleset.engines.llamacpp import Engine
+from sampleset.engines.shared import SharedEngine
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
 from sampleset.types import LogprobSummary
 
@@ -82,7 +81,7 @@ class LlamaCppBackend:
     is_local: bool = field(default=True, init=False)
     record: CheckpointRecord | None = field(default=None, init=False, repr=False)
     _files: GgufFiles = field(init=False, repr=False)
-    _shared: _SharedEngine = field(init=False, repr=False)
+    _shared: SharedEngine[Engine] = field(init=False, repr=False)
     _lora: dict[str, Any] = field(default_factory=dict[str, Any], init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +98,7 @@ class LlamaCppBackend:
         self.model, self.record = files.identity, files.record
         self._lora = _lora(1.0) if files.adapter else {}
         sizes = (self.group_size, self.context_size, self.threads)
-        self._shared = _SharedEngine(lambda: Engine(files.find(), *sizes, files.adapter))
+        self._shared = SharedEngine(lambda: Engine(files.find(), *sizes, files.adapter))
 
     def plain(self) -> LlamaCppBackend:
         """The model without its adapter, a backend of its own on the same engine; itself if it has none.
@@ -258,37 +257,6 @@ class LlamaCppBackend:
             )
             for result in results
         ]
-
-
-class _SharedEngine:
-    """An engine that is loaded for its first user and leaves with its last one."""
-
-    def __init__(self, start: Callable[[], Engine]) -> None:
-        self._start = start
-        self._engine: Engine | None = None
-        self._users = weakref.WeakSet[LlamaCppBackend]()
-        self._lock = threading.Lock()
-
-    def engine_of(self, user: LlamaCppBackend) -> Engine | None:
-        """The engine, if this user has joined."""
-        return self._engine if user in self._users else None
-
-    def join(self, user: LlamaCppBackend) -> Engine:
-        """The engine, loaded if it has to be."""
-        with self._lock:
-            if self._engine is None:
-                self._engine = self._start()
-            self._users.add(user)
-            return self._engine
-
-    def leave(self, user: LlamaCppBackend) -> Engine | None:
-        """The engine, to be closed, if nobody uses it any more."""
-        with self._lock:
-            self._users.discard(user)
-            if self._users:
-                return None
-            engine, self._engine = self._engine, None
-            return engine
 
 
 def _lora(scale: float) -> dict[str, Any]:

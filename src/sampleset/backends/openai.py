@@ -215,6 +215,9 @@ class OpenAIBackend:
             _log.warning("%s refuses %r; requests go without it from now on.", self._where, name)
         self._refused |= refused
         self._answered = True
+        if extra is None and reply.token_logprobs is not None:
+            # Nobody reads them: hundreds of draws in work would hold them all.
+            reply = replace(reply, token_logprobs=None)
         if begun and self.owner == "llamacpp":
             reply = replace(reply, text=reply.text.removeprefix(begun))
         if on_text is not None and not has_told:

@@ -72,7 +72,8 @@ def aggregate(
     )
     summary = run_async(
         aggregate_file(
-            sets.sample_file(samples, answers.answer_kind, run.note),
+            sets.sample_file(samples, answers, run.note),
+            answers,
             aggregator,
             k,
             reader.model_ref(engine),
@@ -90,6 +91,7 @@ def aggregate(
 
 async def aggregate_file(
     sets: SampleFile,
+    answers: AnswerOptions,
     aggregator: str,
     k: int | None,
     aggregator_model: ModelRef,
@@ -108,13 +110,14 @@ async def aggregate_file(
                 f"k={k} must lie between 1 and {smallest}, the samples of question {identity!r} in "
                 f"{sets.path}."
             )
-    read = (one.sample_set if keep_thinking else one.sample_set.without_thinking() for one in sets)
-    cut, shown = tee(one.subset(range(one.n if k is None else min(k, one.n))) for one in read)
     given = abstained = failed = 0
     async with opened_methods(
         [aggregator], aggregator_model, calls.patience, calls.max_concurrency, output_dir, run.note
-    ) as methods:
+    ) as (methods, judge):
         refuse_absent_scores(methods, [sets])
+        stored = (row.sample_set for row in sets.with_kinds(answers.kinds(judge)))
+        read = (one if keep_thinking else one.without_thinking() for one in stored)
+        cut, shown = tee(one.subset(range(one.n if k is None else min(k, one.n))) for one in read)
         log = AnswerLog(
             JsonlLog(output_dir / "answers.jsonl") if output_dir else None, aggregator_model.context_size
         )

@@ -38,9 +38,9 @@ from sampleset.commands.options import (
 from sampleset.commands.progress import sampling_line
 from sampleset.commands.run import Run, print_json, run_async
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
-from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
+from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed, without_engine
 from sampleset.errors import CapReachedError, InvalidArgumentError
-from sampleset.grading.judge import judging
+from sampleset.grading.judge import LLMJudge
 from sampleset.models.calls import ModelCalls
 from sampleset.reward_models.base import RewardModel
 from sampleset.sampling.pool import Pool
@@ -116,9 +116,7 @@ def answer(
     reader = aggregation.model_ref(drawing.api_key)
     aggregation = replace(aggregation, aggregator=aggregation.aggregator or _usual_aggregator(who, reader))
     settings = saved_settings("answer", drawing, aggregation, answers, question=text, output_dir=output_dir)
-    answered = run_async(
-        answer_question(text, who, aggregation, reader, answers.answer_kind, output_dir, settings, run)
-    )
+    answered = run_async(answer_question(text, who, aggregation, reader, answers, output_dir, settings, run))
     if run.as_json:
         row = answer_to_row(answered.answer, answered.sampling)
         print_json(row | {"samples": [sample_to_row(sample) for sample in answered.sample_set.samples]})
@@ -141,7 +139,7 @@ async def answer_question(
     drawing: Drawing,
     aggregation: AggregationOptions,
     aggregator_model: ModelRef | None,
-    answer_kind: str | None,
+    answers: AnswerOptions,
     store_folder: Path | None,
     settings: dict[str, Any],
     run: Run,
@@ -156,7 +154,7 @@ async def answer_question(
         raise InvalidArgumentError("--settled-by-vote needs the rule that settles it: give --stop, too.")
     aggregator = aggregation.aggregator or _usual_aggregator(drawing, aggregator_model)
     models_of(aggregator)  # refused before a model is opened
-    question = with_answer_kind(Question(id="question", text=text), answer_kind)
+    question = with_answer_kind(Question(id="question", text=text), answers.answer_kind)
     async with AsyncExitStack() as stack:
         show = stack.enter_context(run.status_line())
         draws = await stack.enter_async_context(
@@ -179,7 +177,8 @@ async def answer_question(
             named: await asked(aggregator_model if named is None else ModelRef(named))
             for named in models_of(aggregator)
         }
-        judge = stack.enter_context(judging(lambda: asked(aggregator_model)))
+        judge = LLMJudge(lambda: asked(aggregator_model))
+        question = answers.kinds(judge).bind(question)
         await asyncio.to_thread(kind_of(question).check)
         rewards = SharedRewardModels(ScoreLog())
         stack.push_async_callback(rewards.aclose)
@@ -218,7 +217,7 @@ def _usual_aggregator(drawing: Drawing, aggregator_model: ModelRef | None) -> st
     ours = (
         drawing.pool is None
         and drawing.model.base_url is None
-        and drawing.model.ref in (EMBEDDED, EMBEDDED_SSA)
+        and without_engine(drawing.model.ref) in (EMBEDDED, EMBEDDED_SSA)
     )
     trained = aggregator_model is not None or (ours and embedded_ssa_is_installed())
     return "ssa" if trained else "majority_vote"

@@ -1,4 +1,4 @@
-"""The demo: the whole path on parts that install from PyPI, in three to four minutes on two cores.
+"""The demo: the whole path on parts that install from PyPI, in one to two minutes on two cores.
 
 First a one-step question is put to the embedded model (135 million parameters, which is too small for
 real word problems) and every method answers from its samples. Then recorded sample sets of larger models
@@ -36,6 +36,7 @@ from sampleset.storage.sample_sets import SampleFile
 
 if TYPE_CHECKING:
     from sampleset.backends.llamacpp import LlamaCppBackend
+    from sampleset.backends.openvino import OpenVinoBackend
 
 K = 5
 VOTES = ("first_sample", "majority_vote")
@@ -46,8 +47,8 @@ RECORDED = (
     ("gsm8k_qwen05b_100", 50, VOTES + CONFIDENCE + TRAINED),
     ("gsm8k_small8_100", 20, VOTES + UNTRAINED + TRAINED),
 )
-"""Files of recorded sets in the package, how many of each are read (2 to 4 seconds each on two cores), and
-the methods that read them.
+"""Files of recorded sets in the package, how many of each are read (a second or two of a core each on
+OpenVINO), and the methods that read them.
 """
 
 _LIVE = (*VOTES, *CONFIDENCE, "universal_self_consistency:max_prompt_tokens=400", *UNTRAINED, *TRAINED)
@@ -87,7 +88,7 @@ async def run_demo(
     """
     async with opened(ModelRef(EMBEDDED_SSA)) as trained:
         # One model in memory: with its adapter it reads as trained, without it samples and reads untrained.
-        plain = cast("LlamaCppBackend", trained).plain()
+        plain = cast("LlamaCppBackend | OpenVinoBackend", trained).plain()
         try:
             await _live(plain, trained, seed, output, quiet=quiet)
             settings = {"command": "demo", "model": plain.model, "seed": seed, "limit": limit, "k": K}
@@ -117,7 +118,7 @@ async def _live(backend: Backend, trained: Backend, seed: int, output: Output, *
     print(f"{K} samples of the embedded model, {backend.model}; it is tiny, and often wrong:\n")
     print_samples(drawn)
     print("\nOne answer from these samples, by method:\n")
-    print_answers(answers, [grade(one.answer, problem).correct for one in answers], list(_LIVE))
+    print_answers(answers, [(await grade(one.answer, problem)).correct for one in answers], list(_LIVE))
     print(
         "\nOne question proves nothing. So: recorded samples of larger models on GSM8K test questions, "
         f"{K} read per question.\n",

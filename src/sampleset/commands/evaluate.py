@@ -136,7 +136,8 @@ def evaluate(
     )
     evaluation = run_async(
         evaluate_files(
-            [sets.sample_file(path, answers.answer_kind, run.note) for path in samples],
+            [sets.sample_file(path, answers, run.note) for path in samples],
+            answers,
             methods.aggregators,
             methods.options(sets.keep_thinking, calls.max_concurrency),
             reader.model_ref(engine),
@@ -159,6 +160,7 @@ def evaluate(
 
 async def evaluate_files(
     files: Sequence[SampleFile],
+    answers: AnswerOptions,
     aggregators: Sequence[str],
     options: EvaluationOptions,
     aggregator_model: ModelRef,
@@ -177,7 +179,7 @@ async def evaluate_files(
     questions = output_dir / "questions.jsonl"
     async with opened_methods(
         aggregators, aggregator_model, calls.patience, calls.max_concurrency, output_dir, run.note
-    ) as methods:
+    ) as (methods, judge):
         refuse_absent_scores(methods, files)
         with ExitStack() as open_:
             show, write = open_.enter_context(run.status_line()), open_.enter_context(new_jsonl(questions))
@@ -186,7 +188,7 @@ async def evaluate_files(
                 executor = open_.enter_context(ray_executor(options.verdicts))
                 options = replace(options, workers=executor.workers)
             evaluation = await evaluated(
-                named,
+                {name: file.with_kinds(answers.kinds(judge)) for name, file in named.items()},
                 methods,
                 options,
                 log=AnswerLog(JsonlLog(output_dir / "answers.jsonl"), aggregator_model.context_size),

@@ -51,7 +51,7 @@ def fit_probe(
     if folds < 2:
         raise InvalidArgumentError(f"--folds {folds} must be at least 2.")
     use_verdict_store(verdicts or default_verdict_path())
-    files = [sets.sample_file(path, answers.answer_kind, run.note) for path in samples]
+    files = [sets.sample_file(path, answers, run.note) for path in samples]
     states = HiddenStates(model, device=device, dtype=dtype)
     probe = run_async(fit_probe_file(files, states, output, run, folds, sets.keep_thinking))
     summary = {**probe.training, "model": probe.model, "layers": list(probe.layers), "output": str(output)}
@@ -167,7 +167,7 @@ async def _probed(stored: StoredSet, reader: _StateReader, keep_thinking: bool) 
     counted = await tally(sample_set)
     texts: dict[str, tuple[str, bool]] = {}
     for candidate in counted.candidates:
-        right = grade(candidate.answer, problem).correct is True
+        right = (await grade(candidate.answer, problem)).correct is True
         for place in candidate.indices:
             text = sample_set.samples[place].text
             texts[sample_key(sample_set.question, text)] = (text, right)

@@ -95,8 +95,10 @@ def fit_vote(
 ) -> None:
     """Learn from labelled sets what speaks for an answer, and say what that is worth. Takes seconds."""
     use_verdict_store(fitting.verdicts or default_verdict_path())
-    files = [sets.sample_file(path, answers.answer_kind, run.note) for path in samples]
-    fit = run_async(fit_vote_file(files, output, fitting, sets.keep_thinking, reader.model_ref(), calls, run))
+    files = [sets.sample_file(path, answers, run.note) for path in samples]
+    fit = run_async(
+        fit_vote_file(files, answers, output, fitting, sets.keep_thinking, reader.model_ref(), calls, run)
+    )
     if run.as_json:
         print_json(fit.model.to_json())
         return
@@ -106,6 +108,7 @@ def fit_vote(
 
 async def fit_vote_file(
     files: Sequence[SampleFile],
+    answers: AnswerOptions,
     output: Path,
     fitting: FitOptions,
     keep_thinking: bool,
@@ -131,7 +134,7 @@ async def fit_vote_file(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        methods = await stack.enter_async_context(
+        methods, judge = await stack.enter_async_context(
             opened_methods(specs, aggregator_model, calls.patience, calls.max_concurrency, folder, run.note)
         )
         show = stack.enter_context(run.status_line())
@@ -145,7 +148,13 @@ async def fit_vote_file(
             weighing = methods[specs[-1]]
             assert isinstance(weighing, WeightedVote)
             scorer = weighing.reward_model
-        labels = await read_labels(files, options, asked, scorer, lambda read: show(f"{read} sets read"))
+        labels = await read_labels(
+            [file.with_kinds(answers.kinds(judge)) for file in files],
+            options,
+            asked,
+            scorer,
+            lambda read: show(f"{read} sets read"),
+        )
         show(f"fitting on {len(labels.sets)} sets")
         fit = fitted(
             labels,

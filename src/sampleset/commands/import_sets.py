@@ -38,7 +38,7 @@ def import_(
         raise UnknownNameError("form", form, FORMS)
     check_target(output)
     known: list[Problem] = load_problems(problems, data_dir=data_dir) if problems else []
-    read = sets.sample_file(samples, answers.answer_kind, run.note, known)
+    read = sets.sample_file(samples, answers, run.note, known)
     count = write_rows(output, FORMS[form](read))
     summary: dict[str, Any] = {"format": read.form or "sampleset", "rows": count, "output": str(output)}
     if run.as_json:

@@ -43,9 +43,9 @@ from sampleset.commands.options import (
     TotalTokens,
 )
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
-from sampleset.engines.gguf import EMBEDDED
+from sampleset.engines.gguf import EMBEDDED, without_engine
 from sampleset.errors import InvalidArgumentError
-from sampleset.grading.judge import LLMJudge, judging
+from sampleset.grading.judge import LLMJudge
 from sampleset.models.budget import Budget, Caps, QuestionBudgets
 from sampleset.models.calls import ModelCalls
 from sampleset.models.opening import ready_backend, runs_here
@@ -86,7 +86,7 @@ async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
         async with open_on_ray(model.ray, *named) as elsewhere:
             yield elsewhere
         return
-    backend = await ready_backend(*named)
+    backend = await ready_backend(*named, on_note=lambda line: print(f"note: {line}", file=sys.stderr))
     try:
         yield backend
     finally:
@@ -327,13 +327,14 @@ async def opened_methods(
     max_concurrency: int,
     output_dir: Path | None,
     note: Callable[[str], None] | None = None,
-) -> AsyncGenerator[dict[str, Aggregator]]:
-    """The aggregators by the text that names them; each model that one of them asks is opened once. The
-    aggregators' model also judges answers of the kind `judge`, if there are any; `note` is called with a line
-    on what it spent.
+) -> AsyncGenerator[tuple[dict[str, Aggregator], LLMJudge]]:
+    """The aggregators by the text that names them, and the judge of answers, who asks the aggregators' model.
+
+    Each model that one of them asks is opened once. `note` is called with a line on what the judge spent.
     """
-    by_default = aggregator_model.ref == EMBEDDED
-    full = {spec: with_default_model(spec) if by_default else spec for spec in specs}
+    by_default = without_engine(aggregator_model.ref) == EMBEDDED
+    engine = aggregator_model.ref.removesuffix(EMBEDDED).rstrip(":") if by_default else ""
+    full = {spec: with_default_model(spec, engine) if by_default else spec for spec in specs}
     models = {
         named: aggregator_model if named is None else ModelRef(named, ray=aggregator_model.ray)
         for spec in full.values()
@@ -350,10 +351,10 @@ async def opened_methods(
 
         ready = {named: await ask(model) for named, model in models.items()}
         log = JsonlLog(output_dir / "judgements.jsonl") if output_dir else None
-        judge = stack.enter_context(judging(lambda: ask(aggregator_model), log))
+        judge = LLMJudge(lambda: ask(aggregator_model), log)
         rewards = SharedRewardModels(ScoreLog(JsonlLog(output_dir / "scores.jsonl") if output_dir else None))
         stack.push_async_callback(rewards.aclose)
-        yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}
+        yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}, judge
         if note is not None:
             note_judge_usage(judge, note)
 

@@ -25,6 +25,7 @@ import typer
 from sampleset import __version__
 
 if TYPE_CHECKING:
+    from sampleset.answers import Judge, Kinds
     from sampleset.storage.sample_sets import SampleFile
     from sampleset.types import Problem
 
@@ -104,14 +105,6 @@ def _plain(value: object) -> object:
 def _as_it_is(value: object) -> object:
     """A path from the command line, or what a settings file holds in its stead."""
     return value
-
-
-def _allow_code(how: str | None) -> str | None:
-    from sampleset.answers import allow_code
-
-    if how is not None:
-        allow_code(cast("Any", how))
-    return how
 
 
 Model = Annotated[
@@ -237,7 +230,6 @@ RunCode = Annotated[
         "--run-code",
         help="Run programs of the answer kind code: sandbox, limits, or off (the default).",
         panel=SETS,
-        callback=_allow_code,
     ),
 ]
 DataDir = Annotated[
@@ -267,16 +259,21 @@ class SetOptions(OptionGroup):
     def sample_file(
         self,
         path: Path,
-        answer_kind: str | None,
+        answers: AnswerOptions | None,
         note: Callable[[str], None],
         problems: Sequence[Problem] = (),
     ) -> SampleFile:
-        """The sample sets at a path; the note is called with a line where another tool wrote them."""
+        """The sample sets at a path, their answers compared as `answers` say.
+
+        The note is called with a line where another tool wrote them.
+        """
         from sampleset.storage.records import parse_columns
         from sampleset.storage.sample_sets import SampleFile
 
         columns = parse_columns(self.columns) if self.columns else None
-        file = SampleFile(path, self.configuration, self.limit, columns, answer_kind, problems)
+        answers = answers or AnswerOptions()
+        kind, kinds = answers.answer_kind, answers.kinds()
+        file = SampleFile(path, self.configuration, self.limit, columns, kind, problems, kinds)
         if file.form is not None:
             note(f"note: {path} is read as: {file.form}")
         return file
@@ -288,3 +285,9 @@ class AnswerOptions(OptionGroup):
 
     answer_kind: AnswerKind = None
     run_code: RunCode = None
+
+    def kinds(self, judge: Judge | None = None, *, inline: bool = False) -> Kinds:
+        """The kinds of answers, with what they are compared by."""
+        from sampleset.answers import Kinds
+
+        return Kinds(judge, cast("Any", self.run_code or "off"), inline)

@@ -19,7 +19,7 @@ from sampleset.commands.options import (
     option,
     saved_settings,
 )
-from sampleset.commands.run import Run, print_json
+from sampleset.commands.run import Run, print_json, run_async
 from sampleset.evaluation import ReplayFile, ReplayOptions, replay_file
 from sampleset.report import replay_csv, replay_dict, replay_tables
 from sampleset.sampling.stopping import parse_stop
@@ -74,8 +74,10 @@ def replay(
     """Replay stopping rules on stored sets: accuracy against samples and tokens, without drawing anything."""
     settings = saved_settings("replay", rules, sets, answers, samples=samples, output_dir=output_dir)
     use_verdict_store(rules.verdicts or default_verdict_path())
-    files = [sets.sample_file(path, answers.answer_kind, run.note) for path in samples]
-    replayed = replay_files(files, rules.options(sets.keep_thinking), output_dir, settings, run)
+    kinds = answers.kinds(inline=True)
+    files = [sets.sample_file(path, answers, run.note).with_kinds(kinds) for path in samples]
+    options = rules.options(sets.keep_thinking)
+    replayed = run_async(replay_files(files, options, output_dir, settings, run))
     if run.as_json:
         print_json(replay_dict(replayed, settings))
         return
@@ -86,7 +88,7 @@ def replay(
     run.next("sample", "DATASET", "--output-dir", "STORE", "--stop", rules.stop.split(",")[0])
 
 
-def replay_files(
+async def replay_files(
     files: Sequence[SampleFile],
     options: ReplayOptions,
     output_dir: Path | None,
@@ -102,7 +104,7 @@ def replay_files(
             def told(done: int, name: str = name) -> None:
                 show(f"{name}: {done} questions")
 
-            replayed.append(replay_file(name, one, options, told))
+            replayed.append(await replay_file(name, one, options, told))
     if output_dir is not None:
         save_settings(output_dir / "config.json", settings)
         save_settings(output_dir / "replay.json", replay_dict(replayed, settings))

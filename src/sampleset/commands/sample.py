@@ -125,7 +125,8 @@ async def sample_dataset(
             assert draws.store is not None
             draws.store.add_problems(problems)
             save_settings(folder / "config.json", settings)
-            await Pool(draws.each).sample_many([problem.question for problem in problems])
+            kinds = questions.kinds()
+            await Pool(draws.each).sample_many([kinds.bind(problem.question) for problem in problems])
     progress = draws.progress
     warn_of_identical(progress)
     if progress.refused:

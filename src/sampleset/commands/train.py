@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from sampleset.commands.options import argument
+from sampleset.commands.options import AnswerOptions, RunCode, argument
 from sampleset.commands.progress import training_line
 from sampleset.commands.run import Output, print_json
 from sampleset.errors import InvalidArgumentError, UnknownNameError
@@ -31,10 +31,12 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE over the recipe, as lora.r=8.")
     ] = None,
+    run_code: RunCode = None,
 ) -> None:
     """Train an aggregator by a recipe. Run it again to go on where it stopped."""
     if method not in get_args(Method):
         raise UnknownNameError("training method", method, get_args(Method))
+    kinds = AnswerOptions(run_code=run_code).kinds()
     made = _read_recipe(method, recipe, overrides or [])
     with output.status_line() as show:
 
@@ -43,7 +45,7 @@ def train(
 
         try:
             if method == "grpo":
-                summary = train_grpo(made, on_progress)
+                summary = train_grpo(made, on_progress, kinds)
             elif method == "select":
                 summary = run_training("select", SelectLearner(made.objective), made, on_progress)
             else:

@@ -186,7 +186,7 @@ def train_data(
         data_dir=data_dir,
         verdicts=verdicts,
     )
-    files = [sets.sample_file(path, answers.answer_kind, run.note) for path in samples]
+    files = [sets.sample_file(path, answers, run.note) for path in samples]
     use_verdict_store(verdicts or default_verdict_path())
     summary = run_async(
         _make_rows(

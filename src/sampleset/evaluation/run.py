@@ -18,12 +18,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from sampleset.aggregators.base import Aggregator, tally
-from sampleset.answers import JUDGE_KIND, Judgements, current_judge, judge_grades, use_verdict_store
+from sampleset.answers import Kinds, kind_of, kinds_of, use_verdict_store
 from sampleset.datasets.base import has_readable_gold, scorer_for
 from sampleset.errors import BackendError, DataError, InvalidArgumentError, MissingGoldError
 from sampleset.evaluation.answer_log import AnswerLog
 from sampleset.evaluation.results import Evaluation, FileResult, QuestionResult
-from sampleset.evaluation.scoring import REFERENCE, Given, Plan, ProblemScores, Work, score_problem
+from sampleset.evaluation.scoring import REFERENCE, Given, Plan, ProblemScores, Work, score_problems
 from sampleset.evaluation.summary import RESAMPLES, FileSummary, Survey, macro_points
 from sampleset.evaluation.totals import FileTotals
 from sampleset.models.prices import Prices
@@ -34,6 +34,8 @@ from sampleset.types import Answer, Problem, SampleSet, Usage
 DEFAULT_SUBSETS = 20
 _FEW = 200
 """Problems that are scored sooner than worker processes start."""
+_BATCH = 16
+"""Problems that a worker process is handed at once, where no model is asked about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +232,46 @@ class _Run:
         progress: EvaluationProgress,
     ) -> AsyncIterator[ProblemScores]:
         """The problems' scores in order, several problems in work at once."""
-        running: deque[asyncio.Task[ProblemScores]] = deque()
-        window = max(self.options.max_concurrency, 2 * self.options.workers)
+        size = 1 if self._asking else _BATCH
+        loop = asyncio.get_running_loop()
+        batch: list[Work] = []
+        running: deque[asyncio.Future[list[ProblemScores]]] = deque()
+
+        def start() -> None:
+            running.append(loop.run_in_executor(pool, score_problems, tuple(batch)))
+            batch.clear()
+
+        try:
+            async for work in self._works(source, sets, plan, progress):
+                batch.append(work)
+                if len(batch) == size:
+                    start()
+                while len(running) > 2 * self.options.workers:
+                    for scores in await running.popleft():
+                        yield scores
+            if batch:
+                start()
+            while running:
+                for scores in await running.popleft():
+                    yield scores
+        finally:
+            for future in running:
+                future.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _works(
+        self, source: str, sets: Iterable[StoredSet], plan: Plan, progress: EvaluationProgress
+    ) -> AsyncIterator[Work]:
+        """The problems to score, in order; methods that ask a model are asked about several at once."""
+        running: deque[asyncio.Task[Work]] = deque()
+        window = self.options.max_concurrency
         try:
             for stored in sets:
-                running.append(asyncio.create_task(self._score(source, stored, plan, pool, progress)))
+                asks = bool(self._asking) or kind_of(stored.problem.question).asks_model
+                if not asks and not running:
+                    yield await self._work(source, stored, plan, progress)
+                    continue
+                running.append(asyncio.create_task(self._work(source, stored, plan, progress)))
                 if len(running) >= window:
                     yield await running.popleft()
             while running:
@@ -244,9 +281,7 @@ class _Run:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _score(
-        self, source: str, stored: StoredSet, plan: Plan, pool: Executor, progress: EvaluationProgress
-    ) -> ProblemScores:
+    async def _work(self, source: str, stored: StoredSet, plan: Plan, progress: EvaluationProgress) -> Work:
         whole = stored.sample_set
         sample_set = whole if self.options.keep_thinking else whole.without_thinking()
         given = {label: await self._ask(label, sample_set, plan, progress) for label in self._asking}
@@ -254,25 +289,19 @@ class _Run:
         if scorer_for(problem) is None:
             # Columns that grading does not need, the samples among them, need not travel.
             problem = replace(problem, solution=None, extra={})
-        judged = await self._judged(problem, sample_set, given)
-        work = Work(source, sample_set, problem, self._voting, given, self._labels, plan, judged)
-        return await asyncio.get_running_loop().run_in_executor(pool, score_problem, work)
+        question = (await self._kinds(problem, sample_set, given)).bind(problem.question)
+        problem, sample_set = replace(problem, question=question), replace(sample_set, question=question)
+        return Work(source, sample_set, problem, self._voting, given, self._labels, plan)
 
-    async def _judged(
+    async def _kinds(
         self, problem: Problem, sample_set: SampleSet, given: Mapping[str, Mapping[int, Given]]
-    ) -> Judgements | None:
-        """What a judge says about all answers to a problem, where they are of the kind `judge`."""
-        judge = current_judge()
-        if problem.question.answer_kind != JUDGE_KIND or judge is None:
-            return None
-        answers = [
-            one.answer
-            for by_k in given.values()
-            for at in by_k.values()
-            for one in (*at.answers, *at.reordered)
-        ]
-        await judge_grades(problem, [*(await tally(sample_set)).answers, *answers])
-        return judge.book.on(problem.question)
+    ) -> Kinds:
+        """What the answers to a problem are compared with where it is scored: no model is asked there."""
+        answers: list[str | None] = []
+        if kind_of(problem.question).asks_model:
+            asked = (answer for by_k in given.values() for at in by_k.values() for answer in at.all)
+            answers = [*(await tally(sample_set)).answers, *(answer.answer for answer in asked)]
+        return await kinds_of(problem.question).recorded(problem, answers)
 
     async def _ask(
         self, label: str, sample_set: SampleSet, plan: Plan, progress: EvaluationProgress

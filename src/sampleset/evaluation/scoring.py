@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sampleset.aggregators.base import Aggregator, tally_now
+from sampleset.aggregators.base import Aggregator, remember_tally
 from sampleset.aggregators.majority_vote import MajorityVote
-from sampleset.answers import AbsentJudge, Judgements, judged_by, kind_of
+from sampleset.answers import kind_of
+from sampleset.evaluation.parts import Parts
 from sampleset.evaluation.results import QuestionResult
 from sampleset.evaluation.subsets import Subset, curve_sizes, permuted, subsets_of
 from sampleset.grading.grade import grade
@@ -61,6 +62,11 @@ class Given:
     answers: Sequence[Answer]
     reordered: Sequence[Answer] = ()
 
+    @property
+    def all(self) -> tuple[Answer, ...]:
+        """Every answer."""
+        return (*self.answers, *self.reordered)
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -72,7 +78,6 @@ class Work:
         problem: The same question with its gold answer.
         aggregators: The methods that ask no model, by label.
         given: The answers of the methods that do, by label and k.
-        judged: What was said about the answers of the kind `judge`.
     """
 
     file: str
@@ -82,7 +87,6 @@ class Work:
     given: Mapping[str, Mapping[int, Given]]
     labels: tuple[str, ...]
     plan: Plan
-    judged: Judgements | None = None
 
 
 @dataclass(slots=True)
@@ -176,36 +180,38 @@ class ProblemScores:
     question: QuestionResult
 
 
-def score_problem(work: Work) -> ProblemScores:
-    """Run the methods that ask no model, and grade all."""
-    if work.judged is None:
-        return asyncio.run(_Scorer(work).scores())
-    with judged_by(AbsentJudge(work.problem.question, work.judged)):
-        return asyncio.run(_Scorer(work).scores())
+def score_problems(works: Sequence[Work]) -> list[ProblemScores]:
+    """Run the methods that ask no model on each problem, and grade all."""
+
+    async def scores() -> list[ProblemScores]:
+        return [await _Scorer(work).scores() for work in works]
+
+    return asyncio.run(scores())
 
 
 class _Scorer:
-    """The problem in work, and the grades of the answers seen so far."""
+    """The problem in work, its answers grouped once, and the grades of the answers seen so far."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
         self._set = work.sample_set
         self._grades: dict[str | None, bool | None] = {}
-        answers = tally_now(self._set).answers
-        self._sample_answers = answers
-        self._sample_right = tuple(self._grade(answer) for answer in answers)
+        self._subsets: dict[Subset, SampleSet] = {}
         self._vote = MajorityVote()
         reference = work.aggregators.get(REFERENCE)
         if isinstance(reference, MajorityVote):
             self._vote = reference
 
-    def _grade(self, answer: str | None) -> bool | None:
+    async def _grade(self, answer: str | None) -> bool | None:
         if answer not in self._grades:
-            self._grades[answer] = grade(answer, self._work.problem).correct
+            self._grades[answer] = (await grade(answer, self._work.problem)).correct
         return self._grades[answer]
 
     async def scores(self) -> ProblemScores:
         plan, n = self._work.plan, self._set.n
+        self._parts = await Parts.of(self._set)
+        self._sample_answers = self._parts.whole.answers
+        self._sample_right = tuple([await self._grade(answer) for answer in self._sample_answers])
         curve: dict[int, float] = {}
         points: dict[int, PointScores] = {}
         given: dict[str, Given] = {}
@@ -214,16 +220,13 @@ class _Scorer:
         sizes |= {k: size for k in plan.ks if (size := self._set.size_at(k)) is not None}
         for k in sorted(sizes):
             subsets = plan.subsets_for(self._set.id, n, sizes[k])
-            asked = k in plan.ks
-            votes, answers = await self._answers(subsets, self._work.aggregators if asked else {})
-            curve[k] = sum(self._grade(vote.answer) is True for vote in votes) / len(votes)
-            if asked:
+            votes = [await self._vote_right(subset) for subset in subsets]
+            curve[k] = sum(votes) / len(votes)
+            if k in plan.ks:
                 shown = subsets[0]
-                given = {
-                    label: await self._given(label, k, shown, answers.get(label, []))
-                    for label in self._work.labels
-                }
-                points[k] = self._point(subsets, votes, given)
+                given = {label: await self._given(label, k, subsets) for label in self._work.labels}
+                self._subsets.clear()
+                points[k] = await self._point(subsets, votes, given)
         right = sum(one is True for one in self._sample_right)
         return ProblemScores(
             n=n,
@@ -235,42 +238,35 @@ class _Scorer:
             curve=curve,
             tokens=tokens_by_model(self._set),
             points=points,
-            question=self._question(shown, given, points),
+            question=await self._question(shown, given, points),
         )
 
-    async def _answers(
-        self, subsets: Sequence[Subset], aggregators: Mapping[str, Aggregator]
-    ) -> tuple[list[Answer], dict[str, list[Answer]]]:
-        """The vote's answers to these subsets, and those of other methods by label."""
-        votes: list[Answer] = []
-        answers: dict[str, list[Answer]] = {label: [] for label in aggregators}
-        for subset in subsets:
-            sample_set = self._set.subset(subset)
-            # All methods find this tally made; each would otherwise wait for a thread to make it.
-            tally_now(sample_set)
-            votes.append(await self._vote.aggregate(sample_set))
-            for label, aggregator in aggregators.items():
-                same = aggregator == self._vote
-                answers[label].append(votes[-1] if same else await aggregator.aggregate(sample_set))
-        return votes, answers
+    async def _vote_right(self, subset: Subset) -> bool:
+        """Whether the vote on a subset is right."""
+        return await self._grade(await self._parts.vote(subset, self._vote)) is True
 
-    async def _given(self, label: str, k: int, shown: Subset, answers: Sequence[Answer]) -> Given:
+    async def _given(self, label: str, k: int, subsets: Sequence[Subset]) -> Given:
+        """A method's answers to these subsets, and to the first in other orders."""
         if label in self._work.given:
             return self._work.given[label][k]
-        reordered: list[Answer] = []
-        for order in self._work.plan.orders_for(label, self._set.id, shown):
-            sample_set = self._set.subset(order)
-            tally_now(sample_set)
-            reordered.append(await self._work.aggregators[label].aggregate(sample_set))
-        return Given(answers, reordered)
+        aggregator = self._work.aggregators[label]
+        orders = self._work.plan.orders_for(label, self._set.id, subsets[0])
+        answers = [await self._answer(aggregator, places) for places in (*subsets, *orders)]
+        return Given(answers[: len(subsets)], answers[len(subsets) :])
 
-    def _point(
-        self, subsets: Sequence[Subset], votes: Sequence[Answer], given: Mapping[str, Given]
+    async def _answer(self, aggregator: Aggregator, places: Subset) -> Answer:
+        if places not in self._subsets:
+            self._subsets[places] = self._set.subset(places)
+            # Methods find this tally made.
+            remember_tally(self._subsets[places], await self._parts.tally(places))
+        return await aggregator.aggregate(self._subsets[places])
+
+    async def _point(
+        self, subsets: Sequence[Subset], vote_right: Sequence[bool], given: Mapping[str, Given]
     ) -> PointScores:
         n, size = self._set.n, len(subsets[0])
         point = PointScores(len(subsets), len(subsets) == math.comb(n, size), size)
         right_samples = [sum(self._sample_right[place] is True for place in subset) for subset in subsets]
-        vote_right = [self._grade(vote.answer) is True for vote in votes]
         for count, voted in zip(right_samples, vote_right, strict=True):
             point.by_right_samples[count] += 1
             point.vote_right += voted
@@ -279,14 +275,14 @@ class _Scorer:
         for label, by_method in given.items():
             scores = point.methods[label] = MethodScores()
             for answer, count, voted in zip(by_method.answers, right_samples, vote_right, strict=True):
-                self._add(scores, answer, count, voted)
+                await self._add(scores, answer, count, voted)
             for answer in by_method.reordered:
                 scores.reordered += 1
-                scores.flips += self._changed(by_method.answers[0].answer, answer.answer)
+                scores.flips += await self._changed(by_method.answers[0].answer, answer.answer)
         return point
 
-    def _add(self, scores: MethodScores, answer: Answer, right_samples: int, voted: bool) -> None:
-        correct = self._grade(answer.answer)
+    async def _add(self, scores: MethodScores, answer: Answer, right_samples: int, voted: bool) -> None:
+        correct = await self._grade(answer.answer)
         right = correct is True
         scores.right += right
         scores.undecided += correct is None
@@ -307,12 +303,12 @@ class _Scorer:
         scores.calls += usage.calls
         scores.uncounted += usage.uncounted
 
-    def _changed(self, before: str | None, after: str | None) -> bool:
+    async def _changed(self, before: str | None, after: str | None) -> bool:
         if before is None or after is None:
             return before is not after
-        return kind_of(self._set.question).same(before, after).equal is not True
+        return (await kind_of(self._set.question).same(before, after)).equal is not True
 
-    def _question(
+    async def _question(
         self, shown: Subset, given: Mapping[str, Given], points: Mapping[int, PointScores]
     ) -> QuestionResult:
         problem, samples = self._work.problem, self._set.samples
@@ -331,7 +327,7 @@ class _Scorer:
             sample_answers=tuple(self._sample_answers[place] for place in shown),
             sample_right=tuple(self._sample_right[place] for place in shown),
             answers={label: answer.answer for label, answer in first.items()},
-            right={label: self._grade(answer.answer) for label, answer in first.items()},
+            right={label: await self._grade(answer.answer) for label, answer in first.items()},
             confidences={
                 label: answer.confidence for label, answer in first.items() if answer.confidence is not None
             },

@@ -9,45 +9,48 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from weakref import WeakValueDictionary
 
-from sampleset.answers import JudgementBook, judged_by, plain_text
+from sampleset.answers import Judgements, plain_text
 from sampleset.backends.base import Backend, can_score
 from sampleset.chat import SamplingParams
 from sampleset.errors import DataError
 from sampleset.prompts import SAME_PROMPT, same_messages
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.store import digest
-from sampleset.types import Problem, Question, Usage
+from sampleset.types import Question, Usage
 
 MAX_CLASSES = 32
 """Classes of a question that a new answer is compared with; beyond them it stands alone, which is noted."""
+_MOST_QUESTIONS = 4096
+"""Questions whose judgements are kept, the last ones asked about."""
 _MAX_TOKENS = 256
 _VERDICT = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 
 
 class LLMJudge:
-    """A model that says whether two answers mean the same.
+    """A model that says whether two answers mean the same, for `Kinds(judge=LLMJudge(backend))`.
 
     Args:
-        open_backend: Returns the model; called when it is first needed.
+        model: The model, or what opens it when it is first needed.
         log: Where its verdicts are kept and looked up.
 
     Attributes:
-        book: What it has said.
         usage: Tokens spent on asking.
     """
 
-    def __init__(self, open_backend: Callable[[], Awaitable[Backend]], log: JsonlLog | None = None) -> None:
-        self.book = JudgementBook()
+    def __init__(
+        self, model: Backend | Callable[[], Awaitable[Backend]], log: JsonlLog | None = None
+    ) -> None:
         self.usage = Usage()
-        self._open = open_backend
+        self._model = model
         self._backend: Backend | None = None
+        self._said: OrderedDict[Question, Judgements] = OrderedDict()
         self._log = log
         self._verdicts: dict[str, bool | None] = {}
-        self._locks: defaultdict[Question, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: WeakValueDictionary[Question, asyncio.Lock] = WeakValueDictionary()
         for _, row in log.new_rows() if log else ():
             try:
                 self._verdicts[row["key"]] = row["same"]
@@ -56,10 +59,11 @@ class LLMJudge:
                     f"{log and log.path}: a row is no judgement. Use another --output-dir."
                 ) from error
 
-    async def classify(self, question: Question, answers: Iterable[str | None]) -> None:
-        """Put each answer into a class of equal ones."""
-        async with self._locks[question]:
-            said = self.book.on(question)
+    async def classify(self, question: Question, answers: Iterable[str | None]) -> Judgements:
+        """All that was said about the question, these answers put into classes of equal ones."""
+        lock = self._locks.setdefault(question, asyncio.Lock())
+        async with lock:
+            said = self._on(question)
             for answer in answers:
                 if answer is None or (text := plain_text(answer)) in said.classes:
                     continue
@@ -75,30 +79,40 @@ class LLMJudge:
                         said.notes.add("too_many_comparisons")
                     said.classes[text] = len(said.representatives)
                     said.representatives.append(answer)
+            return said
 
-    async def grade(self, problem: Problem, answers: Iterable[str | None]) -> None:
-        """Say of each answer whether it is the gold one; equal answers are asked about once."""
+    async def grade(self, question: Question, gold: str, answers: Iterable[str | None]) -> Judgements:
+        """All that was said about the question, each of these answers compared with the gold one.
+
+        Answers of one class are asked about once.
+        """
         listed = [one for one in answers if one is not None]
-        await self.classify(problem.question, listed)
-        said, gold = self.book.on(problem.question), problem.answer or ""
-        by_class: dict[int, bool | None] = {}
+        said = await self.classify(question, listed)
+        gold_text = plain_text(gold)
+        if gold_text in map(plain_text, listed):
+            said.right[gold_text, gold_text] = True
+        by_class = {
+            said.classes[text]: right for (text, against), right in said.right.items() if against == gold_text
+        }
         for answer in listed:
-            pair = plain_text(answer), plain_text(gold)
-            number = said.classes[pair[0]]
-            if pair in said.right:
-                by_class[number] = said.right[pair]
-            elif pair[0] == pair[1]:
-                said.right[pair] = by_class[number] = True
-        for answer in listed:
-            number = said.classes[plain_text(answer)]
+            text = plain_text(answer)
+            number = said.classes[text]
             if number not in by_class:
-                by_class[number] = await self._same(problem.question, gold, answer)
-            said.right.setdefault((plain_text(answer), plain_text(gold)), by_class[number])
+                by_class[number] = await self._same(question, gold, answer)
+            said.right.setdefault((text, gold_text), by_class[number])
+        return said
+
+    def _on(self, question: Question) -> Judgements:
+        said = self._said.setdefault(question, Judgements())
+        self._said.move_to_end(question)
+        if len(self._said) > _MOST_QUESTIONS:
+            self._said.popitem(last=False)
+        return said
 
     async def _same(self, question: Question, first: str, second: str) -> bool | None:
         """The model's verdict, `None` if it cannot be read."""
         if self._backend is None:
-            self._backend = await self._open()
+            self._backend = self._model if isinstance(self._model, Backend) else await self._model()
         asked = [self._backend.model, SAME_PROMPT, question.text, plain_text(first), plain_text(second)]
         key = digest(asked)[:32]
         if key not in self._verdicts:
@@ -120,23 +134,3 @@ class LLMJudge:
         self.usage += Usage(reply.prompt_tokens or 0, reply.completion_tokens or 0, 1, uncounted)
         found = _VERDICT.search(reply.text.rpartition("</think>")[2])
         return None if found is None else found[1].lower() == "yes"
-
-
-@contextmanager
-def judging(
-    model: Backend | Callable[[], Awaitable[Backend]], log: JsonlLog | None = None
-) -> Generator[LLMJudge]:
-    """Have a model compare the answers of the kind `judge`, within the block and the tasks it starts.
-
-    Args:
-        model: The model, or what opens it when it is first needed.
-        log: A file in which verdicts are kept.
-    """
-
-    async def given() -> Backend:
-        assert isinstance(model, Backend)
-        return model
-
-    judge = LLMJudge(given if isinstance(model, Backend) else model, log)
-    with judged_by(judge):
-        yield judge

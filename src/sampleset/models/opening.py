@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sampleset.backends.base import BACKENDS, Backend
-from sampleset.engines.gguf import EMBEDDED_SSA, is_exported
-from sampleset.errors import InputNotFoundError, InvalidArgumentError
+from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, is_exported
+from sampleset.errors import InputNotFoundError, InvalidArgumentError, SampleSetError
+from sampleset.models.engine import LLAMACPP, OPENVINO, fastest_engine, is_installed
 from sampleset.storage.files import read_sample_sets
 
 FOLDER_CONFIGS = ("config.json", "adapter_config.json")
@@ -29,13 +30,15 @@ def open_backend(
     """The backend for a model; nothing is loaded yet, and nobody is asked but the Hub for a model of its own.
 
     Args:
-        ref: `embedded`; `embedded-ssa`, the trained aggregator on it; a path to a `.gguf` file; a folder of
-            `sampleset export` with `adapter.gguf` or `model.gguf`; `openvino:PATH` for a `.gguf` file or a
-            converted folder on OpenVINO; a folder with `config.json` or `adapter_config.json` for a Hugging
-            Face model or LoRA adapter in this process; `transformers:REF` for any of those, a `.gguf` file
-            or a Hub id; `replay:FILE` for the samples stored in a file; with a base URL, whatever name that
-            OpenAI-compatible server knows; without one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`,
-            fetched unless it is in the local cache, or, with a key, a name without a slash that OpenAI knows.
+        ref: `embedded`; `embedded-ssa`, the trained aggregator on it, both on the fastest engine that is
+            installed and right for this machine; a path to a `.gguf` file; a folder of `sampleset export`
+            with `adapter.gguf` or `model.gguf`; `openvino:REF` or `llamacpp:REF` for any of these on that
+            engine, and `openvino:FOLDER` for a converted folder; a folder with `config.json` or
+            `adapter_config.json` for a Hugging Face model or LoRA adapter in this process;
+            `transformers:REF` for any of those, a `.gguf` file or a Hub id; `replay:FILE` for the samples
+            stored in a file; with a base URL, whatever name that OpenAI-compatible server knows; without
+            one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`, fetched unless it is in the local cache, or,
+            with a key, a name without a slash that OpenAI knows.
         base_url: Address of the server, up to and including `/v1`; by default `OPENAI_BASE_URL`.
         api_key: The server's key; by default `OPENAI_API_KEY`.
         context_size: Tokens that prompt and completion may take together, where the default is wrong.
@@ -57,8 +60,11 @@ def open_backend(
         stored = (one.sample_set for one in read_sample_sets(Path(ref.removeprefix("replay:"))))
         replay: Any = BACKENDS.get("replay")
         return replay.of_sets(stored, model=ref)
-    if ref.startswith("openvino:"):
-        return BACKENDS.get("openvino")(model=ref, **sized)
+    engine, _, named = ref.partition(":")
+    if engine in (OPENVINO, LLAMACPP):
+        return BACKENDS.get(engine)(model=named, **sized)
+    if ref in (EMBEDDED, EMBEDDED_SSA):
+        return BACKENDS.get(fastest_engine())(model=ref, **sized)
     if ref.startswith("transformers:"):
         return _transformers(ref, sized)
     if is_local:
@@ -90,9 +96,9 @@ def open_backend(
 def runs_here(ref: str) -> bool:
     """Whether a REF can only be a model in this process."""
     return (
-        ref in ("embedded", EMBEDDED_SSA)
+        ref in (EMBEDDED, EMBEDDED_SSA)
         or ref.endswith(".gguf")
-        or ref.startswith(("openvino:", "replay:", "transformers:"))
+        or ref.startswith(("openvino:", "llamacpp:", "replay:", "transformers:"))
     )
 
 
@@ -102,12 +108,25 @@ async def ready_backend(
     api_key: str | None = None,
     context_size: int | None = None,
     omit: Sequence[str] = (),
+    on_note: Callable[[str], None] | None = None,
 ) -> Backend:
     """The backend of `open_backend` once it was checked; of a vLLM server, the one that scores texts, too.
+
+    Where OpenVINO was chosen for the embedded model and cannot run it, llama.cpp does, if it is installed.
+
+    Args:
+        ref: As in `open_backend`, as are the next four.
+        base_url: Address of the server.
+        api_key: The server's key.
+        context_size: Tokens that prompt and completion may take together.
+        omit: Fields that a server is never sent.
+        on_note: Called with a line about the engine that was chosen.
 
     Raises:
         BackendError: It cannot be asked.
     """
+    if ref in (EMBEDDED, EMBEDDED_SSA) and base_url is None and fastest_engine() == OPENVINO:
+        return await _fastest(ref, context_size, on_note or (lambda line: None))
     backend = await _checked(open_backend(ref, base_url, api_key, context_size, omit))
     if getattr(backend, "owner", None) != "vllm":
         return backend
@@ -117,6 +136,20 @@ async def ready_backend(
             model=ref, base_url=base_url, api_key=api_key, context_size=context_size, omit=tuple(omit)
         )
     )
+
+
+async def _fastest(ref: str, context_size: int | None, on_note: Callable[[str], None]) -> Backend:
+    """The embedded model on OpenVINO, or on llama.cpp where OpenVINO cannot."""
+    sized: dict[str, Any] = {} if context_size is None else {"context_size": context_size}
+    try:
+        backend = await _checked(BACKENDS.get(OPENVINO)(model=ref, on_note=on_note, **sized))
+        on_note(f"{ref} runs on OpenVINO; llamacpp:{ref} would be llama.cpp")
+        return backend
+    except SampleSetError as error:
+        if not is_installed(LLAMACPP):
+            raise
+        on_note(f"{ref} runs on llama.cpp, which is slower here: {error}")
+        return await _checked(open_backend(f"{LLAMACPP}:{ref}", context_size=context_size))
 
 
 async def _checked(backend: Backend) -> Backend:

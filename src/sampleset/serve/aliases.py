@@ -15,7 +15,7 @@ from sampleset.errors import BackendError, InvalidArgumentError, UnsupportedByBa
 from sampleset.evaluation import Price, Prices, read_prices
 from sampleset.models.budget import Budget
 from sampleset.models.calls import CallContext, ModelCalls
-from sampleset.models.opening import open_backend, ready_backend
+from sampleset.models.opening import open_backend, ready_backend, runs_here
 from sampleset.models.retries import Patience
 from sampleset.reward_models.base import RewardModel
 from sampleset.sampling.draws import Draw
@@ -249,7 +249,7 @@ class Models:
         if key not in self._backends:
             # A key in the environment is for the server it is meant for, not for every one that is named.
             named = one.model, one.base_url, one.api_key or (NO_KEY if one.base_url else None)
-            if asked:
+            if asked or runs_here(one.model):
                 self._backends[key] = await ready_backend(*named, one.context_size)
                 return self._backends[key]
             backend = open_backend(*named, one.context_size)

@@ -313,7 +313,7 @@ async def _agreeing(question: Question, answer: Answer) -> int | None:
         return stated.index(decided)
     same = kind_of(question).same
     for place, one in enumerate(stated):
-        if (await asyncio.to_thread(same, one, decided)).equal is True:
+        if (await same(one, decided)).equal is True:
             return place
     return None
 

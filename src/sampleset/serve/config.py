@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar, cast
 from annotated_types import Ge, Gt, Le
 
 from sampleset.answers import answer_kind
-from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed
+from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed, without_engine
 from sampleset.errors import DataError, InvalidArgumentError, UnknownNameError
 from sampleset.models.budget import Budget, Caps
 from sampleset.prompts import SOLVE_PROMPTS
@@ -40,13 +40,15 @@ def served_kind(spec: str) -> str:
     Raises:
         InvalidArgumentError: There is none, or it runs programs, or it asks a judge.
     """
-    kind = answer_kind(spec).spec
-    if kind.partition(":")[0] in ("code", "judge"):
+    kind = answer_kind(spec)
+    try:
+        kind.check()
+    except InvalidArgumentError as error:
         raise InvalidArgumentError(
             f"The server does not compare answers of the kind {spec!r}: it runs no programs and "
             "asks no judge. Take text, choice, json, number or maths."
-        )
-    return kind
+        ) from error
+    return kind.spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +220,11 @@ def default_alias(ref: str, base_url: str | None, api_key_env: str | None) -> di
 
     The embedded one needs worked examples; the aggregator that was trained on it, if it is there, reads.
     """
-    is_embedded = ref in (EMBEDDED, EMBEDDED_SSA)
-    if ref == EMBEDDED and embedded_ssa_is_installed():
-        ref = EMBEDDED_SSA  # one engine does both: without its adapter it samples
+    is_embedded = without_engine(ref) in (EMBEDDED, EMBEDDED_SSA)
+    if without_engine(ref) == EMBEDDED and embedded_ssa_is_installed():
+        ref = (
+            ref.removesuffix(EMBEDDED) + EMBEDDED_SSA
+        )  # one engine does both: without its adapter it samples
     upstream = {"model": ref, "base_url": base_url, "api_key_env": api_key_env}
     alias: dict[str, Any] = {"upstreams": [{name: value for name, value in upstream.items() if value}]}
     if is_embedded:

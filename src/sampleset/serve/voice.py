@@ -1,8 +1,7 @@
 """What an aggregator writes, told while it writes it.
 
-Which of its words a client is shown is known before they come for two kinds of aggregators. One that thinks,
-then names an answer: its thought is the reply's `reasoning_content`. One that writes a new solution: the text
-of its last call is the `content`. Of any other, nothing is told before it has decided.
+The aggregator says what that is (`Writing`). A thought becomes the reply's `reasoning_content`, a solution
+its `content`. Of an aggregator that says nothing, nothing is told before it has decided.
 """
 
 from __future__ import annotations
@@ -12,14 +11,7 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, cast
 
-from sampleset.aggregators._fusion import Fuser
-from sampleset.aggregators.base import Aggregator
-from sampleset.aggregators.generative_self_aggregation import GenerativeSelfAggregation
-from sampleset.aggregators.llm_aggregator import LLMAggregator
-from sampleset.aggregators.mixture_of_agents import MixtureOfAgents
-from sampleset.aggregators.rank_then_fuse import RankThenFuse
-from sampleset.aggregators.ssa import SampleSetAggregator
-from sampleset.backends.base import record_of
+from sampleset.aggregators.base import Aggregator, writing_of
 from sampleset.chat import OnText
 
 Field = Literal["reasoning_content", "content"]
@@ -90,16 +82,17 @@ def told_apart(text: str, thinks: bool) -> tuple[str, str]:
 
 def thinks(aggregator: Aggregator) -> bool:
     """Whether an aggregator writes a thought, then names an answer."""
-    if isinstance(aggregator, SampleSetAggregator):
-        record = record_of(aggregator.backend)
-        return record is not None and record.mode == "think"
-    return isinstance(aggregator, LLMAggregator) and aggregator.mode == "think"
+    writing = writing_of(aggregator)
+    return writing is not None and writing.words == "thought"
 
 
 def writes_solutions(aggregator: Aggregator) -> bool:
     """Whether what an aggregator writes is a solution, or that of one it is made of is."""
+    writing = writing_of(aggregator)
+    if writing is not None and writing.words == "solution":
+        return True
     parts = (getattr(aggregator, one.name) for one in fields(cast("Any", aggregator)))
-    return isinstance(aggregator, Fuser) or any(
+    return any(
         is_dataclass(part) and hasattr(part, "aggregate") and writes_solutions(cast("Aggregator", part))
         for part in parts
     )
@@ -107,19 +100,10 @@ def writes_solutions(aggregator: Aggregator) -> bool:
 
 def voice_of(aggregator: Aggregator, on_delta: OnDelta) -> Voice | None:
     """The voice of an aggregator; `None` if nothing of what it writes is surely shown."""
-    if thinks(aggregator):
-        return Voice("reasoning_content", 0, on_delta) if _orders(aggregator) == 1 else None
-    match aggregator:
-        case GenerativeSelfAggregation(permutations=1) | RankThenFuse():
-            return Voice("content", 0, on_delta)
-        case MixtureOfAgents(final=None):
-            return Voice("content", aggregator.layers * aggregator.agents, on_delta)
-        case _:
-            return None
-
-
-def _orders(aggregator: Any) -> int:
-    return aggregator.permutations
+    writing = writing_of(aggregator)
+    if writing is None or writing.call is None:
+        return None
+    return Voice("reasoning_content" if writing.words == "thought" else "content", writing.call, on_delta)
 
 
 def _may_be_tag(ending: str) -> bool:

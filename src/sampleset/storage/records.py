@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeGuard, cast
 
-from sampleset.answers import answer_kind, with_answer_kind
+from sampleset.answers import Kinds, answer_kind, with_answer_kind
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.types import (
     DEFAULT_KIND,
@@ -90,6 +90,13 @@ class StoredSet:
             replace(self.problem, question=question),
         )
         return StoredSet(sample_set, problem, self.row)
+
+    def with_kinds(self, kinds: Kinds) -> StoredSet:
+        """The same with answers compared by what these kinds hold."""
+        question = kinds.bind(self.problem.question)
+        return StoredSet(
+            replace(self.sample_set, question=question), replace(self.problem, question=question), self.row
+        )
 
     def to_row(self) -> dict[str, Any]:
         """The row to write back: the known fields as they are now, every other as it was read."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from sampleset.answers import kinds
+from sampleset.answers import Kinds
+from sampleset.answers import answer_kind as known_kind
 from sampleset.errors import InvalidArgumentError
 from sampleset.storage.files import sets_of
 from sampleset.storage.foreign.base import Source, recognised
@@ -27,6 +29,7 @@ class SampleFile:
         columns: Our name of a column → the file's, where they differ.
         answer_kind: How all answers are compared, whatever the rows say.
         problems: Questions and gold answers that the sets lack, found by the question's text or the id.
+        kinds: What answers are compared with.
 
     Raises:
         InputNotFoundError: There is nothing at the path.
@@ -41,6 +44,7 @@ class SampleFile:
         columns: Mapping[str, str] | None = None,
         answer_kind: str | None = None,
         problems: Sequence[Problem] = (),
+        kinds: Kinds | None = None,
     ) -> None:
         if limit is not None and limit < 1:
             raise InvalidArgumentError(f"limit={limit!r} must be at least 1.")
@@ -50,8 +54,9 @@ class SampleFile:
         self._columns = columns
         self._answer_kind = answer_kind
         self._problems = problems
+        self._kinds = kinds
         if answer_kind is not None:
-            kinds.answer_kind(answer_kind)
+            known_kind(answer_kind)
         self._is_store = self.path.is_dir() and is_store(self.path)
         if not self._is_store:
             row_files(self.path)  # refused now, not when it is read
@@ -87,7 +92,14 @@ class SampleFile:
             DataError: It cannot be read as sample sets, or holds none.
         """
         found = self._store.sample_sets(self._configuration) if self._is_store else sets_of(self._source)
-        return (one.with_answer_kind(self._answer_kind) for one in islice(found, self._limit))
+        sets = (stored.with_answer_kind(self._answer_kind) for stored in islice(found, self._limit))
+        return sets if self._kinds is None else (stored.with_kinds(self._kinds) for stored in sets)
+
+    def with_kinds(self, kinds: Kinds) -> SampleFile:
+        """The same file, its answers compared with what these kinds hold."""
+        bound = copy(self)
+        bound._kinds = kinds
+        return bound
 
     @cached_property
     def _source(self) -> Source:

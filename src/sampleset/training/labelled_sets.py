@@ -23,7 +23,6 @@ from sampleset.aggregators.learned_vote import (
     models_of_set,
     told_columns,
 )
-from sampleset.answers import judge_grades
 from sampleset.datasets.base import has_readable_gold, question_key, scorer_for
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.evaluation.subsets import subsets_of
@@ -256,8 +255,7 @@ def _subsets(n: int, identity: str, options: LabelOptions) -> list[tuple[int, ..
 
 async def _right(answer: str, problem: Problem, grades: dict[str, bool], reading: _Reading) -> bool:
     if answer not in grades:
-        await judge_grades(problem, [answer])
-        correct = grade(answer, problem).correct
+        correct = (await grade(answer, problem)).correct
         reading.undecided += correct is None
         grades[answer] = correct is True
     return grades[answer]

@@ -177,7 +177,7 @@ class Client:
                 raw = await self._read(reply)
                 return Response(reply.status, reply.headers, raw, is_stream)
         except (aiohttp.ClientError, OSError, EOFError) as error:
-            reason = self.hidden(str(error)) or type(error).__name__
+            reason = self.hidden(str(error).replace(" ssl:default", "")) or type(error).__name__
             raise ConnectionFailedError(self.where, reason) from self.cause(error)
 
     async def _read(self, reply: aiohttp.ClientResponse) -> bytes:

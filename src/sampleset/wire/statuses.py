@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 Meaning = Literal[
@@ -154,9 +155,12 @@ def meaning_of(status: int) -> Meaning:
 
 def end_of(finish_reason: object) -> End:
     """How a reply ended, by its finish reason; a missing one, or one of no known word, is a natural end."""
-    if not isinstance(finish_reason, str):
-        return "natural"
-    name = re.sub(r"[^a-z]+", "_", _SPLIT.sub("_", finish_reason[:100]).lower()).strip("_")
+    return _end_of(finish_reason[:100]) if isinstance(finish_reason, str) else "natural"
+
+
+@lru_cache(256)
+def _end_of(finish_reason: str) -> End:
+    name = re.sub(r"[^a-z]+", "_", _SPLIT.sub("_", finish_reason).lower()).strip("_")
     if name in FINISH_REASONS:
         return FINISH_REASONS[name]
     for words, end in _BY_WORDS:

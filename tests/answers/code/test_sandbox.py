@@ -9,75 +9,74 @@ from pathlib import Path
 
 import pytest
 
-from sampleset.answers import allow_code, answer_kind
+from sampleset.answers import Kinds, answer_kind
 from sampleset.answers.code import sandbox as sandbox_module
-from sampleset.answers.code.sandbox import Run, run_program
+from sampleset.answers.code.sandbox import Run, RunCode, run_program
 from sampleset.errors import InvalidArgumentError, UnsupportedByMachineError
 
 
 @pytest.fixture(params=["sandbox", "limits"])
-def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("SAMPLESET_RUN_CODE", request.param)
+def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> RunCode:
     if request.param == "limits" and os.geteuid() == 0 and Path("/usr/bin/python3").exists():
         # Nobody, whom root's programs run as, may not be let into the folder of this interpreter.
         monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
     try:
-        run_program("print(1)", "")
+        run_program("print(1)", "", request.param)
     except UnsupportedByMachineError as error:
         pytest.skip(str(error))
     return request.param
 
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAMPLESET_RUN_CODE", "sandbox")
+def sandbox() -> None:
     try:
-        run_program("print(1)", "")
+        run_program("print(1)", "", "sandbox")
     except UnsupportedByMachineError as error:
         pytest.skip(str(error))
 
 
-def printed(code: str, stdin: str = "") -> str:
-    done = run_program(code, stdin)
+def printed(code: str, stdin: str = "", how: RunCode = "sandbox") -> str:
+    done = run_program(code, stdin, how)
     assert done.outcome == "done", done
     return done.output
 
 
-def tried(statement: str) -> str:
+def tried(statement: str, how: RunCode = "sandbox") -> str:
     """What a statement comes to: `did` or the name of its error."""
     return printed(
-        f"try:\n    {statement}\n    print('did')\nexcept BaseException as e:\n    print(type(e).__name__)"
+        f"try:\n    {statement}\n    print('did')\nexcept BaseException as e:\n    print(type(e).__name__)",
+        how=how,
     )
 
 
-def test_programs_do_not_run_unless_that_was_allowed():
+async def test_programs_do_not_run_unless_that_was_allowed():
     with pytest.raises(InvalidArgumentError, match="--run-code sandbox"):
-        run_program("print(1)", "")
+        run_program("print(1)", "", "off")
     with pytest.raises(InvalidArgumentError, match="is off"):
-        answer_kind("code").group(["print(1)"])
+        await answer_kind("code").group(["print(1)"])
     with pytest.raises(InvalidArgumentError, match="'yes'"):
-        allow_code("yes")  # type: ignore[arg-type]
+        Kinds(run_code="yes")  # type: ignore[arg-type]
 
 
-def test_a_program_reads_its_input_and_prints(how: str):
-    assert printed("print(int(input()) * 2)", "21\n") == "42\n"
-    assert printed("import math, json, re, random, collections, itertools; print('ok')") == "ok\n"
+def test_a_program_reads_its_input_and_prints(how: RunCode):
+    assert printed("print(int(input()) * 2)", "21\n", how=how) == "42\n"
+    assert printed("import math, json, re, random, collections, itertools; print('ok')", how=how) == "ok\n"
 
 
-def test_a_program_that_fails_has_no_output(how: str):
-    assert run_program("print(1); raise SystemExit(1)", "") == Run("failed")
-    assert run_program("print(1", "") == Run("failed")
-    assert run_program("print(1)\0", "") == Run("failed")
-    assert run_program("#" * 200_000, "") == Run("failed")
+def test_a_program_that_fails_has_no_output(how: RunCode):
+    assert run_program("print(1); raise SystemExit(1)", "", how) == Run("failed")
+    assert run_program("print(1", "", how) == Run("failed")
+    assert run_program("print(1)\0", "", how) == Run("failed")
+    assert run_program("#" * 200_000, "", how) == Run("failed")
 
 
-def test_an_endless_loop_ends(how: str):
-    assert run_program("while True: pass", "").outcome in ("failed", "timeout")
+def test_an_endless_loop_ends(how: RunCode):
+    assert run_program("while True: pass", "", how).outcome in ("failed", "timeout")
 
 
-def test_a_program_that_sleeps_or_ignores_signals_ends(how: str):
+def test_a_program_that_sleeps_or_ignores_signals_ends(how: RunCode):
     ignoring = "import signal\nfor n in {*signal.Signals} - {9, 19}: signal.signal(n, signal.SIG_IGN)\n"
-    assert run_program(f"{ignoring}import time\nwhile True: time.sleep(60)", "") == Run("timeout")
+    assert run_program(f"{ignoring}import time\nwhile True: time.sleep(60)", "", how) == Run("timeout")
 
 
 @pytest.mark.parametrize(
@@ -91,57 +90,58 @@ def test_a_program_that_sleeps_or_ignores_signals_ends(how: str):
     ],
     ids=["fork", "subprocess", "thread", "multiprocessing", "spawn"],
 )
-def test_no_process_and_no_thread_is_made(how: str, bomb: str):
-    assert run_program(bomb, "").outcome == "failed"
+def test_no_process_and_no_thread_is_made(how: RunCode, bomb: str):
+    assert run_program(bomb, "", how).outcome == "failed"
 
 
-def test_a_program_gets_so_much_memory(how: str):
-    assert run_program("x = []\nwhile True: x.append(bytearray(10**7))", "") == Run("failed")
-    assert run_program("x = '9' * 10**10", "") == Run("failed")
+def test_a_program_gets_so_much_memory(how: RunCode):
+    assert run_program("x = []\nwhile True: x.append(bytearray(10**7))", "", how) == Run("failed")
+    assert run_program("x = '9' * 10**10", "", how) == Run("failed")
 
 
-def test_a_flood_of_output_ends_the_program(how: str):
-    assert run_program("while True: print('x' * 1000)", "") == Run("failed")
-    assert len(printed("print('x' * 90_000)")) == 90_001
+def test_a_flood_of_output_ends_the_program(how: RunCode):
+    assert run_program("while True: print('x' * 1000)", "", how) == Run("failed")
+    assert len(printed("print('x' * 90_000)", how=how)) == 90_001
 
 
-def test_what_is_printed_need_not_be_text(how: str):
-    assert printed("import os; os.write(1, b'\\xff\\n')") == "\ufffd\n"
+def test_what_is_printed_need_not_be_text(how: RunCode):
+    assert printed("import os; os.write(1, b'\\xff\\n')", how=how) == "\ufffd\n"
 
 
-def test_no_socket_is_made_and_nothing_is_reached(how: str, tmp_path: Path):
+def test_no_socket_is_made_and_nothing_is_reached(how: RunCode, tmp_path: Path):
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
         port = server.getsockname()[1]
         assert (
-            tried(f"import socket; socket.create_connection(('127.0.0.1', {port}), 1)") == "PermissionError\n"
+            tried(f"import socket; socket.create_connection(('127.0.0.1', {port}), 1)", how)
+            == "PermissionError\n"
         )
-    assert tried("import socket; socket.socket(socket.AF_UNIX)") == "PermissionError\n"
-    assert tried("import urllib.request as u; u.urlopen('http://1.1.1.1', timeout=1)") != "did\n"
+    assert tried("import socket; socket.socket(socket.AF_UNIX)", how) == "PermissionError\n"
+    assert tried("import urllib.request as u; u.urlopen('http://1.1.1.1', timeout=1)", how) != "did\n"
 
 
-def test_no_signal_reaches_another_process(how: str):
+def test_no_signal_reaches_another_process(how: RunCode):
     victim = subprocess.Popen(["sleep", "60"])
     try:
-        assert tried(f"import os; os.kill({victim.pid}, 9)") == "PermissionError\n"
-        assert tried("import os; os.kill(-1, 9)") == "PermissionError\n"
+        assert tried(f"import os; os.kill({victim.pid}, 9)", how) == "PermissionError\n"
+        assert tried("import os; os.kill(-1, 9)", how) == "PermissionError\n"
         assert victim.poll() is None
     finally:
         victim.kill()
         victim.wait()
 
 
-def test_privileges_are_gone(how: str):
+def test_privileges_are_gone(how: RunCode):
     calls = "[l.unshare(0x10000000), l.setns(0, 0), l.ptrace(0, 0, 0, 0)]"
-    assert printed(f"import ctypes; l = ctypes.CDLL(None); print({calls})") == "[-1, -1, -1]\n"
-    assert printed("import os; print(os.getuid() != 0)") == "True\n"
+    assert printed(f"import ctypes; l = ctypes.CDLL(None); print({calls})", how=how) == "[-1, -1, -1]\n"
+    assert printed("import os; print(os.getuid() != 0)", how=how) == "True\n"
 
 
-def test_the_environment_is_empty(how: str, monkeypatch: pytest.MonkeyPatch):
+def test_the_environment_is_empty(how: RunCode, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     sandbox_module._run.cache_clear()
-    assert "secret" not in printed("import os; print(dict(os.environ))")
+    assert "secret" not in printed("import os; print(dict(os.environ))", how=how)
 
 
 def test_the_users_files_are_out_of_reach(sandbox: None, tmp_path: Path):
@@ -165,15 +165,17 @@ def test_what_a_program_writes_is_gone_afterwards(sandbox: None):
     assert printed("open('/tmp/left', 'w').write('x'); import os; print(os.listdir('/tmp'))") == "['left']\n"
     assert printed("import os; print(os.listdir('/tmp'))  # again") == "[]\n"
     assert (
-        run_program("n = 0\nwhile True:\n    open(f'/tmp/{n}', 'w').write('x' * 90_000); n += 1", "").outcome
+        run_program(
+            "n = 0\nwhile True:\n    open(f'/tmp/{n}', 'w').write('x' * 90_000); n += 1", "", "sandbox"
+        ).outcome
         == "failed"
     )
 
 
-def test_programs_run_from_threads_at_once(how: str):
+def test_programs_run_from_threads_at_once(how: RunCode):
     results: list[str] = []
     threads = [
-        threading.Thread(target=lambda n=n: results.append(printed(f"print({n})  # thread")))
+        threading.Thread(target=lambda n=n: results.append(printed(f"print({n})  # thread", how=how)))
         for n in range(4)
     ]
     for thread in threads:
@@ -184,25 +186,24 @@ def test_programs_run_from_threads_at_once(how: str):
 
 
 def test_without_namespaces_programs_are_refused_and_the_message_says_why(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SAMPLESET_RUN_CODE", "sandbox")
     monkeypatch.setattr(sandbox_module, "_probed", sandbox_module._probed.__wrapped__)
     monkeypatch.setattr(sandbox_module, "_run", sandbox_module._run.__wrapped__)
     refusal = '{"outcome": "refused", "text": "unshare: Operation not permitted"}'
     done = subprocess.CompletedProcess([], 0, stdout=refusal.encode())
     monkeypatch.setattr(sandbox_module.subprocess, "run", lambda *_, **__: done)
     with pytest.raises(UnsupportedByMachineError, match="unshare: Operation not permitted"):
-        run_program("print(1)", "")
+        run_program("print(1)", "", "sandbox")
 
 
-def test_programs_are_equal_when_they_print_the_same(sandbox: None):
-    kind = answer_kind('code:["2", "5"]')
+async def test_programs_are_equal_when_they_print_the_same(sandbox: None):
+    kind = Kinds(run_code="sandbox").named('code:["2", "5"]')
     double, sum_, four = "print(int(input()) * 2)", "n = int(input())\nprint(n + n, '')", "print(4)"
-    assert kind.same(double, sum_).equal
-    assert not kind.same(double, four).equal
-    grouping = kind.group([double, four, "print(1/0)", None, sum_])
+    assert (await kind.same(double, sum_)).equal
+    assert not (await kind.same(double, four)).equal
+    grouping = await kind.group([double, four, "print(1/0)", None, sum_])
     assert [group.indices for group in grouping.groups] == [(0, 4), (1,)]
     assert grouping.notes == ("program_failed",)
-    assert kind.group(["1/0", "2/0"]).groups == ()
+    assert (await kind.group(["1/0", "2/0"])).groups == ()
 
 
 @pytest.mark.parametrize(
@@ -214,10 +215,10 @@ def test_programs_are_equal_when_they_print_the_same(sandbox: None):
         pytest.param('code:["2", "5"]', "```python\nprint(2 * int(input()))\n```", True, id="a program"),
     ],
 )
-def test_the_gold_is_a_program_or_its_outputs(sandbox: None, inputs: str, gold: str, right: bool):
-    kind = answer_kind(inputs)
+async def test_the_gold_is_a_program_or_its_outputs(sandbox: None, inputs: str, gold: str, right: bool):
+    kind = Kinds(run_code="sandbox").named(inputs)
     assert kind.gold_is_readable(gold)
-    assert kind.matches_gold("print(int(input()) * 2)", gold).equal is right
+    assert (await kind.matches_gold("print(int(input()) * 2)", gold)).equal is right
 
 
 def test_a_gold_with_another_number_of_outputs_cannot_be_read():

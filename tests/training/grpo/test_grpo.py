@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
+from sampleset.answers import Kinds  # noqa: E402
 from sampleset.engines.huggingface.text import Texts  # noqa: E402
 from sampleset.errors import (  # noqa: E402
     BackendError,
@@ -131,7 +132,7 @@ def weights_of(made: Recipe) -> dict[str, Any]:
 
 def opened(made: Recipe) -> tuple[TrainingRun, GrpoLearner]:
     """A run, not started, and its method."""
-    learner = GrpoLearner(made)
+    learner = GrpoLearner(made, Kinds())
     return TrainingRun("grpo", learner, made), learner
 
 

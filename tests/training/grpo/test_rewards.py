@@ -2,12 +2,14 @@ import math
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampleset.errors import InvalidArgumentError
+from sampleset.answers import Kinds
+from sampleset.errors import InvalidArgumentError, UnsupportedByMachineError
 from sampleset.storage.rows import read_rows
 from sampleset.training.data.rows import RowCandidate, TrainingRow, write_verl
 from sampleset.training.data.verl_reward import compute_score
@@ -120,12 +122,25 @@ def test_kinds_that_no_reward_can_compare_are_refused_beforehand(monkeypatch: py
         require_comparable([make_row(answer_kind="code")])
 
 
-def scored_by_verl(tmp_path: Path, row: TrainingRow, completion: str) -> float:
+def test_programs_are_rewarded_where_they_may_be_run(tmp_path: Path):
+    kinds = Kinds(run_code="sandbox")
+    try:
+        kinds.named("code").check()
+    except UnsupportedByMachineError as error:
+        pytest.skip(str(error))
+    row = make_row("42", "direct", answer_kind="code", kinds=kinds)
+    require_comparable([row])
+    completion = "```python\nprint(6 * 7)\n```</answer>"
+    assert reward(completion, row).right
+    assert scored_by_verl(tmp_path, row, f"<answer>{completion}", run_code="sandbox") == 1.0
+
+
+def scored_by_verl(tmp_path: Path, row: TrainingRow, completion: str, **more: Any) -> float:
     path = tmp_path / "rows.parquet"
     write_verl(path, [row])
     ((_, told),) = read_rows(path)
     gold = told["reward_model"]["ground_truth"]
-    return compute_score(told["data_source"], completion, gold, told["extra_info"])["score"]
+    return compute_score(told["data_source"], completion, gold, told["extra_info"], **more)["score"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sampleset.answers.code.sandbox import MAX_BYTES, refuse_unless_allowed, run_program
+from sampleset.answers.code.sandbox import MAX_BYTES, RunCode, refuse_unless_allowed, run_program
 from sampleset.answers.grouping import Grouping
 from sampleset.answers.json_values import fenced_blocks
 from sampleset.answers.keyed import after_reasoning, grouped_by, tagged_text
@@ -33,9 +33,11 @@ class Code:
 
     Attributes:
         inputs: Texts on standard input, one run each.
+        run_code: Whether they may be run, and how.
     """
 
     inputs: tuple[str, ...] = ("",)
+    run_code: RunCode = "off"
 
     @property
     def spec(self) -> str:
@@ -44,7 +46,7 @@ class Code:
 
     def check(self) -> None:
         """Raise unless programs may be run, and can be."""
-        refuse_unless_allowed()
+        refuse_unless_allowed(self.run_code)
 
     def read(self, text: str, choices: int | None = None, truncated: bool = False) -> Extracted | None:
         """The last fenced block of Python, in the answer tags if there are any; else what they hold."""
@@ -62,6 +64,10 @@ class Code:
         failed = any(one is not None and not any(part is not None for part in one) for one in outputs)
         keys = [one if one and any(part is not None for part in one) else None for one in outputs]
         return grouped_by(keys, answers, ["program_failed"] if failed else [])
+
+    def restricts(self, answers: Sequence[str | None], grouping: Grouping) -> bool:
+        """Where no program failed, which is noted of the sets that hold it only."""
+        return not grouping.notes
 
     def same(self, a: str, b: str) -> Verdict:
         """Whether both print the same, and fail on the same inputs if at all."""
@@ -97,21 +103,21 @@ class Code:
         """What a program prints for each input. After one that takes too long it is not run again."""
         outputs: list[str | None] = []
         for stdin in self.inputs:
-            run = run_program(code, stdin)
+            run = run_program(code, stdin, self.run_code)
             if run.outcome == "timeout":
                 break
             outputs.append(_printed(run.output) if run.outcome == "done" else None)
         return tuple(outputs) + (None,) * (len(self.inputs) - len(outputs))
 
 
-def code_kind(option: str | None) -> Code:
+def code_kind(option: str | None, run_code: RunCode) -> Code:
     r"""The kind that `code` or `code:["1 2\n", "3 4\n"]` names.
 
     Raises:
         InvalidArgumentError: The inputs are no JSON list of texts, or too many.
     """
     if option is None:
-        return Code()
+        return Code(run_code=run_code)
     try:
         inputs: object = json.loads(option)
     except (ValueError, RecursionError):
@@ -123,7 +129,7 @@ def code_kind(option: str | None) -> Code:
             f"Answer kind 'code:{option[:80]}': the inputs must be a JSON list of 1 to {MAX_INPUTS} texts, "
             'as in code:["1 2", "3 4"].'
         )
-    return Code(tuple(texts))
+    return Code(tuple(texts), run_code)
 
 
 def _printed(output: str) -> str:

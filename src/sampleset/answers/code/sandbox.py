@@ -13,11 +13,10 @@ import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from sampleset.errors import InvalidArgumentError, UnsupportedByMachineError
 
-RUN_CODE_VARIABLE = "SAMPLESET_RUN_CODE"
 RunCode = Literal["off", "sandbox", "limits"]
 """Whether programs may be run: never; in namespaces of their own; or, where there are none to be had, under
 limits of time, memory and files only, with the network and the user's files in reach.
@@ -45,53 +44,43 @@ class Run:
     output: str = ""
 
 
-def allow_code(how: RunCode) -> None:
-    """Let this process, and those it starts, run programs that a model wrote; `off` ends that.
+def require_way(how: str) -> None:
+    """Refuse a way to run programs that does not exist.
 
     Raises:
         InvalidArgumentError: There is no such way.
     """
     if how not in get_args(RunCode):
         raise InvalidArgumentError(f"run_code={how!r} must be one of {', '.join(get_args(RunCode))}.")
-    os.environ[RUN_CODE_VARIABLE] = how
 
 
-def refuse_unless_allowed() -> None:
-    """Return if programs may be run, and can be.
+def refuse_unless_allowed(how: RunCode) -> None:
+    """Return if programs may be run this way, and can be.
 
     Raises:
         InvalidArgumentError: It is not allowed.
         UnsupportedByMachineError: There is no sandbox to be had on this machine.
     """
-    _probed(_how())
+    if how == "off":
+        raise InvalidArgumentError(
+            "Answer kind 'code' runs programs that a model wrote, and that is off. Read in docs/answers.md "
+            "what the sandbox guards against; then allow it with --run-code sandbox (or "
+            "SAMPLESET_RUN_CODE=sandbox), in Python with Kinds(run_code='sandbox')."
+        )
+    _probed(how)
 
 
-def run_program(code: str, stdin: str) -> Run:
+def run_program(code: str, stdin: str, how: RunCode) -> Run:
     """How a Python program ends that reads this text from its standard input.
 
     Raises:
         InvalidArgumentError: Running programs is not allowed.
         UnsupportedByMachineError: There is no sandbox to be had on this machine.
     """
-    refuse_unless_allowed()
+    refuse_unless_allowed(how)
     if len(code) > MAX_BYTES or len(stdin) > MAX_BYTES or "\0" in code:
         return Run("failed")
-    return _run(code, stdin, _how())
-
-
-def _how() -> RunCode:
-    how = os.environ.get(RUN_CODE_VARIABLE) or "off"
-    if how == "off":
-        raise InvalidArgumentError(
-            "Answer kind 'code' runs programs that a model wrote, and that is off. Read in docs/answers.md "
-            "what the sandbox guards against; then allow it with --run-code sandbox or "
-            f"{RUN_CODE_VARIABLE}=sandbox."
-        )
-    if how not in get_args(RunCode):
-        raise InvalidArgumentError(
-            f"{RUN_CODE_VARIABLE}={how!r} must be one of {', '.join(get_args(RunCode))}."
-        )
-    return cast("RunCode", how)
+    return _run(code, stdin, how)
 
 
 @lru_cache(4)

@@ -53,6 +53,10 @@ class Number:
         centres = self._centres([value for value in values if value is not None])
         return grouped_by([None if value is None else centres[value] for value in values], answers)
 
+    def restricts(self, answers: Sequence[str | None], grouping: Grouping) -> bool:
+        """Not where numbers may be near one another: the most votes decide which number is a centre."""
+        return not self.tolerance
+
     def same(self, a: str, b: str) -> Verdict:
         """Whether two numbers lie within the tolerance of each other."""
         first, second = _value(a), _value(b)

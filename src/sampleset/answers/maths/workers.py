@@ -27,7 +27,7 @@ MEMORY_LIMIT = 256
 _GRACE = 0.2
 _START_LIMIT = 60.0
 _MAX_WORKERS = min(4, os.cpu_count() or 1)
-_PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
+_PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
 
 
 class _WorkerLost(Exception):

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, get_args
 
-from sampleset.aggregators.base import decide, prompt_budget, tally_now
+from sampleset.aggregators.base import decide, prompt_budget, tally
 from sampleset.answers import choices_of
 from sampleset.backends.base import Backend
 from sampleset.datasets.base import has_readable_gold, question_key, read_dataset, scorer_for
@@ -251,9 +251,9 @@ def _problems_of(ref: str, data_dir: Path | None) -> Iterator[Problem]:
     return iter(read_dataset(ref, data_dir=data_dir).problems)
 
 
-def _drawn_sets(
+async def _drawn_sets(
     files: Sequence[SampleFile], options: DataOptions, excluded: AbstractSet[str], count: DataCount
-) -> Iterator[Drawn]:
+) -> AsyncIterator[Drawn]:
     balance = Balance(options)
     for file in files:
         for stored in file:
@@ -270,7 +270,7 @@ def _drawn_sets(
                 count.dropped_sets[f"with fewer than {min(options.ks)} samples"] += 1
             for number, places in enumerate(subsets):
                 shown = tuple(sorted(places)) if options.drawn_order else places
-                drawn = _judged(read, stored, shown, f"{key}/{number}", options)
+                drawn = await _graded(read, stored, shown, f"{key}/{number}", options)
                 count.found[drawn.row.kind] += 1
                 if balance.keeps(drawn.row.kind):
                     yield drawn
@@ -287,13 +287,13 @@ def _unfit(problem: Problem, excluded: AbstractSet[str]) -> str | None:
     return None
 
 
-def _judged(
+async def _graded(
     read: SampleSet, stored: StoredSet, places: tuple[int, ...], row_id: str, options: DataOptions
 ) -> Drawn:
     """The subset with its vote and what of it is right."""
     chosen, problem = read.subset(places), stored.problem
-    counted = tally_now(chosen)
-    verdicts = [grade(one.answer, problem).correct for one in counted.candidates]
+    counted = await tally(chosen)
+    verdicts = [(await grade(one.answer, problem)).correct for one in counted.candidates]
     right = [False] * len(places)
     for one, verdict in zip(counted.candidates, verdicts, strict=True):
         for place in one.indices:
@@ -322,6 +322,7 @@ def _judged(
         max_prompt_tokens=options.max_prompt_tokens,
         extra=dict(problem.extra) if scorer_for(problem) else {},
         answer_kind=problem.question.answer_kind,
+        kinds=problem.question.kinds,
         question_digest=question_digest(problem.question.text),
     )
     return Drawn(chosen, counted.candidates, tuple(right), row, _is_held_back(problem.question.text, options))
@@ -379,13 +380,12 @@ def _shown(drawn: Drawn, fold: bool) -> list[Shown]:
 
 
 async def _in_order(
-    items: Iterator[Drawn], work: Callable[[Drawn], Any], window: int
+    items: AsyncIterator[Drawn], work: Callable[[Drawn], Any], window: int
 ) -> AsyncIterator[Made | str]:
     """Results in the order of the items, of which up to `window` are worked on at once."""
     pending: deque[asyncio.Task[Any]] = deque()
     try:
-        # Reading a set may wait for the algebra of its answers; the loop goes on meanwhile.
-        while (item := await asyncio.to_thread(next, items, None)) is not None:
+        async for item in items:
             pending.append(asyncio.create_task(work(item)))
             if len(pending) >= window:
                 yield await pending.popleft()

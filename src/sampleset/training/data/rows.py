@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from sampleset.errors import MalformedRecordError
 from sampleset.prompts import opening_of
 from sampleset.storage.files import write_rows
 from sampleset.storage.rows import read_rows
-from sampleset.types import DEFAULT_KIND, Mode, Problem, Question
+from sampleset.types import DEFAULT_KIND, KindSource, Mode, Problem, Question
 
 ROW_SCHEMA = 1
 
@@ -63,6 +63,7 @@ class TrainingRow:
         max_prompt_tokens: Token budget of the prompt, as it was asked for.
         extra: What the dataset's own scorer needs, where the dataset has one.
         answer_kind: How answers are read and compared, as `answer_kind` reads it.
+        kinds: What they are compared with, where that takes leave to run programs; not stored.
         completion: A text to imitate, from the prompt's last character on; `None` if none was asked for.
         target: How that text was made: `answer`, `sample` or `teacher`.
         question_digest: See `question_digest`; `None` in rows made before there was one.
@@ -85,6 +86,7 @@ class TrainingRow:
     max_prompt_tokens: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     answer_kind: str = DEFAULT_KIND
+    kinds: KindSource | None = field(default=None, compare=False, repr=False)
     completion: str | None = None
     target: str | None = None
     question_digest: str | None = None
@@ -107,7 +109,9 @@ class TrainingRow:
     @property
     def problem(self) -> Problem:
         """What an answer is graded against."""
-        question = Question(self.id, self.prompt[0]["content"], answer_kind=self.answer_kind)
+        question = Question(
+            self.id, self.prompt[0]["content"], answer_kind=self.answer_kind, kinds=self.kinds
+        )
         return Problem(question, self.answer, extra=self.extra)
 
 
@@ -148,7 +152,8 @@ def kind_of(vote_right: bool, right_samples: int, candidates: int) -> Kind:
 
 def row_to_json(row: TrainingRow) -> dict[str, Any]:
     """A row as it stands in a file; what is empty beyond the fixed fields is left out."""
-    plain = {"schema": ROW_SCHEMA} | asdict(row)
+    plain = {"schema": ROW_SCHEMA} | asdict(replace(row, kinds=None))
+    del plain["kinds"]
     for name in ("keep_end_tokens", "fold", "max_prompt_tokens", "extra", "completion", "target"):
         if not plain[name]:
             del plain[name]

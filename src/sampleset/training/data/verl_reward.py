@@ -8,16 +8,23 @@ prompt's last turn, so the model itself has to write what our prompts open its r
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+from sampleset.answers import Kinds, RunCode
 from sampleset.training.data.rows import TrainingRow
 from sampleset.training.grpo.rewards import require_comparable, reward
 from sampleset.types import DEFAULT_KIND
 
 
 def compute_score(
-    data_source: str, solution_str: str, ground_truth: str, extra_info: Mapping[str, Any], **_: Any
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: Mapping[str, Any],
+    run_code: RunCode | None = None,
+    **_: Any,
 ) -> dict[str, float]:
     """What one completion earns, under `score`; verl logs the other figures.
 
@@ -26,6 +33,8 @@ def compute_score(
         solution_str: What the model wrote.
         ground_truth: The gold answer.
         extra_info: As `write_verl` makes it.
+        run_code: Whether programs may be run, for answers of the kind `code`; by default what the
+            environment's `SAMPLESET_RUN_CODE` says. A key of verl's `custom_reward_function.reward_kwargs`.
         _: What else verl may pass.
 
     Raises:
@@ -46,6 +55,7 @@ def compute_score(
         right_samples=extra_info["right_samples"],
         extra=json.loads(extra_info["extra"]),
         answer_kind=extra_info.get("answer_kind", DEFAULT_KIND),
+        kinds=Kinds(run_code=run_code or cast("RunCode", os.environ.get("SAMPLESET_RUN_CODE") or "off")),
     )
     require_comparable([row])
     earned = reward(solution_str, row)

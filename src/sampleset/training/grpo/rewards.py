@@ -27,10 +27,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
-from sampleset.answers import JUDGE_KIND, AnswerKind, answer_kind
+from sampleset.answers import AnswerKind, at_once, kind_of, kinds_of
 from sampleset.errors import InvalidArgumentError
 from sampleset.grading.grade import grade
 from sampleset.prompts import ANSWER_CLOSE, ANSWER_OPEN
@@ -90,12 +90,13 @@ def reward(
     text = row.opening + completion
     before, mark, after = text.rpartition(_THINK_CLOSE)
     pairs = _pairs(after)
-    kind = answer_kind(row.answer_kind)
+    problem = _without_waiting(row).problem
+    kind = kind_of(problem.question)
     if pairs is None or _disagree(pairs, before, kind):
         return Reward(0.0, False, False, False, None, len(completion), tokens)
     (start, end), content = pairs[-1]
     answer = _readable(content, kind)
-    right = answer is not None and grade(answer, row.problem).correct is True
+    right = answer is not None and at_once(grade(answer, problem)).correct is True
     if right and _is_short(kind) and _LETTER.fullmatch(row.answer.strip()):
         # "A) 3 or B) 4" names two options.
         right = len(set(_OPTION.findall(content))) < 2
@@ -119,13 +120,18 @@ def require_comparable(rows: Iterable[TrainingRow]) -> None:
     Raises:
         InvalidArgumentError: Answers are compared by a judge, or by programs that may not be run.
     """
-    for spec in dict.fromkeys(row.answer_kind for row in rows):
-        if spec == JUDGE_KIND:
+    for kind in {row.answer_kind: kind_of(_without_waiting(row).problem.question) for row in rows}.values():
+        if kind.asks_model:
             raise InvalidArgumentError(
-                "Rows have answers of the kind 'judge', and a reward asks no model. Use rows of another "
-                "kind, or `sampleset train select`."
+                f"Rows have answers of the kind {kind.spec!r}, and a reward asks no model. Use rows of "
+                "another kind, or `sampleset train select`."
             )
-        answer_kind(spec).check()
+        kind.check()
+
+
+def _without_waiting(row: TrainingRow) -> TrainingRow:
+    """The row with answers that are compared in place: trainers do not await rewards."""
+    return replace(row, kinds=replace(kinds_of(row.problem.question), inline=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +251,7 @@ def _disagree(pairs: Sequence[tuple[tuple[int, int], str]], before: str, kind: A
     others = [_readable(content, kind) for content in contents]
     # What nobody can read as an answer ("<answer>your answer</answer>" quoted in the reasoning) says nothing.
     return answer is not None and any(
-        other is not None and kind.same(other, answer).equal is not True for other in others
+        other is not None and at_once(kind.same(other, answer)).equal is not True for other in others
     )
 
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any, ClassVar
 
+from sampleset.answers import Kinds
 from sampleset.engines.checkpoint import CheckpointRecord
 from sampleset.engines.huggingface.batch import end_tokens
 from sampleset.engines.huggingface.model import find_model, import_extra
@@ -46,9 +47,16 @@ Reported = Sequence[Sequence[float | None]] | None
 
 
 def train_grpo(
-    recipe: Recipe, on_progress: Callable[[TrainingProgress], None] | None = None
+    recipe: Recipe,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
+    kinds: Kinds | None = None,
 ) -> TrainingSummary:
     """Train by a recipe, or go on where an earlier run of it stopped.
+
+    Args:
+        recipe: What is trained on what, and how.
+        on_progress: Called after each step.
+        kinds: What answers are compared by: whether programs, of the kind `code`, may be run.
 
     Raises:
         InputNotFoundError: The model or the rows are not there.
@@ -56,7 +64,7 @@ def train_grpo(
         DataError: No row can be learnt from.
         MissingExtraError: torch, TRL for vLLM, or another package is not installed.
     """
-    return train("grpo", GrpoLearner(recipe), recipe, on_progress)
+    return train("grpo", GrpoLearner(recipe, kinds or Kinds()), recipe, on_progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
 
     Args:
         recipe: Of the run.
+        kinds: What answers are compared by.
     """
 
     learns_prior: ClassVar[bool] = False
@@ -80,9 +89,10 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
         "lora.last_layers, or the precision (dtype=bfloat16), or set grpo.gradient_checkpointing=true"
     )
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, kinds: Kinds) -> None:
         self._torch: Any = import_extra("torch")
         self._recipe, self._options = recipe, recipe.grpo
+        self._kinds = kinds
         self._most = 0
         self._reference: Reference | None = None
         self._vllm: Any = None
@@ -107,7 +117,7 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
                 f"{recipe.rows} has rows of the mode select, which GRPO cannot train. Train them with "
                 "`sampleset train select`, or make rows with `sampleset train-data --mode think`."
             )
-        require_comparable([*rows, *held_back])
+        require_comparable([replace(row, kinds=self._kinds) for row in (*rows, *held_back)])
         if recipe.save_every % options.num_iterations:
             raise InvalidArgumentError(
                 f"save_every={recipe.save_every} must be a multiple of grpo.num_iterations="
@@ -144,6 +154,7 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
 
     def example(self, row: TrainingRow, policy: Policy) -> GrpoExample | None:
         """The row's prompt as tokens; `None` if it leaves no room for a completion."""
+        row = replace(row, kinds=self._kinds)
         example = GrpoExample(row, tuple(policy.texts.prompt(row.prompt)))
         return example if self.length(example) <= self._room(policy) else None
 

@@ -1,0 +1,289 @@
+"""The embedded model on its engines, side by side: reading, scoring sets, drawing; and whether they agree.
+
+    python benchmarks/speed/engines.py
+    python benchmarks/speed/engines.py --sets 300 --only sets FILE...
+    python benchmarks/speed/engines.py --exact transformers --only exact
+
+All engines are loaded in one process and take turns at every piece of work. Ratios are of processor seconds
+(of all threads); the time on the clock stands beside them. `sets` has the packaged trained aggregator read
+recorded sets of k samples on which it is asked, and compares scores, confidences and picks. `exact` compares
+scores of the plain model on the same prompts with those of transformers in 32-bit floats.
+"""
+
+import argparse
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from timing import in_turns
+
+from sampleset.aggregators.ssa import SampleSetAggregator
+from sampleset.backends.base import BACKENDS
+from sampleset.chat import Continuation, Message, SamplingParams
+from sampleset.storage.sample_sets import SampleFile
+from sampleset.types import Answer, SampleSet
+
+DATA = Path(__file__).parents[2] / "src" / "sampleset" / "data"
+RECORDED = [DATA / "gsm8k_small8_100.jsonl.gz", DATA / "gsm8k_qwen05b_100.jsonl.gz"]
+PARTS = ("read", "sets", "draw", "exact")
+QUESTION = (
+    "A train leaves at 9 and goes 60 miles an hour; another leaves at 10 and goes 80 miles an hour the same "
+    "way. When does the second catch up? Think step by step. "
+)
+
+
+@dataclass
+class Reader:
+    """An engine's trained aggregator, and what was seen of it."""
+
+    backend: Any
+    permutations: int
+    aggregator: SampleSetAggregator = field(init=False)
+    calls: list[tuple[Sequence[Message], Sequence[str], list[Continuation]]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        score = self.backend.score
+
+        async def scored(messages: Sequence[Message], texts: Sequence[str]) -> list[Continuation]:
+            scores = await score(messages, texts)
+            self.calls.append((messages, texts, scores))
+            return scores
+
+        self.backend.score = scored
+        self.aggregator = SampleSetAggregator(self.backend, permutations=self.permutations)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("files", type=Path, nargs="*", default=RECORDED, help="recorded sets")
+    parser.add_argument("--engines", nargs="+", default=["openvino", "llamacpp"])
+    parser.add_argument("--exact", default="transformers", help="engine of 32-bit floats that `exact` asks")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS[:3])
+    parser.add_argument("--sets", type=int, default=20, help="on which the aggregator is asked")
+    parser.add_argument("-k", type=int, default=5)
+    parser.add_argument("--permutations", type=int, default=1)
+    parser.add_argument("--sequences", type=int, nargs="+", default=[5, 20, 64])
+    parser.add_argument("--tokens", type=int, default=32, help="of a draw")
+    parser.add_argument("--model", default="embedded", help="that reads and draws; a .gguf file, say")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3)
+    asyncio.run(run(parser.parse_args()))
+
+
+async def run(arguments: argparse.Namespace) -> None:
+    print(f"{arguments.threads} threads; {', '.join(arguments.engines)}")
+    if "read" in arguments.only:
+        await read(arguments)
+    if "draw" in arguments.only:
+        await draw(arguments)
+    if {"sets", "exact"} & set(arguments.only):
+        await sets(arguments)
+
+
+def opened(arguments: argparse.Namespace, engine: str, model: str, **options: int) -> Any:
+    return BACKENDS.get(engine)(model=model, threads=arguments.threads, **options)
+
+
+async def read(arguments: argparse.Namespace) -> None:
+    """A prompt of some 1,200 tokens, another each time, and one token drawn after it."""
+    backends = {engine: opened(arguments, engine, arguments.model) for engine in arguments.engines}
+    counter = iter(range(1_000_000))
+    lengths: dict[str, int] = {}
+
+    async def once(engine: str) -> None:
+        messages = [{"role": "user", "content": f"{next(counter)}. {QUESTION * 24}"}]
+        (reply,) = await backends[engine].generate(messages, SamplingParams(max_tokens=1), [0])
+        lengths[engine] = reply.prompt_tokens
+
+    times = await in_turns(
+        {engine: lambda engine=engine: once(engine) for engine in backends}, arguments.repeats
+    )
+    base = median(times[arguments.engines[0]].processor)
+    print(f"\nreading a prompt of {lengths[arguments.engines[0]]} tokens, {arguments.model}")
+    for engine, one in times.items():
+        seconds = median(one.processor)
+        print(
+            f"  {engine:10} {lengths[engine] / seconds:7.0f} tokens a core-second   x {seconds / base:5.2f}"
+            f"   {median(one.clock):.2f} s on the clock"
+        )
+    for backend in backends.values():
+        await backend.aclose()
+
+
+async def draw(arguments: argparse.Namespace) -> None:
+    """Draws of a few questions together."""
+    print(f"\ndrawing {arguments.tokens} tokens a sequence, {arguments.model}; prompts not counted")
+    for count in arguments.sequences:
+        backends = {
+            engine: opened(
+                arguments,
+                engine,
+                arguments.model,
+                **({"group_size": count} if engine == "llamacpp" else {"max_sequences": count}),
+            )
+            for engine in arguments.engines
+        }
+        written: dict[str, list[int]] = {engine: [] for engine in backends}
+
+        async def once(
+            engine: str, count: int = count, backends: Any = backends, written: Any = written
+        ) -> None:
+            messages = [{"role": "user", "content": QUESTION}]
+            params = SamplingParams(max_tokens=arguments.tokens, temperature=1.0)
+            calls = [[seed] for seed in range(count)] if engine == "openvino" else [list(range(count))]
+            replies = await asyncio.gather(
+                *(backends[engine].generate(messages, params, seeds) for seeds in calls)
+            )
+            written[engine].append(sum(one.completion_tokens for reply in replies for one in reply))
+
+        ways = {engine: lambda engine=engine, once=once: once(engine) for engine in backends}
+        times = await in_turns(ways, arguments.repeats)
+        rates = {
+            engine: median(
+                tokens / seconds
+                for tokens, seconds in zip(written[engine][-arguments.repeats :], one.processor, strict=True)
+            )
+            for engine, one in times.items()
+        }
+        base = rates[arguments.engines[0]]
+        shown = ", ".join(f"{engine} {rate:.0f} (x {base / rate:.2f})" for engine, rate in rates.items())
+        print(f"  {count:3} sequences: tokens a core-second {shown}")
+        for backend in backends.values():
+            await backend.aclose()
+
+
+async def sets(arguments: argparse.Namespace) -> None:
+    readers = {
+        engine: Reader(opened(arguments, engine, "embedded-ssa"), arguments.permutations)
+        for engine in arguments.engines
+    }
+    spent: dict[str, list[tuple[float, float, int]]] = {engine: [] for engine in readers}
+    for reader in readers.values():
+        await reader.backend.check()
+    asked = 0
+    for sample_set in recorded(arguments.files, arguments.k):
+        if asked == arguments.sets:
+            break
+        names = list(readers)
+        names = names[asked % len(names) :] + names[: asked % len(names)]
+        for engine in names:
+            reader = readers[engine]
+            calls, tokens = len(reader.calls), getattr(reader.backend, "tokens_read", 0)
+            clock, processor = time.perf_counter(), time.process_time()
+            answer = await reader.aggregator.aggregate(sample_set)
+            if len(reader.calls) > calls:
+                reader.answers.append(answer)
+                spent[engine].append(
+                    (
+                        time.process_time() - processor,
+                        time.perf_counter() - clock,
+                        getattr(reader.backend, "tokens_read", 0) - tokens,
+                    )
+                )
+        asked = len(readers[names[0]].answers)
+    first = arguments.engines[0]
+    if "sets" in arguments.only:
+        prompts = [scores[0].prompt_tokens for _, _, scores in readers[first].calls]
+        print(
+            f"\nembedded-ssa, {asked} sets of {arguments.k} on which it is asked, {arguments.permutations} "
+            f"orders; prompts of {fmean(prompts):.0f} tokens"
+        )
+        base = median(one[0] for one in spent[first])
+        for engine, each in spent.items():
+            seconds = median(one[0] for one in each)
+            read_tokens = fmean(one[2] for one in each)
+            print(
+                f"  {engine:10} {seconds:6.2f} core-seconds a set   x {seconds / base:5.2f}   "
+                f"{median(one[1] for one in each):6.2f} s on the clock"
+                + (f"   {read_tokens:.0f} tokens read" if read_tokens else "")
+            )
+        for engine in arguments.engines[1:]:
+            compare(f"{first} and {engine}", readers[first], readers[engine])
+    calls = [(messages, texts) for messages, texts, _ in readers[first].calls]
+    for reader in readers.values():
+        await reader.backend.aclose()
+    if "exact" in arguments.only:
+        await exact(arguments, calls)
+
+
+async def exact(
+    arguments: argparse.Namespace, calls: Sequence[tuple[Sequence[Message], Sequence[str]]]
+) -> None:
+    """Scores of the plain model by every engine against those of 32-bit floats."""
+    scores: dict[str, list[list[Continuation]]] = {}
+    for engine in (arguments.exact, *arguments.engines):
+        options = {"dtype": "float32"} if engine == "transformers" else {"threads": arguments.threads}
+        model = "transformers:embedded" if engine == "transformers" else "embedded"
+        backend: Any = BACKENDS.get(engine)(model=model, **options)
+        scores[engine] = [await backend.score(messages, texts) for messages, texts in calls]
+        await backend.aclose()
+    print(f"\nscores of the plain embedded model on these {len(calls)} prompts")
+    for engine in arguments.engines:
+        show_differences(f"{engine} and {arguments.exact}", scores[engine], scores[arguments.exact])
+    for engine in arguments.engines[1:]:
+        show_differences(f"{arguments.engines[0]} and {engine}", scores[arguments.engines[0]], scores[engine])
+
+
+def recorded(files: Sequence[Path], k: int) -> Any:
+    """The first k samples of each set, the files in turns."""
+    sources = [iter(SampleFile(file)) for file in files]
+    while sources:
+        for source in list(sources):
+            stored = next(source, None)
+            if stored is None:
+                sources.remove(source)
+                continue
+            whole: SampleSet = stored.sample_set
+            yield replace(whole, samples=whole.samples[:k])
+
+
+def compare(name: str, one: Reader, other: Reader) -> None:
+    """Print how far two engines differ."""
+    show_differences(name, [scores for *_, scores in one.calls], [scores for *_, scores in other.calls])
+    pairs = list(zip(one.answers, other.answers, strict=True))
+    same = sum(first.answer == second.answer for first, second in pairs)
+    apart = [abs((first.confidence or 0) - (second.confidence or 0)) for first, second in pairs]
+    print(
+        f"    the same pick on {same} of {len(pairs)} sets; confidences {fmean(apart):.3f} apart on average, "
+        f"{max(apart):.3f} at most"
+    )
+    for first, second in pairs:
+        if first.answer != second.answer:
+            print(f"    {first.id}: {first.confidence:.3f} and {second.confidence:.3f}")
+
+
+def show_differences(
+    name: str, one: Sequence[Sequence[Continuation]], other: Sequence[Sequence[Continuation]]
+) -> None:
+    apart: list[float] = []
+    picks = alike = 0
+    for first, second in zip(one, other, strict=True):
+        lengths = [(score.tokens, score.prompt_tokens) for score in first]
+        if lengths != [(score.tokens, score.prompt_tokens) for score in second]:
+            continue  # transformers cuts some texts of this model in another way
+        alike += 1
+        apart += [abs(a.logprob - b.logprob) / max(a.tokens, 1) for a, b in zip(first, second, strict=True)]
+        best = [
+            max(range(len(scores)), key=lambda place: scores[place].logprob) for scores in (first, second)
+        ]
+        picks += best[0] == best[1]
+    if not apart:
+        print(f"  {name}: no prompt is cut into the same tokens")
+        return
+    apart.sort()
+    nearly_all = apart[math.ceil(len(apart) * 0.95) - 1]
+    print(
+        f"  {name}: {fmean(apart):.4f} nats a token apart on average, {nearly_all:.4f} in 95 of 100,"
+        f" {apart[-1]:.4f} at most; the same text likeliest in {picks} of {alike}"
+        + (f"; {len(one) - alike} prompts are cut into other tokens" if alike < len(one) else "")
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Converted models on disk, by the digest of what they were made of.
+
+They lie in `openvino/` of the package's cache folder (`$SAMPLESET_CACHE`, else `sampleset` in
+`$XDG_CACHE_HOME` or `~/.cache`). To clear them, remove that folder; it is filled again when it is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sampleset.engines.gguf import weights_digest
+from sampleset.engines.openvino.graph import build, group_of, require_known
+from sampleset.engines.openvino.runtime import import_genai, import_gguf, import_openvino, last_line
+from sampleset.engines.openvino.weights import GgufContent
+from sampleset.errors import BackendError
+
+FORM = 1
+"""Number of the form in which models are converted here; another one is made anew."""
+
+MOST_BYTES = 20 * 2**30
+"""Size of the cache; beyond it the models that were used longest ago are removed."""
+
+RECORD = "converted.json"
+"""Last file of a converted model: of what it was made, and the digests of its files."""
+
+MODEL_FILES = ("openvino_model.xml", "openvino_model.bin")
+TOKENIZER_FILES = ("openvino_tokenizer.xml", "openvino_tokenizer.bin", "openvino_detokenizer.xml")
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept."""
+    chosen = os.environ.get("SAMPLESET_CACHE")
+    if chosen:
+        return Path(chosen).expanduser() / "openvino"
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    # A relative one has no meaning, as its specification says.
+    folder = Path(shared) if os.path.isabs(shared) else Path.home() / ".cache"
+    return folder / "sampleset" / "openvino"
+
+
+def converted(content: GgufContent, on_note: Callable[[str], None] | None = None) -> Path:
+    """Folder with the converted model of a GGUF file, made if it is not there whole.
+
+    Args:
+        content: The file.
+        on_note: Called with a line before a model is converted.
+
+    Raises:
+        UnsupportedByBackendError: The model is of a kind that OpenVINO does not know here.
+        DataError: The file is cut.
+        MissingExtraError: A package is not installed.
+        BackendError: There is no room for the converted model, or the folder cannot be written.
+    """
+    require_known(content)
+    source = weights_digest([content.path])
+    folder = cache_folder() / f"{content.path.stem[:60]}-{source[:16]}-{FORM}"
+    if is_whole(folder, source):
+        os.utime(folder / RECORD)
+        return folder
+    for load in (import_openvino, import_genai, import_gguf):
+        load()
+    if on_note is not None:
+        on_note(f"{content.path.name} is converted for OpenVINO, once, into {folder}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _require_room(content, folder.parent)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as name:
+            _convert(content, Path(name), source)
+            shutil.rmtree(folder, ignore_errors=True)
+            made = Path(name)
+            made.chmod(0o755)
+            # Another process may have been quicker; what it made is the same.
+            if not folder.exists():
+                made.rename(folder)
+                made.mkdir()
+        _shrink(folder)
+    except OSError as error:
+        raise BackendError(
+            f"The converted model cannot be written to {str(folder.parent)!r} ({error.strerror or error}). "
+            "Name another folder as SAMPLESET_CACHE, or use llamacpp:FILE."
+        ) from error
+    except RuntimeError as error:
+        if isinstance(error, BackendError):
+            raise
+        raise BackendError(
+            f"OpenVINO cannot convert {content.path.name!r}: {last_line(error)}. Use llamacpp:FILE."
+        ) from error
+    return folder
+
+
+def is_whole(folder: Path, source: str) -> bool:
+    """Whether a folder holds the whole of a model that was converted from the file with this digest."""
+    try:
+        record: Any = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        files: dict[str, str] = record["files"]
+        return (
+            record["source"] == source
+            and set(files) >= {*MODEL_FILES, *TOKENIZER_FILES}
+            and all(weights_digest([folder / Path(name).name]) == digest for name, digest in files.items())
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def group_in(folder: Path) -> int | None:
+    """Weights that share a scale in a converted model; `None` if another tool converted it."""
+    try:
+        return int(json.loads((folder / RECORD).read_text(encoding="utf-8"))["group"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _convert(content: GgufContent, folder: Path, source: str) -> None:
+    openvino = import_openvino()
+    # The tokenizer is made of the file's keys alone: openvino-genai would read all the weights, too.
+    keys = folder / "tokenizer.gguf"
+    keys.write_bytes(content.header)
+    import_genai().Tokenizer(str(keys), enable_save_ov_model=True)
+    keys.unlink()
+    openvino.save_model(build(content), folder / MODEL_FILES[0], compress_to_fp16=False)
+    files = {path.name: weights_digest([path]) for path in sorted(folder.iterdir())}
+    record = {"source": source, "name": content.path.name, "group": group_of(content), "files": files}
+    (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def _require_room(content: GgufContent, folder: Path) -> None:
+    numbers = sum(_count(tensor.shape) for tensor in content.tensors.values())
+    needed = int(numbers * 1.05) + 16 * 2**20
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise BackendError(
+            f"The converted model takes {needed // 2**20} MiB, and {free // 2**20} MiB are free in "
+            f"{str(folder)!r}. Name a folder with room as SAMPLESET_CACHE, or use llamacpp:FILE."
+        )
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def _shrink(newest: Path) -> None:
+    """Remove what was used longest ago until the cache is within its bound."""
+    folders = [path for path in newest.parent.iterdir() if (path / RECORD).is_file()]
+    sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders}
+    total = sum(sizes.values())
+    for path in sorted(folders, key=lambda path: (path / RECORD).stat().st_mtime):
+        if total <= MOST_BYTES or path == newest:
+            break
+        shutil.rmtree(path, ignore_errors=True)
+        total -= sizes[path]

@@ -1,0 +1,597 @@
+"""The loaded model and the thread that works it: draws and scores of many callers in one batch.
+
+Each step reads one token of every draw and, beside them, a stretch of the prompts that wait. A prompt is read
+once, however many draws and scores go on from it, and full blocks of it are remembered for texts that begin
+alike. Between two steps callers come and go.
+"""
+
+from __future__ import annotations
+
+import codecs
+import queue
+import threading
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sampleset.chat import Continuation, Generation, SamplingParams
+from sampleset.engines.openvino.blocks import Blocks, keys_of
+from sampleset.engines.openvino.choice import choose
+from sampleset.engines.openvino.paged import Logits, PagedModel, Piece
+from sampleset.engines.openvino.runtime import last_line
+from sampleset.engines.openvino.text import Tokenizer
+from sampleset.errors import BackendError, ContextOverflowError
+from sampleset.types import LogprobSummary
+
+READ_TOKENS = 1024
+"""Tokens of prompts and continuations that a step reads at most, beside one of every draw."""
+
+IDLE_PROMPTS = 4
+"""Prompts that stay in the cache whole, with their last logits, after their last caller left."""
+
+LEAST_STEM = 16
+"""Tokens that reading the common beginning of continuations once must save, to be worth a step."""
+
+
+@dataclass(eq=False, slots=True)
+class _Prompt:
+    """A prompt on its way into the cache, or in it."""
+
+    tokens: list[int]
+    scale: float
+    blocks: list[int]
+    past: int = 0
+    keys: list[bytes] = field(default_factory=list[bytes])
+    logits: NDArray[np.float32] | None = None
+    normaliser: float = 0.0
+    users: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Promise:
+    """Blocks that a job may still take."""
+
+    blocks: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Branch:
+    """Tokens that go on from a prompt: a draw, or a continuation that is scored."""
+
+    prompt: _Prompt
+    tokens: list[int]
+    blocks: list[int]
+    past: int
+    promise: _Promise
+
+
+@dataclass(eq=False, slots=True)
+class _Draw:
+    """A draw: what is asked, what is written, where the result goes."""
+
+    tokens: list[int]
+    scale: float
+    params: SamplingParams
+    seed: int
+    on_text: Callable[[str], None] | None
+    result: Future[Generation]
+    random: Any = None
+    branch: _Branch | None = None
+    logprobs: list[float] = field(default_factory=list[float])
+    decoder: Any = None
+    text: str = ""
+    shown: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Score:
+    """Continuations of one prompt: what is read of them, and what it came to."""
+
+    tokens: list[int]
+    scale: float
+    continuations: list[list[int]]
+    result: Future[list[Continuation]]
+    prompt: _Prompt | None = None
+    promise: _Promise = field(default_factory=_Promise)
+    stem: int = 0
+    stem_branch: _Branch | None = None
+    sums: list[float] = field(default_factory=list[float])
+
+
+class Engine:
+    """A model that draws and scores for many callers.
+
+    Args:
+        model: The compiled model.
+        tokenizer: Its tokenizer.
+        sequences: Draws decoded together.
+        context_size: Tokens that prompt and completion may take together.
+    """
+
+    def __init__(self, model: PagedModel, tokenizer: Tokenizer, sequences: int, context_size: int) -> None:
+        self.tokenizer = tokenizer
+        self.context_size = context_size
+        self._worker = _Worker(model, tokenizer, sequences)
+        self.close: Callable[[], object] = weakref.finalize(self, self._worker.stop)
+
+    @property
+    def tokens_read(self) -> int:
+        """Tokens read so far: of prompts, of continuations, of draws."""
+        return self._worker.model.tokens_read
+
+    def draw(
+        self,
+        prompt: list[int],
+        scale: float,
+        params: SamplingParams,
+        seed: int,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Future[Generation]:
+        """A draw; cancelling it stops it.
+
+        Args:
+            prompt: Tokens of the prompt.
+            scale: What the adapter's part is multiplied by.
+            params: How to draw.
+            seed: Seed of its random numbers, its own.
+            on_text: Called in the engine's thread with what it goes on with.
+        """
+        self._require_room(prompt, params.max_tokens, "max_tokens")
+        draw = _Draw(prompt, scale, params, seed, on_text, Future())
+        self._worker.submit(draw)
+        return draw.result
+
+    def score(
+        self, prompt: list[int], scale: float, continuations: Sequence[str]
+    ) -> Future[list[Continuation]]:
+        """Log-probabilities of continuations, in order."""
+        cuts = [self.tokenizer.tokens(text) if text else [] for text in continuations]
+        longest = max((len(cut) for cut in cuts), default=0)
+        self._require_room(prompt, longest, "tokens of the longest continuation")
+        score = _Score(prompt, scale, cuts, Future())
+        self._worker.submit(score)
+        return score.result
+
+    def _require_room(self, prompt: Sequence[int], more: int, what: str) -> None:
+        if len(prompt) + more > self.context_size:
+            raise ContextOverflowError(
+                f"The prompt has {len(prompt)} tokens; with {more} {what} that exceeds the context of "
+                f"{self.context_size}. Shorten the prompt, lower max_tokens or raise context_size."
+            )
+
+
+class _Worker:
+    """The thread, and all that it alone touches."""
+
+    def __init__(self, model: PagedModel, tokenizer: Tokenizer, sequences: int) -> None:
+        self.model = model
+        self._tokenizer = tokenizer
+        self._sequences = sequences
+        self._blocks = Blocks(model.blocks)
+        self._inbox: queue.SimpleQueue[_Draw | _Score | None] = queue.SimpleQueue()
+        self._waiting: deque[_Draw | _Score] = deque()
+        self._prompts: OrderedDict[tuple[float, tuple[int, ...]], _Prompt] = OrderedDict()
+        self._reading: list[_Prompt] = []
+        self._draws: list[_Draw] = []
+        self._scores: list[_Score] = []
+        self._closing = threading.Event()
+        self._ended = "The model was closed while it was being asked."
+        self._lock = threading.Lock()
+        # A daemon: the interpreter would otherwise wait for all draws before they are ended at exit.
+        self._thread = threading.Thread(target=self._work, name="sampleset-openvino", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: _Draw | _Score) -> None:
+        """Hand over a job.
+
+        Raises:
+            BackendError: The engine was closed, or failed.
+        """
+        with self._lock:  # nothing enters the inbox after the thread has emptied it
+            if self._closing.is_set():
+                raise BackendError(self._ended)
+            self._inbox.put(job)
+
+    def stop(self) -> None:
+        """End the thread; whoever waits is refused."""
+        self._closing.set()
+        self._inbox.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _work(self) -> None:
+        """Body of the thread: step after step, sleeping while nothing is asked."""
+        try:
+            while not self._closing.is_set():
+                self._receive()
+                self._leave()
+                self._admit()
+                if self._reading or self._draws or self._scores:
+                    self._step()
+            error = BackendError(self._ended)
+        except Exception as cause:  # whatever the engine raises must reach those who wait
+            self._ended = f"OpenVINO failed: {last_line(cause)}"
+            error = BackendError(self._ended)
+            error.__cause__ = cause
+        with self._lock:
+            self._closing.set()
+            while not self._inbox.empty():
+                if (job := self._inbox.get()) is not None:
+                    self._waiting.append(job)
+        for job in (*self._waiting, *self._draws, *self._scores):
+            _resolve(job.result, error)
+        # The caches are large, and whoever holds the engine may hold it for long.
+        self._prompts.clear()
+        self._reading.clear()
+        del self.model
+
+    def _receive(self) -> None:
+        is_idle = not (self._waiting or self._reading or self._draws or self._scores)
+        while is_idle or not self._inbox.empty():
+            job = self._inbox.get()
+            if job is None:
+                return
+            self._waiting.append(job)
+            is_idle = False
+
+    def _leave(self) -> None:
+        """Let go of jobs whose callers have left."""
+        for draw in [one for one in self._draws if one.result.cancelled()]:
+            self._draws.remove(draw)
+            self._end_draw(draw)
+        for score in [one for one in self._scores if one.result.cancelled()]:
+            self._scores.remove(score)
+            self._end_score(score)
+        if any(one.result.cancelled() for one in self._waiting):
+            self._waiting = deque(one for one in self._waiting if not one.result.cancelled())
+        for prompt in [one for one in self._reading if not one.users]:
+            self._reading.remove(prompt)
+            self._forget(prompt)
+
+    def _admit(self) -> None:
+        """Start jobs, first come, first served, while there is room."""
+        while self._waiting:
+            job = self._waiting[0]
+            if isinstance(job, _Draw) and len(self._draws) >= self._sequences:
+                return
+            more = self._branch_blocks(job)
+            prompt = self._find_prompt(job, more)
+            if prompt is None:
+                if self._reading or self._draws or self._scores:
+                    return
+                self._waiting.popleft()
+                _resolve(
+                    job.result,
+                    ContextOverflowError("The cache is too small for this call. Raise cache_gib."),
+                )
+                continue
+            self._waiting.popleft()
+            prompt.users += 1
+            self._blocks.promised += more
+            if isinstance(job, _Draw):
+                job.random = np.random.Generator(np.random.Philox(job.seed % 2**64))
+                job.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+                job.branch = _Branch(prompt, [], [], len(prompt.tokens), _Promise(more))
+                self._draws.append(job)
+            else:
+                job.prompt, job.promise = prompt, _Promise(more)
+                job.sums = [0.0] * len(job.continuations)
+                self._scores.append(job)
+
+    def _branch_blocks(self, job: _Draw | _Score) -> int:
+        """Blocks that a job may need beside those of its prompt."""
+        size, start = self.model.block, len(job.tokens)
+        full = start // size
+        if isinstance(job, _Draw):
+            return -(-(start + job.params.max_tokens) // size) - full
+        job.stem = _stem(job.continuations)
+        stem = -(-(start + job.stem) // size) - full if job.stem else 0
+        return stem + sum(-(-(start + len(cut)) // size) - full for cut in job.continuations)
+
+    def _find_prompt(self, job: _Draw | _Score, more: int) -> _Prompt | None:
+        """The prompt of a job, known or to be read; `None` without room for both."""
+        key = (job.scale, tuple(job.tokens))
+        prompt = self._prompts.get(key)
+        if prompt is not None:
+            self._prompts.move_to_end(key)
+            return prompt if self._make_room(more, prompt) else None
+        keys = keys_of(job.tokens, self.model.block, job.scale)
+        # The last token is read again in any case: its logits are needed.
+        blocks = self._blocks.recall(keys[: (len(job.tokens) - 1) // self.model.block])
+        new = -(-len(job.tokens) // self.model.block) - len(blocks)
+        if not self._make_room(new + more):
+            self._blocks.drop(blocks)
+            return None
+        self._blocks.promised += new
+        blocks_read = len(blocks) * self.model.block
+        blocks.extend(self._blocks.take() for _ in range(new))
+        prompt = _Prompt(job.tokens, job.scale, blocks, blocks_read, keys)
+        self._prompts[key] = prompt
+        self._reading.append(prompt)
+        return prompt
+
+    def _make_room(self, count: int, needed: _Prompt | None = None) -> bool:
+        """Whether so many blocks can be promised, idle prompts let go where need be."""
+        idle = [one for one in self._prompts.values() if not one.users and one is not needed]
+        for prompt in idle:
+            if self._blocks.available >= count:
+                break
+            self._forget(prompt)
+        return self._blocks.available >= count
+
+    def _forget(self, prompt: _Prompt) -> None:
+        del self._prompts[prompt.scale, tuple(prompt.tokens)]
+        self._blocks.drop(prompt.blocks)
+        if prompt in self._reading:
+            self._reading.remove(prompt)
+
+    def _step(self) -> None:
+        """Read one token of every draw, and some of what waits to be read."""
+        fresh = [
+            draw
+            for draw in self._draws
+            if (branch := draw.branch) and branch.prompt.logits is not None and not branch.tokens
+        ]
+        self._choose(fresh, [draw.branch.prompt for draw in fresh if draw.branch])
+        pieces: list[Piece] = []
+        readers: list[Callable[[Logits], None]] = []
+        row = 0
+        draws = [draw for draw in self._draws if draw.branch and draw.branch.tokens]
+        for draw in draws:
+            assert draw.branch is not None
+            pieces.append(self._branch_piece(draw.branch, draw.branch.tokens[-1:], [0]))
+        row += len(draws)
+        room = READ_TOKENS
+        for score in self._scores:
+            if room > 0 and score.prompt is not None and score.prompt.logits is not None:
+                for piece, reader in self._score_pieces(score):
+                    pieces.append(piece)
+                    readers.append(_at(reader, row, len(piece.looks)))
+                    row += len(piece.looks)
+                    room -= len(piece.tokens)
+        for prompt in self._reading:
+            if room <= 0:
+                break
+            tokens = prompt.tokens[prompt.past : prompt.past + room]
+            is_last = prompt.past + len(tokens) == len(prompt.tokens)
+            looks = [len(tokens) - 1] if is_last else []
+            end = -(-(prompt.past + len(tokens)) // self.model.block)
+            pieces.append(Piece(tokens, prompt.past, prompt.blocks[:end], prompt.scale, looks))
+            readers.append(_at(self._prompt_reader(prompt, len(tokens)), row, len(looks)))
+            row += len(looks)
+            room -= len(tokens)
+        if not pieces:
+            return
+        logits = self.model.run(pieces)
+        for reader in readers:
+            reader(logits)
+        if draws:
+            values, normaliser = logits.values[: len(draws)], logits.normaliser[: len(draws)]
+            self._write(draws, values, normaliser)
+
+    def _prompt_reader(self, prompt: _Prompt, count: int) -> Callable[[Logits], None]:
+        def read(logits: Logits) -> None:
+            before = prompt.past // self.model.block
+            prompt.past += count
+            for place in range(before, prompt.past // self.model.block):
+                self._blocks.remember(prompt.keys[place], prompt.blocks[place])
+            if len(logits.values):
+                prompt.logits = logits.values[0].copy()
+                prompt.normaliser = float(logits.normaliser[0])
+                self._reading.remove(prompt)
+
+        return read
+
+    def _branch_piece(self, branch: _Branch, tokens: Sequence[int], looks: Sequence[int]) -> Piece:
+        """The next tokens of a branch, with the blocks that they need."""
+        size = self.model.block
+        if not branch.blocks:
+            self._start_branch(branch, branch.prompt.blocks, len(branch.prompt.tokens))
+        while len(branch.blocks) * size < branch.past + len(tokens):
+            branch.blocks.append(self._take(branch))
+        piece = Piece(tokens, branch.past, list(branch.blocks), branch.prompt.scale, looks)
+        branch.past += len(tokens)
+        return piece
+
+    def _start_branch(self, branch: _Branch, blocks: Sequence[int], length: int) -> None:
+        """Share the full blocks of a text, copy the last one if it is not full."""
+        full = length // self.model.block
+        for block in blocks[:full]:
+            self._blocks.hold(block)
+        branch.blocks.extend(blocks[:full])
+        if length % self.model.block:
+            block = self._take(branch)
+            self.model.copy(blocks[full], block)
+            branch.blocks.append(block)
+
+    def _take(self, branch: _Branch) -> int:
+        branch.promise.blocks -= 1
+        return self._blocks.take()
+
+    def _score_pieces(self, score: _Score) -> list[tuple[Piece, Callable[[Logits], None]]]:
+        """What is read of a score in this step: the common beginning first, if that is worth a step."""
+        prompt = score.prompt
+        assert prompt is not None
+        assert prompt.logits is not None
+        pieces: list[tuple[Piece, Callable[[Logits], None]]] = []
+        if score.stem and score.stem_branch is None:
+            for place, cut in enumerate(score.continuations):
+                score.sums[place] += float(prompt.logits[cut[0]]) - prompt.normaliser
+            branch = score.stem_branch = self._score_branch(score)
+            stem = score.continuations[0][: score.stem]
+            piece = self._branch_piece(branch, stem, range(len(stem)))
+
+            def read_stem(logits: Logits) -> None:
+                for place, cut in enumerate(score.continuations):
+                    score.sums[place] += _along(logits, cut[1 : score.stem + 1])
+
+            return [(piece, read_stem)]
+        branches: list[_Branch] = []
+        for place, cut in enumerate(score.continuations):
+            if not cut:
+                continue
+            if not score.stem:
+                score.sums[place] += float(prompt.logits[cut[0]]) - prompt.normaliser
+            rest = cut[score.stem : -1]
+            if not rest:
+                continue
+            branch = self._score_branch(score)
+            if score.stem_branch is not None:
+                self._start_branch(branch, score.stem_branch.blocks, score.stem_branch.past)
+                branch.past = score.stem_branch.past
+            branches.append(branch)
+            piece = self._branch_piece(branch, rest, range(len(rest)))
+
+            def read(logits: Logits, place: int = place, cut: list[int] = cut) -> None:
+                score.sums[place] += _along(logits, cut[score.stem + 1 :])
+
+            pieces.append((piece, read))
+
+        def end(logits: Logits) -> None:
+            for branch in branches:
+                self._blocks.drop(branch.blocks)
+            self._scores.remove(score)
+            self._end_score(score)
+            _resolve(
+                score.result,
+                [
+                    Continuation(logprob=total, tokens=len(cut), prompt_tokens=len(score.tokens))
+                    for total, cut in zip(score.sums, score.continuations, strict=True)
+                ],
+            )
+
+        if pieces:
+            last, reader = pieces[-1]
+
+            def read_last(logits: Logits) -> None:
+                reader(logits)
+                end(logits)
+
+            pieces[-1] = (last, read_last)
+        else:
+            end(Logits(np.zeros((0, 1), np.float32), np.zeros(0, np.float32)))
+        return pieces
+
+    def _score_branch(self, score: _Score) -> _Branch:
+        assert score.prompt is not None
+        return _Branch(score.prompt, [], [], len(score.prompt.tokens), score.promise)
+
+    def _choose(self, draws: Sequence[_Draw], prompts: Sequence[_Prompt]) -> None:
+        """The first tokens of draws whose prompts have been read."""
+        if draws:
+            values = np.stack([prompt.logits for prompt in prompts if prompt.logits is not None])
+            self._write(draws, values, np.array([prompt.normaliser for prompt in prompts]))
+
+    def _write(self, draws: Sequence[_Draw], values: NDArray[np.float32], normaliser: NDArray[Any]) -> None:
+        """One token more for each of the draws."""
+        uniforms = [float(draw.random.random()) for draw in draws]
+        tokens = choose(values, [draw.params for draw in draws], uniforms)
+        logprobs = values[np.arange(len(draws)), tokens] - normaliser
+        for draw, token, logprob in zip(draws, tokens.tolist(), logprobs.tolist(), strict=True):
+            self._add(draw, token, min(logprob, 0.0))
+
+    def _add(self, draw: _Draw, token: int, logprob: float) -> None:
+        assert draw.branch is not None
+        draw.branch.tokens.append(token)
+        draw.logprobs.append(logprob)
+        is_end = token in self._tokenizer.ends
+        is_full = len(draw.branch.tokens) == draw.params.max_tokens
+        piece = b"" if is_end else self._tokenizer.shown(token)
+        before = len(draw.text)
+        draw.text += draw.decoder.decode(piece, final=is_end or is_full)
+        stops = draw.params.stop
+        longest = max((len(stop) for stop in stops), default=0)
+        looked = max(0, before - longest + 1)
+        found = [place for stop in stops if (place := draw.text.find(stop, looked)) >= 0]
+        if found:
+            draw.text = draw.text[: min(found)]
+        is_over = is_end or is_full or bool(found)
+        safe = len(draw.text) if is_over else len(draw.text) - _begun(draw.text, stops)
+        if draw.on_text is not None and safe > draw.shown:
+            draw.on_text(draw.text[draw.shown : safe])
+            draw.shown = safe
+        if is_over:
+            generation = Generation(
+                text=draw.text,
+                finish_reason="stop" if is_end or found else "length",
+                prompt_tokens=len(draw.tokens),
+                completion_tokens=len(draw.branch.tokens),
+                logprobs=LogprobSummary.of(draw.logprobs),
+            )
+            self._draws.remove(draw)
+            self._end_draw(draw)
+            _resolve(draw.result, generation)
+
+    def _end_draw(self, draw: _Draw) -> None:
+        branch = draw.branch
+        assert branch is not None
+        self._blocks.drop(branch.blocks)
+        self._blocks.promised -= branch.promise.blocks
+        self._leave_prompt(branch.prompt)
+
+    def _end_score(self, score: _Score) -> None:
+        assert score.prompt is not None
+        if score.stem_branch is not None:
+            self._blocks.drop(score.stem_branch.blocks)
+        self._blocks.promised -= score.promise.blocks
+        self._leave_prompt(score.prompt)
+
+    def _leave_prompt(self, prompt: _Prompt) -> None:
+        prompt.users -= 1
+        idle = [one for one in self._prompts.values() if not one.users and one.logits is not None]
+        for one in idle[: max(0, len(idle) - IDLE_PROMPTS)]:
+            self._forget(one)
+
+
+def _at(reader: Callable[[Logits], None], start: int, count: int) -> Callable[[Logits], None]:
+    """The reader, called with its own rows."""
+
+    def read(logits: Logits) -> None:
+        rows = slice(start, start + count)
+        reader(Logits(logits.values[rows], logits.normaliser[rows]))
+
+    return read
+
+
+def _along(logits: Logits, tokens: Sequence[int]) -> float:
+    """Sum of the log-probabilities of tokens, each by its row."""
+    chosen = logits.values[np.arange(len(tokens)), np.array(tokens, np.int64)]
+    return float((chosen.astype(np.float64) - logits.normaliser[: len(tokens)]).sum())
+
+
+def _stem(continuations: Sequence[Sequence[int]]) -> int:
+    """Tokens that all continuations begin with, if reading them once is worth a step; 0 otherwise.
+
+    The last token of a continuation is never part of it: it need not be read.
+    """
+    if len(continuations) < 2 or not all(continuations):
+        return 0
+    common = 0
+    for column in zip(*(cut[:-1] for cut in continuations), strict=False):
+        if len(set(column)) > 1:
+            break
+        common += 1
+    return common if common * (len(continuations) - 1) >= LEAST_STEM else 0
+
+
+def _begun(text: str, stops: Sequence[str]) -> int:
+    """Characters at the end of a text that a stop may begin with."""
+    for size in range(max((len(stop) for stop in stops), default=1) - 1, 0, -1):
+        if any(stop.startswith(text[-size:]) for stop in stops if len(stop) > size) and len(text) >= size:
+            return size
+    return 0
+
+
+def _resolve(result: Future[Any], outcome: Any) -> None:
+    """Set the outcome, unless nobody waits for it any more."""
+    if result.set_running_or_notify_cancel():
+        if isinstance(outcome, Exception):
+            result.set_exception(outcome)
+        else:
+            result.set_result(outcome)

@@ -1,0 +1,188 @@
+"""A compiled model over a paged cache: one call reads any tokens of any number of texts.
+
+The cache is blocks of tokens. A text is a list of blocks, so that texts which begin alike share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sampleset.engines.openvino.lora import SWITCH, LowRank, insert
+from sampleset.engines.openvino.runtime import import_openvino, import_opset, last_line
+from sampleset.errors import BackendError
+
+LOOKED_AT = "looked_at"
+"""Input with the places, among all tokens of a call, after which the next token's logits are computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part of a text that a call reads.
+
+    Attributes:
+        tokens: What is read.
+        past: How many tokens of the text are in the cache already.
+        blocks: Blocks of the text, those for `tokens` included.
+        scale: What the adapter's part is multiplied by.
+        looks: Places in `tokens` after which logits are wanted, ascending.
+    """
+
+    tokens: Sequence[int]
+    past: int
+    blocks: Sequence[int]
+    scale: float
+    looks: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """What a model holds likely after the places looked at, until the next call.
+
+    Attributes:
+        values: Logits (R, V).
+        normaliser: Log of the sum of their exponentials (R,).
+    """
+
+    values: NDArray[np.float32]
+    normaliser: NDArray[np.float32]
+
+
+class PagedModel:
+    """A converted model, compiled for this machine.
+
+    Activations are rounded to 8 bits, as llama.cpp does, where the model's weights are in groups of 8 bits;
+    all else is in 32-bit floats, but the cache, in 16 bits. OpenVINO's default, bfloat16, would round logits
+    of 20 to eighths.
+
+    Args:
+        folder: Folder with `openvino_model.xml`.
+        blocks: Size of the cache.
+        threads: CPU threads.
+        adapter: What an adapter adds, by product.
+        group: Values of an activation that share a scale; 0 keeps them in floats.
+
+    Raises:
+        BackendError: OpenVINO cannot compile it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cache_bytes: int,
+        threads: int,
+        adapter: Mapping[str, LowRank] | None = None,
+        group: int | None = None,
+    ) -> None:
+        openvino = import_openvino()
+        from openvino._offline_transformations import paged_attention_transformation
+
+        options: dict[str, Any] = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "KV_CACHE_PRECISION": "f16",
+            "ENABLE_CPU_PINNING": False,
+        }
+        if group is not None:
+            options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = group
+        try:
+            core = openvino.Core()
+            model = core.read_model(folder / "openvino_model.xml")
+            paged_attention_transformation(model)
+            if adapter:
+                insert(model, adapter)
+            _look_at_some(model)
+            model.validate_nodes_and_infer_types()
+            compiled = core.compile_model(model, "CPU", options)
+            self._request = compiled.create_infer_request()
+        except (RuntimeError, KeyError) as error:
+            raise BackendError(f"OpenVINO cannot load {folder.name!r}: {last_line(error)}") from error
+        self._has_adapter = bool(adapter)
+        self._caches: list[NDArray[Any]] = []
+        shapes: list[tuple[str, Any, list[int]]] = []
+        for port in compiled.inputs:
+            name = port.any_name
+            if name.startswith(("key_cache.", "value_cache.")):
+                sizes = [port.partial_shape[place].get_length() for place in (1, 2, 3)]
+                shapes.append((name, port.element_type, sizes))
+        self.block = shapes[0][2][1]
+        """Tokens of a block."""
+        per_block = sum(kind.size * int(np.prod(sizes)) for _, kind, sizes in shapes)
+        self.blocks = max(1, cache_bytes // per_block)
+        """Blocks of the cache."""
+        for name, kind, sizes in shapes:
+            # Untouched memory is not taken: the system gives a page when it is first written.
+            tensor = openvino.Tensor(kind, openvino.Shape([self.blocks, *sizes]))
+            self._request.set_tensor(name, tensor)
+            self._caches.append(tensor.data)
+        self._tensor: Any = openvino.Tensor
+        self.tokens_read = 0
+        """Tokens of all calls so far."""
+
+    def run(self, pieces: Sequence[Piece]) -> Logits:
+        """Read the pieces; logits of their looks, piece after piece."""
+        tokens: list[int] = []
+        places: list[int] = []
+        looks: list[int] = []
+        begins, block_begins = [0], [0]
+        blocks: list[int] = []
+        scales: list[float] = []
+        for piece in pieces:
+            looks.extend(len(tokens) + look for look in piece.looks)
+            tokens.extend(piece.tokens)
+            places.extend(range(piece.past, piece.past + len(piece.tokens)))
+            scales.extend([piece.scale] * len(piece.tokens))
+            blocks.extend(piece.blocks)
+            begins.append(len(tokens))
+            block_begins.append(len(blocks))
+        self._set("input_ids", tokens, np.int64)
+        self._set("position_ids", places, np.int64)
+        self._set("past_lens", [piece.past for piece in pieces], np.int32)
+        self._set("subsequence_begins", begins, np.int32)
+        self._set("block_indices", blocks, np.int32)
+        self._set("block_indices_begins", block_begins, np.int32)
+        self._set("max_context_len", max(piece.past + len(piece.tokens) for piece in pieces), np.int32)
+        self._set(LOOKED_AT, looks or [0], np.int64)
+        if self._has_adapter:
+            self._request.set_tensor(SWITCH, self._tensor(np.array(scales, np.float32).reshape(-1, 1, 1)))
+        self._request.infer()
+        self.tokens_read += len(tokens)
+        values = self._request.get_tensor("logits").data
+        normaliser = self._request.get_tensor("normaliser").data
+        return Logits(values.reshape(values.shape[0], -1), normaliser.reshape(-1))
+
+    def copy(self, source: int, target: int) -> None:
+        """Copy a block."""
+        for cache in self._caches:
+            cache[target] = cache[source]
+
+    def _set(self, name: str, values: Any, kind: Any) -> None:
+        self._request.set_tensor(name, self._tensor(np.array(values, kind)))
+
+
+def _look_at_some(model: Any) -> None:
+    """Have the last product computed for the tokens of `looked_at` alone, and its normaliser with it."""
+    ops = import_opset()
+    (result,) = model.get_results()
+    logits = result.input_value(0)
+    head = logits.get_node()
+    while head.get_type_name() != "MatMul":
+        head = head.input_value(0).get_node()
+    looked_at = ops.parameter([-1], np.int64, name=LOOKED_AT)
+    looked_at.output(0).set_names({LOOKED_AT})
+    hidden = head.input_value(0)
+    axis = 0 if hidden.get_partial_shape()[0].is_dynamic else 1
+    head.input(0).replace_source_output(ops.gather(hidden, looked_at, ops.constant(np.int64(axis))).output(0))
+    highest = ops.reduce_max(logits, ops.constant(np.int64(-1)), True)
+    weights = ops.exp(ops.subtract(logits, highest))
+    total = ops.add(ops.log(ops.reduce_sum(weights, ops.constant(np.int64(-1)), True)), highest)
+    total.output(0).set_names({"normaliser"})
+    logits.set_names({"logits"})
+    model.add_parameters([looked_at])
+    model.add_results([ops.result(total)])

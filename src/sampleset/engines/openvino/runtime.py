@@ -1,0 +1,63 @@
+"""OpenVINO's packages, imported when they are needed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+from sampleset.errors import MissingExtraError
+
+
+def import_openvino() -> Any:
+    """OpenVINO's runtime.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    return _import("openvino")
+
+
+def import_opset() -> Any:
+    """The operations that models are made of.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+    """
+    return _import("openvino.opset13")
+
+
+def import_genai() -> Any:
+    """OpenVINO's package for language models: tokenizers and chat templates.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    return _import("openvino_genai")
+
+
+def import_gguf() -> Any:
+    """The package that unpacks GGUF's types.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    _import("gguf.quants")
+    return _import("gguf")
+
+
+def last_line(error: Exception) -> str:
+    """The last line of an engine's message; those before it name the line of its source."""
+    return (str(error).strip().splitlines() or [repr(error)])[-1][:300]
+
+
+def _import(name: str) -> Any:
+    # It would report each start over the network.
+    os.environ.setdefault("OPENVINO_TELEMETRY", "0")
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Models on OpenVINO need openvino-genai and gguf ({error}). "
+            "Install them: pip install 'sampleset[openvino]'"
+        ) from error

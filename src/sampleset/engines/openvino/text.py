@@ -1,0 +1,90 @@
+"""Texts and tokens of a converted model: its tokenizer and chat template, through openvino-genai."""
+
+from __future__ import annotations
+
+import codecs
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sampleset.chat import Message
+from sampleset.engines.openvino.runtime import import_genai, last_line
+from sampleset.errors import BackendError
+
+END_TEXTS = (
+    b"<|im_end|>",
+    b"<|endoftext|>",
+    b"<|eot_id|>",
+    b"<|eom_id|>",
+    b"<|end_of_text|>",
+    b"<|end|>",
+    b"<|endofprompt|>",
+    b"</s>",
+)
+"""Marks after which a reply is over, whichever of them the model's file names as its own."""
+
+
+class Tokenizer:
+    """The tokenizer in a converted model's folder.
+
+    Raises:
+        MissingExtraError: openvino-genai is not installed.
+        BackendError: The folder's tokenizer cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._tokenizer: Any = import_genai().Tokenizer(str(folder))
+            vocabulary: dict[Any, int] = self._tokenizer.get_vocab()
+        except RuntimeError as error:
+            raise BackendError(
+                f"OpenVINO cannot read the tokenizer in {folder.name!r}: {last_line(error)}"
+            ) from error
+        self._bytes: dict[int, bytes] = {
+            number: piece if isinstance(piece, bytes) else str(piece).encode()
+            for piece, number in vocabulary.items()
+        }
+        numbers = {piece: number for number, piece in self._bytes.items() if piece in END_TEXTS}
+        self.ends = frozenset({self._tokenizer.get_eos_token_id(), *numbers.values()})
+        """Tokens that end a reply."""
+        self._lock = threading.Lock()
+        self._shown: dict[int, bytes] = {}
+
+    def tokens(self, text: str) -> list[int]:
+        """Tokens of a text; marks of the chat template in it count as marks."""
+        with self._lock:
+            encoded = self._tokenizer.encode(text, add_special_tokens=False)
+            return encoded.input_ids.data[0].tolist()
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens of the rendered chat; a last message of the assistant is left open.
+
+        Raises:
+            BackendError: The template refuses the messages.
+        """
+        begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None
+        turns = [dict(message) for message in (messages if begun is None else messages[:-1])]
+        try:
+            with self._lock:
+                # Models that can think do so, as they would elsewhere, unless their reply is already begun.
+                rendered: str = self._tokenizer.apply_chat_template(
+                    turns, True, extra_context={"enable_thinking": begun is None}
+                )
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise BackendError(f"OpenVINO cannot read the request: {last_line(error)}") from error
+        return self.tokens(rendered + (begun or ""))
+
+    def pieces(self, text: str) -> list[str]:
+        """What the tokens of a text write; a character spread over several stands in the last of them."""
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        return [decoder.decode(self._bytes.get(token, b"")) for token in self.tokens(text)]
+
+    def shown(self, token: int) -> bytes:
+        """What a token adds to a reply: nothing, if it is a mark."""
+        piece = self._shown.get(token)
+        if piece is None:
+            with self._lock:
+                is_mark = not self._tokenizer.decode([[token]], skip_special_tokens=True)[0]
+            piece = self._shown[token] = b"" if is_mark else self._bytes.get(token, b"")
+        return piece
