@@ -52,7 +52,7 @@ def _schema(kind: type[Any], title: str) -> dict[str, Any]:
     for record in RECORDS:
         if (part := parts.get(record.__name__)) is not None:
             part["additionalProperties"] = False
-            part["description"] = inspect.getdoc(record).split("\n\n")[0].replace("\n", " ")
+            part["description"] = (inspect.getdoc(record) or "").split("\n\n")[0].replace("\n", " ")
             for name, says in _attributes(record).items():
                 part["properties"][name]["description"] = says
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": title}
