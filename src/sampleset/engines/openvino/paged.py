@@ -67,10 +67,10 @@ class PagedModel:
 
     Args:
         folder: Folder with `openvino_model.xml`.
-        blocks: Size of the cache.
+        cache_bytes: Size of the cache.
         threads: CPU threads.
         adapter: What an adapter adds, by product.
-        group: Values of an activation that share a scale; 0 keeps them in floats.
+        group: Values of an activation that share a scale; 0 keeps them in floats, `None` leaves it to OpenVINO.
 
     Raises:
         BackendError: OpenVINO cannot compile it.
