@@ -70,7 +70,8 @@ class PagedModel:
         cache_bytes: Size of the cache.
         threads: CPU threads.
         adapter: What an adapter adds, by product.
-        group: Values of an activation that share a scale; 0 keeps them in floats, `None` leaves it to OpenVINO.
+        group: Values of an activation that share a scale; 0 keeps them in floats, `None` leaves it to
+            OpenVINO.
 
     Raises:
         BackendError: OpenVINO cannot compile it.
