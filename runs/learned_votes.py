@@ -1,13 +1,13 @@
 """A vote learned from labels on every file of recorded sets, and fitted votes on each other's files: a page.
 
-    python runs/learned_votes.py FILE... --output-dir OUT --page docs/results/learned-vote.md
+    python runs/learned_votes.py FILE... --output-dir OUT --pairs --page docs/results/learned-vote.md
     python runs/learned_votes.py FILE... --output-dir OUT --page docs/results/learned-vote.md \
         --reader ssa:model=embedded-ssa --read gsm8k_test_qwen05b_reseeded
 
 Every file is fitted as `sampleset fit-vote FILE` does it, on whole sets. Files whose rows have a column
-`sample_models` are fitted once more as a pool, each sample under its model's name. Then every fitted vote is
-used on every other file: with all that it knows of home, and by the look of the sets alone. With --reader the
-files named by --read are fitted with that reader's score as well. Nothing is drawn by chance.
+`sample_models` are fitted once more as a pool, each sample under its model's name. With --pairs every fitted
+vote is used on every other file: by its rule, by the look of the sets alone, and without a rule. With
+--reader the files named by --read are fitted with that reader's score as well. Nothing is drawn by chance.
 
 Fits stand in OUT; the page's section "What it says" is written by hand, and kept.
 """
@@ -26,6 +26,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sampleset.aggregators.learned_vote import VoteModel, read_vote
 from sampleset.answers import Kinds, default_verdict_path, use_verdict_store
 from sampleset.commands.fit_vote import FitOptions, fit_vote_file
@@ -38,8 +40,11 @@ from sampleset.report.markdown import markdown_table
 from sampleset.settings import save_settings
 from sampleset.storage.records import StoredSet
 from sampleset.storage.sample_sets import SampleFile
-from sampleset.training.fit_vote import CURVE, Use, fit_vote, used_on
+from sampleset.training.fit_vote import CURVE, Use, fit_vote, gain_of, used_on
 from sampleset.training.labelled_sets import LabelOptions, Labels, read_labels
+
+PAIR_SETS = 250
+"""Sets of a file, its first ones, that the votes of other files are used on."""
 
 
 class Pool:
@@ -155,17 +160,37 @@ def loud_table(models: dict[str, VoteModel]) -> str:
     return markdown_table(("file", "weight of log votes", "loudest features"), rows)
 
 
+def unused(labels: Labels) -> Use:
+    """What a vote gains on sets that are all away."""
+    questions = [one.question for one in labels.sets]
+    return Use(gain_of(questions, np.zeros(len(questions))), 1.0)
+
+
 def pairs(models: dict[str, VoteModel], labels: dict[str, Labels]) -> dict[str, dict[str, dict[str, Use]]]:
-    """Every fitted vote on every other file: with names and without."""
+    """Every fitted vote on every other file: by the rule, by look alone, and anywhere."""
     found: dict[str, dict[str, dict[str, Use]]] = {}
+    parts = {name: replace(one, sets=one.sets[:PAIR_SETS]) for name, one in labels.items()}
+    drawn_by = {
+        name: frozenset[str]().union(*(one.models for one in part.sets)) for name, part in parts.items()
+    }
     for home, model in models.items():
-        # Without its weights home would be the vote; without its rule it would go anywhere.
-        blind = replace(model, home=replace(model.home, models=()))
+        unnamed = replace(model, home=replace(model.home, models=()))
         anywhere = replace(model, home=replace(model.home, models=(), sizes=(1, 10_000), limit=float("inf")))
-        for other, sets in labels.items():
-            if other != home:
-                uses = {"rule": model, "look": blind, "none": anywhere}
-                found.setdefault(home, {})[other] = {way: used_on(one, sets) for way, one in uses.items()}
+        for other, part in parts.items():
+            if other == home:
+                continue
+            look = used_on(unnamed, part)
+            known = not model.home.models or drawn_by[other] <= set(model.home.models)
+            found.setdefault(home, {})[other] = {
+                # Of a file whose every model is known, names change nothing; of another, all is away.
+                "rule": look if known else unused(part),
+                "look": look,
+                "none": used_on(anywhere, part),
+            }
+            if not known:
+                assert all(not one.groups or not one.models <= set(model.home.models) for one in part.sets), (
+                    f"{home} on {other}: some sets are at home by their model"
+                )
         print(f"pairs of {home}", file=sys.stderr, flush=True)
     return found
 
@@ -283,7 +308,9 @@ intervals above."""
 LOUD_NOTE = """Weights in nats per standard deviation of the feature within a set; of the votes per unit of
 their log."""
 
-PAIRS_NOTE = """Pairs of which some set is at home by its look (all others are answered by the vote alone):"""
+PAIRS_NOTE = """Each fitted vote is used on the first 250 sets of every other file. `by look` leaves out
+models' names, `no rule` all of it but the kind of answers. The pairs of which some set is at home by its
+look (all others are answered by the vote alone):"""
 
 READERS_NOTE = """A reader's score of every candidate (`reader`), or a reward model's of every sample, as one
 more feature, its multiple fitted on the file's own labels; `features` are the same folds without it."""
@@ -319,6 +346,7 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--pairs", action="store_true", help="use every fitted vote on every other file")
     parser.add_argument("--reader", help="an aggregator's spec, as ssa:model=embedded-ssa")
     parser.add_argument("--reward-model", help="as p_true,model=embedded")
     parser.add_argument("--read", action="append", default=[], help="name of a file to read; repeatable")
@@ -351,7 +379,7 @@ def main() -> None:
         model = read_vote(path)[0]
         readers.setdefault(model.training["file"], {})[model.training["spec"]] = model
     kept = folder / "pairs.json"
-    found = pairs(models, labels) if options.page else {}
+    found = pairs(models, labels) if options.pairs else {}
     if found:
         harmed = {
             f"{home} on {other}": interval(use["rule"].gain)

@@ -17,22 +17,22 @@ if TYPE_CHECKING:
         same_answer,
         with_answer_kind,
     )
+    from sampleset.api.functions import Answered, sampled
+    from sampleset.api.sampled_model import SampledModel
+    from sampleset.api.sets import SampleSets, aggregate_sets, draw_sets, evaluate_sets, load_sets
     from sampleset.backends.base import BACKENDS, Backend, ScoringBackend
     from sampleset.backends.replay import ReplayBackend, ScoringReplayBackend
     from sampleset.chat import SamplingParams
     from sampleset.datasets.base import DATASETS, load_problems
     from sampleset.errors import SampleSetError
     from sampleset.evaluation import Evaluation, EvaluationOptions, evaluate
-    from sampleset.functions import Answered, sampled
     from sampleset.grading.grade import grade
     from sampleset.grading.judge import LLMJudge
     from sampleset.models.budget import Caps
     from sampleset.models.opening import open_backend, ready_backend
     from sampleset.report.loaded import Report, load_report
-    from sampleset.sampled_model import SampledModel
     from sampleset.sampling.sampler import Sampler, SamplingOptions
     from sampleset.sampling.stopping import parse_stop
-    from sampleset.sets import SampleSets, aggregate_sets, draw_sets, evaluate_sets, load_sets
     from sampleset.specs import build as build_aggregator
     from sampleset.storage.files import read_problems, read_sample_sets
     from sampleset.storage.records import StoredSet
@@ -55,7 +55,7 @@ _HOME = {
     "AGGREGATORS": "aggregators.base",
     "Aggregator": "aggregators.base",
     "Answer": "types",
-    "Answered": "functions",
+    "Answered": "api.functions",
     "BACKENDS": "backends.base",
     "Backend": "backends.base",
     "Candidate": "types",
@@ -74,9 +74,9 @@ _HOME = {
     "Sample": "types",
     "SampleSet": "types",
     "SampleSetError": "errors",
-    "SampleSets": "sets",
+    "SampleSets": "api.sets",
     "SampleStore": "storage.store",
-    "SampledModel": "sampled_model",
+    "SampledModel": "api.sampled_model",
     "Sampler": "sampling.sampler",
     "SamplingOptions": "sampling.sampler",
     "SamplingParams": "chat",
@@ -84,19 +84,19 @@ _HOME = {
     "ScoringReplayBackend": "backends.replay",
     "StoredSet": "storage.records",
     "Usage": "types",
-    "aggregate_sets": "sets",
+    "aggregate_sets": "api.sets",
     "answer_kind": "answers",
     "answers_of": "aggregators.base",
     "build_aggregator": "specs:build",
-    "draw_sets": "sets",
+    "draw_sets": "api.sets",
     "evaluate": "evaluation",
-    "evaluate_sets": "sets",
+    "evaluate_sets": "api.sets",
     "extract_answer": "answers",
     "grade": "grading.grade",
     "group_answers": "answers",
     "load_problems": "datasets.base",
     "load_report": "report.loaded",
-    "load_sets": "sets",
+    "load_sets": "api.sets",
     "matches_gold": "answers",
     "open_backend": "models.opening",
     "parse_stop": "sampling.stopping",
@@ -104,7 +104,7 @@ _HOME = {
     "read_sample_sets": "storage.files",
     "ready_backend": "models.opening",
     "same_answer": "answers",
-    "sampled": "functions",
+    "sampled": "api.functions",
     "with_answer_kind": "answers",
 }
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +119,22 @@ def test_no_text_keeps_the_features_busy(piece: str):
     for name in VOTE_FEATURES.names():
         VOTE_FEATURES.get(name).columns(counted)
     assert time.process_time() - began < 2.0
+
+
+async def test_the_feature_of_the_page_is_one_file_that_runs():
+    page = (Path(__file__).parents[2] / "docs" / "you-have-labels.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    try:
+        exec(compile(code, "hedging.py", "exec"), {"__name__": "hedging"})  # noqa: S102
+        found = await columns(set_of("Perhaps 3, perhaps 4.", "It is 7."))
+        assert found["perhaps"] == [2.0, 0.0]
+    finally:
+        VOTE_FEATURES._entries.pop("hedging", None)
+
+
+def test_every_group_of_features_stands_on_the_page():
+    page = (Path(__file__).parents[2] / "docs" / "you-have-labels.md").read_text()
+    assert all(f"| `{name}` |" in page for name in VOTE_FEATURES.names())
 
 
 async def test_no_gold_answer_and_no_column_of_labels_reaches_a_feature():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from sampleset.api.sampled_model import SampledModel
 from sampleset.chat import SamplingParams
 from sampleset.commands.opening import ModelOptions, SampleOptions
 from sampleset.commands.options import AGGREGATION, option
 from sampleset.commands.run import Run
 from sampleset.integrations.mcp import mcp_server
 from sampleset.prompts import usual_prompt
-from sampleset.sampled_model import SampledModel
 from sampleset.sampling.sampler import SamplingOptions
 
 EXAMPLES = "Example: sampleset mcp --model gpt-4o-mini -k 5"

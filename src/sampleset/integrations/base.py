@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, cast
 
-from sampleset.blocking import in_background
+from sampleset.api.blocking import in_background
+from sampleset.api.functions import Answered
+from sampleset.api.sampled_model import SampledModel
 from sampleset.chat import Message
 from sampleset.errors import InvalidArgumentError
-from sampleset.functions import Answered
-from sampleset.sampled_model import SampledModel
 
 _models: dict[tuple[Any, ...], SampledModel] = {}
 

@@ -26,8 +26,8 @@ from inspect_ai.model import (
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.tool import ToolChoice, ToolInfo
 
+from sampleset.api.functions import Answered, as_aggregator
 from sampleset.errors import InvalidArgumentError
-from sampleset.functions import Answered, as_aggregator
 from sampleset.integrations.base import answer_in_background, reply_text, vote_table
 from sampleset.types import Question, Sample, SampleSet
 

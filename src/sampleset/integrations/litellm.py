@@ -20,7 +20,7 @@ import litellm
 from litellm import CustomLLM
 from litellm.types.utils import GenericStreamingChunk, ModelResponse, Usage
 
-from sampleset.functions import Answered
+from sampleset.api.functions import Answered
 from sampleset.integrations.base import answer_in_background, reply_text, vote_table
 
 _NAMES = {"temperature": "temperature", "top_p": "top_p", "max_tokens": "max_tokens"}

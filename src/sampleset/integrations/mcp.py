@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import Any
 
 from sampleset.answers import with_answer_kind
+from sampleset.api.functions import Answered, as_aggregator
+from sampleset.api.sampled_model import SampledModel
 from sampleset.errors import MissingExtraError, SampleSetError
-from sampleset.functions import Answered, as_aggregator
 from sampleset.integrations.base import reply_text, vote_table
-from sampleset.sampled_model import SampledModel
 from sampleset.specs import models_of
 from sampleset.types import Question, SampleSet
 

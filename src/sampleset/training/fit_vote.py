@@ -52,6 +52,8 @@ _SHRINKAGE = 0.1
 _LEAST_DEVIATION = 0.02
 _AT_HOME = 0.99
 _SAME = 1e-9
+_MOST_WANTED = 50
+"""Times the labels that there are; a gain that it takes more to show is none to speak of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,7 +412,7 @@ def verdict_of(gain: Gain, questions: int, curve: Sequence[CurvePoint]) -> str:
     if gain.difference > 0:
         error = (gain.high - gain.low) / 3.92
         wanted = math.ceil(questions * (1.96 * error / gain.difference) ** 2)
-        if wanted > questions:
+        if questions < wanted <= _MOST_WANTED * questions:
             return (
                 f"Not shown: {told} over the vote. A gain of this size would show with about "
                 f"{_rounded(wanted):,} labelled questions; there are {questions:,}."

@@ -11,11 +11,11 @@ from typing import Any
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.answers import with_answer_kind
+from sampleset.api.blocking import run_blocking
+from sampleset.api.functions import Answered, Function, as_aggregator
 from sampleset.backends.base import Backend, record_of
-from sampleset.blocking import run_blocking
 from sampleset.chat import Message
 from sampleset.errors import InvalidArgumentError
-from sampleset.functions import Answered, Function, as_aggregator
 from sampleset.models.calls import ModelCalls
 from sampleset.models.opening import ready_backend
 from sampleset.prompts import usual_prompt

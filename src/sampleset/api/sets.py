@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 from sampleset.aggregators.base import Aggregator
+from sampleset.api.blocking import run_blocking
+from sampleset.api.functions import Function, as_aggregator
+from sampleset.api.sampled_model import SampledModel, opened_aggregator
 from sampleset.backends.base import Backend
-from sampleset.blocking import run_blocking
 from sampleset.chat import SamplingParams
 from sampleset.datasets.base import load_problems
 from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import REFERENCE, AnswerLog, EvaluationOptions, answer_all, evaluate
-from sampleset.functions import Function, as_aggregator
 from sampleset.html_tables import html_table
 from sampleset.prompts import usual_prompt
 from sampleset.report import write_report
 from sampleset.report.loaded import Report
-from sampleset.sampled_model import SampledModel, opened_aggregator
 from sampleset.sampling.sampler import SamplingOptions
 from sampleset.storage.exchange import to_dataset, to_pandas
 from sampleset.storage.files import new_jsonl, write_rows

@@ -22,7 +22,7 @@ from sampleset import (
     read_sample_sets,
     sampled,
 )
-from sampleset.blocking import run_blocking
+from sampleset.api.blocking import run_blocking
 from sampleset.errors import InputNotFoundError, InvalidArgumentError, MissingGoldError, SamplingError
 
 

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, cast
 
 from sampleset.aggregators.base import Aggregator, tally
 from sampleset.answers import with_answer_kind
-from sampleset.blocking import run_blocking
+from sampleset.api.blocking import run_blocking
 from sampleset.errors import InvalidArgumentError, SamplingError
 from sampleset.html_tables import html_table
 from sampleset.specs import build
