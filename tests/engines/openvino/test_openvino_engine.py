@@ -235,7 +235,9 @@ def low_rank(seed: int, names: list[str]) -> dict[str, tuple[np.ndarray, np.ndar
 def adapted(model: TinyModel, parts: dict[str, tuple[np.ndarray, np.ndarray]], scale: float) -> TinyModel:
     changed = TinyModel(model.architecture)
     changed.tensors = {
-        name: tensor + scale * parts[name[:-7]][1] @ parts[name[:-7]][0] if name[:-7] in parts else tensor
+        name: (tensor + scale * parts[name[:-7]][1] @ parts[name[:-7]][0]).astype(np.float32)
+        if name[:-7] in parts
+        else tensor
         for name, tensor in model.tensors.items()
     }
     return changed

@@ -14,7 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampleset.engines.openvino.lora import SWITCH, LowRank, insert
-from sampleset.engines.openvino.runtime import import_openvino, import_opset, last_line
+from sampleset.engines.openvino.runtime import (
+    import_openvino,
+    import_opset,
+    import_transformations,
+    last_line,
+)
 from sampleset.errors import BackendError
 
 LOOKED_AT = "looked_at"
@@ -62,10 +67,11 @@ class PagedModel:
 
     Args:
         folder: Folder with `openvino_model.xml`.
-        blocks: Size of the cache.
+        cache_bytes: Size of the cache.
         threads: CPU threads.
         adapter: What an adapter adds, by product.
-        group: Values of an activation that share a scale; 0 keeps them in floats.
+        group: Values of an activation that share a scale; 0 keeps them in floats, `None` leaves it to
+            OpenVINO.
 
     Raises:
         BackendError: OpenVINO cannot compile it.
@@ -80,8 +86,6 @@ class PagedModel:
         group: int | None = None,
     ) -> None:
         openvino = import_openvino()
-        from openvino._offline_transformations import paged_attention_transformation
-
         options: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
@@ -94,7 +98,7 @@ class PagedModel:
         try:
             core = openvino.Core()
             model = core.read_model(folder / "openvino_model.xml")
-            paged_attention_transformation(model)
+            import_transformations().paged_attention_transformation(model)
             if adapter:
                 insert(model, adapter)
             _look_at_some(model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from typing import Any
 
 from sampleset.errors import MissingExtraError
@@ -25,6 +24,15 @@ def import_opset() -> Any:
         MissingExtraError: OpenVINO is not installed.
     """
     return _import("openvino.opset13")
+
+
+def import_transformations() -> Any:
+    """What turns a model with its cache as state into one over a paged cache.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+    """
+    return _import("openvino._offline_transformations")
 
 
 def import_genai() -> Any:
@@ -52,8 +60,6 @@ def last_line(error: Exception) -> str:
 
 
 def _import(name: str) -> Any:
-    # It would report each start over the network.
-    os.environ.setdefault("OPENVINO_TELEMETRY", "0")
     try:
         return importlib.import_module(name)
     except ImportError as error:
