@@ -158,7 +158,7 @@ async def test_the_notebook_runs_within_a_loop(tmp_path: Path, monkeypatch: pyte
     pytest.importorskip("matplotlib").use("Agg")
     monkeypatch.chdir(tmp_path)
     notebook = json.loads((ROOT / "docs" / "notebook.ipynb").read_text())
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             assert not cell["outputs"]

@@ -73,12 +73,13 @@ def test_two_methods_of_different_names_are_compared_on_request(tmp_path: Path) 
         write_report(tmp_path / name, an_evaluation(a_file(a_point(methods=(method,)))), {}, written)
         folders.append(tmp_path / name)
 
-    assert compare_runs(*folders).files[0].methods == ()
-    (change,) = compare_runs(*folders, [f"{VOTE.label}={READER.label}"]).files[0].methods
+    first, second = folders
+    assert compare_runs(first, second).files[0].methods == ()
+    (change,) = compare_runs(first, second, [f"{VOTE.label}={READER.label}"]).files[0].methods
 
     assert (change.label, change.difference) == (f"{VOTE.label} → {READER.label}", 1.0)
     with pytest.raises(InvalidArgumentError, match="X a method of A"):
-        compare_runs(*folders, ["majority_vote=nobody"])
+        compare_runs(first, second, ["majority_vote=nobody"])
 
 
 def test_a_comparison_without_a_difference_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from sampleset.vote_features.base import VOTE_FEATURES, CountedSet
 from sampleset.vote_features.members import member_of
 
 
-async def columns(sample_set: SampleSet) -> dict[str, list[float | None]]:
+async def columns(sample_set: SampleSet) -> dict[str, Sequence[float | None]]:
     return columns_of(sample_set, await tally(sample_set))
 
 
