@@ -7,7 +7,6 @@ beside its rules, a judge or leave to run programs, stands in `Kinds`, which the
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -222,12 +221,18 @@ class Computed:
 
     async def same(self, a: str, b: str) -> Verdict:
         """By the rules."""
-        return self.rules.same(a, b) if self.inline else await asyncio.to_thread(self.rules.same, a, b)
+        if self.inline:
+            return self.rules.same(a, b)
+        import asyncio  # here, so that reading answers imports no event loop
+
+        return await asyncio.to_thread(self.rules.same, a, b)
 
     async def matches_gold(self, answer: str, gold: str) -> Verdict:
         """By the rules."""
         if self.inline:
             return self.rules.matches_gold(answer, gold)
+        import asyncio
+
         return await asyncio.to_thread(self.rules.matches_gold, answer, gold)
 
 
@@ -239,6 +244,8 @@ _read_answers: BoundedCache[tuple[Rules, str, bool, int | None], tuple[str | Non
 
 async def _counted(count: Callable[[Budget], _Result]) -> _Result:
     """The result of counting votes off the event loop; the work stops when its caller is cancelled."""
+    import asyncio
+
     budget = Budget()
     try:
         return await asyncio.get_running_loop().run_in_executor(_counters, count, budget)
