@@ -149,6 +149,29 @@ async def test_no_more_calls_are_made_than_the_backend_can_work_on():
     assert backend.most == 2
 
 
+class SlowAtFirst(ReplayBackend):
+    """The first call of a seed takes for ever, the second returns at once."""
+
+    async def generate(
+        self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
+    ) -> list[Generation]:
+        made = [list(asked) for _, _, asked in self.calls].count(list(seeds))
+        replies = await super().generate(messages, params, seeds)
+        if made == 0:
+            await asyncio.Event().wait()
+        return replies
+
+
+async def test_a_draw_that_is_not_back_is_drawn_again_under_its_seed():
+    backend = SlowAtFirst(lambda messages, seed: "\\boxed{4}")
+    sampler = Sampler(backend, SamplingOptions(n=2, hedge_after=0.01))
+    drawn = await sampler.sample(Question("q", "2+2?"))
+    assert [sample.text for sample in drawn.samples] == ["\\boxed{4}"] * 2
+    assert len(backend.calls) == 4
+    assert len({tuple(seeds) for _, _, seeds in backend.calls}) == 2
+    assert sampler.progress.cancelled == 2
+
+
 async def test_a_deadline_keeps_what_came_before_it():
     class Stuck(ReplayBackend):
         async def generate(
@@ -281,6 +304,7 @@ async def test_a_backend_that_returns_too_few_completions_is_reported():
         pytest.param({"n": 0}, "n=0 must be at least 1", id="n"),
         pytest.param({"n": 2, "min_samples": 3}, "min_samples=3 is above n=2", id="quorum above n"),
         pytest.param({"deadline": 0.0}, "deadline=0.0 must be above 0", id="deadline"),
+        pytest.param({"hedge_after": 0.0}, "hedge_after=0.0 must be above 0", id="hedge"),
         pytest.param({"prompt": "sovle"}, "Did you mean 'solve'", id="prompt"),
         pytest.param({"max_concurrency": 0}, "max_concurrency=0 must be at least 1", id="concurrency"),
     ],

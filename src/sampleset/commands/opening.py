@@ -20,6 +20,7 @@ from sampleset.commands.options import (
     ContextSize,
     Deadline,
     FirstBatch,
+    HedgeAfter,
     MaxCost,
     MaxTokens,
     MinSamples,
@@ -196,6 +197,7 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
     pool: PoolFile = None
     deadline: Deadline = None
     retry_failed: RetryFailed = False
+    hedge_after: HedgeAfter = None
     min_samples: MinSamples = 1
     stop: Stop = None
     first_batch: FirstBatch = None
@@ -230,6 +232,7 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
             max_concurrency=self.max_concurrency,
             patience=self.patience,
             deadline=self.deadline,
+            hedge_after=self.hedge_after,
             retry_failed=self.retry_failed,
             min_samples=self.min_samples,
             stop=None if self.stop is None else parse_stop(self.stop),

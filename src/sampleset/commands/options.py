@@ -167,6 +167,14 @@ Timeout = Annotated[
     ),
 ]
 Deadline = Annotated[float | None, option("--deadline", help="Seconds one question may take.", panel=CALLS)]
+HedgeAfter = Annotated[
+    float | None,
+    option(
+        "--hedge-after",
+        help="Seconds until a missing draw is drawn a second time; the first of the two counts.",
+        panel=CALLS,
+    ),
+]
 MinSamples = Annotated[
     int, option("--min-samples", help="Quorum: fewer successful draws are an error.", panel=CALLS)
 ]
