@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -147,6 +148,16 @@ async def test_no_more_calls_are_made_than_the_backend_can_work_on():
     backend = SlowBackend(by_seed, max_calls=2)
     await collect(Sampler(backend, SamplingOptions(n=3)).sample_many(questions(4)))
     assert backend.most == 2
+
+
+async def test_of_several_fatal_errors_one_is_raised_and_none_is_left_behind(
+    caplog: pytest.LogCaptureFixture,
+):
+    backend = ReplayBackend(lambda messages, seed: AuthenticationError("no"))
+    with pytest.raises(AuthenticationError):
+        await Sampler(backend, SamplingOptions(n=3)).sample(Question("q", "?"))
+    gc.collect()
+    assert caplog.records == []
 
 
 class SlowAtFirst(ReplayBackend):

@@ -442,13 +442,14 @@ class QuestionDraws:
 
     async def _cancel(self, calls: Iterable[asyncio.Task[None]]) -> None:
         """Cancel these calls, but for the one that asks, and wait for their end."""
-        running = [call for call in calls if not call.done() and call is not asyncio.current_task()]
-        for call in running:
-            if not call.cancelling():
+        others = [call for call in calls if call is not asyncio.current_task()]
+        for call in others:
+            if not call.done() and not call.cancelling():
                 call.cancel()
                 # A call whose draws are back may still be at work on cancelling others.
                 self.cancelled += 0 if call in self._back else len(self._calls[call])
-        await asyncio.gather(*running, return_exceptions=True)
+        # The errors of calls that have ended are taken as well: the first has been raised.
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _is_settled(self) -> bool:
         """Whether the rule is met by the draws before the first missing one."""
