@@ -53,11 +53,13 @@ async def test_so_it_is_in_other_kinds(kind: str):
 @pytest.mark.parametrize(
     ("answers", "groups", "restricts"),
     [
-        pytest.param(["7", "7.0", "$7", "8", "B"], [(0, 1, 2), (3,), (4,)], True, id="numbers of one value"),
+        pytest.param(["7", "7.0", "8", "B"], [(0, 1), (2,), (3,)], True, id="numbers of one value"),
+        pytest.param(["7", "7.0", "$7", "8"], [(0, 1, 2), (3,)], False, id="two readings of a number"),
         pytest.param(["x+1", "7", "8"], [(0,), (1,), (2,)], True, id="nothing joined"),
-        pytest.param(["7%", "8"], [(0,), (1,)], False, id="a percentage may be read as a number"),
+        pytest.param(["7%", "8"], [(0,), (1,)], True, id="a percentage that stands alone"),
+        pytest.param(["7%", "7"], [(0, 1)], False, id="a percentage beside its number"),
         pytest.param(["1/3", "0.3333"], [(0, 1)], False, id="a decimal near a fraction"),
-        pytest.param(["7", "7.0", "x+1"], [(0, 1), (2,)], False, id="joined beside what needs algebra"),
+        pytest.param(["7", "7.0", "x+1"], [(0, 1), (2,)], True, id="joined beside what needs algebra"),
         pytest.param(["x+1", "1+x"], [(0, 1)], False, id="joined by algebra"),
     ],
 )

@@ -184,12 +184,8 @@ class Server:
     async def _file(self, request: Request) -> Response:
         path = request.path_params.get("path", "playground.html")
         is_font = path.startswith("katex/fonts/") and path.count("/") == 2 and path.endswith(".woff2")
-        found = (
-            resources.files("sampleset")
-            / ("report" if path.startswith("katex/") else "serve")
-            / "page"
-            / path
-        )
+        wing = "report" if path.startswith(("katex/", "page.")) else "serve"
+        found = resources.files("sampleset") / wing / "page" / path
         if (path not in (*_FILES, "playground.html") and not is_font) or not found.is_file():
             return _error(ApiError(404, "There is no such file."))
         kind = _KINDS[Path(path).suffix]

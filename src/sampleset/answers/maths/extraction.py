@@ -72,6 +72,7 @@ _CALCULATOR = lazy_pattern(r"<<[^<>\n]{1,200}>>")
 _PROSE_WORD = lazy_pattern(r"(?<![A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}")
 _MATHS = lazy_pattern(r"[\\^_={}<>]|\d[A-Za-z]|(?<![A-Za-z'’])[B-HJ-Zb-z](?![A-Za-z'’])")
 _EQUALS = lazy_pattern(r"(?:[=≈]|\\approx)\s*")
+_ALTERNATIVE = lazy_pattern(r"\((?:or|and|maybe|perhaps|oder|ou|o)\s", re.IGNORECASE)
 _ASIDE_AT_END = lazy_pattern(r"(\s*)\(((?:[^()\n]|\([^()\n]*\))*)\)[\s.]*$")
 _FORMULA_END = lazy_pattern(r"(?<!\\)\$|\\[)\]]")
 _OPEN = lazy_pattern(r"(?<!\\)\{")
@@ -459,7 +460,8 @@ def _accept(content: str, rule: str) -> Extracted | None:
     content = _without_working(_clean(content))
     if rule in ("boxed", "answer_tag") and len(content.split()) >= _MIN_PROSE:
         content = _calculated(content)
-        if _is_prose(content):
+        # "7 (or 8)" leaves the answer open.
+        if _is_prose(content) and not _ALTERNATIVE.search(content):
             # "The house cost $90,000."
             content = number_of_sentence(last_sentence(content)) or content
     if not content or len(content) > MAX_ANSWER:

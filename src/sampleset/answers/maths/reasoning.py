@@ -90,6 +90,8 @@ def own_turn(text: str, states_answer: re.Pattern[str]) -> str:
             continue
         for found in islice(pattern.finditer(text, stated.end() if stated else begin), _MOST_TURNS):
             before = text[begin : found.start()]
+            if found[0] == "</s>" and "<s>" in before[before.rfind("\n") + 1 :]:
+                continue  # tags that the sentence speaks of
             if need_answer and found["number"] and re.search(rf"(?i)\b{found['noun']} ?\d", before):
                 continue  # the parts of the question itself
             if before.strip():
