@@ -1,6 +1,10 @@
 """Time to extract, group and grade a file of sample sets, against math-verify called pair by pair.
 
     python benchmarks/speed/votes_and_grades.py [FILE] [--sets 100]
+    python benchmarks/speed/votes_and_grades.py [FILE] --before CHECKOUT
+
+With `--before`, the same work by the code of another checkout, in turns and in processes of their own:
+processor seconds, worker processes included.
 
 FILE holds sample sets with gold answers; by default the recorded ones in the package (100 questions, 8
 samples each). Ours runs over all of it twice: cold (no worker process, empty caches) and warm. The plain
@@ -11,10 +15,15 @@ runs on the first `--sets` questions and its time is scaled to all.
 from __future__ import annotations
 
 import argparse
+import inspect
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from sampleset.answers import extract_answer, group_answers, matches_gold
@@ -63,13 +72,57 @@ def seconds(work: Callable[[list[Row]], int], rows: list[Row]) -> tuple[float, i
     return time.perf_counter() - start, right
 
 
+def processor_seconds(source: Path, file: Path) -> float:
+    """Processor seconds of `ours` on a file, cold, by the package in `source`; its workers are counted."""
+    code = f"""
+import gzip, json, os, sys, time
+from pathlib import Path
+from sampleset.answers import extract_answer, group_answers, matches_gold
+
+{inspect.getsource(ours).replace("list[Row]", "list")}
+path = sys.argv[1]
+with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8") as lines:
+    rows = [json.loads(line) for line in lines]
+began = time.process_time()
+ours(rows)
+spent = time.process_time() - began
+for stat in Path("/proc").glob("[0-9]*/stat"):
+    try:
+        fields = stat.read_text().rpartition(")")[2].split()
+    except OSError:
+        continue
+    if int(fields[1]) == os.getpid():
+        spent += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+print(spent)
+"""
+    environment = os.environ | {"PYTHONPATH": str(source)}
+    command = [sys.executable, "-c", code, str(file)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def beside(checkout: Path, file: Path, repeats: int = 3) -> None:
+    """Print the processor seconds of this package and of the one in a checkout."""
+    sources = {"before": checkout / "src", "now": Path(__file__).parents[2] / "src"}
+    spent: dict[str, list[float]] = {name: [] for name in sources}
+    for _ in range(repeats):
+        for name, source in sources.items():
+            spent[name].append(processor_seconds(source, file))
+    before, now = (median(spent[name]) for name in sources)
+    print(f"before: {before:6.2f} s of a core   now: {now:6.2f} s   ratio {now / before:.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("file", type=Path, nargs="?", default=RECORDED)
     parser.add_argument("--sets", type=int, default=100, help="questions the pairwise way is timed on")
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="compare with another version")
     options = parser.parse_args()
+    if options.before is not None:
+        beside(options.before, options.file)
+        return
     rows = [row for _, row in read_rows(options.file)]
     part = rows[: options.sets]
     cold, right = seconds(ours, rows)
