@@ -255,8 +255,10 @@ def _measures(text: str) -> Numeral | None:
     if found:
         value = Fraction(found[2]) + Fraction(found[3]) / 60 + Fraction(found[4] or 0) / 3600
         return Numeral(-value if found[1] == "-" else value, False, False, "degrees")
+    if text[-1:].isdigit() or not _PART_OF_MEASURE.match(text):
+        return None
     pieces = list(_PART_OF_MEASURE.finditer(text))
-    if not pieces or len(pieces) > 4 or "".join(piece[0] for piece in pieces) != text:
+    if len(pieces) > 4 or "".join(piece[0] for piece in pieces) != text:
         return None
     total, first = Fraction(0), ""
     for piece in pieces:

@@ -47,10 +47,15 @@ _NEXT_QUESTION = lazy_pattern(
 
 
 _MOST_TURNS = 50
+_NOUNS = ("question", "problem", "exercise", "example", "instruction")
+_QUESTION_MARKS = (
+    *(spelt for noun in _NOUNS for spelt in (noun[1:], noun[1:].upper())),
+    *("\nQ", "\tQ", " Q", "*Q", "\nq", "q:"),
+)
 _TURNS = (
     (_END_OF_TURN, False, ("</s>", "<|", "INST]", "_of_turn>", "<｜")),
     (_NEXT_TURN, False, ("Human", "User")),
-    (_NEXT_QUESTION, True, ("\n",)),
+    (_NEXT_QUESTION, True, _QUESTION_MARKS),
 )
 """What ends a model's turn, whether it must have answered by then, and what a text with it holds."""
 
