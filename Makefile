@@ -26,11 +26,11 @@ demo: $(VENV)/.user
 	$(BIN)/sampleset demo --output-dir demo
 
 test: $(VENV)/.developer
-	$(BIN)/pytest --skips base --passed-to $(PASSED)
+	$(BIN)/pytest --skips=base --passed-to=$(PASSED)
 
 # What passed in `make test` needs none of the further packages; where that was not run, all tests are.
 test-full: $(FULL)/.installed
-	$(FULL)/bin/pytest --skips full $(if $(wildcard $(PASSED)),--passed-in $(PASSED))
+	$(FULL)/bin/pytest --skips=full $(if $(wildcard $(PASSED)),--passed-in=$(PASSED))
 
 lint: $(VENV)/.developer
 	$(BIN)/ruff check .
