@@ -135,7 +135,7 @@ class Continuation:
 
 
 OnText = Callable[[int, str], None]
-"""Told of the place of a seed among those of a call, and of the text that its draw goes on with."""
+"""Called with a seed's place among those of a call, and the next piece of its draw's text."""
 
 
 def estimate_pieces(text: str, width: int = 3) -> list[str]:

@@ -92,7 +92,7 @@ class StreamingBackend(Backend, Protocol):
     async def stream(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int], on_text: OnText
     ) -> list[Generation]:
-        """As `generate`; the pieces that `on_text` was told of join to each text."""
+        """As `generate`; the pieces that `on_text` is called with join to each text."""
         ...
 
 

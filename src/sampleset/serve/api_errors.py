@@ -64,7 +64,7 @@ class ApiError(SampleSetError):
 
 
 def api_error(error: Exception) -> ApiError:
-    """What a client is told of any error; of one that nobody foresaw no more than that there was one."""
+    """The error that a client gets for any error; an unforeseen one says only that the server failed."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, ContextOverflowError):

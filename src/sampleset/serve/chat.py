@@ -29,7 +29,7 @@ _WORDS_SECONDS = 0.05
 """Between two events that tell what samples say: a token each would be thousands a second."""
 
 OnDone = Callable[[int, Exception | None], None]
-"""Told of the status of a request that has ended, and of the error if there was one."""
+"""Called with the status of a request that has ended, and the error if there was one."""
 
 
 class Chat:
@@ -42,7 +42,7 @@ class Chat:
         metrics: What is counted.
         runs: Where it is kept for replay.
         prices: What tokens cost.
-        on_done: Told of its end.
+        on_done: Called at its end.
     """
 
     def __init__(

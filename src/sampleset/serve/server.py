@@ -65,7 +65,7 @@ async def serve(config: ServeConfig, on_start: Callable[[GracefulServer, int], N
 
     Args:
         config: What to serve, where, within which limits.
-        on_start: Told of the server and its port once it listens.
+        on_start: Called with the server and its port once it listens.
 
     Raises:
         SampleSetError: The configuration, the address or a model does not do.

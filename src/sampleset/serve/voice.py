@@ -16,7 +16,7 @@ from sampleset.chat import OnText
 
 Field = Literal["reasoning_content", "content"]
 OnDelta = Callable[[Field, str], None]
-"""Told of a field of the message, and of the text that it goes on with."""
+"""Called with a field of the message and the next piece of its text."""
 
 _FIELDS: tuple[Field, Field] = ("reasoning_content", "content")
 _TAGS = re.compile(r"</?(?:think|answer)>")
@@ -28,7 +28,7 @@ class Voice:
     Args:
         field: What they are of the message.
         call: Number of the call that writes them, from 0.
-        on_delta: Told of them.
+        on_delta: Called with each piece.
     """
 
     def __init__(self, field: Field, call: int, on_delta: OnDelta) -> None:
@@ -44,7 +44,7 @@ class Voice:
         return self._calls - 1 == self._call
 
     def listener(self) -> OnText:
-        """Who is told of the pieces of one try. Only the first try is passed on: words cannot be unsaid."""
+        """The listener of one try. Only the first try is passed on: words cannot be unsaid."""
         self._tries += 1
         return self._hear if self._tries == 1 else lambda place, text: None
 

@@ -116,7 +116,7 @@ class Recipe:
         matmul_dtype: Of matrix products: `bfloat16` beside weights in float32 (mixed precision), for CPUs
             that multiply it fast. By default that of the weights.
         threads: Of the CPU; by default torch's own choice.
-        report_to: A tracker that is told of every figure: `tensorboard`, `wandb`, `trackio`, ...
+        report_to: A tracker that gets every figure: `tensorboard`, `wandb`, `trackio`, ...
     """
 
     model: str
