@@ -1,4 +1,4 @@
-"""The processes of one run: one, or those that `accelerate launch` starts; and the trackers of its figures."""
+"""The processes of one run: one, or those that `accelerate launch` starts; and its trackers."""
 
 from __future__ import annotations
 
