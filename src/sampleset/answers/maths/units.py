@@ -97,7 +97,6 @@ _PREFIXES = {
     "p": -12,
 }
 _NEVER_PREFIXED = frozenset(("min", "h", "day", "yr", "atm", "rad", "u", "angstrom", "Torr"))
-_LIKE_WORDS = frozenset(("mm", "cm", "km", "mg", "kg", "Pa"))
 _TOKEN = lazy_pattern(r" ?(?P<slash>/|per(?![A-Za-z]))? ?(?P<name>[A-Za-zμ]+)\.?(?:\^\{(?P<power>-?\d)\})?")
 _MAX_TOKENS = 6
 
