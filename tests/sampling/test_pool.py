@@ -24,6 +24,7 @@ from sampleset.sampling.pool import Pool
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.storage.store import SampleStore
 from sampleset.types import Problem, Question
+from support.running import Upstream
 
 QUESTION = Question("q", "What is it?")
 COMMON = SamplingOptions(n=5, patience=Patience(max_retries=0))
@@ -43,6 +44,17 @@ async def test_every_member_draws_its_count_and_each_draw_names_its_model():
     assert sorted(sample.model or "" for sample in drawn.samples) == ["one"] * 4 + ["two"] * 2
     assert [sample.index for sample in drawn.samples] == list(range(6))
     assert all(f"{{{sample.model}}}" in sample.text for sample in drawn.samples)
+
+
+async def test_a_member_has_its_own_top_k_and_fields_that_its_server_is_never_sent(tmp_path: Path):
+    with Upstream() as server:
+        entry = {"model": "stub-model", "base_url": server.base_url}
+        pool = read_pool([entry | {"omit": ["temperature"]}, entry | {"count": 2, "top_k": 5}])
+        common = Drawing(COMMON, ModelRef(omit=("seed",)), pool)
+        async with opened_samplers(common, None, 1, lambda progress: None) as draws:
+            await Pool(draws.each).sample(QUESTION)
+    seen = [tuple(request.get(name) for name in ("temperature", "top_k", "seed")) for request in server.requests]
+    assert sorted(seen, key=str) == [(0.8, 5, None), (0.8, 5, None), (None, None, None)]
 
 
 async def test_the_order_depends_on_the_question_and_not_on_the_order_of_the_members():

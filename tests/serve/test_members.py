@@ -42,6 +42,14 @@ def test_each_upstream_draws_its_count_in_its_role_at_its_temperature():
     assert bold["messages"] == [{"role": "system", "content": "Be bold."}, *QUESTION]
 
 
+def test_an_upstream_has_its_own_top_k_and_fields_that_it_is_never_sent():
+    entries = {"count": 2, "omit": ["temperature"]}, {"top_k": 5}
+    with Upstream() as upstream, running(pool(upstream, *entries)) as server:
+        assert ask(server.base_url, temperature=0.5).status_code == 200
+    seen = [(request.get("temperature"), request.get("top_k")) for request in upstream.requests]
+    assert sorted(seen, key=str) == [(0.5, 5), (None, None), (None, None)]
+
+
 @pytest.mark.parametrize(
     ("weight", "answer"),
     [pytest.param(5.0, "7", id="heavy"), pytest.param(0.5, "4", id="light")],

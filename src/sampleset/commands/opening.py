@@ -118,7 +118,7 @@ class Drawing:
         url = common.base_url if own is None and not runs_here(member.model) else own
         key = common.api_key if member.api_key_env is None and url == common.base_url else member.api_key
         size = member.context_size or common.context_size
-        return ModelRef(member.model, url, key, size, common.ray, common.omit)
+        return ModelRef(member.model, url, key, size, common.ray, common.omit + member.omit)
 
     def tariff(self, backend: Backend) -> Price | None:
         """What a model's tokens cost; checked where there is a cap in money."""

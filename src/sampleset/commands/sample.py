@@ -134,6 +134,11 @@ async def sample_dataset(
             f"note: {progress.refused} draws that the server refused in an earlier run were not made again; "
             "--retry-failed does."
         )
+    if progress.failed:
+        run.note(
+            f"note: {progress.failed} draws failed. The same command draws them again, but for what the server "
+            "refused; --retry-failed draws that, too."
+        )
     drawn_under = ",".join(sampler.configuration.id for sampler in draws.each)
     if export is not None:
         write_rows(export, (one.to_row() for one in draws.store.sample_sets(drawn_under)))

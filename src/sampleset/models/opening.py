@@ -36,7 +36,8 @@ def open_backend(
             engine, and `openvino:FOLDER` for a converted folder; a folder with `config.json` or
             `adapter_config.json` for a Hugging Face model or LoRA adapter in this process;
             `transformers:REF` for any of those, a `.gguf` file or a Hub id; `replay:FILE` for the samples
-            stored in a file; with a base URL, whatever name that OpenAI-compatible server knows; without
+            stored in a file; `NAME:REF` for the backend that another package, or a file in
+            `sampleset/backends`, registers as NAME; with a base URL, whatever name that OpenAI-compatible server knows; without
             one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`, fetched unless it is in the local cache, or,
             with a key, a name without a slash that OpenAI knows.
         base_url: Address of the server, up to and including `/v1`; by default `OPENAI_BASE_URL`.
@@ -60,9 +61,8 @@ def open_backend(
         stored = (one.sample_set for one in read_sample_sets(Path(ref.removeprefix("replay:"))))
         replay: Any = BACKENDS.get("replay")
         return replay.of_sets(stored, model=ref)
-    engine, _, named = ref.partition(":")
-    if engine in (OPENVINO, LLAMACPP):
-        return BACKENDS.get(engine)(model=named, **sized)
+    if (engine := _engine_named(ref)) is not None and engine != "transformers":
+        return BACKENDS.get(engine)(model=ref.partition(":")[2], **sized)
     if ref in (EMBEDDED, EMBEDDED_SSA):
         return BACKENDS.get(fastest_engine())(model=ref, **sized)
     if ref.startswith("transformers:"):
@@ -93,13 +93,19 @@ def open_backend(
     )
 
 
+_ASK_SERVERS = ("openai", "vllm")
+
+
+def _engine_named(ref: str) -> str | None:
+    """The backend that a REF names before its colon, if it is no server's: `openvino`, or one of a plugin."""
+    name, colon, _ = ref.partition(":")
+    is_name = bool(colon) and name.isidentifier() and name not in _ASK_SERVERS
+    return name if is_name and name in BACKENDS.names() else None
+
+
 def runs_here(ref: str) -> bool:
-    """Whether a REF can only be a model in this process."""
-    return (
-        ref in (EMBEDDED, EMBEDDED_SSA)
-        or ref.endswith(".gguf")
-        or ref.startswith(("openvino:", "llamacpp:", "replay:", "transformers:"))
-    )
+    """Whether a REF can only be a model of this process, or of a backend that it names."""
+    return ref in (EMBEDDED, EMBEDDED_SSA) or ref.endswith(".gguf") or _engine_named(ref) is not None
 
 
 async def ready_backend(

@@ -43,6 +43,7 @@ class Member:
         seed: Seed of its first draw.
         weight: Weight of each of its draws; 1 where another member names one.
         context_size: Tokens of prompt and completion together, where the default is wrong.
+        omit: Fields that its server is never sent, beside those of the command.
     """
 
     model: str
@@ -51,12 +52,14 @@ class Member:
     api_key_env: str | None = None
     temperature: Annotated[float, Ge(0), FINITE] | None = None
     top_p: float | None = None
+    top_k: Annotated[int, Ge(0)] | None = None
     max_tokens: Annotated[int, Ge(1)] | None = None
     system: str | None = None
     prompt: str | None = None
     seed: Annotated[int, Ge(0)] | None = None
     weight: Annotated[float, Ge(0), FINITE] | None = None
     context_size: Annotated[int, Ge(1)] | None = None
+    omit: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -88,11 +91,11 @@ class Member:
             common: The command's own options.
             weight: Weight of its draws where it names none.
         """
-        own = {name: getattr(self, name) for name in ("temperature", "top_p", "max_tokens")}
+        named = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
         return replace(
             common,
             n=self.count,
-            params=replace(common.params, **{name: one for name, one in own.items() if one is not None}),
+            params=replace(common.params, **{name: value for name, value in named.items() if value is not None}),
             prompt=self.prompt or usual_prompt(self.model),
             system=self.system,
             seed=common.seed if self.seed is None else self.seed,

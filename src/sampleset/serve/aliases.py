@@ -245,14 +245,14 @@ class Models:
 
     async def _backend(self, one: Member, asked: bool = False) -> Backend:
         """The model, opened once; a server is asked what it is only on request."""
-        key = (one.model, one.base_url, one.api_key_env, one.context_size, asked)
+        key = (one.model, one.base_url, one.api_key_env, one.context_size, one.omit, asked)
         if key not in self._backends:
             # A key in the environment is for the server it is meant for, not for every one that is named.
             named = one.model, one.base_url, one.api_key or (NO_KEY if one.base_url else None)
             if asked or runs_here(one.model):
-                self._backends[key] = await ready_backend(*named, one.context_size)
+                self._backends[key] = await ready_backend(*named, one.context_size, one.omit)
                 return self._backends[key]
-            backend = open_backend(*named, one.context_size)
+            backend = open_backend(*named, one.context_size, one.omit)
             self._backends[key] = backend
             if not takes_requests(backend):
                 await backend.check()

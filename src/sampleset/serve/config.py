@@ -254,9 +254,10 @@ def _alias(entry: object, where: str) -> AliasConfig:
             base_url=found.base_url,
             api_key_env=found.api_key_env,
             context_size=found.context_size,
+            omit=found.omit,
         ):
             raise DataError(
-                f"{where}: aggregator_model takes model, base_url, api_key_env and context_size; the rest is "
+                f"{where}: aggregator_model takes model, base_url, api_key_env, context_size and omit; the rest is "
                 "of those that sample. Leave it away."
             )
         values["aggregator_model"] = found

@@ -58,6 +58,7 @@ class ServedMember:
         named = {
             "temperature": entry.temperature,
             "top_p": entry.top_p,
+            "top_k": entry.top_k,
             "max_completion_tokens": entry.max_tokens,
         }
         own = {name: value for name, value in named.items() if value is not None}

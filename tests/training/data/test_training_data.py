@@ -6,10 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
-
 from sampleset.backends.replay import ReplayBackend
-from sampleset.cli.main import app
 from sampleset.errors import InvalidArgumentError, MalformedRecordError
 from sampleset.prompts import AGGREGATION_PROMPT, Shown, aggregation_messages
 from sampleset.storage.files import write_rows
@@ -350,10 +347,6 @@ async def test_two_files_of_one_name_are_refused(tmp_path: Path):
     path = write_sets(tmp_path / "sets.jsonl", SETS)
     with pytest.raises(InvalidArgumentError, match="same name"):
         await write_training_rows(tmp_path / "r.jsonl", [SampleFile(path)] * 2, SILENT, ALL)
-
-
-def run(*arguments: object):
-    return CliRunner().invoke(app, ["train-data", *map(str, arguments)], catch_exceptions=False)
 
 
 def test_the_command_writes_rows_a_summary_and_verls_columns(tmp_path: Path):
