@@ -99,6 +99,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         ("--profile",),
         needs=("torch", "peft"),
     ),
+    "versions": Benchmark("this version beside an older one: source, processor time", ("{before}",)),
     "votes_and_grades": Benchmark("votes and grades against math-verify pair by pair"),
     "grades_beside_others": Benchmark("grades against other packages' metrics, GSM8K", peers=GRADE_PEERS),
     "grades_beside_others_math": Benchmark(

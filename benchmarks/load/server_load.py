@@ -1,6 +1,6 @@
 """Requests per second, added latency and memory of `sampleset serve`, beside optillm and its_hub.
 
-    python benchmarks/load/server_load.py [--optillm BIN/optillm] [--its-hub BIN/its-iaas]
+    python benchmarks/load/server_load.py [--optillm BIN/optillm] [--its-hub BIN/its-iaas] [--before CHECKOUT]
 
 One stub server on loopback takes a fixed time for every draw. Each system runs in a process of its own and
 votes over k samples; a system whose program is not given, or does not start, is left out with a line that
@@ -10,6 +10,9 @@ systems take turns within each round, so that a busy machine slows all alike; fi
 Requests per second are those of client, stub and system together on this machine. `processor ms` is the
 processor time that the system itself takes for a request, which other work hardly changes; 1000 divided by
 it is what one core can bear.
+
+With `--before`, the server of another checkout takes its turns, too, and the last line is the ratio of the
+processor time of a request, round by round.
 
 optillm asks the stub once, for n = k choices; the others ask k times. What they write is not compared here.
 """
@@ -30,6 +33,10 @@ from statistics import median, quantiles
 from typing import Any
 
 import aiohttp  # noqa: TID253
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "speed"))
+
+from timing import ratios
 
 STUB = Path(__file__).parent / "fixed_latency_stub.py"
 MODEL = "stub-model"
@@ -54,6 +61,7 @@ def main() -> None:
         "--optillm", default=shutil.which("optillm"), help="its program, in a venv of its own"
     )
     parser.add_argument("--its-hub", default=shutil.which("its-iaas"), help="the same")
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="another version of this package")
     parser.add_argument("--k", type=int, default=4)
     parser.add_argument("--latency", type=float, default=0.05, help="seconds the stub takes for a draw")
     parser.add_argument("--requests", type=int, default=200, help="of each phase and round")
@@ -84,6 +92,12 @@ async def started(arguments: argparse.Namespace, base_url: str) -> list[System]:
     own += ["--aggregator", "majority_vote"]
     port = free_port()
     systems.append(System("sampleset", chat(port, {}), run([*own, "--port", str(port)])))
+    if arguments.before:
+        port = free_port()
+        source = str((arguments.before / "src").resolve())
+        systems.append(
+            System("before", chat(port, {}), run([*own, "--port", str(port)], PYTHONPATH=source))
+        )
     if arguments.optillm:
         port = free_port()
         command = [arguments.optillm, "--base-url", base_url, "--port", str(port), "--log", "error"]
@@ -239,6 +253,9 @@ def report(systems: Sequence[System], arguments: argparse.Namespace) -> None:
         print(" | ".join(cells))
         rows.append(dict(zip(header, cells, strict=True)))
     print(json.dumps(rows))
+    by_name = {one.name: [spent for *_, spent in one.rounds] for one in systems}
+    if "before" in by_name:
+        print(f"processor time of a request, now / before: {ratios(by_name['sampleset'], by_name['before'])}")
 
 
 if __name__ == "__main__":
