@@ -5,8 +5,9 @@
 
 Every command runs in a process of its own, in turns; its processor time is that of the process and of those
 that it started and waited for. Ratios are of one run, `now / before`: median, least and most of the rounds.
-Draws go to a stub on loopback that answers at once. `benchmarks/load/server_load.py --before BEFORE` measures a
-request in `serve`, `benchmarks/speed/votes_and_grades.py --before BEFORE` votes and grades.
+Draws go to a stub on loopback that answers at once. A request in `serve` is measured by
+`benchmarks/load/server_load.py --before BEFORE`; votes and grades are by
+`benchmarks/speed/votes_and_grades.py --before BEFORE`.
 """
 
 from __future__ import annotations
