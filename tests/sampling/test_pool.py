@@ -53,7 +53,9 @@ async def test_a_member_has_its_own_top_k_and_fields_that_its_server_is_never_se
         common = Drawing(COMMON, ModelRef(omit=("seed",)), pool)
         async with opened_samplers(common, None, 1, lambda progress: None) as draws:
             await Pool(draws.each).sample(QUESTION)
-    seen = [tuple(request.get(name) for name in ("temperature", "top_k", "seed")) for request in server.requests]
+    seen = [
+        tuple(request.get(name) for name in ("temperature", "top_k", "seed")) for request in server.requests
+    ]
     assert sorted(seen, key=str) == [(0.8, 5, None), (0.8, 5, None), (None, None, None)]
 
 

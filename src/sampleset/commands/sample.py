@@ -136,8 +136,8 @@ async def sample_dataset(
         )
     if progress.failed:
         run.note(
-            f"note: {progress.failed} draws failed. The same command draws them again, but for what the server "
-            "refused; --retry-failed draws that, too."
+            f"note: {progress.failed} draws failed. The same command draws them again, but for what the "
+            "server refused; --retry-failed draws that, too."
         )
     drawn_under = ",".join(sampler.configuration.id for sampler in draws.each)
     if export is not None:

@@ -37,9 +37,9 @@ def open_backend(
             `adapter_config.json` for a Hugging Face model or LoRA adapter in this process;
             `transformers:REF` for any of those, a `.gguf` file or a Hub id; `replay:FILE` for the samples
             stored in a file; `NAME:REF` for the backend that another package, or a file in
-            `sampleset/backends`, registers as NAME; with a base URL, whatever name that OpenAI-compatible server knows; without
-            one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`, fetched unless it is in the local cache, or,
-            with a key, a name without a slash that OpenAI knows.
+            `sampleset/backends`, registers as NAME; with a base URL, whatever name that OpenAI-compatible
+            server knows; without one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`, fetched unless it is in
+            the local cache, or, with a key, a name without a slash that OpenAI knows.
         base_url: Address of the server, up to and including `/v1`; by default `OPENAI_BASE_URL`.
         api_key: The server's key; by default `OPENAI_API_KEY`.
         context_size: Tokens that prompt and completion may take together, where the default is wrong.

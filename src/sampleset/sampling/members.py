@@ -95,7 +95,9 @@ class Member:
         return replace(
             common,
             n=self.count,
-            params=replace(common.params, **{name: value for name, value in named.items() if value is not None}),
+            params=replace(
+                common.params, **{name: value for name, value in named.items() if value is not None}
+            ),
             prompt=self.prompt or usual_prompt(self.model),
             system=self.system,
             seed=common.seed if self.seed is None else self.seed,

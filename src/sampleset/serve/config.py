@@ -257,8 +257,8 @@ def _alias(entry: object, where: str) -> AliasConfig:
             omit=found.omit,
         ):
             raise DataError(
-                f"{where}: aggregator_model takes model, base_url, api_key_env, context_size and omit; the rest is "
-                "of those that sample. Leave it away."
+                f"{where}: aggregator_model takes model, base_url, api_key_env, context_size and omit; the "
+                "rest is of those that sample. Leave it away."
             )
         values["aggregator_model"] = found
     return typed_record(AliasConfig, values, where)

@@ -59,3 +59,24 @@ async def test_both_engines_pick_the_same_with_nearly_the_same_scores():
     ]
     assert fmean(apart) < 0.05
     assert max(apart) < 0.15
+
+
+TEXTS = (
+    "a\n\n12 b  3\n 4,567.89",
+    "Step 1:  3 × 17 = 51\n\n2. So\t7\r\n\r\n  8 apples",
+    "\n\n\n9\n  10 %\n\nIt's 2026's end: \\boxed{1\\,000}",
+    "<|im_start|>user\nWhat is 1 + 1?<|im_end|>\n",
+)
+
+
+@pytest.mark.model
+async def test_all_engines_cut_texts_into_the_same_tokens():
+    for package in ("torch", "gguf", "openvino_genai", "xllamacpp"):
+        pytest.importorskip(package)
+    cuts: dict[str, list[list[str]]] = {}
+    for engine in ("llamacpp", "openvino", "transformers"):
+        backend = BACKENDS.get(engine)(model="embedded")
+        cuts[engine] = [await backend.tokenize(text) for text in TEXTS]
+        await backend.aclose()
+    assert cuts["openvino"] == cuts["llamacpp"]
+    assert cuts["transformers"] == cuts["llamacpp"]

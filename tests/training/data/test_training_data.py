@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sampleset.backends.replay import ReplayBackend
 from sampleset.errors import InvalidArgumentError, MalformedRecordError
 from sampleset.prompts import AGGREGATION_PROMPT, Shown, aggregation_messages
@@ -31,6 +32,7 @@ from sampleset.training.data.targets import TargetOptions, Teacher
 from sampleset.training.data.verl_reward import compute_score
 from sampleset.training.grpo.rewards import reward
 from sampleset.types import Question
+from support.command_line import Run
 from support.training_builders import SILENT, make_row, write_sets
 
 RECORDED = Path(__file__).parents[3] / "src/sampleset/data/gsm8k_small8_100.jsonl.gz"
@@ -349,14 +351,16 @@ async def test_two_files_of_one_name_are_refused(tmp_path: Path):
         await write_training_rows(tmp_path / "r.jsonl", [SampleFile(path)] * 2, SILENT, ALL)
 
 
-def test_the_command_writes_rows_a_summary_and_verls_columns(tmp_path: Path):
+def test_the_command_writes_rows_a_summary_and_verls_columns(tmp_path: Path, run: Run):
     sets, output, verl = write_sets(tmp_path / "s.jsonl", SETS), tmp_path / "r.jsonl", tmp_path / "v.parquet"
     shares = ["--easy", 1, "--unanimous", 1, "--all-wrong", 1]
     model = ["--aggregator-model", f"replay:{sets}", "--verdicts", tmp_path / "verdicts"]
-    found = run(sets, "-k", 3, *shares, *model, "--output", output, "--export-verl", verl)
-    assert found.exit_code == 0
-    assert "4 rows of 4 sets" in found.output
-    assert "vote right in 50.0% of the rows, some sample in 75.0%" in found.output
+    code, out, _ = run(
+        "train-data", sets, "-k", 3, *shares, *model, "--output", output, "--export-verl", verl
+    )
+    assert code == 0
+    assert "4 rows of 4 sets" in out
+    assert "vote right in 50.0% of the rows, some sample in 75.0%" in out
     summary = json.loads((tmp_path / "r.summary.json").read_text())
     assert summary["rows_by_right_samples"] == {"0": 1, "1": 1, "2": 1, "3": 1}
     assert summary["options"]["prompt"] == "aggregate-1"
@@ -376,12 +380,14 @@ def test_the_command_writes_rows_a_summary_and_verls_columns(tmp_path: Path):
         assert told["score"] == score
 
 
-def test_the_command_without_any_row_fails_and_says_why(tmp_path: Path):
+def test_the_command_without_any_row_fails_and_says_why(tmp_path: Path, run: Run):
     sets = write_sets(tmp_path / "s.jsonl", SETS)
     model = ["--aggregator-model", f"replay:{sets}", "--verdicts", tmp_path / "verdicts"]
-    found = run(sets, "-k", 3, *model, "--output", tmp_path / "r.jsonl", "--exclude", sets)
-    assert found.exit_code == 1
-    assert "sets dropped: 4 with an excluded question" in found.output
+    code, out, err = run(
+        "train-data", sets, "-k", 3, *model, "--output", tmp_path / "r.jsonl", "--exclude", sets
+    )
+    assert code == 1
+    assert "sets dropped: 4 with an excluded question" in out + err
 
 
 @pytest.mark.parametrize(
@@ -393,7 +399,11 @@ def test_the_command_without_any_row_fails_and_says_why(tmp_path: Path):
         pytest.param(["--easy", "2"], id="share above one"),
     ],
 )
-def test_the_command_refuses_what_does_not_fit_before_it_reads(tmp_path: Path, arguments: list[str]):
+def test_the_command_refuses_what_does_not_fit_before_it_reads(
+    tmp_path: Path, arguments: list[str], run: Run
+):
     sets = write_sets(tmp_path / "s.jsonl", SETS)
-    with pytest.raises(InvalidArgumentError):
-        run(sets, "--output", tmp_path / "r.jsonl", *arguments)
+    code, out, err = run("train-data", sets, "--output", tmp_path / "r.jsonl", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error:")
+    assert not (tmp_path / "r.jsonl").exists()

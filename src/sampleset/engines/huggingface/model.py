@@ -264,6 +264,8 @@ def load_model(
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 str(texts), trust_remote_code=False, **({} if texts != folder else extra)
             )
+            if whole.path.is_file() and texts == folder:
+                _cut_digits(tokenizer, whole.path)
             made = architecture or transformers.AutoModelForCausalLM
             model, told = made.from_pretrained(str(folder), output_loading_info=True, **options, **extra)
             # They would be filled with random numbers.
@@ -292,6 +294,21 @@ def load_model(
             "backend cannot batch. Serve it with vLLM and give its --base-url."
         )
     return Loaded(model.eval(), tokenizer, place)
+
+
+# llama.cpp, src/llama-vocab.cpp: these cut every digit off before GPT-2's pattern cuts the rest.
+_CUTS_DIGITS = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
+
+
+def _cut_digits(tokenizer: Any, path: Path) -> None:
+    """Cut texts as the tokenizer that a GGUF file names does; transformers (5.23) takes GPT-2's for all."""
+    named = import_extra("gguf").GGUFReader(path).get_field("tokenizer.ggml.pre")
+    if named is None or named.contents() not in _CUTS_DIGITS:
+        return
+    cuts: Any = import_extra("tokenizers").pre_tokenizers
+    tokenizer.backend_tokenizer.pre_tokenizer = cuts.Sequence(
+        [cuts.Digits(individual_digits=True), cuts.ByteLevel(add_prefix_space=False, use_regex=True)]
+    )
 
 
 _plans_lock = threading.Lock()
