@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from sampleset.commands.opening import (
     ModelRef,
     note_judge_usage,
     opened,
+    opened_embedded,
     opened_samplers,
     warn_of_identical,
 )
@@ -157,12 +159,16 @@ async def answer_question(
     question = with_answer_kind(Question(id="question", text=text), answers.answer_kind)
     async with AsyncExitStack() as stack:
         show = stack.enter_context(run.status_line())
+        ours = await stack.enter_async_context(_embedded_pair(drawing, aggregator, aggregator_model))
         draws = await stack.enter_async_context(
-            opened_samplers(drawing, store_folder, 1, lambda now: show(sampling_line(now)))
+            opened_samplers(drawing, store_folder, 1, lambda now: show(sampling_line(now)), ours)
         )
 
         async def asked(model: ModelRef | None) -> Backend:
-            backend = await stack.enter_async_context(opened(model)) if model else draws.each[0].backend
+            if model is None:
+                backend = draws.each[0].backend
+            else:
+                backend = ours.get(model) or await stack.enter_async_context(opened(model))
             return ModelCalls(
                 backend,
                 options.patience,
@@ -221,6 +227,20 @@ def _usual_aggregator(drawing: Drawing, aggregator_model: ModelRef | None) -> st
     )
     trained = aggregator_model is not None or (ours and embedded_ssa_is_installed())
     return "ssa" if trained else "majority_vote"
+
+
+@asynccontextmanager
+async def _embedded_pair(
+    drawing: Drawing, aggregator: str, aggregator_model: ModelRef | None
+) -> AsyncGenerator[dict[ModelRef, Backend]]:
+    """The embedded model and its trained aggregator, where they draw and read: one engine does both."""
+    reader = ModelRef(EMBEDDED_SSA)
+    reads = aggregator_model is None and EMBEDDED_SSA in models_of(with_default_model(aggregator))
+    if drawing.pool is not None or drawing.model != ModelRef(EMBEDDED) or not reads:
+        yield {}
+        return
+    async with opened_embedded() as (plain, trained):
+        yield {drawing.model: plain, reader: trained}
 
 
 async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None, run: Run) -> Answer:

@@ -12,18 +12,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.backends.base import Backend
 from sampleset.chat import SamplingParams
-from sampleset.commands.opening import ModelRef, opened
+from sampleset.commands.opening import opened_embedded
 from sampleset.commands.options import Limit, Seed, option
 from sampleset.commands.progress import evaluation_line, sampling_line
 from sampleset.commands.run import Output, Run, print_json, run_async
 from sampleset.commands.terminal import print_answers, print_evaluation, print_samples
 from sampleset.datasets.base import load_problems
-from sampleset.engines.gguf import EMBEDDED_SSA
 from sampleset.evaluation import AnswerLog, Evaluation, EvaluationOptions, evaluate
 from sampleset.grading.grade import grade
 from sampleset.models.calls import ModelCalls
@@ -33,10 +32,6 @@ from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.specs import build, models_of
 from sampleset.storage.files import JsonlLog, new_jsonl
 from sampleset.storage.sample_sets import SampleFile
-
-if TYPE_CHECKING:
-    from sampleset.backends.llamacpp import LlamaCppBackend
-    from sampleset.backends.openvino import OpenVinoBackend
 
 K = 5
 VOTES = ("first_sample", "majority_vote")
@@ -86,15 +81,10 @@ async def run_demo(
     Raises:
         MissingExtraError: The embedded model or its engine is not installed.
     """
-    async with opened(ModelRef(EMBEDDED_SSA)) as trained:
-        # One model in memory: with its adapter it reads as trained, without it samples and reads untrained.
-        plain = cast("LlamaCppBackend | OpenVinoBackend", trained).plain()
-        try:
-            await _live(plain, trained, seed, output, quiet=quiet)
-            settings = {"command": "demo", "model": plain.model, "seed": seed, "limit": limit, "k": K}
-            evaluations = await _recorded(plain, trained, folder, limit, settings, output)
-        finally:
-            await plain.aclose()
+    async with opened_embedded() as (plain, trained):
+        await _live(plain, trained, seed, output, quiet=quiet)
+        settings = {"command": "demo", "model": plain.model, "seed": seed, "limit": limit, "k": K}
+        evaluations = await _recorded(plain, trained, folder, limit, settings, output)
     if not quiet:
         for name, evaluation in evaluations.items():
             print_evaluation(evaluation)

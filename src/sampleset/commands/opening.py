@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.backends.base import Backend
@@ -44,7 +44,7 @@ from sampleset.commands.options import (
     TotalTokens,
 )
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
-from sampleset.engines.gguf import EMBEDDED, without_engine
+from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, without_engine
 from sampleset.errors import InvalidArgumentError
 from sampleset.grading.judge import LLMJudge
 from sampleset.models.budget import Budget, Caps, QuestionBudgets
@@ -61,6 +61,10 @@ from sampleset.specs import build, models_of, scores_read, with_default_model
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.storage.store import SampleStore
+
+if TYPE_CHECKING:
+    from sampleset.backends.llamacpp import LlamaCppBackend
+    from sampleset.backends.openvino import OpenVinoBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,17 @@ async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
         yield backend
     finally:
         await backend.aclose()
+
+
+@asynccontextmanager
+async def opened_embedded() -> AsyncGenerator[tuple[Backend, Backend]]:
+    """The embedded model, and the aggregator trained from it: one engine, one copy of the weights."""
+    async with opened(ModelRef(EMBEDDED_SSA)) as trained:
+        plain = cast("LlamaCppBackend | OpenVinoBackend", trained).plain()
+        try:
+            yield plain, trained
+        finally:
+            await plain.aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +275,7 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
             return super().settings() | {"prompt": self.prompt or usual_prompt(self.model)}
         rows = [asdict(replace(one, prompt=one.prompt or usual_prompt(one.model))) for one in members]
         return super().settings() | {
-            "pool": [{name: value for name, value in row.items() if value is not None} for row in rows]
+            "pool": [{name: value for name, value in row.items() if value not in (None, ())} for row in rows]
         }
 
     def _members(self) -> list[Member] | None:
@@ -285,8 +300,17 @@ async def opened_samplers(
     store_folder: Path | None,
     questions: int,
     on_progress: Callable[[SamplingProgress], None] | None = None,
+    opened_before: Mapping[ModelRef, Backend] | None = None,
 ) -> AsyncGenerator[Samplers]:
-    """One sampler, or one per member of the pool; each model is opened once, and the store after them."""
+    """One sampler, or one per member of the pool; each model is opened once, and the store after them.
+
+    Args:
+        drawing: Who draws, and how.
+        store_folder: The store, `None` to keep nothing.
+        questions: How many there are.
+        on_progress: Called with the totals whenever they change.
+        opened_before: Backends that are open already; they stay open.
+    """
     who = [(drawing.model, drawing.options)]
     if drawing.pool is not None:
         members = drawing.pool
@@ -300,7 +324,10 @@ async def opened_samplers(
             caps.question_tokens, len(who), lambda asked: sum(one.stored_tokens(asked) for one in samplers)
         )
     async with AsyncExitStack() as stack:
-        backends = {model: await stack.enter_async_context(opened(model)) for model in dict(who)}
+        backends = dict(opened_before or {})
+        for model in dict(who):
+            if model not in backends:
+                backends[model] = await stack.enter_async_context(opened(model))
         store = None if store_folder is None else SampleStore(store_folder)
         samplers += [
             Sampler(
