@@ -1,0 +1,169 @@
+"""The mathematics of promises: the threshold's risk is bounded, and both running tests keep their levels."""
+
+from __future__ import annotations
+
+import math
+import random
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.risk.drift import DriftAlarm
+from sampleset.risk.thresholds import (
+    binomial_tail,
+    certified_threshold,
+    fewest_labels,
+    is_above,
+    risk_curve,
+    upper_bound,
+)
+from sampleset.risk.worth import WorthIt, log_evidence
+
+
+@given(
+    st.integers(1, 30),
+    st.integers(0, 30),
+    st.sampled_from([Fraction(1, 20), Fraction(1, 3), Fraction(7, 10)]),
+)
+def test_a_binomial_tail_is_the_exact_sum(trials: int, successes: int, share: Fraction):
+    counts = range(min(successes, trials) + 1)
+    exact = sum(math.comb(trials, count) * share**count * (1 - share) ** (trials - count) for count in counts)
+    assert binomial_tail(successes, trials, float(share)) == pytest.approx(float(exact), rel=1e-9)
+
+
+@pytest.mark.parametrize(("wrong", "answered", "upper"), [(0, 59, 0.0495), (1, 93, 0.0500), (5, 100, 0.1023)])
+def test_the_upper_bound_is_that_of_the_tables(wrong: int, answered: int, upper: float):
+    assert upper_bound(wrong, answered, 0.95) == pytest.approx(upper, abs=2e-4)
+
+
+def test_a_curve_has_a_point_for_each_confidence_and_leaves_out_what_has_none():
+    curve = risk_curve([0.9, 0.9, 0.5, None, 0.2], [True, False, True, False, False])
+    assert [(point.threshold, point.answered, point.wrong) for point in curve] == [
+        (0.5, 2, 1),
+        (0.2, 3, 1),
+        (-1.0, 4, 2),
+    ]
+
+
+def test_no_threshold_is_lower_than_it_has_to_be():
+    confidences = [0.9] * 200 + [0.3] * 200
+    threshold = certified_threshold(confidences, [True] * 200 + [True, False] * 100, risk=0.05)
+    assert threshold.point.threshold == 0.3
+    assert threshold.coverage == 0.5
+    assert is_above(0.9, threshold.point.threshold)
+    assert not is_above(0.3, threshold.point.threshold)
+    assert not is_above(None, threshold.point.threshold)
+
+
+def test_all_is_answered_where_all_is_right():
+    threshold = certified_threshold([place / 500 for place in range(500)], [True] * 500, risk=0.05)
+    assert threshold.coverage == 1.0
+
+
+def test_too_few_labels_are_refused_with_how_many_it_takes():
+    needed = fewest_labels(0.05, 0.95)
+    assert needed == 72
+    with pytest.raises(DataError, match=rf"71 labelled questions are too few .* takes {needed} answered"):
+        certified_threshold([0.9] * 71, [True] * 71, risk=0.05)
+    assert certified_threshold([0.9] * needed, [True] * needed, risk=0.05).coverage == 1.0
+
+
+def test_confidences_that_tell_nothing_are_refused_with_what_they_hold():
+    generator = random.Random(0)
+    confidences = [generator.random() for _ in range(400)]
+    with pytest.raises(DataError, match="No threshold keeps the risk at 0.05"):
+        certified_threshold(confidences, [generator.random() < 0.7 for _ in confidences], risk=0.05)
+
+
+@pytest.mark.parametrize("wrong", [{"risk": 0.0}, {"risk": 1.0}, {"risk": 0.1, "confidence": 1.0}])
+def test_what_is_no_share_is_refused(wrong: dict[str, float]):
+    with pytest.raises(InvalidArgumentError, match="above 0 and below 1"):
+        certified_threshold([0.5], [True], **wrong)
+
+
+@pytest.mark.parametrize("levels", [5, None])
+def test_the_promise_is_broken_in_no_more_splits_than_was_said(levels: int | None):
+    generator = np.random.default_rng(1)
+
+    def drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
+        confidences = generator.beta(2, 1, count)
+        if levels:
+            confidences = np.ceil(confidences * levels) / levels
+        return confidences, generator.random(count) < confidences**0.3
+
+    many, rights = drawn(50_000)
+    broken = accepted = 0
+    for _ in range(120):
+        confidences, right = drawn(300)
+        try:
+            found = certified_threshold(confidences.tolist(), right.tolist(), risk=0.15, confidence=0.9)
+        except DataError:
+            continue
+        accepted += 1
+        broken += float((~rights[many > found.point.threshold + 1e-9]).mean()) > 0.15
+    assert accepted > 100
+    assert broken <= 18  # 12 are promised; 19 would happen by chance in one of thirty runs of this test
+
+
+def test_a_stream_that_has_not_changed_hardly_ever_alarms_and_one_that_has_does():
+    generator = np.random.default_rng(2)
+    certified = generator.beta(3, 1, 300).tolist()
+    alike = [DriftAlarm(certified, seed=seed) for seed in range(60)]
+    for alarm in alike:
+        for confidence in generator.beta(3, 1, 300):
+            alarm.add(float(confidence))
+    assert sum(alarm.alarmed for alarm in alike) <= 3
+    lower, higher = DriftAlarm(certified), DriftAlarm(certified)
+    assert any(lower.add(float(confidence)) for confidence in generator.beta(1, 1, 300))
+    assert any(higher.add(1.0) for _ in range(300))
+    assert lower.seen < 100
+
+
+def test_an_alarm_stays():
+    alarm = DriftAlarm([place / 100 for place in range(100)])
+    while not alarm.add(0.0):
+        assert alarm.seen < 300
+    for place in range(2000):
+        alarm.add(place % 100 / 100)
+    assert alarm.alarmed
+
+
+def test_the_evidence_of_a_bettor_is_fair():
+    # Over all ways that n fair coins may fall, the money is worth what it was: exactly one.
+    for trials in (1, 2, 5, 12):
+        worth = sum(
+            math.comb(trials, wins) * math.exp(log_evidence(wins, trials - wins))
+            for wins in range(trials + 1)
+        )
+        assert worth / 2**trials == pytest.approx(1.0, rel=1e-9)
+
+
+def test_a_verdict_is_wrong_in_no_more_streams_than_was_said():
+    generator = random.Random(3)
+    wrong = 0
+    for _ in range(200):
+        test = WorthIt()
+        for _ in range(200):
+            first = generator.random() < 0.5
+            test.add(first, not first)
+            if test.verdict != "not known":
+                wrong += 1
+                break
+    assert wrong <= 18  # of 10 that are allowed on average; 19 would be in one of a hundred runs of this test
+
+
+def test_a_better_method_is_told_in_time_and_equal_answers_tell_nothing():
+    test = WorthIt()
+    for _ in range(1000):
+        test.add(True, True)
+        test.add(False, False)
+    assert test.verdict == "not known"
+    for _ in range(10):
+        test.add(True, False)
+    assert (test.verdict, test.better, test.alike) == ("yes", 10, 2000)
+    worse = WorthIt(worse=10)
+    assert worse.verdict == "no"
