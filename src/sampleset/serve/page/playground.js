@@ -357,8 +357,7 @@
       if (old) old.replaceWith(card);
       else list.append(card);
       if (!one) speak(card, index);
-      const words = card.querySelector(".words");
-      if (one && words.scrollHeight > words.clientHeight + 8) makeLong(card);
+      if (one) folds.add(card, [card.querySelector(".words")]);
     }
   }
 
@@ -395,18 +394,6 @@
       put(words, [one.text, ...calls].filter(Boolean).join("\n") || "(empty)");
     }
     return card;
-  }
-
-  function makeLong(card) {
-    const button = element("button", "", "Show all");
-    button.type = "button";
-    button.addEventListener("click", () => {
-      button.textContent = card.classList.toggle("open") ? "Show less" : "Show all";
-      button.setAttribute("aria-expanded", String(card.classList.contains("open")));
-    });
-    button.setAttribute("aria-expanded", "false");
-    card.classList.add("long");
-    card.append(button);
   }
 
   // --- start ------------------------------------------------------------------------------------------------
