@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -131,22 +132,23 @@ def test_labels_of_curves_are_never_cut_nor_cover_each_other(browser: Any, page_
 
     tags = page.evaluate(
         "[...document.querySelectorAll('#curve-figure text.halo')].map((one) => { const box = one.getBBox();"
-        " return [[...one.querySelectorAll('tspan')].map((line) => line.textContent).join(''), box.y, box.y + box.height]; })"
+        " const lines = [...one.querySelectorAll('tspan')].map((line) => line.textContent);"
+        " return [lines.join(''), box.y, box.y + box.height]; })"
     )
     assert {text for text, _, _ in tags} == {"oracle", VOTE.label, READER.label, LONG_LABEL}
     ordered = sorted(tags, key=lambda tag: tag[1])
-    assert all(above[2] <= below[1] + 3 for above, below in zip(ordered, ordered[1:], strict=False))
+    assert all(above[2] <= below[1] + 3 for above, below in pairwise(ordered))
 
 
 def test_of_fifty_values_of_k_only_those_with_room_bear_intervals(browser: Any, page_file: Path) -> None:
     page, _ = opened(browser, page_file.as_uri(), viewport=DESK)
 
     places = page.evaluate(
-        "[...document.querySelectorAll('#curve-figure .whisker')].map((one) => Number(one.getAttribute('x1')))"
+        "[...document.querySelectorAll('#curve-figure .whisker')].map((one) => one.x1.baseVal.value)"
     )
     ordered = sorted(places)
     assert 6 <= len(ordered) <= 60
-    assert all(after - before >= 3 for before, after in zip(ordered, ordered[1:], strict=False))
+    assert all(after - before >= 3 for before, after in pairwise(ordered))
 
 
 def test_confidences_of_few_problems_are_put_together(browser: Any, page_file: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a page must be for a reader: it fits the screen, hides nothing, can be read, and has no script errors."""
+"""What a page must be for a reader: it fits the screen, hides nothing, can be read, has no script errors."""
 
 from __future__ import annotations
 
