@@ -18,6 +18,8 @@ _FLAGS = {
     "weights_missing": "on {n} some samples lack a weight and get the mean of the others",
     "no_scores": "on {n} no sample that states an answer has a score",
     "unreadable_reply": "on {n} a reply could not be read",
+    "low_confidence": "withheld, being less sure than asked for, are {n}",
+    "no_confidence": "withheld, stating no confidence, are {n}",
     "chose_no_answer": "on {n} it chose a sample without an answer",
     "fallback_vote": "on {n} the majority vote answered in its place",
     "away": "{n} are of sets unlike those it was fitted on",

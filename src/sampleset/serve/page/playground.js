@@ -19,6 +19,8 @@
     fallback_vote: "the aggregator's reply could not be read; the vote decided",
     new_answer: "no sample gives this answer: the aggregator found it",
     guarded: "too few samples give the aggregator's answer; the vote decided",
+    low_confidence: "the confidence is below what this model asks for, so the answer is withheld",
+    no_confidence: "the aggregator states no confidence, so the answer is withheld",
     settled_by_vote: "the vote was settled; the aggregator was not asked",
   };
   let models = {}, run = null, leave = null;
