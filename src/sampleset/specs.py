@@ -238,7 +238,8 @@ def _pool_names(file: str) -> list[str]:
     pool = read_settings(Path(file)).get("pool")
     if not isinstance(pool, list) or not pool:
         raise DataError(f"{file}: expected `pool: [{{model: NAME, base_url: URL}}, ...]`.")
-    counts = [entry.get("count", 1) if isinstance(entry, dict) else 1 for entry in cast("list[Any]", pool)]
+    entries = cast("list[Any]", pool)
+    counts = [cast("dict[str, Any]", one).get("count", 1) if isinstance(one, dict) else 1 for one in entries]
     return [
         f"{file}#{number}"
         for number, count in enumerate(counts, start=1)
