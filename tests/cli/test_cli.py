@@ -55,6 +55,7 @@ def test_list_names_what_there_is(run: Run):
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
         "best_of_n",
+        "confident",
         "first_sample",
         "generative_self_aggregation",
         "guarded",
@@ -75,6 +76,7 @@ def test_list_names_what_there_is(run: Run):
         "backends",
         "datasets",
         "formats",
+        "models",
         "reward-models",
     }
 

@@ -17,6 +17,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 from sampleset.aggregators.base import Aggregator, Decision, decide, tally, vote_answer
+from sampleset.aggregators.confident import WITHHELD, doubt
 from sampleset.answers import kind_of
 from sampleset.chat import Generation
 from sampleset.errors import CapReachedError, SampleSetError
@@ -112,6 +113,23 @@ async def choose(
         reply.token_logprobs,
         flags=("tie",) if decision.tied else (),
         text=winner.answer,
+    )
+
+
+def withheld(outcome: Outcome, threshold: float | None, text: str) -> Outcome:
+    """The outcome, or the text in its place where the confidence is below the threshold, or the aggregator
+    has withheld its answer. Confidence, candidates and flags stay.
+    """
+    flags = outcome.flags
+    if threshold is not None and outcome.answer is not None and not WITHHELD & set(flags):
+        chosen = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
+        flag = doubt(threshold, outcome.confidence, outcome.candidates, chosen, flags)
+        flags = flags if flag is None else (*flags, flag)
+    if not WITHHELD & set(flags):
+        return outcome
+    message = {"content": text}
+    return replace(
+        outcome, message=message, finish_reason="stop", answer=None, chosen=None, logprobs=None, flags=flags
     )
 
 
@@ -266,6 +284,9 @@ async def _aggregated(shown: SampleSet, aggregator: Aggregator, seconds: float) 
 
 async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregator: Aggregator) -> Outcome:
     """The message that says what the aggregator has decided."""
+    if answer.answer is None and WITHHELD & set(answer.flags):
+        usage, flags = answer.usage, answer.flags
+        return Outcome({}, "stop", None, answer.confidence, answer.candidates, usage=usage, flags=flags)
     if answer.answer is None:
         return _first(drawn, answer.flags, answer.usage)
     agreeing = await _agreeing(request.question, answer)

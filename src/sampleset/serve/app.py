@@ -47,6 +47,7 @@ _KINDS = {
 # The page's own files stand beside the report's, whose style and typesetting it shares.
 _FILES = (
     "page.css",
+    "page.folds.js",
     "page.mathematics.js",
     "playground.css",
     "playground.js",

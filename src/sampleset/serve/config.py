@@ -21,7 +21,7 @@ from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_insta
 from sampleset.errors import DataError, InvalidArgumentError, UnknownNameError
 from sampleset.models.budget import Budget, Caps
 from sampleset.prompts import SOLVE_PROMPTS
-from sampleset.sampling.members import Member
+from sampleset.sampling.members import Member, require_reader
 from sampleset.sampling.stopping import StoppingRule, parse_stop
 from sampleset.settings import read_settings, require_valid, typed_record
 from sampleset.specs import models_of
@@ -74,6 +74,8 @@ class AliasConfig:
         hedge_after: Seconds after which a draw that is not back is drawn a second time.
         stop: A stopping rule, `beta:0.95` say.
         settled_by_vote: Whether the vote answers where the rule is met, and the aggregator is not asked.
+        min_confidence: Least confidence of an answer that is given; others are withheld.
+        withheld_text: What the message says where an answer is withheld.
         max_concurrency: Calls in flight to each of its models.
         max_k: Most samples a request may ask for.
         max_n: Most answers a request may ask for.
@@ -101,6 +103,8 @@ class AliasConfig:
     hedge_after: Annotated[float, Gt(0)] | None = None
     stop: str | None = None
     settled_by_vote: bool = False
+    min_confidence: Annotated[float, Ge(0), Le(1)] | None = None
+    withheld_text: str = "No answer: the samples do not agree enough."
     max_concurrency: Annotated[int, Ge(1)] = 64
     max_k: Annotated[int, Ge(1)] = 32
     max_n: Annotated[int, Ge(1)] = 4
@@ -249,16 +253,5 @@ def _alias(entry: object, where: str) -> AliasConfig:
     if (reader := values.get("aggregator_model")) is not None:
         whole = {"model": reader} if isinstance(reader, str) else reader
         found = typed_record(Member, whole, f"{where}: aggregator_model")
-        if found != Member(
-            found.model,
-            base_url=found.base_url,
-            api_key_env=found.api_key_env,
-            context_size=found.context_size,
-            omit=found.omit,
-        ):
-            raise DataError(
-                f"{where}: aggregator_model takes model, base_url, api_key_env, context_size and omit; the "
-                "rest is of those that sample. Leave it away."
-            )
-        values["aggregator_model"] = found
+        values["aggregator_model"] = require_reader(found, f"{where}: aggregator_model")
     return typed_record(AliasConfig, values, where)
