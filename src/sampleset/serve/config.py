@@ -41,7 +41,8 @@ IGNORABLE = {
         name
         for table in (PARAMETERS, COMPLETIONS, RESPONSES, MESSAGES)
         for name, parameter in table.items()
-        if parameter.how != "honoured"
+        # One API's prompt is stored and refused, the other's is what is asked.
+        if parameter.how != "honoured" and name != "prompt"
     ),
     *("seed", "stop", "stop_sequences", "temperature", "top_p"),
 }

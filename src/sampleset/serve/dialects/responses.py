@@ -62,6 +62,9 @@ RESPONSES: dict[str, Parameter] = {
         )
     },
     "seed": replace(PARAMETERS["seed"], says="not of this API; as in the chat API"),
+    "access_programs": Parameter("refused", "no such program is known here"),
+    "background_options": Parameter("refused", "replies are awaited or streamed"),
+    "image": Parameter("refused", "images are not rewritten here"),
     "background": Parameter("refused", "replies are awaited or streamed", harmless=(None, False)),
     "context_management": Parameter("refused", "conversations are not rewritten here", harmless=([],)),
     "conversation": Parameter("refused", _UNSTORED),
