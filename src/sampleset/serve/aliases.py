@@ -104,6 +104,7 @@ class Alias:
             "aggregators": list(self.methods),
             "upstreams": list(dict.fromkeys(one.model for one in self.plan)),
             "text_only": self.is_local,
+            "ignores": list(config.ignore),
         }
 
     async def answer(

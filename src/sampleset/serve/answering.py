@@ -51,6 +51,7 @@ class Outcome:
         usage: Of the aggregation.
         flags: Notes by name.
         text: What the aggregator went by, or wrote.
+        sample: Whose message this is; `None` where the aggregator worded it.
     """
 
     message: Mapping[str, Any]
@@ -63,6 +64,7 @@ class Outcome:
     usage: Usage = _NOTHING
     flags: tuple[str, ...] = ()
     text: str = ""
+    sample: Generation | None = None
 
 
 async def is_settled(request: ChatRequest, drawn: Drawn) -> bool:
@@ -113,6 +115,7 @@ async def choose(
         reply.token_logprobs,
         flags=("tie",) if decision.tied else (),
         text=winner.answer,
+        sample=reply,
     )
 
 
@@ -313,6 +316,7 @@ async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregato
         answer.usage,
         answer.flags,
         answer.text,
+        None if giving is None else giving.generation,
     )
 
 
@@ -344,5 +348,13 @@ def _first(drawn: Drawn, flags: tuple[str, ...], usage: Usage = _NOTHING) -> Out
     own = next((one for one in drawn.generations if one.finish_reason != "length"), drawn.generations[0])
     noted = tuple(dict.fromkeys((*flags, "no_answers")))
     return Outcome(
-        own.whole_message, own.finish_reason or "stop", None, None, (), None, own.token_logprobs, usage, noted
+        own.whole_message,
+        own.finish_reason or "stop",
+        None,
+        None,
+        (),
+        logprobs=own.token_logprobs,
+        usage=usage,
+        flags=noted,
+        sample=own,
     )

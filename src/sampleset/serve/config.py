@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from annotated_types import Ge, Gt, Le
 
@@ -23,6 +23,10 @@ from sampleset.models.budget import Budget, Caps
 from sampleset.prompts import SOLVE_PROMPTS
 from sampleset.sampling.members import Member, require_reader
 from sampleset.sampling.stopping import StoppingRule, parse_stop
+from sampleset.serve.dialects.completions import COMPLETIONS
+from sampleset.serve.dialects.messages import MESSAGES
+from sampleset.serve.dialects.responses import RESPONSES
+from sampleset.serve.parameters import PARAMETERS
 from sampleset.settings import read_settings, require_valid, typed_record
 from sampleset.specs import models_of
 from sampleset.types import DEFAULT_KIND
@@ -32,6 +36,17 @@ R = TypeVar("R")
 USUAL_PORT = 8700
 ALWAYS_ALLOWED = ("majority_vote", "weighted_vote", "first_sample")
 """Aggregators a request may name under any alias: they ask no model."""
+IGNORABLE = {
+    *(
+        name
+        for table in (PARAMETERS, COMPLETIONS, RESPONSES, MESSAGES)
+        for name, parameter in table.items()
+        # One API's prompt is stored and refused, the other's is what is asked.
+        if parameter.how != "honoured" and name != "prompt"
+    ),
+    *("seed", "stop", "stop_sequences", "temperature", "top_p"),
+}
+"""Parameters that an alias may leave aside: what is left is still a request."""
 
 
 def served_kind(spec: str) -> str:
@@ -76,6 +91,8 @@ class AliasConfig:
         settled_by_vote: Whether the vote answers where the rule is met, and the aggregator is not asked.
         min_confidence: Least confidence of an answer that is given; others are withheld.
         withheld_text: What the message says where an answer is withheld.
+        ignore: Parameters that a request may carry and this alias leaves aside, `logprobs` say.
+        usage: What `usage` in a reply counts, where the request does not say.
         max_concurrency: Calls in flight to each of its models.
         max_k: Most samples a request may ask for.
         max_n: Most answers a request may ask for.
@@ -105,6 +122,8 @@ class AliasConfig:
     settled_by_vote: bool = False
     min_confidence: Annotated[float, Ge(0), Le(1)] | None = None
     withheld_text: str = "No answer: the samples do not agree enough."
+    ignore: tuple[str, ...] = ()
+    usage: Literal["sum", "last"] = "sum"
     max_concurrency: Annotated[int, Ge(1)] = 64
     max_k: Annotated[int, Ge(1)] = 32
     max_n: Annotated[int, Ge(1)] = 4
@@ -129,6 +148,9 @@ class AliasConfig:
         for spec in (self.aggregator, *self.aggregators):
             if spec is not None:
                 models_of(spec)
+        for name in self.ignore:
+            if name not in IGNORABLE:
+                raise UnknownNameError("parameter to ignore", name, IGNORABLE)
         served_kind(self.answer_kind)
         if self.stopping_rule() is None and self.settled_by_vote:
             raise InvalidArgumentError("settled_by_vote needs the rule that settles it, stop: beta:0.95 say.")

@@ -95,5 +95,8 @@ async def _gone(receive: Receive) -> None:
 
 
 def _event(value: Mapping[str, Any] | str) -> bytes:
-    data = value if isinstance(value, str) else json.dumps(value)
-    return f"data: {data}\n\n".encode()
+    if isinstance(value, str):
+        return f"data: {value}\n\n".encode()
+    # Events of the APIs that name them; chunks of the chat API have no type.
+    name = f"event: {value['type']}\n" if "type" in value else ""
+    return f"{name}data: {json.dumps(value)}\n\n".encode()
