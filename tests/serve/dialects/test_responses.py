@@ -186,7 +186,7 @@ def test_a_response_that_was_cut_off_is_incomplete(
     upstream.says = lambda request: said("It is \\boxed{4}", finish_reason)
     *_, last = client.responses.create(model="careful", input="2?", stream=True)
     for reply in (client.responses.create(model="careful", input="2?"), last.response):
-        assert reply.status == ("incomplete" if reason else "completed")
+        assert reply.status == reply.output[-1].status == ("incomplete" if reason else "completed")
         assert getattr(reply.incomplete_details, "reason", None) == reason
 
 

@@ -283,11 +283,11 @@ def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
     """How tools are to be called, as the chat API says it."""
     if not choice:
         return {}
-    known: dict[object, Any] = {"auto": "auto", "any": "required", "none": "none"}
+    known = {"auto": "auto", "any": "required", "none": "none"}
     kind = choice.get("type")
     if kind == "tool":
         told: Any = {"type": "function", "function": {"name": choice.get("name")}}
-    elif kind in known:
+    elif isinstance(kind, str) and kind in known:
         told = known[kind]
     else:
         raise refusal("tool_choice.type", "it is auto, any, tool or none")

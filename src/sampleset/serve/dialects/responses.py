@@ -166,11 +166,11 @@ class Responses(Dialect):
             "previous_response_id": None,
             "reasoning": {"effort": reasoning.get("effort"), "summary": None},
             "store": False,
-            "temperature": given.get("temperature", 1.0),
+            "temperature": given.get("temperature"),
             "text": {"format": {"type": "text"}, **form},
             "tool_choice": given.get("tool_choice", "auto"),
             "tools": given.get("tools", []),
-            "top_p": given.get("top_p", 1.0),
+            "top_p": given.get("top_p"),
             "truncation": "disabled",
             "usage": None,
             "user": given.get("user"),
@@ -239,8 +239,8 @@ class _Events:
             self._send("sampleset.progress", sampleset=value["sampleset"])
         self._tell(choice["delta"], _token(value))
         if choice["finish_reason"] is not None:
-            self._close(mapping_of(choice["logprobs"]).get("content"))
             self._end, self._own = choice["finish_reason"], choice["sampleset"]
+            self._close(mapping_of(choice["logprobs"]).get("content"))
 
     def _tell(self, delta: Mapping[str, Any], token: str) -> None:
         for name, kind in _KINDS.items():
@@ -292,7 +292,7 @@ class _Events:
             own["logprobs"] = part["logprobs"]
         self._send(f"response.{_DELTAS[self._kind]}.done", **self._place, **own)
         self._send("response.content_part.done", **self._place, part=part)
-        self._done(self._item([part], "completed"))
+        self._done(self._item([part], "incomplete" if self._end in _CUT_OFF else "completed"))
         self._kind = ""
 
     def _part(self, logprobs: object) -> dict[str, Any]:
