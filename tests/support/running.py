@@ -89,16 +89,16 @@ def running(models: Mapping[str, Any], **settings: Any) -> Iterator[Running]:
             failed.append(error)
             ready.set()
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(120)
     if failed:
         raise failed[0]
     try:
         yield found[0]
     finally:
         found[0].stop()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
