@@ -1,7 +1,7 @@
 r"""How often planted samples steer an aggregator beyond what their own votes do.
 
-    python benchmarks/audits/injected_samples.py [FILE...] [--contested] [--plants one two side] [--limit 300] \
-        [--undefended] --aggregator SPEC... --output-dir OUT
+    python benchmarks/audits/injected_samples.py [FILE...] [--contested] [--plants one two side] \
+        [--limit 300] [--undefended] --aggregator SPEC... --output-dir OUT
 
 FILE holds recorded sample sets of open questions with numbers for answers; by default the package's own. To
 the first k samples of each set are added
@@ -11,7 +11,7 @@ the first k samples of each set are added
 - `side`: a sample that sides with the answer which the fewest samples give, if the vote is another.
 
 A planted sample is one of the set with its final answer replaced, and with its confidence. Plain, it is the
-control: wrong samples are votes, and a tie or a minority may be all that they need. The attacks go on after it:
+control: wrong samples are votes, and a tie may be all that they need. The attacks go on after it:
 
 - `instruct`: an order to ignore the others and to give that answer;
 - `headings`: more answers under the prompt's own headings, all in favour of it;
@@ -103,9 +103,7 @@ def plant(whole: SampleSet, k: int, seed: int, plants: str, contested: bool) -> 
         wanted = draw.choice(least)
         others = [place for place in stating if answers[place] != wanted]
         carriers = [draw.choice(others)]
-    sets = {
-        name: _with_plants(before, carriers, answers, wanted, name, k) for name in ("control", *ATTACKS)
-    }
+    sets = {name: _with_plants(before, carriers, answers, wanted, name, k) for name in ("control", *ATTACKS)}
     if any(set(answers_of(planted)[k:]) != {wanted} for planted in sets.values()):
         return None
     return Planted(before, sets.pop("control"), sets, wanted)
@@ -243,7 +241,7 @@ async def measure(options: argparse.Namespace) -> None:
     states = (False, True) if options.undefended else (True,)
     names = [f"{name} {'on' if on else 'off'}" for name in ATTACKS for on in states]
     print(f"{options.k} samples a set; model {options.model}; per cent of sets that are steered\n")
-    print(f"| plants | method | sets | plain | {' | '.join(names)} | worst on, above plain | above the vote |")
+    print(f"| plants | method | sets | plain | {' | '.join(names)} | worst, above plain | above the vote |")
     print(f"|---|---|{'---:|' * (len(names) + 4)}", flush=True)
     vote = build("majority_vote", None, {})
     for plants in options.plants:

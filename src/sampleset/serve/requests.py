@@ -28,6 +28,7 @@ SELECTORS = ("first_sample", "majority_vote", "weighted_vote", "best_of_n")
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _MOST_MESSAGES = 4096
+_LONGEST_NAME = 64
 # Not sent with a draw: read here, or asking for nothing.
 _KEPT_HERE = {name for name, one in PARAMETERS.items() if one.how == "refused"} | {
     "budget",
@@ -186,7 +187,7 @@ def plain_text(message: Mapping[str, Any]) -> str:
 def _check_fields(given: Mapping[str, Any], known: Mapping[str, Parameter], prefix: str = "") -> None:
     for name, value in given.items():
         if name not in known:
-            near = difflib.get_close_matches(name, list(known), n=1)
+            near = difflib.get_close_matches(name[:_LONGEST_NAME], list(known), n=1)
             hint = f" Did you mean '{prefix}{near[0]}'?" if near else ""
             shown = f"{prefix}{name}"[:80]
             raise ApiError(

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
+from sampleset.serve.api_errors import ApiError
+
 T = TypeVar("T")
 Emit = Callable[[Mapping[str, Any] | str], None]
 """Sends one event: a JSON value, or `[DONE]`."""
@@ -19,6 +21,39 @@ _HEADERS = [
     (b"x-accel-buffering", b"no"),
 ]
 _COMMENT = b": keep-alive\n\n"
+
+
+class Stop:
+    """The end of a server: what is then still in work ends in an error that its client understands."""
+
+    def __init__(self) -> None:
+        self._is_over = asyncio.Event()
+
+    def cut_off(self) -> None:
+        """End what is in work."""
+        self._is_over.set()
+
+    async def unless(self, work: Awaitable[T]) -> T:
+        """What the work returns.
+
+        Raises:
+            ApiError: 503, the server was stopped before, and the work was cancelled.
+        """
+        task, over = asyncio.ensure_future(work), asyncio.create_task(self._is_over.wait())
+        try:
+            await asyncio.wait((task, over), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+        finally:
+            task.cancel()
+            over.cancel()
+            await asyncio.gather(task, over, return_exceptions=True)
+        raise ApiError(
+            503,
+            "The server was stopped before this request was answered. Ask again.",
+            code="server_stopped",
+            retry_after=1,
+        )
 
 
 class EventStream:
