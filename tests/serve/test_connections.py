@@ -135,3 +135,19 @@ def test_connections_never_take_more_than_half_of_the_files():
     assert (limits.most, limits.most_of_a_peer) == (448, 336)
     roomy = Connections(config, files=65_536)
     assert (roomy.most, roomy.most_of_a_peer) == (4096, 3072)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("a" * 3000, id="a long name"),
+        pytest.param(f"katex/fonts/{'a' * 3000}.woff2", id="a font of a long name"),
+        pytest.param("katex/fonts/%00.woff2", id="a NUL"),
+        pytest.param("katex/fonts/%ed%a0%80.woff2", id="half a character"),
+    ],
+)
+def test_a_file_that_cannot_be_is_not_there(path: str, caplog: pytest.LogCaptureFixture):
+    with serving() as server:
+        reply = httpx.get(f"{server.url}/static/{path}")
+    assert reply.status_code == 404
+    assert "Traceback" not in caplog.text

@@ -104,18 +104,3 @@ def test_the_embedded_model_samples_and_the_aggregator_trained_on_it_reads():
     assert row["sampleset"]["aggregator"] == "ssa"
     assert reply["sampleset"]["usage"]["sampling"]["calls"] == 2
     assert reply["choices"][0]["message"]["content"]
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param("a" * 3000, id="a long name"),
-        pytest.param(f"katex/fonts/{'a' * 3000}.woff2", id="a font of a long name"),
-        pytest.param("katex/fonts/%00.woff2", id="a NUL"),
-        pytest.param("katex/fonts/%ed%a0%80.woff2", id="half a character"),
-    ],
-)
-def test_a_file_that_cannot_be_is_not_there(page: Running, path: str, caplog: pytest.LogCaptureFixture):
-    reply = httpx.get(f"{page.url}/static/{path}")
-    assert reply.status_code == 404
-    assert "Traceback" not in caplog.text
