@@ -24,7 +24,7 @@ from sampleset.serve.limits import Allowances, Gate, Keys, check_origin, read_bo
 from sampleset.serve.metrics import Metrics
 from sampleset.serve.requests import parse_request
 from sampleset.serve.runs import Runs
-from sampleset.serve.streaming import EventStream, Stop, unless_gone
+from sampleset.serve.streaming import EventStream, LongResponse, Stop, unless_gone
 from sampleset.wire.beside import beside
 
 log = logging.getLogger("sampleset.serve")
@@ -163,8 +163,8 @@ class Server:
             leave()
         if found is None:
             return Response(status_code=400)
-        body = await beside(chat.size, lambda: json.dumps(found))
-        return Response(body, media_type="application/json")
+        body = await beside(chat.size, lambda: json.dumps(found).encode())
+        return LongResponse(body, media_type="application/json")
 
     async def _list(self, request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [self._row(name) for name in self._configs]})

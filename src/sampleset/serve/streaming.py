@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sampleset.serve.api_errors import ApiError
@@ -20,6 +21,7 @@ _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
 ]
+_PIECE_BYTES = 2**17
 _COMMENT = b": keep-alive\n\n"
 
 
@@ -110,6 +112,20 @@ class EventStream:
         except TimeoutError:
             return _COMMENT
         return part
+
+
+class LongResponse(Response):
+    """A response whose body is sent piece by piece, so that the connection copies no more than it can send."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it all."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        body = memoryview(self.body)
+        for start in range(0, len(body), _PIECE_BYTES):
+            piece = bytes(body[start : start + _PIECE_BYTES])
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def unless_gone(work: Awaitable[T], receive: Receive) -> T | None:
