@@ -59,21 +59,27 @@ def found_hashes(pins: Mapping[str, str]) -> dict[str, tuple[str, set[str]]]:
     """Version and hashes of every package, asked of the index."""
     names = {_normal(name): name for name in pins}
     found = {name: (version, set[str]()) for name, version in pins.items()}
+    sources: set[str] = set()
     for python in PYTHONS:
         for machine in MACHINES:
             print(f"Python {python} on {machine}", file=sys.stderr)
-            for item in _report(pins, python, machine):
+            # What has no wheel for one of them mostly has none at all, and is taken as sources below.
+            wanted = {name: version for name, version in pins.items() if name not in sources}
+            items, lacking = _report(wanted, python, machine)
+            sources |= lacking
+            for item in items:
                 name = names[_normal(item["metadata"]["name"])]
                 found[name][1].add(item["download_info"]["archive_info"]["hashes"]["sha256"])
-    sources = {name: version for name, (version, hashes) in found.items() if not hashes}
-    for item in _report(sources) if sources else ():
+    for item in _report({name: pins[name] for name in sources})[0] if sources else ():
         name = names[_normal(item["metadata"]["name"])]
         found[name][1].add(item["download_info"]["archive_info"]["hashes"]["sha256"])
     return found
 
 
-def _report(pins: Mapping[str, str], python: str | None = None, machine: str = "") -> list[Any]:
-    """What pip would install; of another Python wheels only, and without packages that have none for it."""
+def _report(
+    pins: Mapping[str, str], python: str | None = None, machine: str = ""
+) -> tuple[list[Any], set[str]]:
+    """What pip would install, and what has no wheel for that Python; without one, sources are taken, too."""
     wanted = dict(pins)
     kinds = [*(f"manylinux_2_{minor}" for minor in range(5, 40)), "manylinux2014"]
     with tempfile.TemporaryDirectory() as scratch:
@@ -87,7 +93,7 @@ def _report(pins: Mapping[str, str], python: str | None = None, machine: str = "
             packages = [f"{name}=={version}" for name, version in wanted.items()]
             done = subprocess.run([*command, *packages], capture_output=True, text=True, check=False)
             if not done.returncode:
-                return json.loads(report.read_text())["install"]
+                return json.loads(report.read_text())["install"], pins.keys() - wanted.keys()
             refused = re.search(r"No matching distribution found for ([A-Za-z0-9._-]+)==", done.stderr)
             name = next((one for one in wanted if refused and _normal(one) == _normal(refused[1])), None)
             if name is None or python is None:
@@ -147,7 +153,7 @@ def sbom_text(hashed: str) -> str:
 def _licence(name: str) -> dict[str, Any]:
     """What an installed package says of its licence, if that is short."""
     try:
-        about = metadata.metadata(name)
+        about: Any = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         return {}
     expression = about.get("License-Expression")

@@ -115,7 +115,7 @@ class EventStream:
 
 
 class LongResponse(Response):
-    """A response whose body is sent piece by piece, so that the connection copies no more than it can send."""
+    """A response whose body is sent piece by piece: a connection copies all that it cannot send at once."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it all."""
