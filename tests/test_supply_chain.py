@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from make_supply_chain import HASHED, PINS, SBOM, hashes_in, pins_in, sbom_text
+from make_supply_chain import HASHED, PINS, SBOM, hashes_in, pins_in, sbom_text  # noqa: E402
 
 
 def test_every_pin_has_hashes():
