@@ -39,6 +39,9 @@ COMMANDS = {
     "sample": Entry(
         "Draw n samples per question into a store. Run it again to go on where it stopped.", _SETS
     ),
+    "store": Entry(
+        "Tell what is damaged in a store (file, row, byte, why), and set it aside if asked.", _SETS
+    ),
     "import": Entry(
         "Write samples of another tool (lm-eval, inspect, CSV, ...) as sample sets, or the reverse.",
         _SETS,

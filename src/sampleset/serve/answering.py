@@ -28,6 +28,7 @@ from sampleset.serve.draws import Drawn
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.voice import thinks, told_apart, writes_solutions
 from sampleset.types import Answer, Candidate, Question, Sample, SampleSet, Usage, after_thinking
+from sampleset.wire.beside import beside
 
 _MOST_JSON = 1_000_000
 _DEEPEST = 100
@@ -71,7 +72,7 @@ async def is_settled(request: ChatRequest, drawn: Drawn) -> bool:
     """Whether the vote answers, its rule being met, and no aggregator is asked."""
     if request.rule is None or not request.settled_by_vote or request.ballot != "text":
         return False
-    return request.rule.met(await classes_of(_shown(request, drawn)))
+    return request.rule.met(await classes_of(await _shown(request, drawn.draws)))
 
 
 async def choose(
@@ -87,7 +88,7 @@ async def choose(
         settled: Whether the vote answers text instead, flagged `settled_by_vote`.
     """
     if request.ballot == "text":
-        shown = _shown(request, drawn)
+        shown = await _shown(request, drawn.draws)
         if settled:
             answer = vote_answer(shown, aggregator.name, await tally(shown), ["settled_by_vote"], 0)
         else:
@@ -141,8 +142,7 @@ async def vote_so_far(
 ) -> tuple[Sequence[Candidate], Sequence[str | None]]:
     """The distinct answers of the draws that are back, the most votes first, and the answer of each draw."""
     if request.ballot == "text":
-        samples = tuple(one.sample for one in draws)
-        counted = await tally(SampleSet(request.question, samples).without_thinking())
+        counted = await tally(await _shown(request, draws))
         candidates, answers = counted.candidates, counted.answers
     else:
         keys = await _ballots(request, draws)
@@ -269,9 +269,20 @@ def _plain(key: Hashable) -> Any:
     return value
 
 
-def _shown(request: ChatRequest, drawn: Drawn) -> SampleSet:
+async def _shown(request: ChatRequest, draws: Sequence[Draw]) -> SampleSet:
     """The draws as aggregators see them."""
-    return SampleSet(request.question, tuple(one.sample for one in drawn.draws)).without_thinking()
+
+    def made() -> SampleSet:
+        shown = SampleSet(request.question, tuple(draw.sample for draw in draws)).without_thinking()
+        for sample in shown.samples:
+            hash(sample.text)  # which a text remembers: tallies are looked up by it, on the event loop
+        return shown
+
+    return await beside(_length(draws), made)
+
+
+def _length(draws: Sequence[Draw]) -> int:
+    return sum(len(draw.sample.text) for draw in draws)
 
 
 async def _aggregated(shown: SampleSet, aggregator: Aggregator, seconds: float) -> Answer:
@@ -294,7 +305,11 @@ async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregato
         return _first(drawn, answer.flags, answer.usage)
     agreeing = await _agreeing(request.question, answer)
     is_own = writes_solutions(aggregator) and not _BY_VOTE & set(answer.flags)
-    giving = None if request.answer_only else _giving(drawn, answer, agreeing, is_own)
+    giving = None
+    if not request.answer_only:
+        giving = await beside(
+            _length(drawn.draws) + len(answer.text), lambda: _giving(drawn, answer, agreeing, is_own)
+        )
     wrote = answer.text if answer.usage.calls else ""
     thought, words = told_apart(wrote, thinks(aggregator))
     if giving is not None and giving.generation is not None:

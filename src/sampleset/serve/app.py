@@ -24,11 +24,12 @@ from sampleset.serve.dialects.base import Dialect
 from sampleset.serve.dialects.completions import Completions
 from sampleset.serve.dialects.messages import Messages
 from sampleset.serve.dialects.responses import Responses
-from sampleset.serve.limits import Gate, Keys, check_origin, read_body
+from sampleset.serve.limits import Allowances, Gate, Keys, check_origin, read_body
 from sampleset.serve.metrics import Metrics
 from sampleset.serve.requests import parse_request
 from sampleset.serve.runs import Runs
-from sampleset.serve.streaming import EventStream, unless_gone
+from sampleset.serve.streaming import EventStream, LongResponse, Stop, unless_gone
+from sampleset.wire.beside import beside
 
 log = logging.getLogger("sampleset.serve")
 
@@ -70,6 +71,7 @@ _DIALECTS: dict[str, type[Dialect]] = {
 # Headers by name, as a preflight asks for them.
 _NAMES = re.compile(r"[\w!#$%&'*+.^`|~-]+(?: *, *[\w!#$%&'*+.^`|~-]+)*", re.ASCII)
 _USUAL_NAMES = "authorization, content-type, x-api-key"
+_FONT = re.compile(r"[A-Za-z0-9_-]{1,64}\.woff2")
 
 Handler = Callable[[Request], Awaitable[Response | EventStream]]
 
@@ -86,6 +88,8 @@ class Server:
     def __init__(self, config: ServeConfig, models: Models, keys: Keys) -> None:
         self._config, self._models, self._keys = config, models, keys
         self._gate = Gate(config.max_concurrent, config.max_queue)
+        self._allowances = Allowances(config, time.monotonic)
+        self.stop = Stop()
         self._metrics = Metrics()
         self._runs = Runs(config.keep_runs, config.runs_folder)
         self._created = int(time.time())
@@ -127,8 +131,9 @@ class Server:
                 if request.method == "OPTIONS":
                     response = Response(status_code=204)
                 else:
-                    self._keys.check(_key(request))
-                    response = await handler(request)
+                    key = self._keys.check(_key(request))
+                    request.state.caller = key or (request.client.host if request.client else "")
+                    response = await self.stop.unless(handler(request))
             except ClientDisconnect:
                 response = Response(status_code=400)
             except Exception as error:
@@ -150,13 +155,26 @@ class Server:
 
     async def _answer(self, request: Request, dialect: type[Dialect]) -> Response | EventStream:
         started = time.monotonic()
-        body = await read_body(request, self._config.max_body_bytes)
-        asked, translation = parse_request(body, self._configs, self._usual, self._local, dialect)
+        turn = self._allowances.begin(request.state.caller)
         try:
-            self._gate.enter()
-        except ApiError as full:
-            self._metrics.add("requests", model=asked.alias, status=str(full.status))
+            asked, translation = await read_body(
+                request,
+                self._config,
+                lambda body: parse_request(body, self._configs, self._usual, self._local, dialect),
+                turn,
+            )
+            try:
+                self._gate.enter()
+            except ApiError as full:
+                self._metrics.add("requests", model=asked.alias, status=str(full.status))
+                raise
+        except BaseException:
+            turn.end()
             raise
+
+        def leave() -> None:
+            self._gate.leave()
+            turn.end()
 
         def done(status: int, error: Exception | None) -> None:
             seconds = time.monotonic() - started
@@ -166,18 +184,19 @@ class Server:
             log.info("%s k=%d n=%d: %d in %.0f ms", asked.alias, asked.k, asked.n, status, seconds * 1000)
 
         alias = self._models.aliases[asked.alias]
-        chat = Chat(asked, alias, self._gate, self._metrics, self._runs, self._models.prices, done)
+        chat = Chat(asked, alias, self._gate, self._metrics, self._runs, self._models.prices, done, self.stop)
         if asked.stream:
             return EventStream(
-                lambda emit: chat.stream(translation.events(emit)), self._config.keep_alive, self._gate.leave
+                lambda emit: chat.stream(translation.events(emit)), self._config.keep_alive, leave
             )
         try:
             found = await unless_gone(chat.whole(), request.receive)
         finally:
-            self._gate.leave()
+            leave()
         if found is None:
             return Response(status_code=400)
-        return Response(json.dumps(translation.whole(found)), media_type="application/json")
+        body = await beside(chat.size, lambda: json.dumps(translation.whole(found)).encode())
+        return LongResponse(body, media_type="application/json")
 
     async def _list(self, request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [self._row(name) for name in self._configs]})
@@ -234,7 +253,8 @@ class Server:
         is_font = path.startswith("katex/fonts/") and path.count("/") == 2 and path.endswith(".woff2")
         wing = "report" if path.startswith(("katex/", "page.")) else "serve"
         found = resources.files("sampleset") / wing / "page" / path
-        if (path not in (*_FILES, "playground.html") and not is_font) or not found.is_file():
+        is_known = path in (*_FILES, "playground.html") or (is_font and _FONT.fullmatch(Path(path).name))
+        if not is_known or not found.is_file():
             return _error(ApiError(404, "There is no such file."))
         kind = _KINDS[Path(path).suffix]
         headers = _SECURITY | ({"Cache-Control": "max-age=86400"} if path.startswith("katex/") else {})

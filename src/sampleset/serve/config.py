@@ -188,6 +188,17 @@ class ServeConfig:
         max_concurrent: Requests in work at once.
         max_queue: Requests that may wait; the next is told 429.
         max_body_bytes: Longest request body.
+        max_connections: Connections at once; never more than half of the files that the process may open.
+        max_connections_per_peer: The same of one address; never more than three quarters of all.
+        header_seconds: Seconds for the header of a request to arrive.
+        body_seconds: Seconds for its body, and for a client to go on reading.
+        max_key_requests: Requests in work or in the queue of one key, or of one address where there are no
+            keys.
+        max_key_bytes: Bytes of the bodies of these.
+        key_requests_per_minute: Requests of one key, or address, within any minute.
+        key_bytes_per_minute: Bytes of their bodies.
+        allow_hosts: Names, beside this machine's own and those without a dot, that a server without keys is
+            asked by.
         keep_alive: Seconds between two comments on a stream that has nothing to say.
         drain: Seconds that requests in work have to end when the server is stopped.
         prices: Price file, for costs in replies and metrics.
@@ -204,6 +215,15 @@ class ServeConfig:
     max_concurrent: Annotated[int, Ge(1)] = 64
     max_queue: Annotated[int, Ge(0)] = 128
     max_body_bytes: Annotated[int, Ge(1)] = 8_000_000
+    max_connections: Annotated[int, Ge(1)] = 4096
+    max_connections_per_peer: Annotated[int, Ge(1)] = 3072
+    header_seconds: Annotated[float, Gt(0)] = 10.0
+    body_seconds: Annotated[float, Gt(0)] = 60.0
+    max_key_requests: Annotated[int, Ge(1)] | None = None
+    max_key_bytes: Annotated[int, Ge(1)] = 256_000_000
+    key_requests_per_minute: Annotated[int, Ge(1)] | None = None
+    key_bytes_per_minute: Annotated[int, Ge(1)] | None = None
+    allow_hosts: tuple[str, ...] = ()
     keep_alive: Annotated[float, Gt(0)] = 5.0
     drain: Annotated[float, Ge(0)] = 30.0
     prices: str | None = None

@@ -28,6 +28,7 @@ SELECTORS = ("first_sample", "majority_vote", "weighted_vote", "best_of_n")
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _MOST_MESSAGES = 4096
+_LONGEST_NAME = 64
 # Not sent with a draw: read here, or asking for nothing.
 _KEPT_HERE = {name for name, one in PARAMETERS.items() if one.how == "refused"} | {
     "budget",
