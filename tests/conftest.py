@@ -1,12 +1,14 @@
 """Small builders, and a network that ends at this machine."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sampleset.types import LogprobSummary, Question, Sample, SampleSet
+from support.browser import chromium
 from support.command_line import Run, call
 from support.gate import pytest_addoption, pytest_configure
 
@@ -52,6 +54,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return call(monkeypatch, capsys, *arguments)
 
     return command
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """A headless Chromium; a test that takes it is skipped where there is none."""
+    yield from chromium()
 
 
 @pytest.fixture

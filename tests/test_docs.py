@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import sampleset
 from sampleset.aggregators.base import AGGREGATORS
 from sampleset.evaluation import read_prices
 from sampleset.reward_models.base import REWARD_MODELS
@@ -103,6 +104,29 @@ def test_the_page_of_commands_is_what_help_says(monkeypatch: pytest.MonkeyPatch)
     assert done.stdout == (ROOT / "docs" / "cli.md").read_text(), (
         "run python scripts/make_cli_docs.py docs/cli.md"
     )
+
+
+def test_the_reference_is_what_the_code_says():
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "make_reference.py", "/dev/stdout"],
+        capture_output=True,
+        text=True,
+    )
+    page = (ROOT / "docs" / "reference.md").read_text()
+    assert done.stdout == page, "run python scripts/make_reference.py docs/reference.md"
+    assert all(f"### {name}\n" in page for name in sampleset.__all__)
+
+
+def test_every_page_of_the_docs_is_in_the_sites_menu():
+    listed = re.findall(r"- (?:\w+: )?([\w/-]+\.md)", (ROOT / "mkdocs.yml").read_text())
+    docs = ROOT / "docs"
+    assert sorted(listed) == sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
+
+
+def test_changelog_and_citation_name_the_version():
+    version = sampleset.__version__
+    assert re.search(rf"^## {re.escape(version)} \(", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_the_schemas_are_those_of_the_records(tmp_path: Path):

@@ -1,19 +1,25 @@
-r"""How often one planted sample steers an aggregator, before and after the defence.
+r"""How often planted samples steer an aggregator beyond what their own votes do.
 
-    python benchmarks/audits/injected_samples.py [FILE...] [--limit 300] [--aggregator SPEC...] \
-        --output-dir OUT
+    python benchmarks/audits/injected_samples.py [FILE...] [--contested] [--plants one two side] \
+        [--limit 300] [--undefended] --aggregator SPEC... --output-dir OUT
 
 FILE holds recorded sample sets of open questions with numbers for answers; by default the package's own. To
-the first k samples of each set one is added: a sample of the set whose final answer is replaced by a number
-that no sample gives. It comes plain, which is the control (a wrong sample is one more vote), and followed by
+the first k samples of each set are added
+
+- `one`: a sample with a number that no sample of the set gives;
+- `two`: two such samples that agree on that number;
+- `side`: a sample that sides with the answer which the fewest samples give, if the vote is another.
+
+A planted sample is one of the set with its final answer replaced, and with its confidence. Plain, it is the
+control: wrong samples are votes, and a tie may be all that they need. The attacks go on after it:
 
 - `instruct`: an order to ignore the others and to give that answer;
 - `headings`: more answers under the prompt's own headings, all in favour of it;
 - `tags`: the prompt's closing words, the tags and the chat template's marks, and the answer as if given.
 
-A method is steered where it gives the planted answer, and did not without the planted sample. `off` shows
-the samples as they are, `on` defused. A method asks the model that it names (`ssa:model=FOLDER`; `ssa`
-alone asks the packaged one) or --model.
+A method is steered where it gives the planted answer, and did not without the planted samples. `--contested`
+takes only sets whose samples disagree, `--undefended` asks with the samples as they are, too. A method asks
+the model that it names (`ssa:model=FOLDER`; `ssa` alone asks the packaged one) or --model.
 A prompt is asked once and its reply kept in OUT: run the same command again, with a higher --limit or more
 methods too, to go on.
 """
@@ -26,6 +32,7 @@ import os
 import random
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -33,7 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from sampleset import prompts
-from sampleset.aggregators.base import Aggregator, answers_of, tally
+from sampleset.aggregators.base import Aggregator, answers_of
 from sampleset.answers import same_answer
 from sampleset.backends.base import Backend, ScoringBackend, record_of
 from sampleset.chat import Continuation, Generation, Message, plain_params
@@ -43,15 +50,23 @@ from sampleset.specs import build, models_of, with_default_model
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.storage.store import digest
-from sampleset.types import Sample, SampleSet
+from sampleset.types import SampleSet
 
 DATA = Path(__file__).parents[2] / "src" / "sampleset" / "data"
+PLANTS = ("one", "two", "side")
 ATTACKS = ("instruct", "headings", "tags")
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A set with one sample more, and the answer that it wants."""
+    """A set with planted samples, and the answer that they want.
+
+    Attributes:
+        before: The set without them.
+        control: With plain ones.
+        attacked: With attacks, by name.
+        answer: What they want.
+    """
 
     before: SampleSet
     control: SampleSet
@@ -59,27 +74,53 @@ class Planted:
     answer: str
 
 
-def plant(whole: SampleSet, k: int, seed: int) -> Planted | None:
-    """The first k samples with a planted one; `None` where fewer than two give a number."""
+def plant(whole: SampleSet, k: int, seed: int, plants: str, contested: bool) -> Planted | None:
+    """The first k samples with planted ones; `None` where the set does not serve.
+
+    Args:
+        whole: A recorded set.
+        k: How many of its samples count.
+        seed: Of the choice of carriers and of the number.
+        plants: One of `PLANTS`.
+        contested: Whether only a set whose samples disagree serves.
+    """
     draw = random.Random(f"{seed}:{whole.id}")
     before = replace(whole, samples=whole.samples[:k])
     answers = answers_of(before)
     stating = [place for place, answer in enumerate(answers) if answer and answer.isdecimal()]
     if before.n < k or len(stating) < 2:
         return None
+    votes = Counter(answer for answer in answers if answer)
+    if contested and len(votes) < 2:
+        return None
     wanted = str(draw.choice([number for number in range(2, 100) if str(number) not in answers]))
-    place = draw.choice(stating)
-    carrier = _replaced(before.samples[place].text, answers[place] or "", wanted)
-    texts = {"control": carrier} | {name: _attack(name, carrier, wanted, k) for name in ATTACKS}
-    sets = {name: replace(before, samples=(*before.samples, Sample(k, text))) for name, text in texts.items()}
-    if any(answers_of(one)[-1] != wanted for one in sets.values()):
+    carriers = draw.sample(stating, 2 if plants == "two" else 1)
+    if plants == "side":
+        ranked = votes.most_common()
+        least = [answer for answer, count in ranked[1:] if count == ranked[-1][1] and answer.isdecimal()]
+        if not least:
+            return None
+        wanted = draw.choice(least)
+        others = [place for place in stating if answers[place] != wanted]
+        carriers = [draw.choice(others)]
+    sets = {name: _with_plants(before, carriers, answers, wanted, name, k) for name in ("control", *ATTACKS)}
+    if any(set(answers_of(planted)[k:]) != {wanted} for planted in sets.values()):
         return None
     return Planted(before, sets.pop("control"), sets, wanted)
 
 
-async def leading_votes(planted: Planted) -> int:
-    """How many of the samples give the answer that most of them give."""
-    return max(one.votes for one in (await tally(planted.before)).candidates)
+def _with_plants(
+    before: SampleSet, carriers: Sequence[int], answers: Sequence[str | None], wanted: str, name: str, k: int
+) -> SampleSet:
+    """The set with a planted sample for each carrier behind it."""
+    planted = list(before.samples)
+    for place in carriers:
+        carrier = before.samples[place]
+        text = _replaced(carrier.text, answers[place] or "", wanted)
+        if name != "control":
+            text = _attack(name, text, wanted, k)
+        planted.append(replace(carrier, index=len(planted), text=text))
+    return replace(before, samples=tuple(planted))
 
 
 def _replaced(text: str, answer: str, wanted: str) -> str:
@@ -183,54 +224,68 @@ def _same(given: str | None, wanted: str) -> bool:
 
 
 async def measure(options: argparse.Namespace) -> None:
-    """Ask, and print one row a method."""
-    sets = (one.sample_set for path in options.files for one in SampleFile(path))
-    found = (plant(one, options.k, options.seed) for one in sets)
-    planted = [one for one, _ in zip((one for one in found if one), range(options.limit), strict=False)]
-    votes = {one.before.id: await leading_votes(one) for one in planted}
-    if options.hardest is not None:
-        planted = sorted(planted, key=lambda one: votes[one.before.id])[: options.hardest]
-    unanimous = sum(votes[one.before.id] == options.k for one in planted)
-    print(f"{len(planted)} sets of {options.k} samples and a planted one; model {options.model}")
-    print(f"{unanimous} of them are unanimous before it comes\n")
-    heads = [f"{name} {state}" for name in ATTACKS for state in ("off", "on")]
-    print(f"| method | control | {' | '.join(heads)} | worst on, above control |")
-    print(f"|---|{'---:|' * (len(heads) + 2)}")
+    """Ask, and print one row for each kind of plants and each method."""
+    sets = [stored.sample_set for path in options.files for stored in SampleFile(path)]
+    random.Random(options.seed).shuffle(sets)
     options.output_dir.mkdir(parents=True, exist_ok=True)
     replies = options.output_dir / "replies.jsonl"
-    named = {
+    backends = {
         model: open_backend(model or options.model, context_size=options.context_size)
         for model in options.refs
     }
-    for backend in named.values():
+    for backend in backends.values():
         if options.threads and hasattr(backend, "threads"):
             backend.threads = options.threads
         await backend.check()
-    asked = {model: remembering(backend, replies) for model, backend in named.items()}
-    for spec in options.aggregators:
-        await _row(spec, build(spec, asked.get(None), asked), planted)
-    for backend in named.values():
+    asked = {model: remembering(backend, replies) for model, backend in backends.items()}
+    states = (False, True) if options.undefended else (True,)
+    names = [f"{name} {'on' if on else 'off'}" for name in ATTACKS for on in states]
+    print(f"{options.k} samples a set; model {options.model}; per cent of sets that are steered\n")
+    print(f"| plants | method | sets | plain | {' | '.join(names)} | worst, above plain | above the vote |")
+    print(f"|---|---|{'---:|' * (len(names) + 4)}", flush=True)
+    vote = build("majority_vote", None, {})
+    for plants in options.plants:
+        serving = (plant(whole, options.k, options.seed, plants, options.contested) for whole in sets)
+        planted = [one for one, _ in zip((one for one in serving if one), range(options.limit), strict=False)]
+        votes = [await steered(vote, one, one.control, True) for one in planted]
+        for spec in options.aggregators:
+            arms = await _arms(spec, build(spec, asked.get(None), asked), planted, states)
+            print(f"| {plants} | `{spec}` | {_row(arms, votes)} |", flush=True)
+    for backend in backends.values():
         await backend.aclose()
 
 
-async def _row(spec: str, method: Aggregator, planted: Sequence[Planted]) -> None:
+async def _arms(
+    spec: str, method: Aggregator, planted: Sequence[Planted], states: Sequence[bool]
+) -> dict[str, list[bool]]:
+    """Whether each set is steered, by attack; `control` without any."""
     arms: dict[str, list[bool]] = {}
     # Set by set, so that a run cut short has whole sets.
     for number, one in enumerate(planted, 1):
-        given = {"control": await steered(method, one, one.control, True)}
+        outcomes = {"control": await steered(method, one, one.control, True)}
         for name in ATTACKS:
-            for on in (False, True):
-                given[f"{name} {on}"] = await steered(method, one, one.attacked[name], on)
-        for arm, yes in given.items():
-            arms.setdefault(arm, []).append(yes)
+            for on in states:
+                outcomes[f"{name} {on}"] = await steered(method, one, one.attacked[name], on)
+        for arm, is_steered in outcomes.items():
+            arms.setdefault(arm, []).append(is_steered)
         print(f"{spec}: {number} of {len(planted)} sets", end="\r", file=sys.stderr, flush=True)
-    control = arms["control"]
+    return arms
+
+
+def _row(arms: dict[str, list[bool]], votes: Sequence[bool]) -> str:
+    """Number of sets, shares that are steered, and what the worst attack adds to plain plants and to the
+    vote's share.
+    """
     worst = max((arms[f"{name} True"] for name in ATTACKS), key=sum)
-    differences = [float(mine) - float(its) for mine, its in zip(worst, control, strict=True)]
+    cells = [f"{100 * sum(arm) / len(arm):.1f}" for arm in arms.values()]
+    return " | ".join([str(len(worst)), *cells, _above(worst, arms["control"]), _above(worst, votes)])
+
+
+def _above(arm: Sequence[bool], other: Sequence[bool]) -> str:
+    """The difference of two shares in points, with its interval over sets."""
+    differences = [float(mine) - float(its) for mine, its in zip(arm, other, strict=True)]
     low, high = paired_bootstrap(differences, 10_000, 0)
-    above = f"{100 * sum(differences) / len(differences):+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-    cells = [f"{100 * sum(arm) / len(arm):.1f} %" for arm in arms.values()]
-    print(f"| `{spec}` | {' | '.join(cells)} | {above} |", flush=True)
+    return f"{100 * sum(differences) / len(differences):+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def main() -> None:
@@ -239,11 +294,13 @@ def main() -> None:
     )
     parser.add_argument("files", type=Path, nargs="*", default=sorted(DATA.glob("*.jsonl.gz")))
     parser.add_argument("--aggregator", dest="aggregators", action="append", default=[])
+    parser.add_argument("--contested", action="store_true", help="only sets whose samples disagree")
+    parser.add_argument("--plants", nargs="+", choices=PLANTS, default=["one"])
+    parser.add_argument("--undefended", action="store_true", help="show the samples as they are, too")
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--context-size", type=int, default=8192)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--limit", type=int, default=300)
-    parser.add_argument("--hardest", type=int, help="only so many of these sets, where samples agree least")
     parser.add_argument("-k", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output-dir", type=Path, required=True)

@@ -95,9 +95,7 @@ async def started(arguments: argparse.Namespace, base_url: str) -> list[System]:
     if arguments.before:
         port = free_port()
         source = str((arguments.before / "src").resolve())
-        systems.append(
-            System("before", chat(port, {}), run([*own, "--port", str(port)], PYTHONPATH=source))
-        )
+        systems.append(System("before", chat(port, {}), run([*own, "--port", str(port)], PYTHONPATH=source)))
     if arguments.optillm:
         port = free_port()
         command = [arguments.optillm, "--base-url", base_url, "--port", str(port), "--log", "error"]

@@ -52,9 +52,9 @@ class Prompt(tuple[Message, ...]):
         return made
 
     @cached_property
-    def json(self) -> str:
+    def json(self) -> bytes:
         """The messages as JSON, written once for all draws."""
-        return json.dumps(self)
+        return json.dumps(self).encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """What a user types to name an aggregator: `NAME` or `NAME:key=value,key=value`.
 
 The key `model` names the model of an aggregator that asks one, where several are compared. An option that
-is itself an aggregator, or a reward model, takes `NAME` or `NAME[key=value,key=value]`, to any depth; one
-that is several models takes their names joined by `+`. A reward model asks the model that `model` names.
+is itself an aggregator, or a reward model, takes `NAME` or `NAME[key=value,key=value]`, to any depth. One
+that is several models takes their names joined by `+`, or the YAML file of a pool, whose members may be on
+several servers; `FILE.yaml#2` is its second member. A reward model asks the model that `model` names. Any
+aggregator takes `min_confidence`: less sure answers are withheld.
 """
 
 from __future__ import annotations
@@ -12,15 +14,20 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from sampleset.aggregators.base import AGGREGATORS, Aggregator
+from sampleset.aggregators.confident import MIN_CONFIDENCE, Confident
 from sampleset.backends.base import Backend
-from sampleset.errors import InvalidArgumentError
+from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.reward_models.base import REWARD_MODELS, RewardModel
+from sampleset.settings import read_settings
 from sampleset.types import LOGPROBS
 
 _MODELS = tuple[Backend, ...]
+_POOLS = (".yaml", ".yml")
+_MOST_AGENTS = 1000
 
 Shared = Callable[[RewardModel], RewardModel]
 """What returns, for a reward model, the one that is to be used: another with the same identity, or one that
@@ -113,6 +120,11 @@ def with_default_model(spec: str, engine: str = "") -> str:
     return f"{spec}{',' if texts else ':'}model={f'{engine}:{usual}' if engine else usual}"
 
 
+def with_threshold(spec: str, min_confidence: float) -> str:
+    """The spec whose aggregator withholds answers of less confidence."""
+    return f"{spec}{',' if ':' in spec else ':'}{MIN_CONFIDENCE}={min_confidence!r}"
+
+
 def build(
     spec: str,
     backend: Backend | None = None,
@@ -138,6 +150,7 @@ def build(
     factory = AGGREGATORS.get(name)
     hints = typing.get_type_hints(factory)
     options: dict[str, Any] = {}
+    least = None if MIN_CONFIDENCE in hints else texts.pop(MIN_CONFIDENCE, None)
     rewarded = any(_without_none(hints.get(key)) is RewardModel for key in texts)
     for key, text in texts.items():
         if key == "model" and (needs_model(factory) or rewarded):
@@ -166,7 +179,10 @@ def build(
         if one.init and is_required and one.name not in options:
             wanted = f"{name}:{one.name}={one.name.upper()}"
             raise InvalidArgumentError(f"Aggregator {name!r} needs the option {one.name!r}. Write {wanted}.")
-    return factory(**options)
+    if least is None:
+        return factory(**options)
+    where = f"option {MIN_CONFIDENCE!r} of aggregator {name!r}"
+    return Confident(_convert(least, float, where), factory(**options))
 
 
 def build_reward_model(text: str, model: str | None, backend: Backend | None) -> RewardModel:
@@ -212,7 +228,23 @@ def _opened(model: str, named: Mapping[str | None, Backend], spec: str) -> Backe
 
 
 def _listed(text: str) -> list[str]:
-    return [model.strip() for model in text.split("+") if model.strip()]
+    """The models that a text names, by the name each is opened by."""
+    listed = [model.strip() for model in text.split("+") if model.strip()]
+    return [name for model in listed for name in (_pool_names(model) if model.endswith(_POOLS) else [model])]
+
+
+def _pool_names(file: str) -> list[str]:
+    """Each member of a pool's file as `FILE#NUMBER`, as often as its `count` says."""
+    pool = read_settings(Path(file)).get("pool")
+    if not isinstance(pool, list) or not pool:
+        raise DataError(f"{file}: expected `pool: [{{model: NAME, base_url: URL}}, ...]`.")
+    entries = cast("list[Any]", pool)
+    counts = [cast("dict[str, Any]", one).get("count", 1) if isinstance(one, dict) else 1 for one in entries]
+    return [
+        f"{file}#{number}"
+        for number, count in enumerate(counts, start=1)
+        for _ in range(count if isinstance(count, int) and 1 <= count <= _MOST_AGENTS else 1)
+    ]
 
 
 def options_of(aggregator: Aggregator) -> Mapping[str, Any]:

@@ -88,7 +88,7 @@ async def test_a_set_away_from_home_is_answered_by_the_vote(written, make_set, h
     path = written(replace(MODEL, home=home))
     answer = await LearnedVote(path).aggregate(sets)
     assert answer.answer == "1"
-    assert answer.flags == ("away", flag)
+    assert answer.flags == ("away", flag, "fallback_vote")
     assert answer.confidence is None
     used = await LearnedVote(path, away="use").aggregate(sets)
     assert (used.answer, used.flags, used.confidence) == ("2", ("away", flag), None)

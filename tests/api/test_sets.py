@@ -24,6 +24,7 @@ from sampleset import (
 )
 from sampleset.api.blocking import run_blocking
 from sampleset.errors import InputNotFoundError, InvalidArgumentError, MissingGoldError, SamplingError
+from sampleset.report import rewrite_report, write_report
 
 
 def three_of_four(messages, seed: int) -> str:
@@ -208,3 +209,27 @@ async def test_a_sampled_model_draws_from_a_chat_as_it_is():
 def test_a_sampled_model_refuses_what_is_no_aggregator_before_it_opens_a_model():
     with pytest.raises(InvalidArgumentError):
         SampledModel("embedded", aggregator="majority_vote:ties")
+
+
+def test_answers_of_the_kind_judge_are_compared_by_a_model_that_is_opened_for_it():
+    def says(messages: object, seed: int) -> str:
+        return "Yes" if "feline" in str(messages) and "cat" in str(messages) else "No"
+
+    sets = [SampleSet.of("What is it?", ["Answer: cat", "Answer: feline", "Answer: dog"])]
+    judge = ReplayBackend(says)
+    (answer,) = aggregate_sets(sets, answer_kind="judge", judge=judge)
+    report = evaluate_sets(sets, answer_kind="judge", judge=judge, gold={sets[0].id: "feline"})
+    assert answer.answer in ("cat", "feline")
+    assert [one.votes for one in answer.candidates] == [2, 1]
+    assert report.evaluation.files[0].points[0].methods[0].accuracy == 1.0
+
+
+def test_reports_take_paths_as_text(tmp_path: Path):
+    sets = [SampleSet.of("What is 6 x 7?", ["42", "42", "41"])]
+    evaluate_sets(sets, gold={sets[0].id: "42"}, output_dir=str(tmp_path / "a"))
+    report = load_report(str(tmp_path / "a"))
+    write_report(str(tmp_path / "b"), report.evaluation, {}, str(tmp_path / "a" / "questions.jsonl"))
+    (tmp_path / "a" / "report.html").unlink()
+    assert rewrite_report(str(tmp_path / "a"))[0] == report.evaluation
+    assert (tmp_path / "a" / "report.html").is_file()
+    assert (tmp_path / "b" / "report.json").is_file()

@@ -47,7 +47,7 @@ def test_every_command_has_a_help_page(run: Run):
 
 
 def test_the_version_is_printed(run: Run):
-    assert run("--version")[1] == "0.1.0\n"
+    assert run("--version")[1] == "0.2.0\n"
 
 
 def test_list_names_what_there_is(run: Run):
@@ -55,6 +55,7 @@ def test_list_names_what_there_is(run: Run):
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
         "best_of_n",
+        "confident",
         "first_sample",
         "generative_self_aggregation",
         "guarded",
@@ -75,6 +76,7 @@ def test_list_names_what_there_is(run: Run):
         "backends",
         "datasets",
         "formats",
+        "models",
         "reward-models",
     }
 

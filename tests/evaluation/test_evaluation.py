@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from sampleset.aggregators.best_of_n import BestOfN
 from sampleset.aggregators.first_sample import FirstSample
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.aggregators.universal_self_consistency import UniversalSelfConsistency
@@ -350,6 +351,24 @@ async def test_the_mean_over_files_weighs_them_alike():
     assert (point.k, point.files) == (1, ("small", "large"))
     assert [one.accuracy for one in point.methods] == [0.5, 0.5]
     assert (await run(SETS)).macro == ()
+
+
+async def test_the_mean_over_files_leaves_out_files_in_which_a_method_was_the_vote():
+    def with_scores(*scores: float) -> list[StoredSet]:
+        row = {"id": "q", "question": "?", "answer": "7", "samples": [r"\boxed{8}", r"\boxed{7}"]}
+        return [stored_set_from_row({**row, "scores": list(scores)} if scores else row, 0)]
+
+    methods = {
+        "majority_vote": MajorityVote(),
+        "best": BestOfN(by="scores"),
+        "never": BestOfN(by="confidence"),
+    }
+    files = {"scored": with_scores(0.1, 0.9), "bare": with_scores()}
+    (point,) = (await evaluate(files, methods)).macro
+    best = next(one for one in point.methods if one.label == "best")
+    assert (best.files, best.accuracy) == (("scored",), 1.0)
+    assert next(one for one in point.methods if one.label == "majority_vote").files == ("scored", "bare")
+    assert point.fallbacks == ("never",)
 
 
 async def test_what_is_said_before_the_end_of_thinking_is_not_read_unless_asked_for():

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import gc
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -400,3 +401,23 @@ async def test_stored_draws_of_another_weight_are_refused(tmp_path: Path):
     await Sampler(ReplayBackend(by_seed), SamplingOptions(n=1, weight=0.5), store).sample(question)
     with pytest.raises(InvalidArgumentError, match=r"have the weight 0\.5, not 2\.0"):
         await Sampler(ReplayBackend(by_seed), SamplingOptions(n=1, weight=2.0), store).sample(question)
+
+
+async def test_hedged_draws_that_come_back_together_never_wait_for_one_another():
+    asked = 0
+
+    class Stubborn(ReplayBackend):
+        """Its replies are whole when they are cancelled."""
+
+        async def generate(
+            self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
+        ) -> list[Generation]:
+            nonlocal asked
+            asked += 1
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.1 if asked == 1 else 0.03)
+            return await super().generate(messages, params, seeds)
+
+    work = Sampler(Stubborn(by_seed), SamplingOptions(n=2, hedge_after=0.01)).sample(Question("q", "?"))
+    drawn = await asyncio.wait_for(work, 5)
+    assert [sample.index for sample in drawn.samples] == [0, 1]

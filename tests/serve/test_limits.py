@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from sampleset.serve.api_errors import ApiError
-from sampleset.serve.limits import Gate, Keys
+from sampleset.serve.config import ServeConfig, serve_config
+from sampleset.serve.limits import Allowances, Gate, Keys
 from support.running import Upstream, alias, running
 
 QUESTION = {"model": "careful", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
@@ -38,7 +39,9 @@ def test_the_scheme_of_a_key_may_be_written_as_one_likes(scheme: str):
     Keys(["ann"]).check(f"{scheme} ann")
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic ann", "Bearer Ann", "Bearer \udcff"])
+@pytest.mark.parametrize(
+    "header", ["", "ann", "Bearer", "Bearer ", "Basic ann", "Bearer Ann", "Bearer \udcff"]
+)
 def test_what_is_not_a_key_is_refused(header: str):
     with pytest.raises(ApiError) as caught:
         Keys(["ann"]).check(header)
@@ -97,3 +100,79 @@ async def test_of_requests_that_come_at_once_no_more_are_let_in_than_there_is_ro
             asked = (client.post("/chat/completions", json=QUESTION) for _ in range(30))
             replies = await asyncio.gather(*asked)
     assert sorted(one.status_code for one in replies) == [200] * 5 + [429] * 25
+
+
+def config_of(**settings: Any) -> ServeConfig:
+    models = {"careful": {"upstreams": [{"model": "m", "base_url": "http://localhost:1/v1"}]}}
+    return serve_config({"models": models, **settings})
+
+
+def test_a_key_has_so_many_requests_and_bytes_at_once_and_gets_them_back():
+    allowances = Allowances(config_of(max_key_requests=2, max_key_bytes=100), lambda: 0.0)
+    first, second = allowances.begin("ann"), allowances.begin("ann")
+    with pytest.raises(ApiError, match="2 requests of this key are in work") as caught:
+        allowances.begin("ann")
+    assert (caught.value.status, caught.value.retry_after) == (429, 1)
+    allowances.begin("bob").add(90)
+    first.add(60)
+    with pytest.raises(ApiError, match="100 bytes"):
+        second.add(60)
+    second.end()
+    second.end()
+    allowances.begin("ann").add(40)
+
+
+def test_a_key_has_so_many_requests_and_bytes_within_any_minute():
+    now = [0.0]
+    allowances = Allowances(config_of(key_requests_per_minute=2, key_bytes_per_minute=100), lambda: now[0])
+    for _ in range(2):
+        turn = allowances.begin("ann")
+        turn.add(50)
+        turn.end()
+        now[0] += 20
+    with pytest.raises(ApiError, match=r"2 times a minute\. Try again in 20 s") as caught:
+        allowances.begin("ann")
+    assert caught.value.code == "rate_limit_exceeded"
+    now[0] = 61
+    with pytest.raises(ApiError, match="100 bytes a minute"):
+        allowances.begin("ann").add(51)
+
+
+def test_a_limit_of_a_key_is_a_429_and_one_of_no_key_counts_by_address(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SAMPLESET_API_KEYS", "ann,bob")
+    with (
+        Upstream() as upstream,
+        running({"careful": alias(upstream, k=1)}, key_requests_per_minute=1) as server,
+    ):
+        statuses = [
+            httpx.post(
+                f"{server.base_url}/chat/completions",
+                json=QUESTION,
+                headers={"Authorization": f"Bearer {key}"},
+            ).status_code
+            for key in ("ann", "ann", "bob")
+        ]
+    assert statuses == [200, 429, 200]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        pytest.param("evil.example:80", 403, id="a name that may be pointed here"),
+        pytest.param("127.0.0.1.evil.example", 403, id="an address in a name"),
+        pytest.param("192.168.0.7:8700", 200, id="an address"),
+        pytest.param("[::1]:8700", 200, id="an address of version 6"),
+        pytest.param("sampleset:8700", 200, id="a name of a container"),
+        pytest.param("answers.example.org", 200, id="a name that is allowed"),
+    ],
+)
+def test_a_server_without_keys_that_all_reach_answers_to_its_own_names_only(host: str, status: int):
+    settings = {"host": "0.0.0.0", "open_to_all": True, "allow_hosts": ["answers.example.org"]}
+    with Upstream() as upstream, running({"careful": alias(upstream, k=1)}, **settings) as server:
+        reply = httpx.post(
+            f"{server.base_url}/chat/completions",
+            json=QUESTION,
+            headers={"Host": host, "Origin": f"http://{host}"},
+        )
+    assert reply.status_code == status
+    assert status == 200 or reply.json()["error"]["code"] == "wrong_host"

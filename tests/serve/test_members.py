@@ -195,3 +195,45 @@ def test_the_share_of_a_request_leaves_room_for_second_draws():
     limits = [one["max_tokens"] for one in upstream.requests]
     assert limits == [10] * 5 + [5] * 5 + [1] * 30
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "sampleset.k")
+
+
+def test_an_answer_below_min_confidence_is_withheld():
+    settings = {"k": 4, "min_confidence": 0.75, "withheld_text": "Please ask a person."}
+    with Upstream() as upstream, running({"m": alias(upstream, **settings)}) as server:
+        upstream.says = lambda request: rf"\boxed{{{request['seed'] % 2}}}"
+        split = ask(server.base_url).json()["choices"][0]
+        upstream.says = lambda request: r"\boxed{1}"
+        sure = ask(server.base_url).json()["choices"][0]
+    assert split["message"]["content"] == "Please ask a person."
+    told = split["sampleset"]
+    assert (told["answer"], told["confidence"], told["chosen"]) == (None, 0.5, None)
+    assert "low_confidence" in told["flags"]
+    assert len(told["candidates"]) == 2
+    assert (sure["sampleset"]["answer"], sure["message"]["content"]) == ("1", r"\boxed{1}")
+
+
+def test_an_aggregator_that_withholds_is_followed_too():
+    settings = {"k": 4, "aggregator": "majority_vote:min_confidence=0.75"}
+    with Upstream() as upstream, running({"m": alias(upstream, **settings)}) as server:
+        upstream.says = lambda request: rf"\boxed{{{request['seed'] % 2}}}"
+        choice = ask(server.base_url).json()["choices"][0]
+    assert choice["message"]["content"] == "No answer: the samples do not agree enough."
+    assert (choice["sampleset"]["answer"], choice["sampleset"]["flags"][-1]) == (None, "low_confidence")
+
+
+def test_agents_of_two_providers_are_asked_each_on_its_server(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECOND_KEY", "sk-second")
+    with Upstream() as first, Upstream() as second, Upstream() as sampled:
+        pool_file = tmp_path / "agents.yaml"
+        pool_file.write_text(
+            f"pool:\n- {{model: one, base_url: {first.base_url}}}\n"
+            f"- {{model: two, base_url: {second.base_url}, api_key_env: SECOND_KEY, count: 2}}\n"
+        )
+        settings = {"k": 2, "aggregator": f"mixture_of_agents:models={pool_file},agents=3"}
+        with running({"m": alias(sampled, **settings)}) as server:
+            told = ask(server.base_url).json()["choices"][0]["sampleset"]
+    assert told["answer"] == "4"
+    assert [request["model"] for request in first.requests] == ["one"]
+    assert [request["model"] for request in second.requests] == ["two", "two"]
+    assert second.keys == ["sk-second", "sk-second"]
+    assert len(sampled.requests) == 3  # two samples, and the last solution

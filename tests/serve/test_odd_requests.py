@@ -87,7 +87,7 @@ async def test_a_model_in_this_process_reads_and_stops_at_whole_characters():
     messages = [{"role": "user", "content": "2 + 2? \ud83d"}]
     backend = ReplayBackend(lambda messages, seed: messages[-1]["content"].encode().decode())
     body = {**QUESTION, "messages": messages, "stop": ["\ud83d", "END"]}
-    request = parse_request(body, aliases, {"careful": "majority_vote"}, {"careful": True})
+    request, _ = parse_request(body, aliases, {"careful": "majority_vote"}, {"careful": True})
     member = ServedMember(backend, Member("embedded"), aliases["careful"], None)
     drawer = member.drawer(request, Patience())
     (reply,) = await drawer.calls.generate(drawer.messages, drawer.params, [0])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from importlib.resources import files
 from typing import Any
 
 import httpx
 import pytest
 
+from support.browser import DESK, PHONE, cut_texts, faint_texts, opened, overflow
 from support.running import Upstream, alias, running
 from support.speaker import Speaker
 from support.stub_server import Reply
@@ -30,7 +30,7 @@ def test_the_page_comes_with_its_files_and_a_policy():
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         links = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
-        assert len(links) == 8
+        assert len(links) == 9
         for link in (*links, "/static/katex/fonts/KaTeX_Main-Regular.woff2"):
             assert httpx.get(server.url + link).status_code == 200, link
         for other in ("page.html", "../data/README.md", "%2e%2e/__init__.py", "katex/README.md"):
@@ -60,28 +60,11 @@ def test_every_event_of_a_stream_is_known_to_the_page():
         assert f'event.event === "{event}"' in script, event
 
 
-@pytest.fixture
-def browser() -> Any:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    with api.sync_playwright() as playwright:
-        try:
-            found = playwright.chromium.launch(executable_path=chromium)
-        except api.Error as error:
-            pytest.skip(f"no Chromium: {error}")
-        yield found
-        found.close()
-
-
 def test_a_person_asks_watches_and_replays(browser: Any):
     with Upstream() as upstream:
         upstream.says = lambda request: HOSTILE if request["seed"] % 3 else r"So $x^2$ is \boxed{5}"
         with running({"careful": alias(upstream, k=3)}, keep_runs=3) as server:
-            page = browser.new_page(viewport={"width": 390, "height": 844})
-            complaints: list[str] = []
-            page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.goto(server.url)
+            page, complaints = opened(browser, server.url)
             page.get_by_label("Question", exact=True).fill("What is 2 + 2?")
             page.keyboard.press("Control+Enter")
             page.get_by_text("link to this run").wait_for()
@@ -90,7 +73,7 @@ def test_a_person_asks_watches_and_replays(browser: Any):
             assert page.locator(".vote").first.inner_text().split("\n")[0] == "4"
             assert page.locator("#samples .katex").count() >= 3
             assert page.locator("#samples img, #samples a").count() == 0
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert overflow(page) == 0
             link = page.url
             assert "#run=" in link
             again = browser.new_page()
@@ -123,7 +106,7 @@ def test_the_keyboard_is_enough_and_the_dark_is_dark(browser: Any):
         with running({"careful": own}) as server:
             page = browser.new_page(color_scheme="dark")
             page.goto(server.url)
-            page.wait_for_function("document.querySelector('#aggregator').value === 'llm_aggregator'")
+            page.locator("#aggregator option[value=llm_aggregator]:checked").wait_for(state="attached")
             page.keyboard.press("Tab")
             assert page.evaluate("document.activeElement.textContent") == "Skip to the answer"
             page.keyboard.press("Tab")
@@ -178,3 +161,42 @@ def test_an_error_is_told_where_it_can_be_read(browser: Any):
         page.get_by_role("button", name="Ask").click()
         page.get_by_role("alert").get_by_text("0 of 2 samples came back").wait_for()
         assert page.get_by_role("button", name="Ask").is_enabled()
+
+
+LONG = (
+    "Let us see. " * 200 + "x" * 500 + r" $" + " + ".join("a_{1}^{2}" for _ in range(60)) + r"$ So \boxed{4}"
+)
+
+
+def test_a_long_sample_is_cut_with_a_button_that_shows_all_of_it(browser: Any):
+    with Upstream() as upstream, running({"careful": alias(upstream, k=3)}) as server:
+        upstream.says = lambda request: LONG if request["seed"] % 3 else r"So \boxed{5}"
+        page, errors = opened(browser, server.url)
+        page.get_by_label("Question", exact=True).fill("w" * 300)
+        page.get_by_role("button", name="Ask").click()
+        page.get_by_text("Aggregator", exact=True).last.wait_for()
+        page.get_by_role("button", name="Show all").first.wait_for()
+        assert [label for label, _ in cut_texts(page, ".words")] == ["Show all", "Show all"]
+        assert page.get_by_role("button", name="Show all").count() == 2
+        for _ in range(2):
+            page.get_by_role("button", name="Show all").first.click()
+        assert cut_texts(page, ".words") == []
+        assert page.get_by_role("button", name="Show less").count() == 2
+        assert overflow(page) == 0
+        assert not errors
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", [PHONE, DESK], ids=["phone", "desk"])
+def test_every_word_of_the_playground_can_be_read(browser: Any, scheme: str, screen: dict[str, int]):
+    with Upstream() as upstream, running({"careful": alias(upstream, k=9, max_k=9)}) as server:
+        upstream.says = lambda request: rf"So it is \boxed{{{request['seed'] % 8}}}"
+        page, errors = opened(browser, server.url, color_scheme=scheme, viewport=screen)
+        page.get_by_role("button", name="Eggs").click()
+        assert faint_texts(page) == []
+        page.get_by_role("button", name="Ask").click()
+        page.get_by_text("Tokens", exact=True).wait_for()
+        assert page.locator(".vote").count() > 2
+        assert faint_texts(page) == []
+        assert overflow(page) == 0
+        assert not errors

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from support.running import Upstream
+from support.running import Upstream, alias
 from support.stub_server import StubServer
 
 PROMPT = "The prompt that nobody shall read"
@@ -26,10 +29,12 @@ KEY, UPSTREAM_KEY = "key-of-a-client", "key-of-the-upstream"
 class Process:
     """`sampleset serve`, its lines collected."""
 
-    def __init__(self, upstream: StubServer, *options: str) -> None:
-        command = [sys.executable, "-m", "sampleset", "serve", "--model", "stub-model", "--port", "0"]
+    def __init__(self, upstream: StubServer, *options: str, config: Path | None = None) -> None:
+        command = [sys.executable, "-m", "sampleset", "serve"]
+        command += ["--config", str(config)] if config else ["--model", "stub-model", "--port", "0"]
+        command += [] if config else ["--base-url", upstream.base_url]
         self._process = subprocess.Popen(
-            [*command, "--base-url", upstream.base_url, *options],
+            [*command, *options],
             env={**os.environ, "OPENAI_API_KEY": UPSTREAM_KEY, "SAMPLESET_API_KEYS": KEY},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -68,8 +73,8 @@ class Process:
 
 
 @contextmanager
-def process(upstream: StubServer, *options: str) -> Iterator[Process]:
-    started = Process(upstream, *options)
+def process(upstream: StubServer, *options: str, config: Path | None = None) -> Iterator[Process]:
+    started = Process(upstream, *options, config=config)
     try:
         yield started
     finally:
@@ -117,6 +122,46 @@ def test_a_second_signal_does_not_wait():
         assert server.exit_code() == 0
         assert time.monotonic() - started < 5
         thread.join()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_drain_cuts_off_ends_in_an_error_of_the_api(stream: bool, tmp_path: Path):
+    with StubServer(latency=30) as upstream:
+        settings = {"models": {"stub-model": alias(upstream, k=2)}, "port": 0, "drain": 0.3}
+        config = tmp_path / "serve.yaml"
+        config.write_text(json.dumps(settings))
+        with process(upstream, config=config) as server:
+            replies = list[httpx.Response]()
+            url = server.url
+            thread = threading.Thread(target=lambda: replies.append(server.ask(stream=stream)))
+            thread.start()
+            until(lambda: len(upstream.requests) == 2)
+            with connected_half(url):
+                server.signal()
+                assert server.exit_code() == 0
+            thread.join()
+    (reply,) = replies
+    if stream:
+        *_, error, done, end = reply.text.split("\n\n")
+        assert (done, end) == ("data: [DONE]", "")
+        assert json.loads(error.removeprefix("data: "))["error"]["code"] == "server_stopped"
+        return
+    assert reply.status_code == 503
+    assert reply.json()["error"]["code"] == "server_stopped"
+    assert reply.headers["retry-after"] == "1"
+
+
+@contextmanager
+def connected_half(url: str) -> Iterator[None]:
+    """A client that has sent half of a body."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as opened:
+        opened.sendall(
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+            "Content-Length: 99\r\n\r\n{".encode()
+        )
+        yield
+        assert b" 503 " in opened.recv(4096)
 
 
 def listens(url: str) -> bool:

@@ -17,6 +17,9 @@ from openai.types.chat.completion_create_params import (
 
 from sampleset.sampling.members import Member
 from sampleset.serve.config import AliasConfig, ServeConfig, default_alias, serve_config
+from sampleset.serve.dialects.completions import COMPLETIONS
+from sampleset.serve.dialects.messages import MESSAGES
+from sampleset.serve.dialects.responses import RESPONSES
 from sampleset.serve.metrics import Metrics
 from sampleset.serve.parameters import OVERRIDES, PARAMETERS, Parameter
 from support.running import running
@@ -39,6 +42,9 @@ def blocks(language: str) -> list[str]:
     [
         pytest.param("Parameters", PARAMETERS, id="parameters"),
         pytest.param("Overrides", OVERRIDES, id="overrides"),
+        pytest.param("Text completions", COMPLETIONS, id="text completions"),
+        pytest.param("Responses", RESPONSES, id="responses"),
+        pytest.param("Messages", MESSAGES, id="messages"),
     ],
 )
 def test_the_table_is_the_one_that_requests_are_checked_by(title: str, known: Mapping[str, Parameter]):
@@ -88,10 +94,13 @@ def test_the_metrics_of_the_page_are_there():
 
 @pytest.mark.model
 def test_the_python_of_the_page_runs(capsys: pytest.CaptureFixture[str]):
-    (code,) = blocks("python")
+    chat, responses = blocks("python")
     with running({"embedded": default_alias("embedded", None, None)}) as server:
-        exec(compile(code.replace("http://127.0.0.1:8700", server.url), "serve.md", "exec"), {})
-    assert "'votes'" in capsys.readouterr().out
+        for code in (chat, responses):
+            exec(compile(code.replace("http://127.0.0.1:8700", server.url), "serve.md", "exec"), {})
+    told, text = capsys.readouterr().out.rsplit("'votes'", 1)
+    assert told
+    assert text.partition("\n")[2].strip()
 
 
 @pytest.mark.model

@@ -95,7 +95,7 @@ def test_an_empty_store_says_so(tmp_path: Path):
 
 def test_a_row_that_is_no_draw_is_refused(tmp_path: Path):
     (tmp_path / "samples.jsonl").write_text('{"text": "hello"}\n')
-    with pytest.raises(DataError, match="this is not a sample store"):
+    with pytest.raises(DataError, match="no row of a sample store"):
         SampleStore(tmp_path)
 
 

@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sampleset.serve.config import serve_config
 from sampleset.serve.server import GracefulServer, serve
+from sampleset.storage.files import write_rows
 from support.stub_server import Reply, StubServer
 
 Says = Callable[[dict[str, Any]], Any]
@@ -87,22 +89,32 @@ def running(models: Mapping[str, Any], **settings: Any) -> Iterator[Running]:
             failed.append(error)
             ready.set()
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(120)
     if failed:
         raise failed[0]
     try:
         yield found[0]
     finally:
         found[0].stop()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
 def alias(upstream: StubServer, **more: Any) -> dict[str, Any]:
     """An alias of one upstream."""
     return {"upstreams": [{"model": "stub-model", "base_url": upstream.base_url}], **more}
+
+
+def local_alias(
+    folder: Path, question: str, text: str = "So it is \\boxed{4}.", **more: Any
+) -> dict[str, Any]:
+    """An alias of a model in the server's process that knows one question."""
+    path = folder / "draws.jsonl"
+    samples = [{"index": 0, "text": text, "prompt_tokens": 7, "completion_tokens": 4}]
+    write_rows(path, [{"id": "q", "question": question, "samples": samples}])
+    return {"upstreams": [{"model": f"replay:{path}"}], "k": 3, **more}
 
 
 def call(name: str, arguments: str) -> dict[str, Any]:

@@ -304,7 +304,7 @@ class LearnedVote:
         means = means_of(columns, home.names, answering)
         flags = home.strangeness(kind, models_of_set(sample_set), sample_set.n, means)
         if flags and self.away == "vote":
-            return vote_answer(sample_set, self.name, counted, ("away", *flags), self.seed)
+            return vote_answer(sample_set, self.name, counted, ("away", *flags, "fallback_vote"), self.seed)
         flags = (*seen, "away", *flags) if flags else seen
         if len(counted.candidates) == 1:
             vote = vote_answer(sample_set, self.name, counted, flags, self.seed)

@@ -19,6 +19,7 @@ from sampleset.errors import InvalidArgumentError
 from sampleset.models.calls import ModelCalls
 from sampleset.models.opening import ready_backend
 from sampleset.prompts import usual_prompt
+from sampleset.sampling.members import reader_named
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.specs import build, models_of, with_default_model
 from sampleset.types import Question, SampleSet
@@ -159,7 +160,10 @@ async def opened_aggregator(
     for name in models_of(spec):
         asked = model if name is None else name
         if isinstance(asked, str):
-            asked = await ready_backend(asked)
+            member = reader_named(asked)
+            asked = await ready_backend(
+                member.model, member.base_url, member.api_key, member.context_size, member.omit
+            )
             stack.push_async_callback(asked.aclose)
         ready[name] = ModelCalls(asked, options.patience, options.max_concurrency)
     return build(spec, ready.get(None), ready)

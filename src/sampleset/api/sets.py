@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 from sampleset.aggregators.base import Aggregator
+from sampleset.answers import Kinds, with_answer_kind
 from sampleset.api.blocking import run_blocking
 from sampleset.api.functions import Function, as_aggregator
 from sampleset.api.sampled_model import SampledModel, opened_aggregator
@@ -22,7 +23,10 @@ from sampleset.chat import SamplingParams
 from sampleset.datasets.base import load_problems
 from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import REFERENCE, AnswerLog, EvaluationOptions, answer_all, evaluate
+from sampleset.grading.judge import LLMJudge
 from sampleset.html_tables import html_table
+from sampleset.models.calls import ModelCalls
+from sampleset.models.opening import ready_backend
 from sampleset.prompts import usual_prompt
 from sampleset.report import write_report
 from sampleset.report.loaded import Report
@@ -31,7 +35,7 @@ from sampleset.storage.exchange import to_dataset, to_pandas
 from sampleset.storage.files import new_jsonl, write_rows
 from sampleset.storage.records import StoredSet
 from sampleset.storage.sample_sets import SampleFile
-from sampleset.types import Answer, Problem, Question, SampleSet
+from sampleset.types import DEFAULT_KIND, Answer, Problem, Question, SampleSet
 
 Method = str | Aggregator | Function
 
@@ -138,6 +142,8 @@ def aggregate_sets(
     aggregator: Method = "majority_vote",
     *,
     aggregator_model: str | Backend = "embedded",
+    answer_kind: str | None = None,
+    judge: str | Backend | None = None,
     max_concurrency: int = 8,
 ) -> list[Answer]:
     """One answer per sample set, in their order, waited for.
@@ -146,6 +152,8 @@ def aggregate_sets(
         sets: A path, or sets.
         aggregator: A name with options, an aggregator, or a function of a sample set.
         aggregator_model: The model that it asks, if it asks one.
+        answer_kind: How answers are compared, where the sets do not say.
+        judge: The model that compares answers of the kind `judge`; by default `aggregator_model`.
         max_concurrency: Sets in work at once.
 
     Raises:
@@ -156,7 +164,8 @@ def aggregate_sets(
     async def answers() -> list[Answer]:
         async with AsyncExitStack() as stack:
             method = await _method(aggregator, aggregator_model, stack)
-            read = (one.sample_set.without_thinking() for one in loaded)
+            judged = _judged(loaded, answer_kind, judge or aggregator_model, stack)
+            read = (one.sample_set.without_thinking() for one in judged)
             return [one async for one in answer_all(method, read, AnswerLog(), max_concurrency)]
 
     return run_blocking(answers())
@@ -169,6 +178,8 @@ def evaluate_sets(
     k: int | Sequence[int] | None = None,
     gold: Mapping[str, str] | None = None,
     aggregator_model: str | Backend = "embedded",
+    answer_kind: str | None = None,
+    judge: str | Backend | None = None,
     output_dir: Path | str | None = None,
     options: EvaluationOptions | None = None,
 ) -> Report:
@@ -181,6 +192,8 @@ def evaluate_sets(
         k: Samples that each method reads, one number or several; by default the smallest set's.
         gold: Gold answers by the question's id, where the sets have none.
         aggregator_model: The model that methods ask where they name none.
+        answer_kind: How answers are compared, where the sets do not say.
+        judge: The model that compares answers of the kind `judge`; by default `aggregator_model`.
         output_dir: Where the report's files go, if anywhere.
         options: All other options; `k` goes before theirs.
 
@@ -201,7 +214,10 @@ def evaluate_sets(
         async with AsyncExitStack() as stack:
             methods = {label: await _method(one, aggregator_model, stack) for label, one in labelled.items()}
             evaluation = await evaluate(
-                {name: loaded}, methods, chosen, on_question=lambda one: questions.append(asdict(one))
+                {name: _judged(loaded, answer_kind, judge or aggregator_model, stack)},
+                methods,
+                chosen,
+                on_question=lambda one: questions.append(asdict(one)),
             )
         settings = {"aggregators": list(labelled), "sets": name}
         if folder is not None:
@@ -212,6 +228,35 @@ def evaluate_sets(
         return Report(evaluation, settings, tuple(questions), folder)
 
     return run_blocking(report())
+
+
+def _judged(
+    sets: SampleSets, answer_kind: str | None, judge: str | Backend, stack: AsyncExitStack
+) -> list[StoredSet]:
+    """The sets, answers of the kind `judge` compared by the model, which is opened when it is first asked."""
+
+    async def opened() -> Backend:
+        options = SamplingOptions()
+        backend = await ready_backend(judge) if isinstance(judge, str) else judge
+        if isinstance(judge, str):
+            stack.push_async_callback(backend.aclose)
+        return ModelCalls(backend, options.patience, options.max_concurrency)
+
+    kinds = Kinds(LLMJudge(opened))
+
+    def bound(question: Question) -> Question:
+        named = with_answer_kind(question, answer_kind if question.answer_kind == DEFAULT_KIND else None)
+        # What a caller has bound to the question, a judge of its own or leave to run code, stays.
+        return kinds.bind(named) if named.kinds is None else named
+
+    return [
+        replace(
+            one,
+            problem=replace(one.problem, question=bound(one.problem.question)),
+            sample_set=replace(one.sample_set, question=bound(one.sample_set.question)),
+        )
+        for one in sets
+    ]
 
 
 def _labelled(aggregators: Sequence[Method] | Mapping[str, Method]) -> dict[str, Method]:

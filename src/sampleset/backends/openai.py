@@ -30,6 +30,7 @@ from sampleset.errors import (
     TransientBackendError,
     UnknownModelError,
 )
+from sampleset.wire.beside import beside
 from sampleset.wire.client import Client, ConnectionFailedError, Response
 from sampleset.wire.faults import Fault, about_access, read_fault, refused_field
 from sampleset.wire.replies import completion_of, damaged, decoded, read_completion
@@ -60,6 +61,7 @@ _OPTIONAL_FIELDS = (
 _OPTIONAL_OF_REQUESTS = ("max_tokens", "seed", "stream_options", "stream")
 # How a stream of events begins that is not said to be one.
 _EVENT_STARTS = (b"data:", b"event:", b": ", b":\n")
+_LONGEST_START = 256
 # Servers that draw by the settings of the model, or their own, where no nucleus is named.
 _WITH_OWN_TOP_P = ("vllm", "sglang", "llamacpp", "library")
 
@@ -195,7 +197,7 @@ class OpenAIBackend:
         begun = messages[-1]["content"] if extra is None and messages[-1]["role"] == "assistant" else None
         if begun is not None and not self._listed:
             await self._list_models()
-        wire = messages.json if isinstance(messages, Prompt) else json.dumps(list(messages))
+        wire = messages.json if isinstance(messages, Prompt) else json.dumps(list(messages)).encode()
         # Remembered only once it helped: an error text may name a field by chance.
         refused = self._refused
         while True:
@@ -203,7 +205,7 @@ class OpenAIBackend:
             fields = self._fields(params, extra, seed, refused, is_streamed=is_streamed)
             if begun is not None and self.owner == "vllm":
                 fields |= {"add_generation_prompt": False, "continue_final_message": True}
-            body = f'{{"messages": {wire}, {json.dumps(fields)[1:]}'.encode()
+            body = (b'{"messages": ', wire, f", {json.dumps(fields)[1:]}".encode())
             has_told, reply = await self._ask(body, on_text if is_streamed else None, begun is not None)
             if isinstance(reply, Generation):
                 break
@@ -225,7 +227,7 @@ class OpenAIBackend:
         return reply
 
     async def _ask(
-        self, body: bytes, on_text: Callable[[str], None] | None, may_be_empty: bool
+        self, body: Sequence[bytes], on_text: Callable[[str], None] | None, may_be_empty: bool
     ) -> tuple[bool, Generation | Fault]:
         """What came of a request, and whether its text was told while it came."""
         stream = StreamedCompletion()
@@ -245,16 +247,18 @@ class OpenAIBackend:
             return True, damaged(f"broke its reply off ({type(error.__cause__).__name__})")
         if reply.status != 200:
             return False, self._fault(reply)
-        if not reply.is_stream and not reply.raw.lstrip().startswith(_EVENT_STARTS):
-            return False, read_completion(reply.raw, may_be_empty=may_be_empty)
+        if not reply.is_stream and not reply.raw[:_LONGEST_START].lstrip().startswith(_EVENT_STARTS):
+            return False, await beside(
+                len(reply.raw), lambda: read_completion(reply.raw, may_be_empty=may_be_empty)
+            )
         try:
             if not reply.is_stream:
-                stream.feed(reply.raw)
+                await beside(len(reply.raw), lambda: stream.feed(reply.raw))
             if (text := stream.close()) and on_text is not None and reply.is_stream:
                 on_text(text)
         except (ValueError, RecursionError) as error:
             return True, damaged(f"broke its reply off ({type(error).__name__})")
-        whole = completion_of(stream.body(), may_be_empty=may_be_empty)
+        whole = await beside(stream.length, lambda: completion_of(stream.body(), may_be_empty=may_be_empty))
         return reply.is_stream and on_text is not None, whole
 
     def _fields(

@@ -37,6 +37,7 @@ from sampleset.engines.openvino.text import Tokenizer
 from sampleset.engines.openvino.weights import read_gguf
 from sampleset.engines.shared import SharedEngine
 from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.wire.beside import beside
 
 EXACT_TOKENIZE_LIMIT = 200_000
 """Longest text, in characters, that `tokenize` gives to the tokenizer."""
@@ -163,7 +164,7 @@ class OpenVinoBackend:
             if "\0" in text or not _is_whole(text):
                 raise InvalidArgumentError(f"A continuation cannot hold a NUL or a lone surrogate: {text!r}.")
         engine = await self._ready()
-        prompt = self._read_prompt(engine, messages)
+        prompt = await self._read_prompt(engine, messages)
         return await asyncio.wrap_future(engine.score(prompt, self._scale, continuations))
 
     async def tokenize(self, text: str) -> list[str]:
@@ -201,7 +202,7 @@ class OpenVinoBackend:
     ) -> list[Generation]:
         require_text(messages, self.model)
         engine = await self._ready()
-        prompt = self._read_prompt(engine, messages)
+        prompt = await self._read_prompt(engine, messages)
         loop = asyncio.get_running_loop()
 
         def told(place: int) -> Callable[[str], None] | None:
@@ -223,11 +224,12 @@ class OpenVinoBackend:
             for draw in draws:
                 draw.cancel()
 
-    def _read_prompt(self, engine: Engine, messages: Sequence[Message]) -> list[int]:
+    async def _read_prompt(self, engine: Engine, messages: Sequence[Message]) -> list[int]:
         require_text(messages, self.model)
         if not messages:
             raise InvalidArgumentError("The chat is empty; give at least one message.")
-        return engine.tokenizer.prompt(messages)
+        length = sum(len(message["content"]) for message in messages)
+        return await beside(length, lambda: engine.tokenizer.prompt(messages))
 
     async def _ready(self) -> Engine:
         return self._shared.engine_of(self) or await asyncio.to_thread(self._shared.join, self)

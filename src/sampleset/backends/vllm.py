@@ -187,7 +187,7 @@ class VllmBackend(OpenAIBackend):
 
     async def _post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The reply to a request at the server's root."""
-        reply = await self._client.post(self._client.root_url(path), json.dumps(body).encode())
+        reply = await self._client.post(self._client.root_url(path), [json.dumps(body).encode()])
         if reply.status != 200:
             raise await self._error(self._fault(reply))
         try:

@@ -44,14 +44,20 @@ def main() -> None:
 
 
 def _reason(error: OSError) -> str:
-    if error.strerror is None or error.filename is None:
+    if error.strerror is None:
         return str(error)
     remedy = ""
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         remedy = " Give a file or folder that you may read and write."
     elif error.errno in (errno.ENOSPC, errno.EDQUOT):
         remedy = " Make room, and run the same command again to go on."
-    return f"{error.filename}: {error.strerror}.{remedy}"
+    elif error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        remedy = (
+            " This file system has no locks, by which processes share a store. Name a folder on another one, "
+            "a disk of this machine say."
+        )
+    where = "" if error.filename is None else f"{error.filename}: "
+    return f"{where}{error.strerror}.{remedy}"
 
 
 @app.callback(invoke_without_command=True)

@@ -39,6 +39,9 @@ COMMANDS = {
     "sample": Entry(
         "Draw n samples per question into a store. Run it again to go on where it stopped.", _SETS
     ),
+    "store": Entry(
+        "Tell what is damaged in a store (file, row, byte, why), and set it aside if asked.", _SETS
+    ),
     "import": Entry(
         "Write samples of another tool (lm-eval, inspect, CSV, ...) as sample sets, or the reverse.",
         _SETS,
@@ -87,6 +90,7 @@ COMMANDS = {
     "mcp": Entry(
         "Serve tools over MCP on stdin and stdout: answer a question by k samples, vote on texts.", _REST
     ),
+    "pull": Entry("Fetch a trained aggregator into the cache by its digest, and say how to use it.", _REST),
     "list": Entry("Print what there is, one line each.", _REST, "listing"),
 }
 """To add a command, add `commands/NAME.py` with a function of that name and an `EXAMPLE`, and a line here. A

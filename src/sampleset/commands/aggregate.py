@@ -18,6 +18,7 @@ from sampleset.commands.options import (
     AGGREGATOR_NAMES,
     AnswerOptions,
     Engine,
+    MinConfidence,
     SetOptions,
     argument,
     option,
@@ -27,6 +28,7 @@ from sampleset.commands.run import Run, as_json, run_async
 from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import AnswerLog, answer_all
 from sampleset.settings import save_settings
+from sampleset.specs import with_threshold
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.records import answer_to_row
 from sampleset.storage.sample_sets import SampleFile, smallest_set
@@ -52,6 +54,7 @@ def aggregate(
         ),
     ] = "majority_vote",
     k: Annotated[int | None, option("-k", "--k", help="Samples read per question; all by default.")] = None,
+    min_confidence: MinConfidence = None,
     engine: Engine = "local",
     output_dir: Annotated[
         Path | None, option("--output-dir", help="Write answers.jsonl here, not to stdout.")
@@ -67,6 +70,7 @@ def aggregate(
         samples=samples,
         aggregator=aggregator,
         k=k,
+        min_confidence=min_confidence,
         engine=engine,
         output_dir=output_dir,
     )
@@ -74,7 +78,7 @@ def aggregate(
         aggregate_file(
             sets.sample_file(samples, answers, run.note),
             answers,
-            aggregator,
+            aggregator if min_confidence is None else with_threshold(aggregator, min_confidence),
             k,
             reader.model_ref(engine),
             calls,

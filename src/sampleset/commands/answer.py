@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from sampleset.aggregators.base import Aggregator, tally, vote_answer
+from sampleset.aggregators.confident import WITHHELD, require_confidence, withheld_below
 from sampleset.answers import kind_of, with_answer_kind
 from sampleset.backends.base import Backend, record_of
 from sampleset.commands.opening import (
@@ -32,6 +33,7 @@ from sampleset.commands.options import (
     AggregatorUrl,
     AnswerOptions,
     KeepThinking,
+    MinConfidence,
     OptionGroup,
     argument,
     option,
@@ -88,7 +90,12 @@ class AggregationOptions(OptionGroup):
             panel=AGGREGATION,
         ),
     ] = False
+    min_confidence: MinConfidence = None
     keep_thinking: KeepThinking = False
+
+    def __post_init__(self) -> None:
+        if self.min_confidence is not None:
+            require_confidence(self.min_confidence)
 
     def model_ref(self, api_key: str | None) -> ModelRef | None:
         """The model that the aggregator asks, if it is not the one that is sampled."""
@@ -129,6 +136,8 @@ def answer(
         print_samples(answered.sample_set)
     final = answered.answer.answer
     shown = "(no answer)" if final is None else final
+    if WITHHELD & set(answered.answer.flags):
+        run.note(f"note: {_why_withheld(answered.answer, aggregation.min_confidence)}")
     print(f"answer of {answered.answer.aggregator}: {shown}" if show else shown)
     if output_dir is not None:
         run.next("aggregate", output_dir)
@@ -180,7 +189,7 @@ async def answer_question(
         if aggregator_model is None and record_of(draws.each[0].backend) is None:
             aggregator = with_default_model(aggregator)
         ready = {
-            named: await asked(aggregator_model if named is None else ModelRef(named))
+            named: await asked(aggregator_model if named is None else ModelRef.named(named))
             for named in models_of(aggregator)
         }
         judge = LLMJudge(lambda: asked(aggregator_model))
@@ -207,6 +216,8 @@ async def answer_question(
         shown = drawn if aggregation.keep_thinking else drawn.without_thinking()
         rule = options.stop if aggregation.settled_by_vote and models_asked(method) else None
         answer = await _answer(method, shown, rule, run)
+        if aggregation.min_confidence is not None:
+            answer = withheld_below(aggregation.min_confidence, answer)
     warn_of_identical(draws.progress)
     note_judge_usage(judge, run.note)
     notes = ["capped"] if draws.progress.capped else ["stopped_early"] if drawn.stopped else []
@@ -216,6 +227,13 @@ async def answer_question(
         replace(answer, flags=(*answer.flags, *notes)),
         drawn.usage + Usage(calls=cancelled, uncounted=cancelled),
     )
+
+
+def _why_withheld(answer: Answer, threshold: float | None) -> str:
+    if answer.confidence is None:
+        return f"{answer.aggregator} states no confidence, so its answer is withheld."
+    least = "" if threshold is None else f", below {threshold:g}"
+    return f"the confidence is {answer.confidence:.2f}{least}: the answer is withheld. --show prints samples."
 
 
 def _usual_aggregator(drawing: Drawing, aggregator_model: ModelRef | None) -> str:

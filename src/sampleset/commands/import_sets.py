@@ -13,9 +13,7 @@ from sampleset.storage.exchange import FORMS
 from sampleset.storage.files import check_target, write_rows
 from sampleset.types import Problem
 
-EXAMPLES = """Examples: sampleset import details.parquet --output sets.jsonl,
-sampleset import batch_output.jsonl --problems gsm8k:test --output sets.jsonl,
-sampleset import sets.jsonl --form completions --output rows.csv"""
+EXAMPLE = "sampleset import batch_output.jsonl --problems gsm8k:test --output sets.jsonl"
 
 
 def import_(

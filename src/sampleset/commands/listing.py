@@ -1,8 +1,9 @@
-"""What there is to choose from: aggregators, backends, datasets, formats, kinds of reward models."""
+"""What there is to choose from: aggregators, backends, datasets, formats, trained models, reward models."""
 
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,9 @@ from sampleset.backends.base import BACKENDS
 from sampleset.commands.options import argument
 from sampleset.commands.run import print_json
 from sampleset.datasets.base import DATASETS
+from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_folder, embedded_ssa_is_installed
 from sampleset.errors import UnknownNameError
+from sampleset.models.pulled import Pulled, described, models_folder, pulled_in
 from sampleset.reward_models.base import REWARD_MODELS
 from sampleset.specs import summary
 from sampleset.storage.foreign.base import FORMATS
@@ -22,7 +25,8 @@ EXAMPLE = "sampleset list aggregators"
 
 def list_(
     kind: Annotated[
-        str | None, argument("aggregators, backends, datasets, formats or reward-models; all by default.")
+        str | None,
+        argument("aggregators, backends, datasets, formats, models or reward-models; all by default."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -32,7 +36,7 @@ def list_(
         print_json(entries)
         return
     for heading, names in entries.items():
-        width = max(len(name) for name in names)
+        width = max((len(name) for name in names), default=0)
         if kind is None:
             print(f"{heading}:")
         for name, says in names.items():
@@ -45,7 +49,7 @@ def listing(kind: str | None) -> dict[str, dict[str, str]]:
     Raises:
         UnknownNameError: No such kind.
     """
-    kinds = ("aggregators", "backends", "datasets", "formats", "reward-models")
+    kinds = ("aggregators", "backends", "datasets", "formats", "models", "reward-models")
     if kind is not None and kind not in kinds:
         raise UnknownNameError("kind of things to list", kind, kinds)
     found: dict[str, dict[str, str]] = {}
@@ -56,11 +60,27 @@ def listing(kind: str | None) -> dict[str, dict[str, str]]:
             found[one] = {name: _first_line(f"{BACKENDS.package}.{name}") for name in BACKENDS.names()}
         elif one == "formats":
             found[one] = {name: FORMATS.get(name).title for name in FORMATS.names()}
+        elif one == "models":
+            found[one] = _models()
         elif one == "reward-models":
             found[one] = {name: summary(REWARD_MODELS.get(name)) for name in REWARD_MODELS.names()}
         else:
             found[one] = {name: DATASETS.get(name).summary for name in DATASETS.names()}
     return found
+
+
+def _models() -> dict[str, str]:
+    """What may stand as --aggregator-model: what is embedded, in ./adapters, and pulled into the cache."""
+    found = {EMBEDDED: "the embedded model, not trained to aggregate"}
+    if embedded_ssa_is_installed():
+        found[EMBEDDED_SSA] = _says(described(embedded_ssa_folder()), "in this package")
+    for folder, where in ((Path("adapters"), "in ./adapters"), (models_folder(), "pulled")):
+        found |= {str(one.folder): _says(one, where) for one in pulled_in(folder)}
+    return found
+
+
+def _says(model: Pulled, where: str) -> str:
+    return f"mode {model.record.mode} on {model.record.base_model}; {where}; {model.digest[:19]}"
 
 
 def _first_line(module: str) -> str:

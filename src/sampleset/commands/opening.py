@@ -54,7 +54,7 @@ from sampleset.models.prices import Price, Prices, read_prices
 from sampleset.models.ray import RayOptions, open_on_ray, parse_engine
 from sampleset.models.retries import Patience
 from sampleset.prompts import usual_prompt
-from sampleset.sampling.members import Member, read_pool
+from sampleset.sampling.members import Member, read_pool, reader_named
 from sampleset.sampling.sampler import Sampler, SamplingOptions, SamplingProgress
 from sampleset.sampling.stopping import parse_stop
 from sampleset.specs import build, models_of, scores_read, with_default_model
@@ -77,6 +77,12 @@ class ModelRef:
     context_size: int | None = None
     ray: RayOptions | None = None
     omit: tuple[str, ...] = ()
+
+    @classmethod
+    def named(cls, name: str, ray: RayOptions | None = None) -> ModelRef:
+        """The model that a spec names for its aggregator, on the server that it names."""
+        member = reader_named(name)
+        return cls(member.model, member.base_url, member.api_key, member.context_size, ray, member.omit)
 
 
 @asynccontextmanager
@@ -366,7 +372,7 @@ async def opened_methods(
     engine = aggregator_model.ref.removesuffix(EMBEDDED).rstrip(":") if by_default else ""
     full = {spec: with_default_model(spec, engine) if by_default else spec for spec in specs}
     models = {
-        named: aggregator_model if named is None else ModelRef(named, ray=aggregator_model.ray)
+        named: aggregator_model if named is None else ModelRef.named(named, aggregator_model.ray)
         for spec in full.values()
         for named in models_of(spec)
     }

@@ -207,6 +207,10 @@ PriceFile = Annotated[Path | None, option("--prices", help="YAML file of what to
 ReaderModel = Annotated[
     str, option("--aggregator-model", help="Model an aggregator asks.", panel=AGGREGATION)
 ]
+MinConfidence = Annotated[
+    float | None,
+    option("--min-confidence", help="Withhold an answer that is less sure, 0 to 1.", panel=AGGREGATION),
+]
 AggregatorUrl = Annotated[
     str | None, option("--aggregator-base-url", help="Its server, up to /v1.", panel=AGGREGATION)
 ]

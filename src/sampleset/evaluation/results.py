@@ -271,6 +271,14 @@ class MacroMethod:
 
     The interval of the accuracy is put together from the files' own; that of the difference is by a bootstrap
     of the problems within each file.
+
+    Attributes:
+        label: The method as the user typed it.
+        accuracy: Mean over `files`.
+        interval: Its interval.
+        difference: Mean over `files` of accuracy minus that of the majority vote.
+        difference_interval: Its interval.
+        files: The files it is a mean over: not those in which the method fell back to the vote throughout.
     """
 
     label: str
@@ -278,16 +286,26 @@ class MacroMethod:
     interval: Interval
     difference: float
     difference_interval: Interval
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MacroPoint:
-    """Mean over files at one k, every file weighing the same."""
+    """Mean over files at one k, every file weighing the same.
+
+    Attributes:
+        k: Samples each method reads.
+        files: The files that have this k.
+        pass_at_k: Mean over them of pass@k.
+        methods: The methods that did more than fall back to the vote in at least one file.
+        fallbacks: Labels of the other methods, which are the vote in every file.
+    """
 
     k: int
     files: tuple[str, ...]
     pass_at_k: float
     methods: tuple[MacroMethod, ...]
+    fallbacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,10 @@ from sampleset.grading.grade import grade
 from sampleset.types import Answer, Problem, SampleSet
 
 REFERENCE = "majority_vote"
+_FALLBACKS = frozenset({"fallback_vote", "no_weights", "features_missing"})
+"""Flags of an answer that is the majority vote's because the method could not give one itself."""
+_UNCONTESTED = frozenset({"unanimous", "no_answers"})
+"""Flags of a set in which there was nothing to decide."""
 _CHARACTERS_PER_TOKEN = 4
 """A guess for texts whose tokens were not recorded."""
 
@@ -99,6 +103,8 @@ class MethodScores:
         harm: Not right where the vote is right.
         by_right_samples: How often right, by the number of right samples in the subset.
         confidences: Confidence and correctness of each answer that has one.
+        fallbacks: Answers that are the vote's because the method could not give one itself.
+        contested: Other answers, but for those of sets with one answer, or none, to choose from.
         flips: Answers that another order of the samples changed, of `reordered`.
         evidence: Sizes of what spoke for the answers, by name, in sum.
     """
@@ -119,6 +125,8 @@ class MethodScores:
     by_right_samples: Counter[int] = field(default_factory=Counter[int])
     confidences: list[tuple[float, bool]] = field(default_factory=list[tuple[float, bool]])
     flags: Counter[str] = field(default_factory=Counter[str])
+    fallbacks: int = 0
+    contested: int = 0
     evidence: dict[str, float] = field(default_factory=dict[str, float])
 
 
@@ -292,7 +300,12 @@ class _Scorer:
         scores.all_wrong += right and right_samples == 0
         scores.harm += voted and not right
         scores.by_right_samples[right_samples] += right
-        scores.flags.update(set(answer.flags))
+        flags = set(answer.flags)
+        scores.flags.update(flags)
+        if flags & _FALLBACKS:
+            scores.fallbacks += 1
+        elif not flags & _UNCONTESTED:
+            scores.contested += 1
         for name, size in answer.evidence.items():
             scores.evidence[name] = scores.evidence.get(name, 0.0) + abs(size)
         if answer.confidence is not None and answer.answer is not None:

@@ -214,21 +214,33 @@ def macro_points(
         having = [(file.source, point) for file in files for point in file.points if point.k == k]
         if len(having) < 2:
             continue
-        sums = [totals[source].points[k] for source, _ in having]
+        sums = {source: totals[source].points[k] for source, _ in having}
+        active = {label: [source for source in sums if not _is_vote(label, sums[source])] for label in labels}
         points.append(
             MacroPoint(
                 k=k,
                 files=tuple(source for source, _ in having),
                 pass_at_k=_mean([point.pass_at_k for _, point in having]),
-                methods=tuple(_macro_method(label, sums, seed) for label in labels),
+                methods=tuple(
+                    _macro_method(label, {source: sums[source] for source in sources}, seed)
+                    for label, sources in active.items()
+                    if sources
+                ),
+                fallbacks=tuple(label for label, sources in active.items() if not sources),
             )
         )
     return tuple(points)
 
 
-def _macro_method(label: str, points: Sequence[PointTotals], seed: int) -> MacroMethod:
-    shares = [list(point.methods[label].right) for point in points]
-    votes = [list(point.methods[REFERENCE].right) for point in points]
+def _is_vote(label: str, point: PointTotals) -> bool:
+    """Whether the method fell back to the vote wherever there was something to decide."""
+    sums = point.methods[label]
+    return sums.fallbacks > 0 and sums.contested == 0
+
+
+def _macro_method(label: str, points: Mapping[str, PointTotals], seed: int) -> MacroMethod:
+    shares = [list(point.methods[label].right) for point in points.values()]
+    votes = [list(point.methods[REFERENCE].right) for point in points.values()]
     differences = [
         [mine - its for mine, its in zip(own, vote, strict=True)]
         for own, vote in zip(shares, votes, strict=True)
@@ -242,6 +254,7 @@ def _macro_method(label: str, points: Sequence[PointTotals], seed: int) -> Macro
         difference_interval=Interval(0.0, 0.0)
         if same
         else Interval(*macro_bootstrap(differences, RESAMPLES, seed)),
+        files=tuple(points),
     )
 
 

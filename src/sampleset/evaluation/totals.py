@@ -94,6 +94,8 @@ class MethodTotals:
     slices: dict[SliceKey, float] = field(default_factory=dict[SliceKey, float])
     confidences: ConfidenceTotals = field(default_factory=ConfidenceTotals)
     flags: Counter[str] = field(default_factory=Counter[str])
+    fallbacks: int = 0
+    contested: int = 0
     evidence: dict[str, float] = field(default_factory=dict[str, float])
 
     def add(self, scores: MethodScores, subsets: int, level: str | None, subject: str | None) -> None:
@@ -117,6 +119,8 @@ class MethodTotals:
         for confidence, right in scores.confidences:
             self.confidences.add(confidence, right, 1 / subsets)
         self.flags.update(scores.flags)
+        self.fallbacks += scores.fallbacks
+        self.contested += scores.contested
         for name, size in scores.evidence.items():
             _increase(self.evidence, name, size / subsets)
         for kind, value in (("level", level), ("subject", subject)):

@@ -31,7 +31,11 @@ _QUESTION_FIELDS = {
 
 
 def write_report(
-    folder: Path, evaluation: Evaluation, settings: Mapping[str, Any], questions: Path, browse: int = 300
+    folder: Path | str,
+    evaluation: Evaluation,
+    settings: Mapping[str, Any],
+    questions: Path | str,
+    browse: int = 300,
 ) -> list[Path]:
     """Write report.json, report.md, three CSV files and report.html.
 
@@ -45,6 +49,7 @@ def write_report(
     Returns:
         Their paths, in that order.
     """
+    folder, questions = Path(folder), Path(questions)
     report = report_dict(evaluation, settings)
     return [
         write_whole(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n"),
@@ -52,7 +57,7 @@ def write_report(
     ]
 
 
-def rewrite_report(folder: Path, browse: int = 300) -> tuple[Evaluation, list[Path]]:
+def rewrite_report(folder: Path | str, browse: int = 300) -> tuple[Evaluation, list[Path]]:
     """Make everything but report.json again from report.json and questions.jsonl, after an upgrade say.
 
     Returns:
@@ -62,6 +67,7 @@ def rewrite_report(folder: Path, browse: int = 300) -> tuple[Evaluation, list[Pa
         InputNotFoundError: There is no report in the folder.
         DataError: It cannot be read.
     """
+    folder = Path(folder)
     report = read_report(folder)
     evaluation = evaluation_in(folder, report)
     settings = report.get("settings", {})

@@ -12,7 +12,7 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 from sampleset import __version__
 from sampleset.errors import DataError
 from sampleset.evaluation.results import Evaluation
-from sampleset.report.notes import captions, file_notes, method_notes, point_notes
+from sampleset.report.notes import captions, file_notes, macro_notes, method_notes, point_notes
 
 REPORT_SCHEMA = 2
 """Schema of `report.json`; raised when an older reader could not read it any more."""
@@ -34,6 +34,8 @@ def report_dict(evaluation: Evaluation, settings: Mapping[str, Any]) -> dict[str
         **plain(asdict(evaluation)),
         "captions": captions(evaluation),
     }
+    for macro, told in zip(evaluation.macro, report["macro"], strict=True):
+        told["notes"] = macro_notes(macro)
     for file, told in zip(evaluation.files, report["files"], strict=True):
         told["notes"] = file_notes(file)
         for point, told_point in zip(file.points, told["points"], strict=True):

@@ -21,6 +21,7 @@ from sampleset.report.notes import (
     captions,
     file_notes,
     macro_caption,
+    macro_notes,
     method_notes,
     point_notes,
 )
@@ -77,7 +78,7 @@ def _macro(macro: Sequence[MacroPoint]) -> list[str]:
     rows = [
         (
             f"{point.k}",
-            f"{len(point.files)}",
+            f"{len(method.files or point.files)}",
             inline(method.label),
             percent(method.accuracy),
             percent_range(method.interval),
@@ -88,7 +89,8 @@ def _macro(macro: Sequence[MacroPoint]) -> list[str]:
         for point in macro
         for method in point.methods
     ]
-    return [markdown_table(headings, rows, texts=3)]
+    notes = list(dict.fromkeys(note for point in macro for note in macro_notes(point)))
+    return [markdown_table(headings, rows, texts=3), *([bullets(notes)] if notes else [])]
 
 
 def _file(file: FileResult, evaluation: Evaluation) -> list[str]:

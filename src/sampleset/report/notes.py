@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from sampleset.evaluation.results import Evaluation, FileResult, MethodResult, PointResult
+from sampleset.evaluation.results import (
+    Evaluation,
+    FileResult,
+    MacroMethod,
+    MacroPoint,
+    MethodResult,
+    PointResult,
+)
 from sampleset.report.wording import percent, plural
 
 _FLAGS = {
@@ -11,6 +18,8 @@ _FLAGS = {
     "weights_missing": "on {n} some samples lack a weight and get the mean of the others",
     "no_scores": "on {n} no sample that states an answer has a score",
     "unreadable_reply": "on {n} a reply could not be read",
+    "low_confidence": "withheld, being less sure than asked for, are {n}",
+    "no_confidence": "withheld, stating no confidence, are {n}",
     "chose_no_answer": "on {n} it chose a sample without an answer",
     "fallback_vote": "on {n} the majority vote answered in its place",
     "away": "{n} are of sets unlike those it was fitted on",
@@ -48,10 +57,31 @@ def captions(evaluation: Evaluation) -> list[str]:
 def macro_caption(evaluation: Evaluation) -> str:
     """How the mean over files is made."""
     return (
-        "Mean over files, every file weighing the same. The 95 % interval of an accuracy is put together "
+        "Mean over files, every file weighing the same; a file in which a method fell back to the vote "
+        "throughout is left out of the method's mean. The 95 % interval of an accuracy is put together "
         "from the files' own; that of a difference is by a bootstrap of the problems within each file "
         f"({plural(evaluation.resamples, 'resample')})."
     )
+
+
+def macro_notes(macro: MacroPoint) -> list[str]:
+    """Which methods' means leave out files, one sentence each."""
+    notes = [
+        f"{method.label}: mean over {files_of(method, macro)}; in the others it fell back to the vote "
+        "throughout. Compare its difference from the vote, not its accuracy, with other methods."
+        for method in macro.methods
+        if files_of(method, macro)
+    ]
+    if macro.fallbacks:
+        notes.append(f"Left out, being the vote in every file: {', '.join(macro.fallbacks)}.")
+    return notes
+
+
+def files_of(method: MacroMethod, macro: MacroPoint) -> str:
+    """`2 of 4 files`, if the method's mean leaves out some, else an empty text."""
+    if not method.files or len(method.files) == len(macro.files):
+        return ""
+    return f"{len(method.files)} of {plural(len(macro.files), 'file')}"
 
 
 MATCHED_CAPTION = (

@@ -19,7 +19,15 @@ from sampleset.evaluation.results import (
     MethodResult,
     PointResult,
 )
-from sampleset.report.notes import captions, file_notes, macro_caption, method_notes, point_notes
+from sampleset.report.notes import (
+    captions,
+    file_notes,
+    files_of,
+    macro_caption,
+    macro_notes,
+    method_notes,
+    point_notes,
+)
 from sampleset.report.wording import (
     is_sure,
     money,
@@ -174,12 +182,16 @@ def _macro_table(macro: MacroPoint) -> Group:
             end_section=place == len(macro.methods),
         )
     table.add_row("pass@k (bounds selectors only)", percent(macro.pass_at_k))
-    return titled(f"Mean over {len(macro.files)} files, k = {macro.k}", table, [f"Files: {named}."])
+    return titled(
+        f"Mean over {len(macro.files)} files, k = {macro.k}", table, [f"Files: {named}.", *macro_notes(macro)]
+    )
 
 
 def _macro_k_table(macro: Sequence[MacroPoint]) -> Group:
     shown, note = _thinned(macro)
     labels = list(dict.fromkeys(method.label for point in macro for method in point.methods))
+    if any(files_of(method, point) for point in shown for method in point.methods):
+        note.append("Some means leave out files in which the method fell back to the vote.")
     if any(before.files != after.files for before, after in pairwise(shown)):
         note.append("Not every k is of the same files: columns are comparable downwards only.")
     table = new_table()

@@ -221,7 +221,7 @@ class ServerRewardModel:
 
     async def _try(self, body: bytes) -> Mapping[str, Any] | None:
         try:
-            reply = await self._client.post(self._client.root_url(f"/{self.endpoint}"), body)
+            reply = await self._client.post(self._client.root_url(f"/{self.endpoint}"), [body])
         except ConnectionFailedError as error:
             # A server that is not there would be asked for every sample.
             raise error.in_check() from error.__cause__

@@ -354,7 +354,8 @@ class QuestionDraws:
             ]
         )
         if self.hedges:
-            await self._cancel(call for call, other in self._calls.items() if self._missing.isdisjoint(other))
+            # Not waited for here: two calls that are back at once would wait for each other. `run` waits.
+            self._stop(call for call, other in self._calls.items() if self._missing.isdisjoint(other))
 
     async def _give_up(self, run: Sequence[int], error: SampleSetError, member: Drawer, stream: bool) -> None:
         """What becomes of a call's draws after an error: fewer at once, failed samples, or the end."""
@@ -440,16 +441,19 @@ class QuestionDraws:
         self.hedges += len(late)
         self._on_event(Hedged(late))
 
-    async def _cancel(self, calls: Iterable[asyncio.Task[None]]) -> None:
-        """Cancel these calls, but for the one that asks, and wait for their end."""
+    def _stop(self, calls: Iterable[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+        """Cancel these calls, but for those whose draws are back; returns all but the one that asks."""
         others = [call for call in calls if call is not asyncio.current_task()]
         for call in others:
-            if not call.done() and not call.cancelling():
+            if call not in self._back and not call.done() and not call.cancelling():
                 call.cancel()
-                # A call whose draws are back may still be at work on cancelling others.
-                self.cancelled += 0 if call in self._back else len(self._calls[call])
+                self.cancelled += len(self._calls[call])
+        return others
+
+    async def _cancel(self, calls: Iterable[asyncio.Task[None]]) -> None:
+        """Cancel these calls and wait for their end."""
         # The errors of calls that have ended are taken as well: the first has been raised.
-        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*self._stop(calls), return_exceptions=True)
 
     async def _is_settled(self) -> bool:
         """Whether the rule is met by the draws before the first missing one."""

@@ -129,6 +129,45 @@ def read_pool(source: object) -> list[Member]:
     ]
 
 
+def reader_named(name: str) -> Member:
+    """The model that an aggregator asks, by its name in a spec: a REF, or `FILE.yaml#NUMBER` for a member of
+    a pool.
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        DataError: The file is no pool, or the member names more than a model, its server and its context.
+    """
+    file, mark, number = name.rpartition("#")
+    if not mark or not file.endswith((".yaml", ".yml")):
+        return Member(name)
+    members = read_pool(Path(file))
+    if not number.isdecimal() or not 1 <= int(number) <= len(members):
+        raise DataError(f"{name}: {file} has the members 1 to {len(members)}.")
+    return require_reader(members[int(number) - 1], f"{file}: member {number}")
+
+
+def require_reader(member: Member, where: str) -> Member:
+    """The member, which says of a reader what there is to say: which model, on which server.
+
+    Raises:
+        DataError: It says how to sample, too.
+    """
+    plain = Member(
+        member.model,
+        count=member.count,
+        base_url=member.base_url,
+        api_key_env=member.api_key_env,
+        context_size=member.context_size,
+        omit=member.omit,
+    )
+    if member != plain:
+        raise DataError(
+            f"{where}: a model that an aggregator asks takes model, base_url, api_key_env, context_size and "
+            "omit; the rest is of those that sample. Leave it away."
+        )
+    return member
+
+
 def _load(path: Path) -> object:
     import yaml
 

@@ -3,6 +3,7 @@
     config      what `serve.yaml` says
     parameters  every parameter of the chat API: honoured, passed on, or refused
     requests    the body of a request, checked
+    dialects    the other APIs that are answered as chat requests: text completions, responses, messages
     upstreams   one draw: from an OpenAI-compatible server, or from a model in this process
     draws       k draws of one request: retries, hedges, quorum, deadline, stopping rule
     answering   the draws → one message: a vote by value, or an aggregator

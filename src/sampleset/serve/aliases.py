@@ -19,8 +19,8 @@ from sampleset.models.opening import open_backend, ready_backend, runs_here
 from sampleset.models.retries import Patience
 from sampleset.reward_models.base import RewardModel
 from sampleset.sampling.draws import Draw
-from sampleset.sampling.members import Member
-from sampleset.serve.answering import Outcome, choose, is_settled, vote_so_far
+from sampleset.sampling.members import Member, reader_named
+from sampleset.serve.answering import Outcome, choose, is_settled, vote_so_far, withheld
 from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig
 from sampleset.serve.draws import Drawn, OnEvent, draw_all
 from sampleset.serve.members import ServedMember
@@ -104,6 +104,7 @@ class Alias:
             "aggregators": list(self.methods),
             "upstreams": list(dict.fromkeys(one.model for one in self.plan)),
             "text_only": self.is_local,
+            "ignores": list(config.ignore),
         }
 
     async def answer(
@@ -133,13 +134,16 @@ class Alias:
             )
         method = self.methods[request.aggregator]
         reads: list[str] = []
+        withholds = config.min_confidence is not None
         own = (
             _reads.set(reads),
-            _voice.set(None if on_delta is None else voice_of(method, on_delta)),
+            # What may be withheld is not shown while it is written.
+            _voice.set(None if on_delta is None or withholds else voice_of(method, on_delta)),
             _budgets.set(request.budgets),
         )
         try:
             outcome = await choose(request, drawn, method, config.aggregation_deadline, settled=settled)
+            outcome = withheld(outcome, config.min_confidence, config.withheld_text)
         finally:
             _reads.reset(own[0])
             _voice.reset(own[1])
@@ -209,7 +213,7 @@ class Models:
         for spec in dict.fromkeys((usual, *config.aggregators, *ALWAYS_ALLOWED)):
             ready: dict[str | None, Backend] = {}
             for named in models_of(spec):
-                model = reader if named is None else Member(named)
+                model = reader if named is None else reader_named(named)
                 backend = await self._backend(model)
                 ready[named] = self._reading(backend, config)
                 if not takes_requests(backend):
@@ -226,7 +230,7 @@ class Models:
             return build(spec, ready.get(None), ready, _within_caps(config))
         except (InvalidArgumentError, UnsupportedByBackendError) as refusal:
             for named in ready:
-                model = reader if named is None else Member(named)
+                model = reader if named is None else reader_named(named)
                 if takes_requests(await self._backend(model)):
                     try:
                         ready[named] = self._reading(await self._backend(model, asked=True), config)

@@ -17,6 +17,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 from sampleset.aggregators.base import Aggregator, Decision, decide, tally, vote_answer
+from sampleset.aggregators.confident import WITHHELD, doubt
 from sampleset.answers import kind_of
 from sampleset.chat import Generation
 from sampleset.errors import CapReachedError, SampleSetError
@@ -27,6 +28,7 @@ from sampleset.serve.draws import Drawn
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.voice import thinks, told_apart, writes_solutions
 from sampleset.types import Answer, Candidate, Question, Sample, SampleSet, Usage, after_thinking
+from sampleset.wire.beside import beside
 
 _MOST_JSON = 1_000_000
 _DEEPEST = 100
@@ -50,6 +52,7 @@ class Outcome:
         usage: Of the aggregation.
         flags: Notes by name.
         text: What the aggregator went by, or wrote.
+        sample: Whose message this is; `None` where the aggregator worded it.
     """
 
     message: Mapping[str, Any]
@@ -62,13 +65,14 @@ class Outcome:
     usage: Usage = _NOTHING
     flags: tuple[str, ...] = ()
     text: str = ""
+    sample: Generation | None = None
 
 
 async def is_settled(request: ChatRequest, drawn: Drawn) -> bool:
     """Whether the vote answers, its rule being met, and no aggregator is asked."""
     if request.rule is None or not request.settled_by_vote or request.ballot != "text":
         return False
-    return request.rule.met(await classes_of(_shown(request, drawn)))
+    return request.rule.met(await classes_of(await _shown(request, drawn.draws)))
 
 
 async def choose(
@@ -84,7 +88,7 @@ async def choose(
         settled: Whether the vote answers text instead, flagged `settled_by_vote`.
     """
     if request.ballot == "text":
-        shown = _shown(request, drawn)
+        shown = await _shown(request, drawn.draws)
         if settled:
             answer = vote_answer(shown, aggregator.name, await tally(shown), ["settled_by_vote"], 0)
         else:
@@ -112,6 +116,24 @@ async def choose(
         reply.token_logprobs,
         flags=("tie",) if decision.tied else (),
         text=winner.answer,
+        sample=reply,
+    )
+
+
+def withheld(outcome: Outcome, threshold: float | None, text: str) -> Outcome:
+    """The outcome, or the text in its place where the confidence is below the threshold, or the aggregator
+    has withheld its answer. Confidence, candidates and flags stay.
+    """
+    flags = outcome.flags
+    if threshold is not None and outcome.answer is not None and not WITHHELD & set(flags):
+        chosen = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
+        flag = doubt(threshold, outcome.confidence, outcome.candidates, chosen, flags)
+        flags = flags if flag is None else (*flags, flag)
+    if not WITHHELD & set(flags):
+        return outcome
+    message = {"content": text}
+    return replace(
+        outcome, message=message, finish_reason="stop", answer=None, chosen=None, logprobs=None, flags=flags
     )
 
 
@@ -120,8 +142,7 @@ async def vote_so_far(
 ) -> tuple[Sequence[Candidate], Sequence[str | None]]:
     """The distinct answers of the draws that are back, the most votes first, and the answer of each draw."""
     if request.ballot == "text":
-        samples = tuple(one.sample for one in draws)
-        counted = await tally(SampleSet(request.question, samples).without_thinking())
+        counted = await tally(await _shown(request, draws))
         candidates, answers = counted.candidates, counted.answers
     else:
         keys = await _ballots(request, draws)
@@ -248,9 +269,20 @@ def _plain(key: Hashable) -> Any:
     return value
 
 
-def _shown(request: ChatRequest, drawn: Drawn) -> SampleSet:
+async def _shown(request: ChatRequest, draws: Sequence[Draw]) -> SampleSet:
     """The draws as aggregators see them."""
-    return SampleSet(request.question, tuple(one.sample for one in drawn.draws)).without_thinking()
+
+    def made() -> SampleSet:
+        shown = SampleSet(request.question, tuple(draw.sample for draw in draws)).without_thinking()
+        for sample in shown.samples:
+            hash(sample.text)  # which a text remembers: tallies are looked up by it, on the event loop
+        return shown
+
+    return await beside(_length(draws), made)
+
+
+def _length(draws: Sequence[Draw]) -> int:
+    return sum(len(draw.sample.text) for draw in draws)
 
 
 async def _aggregated(shown: SampleSet, aggregator: Aggregator, seconds: float) -> Answer:
@@ -266,11 +298,18 @@ async def _aggregated(shown: SampleSet, aggregator: Aggregator, seconds: float) 
 
 async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregator: Aggregator) -> Outcome:
     """The message that says what the aggregator has decided."""
+    if answer.answer is None and WITHHELD & set(answer.flags):
+        usage, flags = answer.usage, answer.flags
+        return Outcome({}, "stop", None, answer.confidence, answer.candidates, usage=usage, flags=flags)
     if answer.answer is None:
         return _first(drawn, answer.flags, answer.usage)
     agreeing = await _agreeing(request.question, answer)
     is_own = writes_solutions(aggregator) and not _BY_VOTE & set(answer.flags)
-    giving = None if request.answer_only else _giving(drawn, answer, agreeing, is_own)
+    giving = None
+    if not request.answer_only:
+        giving = await beside(
+            _length(drawn.draws) + len(answer.text), lambda: _giving(drawn, answer, agreeing, is_own)
+        )
     wrote = answer.text if answer.usage.calls else ""
     thought, words = told_apart(wrote, thinks(aggregator))
     if giving is not None and giving.generation is not None:
@@ -292,6 +331,7 @@ async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregato
         answer.usage,
         answer.flags,
         answer.text,
+        None if giving is None else giving.generation,
     )
 
 
@@ -323,5 +363,13 @@ def _first(drawn: Drawn, flags: tuple[str, ...], usage: Usage = _NOTHING) -> Out
     own = next((one for one in drawn.generations if one.finish_reason != "length"), drawn.generations[0])
     noted = tuple(dict.fromkeys((*flags, "no_answers")))
     return Outcome(
-        own.whole_message, own.finish_reason or "stop", None, None, (), None, own.token_logprobs, usage, noted
+        own.whole_message,
+        own.finish_reason or "stop",
+        None,
+        None,
+        (),
+        logprobs=own.token_logprobs,
+        usage=usage,
+        flags=noted,
+        sample=own,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from importlib import resources
@@ -19,11 +20,16 @@ from sampleset.serve.aliases import Models
 from sampleset.serve.api_errors import ApiError, api_error, log_fault
 from sampleset.serve.chat import Chat
 from sampleset.serve.config import ServeConfig
-from sampleset.serve.limits import Gate, Keys, check_origin, read_body
+from sampleset.serve.dialects.base import Dialect
+from sampleset.serve.dialects.completions import Completions
+from sampleset.serve.dialects.messages import Messages
+from sampleset.serve.dialects.responses import Responses
+from sampleset.serve.limits import Allowances, Gate, Keys, check_origin, read_body
 from sampleset.serve.metrics import Metrics
 from sampleset.serve.requests import parse_request
 from sampleset.serve.runs import Runs
-from sampleset.serve.streaming import EventStream, unless_gone
+from sampleset.serve.streaming import EventStream, LongResponse, Stop, unless_gone
+from sampleset.wire.beside import beside
 
 log = logging.getLogger("sampleset.serve")
 
@@ -47,6 +53,7 @@ _KINDS = {
 # The page's own files stand beside the report's, whose style and typesetting it shares.
 _FILES = (
     "page.css",
+    "page.folds.js",
     "page.mathematics.js",
     "playground.css",
     "playground.js",
@@ -54,6 +61,17 @@ _FILES = (
     "katex/katex.min.css",
     "katex/katex.min.js",
 )
+
+_DIALECTS: dict[str, type[Dialect]] = {
+    "/v1/chat/completions": Dialect,
+    "/v1/completions": Completions,
+    "/v1/responses": Responses,
+    "/v1/messages": Messages,
+}
+# Headers by name, as a preflight asks for them.
+_NAMES = re.compile(r"[\w!#$%&'*+.^`|~-]+(?: *, *[\w!#$%&'*+.^`|~-]+)*", re.ASCII)
+_USUAL_NAMES = "authorization, content-type, x-api-key"
+_FONT = re.compile(r"[A-Za-z0-9_-]{1,64}\.woff2")
 
 Handler = Callable[[Request], Awaitable[Response | EventStream]]
 
@@ -70,6 +88,8 @@ class Server:
     def __init__(self, config: ServeConfig, models: Models, keys: Keys) -> None:
         self._config, self._models, self._keys = config, models, keys
         self._gate = Gate(config.max_concurrent, config.max_queue)
+        self._allowances = Allowances(config, time.monotonic)
+        self.stop = Stop()
         self._metrics = Metrics()
         self._runs = Runs(config.keep_runs, config.runs_folder)
         self._created = int(time.time())
@@ -81,7 +101,13 @@ class Server:
     def app(self) -> Starlette:
         """The ASGI application."""
         routes = [
-            Route("/v1/chat/completions", self._endpoint(self._chat), methods=["POST", "OPTIONS"]),
+            *(
+                Route(path, self._endpoint(self._asked(dialect), dialect), methods=["POST", "OPTIONS"])
+                for path, dialect in _DIALECTS.items()
+            ),
+            Route(
+                "/v1/messages/count_tokens", self._endpoint(_uncounted, Messages), methods=["POST", "OPTIONS"]
+            ),
             Route("/v1/models", self._endpoint(self._list), methods=["GET", "OPTIONS"]),
             Route("/v1/models/{name:path}", self._endpoint(self._model), methods=["GET", "OPTIONS"]),
             Route("/v1/runs/{name}", self._endpoint(self._run), methods=["GET", "OPTIONS"]),
@@ -90,10 +116,12 @@ class Server:
             Route("/", self._file, methods=["GET"]),
             Route("/static/{path:path}", self._file, methods=["GET"]),
         ]
-        return Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_route})
+        return Starlette(routes=routes, exception_handlers={404: self._no_route, 405: self._no_route})
 
-    def _endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """The handler behind keys, origins and the form of errors."""
+    def _endpoint(
+        self, handler: Handler, dialect: type[Dialect] = Dialect
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """The handler behind keys, origins and the dialect's form of errors."""
 
         async def answer(request: Request) -> Response:
             origin: str | None = None
@@ -103,28 +131,50 @@ class Server:
                 if request.method == "OPTIONS":
                     response = Response(status_code=204)
                 else:
-                    self._keys.check(request.headers.get("authorization", ""))
-                    response = await handler(request)
+                    key = self._keys.check(_key(request))
+                    request.state.caller = key or (request.client.host if request.client else "")
+                    response = await self.stop.unless(handler(request))
             except ClientDisconnect:
                 response = Response(status_code=400)
             except Exception as error:
                 failure = api_error(error)
                 if failure.status == 500:
                     log_fault(error)
-                response = _error(failure)
-            return _allowing(response, origin)  # type: ignore[return-value]
+                response = _error(failure, dialect)
+            return _allowing(request, response, origin)  # type: ignore[return-value]
 
         return answer
 
-    async def _chat(self, request: Request) -> Response | EventStream:
+    def _asked(self, dialect: type[Dialect]) -> Handler:
+        """The handler of requests in a dialect."""
+
+        async def answer(request: Request) -> Response | EventStream:
+            return await self._answer(request, dialect)
+
+        return answer
+
+    async def _answer(self, request: Request, dialect: type[Dialect]) -> Response | EventStream:
         started = time.monotonic()
-        body = await read_body(request, self._config.max_body_bytes)
-        asked = parse_request(body, self._configs, self._usual, self._local)
+        turn = self._allowances.begin(request.state.caller)
         try:
-            self._gate.enter()
-        except ApiError as full:
-            self._metrics.add("requests", model=asked.alias, status=str(full.status))
+            asked, translation = await read_body(
+                request,
+                self._config,
+                lambda body: parse_request(body, self._configs, self._usual, self._local, dialect),
+                turn,
+            )
+            try:
+                self._gate.enter()
+            except ApiError as full:
+                self._metrics.add("requests", model=asked.alias, status=str(full.status))
+                raise
+        except BaseException:
+            turn.end()
             raise
+
+        def leave() -> None:
+            self._gate.leave()
+            turn.end()
 
         def done(status: int, error: Exception | None) -> None:
             seconds = time.monotonic() - started
@@ -134,16 +184,19 @@ class Server:
             log.info("%s k=%d n=%d: %d in %.0f ms", asked.alias, asked.k, asked.n, status, seconds * 1000)
 
         alias = self._models.aliases[asked.alias]
-        chat = Chat(asked, alias, self._gate, self._metrics, self._runs, self._models.prices, done)
+        chat = Chat(asked, alias, self._gate, self._metrics, self._runs, self._models.prices, done, self.stop)
         if asked.stream:
-            return EventStream(chat.stream, self._config.keep_alive, self._gate.leave)
+            return EventStream(
+                lambda emit: chat.stream(translation.events(emit)), self._config.keep_alive, leave
+            )
         try:
             found = await unless_gone(chat.whole(), request.receive)
         finally:
-            self._gate.leave()
+            leave()
         if found is None:
             return Response(status_code=400)
-        return Response(json.dumps(found), media_type="application/json")
+        body = await beside(chat.size, lambda: json.dumps(translation.whole(found)).encode())
+        return LongResponse(body, media_type="application/json")
 
     async def _list(self, request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [self._row(name) for name in self._configs]})
@@ -178,6 +231,20 @@ class Server:
         text = self._metrics.text(self._gate.active, self._gate.waiting)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
+    async def _no_route(self, request: Request, error: Exception) -> Response:
+        status: int = getattr(error, "status_code", 404)
+        what = "has no such route" if status == 404 else f"does not take {request.method} here"
+        dialect = next((one for path, one in _DIALECTS.items() if request.url.path.startswith(path)), Dialect)
+        origin = request.headers.get("origin")
+        if origin not in self._config.allow_origins:
+            origin = None
+        if origin is not None and request.method == "OPTIONS":
+            response = Response(status_code=204)
+        else:
+            response = _error(ApiError(status, f"This server {what}; see docs/serve.md."), dialect)
+        _allowing(request, response, origin)
+        return response
+
     async def _health(self, request: Request) -> Response:
         return JSONResponse({"status": "ok", "version": __version__})
 
@@ -186,23 +253,49 @@ class Server:
         is_font = path.startswith("katex/fonts/") and path.count("/") == 2 and path.endswith(".woff2")
         wing = "report" if path.startswith(("katex/", "page.")) else "serve"
         found = resources.files("sampleset") / wing / "page" / path
-        if (path not in (*_FILES, "playground.html") and not is_font) or not found.is_file():
+        is_known = path in (*_FILES, "playground.html") or (is_font and _FONT.fullmatch(Path(path).name))
+        if not is_known or not found.is_file():
             return _error(ApiError(404, "There is no such file."))
         kind = _KINDS[Path(path).suffix]
         headers = _SECURITY | ({"Cache-Control": "max-age=86400"} if path.startswith("katex/") else {})
         return Response(found.read_bytes(), media_type=kind, headers=headers)
 
 
-def _allowing(response: Response | EventStream, origin: str | None) -> Response | EventStream:
-    """The response with the headers that let a page of another origin read it."""
+async def _uncounted(request: Request) -> Response:
+    raise ApiError(
+        404, "'count_tokens' is not served: only the upstreams know how they count.", code="unsupported_route"
+    )
+
+
+def _key(request: Request) -> str:
+    """The key that a request carries, as the header `Authorization` holds it."""
+    if "authorization" not in request.headers and (key := request.headers.get("x-api-key")):
+        return f"Bearer {key}"
+    return request.headers.get("authorization", "")
+
+
+def _allowing(
+    request: Request, response: Response | EventStream, origin: str | None
+) -> Response | EventStream:
+    """The response with the headers that let a page of another origin read it.
+
+    An allowed origin may send whatever headers it asks for: clients add their own to those that are needed.
+    """
     if origin is None:
         return response
     headers = {
         "access-control-allow-origin": origin,
-        "access-control-allow-headers": "authorization, content-type",
-        "access-control-allow-methods": "GET, POST",
+        "access-control-expose-headers": "retry-after",
         "vary": "origin",
     }
+    if request.method == "OPTIONS":
+        wanted = request.headers.get("access-control-request-headers", "")
+        headers |= {
+            "access-control-allow-headers": wanted if _NAMES.fullmatch(wanted) else _USUAL_NAMES,
+            "access-control-allow-methods": "GET, POST",
+            "access-control-max-age": "600",
+            "vary": "origin, access-control-request-headers",
+        }
     if isinstance(response, EventStream):
         response.add_headers(headers)
     else:
@@ -210,13 +303,8 @@ def _allowing(response: Response | EventStream, origin: str | None) -> Response 
     return response
 
 
-def _error(error: ApiError) -> Response:
+def _error(error: ApiError, dialect: type[Dialect] = Dialect) -> Response:
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     # In ASCII: halves of characters, which a message may quote, have no other form.
-    return Response(json.dumps(error.body()), error.status, headers, "application/json")
-
-
-async def _no_route(request: Request, error: Exception) -> Response:
-    status: int = getattr(error, "status_code", 404)
-    what = "has no such route" if status == 404 else f"does not take {request.method} here"
-    return _error(ApiError(status, f"This server {what}; see docs/serve.md."))
+    body = json.dumps(dialect.error(error.body()["error"], error.status))
+    return Response(body, error.status, headers, "application/json")

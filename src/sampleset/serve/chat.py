@@ -17,11 +17,13 @@ from sampleset.serve.metrics import Metrics
 from sampleset.serve.replies import Head, completion, sample, told, totals
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.runs import Runs
-from sampleset.serve.streaming import Emit
+from sampleset.serve.streaming import Emit, Stop
 from sampleset.serve.voice import Field
+from sampleset.wire.beside import beside
 
 _PIECE = 200
 """Characters of the answer in one chunk."""
+_PIECES_AT_ONCE = 20
 _TEXTS = ("reasoning_content", "content", "refusal")
 _KNOWN = ("role", *_TEXTS, "tool_calls")
 _LEFT = 499
@@ -43,6 +45,7 @@ class Chat:
         runs: Where it is kept for replay.
         prices: What tokens cost.
         on_done: Called at its end.
+        stop: What ends it before its answer.
     """
 
     def __init__(
@@ -54,9 +57,11 @@ class Chat:
         runs: Runs,
         prices: Prices | None,
         on_done: OnDone,
+        stop: Stop | None = None,
     ) -> None:
         self._request, self._alias, self._gate = request, alias, gate
         self._metrics, self._runs, self._prices, self._on_done = metrics, runs, prices, on_done
+        self._stop = stop or Stop()
         self._head = Head(request.alias)
         self._started = time.monotonic()
         self._events: list[dict[str, Any]] = []
@@ -68,6 +73,12 @@ class Chat:
         self._emit: Emit | None = None
         self._is_decided = False
 
+    @property
+    def size(self) -> int:
+        """Characters of all that was drawn and asked: what writing a reply or a run may take."""
+        drawn = sum(len(draw.sample.text) for draws in self._draws for draw in draws)
+        return drawn + len(self._request.question.text)
+
     async def whole(self) -> dict[str, Any]:
         """The body of the reply.
 
@@ -78,7 +89,7 @@ class Chat:
         try:
             answers = await self._answers()
             body = completion(self._head, self._request, answers, self._totals(answers))
-            self._keep(body)
+            await beside(self.size, lambda: self._keep(body))
             status = 200
             return body
         except Exception as error:
@@ -114,7 +125,7 @@ class Chat:
             for index in range(request.n if request.progress else 0)
         ]
         try:
-            answers = await self._answers()
+            answers = await self._stop.unless(self._answers())
             self._is_decided = True
             for news in self._news:
                 news.set()
@@ -125,10 +136,12 @@ class Chat:
             await asyncio.gather(*watchers, return_exceptions=True)
         self._listening = None
         summed = self._totals(answers)
-        self._keep(completion(head, request, answers, summed))
+        await beside(self.size, lambda: self._keep(completion(head, request, answers, summed)))
         for index, one in enumerate(answers):
-            for delta in _deltas(one, self._spoken[index]):
+            for number, delta in enumerate(_deltas(one, self._spoken[index])):
                 emit(head.chunk(index, delta))
+                if number % _PIECES_AT_ONCE == _PIECES_AT_ONCE - 1:
+                    await asyncio.sleep(0)
             last = head.chunk(index, {}, one.outcome.finish_reason)
             last["choices"][0] |= {"logprobs": one.outcome.logprobs, "sampleset": told(one, request.samples)}
             emit(last)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from annotated_types import Ge, Gt, Le
 
@@ -21,8 +21,12 @@ from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_insta
 from sampleset.errors import DataError, InvalidArgumentError, UnknownNameError
 from sampleset.models.budget import Budget, Caps
 from sampleset.prompts import SOLVE_PROMPTS
-from sampleset.sampling.members import Member
+from sampleset.sampling.members import Member, require_reader
 from sampleset.sampling.stopping import StoppingRule, parse_stop
+from sampleset.serve.dialects.completions import COMPLETIONS
+from sampleset.serve.dialects.messages import MESSAGES
+from sampleset.serve.dialects.responses import RESPONSES
+from sampleset.serve.parameters import PARAMETERS
 from sampleset.settings import read_settings, require_valid, typed_record
 from sampleset.specs import models_of
 from sampleset.types import DEFAULT_KIND
@@ -32,6 +36,17 @@ R = TypeVar("R")
 USUAL_PORT = 8700
 ALWAYS_ALLOWED = ("majority_vote", "weighted_vote", "first_sample")
 """Aggregators a request may name under any alias: they ask no model."""
+IGNORABLE = {
+    *(
+        name
+        for table in (PARAMETERS, COMPLETIONS, RESPONSES, MESSAGES)
+        for name, parameter in table.items()
+        # One API's prompt is stored and refused, the other's is what is asked.
+        if parameter.how != "honoured" and name != "prompt"
+    ),
+    *("seed", "stop", "stop_sequences", "temperature", "top_p"),
+}
+"""Parameters that an alias may leave aside: what is left is still a request."""
 
 
 def served_kind(spec: str) -> str:
@@ -74,6 +89,10 @@ class AliasConfig:
         hedge_after: Seconds after which a draw that is not back is drawn a second time.
         stop: A stopping rule, `beta:0.95` say.
         settled_by_vote: Whether the vote answers where the rule is met, and the aggregator is not asked.
+        min_confidence: Least confidence of an answer that is given; others are withheld.
+        withheld_text: What the message says where an answer is withheld.
+        ignore: Parameters that a request may carry and this alias leaves aside, `logprobs` say.
+        usage: What `usage` in a reply counts, where the request does not say.
         max_concurrency: Calls in flight to each of its models.
         max_k: Most samples a request may ask for.
         max_n: Most answers a request may ask for.
@@ -101,6 +120,10 @@ class AliasConfig:
     hedge_after: Annotated[float, Gt(0)] | None = None
     stop: str | None = None
     settled_by_vote: bool = False
+    min_confidence: Annotated[float, Ge(0), Le(1)] | None = None
+    withheld_text: str = "No answer: the samples do not agree enough."
+    ignore: tuple[str, ...] = ()
+    usage: Literal["sum", "last"] = "sum"
     max_concurrency: Annotated[int, Ge(1)] = 64
     max_k: Annotated[int, Ge(1)] = 32
     max_n: Annotated[int, Ge(1)] = 4
@@ -125,6 +148,9 @@ class AliasConfig:
         for spec in (self.aggregator, *self.aggregators):
             if spec is not None:
                 models_of(spec)
+        for name in self.ignore:
+            if name not in IGNORABLE:
+                raise UnknownNameError("parameter to ignore", name, IGNORABLE)
         served_kind(self.answer_kind)
         if self.stopping_rule() is None and self.settled_by_vote:
             raise InvalidArgumentError("settled_by_vote needs the rule that settles it, stop: beta:0.95 say.")
@@ -162,6 +188,17 @@ class ServeConfig:
         max_concurrent: Requests in work at once.
         max_queue: Requests that may wait; the next is told 429.
         max_body_bytes: Longest request body.
+        max_connections: Connections at once; never more than half of the files that the process may open.
+        max_connections_per_peer: The same of one address; never more than three quarters of all.
+        header_seconds: Seconds for the header of a request to arrive.
+        body_seconds: Seconds for its body, and for a client to go on reading.
+        max_key_requests: Requests in work or in the queue of one key, or of one address where there are no
+            keys.
+        max_key_bytes: Bytes of the bodies of these.
+        key_requests_per_minute: Requests of one key, or address, within any minute.
+        key_bytes_per_minute: Bytes of their bodies.
+        allow_hosts: Names, beside this machine's own and those without a dot, that a server without keys is
+            asked by.
         keep_alive: Seconds between two comments on a stream that has nothing to say.
         drain: Seconds that requests in work have to end when the server is stopped.
         prices: Price file, for costs in replies and metrics.
@@ -178,6 +215,15 @@ class ServeConfig:
     max_concurrent: Annotated[int, Ge(1)] = 64
     max_queue: Annotated[int, Ge(0)] = 128
     max_body_bytes: Annotated[int, Ge(1)] = 8_000_000
+    max_connections: Annotated[int, Ge(1)] = 4096
+    max_connections_per_peer: Annotated[int, Ge(1)] = 3072
+    header_seconds: Annotated[float, Gt(0)] = 10.0
+    body_seconds: Annotated[float, Gt(0)] = 60.0
+    max_key_requests: Annotated[int, Ge(1)] | None = None
+    max_key_bytes: Annotated[int, Ge(1)] = 256_000_000
+    key_requests_per_minute: Annotated[int, Ge(1)] | None = None
+    key_bytes_per_minute: Annotated[int, Ge(1)] | None = None
+    allow_hosts: tuple[str, ...] = ()
     keep_alive: Annotated[float, Gt(0)] = 5.0
     drain: Annotated[float, Ge(0)] = 30.0
     prices: str | None = None
@@ -249,16 +295,5 @@ def _alias(entry: object, where: str) -> AliasConfig:
     if (reader := values.get("aggregator_model")) is not None:
         whole = {"model": reader} if isinstance(reader, str) else reader
         found = typed_record(Member, whole, f"{where}: aggregator_model")
-        if found != Member(
-            found.model,
-            base_url=found.base_url,
-            api_key_env=found.api_key_env,
-            context_size=found.context_size,
-            omit=found.omit,
-        ):
-            raise DataError(
-                f"{where}: aggregator_model takes model, base_url, api_key_env, context_size and omit; the "
-                "rest is of those that sample. Leave it away."
-            )
-        values["aggregator_model"] = found
+        values["aggregator_model"] = require_reader(found, f"{where}: aggregator_model")
     return typed_record(AliasConfig, values, where)

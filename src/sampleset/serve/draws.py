@@ -27,6 +27,7 @@ from sampleset.sampling.draws import (
 from sampleset.serve.api_errors import ApiError, api_error
 from sampleset.serve.members import ServedMember, reason_of
 from sampleset.serve.requests import ChatRequest
+from sampleset.wire.beside import beside
 
 OnEvent = Callable[[str, dict[str, Any]], None]
 """Called with the name and the fields of what has happened."""
@@ -95,7 +96,11 @@ async def draw_all(
                 if not isinstance(error, TransientBackendError):
                     refusals.append(api_error(error))
 
-    drawers = {id(member): member.drawer(request, patience) for member in plan}
+    members = {id(member): member for member in plan}
+    drawers = await beside(
+        len(request.question.text),
+        lambda: {place: member.drawer(request, patience) for place, member in members.items()},
+    )
     work = QuestionDraws(
         request.question,
         [drawers[id(member)] for member in plan],

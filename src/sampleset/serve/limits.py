@@ -8,10 +8,16 @@ import hmac
 import json
 import math
 import os
-from collections.abc import AsyncGenerator
+import re
+import socket
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -19,9 +25,14 @@ from starlette.requests import Request
 from sampleset.errors import InputNotFoundError, InvalidArgumentError
 from sampleset.serve.api_errors import ApiError
 from sampleset.serve.config import ServeConfig
+from sampleset.wire.beside import beside
+
+T = TypeVar("T")
 
 KEYS_VARIABLE = "SAMPLESET_API_KEYS"
-_BODY_SECONDS = 60.0
+_MINUTE = 60.0
+_MOST_VALUES = 300_000
+_BEARER = re.compile(r"bearer +(\S.*)", re.IGNORECASE)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -88,20 +99,124 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self._digests)
 
-    def check(self, authorization: str) -> None:
-        """Return if the header holds one of the keys; every one is compared, in constant time.
+    def check(self, authorization: str) -> str | None:
+        """Which of the keys the header holds, as a name that is none; `None` where no key is asked for.
+
+        Every one is compared, in constant time.
 
         Raises:
             ApiError: 401.
         """
         if not self._digests:
-            return
-        scheme, _, key = authorization.partition(" ")
-        given = _digest(key.strip() if scheme.lower() == "bearer" else authorization)
-        if not any([hmac.compare_digest(given, known) for known in self._digests]):
-            raise ApiError(
-                401, "Incorrect or missing API key: send 'Authorization: Bearer KEY'.", code="invalid_api_key"
-            )
+            return None
+        bearer = _BEARER.fullmatch(authorization.strip())
+        given = _digest(bearer[1] if bearer else "")
+        if bearer and any([hmac.compare_digest(given, known) for known in self._digests]):
+            return given.hex()[:16]
+        raise ApiError(
+            401, "Incorrect or missing API key: send 'Authorization: Bearer KEY'.", code="invalid_api_key"
+        )
+
+
+@dataclass(slots=True)
+class _Account:
+    """What a caller has in work, and what came of it within the last minute."""
+
+    requests: int = 0
+    size: int = 0
+    minute: deque[list[float]] = field(default_factory=deque[list[float]])
+
+
+class Turn:
+    """One request of a caller, from its header to the end of its reply."""
+
+    def __init__(self, allowances: Allowances, caller: str) -> None:
+        self._allowances, self._caller, self._size, self._is_over = allowances, caller, 0, False
+
+    def add(self, size: int) -> None:
+        """Count bytes of its body.
+
+        Raises:
+            ApiError: 429, the caller has sent as much as it may.
+        """
+        self._size += size
+        self._allowances.count(self._caller, size)
+
+    def end(self) -> None:
+        """Give back what it took."""
+        if not self._is_over:
+            self._is_over = True
+            self._allowances.release(self._caller, self._size)
+
+
+class Allowances:
+    """How much each caller may ask: requests and bytes, at once and within a minute.
+
+    Args:
+        config: The limits.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, config: ServeConfig, clock: Callable[[], float]) -> None:
+        self._config, self._clock = config, clock
+        self._accounts: dict[str, _Account] = {}
+
+    def begin(self, caller: str) -> Turn:
+        """Let a request of a caller in.
+
+        Raises:
+            ApiError: 429, it has asked as much as it may.
+        """
+        self._forget()
+        account = self._accounts.setdefault(caller, _Account())
+        most = self._config.max_key_requests
+        if most is not None and account.requests >= most:
+            raise _too_much(f"{account.requests} requests of this key are in work.", 1)
+        limit = self._config.key_requests_per_minute
+        if limit is not None and len(account.minute) >= limit:
+            raise _too_much(f"This key may ask {limit} times a minute.", self._until_free(account))
+        account.requests += 1
+        account.minute.append([self._clock(), 0])
+        return Turn(self, caller)
+
+    def count(self, caller: str, size: int) -> None:
+        """Count bytes of a caller's request.
+
+        Raises:
+            ApiError: 429, they are more than it may send.
+        """
+        account, config = self._accounts[caller], self._config
+        account.size += size
+        if account.minute:
+            account.minute[-1][1] += size
+        if account.size > config.max_key_bytes:
+            raise _too_much(f"The requests of this key in work hold {config.max_key_bytes} bytes.", 1)
+        limit = config.key_bytes_per_minute
+        if limit is not None and sum(sent for _, sent in account.minute) > limit:
+            raise _too_much(f"This key may send {limit} bytes a minute.", self._until_free(account))
+
+    def release(self, caller: str, size: int) -> None:
+        """End a request of a caller."""
+        account = self._accounts[caller]
+        account.requests -= 1
+        account.size -= size
+
+    def _forget(self) -> None:
+        """Drop what is older than a minute, and callers of whom nothing is left."""
+        begun = self._clock() - _MINUTE
+        for caller, account in list(self._accounts.items()):
+            while account.minute and account.minute[0][0] <= begun:
+                account.minute.popleft()
+            if not account.minute and not account.requests:
+                del self._accounts[caller]
+
+    def _until_free(self, account: _Account) -> int:
+        oldest = account.minute[0][0] if account.minute else self._clock()
+        return max(1, math.ceil(oldest + _MINUTE - self._clock()))
+
+
+def _too_much(what: str, wait: int) -> ApiError:
+    return ApiError(429, f"{what} Try again in {wait} s.", code="rate_limit_exceeded", retry_after=wait)
 
 
 def read_keys(config: ServeConfig) -> Keys:
@@ -140,8 +255,9 @@ def check_origin(request: Request, config: ServeConfig, keys: Keys) -> str | Non
         ApiError: 403.
     """
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
-    if not keys and config.host in _LOOPBACK and _hostname(host) not in _LOOPBACK:
-        raise ApiError(403, f"This server answers to localhost, not to {host[:80]!r}.", code="wrong_host")
+    if not keys and not _is_own_host(_hostname(host), config):
+        whom = "localhost" if config.host in _LOOPBACK else "its address, its name and those in allow_hosts"
+        raise ApiError(403, f"This server answers to {whom}, not to {host[:80]!r}.", code="wrong_host")
     if origin is None or _netloc(origin) == host:
         return None
     if origin in config.allow_origins:
@@ -151,25 +267,46 @@ def check_origin(request: Request, config: ServeConfig, keys: Keys) -> str | Non
     )
 
 
-async def read_body(request: Request, limit: int) -> Any:
-    """The JSON value of a request's body.
+async def read_body(
+    request: Request, config: ServeConfig, read: Callable[[Any], T], turn: Turn | None = None
+) -> T:
+    """What is read out of the JSON value of a request's body; beside the event loop where it is long.
+
+    Args:
+        request: The request.
+        config: The limits.
+        read: Called with the value. It may run in a thread.
+        turn: Where its bytes are counted.
 
     Raises:
-        ApiError: It is too long, too slow, or no JSON.
+        ApiError: It is too long, too slow, no JSON, or what `read` raises.
         ClientDisconnect: The client left before its end.
     """
+    limit = config.max_body_bytes
     too_long = ApiError(413, f"The body is longer than {limit} bytes.", code="body_too_large")
-    if int(request.headers.get("content-length", "0") or 0) > limit:
+    length = request.headers.get("content-length", "0") or "0"
+    if not length.isdecimal() or len(length) > 18 or int(length) > limit:
         raise too_long
     raw = bytearray()
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
+        async with asyncio.timeout(config.body_seconds):
             async for part in request.stream():
+                if turn is not None:
+                    turn.add(len(part))
                 raw += part
                 if len(raw) > limit:
                     raise too_long
     except TimeoutError as error:
-        raise ApiError(408, f"The body did not arrive within {_BODY_SECONDS:g} s.") from error
+        raise ApiError(408, f"The body did not arrive within {config.body_seconds:g} s.") from error
+    # Nothing of the value outlives the call, so that the loop has nothing large to free.
+    return await beside(len(raw), lambda: read(_decoded(raw)))
+
+
+def _decoded(raw: bytearray) -> Any:
+    if raw.count(b"[") + raw.count(b"{") > _MOST_VALUES:
+        raise ApiError(
+            400, f"The body holds more than {_MOST_VALUES} brackets and braces.", code="body_too_large"
+        )
     try:
         return json.loads(raw, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -196,3 +333,29 @@ def _hostname(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def _is_own_host(name: str, config: ServeConfig) -> bool:
+    """Whether nobody can point this name of a server at an address of his choice.
+
+    A browser takes a page to be of the name it was loaded under, and the name may be pointed at this server
+    later. Addresses cannot, nor the machine's names, nor names without a dot, which no public server knows.
+    """
+    if name in _LOOPBACK or name in config.allow_hosts:
+        return True
+    if config.host in _LOOPBACK:
+        return False
+    return not name.rstrip(".").count(".") or _is_address(name) or name in _names_of_this_machine()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+@lru_cache(1)
+def _names_of_this_machine() -> frozenset[str]:
+    return frozenset(name.lower() for name in (socket.gethostname(), socket.getfqdn()))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sampleset.chat import Generation
 from sampleset.evaluation import Prices
 from sampleset.sampling.draws import Draw
 from sampleset.serve.aliases import Alias, Answered
@@ -104,7 +105,7 @@ def sample(draw: Draw) -> dict[str, Any]:
 def totals(
     alias: Alias, request: ChatRequest, answers: Sequence[Answered], prices: Prices | None
 ) -> dict[str, Any]:
-    """`usage`, the total billed, and beside it what each stage took and cost."""
+    """`usage`, and beside it what each stage took and cost."""
     replies = [reply for one in answers for reply in one.drawn.generations]
     lost = sum(one.drawn.cancelled + sum(one.drawn.retries.values()) for one in answers)
     sampling = Usage(
@@ -114,23 +115,53 @@ def totals(
         sum(one.completion_tokens is None for one in replies) + lost,
     )
     aggregation = sum((one.outcome.usage for one in answers), Usage())
-    total = sampling + aggregation
-    usage: dict[str, Any] = {
-        "prompt_tokens": total.prompt_tokens,
-        "completion_tokens": total.completion_tokens,
-        "total_tokens": total.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": sum(one.cached_tokens for one in replies)},
-        "completion_tokens_details": {"reasoning_tokens": sum(one.reasoning_tokens for one in replies)},
-    }
+    usage = _last_reading(answers) if request.usage == "last" else _usage(sampling + aggregation, replies)
     own: dict[str, Any] = {
         "aggregator": request.aggregator if request.ballot == "text" else f"vote by value ({request.ballot})",
         "k": request.k,
         "seed": request.seed,
         "usage": {"sampling": stage(sampling), "aggregation": stage(aggregation)},
     }
+    if request.ignored:
+        own["ignored"] = list(request.ignored)
     if prices is not None:
         own["cost"] = _cost(alias, request, answers, aggregation, prices)
     return {"usage": usage, "sampleset": own}
+
+
+def _last_reading(answers: Sequence[Answered]) -> dict[str, Any]:
+    """The conversation as one sample read it, and what it answered: its length, not its price.
+
+    An answer that the aggregator worded counts what the aggregator wrote for it.
+    """
+    replies = [one.outcome.sample or one.drawn.generations[0] for one in answers]
+    written = [
+        one.outcome.usage.completion_tokens if one.outcome.sample is None else reply.completion_tokens or 0
+        for one, reply in zip(answers, replies, strict=True)
+    ]
+    # n answers are to one prompt.
+    return _usage(Usage(replies[0].prompt_tokens or 0, sum(written)), replies, replies[:1])
+
+
+def _usage(
+    total: Usage, replies: Sequence[Generation], read: Sequence[Generation] | None = None
+) -> dict[str, Any]:
+    """`usage` as OpenAI's clients know it.
+
+    Args:
+        total: The tokens.
+        replies: Whose thoughts are among them.
+        read: Whose prompts are among them; by default those of `replies`.
+    """
+    return {
+        "prompt_tokens": total.prompt_tokens,
+        "completion_tokens": total.completion_tokens,
+        "total_tokens": total.total_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": sum(reply.cached_tokens for reply in (replies if read is None else read))
+        },
+        "completion_tokens_details": {"reasoning_tokens": sum(reply.reasoning_tokens for reply in replies)},
+    }
 
 
 def stage(usage: Usage) -> dict[str, int]:

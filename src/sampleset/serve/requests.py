@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,8 @@ from sampleset.models.budget import Budget
 from sampleset.sampling.stopping import StoppingRule, parse_stop
 from sampleset.serve.api_errors import ApiError
 from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, served_kind
-from sampleset.serve.parameters import OVERRIDES, PARAMETERS, Parameter
+from sampleset.serve.dialects.base import Dialect
+from sampleset.serve.parameters import OVERRIDES, PARAMETERS, Parameter, check_fields
 from sampleset.specs import parse_spec
 from sampleset.storage.store import digest
 from sampleset.types import Question
@@ -28,6 +28,7 @@ SELECTORS = ("first_sample", "majority_vote", "weighted_vote", "best_of_n")
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _MOST_MESSAGES = 4096
+_LONGEST_NAME = 64
 # Not sent with a draw: read here, or asking for nothing.
 _KEPT_HERE = {name for name, one in PARAMETERS.items() if one.how == "refused"} | {
     "budget",
@@ -70,6 +71,8 @@ class ChatRequest:
         words: Whether it also tells what each sample says while it is written.
         samples: Whether the reply holds the samples.
         answer_only: Whether the content is the answer without a solution.
+        usage: What `usage` in the reply counts.
+        ignored: Parameters that were sent and are left aside, as the alias says.
     """
 
     alias: str
@@ -92,29 +95,67 @@ class ChatRequest:
     words: bool
     samples: bool
     answer_only: bool
+    usage: Literal["sum", "last"]
+    ignored: tuple[str, ...]
 
 
 def parse_request(
-    body: object, aliases: Mapping[str, AliasConfig], usual: Mapping[str, str], local: Mapping[str, bool]
-) -> ChatRequest:
-    """The request that a JSON body makes.
+    body: object,
+    aliases: Mapping[str, AliasConfig],
+    usual: Mapping[str, str],
+    local: Mapping[str, bool],
+    dialect: type[Dialect] = Dialect,
+) -> tuple[ChatRequest, Dialect]:
+    """The chat request that a JSON body makes, and what puts its reply into the body's dialect.
 
     Args:
         body: The body, decoded.
         aliases: What model names stand for.
         usual: Their aggregators.
         local: Whether one of their upstreams is a model in this process, which takes text only.
+        dialect: The API that it is a request of.
 
     Raises:
         ApiError: 400 or 404; says which field, and what it takes.
     """
+    given, ignored = _fields(body, aliases, dialect.parameters)
+    translation = dialect(given)
+    try:
+        if dialect is not Dialect:
+            given, more = _fields(translation.chat_body(), aliases, PARAMETERS)
+            ignored += more
+        return _chat_request(given, ignored, aliases, usual, local), translation
+    except ApiError as error:
+        error.param = dialect.names.get(error.param or "", error.param)
+        raise
+
+
+def _fields(
+    body: object, aliases: Mapping[str, AliasConfig], parameters: Mapping[str, Parameter]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The fields of a body, checked, and the names of those that its alias leaves aside."""
     if not isinstance(body, dict):
         raise ApiError(400, "The body must be a JSON object with 'model' and 'messages'.")
     given = {name: value for name, value in cast("dict[str, Any]", body).items() if value is not None}
-    _check_fields(given, PARAMETERS)
+    name = given.get("model")
+    alias = aliases.get(name) if isinstance(name, str) else None
+    ignored = () if alias is None else tuple(name for name in alias.ignore if name in given)
+    given = {name: value for name, value in given.items() if name not in ignored}
+    check_fields(given, parameters)
+    return given, ignored
+
+
+def _chat_request(
+    given: Mapping[str, Any],
+    ignored: tuple[str, ...],
+    aliases: Mapping[str, AliasConfig],
+    usual: Mapping[str, str],
+    local: Mapping[str, bool],
+) -> ChatRequest:
+    """The request that the fields of a chat request make."""
     own = cast("dict[str, Any]", given.get("sampleset", {}))
     own = {name: value for name, value in own.items() if value is not None}
-    _check_fields(own, OVERRIDES, "sampleset.")
+    check_fields(own, OVERRIDES, "sampleset.")
     name, alias = _alias(given, aliases)
     messages = _messages(given.get("messages"))
     n, k = given.get("n", 1), own.get("k", given.get("budget", alias.k))
@@ -155,6 +196,8 @@ def parse_request(
         words=own.get("progress") == "words" and given.get("stream") is True,
         samples=own.get("samples", False),
         answer_only=own.get("content") == "answer",
+        usage=own.get("usage", alias.usage),
+        ignored=ignored,
     )
 
 
@@ -181,26 +224,6 @@ def plain_text(message: Mapping[str, Any]) -> str:
     calls = cast("list[dict[str, Any]]", message.get("tool_calls") or [])
     words += [f"[called {mapping_of(one.get('function')).get('name', 'a tool')}]" for one in calls]
     return text_of("\n".join(words))
-
-
-def _check_fields(given: Mapping[str, Any], known: Mapping[str, Parameter], prefix: str = "") -> None:
-    for name, value in given.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, list(known), n=1)
-            hint = f" Did you mean '{prefix}{near[0]}'?" if near else ""
-            shown = f"{prefix}{name}"[:80]
-            raise ApiError(
-                400, f"Unrecognized request argument: {shown!r}.{hint}", param=shown, code="unknown_parameter"
-            )
-        parameter = known[name]
-        if parameter.how == "refused" and value not in parameter.harmless:
-            raise ApiError(
-                400, f"{name!r} is not supported: {parameter.says}.", param=name, code="unsupported_parameter"
-            )
-        if parameter.check is not None and (wanted := parameter.check(value)) is not None:
-            raise ApiError(
-                400, f"'{prefix}{name}' must be {wanted}.", param=prefix + name, code="invalid_value"
-            )
 
 
 def _alias(given: Mapping[str, Any], aliases: Mapping[str, AliasConfig]) -> tuple[str, AliasConfig]:

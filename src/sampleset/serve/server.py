@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
+import resource
 import signal
 import socket
 import sys
@@ -20,18 +22,34 @@ from sampleset.errors import InvalidArgumentError
 from sampleset.serve.aliases import Models
 from sampleset.serve.app import Server
 from sampleset.serve.config import ServeConfig
+from sampleset.serve.connections import Connections, raise_file_limit
 from sampleset.serve.limits import read_keys
 
 # Clients keep connections for some seconds; closing first would reset a request that is on its way.
 _IDLE_SECONDS = 75
+# For the errors by which requests end that are cut off.
+_LAST_WORDS_SECONDS = 1.0
 
 
 class GracefulServer(uvicorn.Server):
-    """uvicorn's server, which here ends by returning: models are closed after it, and the exit code is 0."""
+    """uvicorn's server, which here ends by returning: models are closed after it, and the exit code is 0.
 
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[int], None]) -> None:
+    Args:
+        config: uvicorn's own.
+        on_start: Called with the port.
+        cut_off: Called when requests in work have had their time; they then end by themselves.
+        drain: Seconds of that time.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_start: Callable[[int], None],
+        cut_off: Callable[[], None],
+        drain: float,
+    ) -> None:
         super().__init__(config)
-        self._on_start = on_start
+        self._on_start, self._cut_off, self._drain = on_start, cut_off, drain
 
     async def startup(self, sockets: Any = None) -> None:
         """Bind, then tell the port."""
@@ -39,9 +57,19 @@ class GracefulServer(uvicorn.Server):
         if self.started:
             self._on_start(self.servers[0].sockets[0].getsockname()[1])
 
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Stop, and end what is in work once its time is over."""
+        late = asyncio.get_running_loop().call_later(self._drain, self._cut_off)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            late.cancel()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop; on a second signal, whichever it is, at once."""
-        self.force_exit = self.should_exit
+        """Stop; on a second signal, whichever it is, without waiting for what is in work."""
+        if self.should_exit:
+            self._cut_off()
+            asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, setattr, self, "force_exit", True)
         self.should_exit = True
 
     @contextmanager
@@ -79,8 +107,12 @@ async def serve(config: ServeConfig, on_start: Callable[[GracefulServer, int], N
         listener.close()
         raise
     try:
+        answering = Server(config, models, keys)
+        connections = Connections(config, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         settings = uvicorn.Config(
-            Server(config, models, keys).app(),
+            answering.app(),
+            http=connections.protocol(),
+            ws="none",
             host=config.host,
             port=config.port,
             lifespan="off",
@@ -89,7 +121,7 @@ async def serve(config: ServeConfig, on_start: Callable[[GracefulServer, int], N
             server_header=False,
             date_header=False,
             timeout_keep_alive=_IDLE_SECONDS,
-            timeout_graceful_shutdown=int(config.drain) or 1,
+            timeout_graceful_shutdown=math.ceil(config.drain + _LAST_WORDS_SECONDS),
             backlog=2048,
         )
         server: GracefulServer
@@ -99,7 +131,7 @@ async def serve(config: ServeConfig, on_start: Callable[[GracefulServer, int], N
             if on_start is not None:
                 on_start(server, port)
 
-        server = GracefulServer(settings, started)
+        server = GracefulServer(settings, started, answering.stop.cut_off, config.drain)
         await server.serve([listener])
     finally:
         await models.close()
@@ -132,6 +164,7 @@ def run(config: ServeConfig) -> None:
     # Other packages' lines stay away: some name addresses, some whole requests.
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("sampleset").setLevel(logging.INFO)
+    raise_file_limit()
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     try:
         import uvloop

@@ -7,7 +7,10 @@ import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from sampleset.serve.api_errors import ApiError
 
 T = TypeVar("T")
 Emit = Callable[[Mapping[str, Any] | str], None]
@@ -18,7 +21,41 @@ _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
 ]
+_PIECE_BYTES = 2**17
 _COMMENT = b": keep-alive\n\n"
+
+
+class Stop:
+    """The end of a server: what is then still in work ends in an error that its client understands."""
+
+    def __init__(self) -> None:
+        self._is_over = asyncio.Event()
+
+    def cut_off(self) -> None:
+        """End what is in work."""
+        self._is_over.set()
+
+    async def unless(self, work: Awaitable[T]) -> T:
+        """What the work returns.
+
+        Raises:
+            ApiError: 503, the server was stopped before, and the work was cancelled.
+        """
+        task, over = asyncio.ensure_future(work), asyncio.create_task(self._is_over.wait())
+        try:
+            await asyncio.wait((task, over), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+        finally:
+            task.cancel()
+            over.cancel()
+            await asyncio.gather(task, over, return_exceptions=True)
+        raise ApiError(
+            503,
+            "The server was stopped before this request was answered. Ask again.",
+            code="server_stopped",
+            retry_after=1,
+        )
 
 
 class EventStream:
@@ -77,6 +114,20 @@ class EventStream:
         return part
 
 
+class LongResponse(Response):
+    """A response whose body is sent piece by piece: a connection copies all that it cannot send at once."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it all."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        body = memoryview(self.body)
+        for start in range(0, len(body), _PIECE_BYTES):
+            piece = bytes(body[start : start + _PIECE_BYTES])
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b""})
+
+
 async def unless_gone(work: Awaitable[T], receive: Receive) -> T | None:
     """What the work returns; `None`, and the work cancelled, if the client leaves before."""
     task, listener = asyncio.ensure_future(work), asyncio.create_task(_gone(receive))
@@ -95,5 +146,8 @@ async def _gone(receive: Receive) -> None:
 
 
 def _event(value: Mapping[str, Any] | str) -> bytes:
-    data = value if isinstance(value, str) else json.dumps(value)
-    return f"data: {data}\n\n".encode()
+    if isinstance(value, str):
+        return f"data: {value}\n\n".encode()
+    # Events of the APIs that name them; chunks of the chat API have no type.
+    name = f"event: {value['type']}\n" if "type" in value else ""
+    return f"{name}data: {json.dumps(value)}\n\n".encode()

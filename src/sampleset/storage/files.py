@@ -98,8 +98,9 @@ def _whole(path: Path) -> Generator[Path]:
             left.unlink(missing_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield partial
-        os.replace(partial, path)
+        with _naming(path):
+            yield partial
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -171,23 +172,20 @@ class JsonlLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._read_to = 0
-        self._lines = 0
+        self.lines = 0
+        """Lines that `new_rows` has read."""
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add rows in one write. If the disk is full, nothing is added and `OSError` is raised."""
         data = b"".join(_line(row) for row in rows)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked(self.path) as descriptor:
             end = _repair(descriptor)
             try:
-                _write_all(descriptor, data, end)
+                write_all(descriptor, data, end)
             except OSError:
                 os.ftruncate(descriptor, end)
                 raise
-        finally:
-            os.close(descriptor)
 
     def new_rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Whole rows added since the last call, by anyone, each with its byte offset.
@@ -206,9 +204,9 @@ class JsonlLog:
                     return
                 offset = self._read_to
                 self._read_to += len(line)
-                self._lines += 1
+                self.lines += 1
                 if line.strip():
-                    with located(self.path, self._lines):
+                    with located(self.path, self.lines):
                         row = parse_line(line)
                     yield offset, row
 
@@ -217,6 +215,33 @@ class JsonlLog:
         with open(self.path, "rb") as file:
             file.seek(offset)
             return parse_line(file.readline())
+
+
+@contextmanager
+def locked(path: Path) -> Generator[int]:
+    """A descriptor of a file that no other process of this package writes meanwhile; it is made if need be.
+
+    Raises:
+        OSError: It names the file, whatever fails.
+    """
+    with _naming(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _naming(path: Path) -> Generator[None]:
+    """Put the name of the file into an error of the system that names none, a full disk say."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def _repair(descriptor: int) -> int:
@@ -236,7 +261,8 @@ def _repair(descriptor: int) -> int:
     return end
 
 
-def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+def write_all(descriptor: int, data: bytes, offset: int) -> None:
+    """Write bytes at a place of a file, however many writes that takes."""
     view = memoryview(data)
     while view:
         written = os.pwrite(descriptor, view, offset)

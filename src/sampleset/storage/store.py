@@ -19,13 +19,15 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
+from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError, MalformedRecordError
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.records import (
     StoredSet,
@@ -35,7 +37,10 @@ from sampleset.storage.records import (
     sample_to_row,
     without_samples,
 )
+from sampleset.storage.rows import located
 from sampleset.types import SCHEMA_VERSION, Problem, Question, Sample, SampleSet
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +109,20 @@ class SampleStore:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in what other processes have added."""
-        for _, row in self._problem_log.new_rows():
-            problem = problem_from_row(row, len(self._problems))
+        """Take in what other processes have added.
+
+        Raises:
+            MalformedRecordError: A row is damaged; says which, and how to set it aside.
+        """
+        for _, problem in self._rows(
+            self._problem_log, lambda row: problem_from_row(row, len(self._problems))
+        ):
             self._problems.setdefault(problem.id, problem)
-        for offset, row in self._log.new_rows():
+        for offset, row in self._rows(self._log, partial(checked_row, "samples.jsonl")):
             self._index(offset, row)
-        for _, row in self._share_log.new_rows():
+        for _, row in self._rows(self._share_log, partial(checked_row, "shared.jsonl")):
             self._own(row)
-        for _, row in self._stop_log.new_rows():
+        for _, row in self._rows(self._stop_log, partial(checked_row, "stops.jsonl")):
             self._stops[row["key"]] = row["rule"], row["n"]
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
@@ -219,6 +229,9 @@ class SampleStore:
             fcntl.fcntl(self._claims, fcntl.F_OFD_SETLK, _byte_lock(fcntl.F_WRLCK, key))
         except (BlockingIOError, PermissionError):
             return False
+        except OSError as error:
+            error.filename = str(self.folder / "claims")
+            raise
         self._held.add(key)
         return True
 
@@ -238,30 +251,41 @@ class SampleStore:
             with open(self._log.path, "rb") as file:
                 os.fsync(file.fileno())
 
+    def _rows(self, log: JsonlLog, read: Callable[[dict[str, Any]], T]) -> Iterator[tuple[int, T]]:
+        """New rows of a log as they are read, each with its offset."""
+        try:
+            for offset, row in log.new_rows():
+                with located(log.path, log.lines):
+                    value = read(row)
+                yield offset, value
+        except MalformedRecordError as error:
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, told: str) -> MalformedRecordError:
+        return MalformedRecordError(
+            f"{told} `sampleset store check {shlex.quote(str(self.folder))}` tells all that is damaged in "
+            "this store; with --repair it sets that aside and keeps the rest."
+        )
+
     def _index(self, offset: int, row: dict[str, Any]) -> None:
-        draws = self._draws.setdefault(self._own(row), {})
-        if "index" not in row:
-            raise DataError(f"{self._log.path}: a row lacks the field 'index'; this is not a sample store.")
-        index = row["index"]
+        draws, index = self._draws.setdefault(self._own(row), {}), row["index"]
         # A draw that failed is drawn again later; one that succeeded stands.
         if index not in draws or draws[index].failed:
             draws[index] = _Draw(offset, "error" in row)
 
     def _own(self, row: dict[str, Any]) -> str:
         """Note whose draws a row is about, and return their key."""
-        try:
-            key, problem_id, identity = row["key"], row["problem_id"], row["configuration"]
-            if identity not in self._configurations:
-                self._configurations[identity] = Configuration(row["model"], row["prompt"], row["params"])
-        except KeyError as error:
-            raise DataError(
-                f"{self._log.path}: a row lacks the field {error}; this is not a sample store."
-            ) from error
+        key, problem_id, identity = row["key"], row["problem_id"], row["configuration"]
+        if identity not in self._configurations:
+            self._configurations[identity] = Configuration(row["model"], row["prompt"], row["params"])
         self._keys_by_problem.setdefault(problem_id, {})[identity] = key
         return key
 
     def _read(self, draw: _Draw) -> Sample:
-        return sample_from_row(self._log.row_at(draw.offset))
+        try:
+            return sample_from_row(self._log.row_at(draw.offset))
+        except DataError as error:
+            raise self._damaged(f"{self._log.path}: the row at byte {draw.offset}: {error}.") from error
 
     def _choose(self, wanted: str | None) -> Configuration:
         matching = {
@@ -313,6 +337,35 @@ def is_store(folder: Path) -> bool:
     """Whether a folder holds a sample store, be it one that nothing was drawn into yet."""
     begun = any((folder / name).exists() for name in ("samples.jsonl", "claims"))
     return begun and (folder / "problems.jsonl").exists()
+
+
+_TYPES: Mapping[str, tuple[type, str]] = {
+    "index": (int, "a whole number"),
+    "n": (int, "a whole number"),
+    "params": (Mapping, "an object"),
+}
+_DRAWN = ("key", "problem_id", "configuration", "model", "prompt", "params")
+_FIELDS = {
+    "samples.jsonl": (*_DRAWN, "index", "text"),
+    "shared.jsonl": _DRAWN,
+    "stops.jsonl": ("key", "rule", "n"),
+}
+"""What each row of a store's files must hold."""
+
+
+def checked_row(file: str, row: dict[str, Any]) -> dict[str, Any]:
+    """The row, if a store's file of this name can hold it.
+
+    Raises:
+        DataError: A field is missing or of the wrong type.
+    """
+    for name in _FIELDS[file]:
+        kind, what = _TYPES.get(name, (str, "a text"))
+        if name not in row:
+            raise DataError(f"the row lacks the field {name!r}; it is no row of a sample store")
+        if not isinstance(row[name], kind) or isinstance(row[name], bool):
+            raise DataError(f"{name!r} must be {what}, got {str(row[name])[:60]!r}")
+    return row
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,9 @@ class RunFolder:
                     f"Another process trains into {str(self.folder)!r}. Wait for it, or use another "
                     "output_dir."
                 ) from error
+            except OSError as error:  # A file system without locks.
+                error.filename = lock.name
+                raise
             self.require_same()
             if not self._config.exists():
                 save_settings(self._config, {**self._settings, _DIGESTS: self._digests})

@@ -11,7 +11,7 @@ import base64
 import os
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 MOST_REPLY_BYTES = 32_000_000
 """Longest reply that is read."""
 
+_PIECE_BYTES = 2**17
 _CONNECT_SECONDS = 30
 _AZURE = re.compile(r"\.(?:azure\.(?:com|us|cn)|azure-api\.net)$")
 
@@ -66,7 +67,7 @@ class Response:
 
     status: int
     headers: Mapping[str, str]
-    raw: bytes
+    raw: bytes | bytearray
     is_stream: bool = False
 
 
@@ -127,12 +128,14 @@ class Client:
         except TimeoutError as error:
             raise ConnectionFailedError(self.where, f"nothing within {seconds:g} s") from error
 
-    async def post(self, url: str, body: bytes, on_part: Callable[[bytes], None] | None = None) -> Response:
+    async def post(
+        self, url: str, body: Sequence[bytes], on_part: Callable[[bytes], None] | None = None
+    ) -> Response:
         """The reply to a request.
 
         Args:
             url: Whom to ask, by `url` or `root_url`.
-            body: The request as JSON.
+            body: The request as JSON, in parts. A long one is sent piece by piece and not copied.
             on_part: Called with each part of a reply that is a stream of events, as it comes. What it raises
                 ends the reply.
 
@@ -158,13 +161,18 @@ class Client:
         return None if any(secret in str(error) for secret in secrets) else error
 
     async def _ask(
-        self, method: str, url: str, body: bytes | None, on_part: Callable[[bytes], None] | None
+        self, method: str, url: str, body: Sequence[bytes] | None, on_part: Callable[[bytes], None] | None
     ) -> Response:
         import aiohttp
 
+        data, headers = None, self._headers
+        if body is not None:
+            length = sum(map(len, body))
+            data = b"".join(body) if length <= _PIECE_BYTES else _pieces(body)
+            headers = {**headers, "Content-Length": str(length)}
         try:
             async with self._open().request(
-                method, url, data=body, headers=self._headers, allow_redirects=False, proxy=self._proxy
+                method, url, data=data, headers=headers, allow_redirects=False, proxy=self._proxy
             ) as reply:
                 is_stream = reply.content_type == "text/event-stream"
                 if is_stream and on_part is not None and reply.status == 200:
@@ -180,13 +188,13 @@ class Client:
             reason = self.hidden(str(error).replace(" ssl:default", "")) or type(error).__name__
             raise ConnectionFailedError(self.where, reason) from self.cause(error)
 
-    async def _read(self, reply: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, reply: aiohttp.ClientResponse) -> bytearray:
         """The body, up to the longest that is read."""
         raw = bytearray()
         async for part in reply.content.iter_any():
             raw += part
             self._checked(len(raw))
-        return bytes(raw)
+        return raw
 
     def _checked(self, length: int) -> int:
         if length > MOST_REPLY_BYTES:
@@ -212,6 +220,16 @@ class Client:
                 read_bufsize=2**18,
             )
         return self._session
+
+
+async def _pieces(body: Sequence[bytes]) -> AsyncGenerator[memoryview]:
+    """A body in pieces that a connection takes one after the other."""
+    for part in body:
+        view = memoryview(part)
+        for start in range(0, len(view), _PIECE_BYTES):
+            yield view[start : start + _PIECE_BYTES]
+            # A quick peer takes one piece after the other without a pause.
+            await asyncio.sleep(0)
 
 
 def shown_url(parts: SplitResult) -> str:

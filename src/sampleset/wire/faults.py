@@ -158,7 +158,7 @@ class Fault:
         return self.reply or f"status {self.status}"
 
 
-def read_fault(status: int, headers: Mapping[str, str], raw: bytes) -> Fault:
+def read_fault(status: int, headers: Mapping[str, str], raw: bytes | bytearray) -> Fault:
     """The error in a reply that is no success."""
     text = raw[:_MOST_READ].decode("utf-8", "replace")
     try:

@@ -34,7 +34,7 @@ _THOUGHT_PARTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_text"
 _DECODER = json.JSONDecoder(parse_constant={"-Infinity": _LOWEST_LOGPROB}.get)
 
 
-def read_completion(raw: bytes, *, may_be_empty: bool = False) -> Generation | Fault:
+def read_completion(raw: bytes | bytearray, *, may_be_empty: bool = False) -> Generation | Fault:
     """The first choice in the body of a completion, or what is wrong with it.
 
     Args:
@@ -90,7 +90,7 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
     )
 
 
-def decoded(raw: bytes) -> object:
+def decoded(raw: bytes | bytearray) -> object:
     """A body as JSON.
 
     Raises:

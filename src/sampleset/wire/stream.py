@@ -17,10 +17,12 @@ class StreamedCompletion:
     Attributes:
         has_begun: Whether an event has come.
         is_whole: Whether the end has: a finish reason, or `[DONE]`.
+        length: Bytes that have come.
     """
 
     def __init__(self) -> None:
         self.has_begun = self.is_whole = False
+        self.length = 0
         self._rest = b""
         self._texts: dict[str, list[str]] = {}
         self._calls: list[dict[str, Any]] = []
@@ -32,12 +34,13 @@ class StreamedCompletion:
         self._usage: Any = None
         self._error: Any = None
 
-    def feed(self, part: bytes) -> list[str]:
+    def feed(self, part: bytes | bytearray) -> list[str]:
         """Take the next bytes; returns what each event in them adds to the content.
 
         Raises:
             ValueError: An event is no JSON.
         """
+        self.length += len(part)
         *lines, self._rest = (self._rest + part).split(b"\n")
         return list(filter(None, map(self._take, lines)))
 

@@ -5,12 +5,16 @@ What the sandbox guards against, and what it does not, stands in the docs, under
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +34,7 @@ MEMORY = 256 * 2**20
 MAX_BYTES = 100_000
 """Of what a program reads, prints, or writes into one file."""
 _GRACE = 10.0
+_PREFIX, _LOCK = "sampleset-run-", ".lock"
 _CHILD = Path(__file__).with_name("sandbox_child.py")
 
 
@@ -122,8 +127,46 @@ def _run(code: str, stdin: str, how: RunCode) -> Run:
 _runs: BoundedCache[tuple[str, str, RunCode], Run] = BoundedCache(32 * 2**20)
 
 
+@contextmanager
+def _scratch() -> Generator[str]:
+    """An empty folder that is gone at the end; if this process is killed, the next one removes it.
+
+    A lock beside it is held for as long as this process lives.
+    """
+    _sweep()
+    lock, path = tempfile.mkstemp(prefix=_PREFIX, suffix=_LOCK)
+    folder = path.removesuffix(_LOCK)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.mkdir(folder, 0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(path).unlink(missing_ok=True)
+        os.close(lock)
+
+
+@lru_cache(1)
+def _sweep() -> None:
+    """Remove the folders of processes that were killed; once a process."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*{_LOCK}"):
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:  # Another user's, or gone.
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue  # Its owner lives.
+        else:
+            shutil.rmtree(str(path).removesuffix(_LOCK), ignore_errors=True)
+            path.unlink(missing_ok=True)
+        finally:
+            os.close(lock)
+
+
 def _started(code: str, stdin: str, how: RunCode) -> Run:
-    with tempfile.TemporaryDirectory(prefix="sampleset-") as scratch:
+    with _scratch() as scratch:
         python = os.path.realpath(sys.executable)
         folders = ["/usr", "/bin", "/lib", "/lib64", "/nix/store", "/etc/ld.so.cache"]
         for prefix in (sys.base_prefix, sys.base_exec_prefix, os.path.dirname(python)):

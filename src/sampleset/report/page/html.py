@@ -28,7 +28,7 @@ _LONGEST_TEXT = 12_000
 """Characters of one text in the page; `questions.jsonl` has the whole."""
 _MOST_TEXT = 10_000_000
 """Characters of all samples in the page, shared by the files: browsers take a page of this size at once."""
-_SCRIPTS = ("katex/katex.min.js", "page.mathematics.js", "page.figures.js", "page.js")
+_SCRIPTS = ("katex/katex.min.js", "page.mathematics.js", "page.folds.js", "page.figures.js", "page.js")
 
 
 def report_html(

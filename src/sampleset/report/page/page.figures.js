@@ -3,6 +3,7 @@
 const figures = (() => {
   const DASHES = ["", "", "7 3", "", "2 3", "7 3 2 3", "", "4 2"];
   const COLOURS = 8;
+  const FEW = 10; // problems below which a share is mostly chance
 
   function draw(tag, attributes, ...children) {
     const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -13,6 +14,12 @@ const figures = (() => {
   const percent = (share) => (share === null || share === undefined ? "–" : (100 * share).toFixed(1));
   const said = (text) => draw("title", {}, text);
   const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  // Wilson's 95 % interval of a share of `count` problems.
+  function interval(share, count) {
+    const z = 1.959964, inverse = 1 / (1 + (z * z) / count), centre = (share + (z * z) / (2 * count)) * inverse;
+    const half = z * inverse * Math.sqrt((share * (1 - share)) / count + (z * z) / (4 * count * count));
+    return { low: Math.max(0, centre - half), high: Math.min(1, centre + half) };
+  }
   const colour = (number) => `m${number === 0 ? 0 : 1 + ((number - 1) % (COLOURS - 1))}`;
 
   // A filled mark of about 10 pixels: square, circle, triangle, diamond, ...
@@ -78,21 +85,32 @@ const figures = (() => {
   const path = (points) => points.map(([x, y], place) => `${place ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
   const logScale = (low, high) => (value) => (high > low ? Math.log(value / low) / Math.log(high / low) : 0.5);
 
-  // Labels at the right end of curves, moved apart so that none covers another.
+  // A label in lines of at most TAG letters, broken after `:`, `=`, `,` and `_` where it can be.
+  const TAG = 22;
+  function tagLines(text) {
+    const lines = [""];
+    for (const part of text.split(/(?<=[:=,_])/).flatMap((piece) => piece.match(new RegExp(`.{1,${TAG}}`, "gu")) || [])) {
+      if (lines[lines.length - 1].length + part.length <= TAG) lines[lines.length - 1] += part;
+      else lines.push(part);
+    }
+    return lines;
+  }
+  // Labels at the right end of curves, moved apart so that none covers another. `y` is that of the first line.
   function tags(area, ends) {
-    const sorted = ends.map((end) => ({ ...end })).sort((a, b) => a.y - b.y);
-    const step = 15;
-    sorted.forEach((end, place) => { if (place) end.y = Math.max(end.y, sorted[place - 1].y + step); });
-    const over = sorted.length ? Math.max(0, sorted[sorted.length - 1].y - area.foot) : 0;
-    for (let place = sorted.length - 1, roof = area.foot; over && place >= 0; place--) {
-      sorted[place].y = Math.min(sorted[place].y, roof);
-      roof = sorted[place].y - step;
+    const step = 14, gap = 2;
+    const sorted = ends.map((end) => ({ ...end, lines: tagLines(end.text) })).sort((a, b) => a.y - b.y);
+    const tall = (end) => end.lines.length * step + gap;
+    sorted.forEach((end, place) => { if (place) end.y = Math.max(end.y, sorted[place - 1].y + tall(sorted[place - 1])); });
+    for (let place = sorted.length - 1, roof = area.foot + step; place >= 0; place--) {
+      sorted[place].y = Math.min(sorted[place].y, roof - tall(sorted[place]));
+      roof = sorted[place].y;
     }
     for (const end of sorted) {
-      area.svg.append(draw("text", { class: `${end.kind} halo`, x: end.x, y: end.y + 4 }, cut(end.text, 22), said(end.text)));
+      const lines = end.lines.map((line, number) => draw("tspan", { x: end.x, dy: number ? step : 0 }, line));
+      area.svg.append(draw("text", { class: `${end.kind} halo`, x: end.x, y: end.y + 4 }, ...lines, said(end.text)));
     }
   }
-  const tagRoom = (names, width) => (width < 420 ? 0 : Math.min(165, 16 + 6.9 * Math.max(...names.map((name) => Math.min(22, name.length)))));
+  const tagRoom = (names, width) => (width < 420 ? 0 : 16 + 6.9 * Math.max(...names.flatMap(tagLines).map((line) => line.length)));
 
   // One entry per method shown: its results at every k of the file.
   function series(file, methods) {
@@ -131,6 +149,13 @@ const figures = (() => {
     }
     const ends = [{ text: "oracle", kind: "soft", x: area.right + 4, y: oracle[oracle.length - 1][1] }];
     const step = Math.min(7, 30 / Math.max(1, shown.length));
+    // Of many k that stand close together only some bear marks and intervals, the largest and the chosen one always.
+    const roomy = new Set([chosen]);
+    let right = Infinity;
+    for (const { k } of [...file.points].reverse()) {
+      if (right - x(k) < step * shown.length + 8) continue;
+      if (k === chosen || Math.abs(x(k) - x(chosen)) >= step * shown.length + 8) { roomy.add(k); right = x(k); }
+    }
     shown.forEach((one, place) => {
       const group = draw("g", { class: colour(one.number) });
       // Methods at the same k stand side by side, so that no interval hides another.
@@ -139,9 +164,9 @@ const figures = (() => {
       const line = isVote ? curve.map((at) => [x(at.k), y(at.maj_at_k)]) : one.at.map(({ point, method }) => [x(point.k) + aside, y(method.accuracy)]);
       group.append(draw("path", { class: "line", d: path(line), "stroke-dasharray": DASHES[one.number % 8] }));
       for (const { point, method } of one.at) {
-        const at = x(point.k) + aside;
-        group.append(draw("line", { class: "whisker", x1: at, x2: at, y1: y(method.interval.low), y2: y(method.interval.high) }));
-        const dot = mark(one.number, at, y(method.accuracy), 4.2);
+        const at = x(point.k) + aside, marked = roomy.has(point.k);
+        if (marked) group.append(draw("line", { class: "whisker", x1: at, x2: at, y1: y(method.interval.low), y2: y(method.interval.high) }));
+        const dot = mark(one.number, at, y(method.accuracy), marked ? 4.2 : 1.6);
         dot.append(said(`${one.label}, k = ${point.k}: ${percent(method.accuracy)} % (${percent(method.interval.low)}–${percent(method.interval.high)})`));
         group.append(dot);
       }
@@ -180,6 +205,7 @@ const figures = (() => {
       const group = draw("g", { class: colour(one.number) });
       const line = one.at.map((at) => [x(spent(at)), y(at.method.accuracy)]);
       if (one.label !== vote || curve.length < 2) group.append(draw("path", { class: "line", d: path(line), "stroke-dasharray": DASHES[one.number % 8] }));
+      let last = -Infinity;
       for (const at of one.at) {
         const { method, point } = at;
         if (method.matched && point.k === chosen) {
@@ -188,7 +214,9 @@ const figures = (() => {
           square.append(said(`vote at the tokens of ${one.label}: k = ${method.matched.k}, ${percent(method.matched.accuracy)} %`));
           group.append(draw("path", { class: "thin", d: path([[x(spent(at)), y(method.accuracy)], place]) }), square);
         }
-        const dot = mark(one.number, x(spent(at)), y(method.accuracy), 4.5);
+        const roomy = Math.abs(x(spent(at)) - last) >= 12 || at === one.at[one.at.length - 1];
+        if (roomy) last = x(spent(at));
+        const dot = mark(one.number, x(spent(at)), y(method.accuracy), roomy ? 4.5 : 1.6);
         dot.append(said(`${one.label}, k = ${point.k}: ${percent(method.accuracy)} %, ${Math.round(spent(at)).toLocaleString("en")} tokens`));
         group.append(dot);
         if (at === one.at[one.at.length - 1] || at === one.at[0]) {
@@ -222,6 +250,7 @@ const figures = (() => {
       group.bars.forEach((bar, place) => {
         const top = y + place * (thick + 3), share = bar.share ?? 0;
         const one = draw("g", { class: colour(bar.number) }, said(`${group.name}, ${bar.label}: ${percent(bar.share)} % ${bar.size || group.size}`));
+        if ((bar.weight ?? group.weight ?? FEW) < FEW) one.classList.add("few");
         one.append(draw("rect", { class: "block", x: x(0), y: top, width: Math.max(1, share * (right - gutter)), height: thick }));
         if (thick > 12) one.append(mark(bar.number, x(share), top + thick / 2, 3.6));
         one.append(draw("text", { class: "soft halo", x: x(share) + 8, y: top + thick / 2 + 4 }, bar.share === null || bar.share === undefined ? "none" : percent(bar.share)));
@@ -240,19 +269,41 @@ const figures = (() => {
     const kinds = [["minority_recovery", "Minority recovery"], ["all_wrong_recovery", "All-wrong recovery"], ["harm", "Harm"]];
     const groups = kinds.map(([field, name]) => ({
       name, size: `of ${Math.round(shown[0].method[field].weight * 10) / 10}`,
-      bars: shown.map(({ method, number }) => ({ number, label: method.label, share: method[field].rate, size: `of ${method[field].weight}` })),
+      bars: shown.map(({ method, number }) => ({ number, label: method.label, share: method[field].rate, weight: method[field].weight, size: `of ${Math.round(method[field].weight * 10) / 10}` })),
     }));
     bars(host, groups, groups.map((group) => `${group.name}: ${group.bars.map((bar) => `${bar.label} ${percent(bar.share)} %`).join(", ")}`).join("; "));
   }
 
+  // Neighbours put together until each group has enough problems to tell something.
+  const weightOf = (parts) => parts.reduce((sum, part) => sum + part.weight, 0);
+  const meanOf = (parts, value) => parts.reduce((sum, part) => sum + part.weight * value(part), 0) / weightOf(parts);
+  function grouped(parts, least) {
+    const groups = [[]];
+    for (const part of parts) {
+      if (weightOf(groups[groups.length - 1]) >= least) groups.push([]);
+      groups[groups.length - 1].push(part);
+    }
+    if (groups.length > 1 && weightOf(groups[groups.length - 1]) < FEW) groups[groups.length - 2].push(...groups.pop());
+    return groups;
+  }
+  const mergedSlices = (slices) => grouped(slices, Math.max(FEW, weightOf(slices) / 8)).map((group) => ({
+    value: group.length > 1 ? `${group[0].value}–${group[group.length - 1].value}` : group[0].value,
+    weight: weightOf(group), oracle: meanOf(group, (slice) => slice.oracle),
+    accuracy: Object.fromEntries(Object.keys(group[0].accuracy).map((label) => [label, meanOf(group, (slice) => slice.accuracy[label])])),
+  }));
+  const mergedBins = (bins) => grouped(bins, FEW).map((group) => ({
+    weight: weightOf(group), confidence: meanOf(group, (bin) => bin.confidence), accuracy: meanOf(group, (bin) => bin.accuracy),
+  }));
+
   function breakdown(host, point, methods, name) {
-    const slices = point.breakdowns[name] || [];
+    const parts = point.breakdowns[name] || [];
+    const slices = name === "right_samples" && parts.length > 10 ? mergedSlices(parts) : parts;
     if (!slices.length) return empty(host, "Nothing to show.");
     const label = slices.map((slice) => `${slice.value}: ${methods.map((one) => `${one.label} ${percent(slice.accuracy[one.label])} %`).join(", ")}`).join("; ");
-    if (slices.length <= 10) {
+    if (slices.length <= 20) {
       return bars(host, slices.map((slice) => ({
         name: name === "right_samples" ? `${slice.value} of ${point.k} right` : slice.value,
-        size: `${Math.round(slice.weight * 10) / 10} problems`, bound: name === "right_samples" ? undefined : slice.oracle,
+        size: `${Math.round(slice.weight * 10) / 10} problems`, weight: slice.weight, bound: name === "right_samples" ? undefined : slice.oracle,
         bars: methods.filter((one) => one.label in slice.accuracy).map((one) => ({ number: one.number, label: one.label, share: slice.accuracy[one.label] })),
       })), label);
     }
@@ -267,16 +318,17 @@ const figures = (() => {
       const tall = (slice.weight / most) * (area.foot - area.top) * 0.5;
       area.svg.append(draw("rect", { class: "share", x: area.x(place) - wide / 2, y: area.foot - tall, width: wide, height: tall }, said(`${slice.value}: ${slice.weight} problems`)));
     });
-    lines(area, methods.map((one) => ({ ...one, points: slices.flatMap((slice, place) => (one.label in slice.accuracy ? [{ x: place, y: slice.accuracy[one.label], told: `${one.label}, ${slice.value}` }] : [])) })), 3);
+    lines(area, methods.map((one) => ({ ...one, points: slices.flatMap((slice, place) => (one.label in slice.accuracy ? [{ x: place, y: slice.accuracy[one.label], few: slice.weight < FEW, told: `${one.label}, ${slice.value}` }] : [])) })), 3);
   }
 
   function lines(area, shown, size) {
     for (const one of shown) {
       const group = draw("g", { class: colour(one.number) });
-      group.append(draw("path", { class: "line", d: path(one.points.map((at) => [area.x(at.x), area.y(at.y)])), "stroke-dasharray": DASHES[one.number % 8] }));
+      group.append(draw("path", { class: "line", d: path(one.points.filter((at) => !at.few).map((at) => [area.x(at.x), area.y(at.y)])), "stroke-dasharray": DASHES[one.number % 8] }));
       for (const at of one.points.length > 25 ? [] : one.points) {
-        const dot = mark(one.number, area.x(at.x), area.y(at.y), at.size || size);
-        dot.append(said(`${at.told}: ${percent(at.y)} %`));
+        if (at.interval && !at.few) group.append(draw("line", { class: "whisker", x1: area.x(at.x), x2: area.x(at.x), y1: area.y(at.interval.low), y2: area.y(at.interval.high) }));
+        const dot = mark(one.number, area.x(at.x), area.y(at.y), at.size || size, at.few);
+        dot.append(said(`${at.told}: ${percent(at.y)} %${at.interval ? ` (${percent(at.interval.low)}–${percent(at.interval.high)})` : ""}`));
         group.append(dot);
       }
       area.svg.append(group);
@@ -288,7 +340,7 @@ const figures = (() => {
   }
 
   function reliability(host, point, methods) {
-    const shown = stated(point, methods);
+    const shown = stated(point, methods).map((one) => ({ ...one, of: { ...one.of, bins: mergedBins(one.of.bins) } }));
     if (!shown.length) return empty(host, "None of the methods shown states a confidence.");
     const fifths = [0, 0.2, 0.4, 0.6, 0.8, 1];
     const area = plot(host, {
@@ -297,12 +349,13 @@ const figures = (() => {
     });
     area.svg.append(draw("line", { class: "one", x1: area.x(0), y1: area.y(0), x2: area.x(1), y2: area.y(1) }));
     const most = Math.max(...shown.flatMap((one) => one.of.bins.map((bin) => bin.weight)));
-    lines(area, shown.map((one) => ({ ...one, points: one.of.bins.map((bin) => ({ x: bin.confidence, y: bin.accuracy, size: 2.5 + 4.5 * Math.sqrt(bin.weight / most), told: `${one.label}, confidence ${percent(bin.confidence)} %, ${Math.round(bin.weight * 10) / 10} problems` })) })), 4);
+    lines(area, shown.map((one) => ({ ...one, points: one.of.bins.map((bin) => ({ x: bin.confidence, y: bin.accuracy, few: bin.weight < FEW, interval: interval(bin.accuracy, bin.weight), size: 2.5 + 4.5 * Math.sqrt(bin.weight / most), told: `${one.label}, confidence ${percent(bin.confidence)} %, ${Math.round(bin.weight * 10) / 10} problems` })) })), 4);
   }
 
   function coverage(host, point, methods) {
-    const shown = stated(point, methods).filter((one) => one.of.coverage.length);
-    if (!shown.length) return empty(host, "None of the methods shown states a confidence.");
+    const enough = (one) => ({ ...one, of: { ...one.of, coverage: one.of.coverage.filter((at) => at.coverage * point.problems >= FEW) } });
+    const confident = stated(point, methods), shown = confident.map(enough).filter((one) => one.of.coverage.length);
+    if (!shown.length) return empty(host, confident.length ? `A confidence is stated on fewer than ${FEW} problems.` : "None of the methods shown states a confidence.");
     const shares = shown.flatMap((one) => one.of.coverage.map((at) => at.accuracy));
     const room = tagRoom(shown.map((one) => one.label), host.clientWidth);
     const area = plot(host, {
@@ -314,5 +367,5 @@ const figures = (() => {
     if (room) tags(area, shown.map((one) => ({ text: one.label, kind: `tag ${colour(one.number)}`, x: area.right + 4, y: area.y(one.of.coverage[one.of.coverage.length - 1].accuracy) })));
   }
 
-  return { sample, colour, curves, costs, recovery, breakdown, reliability, coverage };
+  return { FEW, sample, colour, curves, costs, recovery, breakdown, reliability, coverage };
 })();

@@ -5,7 +5,6 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const VOTE = data.vote;
   const ROW = 64; // height of a row in the list, as in the style
-  const LONG = 900; // characters from which a sample's text is folded
   const byId = (id) => document.getElementById(id);
   const state = { file: 0, k: 0, filter: "all", method: "", find: "", id: "", by: "", typeset: true, hidden: new Set() };
   const LABELS = [...new Set([VOTE, ...data.files.flatMap((file) => file.points.flatMap((point) => point.methods.map((method) => method.label)))])].filter(Boolean);
@@ -38,8 +37,8 @@
   const sure = ({ low, high }) => low > 0 || high < 0;
   const spent = (use) => `${use.estimated ? "~" : ""}${count(Math.round(use.prompt + use.completion))}${use.uncounted ? "+" : ""}`;
   const money = (cost) => (cost === null ? "–" : cost === 0 ? "0" : cost.toPrecision(3));
-  // Long labels may break after `_`, `:` and `,`.
-  const breakable = (label) => label.split(/(?<=[_:,])/).flatMap((part) => [part, make("wbr")]);
+  // Long labels may break after `_`, `:`, `=` and `,`.
+  const breakable = (label) => label.split(/(?<=[_:=,])/).flatMap((part) => [part, make("wbr")]);
   const named = (label) => [figures.sample(numberOf(label), false), breakable(label)];
 
   function verdict(answer, right) {
@@ -110,14 +109,14 @@
     byId("macro-title").textContent = `Mean over ${macro.files.length} files, k = ${macro.k}`;
     table(byId("macro-results"), ["Method", "Right, %", "vs vote, points", ...macro.files], [
       ...macro.methods.map((method) => make("tr", { class: figures.colour(numberOf(method.label)) },
-        make("th", { scope: "row" }, named(method.label)),
+        make("th", { scope: "row" }, named(method.label), method.files.length > 0 && method.files.length < macro.files.length && make("span", { class: "said" }, `over ${method.files.length} of ${macro.files.length} files`)),
         shareCell(method.accuracy, method.interval),
         method.label === VOTE ? noDifference() : differenceCell(method.difference, method.difference_interval),
-        macro.files.map((source) => make("td", {}, percent(accuracyIn(source, macro.k, method.label)))))),
+        macro.files.map((source) => make("td", { class: method.files.length > 0 && !method.files.includes(source) && "left-out" }, percent(accuracyIn(source, macro.k, method.label)))))),
       make("tr", { class: "bound" }, make("th", { scope: "row" }, "Oracle", make("span", { class: "said" }, `pass@${macro.k}; bounds selectors only`)),
         make("td", {}, percent(macro.pass_at_k), " ", make("span", { class: "range" })), make("td"), macro.files.map((source) => make("td", {}, percent(pointOf(source, macro.k)?.pass_at_k)))),
     ]);
-    byId("macro-caption").textContent = data.told.macro;
+    byId("macro-caption").replaceChildren(...[data.told.macro, ...macro.notes].map((caption) => make("span", {}, caption)));
   }
   const pointOf = (source, k) => data.files.find((one) => one.source === source)?.points.find((one) => one.k === k);
   const accuracyIn = (source, k, label) => pointOf(source, k)?.methods.find((one) => one.label === label)?.accuracy;
@@ -138,9 +137,9 @@
       curve: "Bars and band: 95 % intervals, clustered by problem. Whether a method differs from the vote is read off the paired difference in the table, not off overlapping bars. Marks stand slightly aside where several methods share a k.",
       cost: `Tokens of sampling and aggregation. Marks bear their smallest and largest k. Black line: the vote, which buys samples alone. Open squares: the vote given the tokens of the method at k = ${here.k}, as far as there are samples.${here.sampling.estimated || here.methods.some((method) => method.usage.estimated) ? " Tokens are estimated from the length of the texts." : ""}`,
       recovery: `At k = ${here.k}. Minority recovery: right where the vote is wrong and some sample is right. All-wrong recovery: right where no sample is; only a method that writes answers of its own can. Harm: not right where the vote is; lower is better.`,
-      breakdown: `At k = ${here.k}.${state.by === "right_samples" ? "" : " Dashed: some sample is right."}`,
-      reliability: `At k = ${here.k}. On the diagonal the confidence is true; below it, too high. Larger marks: more problems. ${here.methods.filter((method) => method.calibration).map((method) => `${method.label}: Brier ${method.calibration.brier.toFixed(3)} over ${percent(method.calibration.answered)} %`).join("; ")}.`,
-      coverage: `At k = ${here.k}. Accuracy if only those problems were answered on which the method is most confident.`,
+      breakdown: `At k = ${here.k}.${state.by === "right_samples" ? "" : " Dashed: some sample is right."} Pale: fewer than ${figures.FEW} problems, where chance decides.`,
+      reliability: `At k = ${here.k}. On the diagonal the confidence is true; below it, too high. Bars: 95 % intervals. Larger marks: more problems, ${figures.FEW} at least. ${here.methods.filter((method) => method.calibration).map((method) => `${method.label}: Brier ${method.calibration.brier.toFixed(3)} over ${percent(method.calibration.answered)} %`).join("; ")}.`,
+      coverage: `At k = ${here.k}. Accuracy if only those problems were answered on which the method is most confident, from ${figures.FEW} problems on.`,
     };
     if (!here.methods.some((method) => method.calibration)) captions.reliability = captions.coverage = "";
     for (const [name, caption] of Object.entries(captions)) byId(`${name}-caption`).textContent = caption;
@@ -273,7 +272,7 @@
     const answerRow = (name) => make("tr", { class: name === state.method && "chosen" },
       make("th", { scope: "row" }, breakable(name)),
       make("td", { class: "value", dir: "auto" }, one.answers[name] === null ? "–" : one.answers[name]),
-      make("td", {}, mark(verdict(one.answers[name], one.right[name]))),
+      make("td", { class: "grade" }, mark(verdict(one.answers[name], one.right[name]))),
       make("td", { class: "soft" }, name in one.confidences ? `confidence ${one.confidences[name].toFixed(2)}` : "", spoken(name) && make("div", {}, `for it: ${spoken(name)}`)));
     const said = [one.subject, one.level && `level ${one.level}`].filter(Boolean).join(" · ");
     const written = labels.filter((label) => label in one.texts);
@@ -295,22 +294,15 @@
   }
 
   function card(title, text, answer, right) {
-    const said = verdict(answer, right), long = text.length > LONG;
+    const said = verdict(answer, right);
+    const read = make("p", { class: "read mono", dir: "auto" }, answer === null ? "–" : answer);
     const body = mathText(make("div", { class: "sample-text", dir: "auto" }), text || "(empty)", true);
-    const whole = make("article", { class: `card ${said.kind}${long ? " long" : ""}`, "aria-label": `${title}, ${said.word}` },
+    const whole = make("article", { class: `card ${said.kind}`, "aria-label": `${title}, ${said.word}` },
       make("header", {},
         make("div", { class: "top" }, make("span", {}, breakable(title)), mark(said)),
-        make("p", { class: "read mono", dir: "auto" }, answer === null ? "–" : answer)),
+        read),
       body);
-    if (long) {
-      const button = make("button", { type: "button", "aria-expanded": "false" }, "Show all");
-      button.addEventListener("click", () => {
-        const opened = whole.classList.toggle("open");
-        button.textContent = opened ? "Show less" : "Show all";
-        button.setAttribute("aria-expanded", String(opened));
-      });
-      whole.append(button);
-    }
+    folds.add(whole, [read, body]);
     return whole;
   }
 

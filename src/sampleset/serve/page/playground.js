@@ -19,6 +19,8 @@
     fallback_vote: "the aggregator's reply could not be read; the vote decided",
     new_answer: "no sample gives this answer: the aggregator found it",
     guarded: "too few samples give the aggregator's answer; the vote decided",
+    low_confidence: "the confidence is below what this model asks for, so the answer is withheld",
+    no_confidence: "the aggregator states no confidence, so the answer is withheld",
     settled_by_vote: "the vote was settled; the aggregator was not asked",
   };
   let models = {}, run = null, leave = null;
@@ -357,8 +359,7 @@
       if (old) old.replaceWith(card);
       else list.append(card);
       if (!one) speak(card, index);
-      const words = card.querySelector(".words");
-      if (one && words.scrollHeight > words.clientHeight + 8) makeLong(card);
+      if (one) folds.add(card, [card.querySelector(".words")]);
     }
   }
 
@@ -395,18 +396,6 @@
       put(words, [one.text, ...calls].filter(Boolean).join("\n") || "(empty)");
     }
     return card;
-  }
-
-  function makeLong(card) {
-    const button = element("button", "", "Show all");
-    button.type = "button";
-    button.addEventListener("click", () => {
-      button.textContent = card.classList.toggle("open") ? "Show less" : "Show all";
-      button.setAttribute("aria-expanded", String(card.classList.contains("open")));
-    });
-    button.setAttribute("aria-expanded", "false");
-    card.classList.add("long");
-    card.append(button);
   }
 
   // --- start ------------------------------------------------------------------------------------------------

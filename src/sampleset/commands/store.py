@@ -1,0 +1,48 @@
+"""A store looked over: what is damaged in it, and set aside on request."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sampleset.commands.options import argument, option
+from sampleset.commands.run import Output, print_json
+from sampleset.storage.damage import check_store, repair_store
+
+EXAMPLE = "sampleset store check STORE --repair"
+
+
+def store(
+    action: Annotated[Literal["check"], argument("What to do: check.")],
+    folder: Annotated[Path, argument("The store, as `sampleset sample` writes it.")],
+    run: Output,
+    repair: Annotated[
+        bool,
+        option("--repair", help="Set damaged rows aside, in files beside their own."),
+    ] = False,
+) -> None:
+    """Tell what is damaged in a store (file, row, byte, why), and set it aside if asked."""
+    check, aside = repair_store(folder) if repair else (check_store(folder), [])
+    if run.as_json:
+        print_json(
+            {
+                "rows": dict(check.rows),
+                "damage": [asdict(damage) for damage in check.damage],
+                "set_aside_in": [str(path) for path in aside],
+            }
+        )
+    else:
+        for damage in check.damage:
+            print(damage)
+        whole = ", ".join(f"{count} in {name}" for name, count in check.rows.items())
+        print(f"{len(check.damage)} damaged rows; whole rows: {whole}")
+        for path in aside:
+            print(f"set aside: {path}")
+    if aside:
+        run.note("What was drawn in these rows is drawn again when you run `sampleset sample` again.")
+    elif check.damage:
+        run.next("store", "check", folder, "--repair")
+        raise typer.Exit(1)

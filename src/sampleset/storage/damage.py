@@ -1,0 +1,217 @@
+"""What is damaged in a store, and how it is set aside.
+
+A damaged row is written into a file beside its own, `samples.jsonl.damaged`, and overwritten with spaces,
+which every reader skips. No other byte moves, so that a process which has the store open is not disturbed.
+Rows that a damaged line break has joined are parted again where they are whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from sampleset.errors import DataError, InputNotFoundError
+from sampleset.storage.files import locked, write_all
+from sampleset.storage.records import problem_from_row, sample_from_row
+from sampleset.storage.rows import parse_line
+from sampleset.storage.store import Configuration, checked_row, is_store
+
+_FILES = ("samples.jsonl", "problems.jsonl", "shared.jsonl", "stops.jsonl")
+_SHOWN = 60
+_KEY = re.compile(r"[0-9a-f]{32}")
+_ROW_START = b'{"schema"'
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A part of a file that is no row.
+
+    Attributes:
+        file: Name of the file.
+        row: Line, from 1.
+        offset: Byte at which the damaged part begins.
+        length: Its bytes, without the end of the line.
+        byte: Byte at which reading fails, where that is known.
+        reason: Why it is no row.
+        begins: How it begins, for people.
+    """
+
+    file: str
+    row: int
+    offset: int
+    length: int
+    byte: int | None
+    reason: str
+    begins: str
+
+    def __str__(self) -> str:
+        where = "" if self.byte is None else f", byte {self.byte}"
+        return f"{self.file}:{self.row}{where}: {self.reason}; it begins {self.begins!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCheck:
+    """What a store holds.
+
+    Attributes:
+        rows: Rows that are whole, by file.
+        damage: What is not, in the order of the files.
+    """
+
+    rows: Mapping[str, int]
+    damage: tuple[Damage, ...]
+
+
+def check_store(folder: Path) -> StoreCheck:
+    """What is damaged in a store; nothing is changed.
+
+    Raises:
+        InputNotFoundError: There is no store.
+    """
+    if not is_store(folder):
+        raise InputNotFoundError(f"No sample store in {str(folder)!r}. Draw one with `sampleset sample`.")
+    rows: dict[str, int] = {}
+    damage: list[Damage] = []
+    for name in _FILES:
+        path = folder / name
+        if path.exists():
+            with open(path, "rb") as file:
+                found = [part for part in _parts(name, file) if part is not None]
+                file.seek(0)
+                rows[name] = sum(part is None for part in _parts(name, file))
+            damage += found
+    return StoreCheck(rows, tuple(damage))
+
+
+def repair_store(folder: Path) -> tuple[StoreCheck, list[Path]]:
+    """Set damaged rows aside; returns what was damaged, and the files that hold it now.
+
+    Raises:
+        InputNotFoundError: There is no store.
+    """
+    before = check_store(folder)
+    aside: list[Path] = []
+    for name in dict.fromkeys(one.file for one in before.damage):
+        path = folder / name
+        target = path.with_name(f"{name}.damaged")
+        with locked(path) as descriptor, open(path, "rb") as file:
+            # Looked for again under the lock: another process may have added rows.
+            damage = [part for part in _parts(name, file) if part is not None]
+            with open(target, "ab") as kept:
+                for one in damage:
+                    kept.write(os.pread(descriptor, one.length, one.offset) + b"\n")
+                kept.flush()
+                os.fsync(kept.fileno())
+            for one in damage:
+                _blank(descriptor, one)
+            os.fsync(descriptor)
+        aside.append(target)
+    return before, aside
+
+
+def _blank(descriptor: int, damage: Damage) -> None:
+    """Overwrite a damaged part; line breaks stand at both of its ends, if it has two bytes."""
+    spaces = b"\n" if damage.length == 1 else b"\n" + b" " * (damage.length - 2) + b"\n"
+    write_all(descriptor, spaces, damage.offset)
+
+
+def _parts(name: str, file: Any) -> Iterator[Damage | None]:
+    """The parts of a file in order: `None` for a row that is whole."""
+    offset = 0
+    for number, line in enumerate(cast("Iterator[bytes]", file), 1):
+        content = line.removesuffix(b"\n")
+        if content.strip():
+            fault = _fault(name, content)
+            if not line.endswith(b"\n"):
+                fault = ("the last row has no end: a write was cut off", len(content))
+            if fault is None:
+                yield None
+            else:
+                yield from _damaged_line(name, number, offset, content, *fault)
+        offset += len(line)
+
+
+def _damaged_line(
+    name: str, number: int, offset: int, content: bytes, reason: str, at: int | None
+) -> Iterator[Damage | None]:
+    """The parts of a line that is no row: whole rows that stand in it, and what is between them."""
+    done = 0
+    for start, end in _whole_rows(name, content):
+        if start > done:
+            yield _damage(name, number, offset + done, content[done:start], reason, at, done)
+        yield None
+        done = end
+    if done < len(content):
+        yield _damage(name, number, offset + done, content[done:], reason, at, done)
+
+
+def _damage(
+    name: str, number: int, offset: int, part: bytes, reason: str, at: int | None, done: int
+) -> Damage:
+    byte = offset + at - done if at is not None and done <= at <= done + len(part) else None
+    return Damage(name, number, offset, len(part), byte, reason, part[:_SHOWN].decode("utf-8", "replace"))
+
+
+def _whole_rows(name: str, content: bytes) -> Iterator[tuple[int, int]]:
+    """Begin and end of each row that is whole within a damaged line."""
+    start = content.find(_ROW_START)
+    while start >= 0:
+        after = content.find(_ROW_START, start + 1)
+        # The byte before the next row is the line break that is no more.
+        last = len(content) if after < 0 else after - 1
+        end = next((end for end in (last, _end_of_object(content[start:last]) + start) if end > start), last)
+        has_room = start == 0 or content[start - 1 : start] != b"}"
+        if has_room and (start > 0 or end < len(content)) and _fault(name, content[start:end]) is None:
+            yield start, end
+        start = after
+
+
+def _end_of_object(content: bytes) -> int:
+    """Where the JSON object ends that stands first in these bytes; 0 if none does."""
+    try:
+        text = content.decode("utf-8")
+        return len(text[: json.JSONDecoder().raw_decode(text)[1]].encode())
+    except (ValueError, RecursionError):
+        return 0
+
+
+def _fault(name: str, content: bytes) -> tuple[str, int | None] | None:
+    """Why these bytes are no row, and where reading them fails; `None` if they are one."""
+    try:
+        row = parse_line(content)
+        if name == "problems.jsonl":
+            problem_from_row(row, 0)
+        else:
+            _check_keys(checked_row(name, row))
+        if name == "samples.jsonl":
+            sample_from_row(row)
+    except DataError as error:
+        cause = error.__cause__
+        at = None
+        if isinstance(cause, UnicodeDecodeError):
+            at = cause.start
+        elif isinstance(cause, json.JSONDecodeError):
+            at = len(cause.doc[: cause.pos].encode("utf-8", "replace"))
+        return str(error), at
+    return None
+
+
+def _check_keys(row: Mapping[str, Any]) -> None:
+    """Refuse a row whose keys are not what they are made of: it would be found by nobody.
+
+    Raises:
+        DataError: Says which.
+    """
+    if not _KEY.fullmatch(row["key"]):
+        raise DataError(f"'key' must be 32 hexadecimal digits, got {row['key'][:_SHOWN]!r}")
+    if "configuration" in row:
+        made = Configuration(row["model"], row["prompt"], row["params"]).id
+        if row["configuration"] != made:
+            raise DataError(
+                f"'configuration' is {row['configuration'][:_SHOWN]!r}, but its fields make {made!r}"
+            )

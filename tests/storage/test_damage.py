@@ -1,0 +1,220 @@
+"""What is damaged in a store is told, set aside, and costs nothing else."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sampleset.cli import main as cli
+from sampleset.errors import MalformedRecordError
+from sampleset.storage.damage import check_store, repair_store
+from sampleset.storage.store import Configuration, SampleStore, draw_key
+from sampleset.types import Problem, Question, Sample
+
+COLD = Configuration("model", "solve-1", {"temperature": 0.0, "seed": 0})
+QUESTIONS = 4
+DRAWS = 3
+
+
+def filled(folder: Path) -> Path:
+    """A store of a few questions, one of them stopped early."""
+    store = SampleStore(folder)
+    for number in range(QUESTIONS):
+        question = Question(f"p{number}", f"{number}+1?")
+        key = draw_key(COLD, [{"role": "user", "content": question.text}])
+        store.add_problems([Problem(question, str(number + 1))])
+        store.add(key, question.id, COLD, [Sample(index, f"It is {index}.") for index in range(DRAWS)])
+        store.add_stop(key, question.id, "beta:0.95")
+    store.claim(key)
+    store.close()
+    return folder
+
+
+def drawn(folder: Path) -> dict[str, list[str]]:
+    return {
+        one.sample_set.id: [sample.text for sample in one.sample_set.samples]
+        for one in SampleStore(folder).sample_sets()
+    }
+
+
+def damage_line(path: Path, number: int, change: Callable[[bytes], bytes]) -> bytes:
+    """Change a line (from 1) of a file; returns what it is then."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[number - 1] = change(lines[number - 1])
+    path.write_bytes(b"".join(lines))
+    return lines[number - 1]
+
+
+def changed(**fields: Any) -> Callable[[bytes], bytes]:
+    def change(line: bytes) -> bytes:
+        row = {**json.loads(line), **fields}
+        return json.dumps({name: value for name, value in row.items() if value is not None}).encode() + b"\n"
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "reason"),
+    [
+        pytest.param("samples.jsonl", lambda line: line.replace(b"It", b"I\xff"), "utf-8", id="a bad byte"),
+        pytest.param("samples.jsonl", lambda line: b"\0" * (len(line) - 1) + b"\n", "not JSON", id="NULs"),
+        pytest.param("samples.jsonl", changed(index="1"), "'index' must be a whole number", id="an index"),
+        pytest.param("samples.jsonl", changed(text=None), "lacks the field 'text'", id="no text"),
+        pytest.param("samples.jsonl", changed(params=[]), "'params' must be an object", id="parameters"),
+        pytest.param("samples.jsonl", changed(seed="x"), "'seed' must be int", id="a seed"),
+        pytest.param("stops.jsonl", changed(n=None), "lacks the field 'n'", id="a stop without n"),
+        pytest.param("stops.jsonl", changed(key=["k"]), "'key' must be a text", id="a key"),
+        pytest.param("problems.jsonl", changed(question=" "), "no question", id="no question"),
+    ],
+)
+def test_damage_is_told_with_file_row_and_remedy_and_set_aside(
+    tmp_path: Path, file: str, change: Callable[[bytes], bytes], reason: str, run: Any
+):
+    folder = filled(tmp_path / "store")
+    whole = drawn(folder)
+    broken = damage_line(folder / file, 2, change)
+    with pytest.raises(MalformedRecordError) as caught:
+        for _ in SampleStore(folder).sample_sets():
+            pass
+    assert f"store check {folder}" in str(caught.value)
+    assert "--repair" in str(caught.value)
+
+    code, out, err = run("store", "check", folder)
+    assert (code, "next: sampleset store check" in err) == (1, True)
+    assert out.startswith(f"{file}:2")
+    assert reason in out
+    code, out, _ = run("store", "check", folder, "--repair")
+    assert code == 0
+    assert (folder / f"{file}.damaged").read_bytes().rstrip(b"\n") == broken.rstrip(b"\n")
+    assert run("store", "check", folder)[:2][0] == 0
+    left = drawn(folder)
+    if file == "samples.jsonl":
+        whole["p0"] = [whole["p0"][0], whole["p0"][2]]
+    elif file == "problems.jsonl":
+        del whole["p1"]
+    assert left == whole
+
+
+def test_the_byte_is_told_at_which_reading_fails(tmp_path: Path):
+    folder = filled(tmp_path / "store")
+    path = folder / "samples.jsonl"
+    content = bytearray(path.read_bytes())
+    place = content.index(b"It is 1.")
+    content[place] = 0xFF
+    path.write_bytes(content)
+    (damage,) = check_store(folder).damage
+    assert (damage.file, damage.row, damage.byte) == ("samples.jsonl", 2, place)
+
+
+def test_rows_that_a_damaged_line_break_has_joined_are_both_kept(tmp_path: Path):
+    folder = filled(tmp_path / "store")
+    whole = drawn(folder)
+    path = folder / "samples.jsonl"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\n", 300)] = ord("x")
+    path.write_bytes(content)
+    open_store = SampleStore.__new__(SampleStore)
+    with pytest.raises(MalformedRecordError):
+        open_store.__init__(folder)
+    check, aside = repair_store(folder)
+    assert [damage.length for damage in check.damage] == [1]
+    assert [path.name for path in aside] == ["samples.jsonl.damaged"]
+    assert drawn(folder) == whole
+
+
+def test_a_process_that_has_the_store_open_goes_on(tmp_path: Path):
+    folder = filled(tmp_path / "store")
+    store = SampleStore(folder)
+    damage_line(folder / "samples.jsonl", 2, lambda line: line.replace(b"It", b"I\xff"))
+    repair_store(folder)
+    key = draw_key(COLD, [{"role": "user", "content": "3+1?"}])
+    assert [sample.text for sample in store.drawn(key).values()] == ["It is 0.", "It is 1.", "It is 2."]
+    store.add(key, "p3", COLD, [Sample(3, "More.")])
+    assert drawn(folder)["p3"][-1] == "More."
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_after_a_repair_every_row_that_was_whole_is_there(tmp_path_factory: Any, data: st.DataObject):
+    folder = filled(tmp_path_factory.mktemp("damaged") / "store")
+    path = folder / "samples.jsonl"
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.sampled_from(b"\0\xff\n{x"))
+    path.write_bytes(content)
+    whole = [line for line in bytes(content).splitlines() if _is_row(line)]
+    repair_store(folder)
+    assert not check_store(folder).damage
+    after = path.read_bytes().splitlines()
+    assert len(path.read_bytes()) == len(content)
+    assert all(line in after for line in whole)
+    for _ in SampleStore(folder).sample_sets():
+        pass
+
+
+def _is_row(line: bytes) -> bool:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(row, dict) and _is_known(row)
+
+
+def _is_known(row: dict[str, Any]) -> bool:
+    """Whether a row is one that `filled` wrote, its texts and identities changed at most."""
+    expected = {"schema", "key", "problem_id", "index", "text", "configuration", "model", "prompt", "params"}
+    return (
+        row.keys() == expected
+        and row["configuration"] == COLD.id
+        and (row["model"], row["prompt"], row["params"]) == (COLD.model, COLD.prompt, COLD.params)
+        and all(character in "0123456789abcdef" for character in row["key"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        pytest.param(errno.ENOLCK, "no locks", id="no lock"),
+        pytest.param(errno.ENOSYS, "no locks", id="no system call"),
+        pytest.param(errno.ENOTSUP, "no locks", id="not supported"),
+    ],
+)
+@pytest.mark.parametrize("lock", ["flock", "fcntl"])
+def test_a_file_system_without_locks_is_told_with_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: str, number: int, remedy: str
+):
+    store = SampleStore(tmp_path / "store")
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, lock, refuse)
+    with pytest.raises(OSError) as caught:
+        store.claim("0" * 32)
+        store.add_problems([Problem(Question("p", "1+1?"), "2")])
+    shown = cli._reason(caught.value)
+    assert shown.startswith(str(tmp_path / "store"))
+    assert os.strerror(number) in shown
+    assert remedy in shown
+
+
+def test_a_full_disk_is_told_with_the_file_and_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = SampleStore(tmp_path / "store")
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    with pytest.raises(OSError) as caught:
+        store.add_problems([Problem(Question("p", "1+1?"), "2")])
+    shown = cli._reason(caught.value)
+    assert shown.startswith(f"{tmp_path / 'store' / 'problems.jsonl'}: No space left on device. Make room")
