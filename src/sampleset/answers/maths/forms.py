@@ -29,7 +29,7 @@ from sampleset.answers.maths.members import (
     ratio_text,
     without_thousands,
 )
-from sampleset.answers.maths.numerals import read_numeral, strip_unit
+from sampleset.answers.maths.numerals import read_numeral, read_plain, strip_unit
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.simple_forms import Form, Kind, notation_of, number_form
 from sampleset.answers.maths.spelling import balanced, closing, respell, split_top, squeeze, too_deep
@@ -126,6 +126,9 @@ def canonical(answer: str) -> str:
 def _read(answer: str) -> Form:
     if len(answer) > MAX_LENGTH:
         return Form("opaque", answer)
+    plain = read_plain(answer)
+    if plain:
+        return number_form(plain)
     text = respell(answer)
     if len(text) > 2 * MAX_LENGTH or too_deep(text):
         return Form("opaque", answer)
