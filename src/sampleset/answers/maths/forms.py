@@ -41,7 +41,6 @@ MAX_PARTS = 64
 _MAX_NESTING = 4
 _MAX_TWICE = 120
 
-
 _LETTER = lazy_pattern(r"\(? ?([A-Za-z]) ?\)?[.:)]?")
 _OPTIONS = "ABCDEFGHJ"
 _FUNCTIONS = frozenset([
@@ -278,7 +277,7 @@ def _bracketed(text: str, nesting: int) -> Form | None:
     opening, ending = text[:1], text[-1:]
     if opening not in "([{" or ending not in ")]}" or len(text) < 3:
         return None
-    if not _closes_at_end(text):
+    if closing(text, 0) != len(text) - 1:  # `(0,1]` closes too
         return None
     members = split_top(text[1:-1], ",;")
     if opening == "{" and ending == "}":
@@ -306,12 +305,6 @@ def _bracketed(text: str, nesting: int) -> Form | None:
 
 def _in_braces(form: Form | None) -> Form | None:
     return replace(form, is_set=True) if form and form.kind == "list" else form
-
-
-def _closes_at_end(text: str) -> bool:
-    """Whether the first bracket closes with the last character; `(0,1]` closes too."""
-    end = closing(text, 0)
-    return end == len(text) - 1
 
 
 def _all_but(points: list[str], nesting: int) -> Form | None:
