@@ -4,7 +4,8 @@ The key `model` names the model of an aggregator that asks one, where several ar
 is itself an aggregator, or a reward model, takes `NAME` or `NAME[key=value,key=value]`, to any depth. One
 that is several models takes their names joined by `+`, or the YAML file of a pool, whose members may be on
 several servers; `FILE.yaml#2` is its second member. A reward model asks the model that `model` names. Any
-aggregator takes `min_confidence`: less sure answers are withheld.
+aggregator takes `min_confidence`, below which answers are withheld, and `certificate`, a file that says below
+which.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from sampleset.aggregators.base import AGGREGATORS, Aggregator
+from sampleset.aggregators.certified import Certified
 from sampleset.aggregators.confident import MIN_CONFIDENCE, Confident
 from sampleset.backends.base import Backend
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.reward_models.base import REWARD_MODELS, RewardModel
 from sampleset.settings import read_settings
+from sampleset.storage.store import digest
 from sampleset.types import LOGPROBS
+
+CERTIFICATE = "certificate"
+"""The option, which a spec may give to any aggregator: the file of a certificate."""
 
 _MODELS = tuple[Backend, ...]
 _POOLS = (".yaml", ".yml")
@@ -125,6 +131,16 @@ def with_threshold(spec: str, min_confidence: float) -> str:
     return f"{spec}{',' if ':' in spec else ':'}{MIN_CONFIDENCE}={min_confidence!r}"
 
 
+def with_certificate(spec: str, file: Path) -> str:
+    """The spec whose aggregator withholds what a certificate does not cover."""
+    return f"{spec}{',' if ':' in spec else ':'}{CERTIFICATE}={file}"
+
+
+def identity_of(aggregator: Aggregator) -> str:
+    """A digest of an aggregator's name and options, the models that it asks among them."""
+    return digest([aggregator.name, dict(options_of(aggregator))])[:16]
+
+
 def build(
     spec: str,
     backend: Backend | None = None,
@@ -151,6 +167,7 @@ def build(
     hints = typing.get_type_hints(factory)
     options: dict[str, Any] = {}
     least = None if MIN_CONFIDENCE in hints else texts.pop(MIN_CONFIDENCE, None)
+    certificate = texts.pop(CERTIFICATE, None)
     rewarded = any(_without_none(hints.get(key)) is RewardModel for key in texts)
     for key, text in texts.items():
         if key == "model" and (needs_model(factory) or rewarded):
@@ -179,10 +196,15 @@ def build(
         if one.init and is_required and one.name not in options:
             wanted = f"{name}:{one.name}={one.name.upper()}"
             raise InvalidArgumentError(f"Aggregator {name!r} needs the option {one.name!r}. Write {wanted}.")
-    if least is None:
-        return factory(**options)
-    where = f"option {MIN_CONFIDENCE!r} of aggregator {name!r}"
-    return Confident(_convert(least, float, where), factory(**options))
+    aggregator = factory(**options)
+    if least is not None:
+        where = f"option {MIN_CONFIDENCE!r} of aggregator {name!r}"
+        aggregator = Confident(_convert(least, float, where), aggregator)
+    if certificate is None:
+        return aggregator
+    certified = Certified(certificate, aggregator)
+    certified.certificate.require_setting(identity_of(aggregator), certified.certificate.k)
+    return certified
 
 
 def build_reward_model(text: str, model: str | None, backend: Backend | None) -> RewardModel:

@@ -22,7 +22,9 @@ MIN_CONFIDENCE = "min_confidence"
 """The option, which a spec may give to any aggregator."""
 LOW_CONFIDENCE, NO_CONFIDENCE = "low_confidence", "no_confidence"
 """Flags of a withheld answer: its confidence is below the threshold, or it has none."""
-WITHHELD = frozenset({LOW_CONFIDENCE, NO_CONFIDENCE})
+VOID = "certificate_void"
+"""Flag of an answer that a certificate does not hold for."""
+WITHHELD = frozenset({LOW_CONFIDENCE, NO_CONFIDENCE, VOID})
 _BY_VOTE = frozenset(
     {"unanimous", "fallback_vote", "settled_by_vote", "cap_reached", "aggregator_failed", "guarded"}
 )
@@ -78,6 +80,12 @@ def withheld_below(threshold: float, answer: Answer) -> Answer:
     return answer if flag is None else replace(answer, answer=None, flags=(*answer.flags, flag))
 
 
+def stated_confidence(answer: Answer) -> float | None:
+    """The confidence of an answer: its own or, where the vote answers, its share of the votes."""
+    chosen = next((one for one in answer.candidates if one.answer == answer.answer), None)
+    return _confidence(answer.confidence, answer.candidates, chosen, answer.flags)
+
+
 def doubt(
     threshold: float,
     confidence: float | None,
@@ -94,8 +102,15 @@ def doubt(
         chosen: The one that was decided on, if it is one of them.
         flags: Those of the answer; they say whether it is the vote's.
     """
-    if confidence is None and chosen is not None and _BY_VOTE & set(flags):
-        confidence = chosen.votes / sum(one.votes for one in candidates)
+    confidence = _confidence(confidence, candidates, chosen, flags)
     if confidence is None:
         return NO_CONFIDENCE
     return LOW_CONFIDENCE if confidence < threshold else None
+
+
+def _confidence(
+    confidence: float | None, candidates: Sequence[Candidate], chosen: Candidate | None, flags: Sequence[str]
+) -> float | None:
+    if confidence is None and chosen is not None and _BY_VOTE & set(flags):
+        return chosen.votes / sum(candidate.votes for candidate in candidates)
+    return confidence

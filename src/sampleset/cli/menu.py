@@ -62,6 +62,10 @@ COMMANDS = {
         "without drawing anything.",
         _SETS,
     ),
+    "certify": Entry(
+        "Find the confidence above which at most a given share of answers is wrong, with a bound that holds.",
+        _SETS,
+    ),
     "report": Entry(
         "Print a report and make its pages again, or compare two reports problem by problem.", _SETS
     ),

@@ -207,6 +207,14 @@ PriceFile = Annotated[Path | None, option("--prices", help="YAML file of what to
 ReaderModel = Annotated[
     str, option("--aggregator-model", help="Model an aggregator asks.", panel=AGGREGATION)
 ]
+CertificateFile = Annotated[
+    Path | None,
+    option(
+        "--certificate",
+        help="File of `sampleset certify`: answers that it does not cover are withheld.",
+        panel=AGGREGATION,
+    ),
+]
 MinConfidence = Annotated[
     float | None,
     option("--min-confidence", help="Withhold an answer that is less sure, 0 to 1.", panel=AGGREGATION),

@@ -125,20 +125,20 @@ def certified_threshold(
             "Label more, or ask for a larger --risk."
         )
     starts = sorted({round(place) for place in np.linspace(0, len(testable), STARTS, endpoint=False)})
-    accepted = -1
+    level, accepted = delta / len(starts), -1
     for start in starts:
         place = start
         while place < len(testable):
             point = testable[place]
-            if binomial_tail(point.wrong, point.answered, risk) > delta / len(starts):
+            if binomial_tail(point.wrong, point.answered, risk) > level:
                 break
             accepted = max(accepted, place)
             place += 1
     if accepted < 0:
-        best = min(testable, key=lambda point: point.upper(confidence))
+        best = min(testable, key=lambda point: point.upper(1 - level))
         raise DataError(
             f"No threshold keeps the risk at {risk:g}: of the {best.answered} most confident answers "
-            f"{best.wrong} are wrong, so up to {best.upper(confidence):.1%} may be. Ask for a larger --risk, "
+            f"{best.wrong} are wrong, so up to {best.upper(1 - level):.1%} may be. Ask for a larger --risk, "
             "label more, or take an aggregator whose confidence tells right from wrong better."
         )
     return CertifiedThreshold(testable[accepted], risk, confidence, len(right), tuple(curve))

@@ -1,0 +1,157 @@
+"""A threshold on confidence as a file: the promise, and all that it holds for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sampleset.errors import InputNotFoundError, InvalidArgumentError
+from sampleset.risk.thresholds import CertifiedThreshold, is_above
+from sampleset.settings import SavedKind, read_saved, save_settings
+
+_SAVED = SavedKind("certificate", 1, "Certify the sets again", "sampleset.certificate")
+_REFERENCE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Above `threshold`, at most `risk` of the answers given are wrong, with probability `confidence`.
+
+    It holds for the aggregator, the models, the number of samples and the kind of answers that it names.
+
+    Attributes:
+        aggregator: Its spec, as it was typed.
+        identity: Digest of the aggregator's name and options, the models that it asks among them.
+        models: Names of the models that drew the samples, without their engines; empty where none is told.
+        prompt: Name and version of the prompt they were asked with; `None` where none is recorded.
+        k: Samples of a question.
+        answer_kind: How answers are compared.
+        keep_thinking: Whether what a sample thinks before `</think>` is read, too.
+        threshold: Answers of a higher confidence are given; -1 gives all.
+        risk: Largest share of wrong answers among those given.
+        confidence: Probability, over the labelled questions, that the promise holds.
+        n: Labelled questions.
+        answered: How many of them are answered.
+        wrong: How many of these wrongly.
+        files: Names of the files that held them.
+        data: Digest of their questions and samples.
+        reference: Confidences of the labelled questions, at most 400, in rising order, to see a drift by.
+    """
+
+    aggregator: str
+    identity: str
+    models: tuple[str, ...]
+    prompt: str | None
+    k: int
+    answer_kind: str
+    keep_thinking: bool
+    threshold: float
+    risk: float
+    confidence: float
+    n: int
+    answered: int
+    wrong: int
+    files: tuple[str, ...]
+    data: str
+    reference: tuple[float, ...]
+
+    def gives(self, confidence: float | None) -> bool:
+        """Whether an answer of this confidence is given."""
+        return is_above(confidence, self.threshold)
+
+    def require_setting(
+        self, identity: str, k: int, models: AbstractSet[str] = frozenset(), prompt: str | None = None
+    ) -> None:
+        """Return if the certificate holds for a setting.
+
+        Args:
+            identity: The aggregator's, as above.
+            k: Samples of a question.
+            models: Who draws them; empty where that is not known.
+            prompt: How they are asked; `None` where that is not known.
+
+        Raises:
+            InvalidArgumentError: It does not; names what differs.
+        """
+        if identity != self.identity:
+            raise void(
+                f"it is of {self.aggregator!r} as it was then, and the aggregator, or its model, is another"
+            )
+        if k != self.k:
+            raise void(f"it is of k={self.k} samples, and there are {k}")
+        if self.models and models and not models <= set(self.models):
+            raise void(
+                f"it is of samples of {', '.join(self.models)}, and they are of {', '.join(sorted(models))}"
+            )
+        if self.prompt and prompt and prompt != self.prompt:
+            raise void(f"it is of the prompt {self.prompt!r}, and they are asked with {prompt!r}")
+
+    def save(self, path: Path) -> None:
+        """Write it, as JSON."""
+        save_settings(path, {"kind": _SAVED.kind, "schema": _SAVED.schema, **asdict(self)})
+
+
+def void(reason: str) -> InvalidArgumentError:
+    """The error for a certificate that does not hold here."""
+    return InvalidArgumentError(f"The certificate is void: {reason}. Make another: sampleset certify SETS.")
+
+
+def certificate_of(found: CertifiedThreshold, confidences: list[float], **setting: Any) -> Certificate:
+    """The certificate of a threshold.
+
+    Args:
+        found: The threshold.
+        confidences: Of all labelled questions that have one.
+        setting: The other fields.
+    """
+    ordered = sorted(confidences)
+    count = min(len(ordered), _REFERENCE)
+    reference = tuple(ordered[(2 * place + 1) * len(ordered) // (2 * count)] for place in range(count))
+    point = found.point
+    return Certificate(
+        threshold=point.threshold,
+        risk=found.risk,
+        confidence=found.confidence,
+        n=found.n,
+        answered=point.answered,
+        wrong=point.wrong,
+        reference=reference,
+        **setting,
+    )
+
+
+def read_certificate(path: Path) -> Certificate:
+    """The certificate in a file.
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        DataError: It is no certificate, or of another version.
+    """
+    if not path.is_file():
+        raise InputNotFoundError(
+            f"No certificate {str(path)!r}. Make one: sampleset certify SETS --risk 0.05."
+        )
+    return read_saved(path, _SAVED, _certificate)[0]
+
+
+def _certificate(values: Any) -> Certificate:
+    shares = {name: float(values[name]) for name in ("threshold", "risk", "confidence")}
+    reference = tuple(map(float, values["reference"]))
+    if not all(map(math.isfinite, (*shares.values(), *reference))) or not reference:
+        raise ValueError("numbers that are none")
+    counts = {name: int(values[name]) for name in ("k", "n", "answered", "wrong")}
+    texts = {name: str(values[name]) for name in ("aggregator", "identity", "answer_kind", "data")}
+    prompt = values["prompt"]
+    return Certificate(
+        **shares,
+        **counts,
+        **texts,
+        models=tuple(map(str, values["models"])),
+        files=tuple(map(str, values["files"])),
+        prompt=None if prompt is None else str(prompt),
+        keep_thinking=bool(values["keep_thinking"]),
+        reference=reference,
+    )
