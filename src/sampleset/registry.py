@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
@@ -67,4 +68,10 @@ class Registry(Generic[T]):
         return {name for name in names if not name.startswith("_")}
 
     def _plugins(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self.package)}
+        return _points_of(self.package)
+
+
+@cache
+def _points_of(group: str) -> dict[str, EntryPoint]:
+    """The entry points of a group; looked for once, for that reads a file of every installed package."""
+    return {point.name: point for point in entry_points(group=group)}

@@ -16,11 +16,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import hashlib
 import json
 import os
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -134,6 +135,52 @@ def save_settings(path: Path, settings: Mapping[str, Any]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(partial, path)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SavedKind:
+    """A kind of file that this package writes as JSON, and what its errors say.
+
+    Attributes:
+        name: As users call what it holds: `fitted vote`.
+        schema: The version that is read.
+        again: How to make one anew: `Fit the vote again`.
+        kind: Its field `kind`; `None` where it has none.
+    """
+
+    name: str
+    schema: int
+    again: str
+    kind: str | None = None
+
+
+def read_saved(path: Path, saved: SavedKind, parse: Callable[[Any], R]) -> tuple[R, str]:
+    """What a file of this package holds, and a digest of the file.
+
+    Args:
+        path: A file that is there.
+        saved: What it should be.
+        parse: Called with the JSON values; raises ValueError, KeyError, TypeError, IndexError or
+            AttributeError where they do not fit.
+
+    Raises:
+        DataError: It is broken, of another kind, or of another version.
+    """
+    try:
+        content = path.read_bytes()
+        values: Any = json.loads(content)
+        if values.get("kind") != saved.kind:
+            raise ValueError(f"kind {values.get('kind')!r}")
+        if values["schema"] != saved.schema:
+            raise DataError(
+                f"{path}: schema {values['schema']!r}, where this version reads {saved.schema}. "
+                f"{saved.again}, or use the version of sampleset that wrote it."
+            )
+        return parse(values), hashlib.sha256(content).hexdigest()[:16]
+    except DataError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise DataError(f"{path} is no {saved.name} ({error!r}). {saved.again}.") from error
 
 
 def _checked(name: str, known: set[str], shown: str) -> str:

@@ -27,11 +27,12 @@ def sets_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_importing_and_help_load_nothing_heavy():
+@pytest.mark.parametrize("arguments", [["--help"], ["list"]], ids=["help", "list"])
+def test_importing_and_help_and_lists_load_nothing_heavy(arguments: list[str]):
     code = (
         "import sys, sampleset, sampleset.cli.main\n"
         "from typer.testing import CliRunner\n"
-        "assert CliRunner().invoke(sampleset.cli.main.app, ['--help']).exit_code == 0\n"
+        f"assert CliRunner().invoke(sampleset.cli.main.app, {arguments!r}).exit_code == 0\n"
         "heavy = {'torch', 'transformers', 'pyarrow', 'openai', 'xllamacpp', 'sympy', 'numpy'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )

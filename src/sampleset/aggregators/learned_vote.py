@@ -12,33 +12,35 @@ Cost with n samples: no call; with a reader or a reward model that of theirs, on
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from sampleset.aggregators._scores import scores_of
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, Tally, decide, grouped, tally, vote_answer
-from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
+from sampleset.errors import InputNotFoundError, InvalidArgumentError
 from sampleset.reward_models.base import Reduction, RewardModel
+from sampleset.settings import SavedKind, read_saved
 from sampleset.types import Answer, SampleSet, Usage
 from sampleset.vote_features.base import MEMBER, VOTE_FEATURES, Columns, CountedSet
 from sampleset.vote_features.members import member_of
 
 VOTE_SCHEMA = 1
+_SAVED = SavedKind("fitted vote", VOTE_SCHEMA, "Fit the vote again: sampleset fit-vote SETS", "learned_vote")
 READER = "reader"
 REWARD = "reward_model"
 _LEAST_PROBABILITY = 1e-6
 _FURTHEST_LOGIT = 6.0
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    # Every list of aggregators imports this module; numpy alone takes as long as all else.
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,15 @@ class Home:
 
     def distance(self, means: Floats) -> Floats:
         """Squared Mahalanobis distances of sets' means, shape (sets, names), from home."""
+        import numpy as np
+
         offsets = (means - np.array(self.centre)) / np.array(self.deviation)
         return np.einsum("si,ij,sj->s", offsets, np.array(self.precision), offsets)
+
+    def _distance_of(self, means: Sequence[float]) -> float:
+        import numpy as np
+
+        return float(self.distance(np.array([means]))[0])
 
     def strangeness(
         self, kind: str, models: AbstractSet[str], size: int, means: Sequence[float]
@@ -109,7 +118,7 @@ class Home:
         least, most = self.sizes
         if not least / 2 <= size <= 2 * most:
             flags.append("away_size")
-        if self.names and not float(self.distance(np.array([means]))[0]) <= self.limit:
+        if self.names and not self._distance_of(means) <= self.limit:
             flags.append("away_style")
         return tuple(flags)
 
@@ -180,24 +189,7 @@ def read_vote(path: Path) -> tuple[VoteModel, str]:
     """
     if not path.is_file():
         raise InputNotFoundError(f"No fitted vote {str(path)!r}. Make one: sampleset fit-vote SETS.")
-    content = path.read_bytes()
-    try:
-        values: Any = json.loads(content)
-        if values["kind"] != "learned_vote":
-            raise ValueError(f"kind {values['kind']!r}")
-        if values["schema"] != VOTE_SCHEMA:
-            raise DataError(
-                f"{path}: schema {values['schema']!r}, where this version reads {VOTE_SCHEMA}. Fit the vote "
-                "again, or use the version of sampleset that wrote it."
-            )
-        model = _model_of(values)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(
-            f"{path} is no fitted vote ({error!r}). Make one: sampleset fit-vote SETS."
-        ) from error
-    return model, hashlib.sha256(content).hexdigest()[:16]
+    return read_saved(path, _SAVED, _model_of)
 
 
 def _model_of(values: Any) -> VoteModel:
@@ -328,6 +320,8 @@ class LearnedVote:
         columns: Columns,
         flags: Sequence[str],
     ) -> Answer:
+        import numpy as np
+
         groups = [one.indices for one in counted.candidates]
         votes = np.log([float(one.votes) for one in counted.candidates])
         parts = candidate_features(columns, model.names, groups)
@@ -453,6 +447,8 @@ async def _named(sample_set: SampleSet, counted: Tally, answer: str | None) -> l
 
 def candidate_features(columns: Columns, names: Sequence[str], groups: Sequence[Sequence[int]]) -> Floats:
     """Mean of each feature over each candidate's samples, less that over all of them: (candidates, names)."""
+    import numpy as np
+
     if not names:
         return np.zeros((len(groups), 0))
     answering = [place for group in groups for place in group]

@@ -71,11 +71,15 @@ def group_answers(answers: Sequence[str | None], budget: Budget | None = None) -
     budget = budget or Budget()
     notes: set[str] = set()
     buckets: dict[Hashable, _Bucket] = {}
+    by_text: dict[str, _Bucket] = {}
     for place, answer in enumerate(answers):
         if answer is None:
             continue
-        form = read(answer)
-        buckets.setdefault(_key(form), _Bucket(form, [])).members.append(place)
+        bucket = by_text.get(answer)
+        if bucket is None:
+            form = read(answer)
+            bucket = by_text[answer] = buckets.setdefault(_key(form), _Bucket(form, []))
+        bucket.members.append(place)
     merged = _merge_by_algebra(list(buckets.values()), notes, budget)
     groups = (AnswerGroup(_text(answers, bucket, notes), tuple(sorted(bucket.members))) for bucket in merged)
     return Grouping(tuple(sorted(groups, key=lambda group: group.indices[0])), tuple(sorted(notes)))

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sampleset.backends.base import BACKENDS
 from sampleset.chat import (
@@ -29,15 +29,13 @@ from sampleset.chat import (
 )
 from sampleset.engines.checkpoint import CheckpointRecord, read_record
 from sampleset.engines.gguf import EMBEDDED_NAME, GgufFiles, find_gguf, weights_digest
-from sampleset.engines.openvino.cache import MODEL_FILES, converted, group_in
-from sampleset.engines.openvino.engine import Engine
-from sampleset.engines.openvino.lora import read_adapter
-from sampleset.engines.openvino.paged import PagedModel
-from sampleset.engines.openvino.text import Tokenizer
-from sampleset.engines.openvino.weights import read_gguf
 from sampleset.engines.shared import SharedEngine
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.wire.beside import beside
+
+if TYPE_CHECKING:
+    # Every list of backends imports this module; the engine brings numpy.
+    from sampleset.engines.openvino.engine import Engine
 
 EXACT_TOKENIZE_LIMIT = 200_000
 """Longest text, in characters, that `tokenize` gives to the tokenizer."""
@@ -97,6 +95,8 @@ class OpenVinoBackend:
         for name in ("max_sequences", "cache_gib", "context_size", "threads"):
             if getattr(self, name) < 1:
                 raise InvalidArgumentError(f"{name} must be at least 1, got {getattr(self, name)!r}.")
+        from sampleset.engines.openvino.cache import MODEL_FILES
+
         ref = self.model.removeprefix(PREFIX)
         path = Path(ref).expanduser()
         if (path / MODEL_FILES[0]).is_file():
@@ -236,6 +236,13 @@ class OpenVinoBackend:
 
     def _of_gguf(self, files: GgufFiles) -> Callable[[], Engine]:
         def start() -> Engine:
+            from sampleset.engines.openvino.cache import converted, group_in
+            from sampleset.engines.openvino.engine import Engine
+            from sampleset.engines.openvino.lora import read_adapter
+            from sampleset.engines.openvino.paged import PagedModel
+            from sampleset.engines.openvino.text import Tokenizer
+            from sampleset.engines.openvino.weights import read_gguf
+
             content = read_gguf(files.find())
             adapter = read_adapter(files.adapter, content) if files.adapter else None
             folder = converted(content, self.on_note)
@@ -248,6 +255,10 @@ class OpenVinoBackend:
 
     def _of_folder(self, folder: Path) -> Callable[[], Engine]:
         def start() -> Engine:
+            from sampleset.engines.openvino.engine import Engine
+            from sampleset.engines.openvino.paged import PagedModel
+            from sampleset.engines.openvino.text import Tokenizer
+
             group = 0 if self.exact else None
             model = PagedModel(folder, self.cache_gib * 2**30, cast(int, self.threads), group=group)
             return Engine(model, Tokenizer(folder), self.max_sequences, self.context_size)
@@ -261,6 +272,8 @@ def _is_whole(text: str) -> bool:
 
 
 def _folder_digest(folder: Path) -> str:
+    from sampleset.engines.openvino.cache import MODEL_FILES
+
     return weights_digest([folder / name for name in MODEL_FILES])[:8]
 
 

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from sampleset.errors import DataError
+from sampleset.settings import SavedKind, read_saved
 from sampleset.types import Mode
 
 RECORD_FILE = "sampleset.json"
 RECORD_SCHEMA = 1
+_SAVED = SavedKind("record of a trained aggregator", RECORD_SCHEMA, "Train again")
 QUESTIONS_FILE = "trained_on.txt"
 """Beside the record: the digest of every question trained on, one a line."""
 
@@ -68,31 +69,23 @@ def read_record(folder: Path) -> CheckpointRecord | None:
     path = folder / RECORD_FILE
     if not path.is_file():
         return None
-    try:
-        values: Any = json.loads(path.read_text("utf-8"))
-        if values["schema"] != RECORD_SCHEMA:
-            raise DataError(
-                f"{path}: schema {values['schema']!r}, where this version reads {RECORD_SCHEMA}. "
-                "Train again, or use the version of sampleset that wrote it."
-            )
-        if values["mode"] not in get_args(Mode):
-            raise ValueError(f"mode {values['mode']!r}")
-        named = {
-            name: values.pop(name)
-            for name in CheckpointRecord.__dataclass_fields__
-            if name in values and name != "others"
-        }
-        del values["schema"]
-        for name in ("score", "vote", "confidence", "blind_score", "blind_vote"):
-            name += "_weight"
-            if named.get(name) is not None:
-                named[name] = float(named[name])
-        record = CheckpointRecord(**named, others=values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} is no record of a trained aggregator ({error!r}). Train again.") from error
-    return record
+    return read_saved(path, _SAVED, _record_of)[0]
+
+
+def _record_of(values: Any) -> CheckpointRecord:
+    if values["mode"] not in get_args(Mode):
+        raise ValueError(f"mode {values['mode']!r}")
+    named = {
+        name: values.pop(name)
+        for name in CheckpointRecord.__dataclass_fields__
+        if name in values and name != "others"
+    }
+    del values["schema"]
+    for name in ("score", "vote", "confidence", "blind_score", "blind_vote"):
+        name += "_weight"
+        if named.get(name) is not None:
+            named[name] = float(named[name])
+    return CheckpointRecord(**named, others=values)
 
 
 def write_record(folder: Path, record: CheckpointRecord) -> None:

@@ -13,7 +13,6 @@ Cost: one forward pass per sample, Q + L tokens (question and sample); none for 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +23,11 @@ from sampleset.engines.huggingface.model import Loaded, import_extra
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 from sampleset.reward_models._local import LocalRewardModel, Reading, rendered
 from sampleset.reward_models.base import REWARD_MODELS, RewardScore
+from sampleset.settings import SavedKind, read_saved
 from sampleset.types import Question, Usage
 
 PROBE_SCHEMA = 1
+_SAVED = SavedKind("probe", PROBE_SCHEMA, "Fit the probe again: sampleset fit-probe SETS", "probe")
 LAYERS = 4
 """Layers whose states are read, evenly spaced, the last one among them."""
 
@@ -80,31 +81,21 @@ def read_probe(path: Path) -> tuple[ProbeWeights, str]:
     """
     if not path.is_file():
         raise InputNotFoundError(f"No probe {str(path)!r}. Make one: sampleset fit-probe SETS --model REF.")
-    content = path.read_bytes()
-    try:
-        values: Any = json.loads(content)
-        if values["kind"] != "probe":
-            raise ValueError(f"kind {values['kind']!r}")
-        if values["schema"] != PROBE_SCHEMA:
-            raise DataError(
-                f"{path}: schema {values['schema']!r}, where this version reads {PROBE_SCHEMA}. Fit the "
-                "probe again, or use the version of sampleset that wrote it."
-            )
-        probe = ProbeWeights(
-            str(values["model"]),
-            tuple(int(one) for one in values["layers"]),
-            tuple(float(one) for one in values["weights"]),
-            float(values["bias"]),
-            {str(key): float(score) for key, score in values["seen"].items()},
-            values["training"],
-        )
-        if not all(math.isfinite(one) for one in (*probe.weights, probe.bias, *probe.seen.values())):
-            raise ValueError("a number is not finite")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} is no probe ({error!r}). Make one: sampleset fit-probe SETS.") from error
-    return probe, hashlib.sha256(content).hexdigest()[:16]
+    return read_saved(path, _SAVED, _probe_of)
+
+
+def _probe_of(values: Any) -> ProbeWeights:
+    probe = ProbeWeights(
+        str(values["model"]),
+        tuple(int(one) for one in values["layers"]),
+        tuple(float(one) for one in values["weights"]),
+        float(values["bias"]),
+        {str(key): float(score) for key, score in values["seen"].items()},
+        values["training"],
+    )
+    if not all(math.isfinite(one) for one in (*probe.weights, probe.bias, *probe.seen.values())):
+        raise ValueError("a number is not finite")
+    return probe
 
 
 @dataclass(eq=False)

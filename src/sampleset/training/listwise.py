@@ -79,16 +79,41 @@ def shares(stack: Stack, weights: Floats) -> Floats:
     return powers / np.add.reduceat(powers, stack.starts)[stack.owner]
 
 
-def losses(stack: Stack, weights: Floats) -> Floats:
-    """The loss of each set in nats, shape (sets,)."""
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What some weights make of a stack.
+
+    Attributes:
+        losses: Of each set in nats, shape (sets,).
+        chance: Probability of each candidate among those of its set, shape (N,).
+        wanted: The same among the right ones of its set, shape (N,).
+    """
+
+    losses: Floats
+    chance: Floats
+    wanted: Floats
+
+
+def _read(stack: Stack, weights: Floats) -> _Reading:
     logits = stack.features @ weights
-    highest = np.maximum.reduceat(logits, stack.starts)[stack.owner]
-    everything = np.add.reduceat(np.exp(logits - highest), stack.starts)
+    highest = np.maximum.reduceat(logits, stack.starts)
+    powers = np.exp(logits - highest[stack.owner])
+    everything = np.add.reduceat(powers, stack.starts)
     # The right ones by their own highest, so that an unlikely one does not vanish.
     of_right = np.where(stack.right > 0, logits, -np.inf)
     top = np.maximum.reduceat(of_right, stack.starts)
-    wanted = np.add.reduceat(np.exp(of_right - top[stack.owner]), stack.starts)
-    return np.log(everything) + highest[stack.starts] - np.log(wanted) - top
+    right_powers = np.exp(of_right - top[stack.owner])
+    wanted = np.add.reduceat(right_powers, stack.starts)
+    return _Reading(
+        np.log(everything) + highest - np.log(wanted) - top,
+        powers / everything[stack.owner],
+        right_powers / wanted[stack.owner],
+    )
+
+
+def losses(stack: Stack, weights: Floats) -> Floats:
+    """The loss of each set in nats, shape (sets,)."""
+    return _read(stack, weights).losses
 
 
 def fitted(stack: Stack, penalty: Floats, start: Floats, free: Sequence[int] | None = None) -> Floats:
@@ -104,13 +129,15 @@ def fitted(stack: Stack, penalty: Floats, start: Floats, free: Sequence[int] | N
     weights = np.array(start, dtype=np.float64)
     if not places:
         return weights
+    table = _table_of(stack)
 
-    def value(at: Floats) -> float:
-        return float(losses(stack, at).mean() + 0.5 * np.sum(penalty * at**2))
+    def value(read: _Reading, at: Floats) -> float:
+        return float(read.losses.mean() + 0.5 * np.sum(penalty * at**2))
 
-    now = value(weights)
+    reading = _read(stack, weights)
+    now = value(reading, weights)
     for _ in range(_ROUNDS):
-        gradient, curvature = _slope(stack, weights, penalty)
+        gradient, curvature = _slope(stack, table, reading, weights, penalty)
         step = np.linalg.solve(curvature[np.ix_(places, places)], gradient[places])
         length = float(np.linalg.norm(step))
         if length < 1e-8:
@@ -119,27 +146,48 @@ def fitted(stack: Stack, penalty: Floats, start: Floats, free: Sequence[int] | N
         for _ in range(_HALVINGS):
             tried = weights.copy()
             tried[places] -= share * step
-            then = value(tried)
+            attempt = _read(stack, tried)
+            then = value(attempt, tried)
             if then <= now:
                 break
             share /= 2
         else:
             break
-        weights, before, now = tried, now, then
+        weights, reading, before, now = tried, attempt, now, then
         if before - now < 1e-10:
             break
     return weights
 
 
-def _slope(stack: Stack, weights: Floats, penalty: Floats) -> tuple[Floats, Floats]:
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A stack with a row a set, as wide as the largest: sums over the sets are products then.
+
+    Attributes:
+        places: The candidates of each set; behind them a place that holds zeros, shape (sets, widest).
+        features: Theirs, shape (sets, widest, features).
+    """
+
+    places: NDArray[np.int64]
+    features: Floats
+
+
+def _table_of(stack: Stack) -> _Table:
+    sizes = np.bincount(stack.owner)
+    columns = np.arange(int(sizes.max()))
+    places = np.where(columns < sizes[:, None], stack.starts[:, None] + columns, len(stack.right))
+    padded = np.concatenate([stack.features, np.zeros((1, stack.features.shape[1]))])
+    return _Table(places, padded[places])
+
+
+def _slope(
+    stack: Stack, table: _Table, reading: _Reading, weights: Floats, penalty: Floats
+) -> tuple[Floats, Floats]:
     """Gradient (features,) and a positive definite bound of the curvature (features, features)."""
     count = len(stack.starts)
-    chance = shares(stack, weights)
-    logits = np.where(stack.right > 0, stack.features @ weights, -np.inf)
-    powers = np.exp(logits - np.maximum.reduceat(logits, stack.starts)[stack.owner])
-    wanted = powers / np.add.reduceat(powers, stack.starts)[stack.owner]
+    chance = reading.chance
     weighed = stack.features * chance[:, None]
-    means = np.add.reduceat(weighed, stack.starts)
-    gradient = stack.features.T @ (chance - wanted) / count + penalty * weights
+    means = (np.append(chance, 0.0)[table.places][:, None, :] @ table.features)[:, 0]
+    gradient = stack.features.T @ (chance - reading.wanted) / count + penalty * weights
     curvature = (weighed.T @ stack.features - means.T @ means) / count + np.diag(penalty)
     return gradient, curvature

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,22 @@ def test_an_endless_loop_ends(how: RunCode):
 def test_a_program_that_sleeps_or_ignores_signals_ends(how: RunCode):
     ignoring = "import signal\nfor n in {*signal.Signals} - {9, 19}: signal.signal(n, signal.SIG_IGN)\n"
     assert run_program(f"{ignoring}import time\nwhile True: time.sleep(60)", "", how) == Run("timeout")
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_programs_that_wait_for_a_processor_are_not_ended():
+    """Three programs on one processor take more than the limit on the clock."""
+    busy = (
+        "import time\nbegan = time.process_time()\nwhile time.process_time() - began < 1.6: pass\nprint({})"
+    )
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            runs = list(pool.map(lambda number: run_program(busy.format(number), "", "sandbox"), range(3)))
+    finally:
+        os.sched_setaffinity(0, processors)
+    assert [run.outcome for run in runs] == ["done"] * 3
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,12 @@ limits of time, memory and files only, with the network and the user's files in 
 """
 
 SECONDS = 4.0
+"""Most for a program, the time in which it waits for a processor not counted."""
 CPU_SECONDS = 2
 MEMORY = 256 * 2**20
 MAX_BYTES = 100_000
 """Of what a program reads, prints, or writes into one file."""
-_GRACE = 10.0
+_GRACE = 60.0
 _PREFIX, _LOCK = "sampleset-run-", ".lock"
 _CHILD = Path(__file__).with_name("sandbox_child.py")
 

@@ -22,6 +22,7 @@ from typing import Literal
 
 from sampleset.answers.maths.dates import times_agree
 from sampleset.answers.maths.forms import MAX_LENGTH, read, read_as_list
+from sampleset.answers.maths.linear import linear_verdict
 from sampleset.answers.maths.members import ratio_text
 from sampleset.answers.maths.numerals import Numeral
 from sampleset.answers.maths.patterns import lazy_pattern
@@ -53,7 +54,7 @@ class Verdict:
 
     Attributes:
         equal: `None` where it could not be decided.
-        rule: What decided it: `text`, `number`, `kind`, `numeric` or `symbolic` (by a worker),
+        rule: What decided it: `text`, `number`, `kind`, `numeric` or `symbolic` (by algebra),
             or why nothing did: `timeout`, `memory`, `too_long`, `ambiguous`, ...
     """
 
@@ -116,7 +117,6 @@ def _compare(a: str, b: str, first: Form, second: Form, mode: Mode) -> Verdict:
 
 def compare_forms(first: Form, second: Form, mode: Mode, budget: Budget | None = None) -> Verdict:
     """Whether two forms are equal; of a grade, `second` is the gold one."""
-    budget = budget or Budget(TIME_LIMIT)
     if "opaque" in (first.kind, second.kind):
         if first.text == second.text:
             return Verdict(True, "text")
@@ -127,6 +127,7 @@ def compare_forms(first: Form, second: Form, mode: Mode, budget: Budget | None =
         return _compare_numbers(first.number, second.number, mode)
     if first.text == second.text and first.names == second.names:
         return Verdict(_same_braces(first, second, mode), "text")
+    budget = budget or Budget(TIME_LIMIT)
     verdict = _compare_structures(first, second, mode, budget)
     if verdict.equal is False:
         verdict = _compare_equations(first, second, mode, budget) or verdict
@@ -266,6 +267,8 @@ def numbers_equal(first: Numeral, second: Numeral) -> bool:
     """Equality by value, within the tolerance where only one side can be written as a decimal."""
     if first.value == second.value:
         return True
+    if not (first.decimal or second.decimal):
+        return False
     endless, other = (first, second) if is_endless(first.value) else (second, first)
     return (
         other.decimal
@@ -419,6 +422,9 @@ os.register_at_fork(after_in_child=_cache.renew_lock)
 
 
 def _compare_expressions(answer: str, gold: str, mode: Mode, budget: Budget) -> Verdict:
+    equal = linear_verdict(answer, gold)
+    if equal is not None:
+        return Verdict(equal, "numeric")
     if mode != "gold":
         answer, gold = sorted((answer, gold))
     return _decided(

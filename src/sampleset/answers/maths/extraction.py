@@ -13,7 +13,6 @@ from sampleset.answers.maths.forms import read
 from sampleset.answers.maths.languages import ANNOUNCED, announced, may_announce
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.reasoning import after_reasoning, own_turn
-from sampleset.answers.maths.spelling import closing
 from sampleset.answers.maths.unmarked import (
     NUMBER,
     NUMBER_TEXT,
@@ -35,6 +34,7 @@ _MOST_JSON = 20_000
 _MOST_BETWEEN = 80
 _MOST_PHRASES = 40
 _LEAST_MARK = len("\n#### 1")
+_MARKUP = ("*", "`", "$", '"', "\\")
 
 _PLACEHOLDER = lazy_pattern(
     r"[.…\s_*?-]*|(?:your|the|final|my|insert|put|write|answer|number|letter|value|result|here|x|option"
@@ -75,6 +75,7 @@ _EQUALS = lazy_pattern(r"(?:[=≈]|\\approx)\s*")
 _ALTERNATIVE = lazy_pattern(r"\((?:or|and|maybe|perhaps|oder|ou|o)\s", re.IGNORECASE)
 _ASIDE_AT_END = lazy_pattern(r"(\s*)\(((?:[^()\n]|\([^()\n]*\))*)\)[\s.]*$")
 _FORMULA_END = lazy_pattern(r"(?<!\\)\$|\\[)\]]")
+_BRACE = lazy_pattern(r"\\.|[{}]", re.DOTALL)
 _OPEN = lazy_pattern(r"(?<!\\)\{")
 _CLOSE = lazy_pattern(r"(?<!\\)\}")
 _LETTER = r"\(? ?\*{0,2}([A-Z])\*{0,2}"
@@ -308,7 +309,7 @@ def _boxes(text: str, truncated: bool) -> Iterator[tuple[int, int, str]]:
         body = rest.lstrip()
         opening += len(rest) - len(body)
         if body.startswith("{"):
-            close = closing(_curly_only(body), 0)
+            close = _closing_brace(body)
             if close > 0:
                 content = _ANSWER_IN_BOX.sub("", body[1:close], count=1)
                 right = _RIGHT_OF_BOX.match(text, opening + close + 1)
@@ -316,7 +317,7 @@ def _boxes(text: str, truncated: bool) -> Iterator[tuple[int, int, str]]:
                     # `\boxed{x} = 5`
                     content = _first_sentence(right[1]).rstrip("., ")
                 yield start, opening + close + 1, content
-            elif is_last and closing(_curly_only(text[opening:].lstrip()), 0) < 0:
+            elif is_last and _closing_brace(text[opening:].lstrip()) < 0:
                 content, ended, _ = _FORMULA_END.sub("\n", body[1:].lstrip("$ "), 1).partition("\n")
                 if ended or not truncated:
                     content += "}" * (len(_OPEN.findall(content)) - len(_CLOSE.findall(content)))
@@ -326,9 +327,14 @@ def _boxes(text: str, truncated: bool) -> Iterator[tuple[int, int, str]]:
             yield start, opening + len(content), content
 
 
-def _curly_only(text: str) -> str:
-    """The text with other brackets blanked, for `closing`: a box may hold `[0,1)`."""
-    return text.translate({ord(bracket): " " for bracket in "()[]"})
+def _closing_brace(text: str) -> int:
+    """Place of the brace that closes the first one, or -1. Other brackets need not close: `{[0,1)}`."""
+    depth = 0
+    for found in _BRACE.finditer(text):
+        depth += {"{": 1, "}": -1}.get(found[0], 0)
+        if depth == 0 and found[0] == "}":
+            return found.start()
+    return -1
 
 
 def _hashed(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
@@ -482,6 +488,8 @@ def _accept(content: str, rule: str) -> Extracted | None:
 def _clean(content: str) -> str:
     """Without markup around the whole."""
     content = content.strip()
+    if content[:1] not in _MARKUP and not content.endswith(".") and "**" not in content:
+        return content
     for _ in range(3):
         for mark in ("**", "`", "$$", "$", '"'):
             inner = content[len(mark) : -len(mark)]

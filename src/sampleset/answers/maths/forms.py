@@ -29,7 +29,7 @@ from sampleset.answers.maths.members import (
     ratio_text,
     without_thousands,
 )
-from sampleset.answers.maths.numerals import read_numeral, strip_unit
+from sampleset.answers.maths.numerals import read_numeral, read_plain, strip_unit
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.simple_forms import Form, Kind, notation_of, number_form
 from sampleset.answers.maths.spelling import balanced, closing, respell, split_top, squeeze, too_deep
@@ -40,7 +40,6 @@ MAX_PARTS = 64
 """Members of a list, tuple or set; longer ones are compared as text only."""
 _MAX_NESTING = 4
 _MAX_TWICE = 120
-
 
 _LETTER = lazy_pattern(r"\(? ?([A-Za-z]) ?\)?[.:)]?")
 _OPTIONS = "ABCDEFGHJ"
@@ -126,6 +125,9 @@ def canonical(answer: str) -> str:
 def _read(answer: str) -> Form:
     if len(answer) > MAX_LENGTH:
         return Form("opaque", answer)
+    plain = read_plain(answer)
+    if plain:
+        return number_form(plain)
     text = respell(answer)
     if len(text) > 2 * MAX_LENGTH or too_deep(text):
         return Form("opaque", answer)
@@ -275,7 +277,7 @@ def _bracketed(text: str, nesting: int) -> Form | None:
     opening, ending = text[:1], text[-1:]
     if opening not in "([{" or ending not in ")]}" or len(text) < 3:
         return None
-    if not _closes_at_end(text):
+    if closing(text, 0) != len(text) - 1:  # `(0,1]` closes too
         return None
     members = split_top(text[1:-1], ",;")
     if opening == "{" and ending == "}":
@@ -303,12 +305,6 @@ def _bracketed(text: str, nesting: int) -> Form | None:
 
 def _in_braces(form: Form | None) -> Form | None:
     return replace(form, is_set=True) if form and form.kind == "list" else form
-
-
-def _closes_at_end(text: str) -> bool:
-    """Whether the first bracket closes with the last character; `(0,1]` closes too."""
-    end = closing(text, 0)
-    return end == len(text) - 1
 
 
 def _all_but(points: list[str], nesting: int) -> Form | None:

@@ -152,7 +152,7 @@ class Numeral:
     @property
     def face(self) -> tuple[Fraction, str]:
         """What counts in votes: the number as it stands, of `25%` 25, and of units a.m. and p.m. only."""
-        value = self.value * (100 if self.percent else 1)
+        value = self.value * 100 if self.percent else self.value
         if self.decimal and value.denominator >= _LONG_DECIMAL:
             simple = value.limit_denominator(_MOST_PARTS)
             # Of `0.3333333`, a third.
@@ -165,12 +165,20 @@ class Numeral:
         return f"{shown} {self.unit}" if self.unit else shown
 
 
+def read_plain(text: str) -> Numeral | None:
+    """The number that digits are, with a sign, a dollar and a point or without: the quick way for most."""
+    simple = _SIMPLE.fullmatch(text)
+    if not simple:
+        return None
+    value = Fraction(simple[1] + simple[3])
+    return Numeral(value, "." in simple[3], False, "dollar" if simple[2] else None)
+
+
 def read_numeral(text: str) -> Numeral | None:
     """The number a respelt text is, or `None` if it is anything else."""
-    simple = _SIMPLE.fullmatch(text)
+    simple = read_plain(text)
     if simple:
-        value = Fraction(simple[1] + simple[3])
-        return Numeral(value, "." in simple[3], False, "dollar" if simple[2] else None)
+        return simple
     hedge = _HEDGE.match(text)
     if hedge:
         text = text[hedge.end() :]

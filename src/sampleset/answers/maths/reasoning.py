@@ -48,16 +48,9 @@ _NEXT_QUESTION = lazy_pattern(
 
 _MOST_TURNS = 50
 _NOUNS = ("question", "problem", "exercise", "example", "instruction")
-_QUESTION_MARKS = (
-    *(spelt for noun in _NOUNS for spelt in (noun[1:], noun[1:].upper())),
-    *("\nQ", "\tQ", " Q", "*Q", "\nq", "q:"),
-)
-_TURNS = (
-    (_END_OF_TURN, False, ("</s>", "<|", "INST]", "_of_turn>", "<｜")),
-    (_NEXT_TURN, False, ("Human", "User")),
-    (_NEXT_QUESTION, True, _QUESTION_MARKS),
-)
-"""What ends a model's turn, whether it must have answered by then, and what a text with it holds."""
+_QUESTION_MARKS = ("\nQ", "\tQ", " Q", "*Q", "\nq", "q:")
+_TURNS = ((_END_OF_TURN, False), (_NEXT_TURN, False), (_NEXT_QUESTION, True))
+"""What ends a model's turn, and whether it must have answered by then."""
 
 
 def after_reasoning(text: str) -> str:
@@ -77,6 +70,18 @@ def after_reasoning(text: str) -> str:
     return answered[0] if answered else rest[: opening.start()]
 
 
+def _turns_in(text: str) -> list[tuple[re.Pattern[str], bool]]:
+    """The rows of `_TURNS` that may match in a text: cheap, where few do in most texts."""
+    lowered = text.lower() if ":" in text else ""
+    may_match = (
+        "<" in text or "INST]" in text,
+        ":" in text and ("Human" in text or "User" in text),
+        bool(lowered)
+        and (any(noun in lowered for noun in _NOUNS) or any(mark in text for mark in _QUESTION_MARKS)),
+    )
+    return [turn for turn, holds in zip(_TURNS, may_match, strict=True) if holds]
+
+
 def own_turn(text: str, states_answer: re.Pattern[str]) -> str:
     """The text without turns and questions that the model invented after its answer.
 
@@ -87,9 +92,7 @@ def own_turn(text: str, states_answer: re.Pattern[str]) -> str:
     text = text.lstrip()
     start = _HEADER.match(text)
     begin = start.end() if start else 0
-    for pattern, need_answer, marks in _TURNS:
-        if not any(mark in text for mark in marks):
-            continue
+    for pattern, need_answer in _turns_in(text):
         stated = states_answer.search(text, begin) if need_answer else None
         if need_answer and stated is None:
             continue

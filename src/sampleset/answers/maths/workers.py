@@ -48,7 +48,7 @@ class Budget:
     def __init__(self, seconds: float = SET_LIMIT) -> None:
         self._left = seconds
         self._parent: Budget | None = None
-        self._cancelled = threading.Event()
+        self._cancelled = [False]
 
     def part(self, seconds: float) -> Budget:
         """A budget of at most so many seconds, which are taken from this one as well."""
@@ -59,12 +59,12 @@ class Budget:
     @property
     def left(self) -> float:
         """Seconds that remain; nothing once the caller has left."""
-        return 0.0 if self._cancelled.is_set() else self._left
+        return 0.0 if self._cancelled[0] else self._left
 
     @property
     def is_cancelled(self) -> bool:
         """Whether the caller has left."""
-        return self._cancelled.is_set()
+        return self._cancelled[0]
 
     def spend(self, seconds: float) -> None:
         """Take what a comparison took."""
@@ -74,7 +74,7 @@ class Budget:
 
     def cancel(self) -> None:
         """The caller has left: what waits or would follow is not done."""
-        self._cancelled.set()
+        self._cancelled[0] = True
 
 
 class _WorkerLost(Exception):
