@@ -143,6 +143,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "continuous_batching": Benchmark(
         "the batching of transformers against ours, on a CPU", needs=("torch", "transformers")
     ),
+    "certificates": Benchmark("whether certified thresholds keep their promise", ("{recorded}/samplesets",)),
     "injected_samples": Benchmark("samples that try to steer the aggregator", needs=("xllamacpp",)),
 }
 LIBRARIES = ("sampleset", "openvino-genai", "xllamacpp", "torch", "transformers", "trl", "math-verify", "ray")

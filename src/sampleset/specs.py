@@ -126,14 +126,12 @@ def with_default_model(spec: str, engine: str = "") -> str:
     return f"{spec}{',' if texts else ':'}model={f'{engine}:{usual}' if engine else usual}"
 
 
-def with_threshold(spec: str, min_confidence: float) -> str:
-    """The spec whose aggregator withholds answers of less confidence."""
-    return f"{spec}{',' if ':' in spec else ':'}{MIN_CONFIDENCE}={min_confidence!r}"
-
-
-def with_certificate(spec: str, file: Path) -> str:
-    """The spec whose aggregator withholds what a certificate does not cover."""
-    return f"{spec}{',' if ':' in spec else ':'}{CERTIFICATE}={file}"
+def withholding(spec: str, min_confidence: float | None = None, certificate: Path | None = None) -> str:
+    """The spec whose aggregator withholds answers of less confidence, or outside of a certificate."""
+    for name, value in ((MIN_CONFIDENCE, min_confidence), (CERTIFICATE, certificate)):
+        if value is not None:
+            spec = f"{spec}{',' if ':' in spec else ':'}{name}={value}"
+    return spec
 
 
 def identity_of(aggregator: Aggregator) -> str:

@@ -7,7 +7,7 @@ import pytest
 from sampleset.aggregators.confident import Confident, withheld_below
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.errors import InvalidArgumentError
-from sampleset.specs import build, with_threshold
+from sampleset.specs import build, withholding
 from sampleset.types import Answer, Candidate
 
 
@@ -50,10 +50,8 @@ def test_any_aggregator_takes_a_threshold():
     assert build("confident:min_confidence=0.8,inner=majority_vote[ties=first]") == Confident(
         0.8, MajorityVote(ties="first")
     )
-    assert build(with_threshold("majority_vote", 0.8)) == build("majority_vote:min_confidence=0.8")
-    assert build(with_threshold("majority_vote:ties=first", 0.8)) == Confident(
-        0.8, MajorityVote(ties="first")
-    )
+    assert build(withholding("majority_vote", 0.8)) == build("majority_vote:min_confidence=0.8")
+    assert build(withholding("majority_vote:ties=first", 0.8)) == Confident(0.8, MajorityVote(ties="first"))
 
 
 @pytest.mark.parametrize("value", ["-0.1", "1.1", "nan"])

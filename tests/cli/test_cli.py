@@ -56,6 +56,7 @@ def test_list_names_what_there_is(run: Run):
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
         "best_of_n",
+        "certified",
         "confident",
         "first_sample",
         "generative_self_aggregation",

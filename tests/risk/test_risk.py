@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.risk.certificate import certificate_of
 from sampleset.risk.drift import DriftAlarm
 from sampleset.risk.thresholds import (
     binomial_tail,
     certified_threshold,
     fewest_labels,
-    is_above,
     risk_curve,
     upper_bound,
 )
@@ -54,9 +54,13 @@ def test_no_threshold_is_lower_than_it_has_to_be():
     threshold = certified_threshold(confidences, [True] * 200 + [True, False] * 100, risk=0.05)
     assert threshold.point.threshold == 0.3
     assert threshold.coverage == 0.5
-    assert is_above(0.9, threshold.point.threshold)
-    assert not is_above(0.3, threshold.point.threshold)
-    assert not is_above(None, threshold.point.threshold)
+    certificate = certificate_of(
+        threshold, confidences, aggregator="a", identity="i", models=(), prompt=None, k=5,
+        answer_kind="maths", keep_thinking=False, files=(), data="d",
+    )  # fmt: skip
+    assert certificate.gives(0.9)
+    assert not certificate.gives(0.3)
+    assert not certificate.gives(None)
 
 
 def test_all_is_answered_where_all_is_right():
@@ -66,16 +70,16 @@ def test_all_is_answered_where_all_is_right():
 
 def test_too_few_labels_are_refused_with_how_many_it_takes():
     needed = fewest_labels(0.05, 0.95)
-    assert needed == 72
-    with pytest.raises(DataError, match=rf"71 labelled questions are too few .* takes {needed} answered"):
-        certified_threshold([0.9] * 71, [True] * 71, risk=0.05)
+    assert needed == 80
+    with pytest.raises(DataError, match=rf"79 labelled questions are too few .* takes {needed} answered"):
+        certified_threshold([0.9] * 79, [True] * 79, risk=0.05)
     assert certified_threshold([0.9] * needed, [True] * needed, risk=0.05).coverage == 1.0
 
 
 def test_confidences_that_tell_nothing_are_refused_with_what_they_hold():
     generator = random.Random(0)
     confidences = [generator.random() for _ in range(400)]
-    with pytest.raises(DataError, match="No threshold keeps the risk at 0.05"):
+    with pytest.raises(DataError, match=r"No threshold keeps the risk at 0\.05"):
         certified_threshold(confidences, [generator.random() < 0.7 for _ in confidences], risk=0.05)
 
 

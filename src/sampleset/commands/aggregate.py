@@ -17,6 +17,7 @@ from sampleset.commands.options import (
     AGGREGATION,
     AGGREGATOR_NAMES,
     AnswerOptions,
+    CertificateFile,
     Engine,
     MinConfidence,
     SetOptions,
@@ -27,8 +28,9 @@ from sampleset.commands.options import (
 from sampleset.commands.run import Run, as_json, run_async
 from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import AnswerLog, answer_all
+from sampleset.risk.certificate import read_certificate
 from sampleset.settings import save_settings
-from sampleset.specs import with_threshold
+from sampleset.specs import withholding
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.records import answer_to_row
 from sampleset.storage.sample_sets import SampleFile, smallest_set
@@ -45,22 +47,26 @@ def aggregate(
     calls: CallOptions,
     run: Run,
     aggregator: Annotated[
-        str,
+        str | None,
         option(
             "--aggregator",
-            help="NAME or NAME:key=value,key=value.",
+            help="NAME or NAME:key=value,...; default: the certificate's, or majority_vote.",
             panel=AGGREGATION,
             autocompletion=AGGREGATOR_NAMES,
         ),
-    ] = "majority_vote",
+    ] = None,
     k: Annotated[int | None, option("-k", "--k", help="Samples read per question; all by default.")] = None,
     min_confidence: MinConfidence = None,
+    certificate: CertificateFile = None,
     engine: Engine = "local",
     output_dir: Annotated[
         Path | None, option("--output-dir", help="Write answers.jsonl here, not to stdout.")
     ] = None,
 ) -> None:
     """Give one answer per stored sample set. Run it again to go on where it stopped."""
+    if certificate is not None:
+        aggregator = aggregator or read_certificate(certificate).aggregator
+    aggregator = aggregator or "majority_vote"
     settings = saved_settings(
         "aggregate",
         reader,
@@ -71,6 +77,7 @@ def aggregate(
         aggregator=aggregator,
         k=k,
         min_confidence=min_confidence,
+        certificate=certificate,
         engine=engine,
         output_dir=output_dir,
     )
@@ -78,7 +85,7 @@ def aggregate(
         aggregate_file(
             sets.sample_file(samples, answers, run.note),
             answers,
-            aggregator if min_confidence is None else with_threshold(aggregator, min_confidence),
+            withholding(aggregator, min_confidence, certificate),
             k,
             reader.model_ref(engine),
             calls,

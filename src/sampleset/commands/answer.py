@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from sampleset.aggregators.base import Aggregator, tally, vote_answer
-from sampleset.aggregators.confident import WITHHELD, require_confidence, withheld_below
+from sampleset.aggregators.certified import Certified
+from sampleset.aggregators.confident import VOID, WITHHELD, require_confidence, withheld_below
 from sampleset.answers import kind_of, with_answer_kind
 from sampleset.backends.base import Backend, record_of
 from sampleset.commands.opening import (
@@ -32,6 +33,7 @@ from sampleset.commands.options import (
     NOT_SAVED,
     AggregatorUrl,
     AnswerOptions,
+    CertificateFile,
     KeepThinking,
     MinConfidence,
     OptionGroup,
@@ -47,13 +49,15 @@ from sampleset.errors import CapReachedError, InvalidArgumentError
 from sampleset.grading.judge import LLMJudge
 from sampleset.models.calls import ModelCalls
 from sampleset.reward_models.base import RewardModel
+from sampleset.risk.certificate import read_certificate
 from sampleset.sampling.pool import Pool
 from sampleset.sampling.stopping import StoppingRule, classes_in
 from sampleset.settings import save_settings
-from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model
+from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model, withholding
 from sampleset.storage.records import answer_to_row, sample_to_row
 from sampleset.storage.store import digest
 from sampleset.types import Answer, Problem, Question, SampleSet, Usage
+from sampleset.vote_features.members import member_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class AggregationOptions(OptionGroup):
         ),
     ] = False
     min_confidence: MinConfidence = None
+    certificate: CertificateFile = None
     keep_thinking: KeepThinking = False
 
     def __post_init__(self) -> None:
@@ -123,7 +128,12 @@ def answer(
         raise InvalidArgumentError("The question is empty. Give a text, or - to read it from stdin.")
     who = drawing.drawing()
     reader = aggregation.model_ref(drawing.api_key)
-    aggregation = replace(aggregation, aggregator=aggregation.aggregator or _usual_aggregator(who, reader))
+    usual = _usual_aggregator(who, reader)
+    if aggregation.certificate is not None:
+        certificate = read_certificate(aggregation.certificate)
+        certificate.require_setting(certificate.identity, drawing.samples)
+        usual = certificate.aggregator
+    aggregation = replace(aggregation, aggregator=aggregation.aggregator or usual)
     settings = saved_settings("answer", drawing, aggregation, answers, question=text, output_dir=output_dir)
     answered = run_async(answer_question(text, who, aggregation, reader, answers, output_dir, settings, run))
     if run.as_json:
@@ -137,7 +147,7 @@ def answer(
     final = answered.answer.answer
     shown = "(no answer)" if final is None else final
     if WITHHELD & set(answered.answer.flags):
-        run.note(f"note: {_why_withheld(answered.answer, aggregation.min_confidence)}")
+        run.note(f"note: {_why_withheld(answered.answer, aggregation)}")
     print(f"answer of {answered.answer.aggregator}: {shown}" if show else shown)
     if output_dir is not None:
         run.next("aggregate", output_dir)
@@ -163,6 +173,8 @@ async def answer_question(
     options = drawing.options
     if aggregation.settled_by_vote and options.stop is None:
         raise InvalidArgumentError("--settled-by-vote needs the rule that settles it: give --stop, too.")
+    if aggregation.certificate is not None and options.stop is not None:
+        raise InvalidArgumentError("A certificate is of all k samples; leave --stop away, or --certificate.")
     aggregator = aggregation.aggregator or _usual_aggregator(drawing, aggregator_model)
     models_of(aggregator)  # refused before a model is opened
     question = with_answer_kind(Question(id="question", text=text), answers.answer_kind)
@@ -206,7 +218,11 @@ async def answer_question(
                 )
             return rewards(model)
 
-        method = build(aggregator, ready.get(None), ready, shared)
+        method = build(withholding(aggregator, None, aggregation.certificate), ready.get(None), ready, shared)
+        if isinstance(method, Certified):
+            certificate = method.certificate
+            names = {member_of(sampler.backend.model) for sampler in draws.each}
+            certificate.require_setting(certificate.identity, certificate.k, {name for name in names if name})
         if draws.store is not None and store_folder is not None:
             question = replace(question, id=digest(text)[:12])
             draws.store.add_problems([Problem(question, None)])
@@ -229,10 +245,13 @@ async def answer_question(
     )
 
 
-def _why_withheld(answer: Answer, threshold: float | None) -> str:
+def _why_withheld(answer: Answer, aggregation: AggregationOptions) -> str:
+    if VOID in answer.flags:
+        return "the certificate does not hold for these samples, so the answer is withheld."
     if answer.confidence is None:
         return f"{answer.aggregator} states no confidence, so its answer is withheld."
-    least = "" if threshold is None else f", below {threshold:g}"
+    least = "" if aggregation.min_confidence is None else f", below {aggregation.min_confidence:g}"
+    least = ", not above the certificate's threshold" if aggregation.certificate else least
     return f"the confidence is {answer.confidence:.2f}{least}: the answer is withheld. --show prints samples."
 
 
@@ -270,4 +289,8 @@ async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | Non
         return await method.aggregate(shown)
     except CapReachedError as refusal:
         run.note(f"note: {method.name} was not asked. {refusal}")
+        if isinstance(method, Certified):
+            return Answer(
+                shown.id, method.name, None, candidates=counted.candidates, flags=("cap_reached", VOID)
+            )
         return vote_answer(shown, method.name, counted, ["cap_reached"], 0)

@@ -6,11 +6,16 @@ import math
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sampleset.errors import InputNotFoundError, InvalidArgumentError
-from sampleset.risk.thresholds import CertifiedThreshold, is_above
 from sampleset.settings import SavedKind, read_saved, save_settings
+
+if TYPE_CHECKING:
+    from sampleset.risk.thresholds import CertifiedThreshold
+
+SAME = 1e-9
+"""Confidences that differ by less are one: they went through text."""
 
 _SAVED = SavedKind("certificate", 1, "Certify the sets again", "sampleset.certificate")
 _REFERENCE = 400
@@ -60,7 +65,7 @@ class Certificate:
 
     def gives(self, confidence: float | None) -> bool:
         """Whether an answer of this confidence is given."""
-        return is_above(confidence, self.threshold)
+        return confidence is not None and confidence > self.threshold + SAME
 
     def require_setting(
         self, identity: str, k: int, models: AbstractSet[str] = frozenset(), prompt: str | None = None
@@ -138,12 +143,14 @@ def read_certificate(path: Path) -> Certificate:
 
 
 def _certificate(values: Any) -> Certificate:
-    shares = {name: float(values[name]) for name in ("threshold", "risk", "confidence")}
+    shares: dict[str, Any] = {name: float(values[name]) for name in ("threshold", "risk", "confidence")}
     reference = tuple(map(float, values["reference"]))
     if not all(map(math.isfinite, (*shares.values(), *reference))) or not reference:
         raise ValueError("numbers that are none")
-    counts = {name: int(values[name]) for name in ("k", "n", "answered", "wrong")}
-    texts = {name: str(values[name]) for name in ("aggregator", "identity", "answer_kind", "data")}
+    counts: dict[str, Any] = {name: int(values[name]) for name in ("k", "n", "answered", "wrong")}
+    texts: dict[str, Any] = {
+        name: str(values[name]) for name in ("aggregator", "identity", "answer_kind", "data")
+    }
     prompt = values["prompt"]
     return Certificate(
         **shares,

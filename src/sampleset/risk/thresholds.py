@@ -7,9 +7,9 @@ above it" is rejected if so few errors would be unlikely: P(Bin(m, risk) <= e) <
 values of the labelled confidences themselves: given such a value, those above it are a sample of all that lie
 above it, so the test is exact.
 
-Thresholds are tested from the strictest to the most lenient, as long as the hypothesis is rejected, from two
-starting points that share delta. By the union bound, the chance that an accepted threshold breaks the promise
-is at most delta.
+Thresholds are tested from stricter ones to more lenient ones, as long as the hypothesis is rejected, from
+three starting points that share delta. By the union bound, the chance that an accepted threshold breaks the
+promise is at most delta.
 
 Assumed: labelled questions and those to come are independent draws from one distribution, and the risk does
 not fall where the threshold is lowered. Where it does fall, the promise holds for the starting points, not
@@ -25,15 +25,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.risk.certificate import SAME
 
-STARTS = 2
-"""Starting points of the tests: the strictest threshold that can be accepted, and the middle one."""
+STARTS = (1 / 8, 1 / 4, 1 / 2)
+"""Starting points of the tests: the thresholds that answer these shares of the labelled questions."""
 
 MOST_THRESHOLDS = 128
 """Thresholds that are tested: more would cost time and gain next to nothing."""
-
-SAME = 1e-9
-"""Confidences that differ by less are one: they went through text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +77,6 @@ class CertifiedThreshold:
         return self.point.answered / self.n
 
 
-def is_above(confidence: float | None, threshold: float) -> bool:
-    """Whether an answer of this confidence is given; one without a confidence is not."""
-    return confidence is not None and confidence > threshold + SAME
-
-
 def fewest_labels(risk: float, confidence: float) -> int:
     """Answered questions that it takes at the least, all of them right.
 
@@ -91,7 +84,7 @@ def fewest_labels(risk: float, confidence: float) -> int:
         risk: Largest share of wrong answers, in (0, 1).
         confidence: Probability that the promise holds, in (0, 1).
     """
-    return math.ceil(math.log((1 - confidence) / STARTS) / math.log1p(-risk))
+    return math.ceil(math.log((1 - confidence) / len(STARTS)) / math.log1p(-risk))
 
 
 def certified_threshold(
@@ -124,7 +117,8 @@ def certified_threshold(
             f"{confidence:g}: it takes {needed} answered ones if none of them is wrong, and more otherwise. "
             "Label more, or ask for a larger --risk."
         )
-    starts = sorted({round(place) for place in np.linspace(0, len(testable), STARTS, endpoint=False)})
+    answered = np.array([point.answered for point in testable])
+    starts = sorted({int(np.abs(answered - share * len(right)).argmin()) for share in STARTS})
     level, accepted = delta / len(starts), -1
     for start in starts:
         place = start
