@@ -15,7 +15,7 @@ other half.
 
 The risk of a file is the smallest of 2, 5, 10, 20 and 30 % that is below the aggregator's error and accepted
 on the whole file. Then the alarm: `same` is the share of 200 splits in which the confidences of the other
-half, in random order, raise it (at most 1 in 100 are promised), `other file` that with those of the next file.
+half, in random order, raise it (at most 1 in 100 are promised), `other file` that with those of the next one.
 `shuffled` is the share of 200 certifications on shuffled labels that accept a threshold of too high a risk.
 """
 
