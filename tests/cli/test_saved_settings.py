@@ -17,7 +17,17 @@ from sampleset.commands.options import NOT_SAVED, OptionGroup
 from sampleset.storage.files import write_rows
 from support.command_line import Run
 
-SAVING = ("answer", "sample", "aggregate", "score", "evaluate", "replay", "train-data")
+SAVING = (
+    "answer",
+    "sample",
+    "aggregate",
+    "score",
+    "evaluate",
+    "replay",
+    "train-data",
+    "fit-vote",
+    "certify",
+)
 
 
 @pytest.fixture
@@ -43,6 +53,22 @@ def sets_file(tmp_path: Path) -> Path:
     return path
 
 
+def labelled(sets: Path) -> Path:
+    """Sets enough to learn from."""
+    path = sets.with_name("labelled.jsonl")
+    rows = [
+        {
+            "id": f"{number}",
+            "question": f"{number}+1?",
+            "answer": "2" if number % 3 else "3",
+            "samples": [f"\\boxed{{{answer}}} {number}" for answer in ("2", "2", "3", "4")],
+        }
+        for number in range(90)
+    ]
+    write_rows(path, rows)
+    return path
+
+
 def commands(sets: Path, out: Path) -> dict[str, tuple[list[object], Path]]:
     """A run of each command that saves settings, and where it saves them."""
     replay = f"replay:{sets}"
@@ -63,6 +89,10 @@ def commands(sets: Path, out: Path) -> dict[str, tuple[list[object], Path]]:
         "train-data": ([sets, "-k", "3-4", "--all-wrong", 1, "--easy", 1, "--unanimous", 1,
                         "--aggregator-model", replay, "--output", out / "rows.jsonl"],
                        out / "rows.config.json"),
+        "fit-vote": ([labelled(sets), "-k", "3-4", "--folds", 4, "--output", out / "vote.json"],
+                     out / "vote.config.json"),
+        "certify": ([labelled(sets), "-k", 3, "--risk", 0.6, "--output", out / "certificate.json"],
+                    out / "certificate.config.json"),
     }  # fmt: skip
 
 

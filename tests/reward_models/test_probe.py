@@ -149,7 +149,10 @@ def test_a_probe_is_fitted_and_counts_in_a_learned_vote_by_the_command_line(fold
     assert run.exit_code == 0, run.output
     assert json.loads(run.stdout)["auc"] > 0.8
     read = len((tmp_path / "probe.states.jsonl").read_text().splitlines())
-    run = CliRunner().invoke(app, command)
+    made = probe.read_bytes()
+    run = CliRunner().invoke(app, ["fit-probe", "--config", str(tmp_path / "probe.config.json"), "--json"])
+    assert run.exit_code == 0, run.output
+    assert probe.read_bytes() == made
     assert len((tmp_path / "probe.states.jsonl").read_text().splitlines()) == read  # nothing is read twice
     reward = f"probe[file={probe}],model={folder}"
     run = CliRunner().invoke(app, ["fit-vote", str(sets), "--reward-model", reward, "--output", str(vote)])

@@ -13,7 +13,15 @@ import numpy as np
 from sampleset import __version__
 from sampleset.aggregators.base import tally
 from sampleset.answers import default_verdict_path, use_verdict_store
-from sampleset.commands.options import MODEL, AnswerOptions, SetOptions, VerdictFile, argument, option
+from sampleset.commands.options import (
+    MODEL,
+    AnswerOptions,
+    SetOptions,
+    VerdictFile,
+    argument,
+    option,
+    saved_settings,
+)
 from sampleset.commands.run import Run, print_json, run_async
 from sampleset.datasets.base import has_readable_gold, question_key
 from sampleset.errors import DataError, InvalidArgumentError
@@ -50,10 +58,15 @@ def fit_probe(
         raise InvalidArgumentError(f"--output {str(output)!r} must be a .json file.")
     if folds < 2:
         raise InvalidArgumentError(f"--folds {folds} must be at least 2.")
+    settings = saved_settings(
+        "fit-probe", sets, answers, samples=samples, model=model, output=output, folds=folds, device=device,
+        dtype=dtype, verdicts=verdicts,
+    )  # fmt: skip
     use_verdict_store(verdicts or default_verdict_path())
     files = [sets.sample_file(path, answers, run.note) for path in samples]
     states = HiddenStates(model, device=device, dtype=dtype)
     probe = run_async(fit_probe_file(files, states, output, run, folds, sets.keep_thinking))
+    save_settings(output.with_suffix(".config.json"), settings)
     summary = {**probe.training, "model": probe.model, "layers": list(probe.layers), "output": str(output)}
     if run.as_json:
         print_json(summary)

@@ -21,6 +21,7 @@ from sampleset.commands.options import (
     VerdictFile,
     argument,
     option,
+    saved_settings,
 )
 from sampleset.commands.run import Run, print_json, run_async
 from sampleset.errors import DataError, InvalidArgumentError
@@ -94,11 +95,15 @@ def fit_vote(
     output: Annotated[Path, option("--output", help="The fitted vote, a .json file.")] = Path("vote.json"),
 ) -> None:
     """Learn from labelled sets what speaks for an answer, and say what that is worth. Takes seconds."""
+    settings = saved_settings(
+        "fit-vote", fitting, reader, sets, answers, calls, samples=samples, output=output
+    )
     use_verdict_store(fitting.verdicts or default_verdict_path())
     files = [sets.sample_file(path, answers, run.note) for path in samples]
     fit = run_async(
         fit_vote_file(files, answers, output, fitting, sets.keep_thinking, reader.model_ref(), calls, run)
     )
+    save_settings(output.with_suffix(".config.json"), settings)
     if run.as_json:
         print_json(fit.model.to_json())
         return
