@@ -29,33 +29,38 @@ class Stop:
     """The end of a server: what is then still in work ends in an error that its client understands."""
 
     def __init__(self) -> None:
-        self._is_over = asyncio.Event()
+        self._is_over = False
+        self._working = set[asyncio.Task[Any]]()
 
     def cut_off(self) -> None:
         """End what is in work."""
-        self._is_over.set()
+        self._is_over = True
+        for task in self._working:
+            task.cancel()
 
     async def unless(self, work: Awaitable[T]) -> T:
-        """What the work returns.
+        """What the work returns. No task is made for it: most requests end before the server does.
 
         Raises:
             ApiError: 503, the server was stopped before, and the work was cancelled.
         """
-        task, over = asyncio.ensure_future(work), asyncio.create_task(self._is_over.wait())
+        task = asyncio.current_task()
+        assert task is not None
+        self._working.add(task)
         try:
-            await asyncio.wait((task, over), return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
+            return await work
+        except asyncio.CancelledError:
+            if not self._is_over:
+                raise
+            task.uncancel()
+            raise ApiError(
+                503,
+                "The server was stopped before this request was answered. Ask again.",
+                code="server_stopped",
+                retry_after=1,
+            ) from None
         finally:
-            task.cancel()
-            over.cancel()
-            await asyncio.gather(task, over, return_exceptions=True)
-        raise ApiError(
-            503,
-            "The server was stopped before this request was answered. Ask again.",
-            code="server_stopped",
-            retry_after=1,
-        )
+            self._working.discard(task)
 
 
 class EventStream:
