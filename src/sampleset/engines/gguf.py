@@ -107,7 +107,7 @@ def _base_of(folder: Path, record: CheckpointRecord) -> tuple[Path | None, str]:
             f"{str(folder / RECORD_FILE)!r} does not say which model the adapter belongs to (gguf_base lacks "
             f"{error}). Export it again."
         ) from error
-    remedy = f"Put {name!r} beside it, or name its place as gguf_base.path in {str(folder / RECORD_FILE)!r}."
+    remedy = f"Put {name!r} beside it, or write its path as gguf_base.path in {str(folder / RECORD_FILE)!r}."
     beside, recorded = folder / Path(name).name, folder / Path(location).expanduser()
     path = None if location == EMBEDDED else beside if beside.exists() else recorded
     if path is not None and not path.exists():

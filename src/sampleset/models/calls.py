@@ -189,7 +189,7 @@ class ModelCalls:
         return await self._tried(call, None)
 
     async def tokenize(self, text: str) -> list[str]:
-        """As the backend's, tried again; it takes no place of the limiter, which its caller may hold."""
+        """As the backend's, tried again. It does not use the limiter, which its caller may have acquired."""
         if self._patience is None:
             return await self._backend.tokenize(text)
         return await patiently(lambda: self._backend.tokenize(text), self._patience, asyncio.Semaphore(1))

@@ -84,7 +84,7 @@ def open_backend(
             "Serve a Hugging Face folder with vLLM and give its --base-url, or name the model's own folder."
         )
     if ref.startswith((".", "/", "~")):
-        raise InputNotFoundError(f"No model file {ref!r}. Give a path to a .gguf file that is there.")
+        raise InputNotFoundError(f"No model file {ref!r}. Give the path of an existing .gguf file.")
     if "/" in ref:
         return _transformers(ref, sized)
     if api_key or os.environ.get("OPENAI_API_KEY", "").strip():

@@ -5,7 +5,7 @@
       gpt-4o-mini: {prompt: 0.15, completion: 0.60}
       embedded: {prompt: 0, completion: 0}
 
-Prices are per million tokens. `shared_prompt: true` beside them says that the server bills a question's
+Prices are per million tokens. `shared_prompt: true` beside them means that the server bills a question's
 prompt once for all its samples, as APIs do for one request with n choices.
 """
 

@@ -65,7 +65,7 @@ def parse_engine(text: str) -> RayOptions | None:
                 return RayOptions(actors, gpus)
     except ValueError:
         pass
-    raise InvalidArgumentError(f"--engine {text!r} is none. Give local, ray, or ray:actors=N,gpus=N.")
+    raise InvalidArgumentError(f"--engine {text!r} is unknown. Give local, ray, or ray:actors=N,gpus=N.")
 
 
 @contextmanager
@@ -197,7 +197,7 @@ class RayBackend:
         """
         key = digest(shard)
         if not self._up:
-            raise TransientBackendError("no actor of the Ray cluster is there just now")
+            raise TransientBackendError("no actor of the Ray cluster is running")
         host, calls = self._assignments.get(key, (-1, 0))
         if host not in self._up:
             host = min(sorted(self._up), key=self._busy.__getitem__)

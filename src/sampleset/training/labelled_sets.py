@@ -274,8 +274,8 @@ def _notes(reading: _Reading) -> tuple[str, ...]:
         notes.append(f"{reading.undecided} answers could not be compared with gold, and count as wrong")
     for name in reading.unnamed:
         notes.append(
-            f"column {name!r} seems to say which model gave each sample; that is learned from only where it "
-            "stands as `model` in the sample's own row, as `sampleset sample --pool` writes it"
+            f"column {name!r} seems to name the model of each sample; it is used only if it is `model` in "
+            "each sample's row, as `sampleset sample --pool` writes it"
         )
     notes += [f"{count} sets have a sample flagged {flag}" for flag, count in reading.failed.items()]
     return tuple(notes)

@@ -283,7 +283,7 @@ class Decoder:
         if self._alone is not None:
             error = BackendError(
                 f"{self._device} has too little memory for one sequence of {cells} tokens. Lower max_tokens "
-                "or shorten the prompt, take a smaller model or dtype=bfloat16, or free what others hold."
+                "or shorten the prompt, take a smaller model or dtype=bfloat16, or free memory."
             )
             error.__cause__ = cause
             fail(self._alone.result, error)

@@ -289,7 +289,7 @@ class _Worker:
                 self._scores.append(job)
 
     def _branch_blocks(self, job: _Draw | _Score) -> int:
-        """Most blocks that a job needs in addition to those of its prompt."""
+        """Most blocks that a job needs in addition to its prompt's blocks."""
         size, start = self.model.block, len(job.tokens)
         full = start // size
         if isinstance(job, _Draw):
@@ -299,7 +299,7 @@ class _Worker:
         return stem + sum(-(-(start + len(cut)) // size) - full for cut in job.continuations)
 
     def _find_prompt(self, job: _Draw | _Score, more: int) -> _Prompt | None:
-        """The prompt of a job, from the cache or to be read; `None` if there is no room for prompt and job."""
+        """The prompt of a job, from the cache or to be read; `None` if prompt and job do not fit."""
         key = (job.scale, tuple(job.tokens))
         prompt = self._prompts.get(key)
         if prompt is not None:

@@ -163,7 +163,9 @@ async def write_training_rows(
         BackendError: A model cannot be asked.
     """
     if not output.name.endswith(".jsonl"):
-        raise InvalidArgumentError(f"Rows go to a .jsonl file; {str(output)!r} is none. Name one.")
+        raise InvalidArgumentError(
+            f"Rows go to a .jsonl file; {str(output)!r} is not one. Name a .jsonl file."
+        )
     names = [file.name for file in files]
     if len(set(names)) < len(names):
         raise InvalidArgumentError(

@@ -140,8 +140,8 @@ def read_adapter(checkpoint: Path) -> Adapter:
     config = cast("dict[str, Any]", json.loads((checkpoint / ADAPTER_CONFIG).read_bytes()))
     if config.get("alpha_pattern"):
         raise DataError(
-            f"{str(checkpoint)!r} has an alpha of its own for some modules, which a GGUF adapter cannot "
-            "say. Export it as merged."
+            f"{str(checkpoint)!r} has different alphas for some modules, which a GGUF adapter cannot hold. "
+            "Export it as merged."
         )
     pairs: dict[str, dict[str, Any]] = {}
     for key, make in _weights(checkpoint, ADAPTER_WEIGHTS):

@@ -46,7 +46,7 @@ def model_card(record: Mapping[str, Any]) -> str:
         _calibration_section(record.get("calibration")),
         "## Limits\n\nIt learned from the questions in its rows, and from samples of the models that wrote "
         "them. On other tasks, languages or models it may do worse than a majority vote, which costs "
-        "nothing: compare the two on your own samples before relying on it. What stands in the samples can "
+        "nothing: compare the two on your own samples before relying on it. Text in the samples can "
         "mislead it.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
