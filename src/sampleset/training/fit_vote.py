@@ -145,19 +145,11 @@ def fit_vote(
     table = table_of(labels, design.names)
     fold_of = folds_of(labels, folds)
     picks = cross_validated(table, fold_of, folds)
-    learned = picks.right
-    ways = {"vote": table.vote_right}
-    if "confidence" in design.names:
-        ways["votes_and_confidence"] = _of_design(labels, ("confidence",), fold_of, folds)
-    if any(name in design.names for name in _ASKED):
-        plain = tuple(name for name in design.names if name not in _ASKED)
-        ways["features"] = _of_design(labels, plain, fold_of, folds)
     blind = tuple(name for name in design.names if labels.groups.get(name) not in RECORDED)
-    if blind != design.names:
-        ways["without_records"] = _of_design(labels, blind, fold_of, folds)
-    gains = {name: gain_of(table.questions, learned - right) for name, right in ways.items()}
-    ways |= {"learned": learned, "oracle": table.oracle}
-    right = {name: fmean(_by_question(table.questions, accuracies)) for name, accuracies in ways.items()}
+    rivals = _rivals(labels, table, design.names, blind, fold_of, folds)
+    gains = {name: gain_of(table.questions, picks.right - right) for name, right in rivals.items()}
+    methods = {**rivals, "learned": picks.right, "oracle": table.oracle}
+    right = {name: fmean(_by_question(table.questions, values)) for name, values in methods.items()}
     curve = learning_curve(table, labels.questions, fold_of, folds)
     questions = len(labels.questions)
     verdict = verdict_of(gains["vote"], questions, curve)
@@ -192,6 +184,35 @@ def fit_vote(
             blind=_model(labels, bare, cross_validated(bare, fold_of, folds), blind, recorded, made_for),
         )
     return VoteFit(model, right, gains, curve, verdict, labels.notes)
+
+
+def _rivals(
+    labels: Labels,
+    table: Table,
+    names: Sequence[str],
+    blind: Sequence[str],
+    fold_of: Mapping[str, int],
+    folds: int,
+) -> dict[str, Floats]:
+    """Whether each set's pick is right, for the methods that the fitted vote is compared with.
+
+    Args:
+        labels: The labelled sets.
+        table: The sets under the full design.
+        names: Features of the full design.
+        blind: Its features without those of the records.
+        fold_of: The fold of each question.
+        folds: Number of folds.
+    """
+    rivals = {"vote": table.vote_right}
+    if "confidence" in names:
+        rivals["votes_and_confidence"] = _of_design(labels, ("confidence",), fold_of, folds)
+    if any(name in names for name in _ASKED):
+        plain = tuple(name for name in names if name not in _ASKED)
+        rivals["features"] = _of_design(labels, plain, fold_of, folds)
+    if blind != names:
+        rivals["without_records"] = _of_design(labels, blind, fold_of, folds)
+    return rivals
 
 
 def _model(

@@ -236,18 +236,7 @@ def load_model(
     torch = import_extra("torch")
     transformers = import_extra("transformers")
     broken: type[Exception] = import_extra("safetensors").SafetensorError
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch_device = torch.device(device)
-        torch.empty(0, device=torch_device)
-    except (RuntimeError, AssertionError) as error:
-        raise InvalidArgumentError(
-            f"device={device!r} cannot be used here ({_short(error)}). Use cpu, cuda or cuda:1; for CUDA "
-            "install a build of torch that has it (pytorch.org)."
-        ) from error
-    kind = getattr(torch, dtype or ("bfloat16" if torch_device.type == "cuda" else "float32"), None)
-    if not isinstance(kind, torch.dtype):
-        raise InvalidArgumentError(f"dtype={dtype!r} is unknown. Use bfloat16, float16 or float32.")
+    torch_device, kind = _device_and_type(device, dtype)
     base_files = files.base or files
     options: dict[str, Any] = {"dtype": kind, "trust_remote_code": False}
     folder, extra = base_files.path, dict[str, Any]()
@@ -290,13 +279,35 @@ def load_model(
         raise BackendError(
             f"transformers cannot load {files.name!r}; are its files complete? ({_short(error)})"
         ) from error
+    _require_cached_layers(model, base_files.name)
+    return Loaded(model.eval(), tokenizer, torch_device)
+
+
+def _device_and_type(device: str | None, dtype: str | None) -> tuple[Any, Any]:
+    """Device and dtype of torch; by default CUDA with bfloat16 if there is one, else the CPU with float32."""
+    torch = import_extra("torch")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch_device = torch.device(device)
+        torch.empty(0, device=torch_device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidArgumentError(
+            f"device={device!r} cannot be used here ({_short(error)}). Use cpu, cuda or cuda:1; for CUDA "
+            "install a build of torch that has it (pytorch.org)."
+        ) from error
+    kind = getattr(torch, dtype or ("bfloat16" if torch_device.type == "cuda" else "float32"), None)
+    if not isinstance(kind, torch.dtype):
+        raise InvalidArgumentError(f"dtype={dtype!r} is unknown. Use bfloat16, float16 or float32.")
+    return torch_device, kind
+
+
+def _require_cached_layers(model: Any, name: str) -> None:
     kinds = set[str](getattr(model.config.get_text_config(), "layer_types", None) or ())
     if not kinds <= CACHED_LAYERS:
         raise BackendError(
-            f"{base_files.name!r} has layers of the kind {', '.join(sorted(kinds - CACHED_LAYERS))}, which "
-            "this backend cannot batch. Serve it with vLLM and give its --base-url."
+            f"{name!r} has layers of the kind {', '.join(sorted(kinds - CACHED_LAYERS))}, which this backend "
+            "cannot batch. Serve it with vLLM and give its --base-url."
         )
-    return Loaded(model.eval(), tokenizer, torch_device)
 
 
 # llama.cpp, src/llama-vocab.cpp: these split off every digit before GPT-2's pattern splits the rest.

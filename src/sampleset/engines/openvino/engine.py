@@ -426,19 +426,11 @@ class _Worker:
         prompt = score.prompt
         assert prompt is not None
         assert prompt.logits is not None
-        pieces: list[tuple[Piece, Callable[[Logits], None]]] = []
         if score.stem and score.stem_branch is None:
             for index, cut in enumerate(score.continuations):
                 score.sums[index] += float(prompt.logits[cut[0]]) - prompt.normaliser
-            branch = score.stem_branch = self._score_branch(score)
-            stem = score.continuations[0][: score.stem]
-            piece = self._branch_piece(branch, stem, range(len(stem)))
-
-            def read_stem(logits: Logits) -> None:
-                for index, cut in enumerate(score.continuations):
-                    score.sums[index] += _along(logits, cut[1 : score.stem + 1])
-
-            return [(piece, read_stem)]
+            return [self._stem_piece(score)]
+        pieces: list[tuple[Piece, Callable[[Logits], None]]] = []
         branches: list[_Branch] = []
         for index, cut in enumerate(score.continuations):
             if not cut:
@@ -460,30 +452,41 @@ class _Worker:
 
             pieces.append((piece, read))
 
-        def end(logits: Logits) -> None:
-            for branch in branches:
-                self._blocks.drop(branch.blocks)
-            self._scores.remove(score)
-            self._end_score(score)
-            _resolve(
-                score.result,
-                [
-                    Continuation(logprob=total, tokens=len(cut), prompt_tokens=len(score.tokens))
-                    for total, cut in zip(score.sums, score.continuations, strict=True)
-                ],
-            )
+        if not pieces:
+            self._resolve_score(score, branches)
+            return []
+        last, reader = pieces[-1]
 
-        if pieces:
-            last, reader = pieces[-1]
+        def read_last(logits: Logits) -> None:
+            reader(logits)
+            self._resolve_score(score, branches)
 
-            def read_last(logits: Logits) -> None:
-                reader(logits)
-                end(logits)
+        return [*pieces[:-1], (last, read_last)]
 
-            pieces[-1] = (last, read_last)
-        else:
-            end(Logits(np.zeros((0, 1), np.float32), np.zeros(0, np.float32)))
-        return pieces
+    def _stem_piece(self, score: _Score) -> tuple[Piece, Callable[[Logits], None]]:
+        """The common prefix of a score's continuations, with a function that reads its logits."""
+        branch = score.stem_branch = self._score_branch(score)
+        stem = score.continuations[0][: score.stem]
+
+        def read(logits: Logits) -> None:
+            for index, cut in enumerate(score.continuations):
+                score.sums[index] += _along(logits, cut[1 : score.stem + 1])
+
+        return self._branch_piece(branch, stem, range(len(stem))), read
+
+    def _resolve_score(self, score: _Score, branches: Sequence[_Branch]) -> None:
+        """End a score whose continuations are all read, and set its result."""
+        for branch in branches:
+            self._blocks.drop(branch.blocks)
+        self._scores.remove(score)
+        self._end_score(score)
+        _resolve(
+            score.result,
+            [
+                Continuation(logprob=total, tokens=len(cut), prompt_tokens=len(score.tokens))
+                for total, cut in zip(score.sums, score.continuations, strict=True)
+            ],
+        )
 
     def _score_branch(self, score: _Score) -> _Branch:
         assert score.prompt is not None
