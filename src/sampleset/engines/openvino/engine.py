@@ -1,8 +1,7 @@
 """The loaded model and the thread that runs it: draws and scores of many callers in one batch.
 
 Each step reads one token of every draw and a part of the waiting prompts. A prompt is read once for all its
-draws and scores, and its full blocks are kept for texts with the same beginning. Calls start and end between
-two steps.
+draws and scores, and its full blocks are kept for texts with the same beginning.
 """
 
 from __future__ import annotations
@@ -419,13 +418,9 @@ class _Worker:
         return self._blocks.take()
 
     def _score_pieces(self, score: _Score) -> list[tuple[Piece, Callable[[Logits], None]]]:
-        """The pieces of a score for this step, each with a function that reads the logits.
-
-        If the common prefix is worth a separate step, it is read first.
-        """
+        """The pieces of a score for this step, each with a function that reads its logits."""
         prompt = score.prompt
-        assert prompt is not None
-        assert prompt.logits is not None
+        assert prompt is not None and prompt.logits is not None
         if score.stem and score.stem_branch is None:
             for index, cut in enumerate(score.continuations):
                 score.sums[index] += float(prompt.logits[cut[0]]) - prompt.normaliser
@@ -576,10 +571,7 @@ def _along(logits: Logits, tokens: Sequence[int]) -> float:
 
 
 def _stem(continuations: Sequence[Sequence[int]]) -> int:
-    """Length of the continuations' common prefix if reading it once is worth a step, else 0.
-
-    The prefix never includes the last token of a continuation, which need not be read.
-    """
+    """Length of the common prefix, without last tokens, if reading it once is worth a step, else 0."""
     if len(continuations) < 2 or not all(continuations):
         return 0
     common = 0
