@@ -344,7 +344,7 @@ async def step_by_step(
     backend: LlamaCppBackend, messages: list[Message], text: str
 ) -> tuple[list[int], float]:
     """Walks a text one token at a time, reading each probability off the whole distribution."""
-    engine = await backend._ready()
+    engine = await backend._loaded_engine()
     prompt = await engine.read_prompt(messages)
     tokens = (await engine.cut(text)).tokens
     total = 0.0

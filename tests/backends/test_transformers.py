@@ -110,7 +110,7 @@ async def backend(folder: Path) -> AsyncIterator[TransformersBackend]:
 
 
 async def prompt_ids(backend: TransformersBackend, messages: list[Message]) -> list[int]:
-    return (await backend._ready()).texts.prompt(messages)
+    return (await backend._loaded_engine()).texts.prompt(messages)
 
 
 def plain_logprobs(folder: Path, tokens: list[int], dtype: Any = None) -> Any:
@@ -147,7 +147,7 @@ class TestDraws:
         for _ in range(6):
             tokens.append(int(plain_logprobs(folder, tokens)[-1].argmax()))
         (one,) = await backend.generate(messages, SamplingParams(temperature=0, max_tokens=6), [0])
-        assert one.text == (await backend._ready()).texts.text(tokens[length:])
+        assert one.text == (await backend._loaded_engine()).texts.text(tokens[length:])
         assert (one.prompt_tokens, one.completion_tokens, one.finish_reason) == (length, 6, "length")
 
     async def test_logprobs_are_the_models_own(self, backend: TransformersBackend, folder: Path) -> None:
@@ -188,7 +188,7 @@ class TestDraws:
         await own.check()
         params = SamplingParams(temperature=1.0, max_tokens=30)
         await asyncio.gather(*(own.generate(user(f"{number}?"), params, range(4)) for number in range(6)))
-        assert (await own._ready()).decoder.largest > 4
+        assert (await own._loaded_engine()).decoder.largest > 4
         await own.aclose()
 
     async def test_a_prompt_is_read_once_for_its_draws(
@@ -213,7 +213,7 @@ class TestDraws:
         assert await tight.generate(user(QUESTION), params, range(7)) == [
             pytest.approx(one) if isinstance(one, float) else same(one) for one in expected
         ]
-        assert (await tight._ready()).decoder.largest <= 3
+        assert (await tight._loaded_engine()).decoder.largest <= 3
         await tight.aclose()
 
     async def test_the_end_token_ends_a_draw(self, backend: TransformersBackend) -> None:
@@ -236,7 +236,7 @@ class TestDraws:
         assert (one.completion_tokens or 0) < 40
 
     async def test_a_last_assistant_message_is_continued(self, backend: TransformersBackend) -> None:
-        engine = await backend._ready()
+        engine = await backend._loaded_engine()
         ids = engine.texts.prompt(prefilled("Why?", "Because <answer>"))
         rendered = engine.texts._tokenizer.decode(ids)
         assert rendered == "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nBecause <answer>"
@@ -247,7 +247,7 @@ class TestDraws:
         assert await backend.generate(user("?"), SamplingParams(max_tokens=2), []) == []
 
     async def test_a_cancelled_call_is_dropped(self, backend: TransformersBackend) -> None:
-        engine = await backend._ready()
+        engine = await backend._loaded_engine()
         call = asyncio.create_task(
             backend.generate(user("?"), SamplingParams(temperature=1.0, max_tokens=1500), range(32))
         )
@@ -299,7 +299,7 @@ class TestScores:
         prompts = [prefilled(QUESTION * number, "<answer>") for number in (1, 2, 4)]
         texts = ["7</answer>", "", "a much longer answer, \\frac{1}{2} 日🤔</answer>", "x"]
         scored = await asyncio.gather(*(backend.score(messages, texts) for messages in prompts))
-        texts_of = (await backend._ready()).texts
+        texts_of = (await backend._loaded_engine()).texts
         for messages, continuations in zip(prompts, scored, strict=True):
             ids = texts_of.prompt(messages)
             for text, one in zip(texts, continuations, strict=True):
@@ -380,7 +380,7 @@ class TestTokens:
         assert await backend.tokenize("🤔") == ["", "", "", "🤔"]
 
     async def test_pieces_are_tokens(self, backend: TransformersBackend) -> None:
-        tokens = (await backend._ready()).texts.continuation(QUESTION)
+        tokens = (await backend._loaded_engine()).texts.continuation(QUESTION)
         assert len(await backend.tokenize(QUESTION)) == len(tokens)
 
     async def test_huge_texts_are_estimated(self, backend: TransformersBackend) -> None:
@@ -392,7 +392,7 @@ class TestTokens:
             model=str(save_model(tmp_path / "base", template=None)), device="cpu", threads=1
         )
         ids = await prompt_ids(backend, prefilled("Why?", "Because"))
-        assert (await backend._ready()).texts.text(ids) == "Why?\n\nBecause"
+        assert (await backend._loaded_engine()).texts.text(ids) == "Why?\n\nBecause"
         await backend.aclose()
 
 
@@ -460,14 +460,14 @@ class TestMemory:
         params = SamplingParams(temperature=1.0, max_tokens=10)
         backend = TransformersBackend(model=str(folder), device="cpu", threads=1)
         expected = await backend.generate(user(QUESTION), params, range(12))
-        before = (await backend._ready()).decoder.budget
+        before = (await backend._loaded_engine()).decoder.budget
         self.limit(monkeypatch, 3)
         drawn = await asyncio.gather(
             backend.generate(user(QUESTION), params, range(12)),
             backend.score(user(QUESTION), ["7", "8"]),
         )
         assert [one.text for one in drawn[0]] == [one.text for one in expected]
-        assert (await backend._ready()).decoder.budget < before
+        assert (await backend._loaded_engine()).decoder.budget < before
         await backend.aclose()
 
     async def test_a_single_draw_too_large_says_what_to_lower(
@@ -518,7 +518,7 @@ class TestAdapters:
         assert backend.model.startswith("transformers:tiny+checkpoint-7@")
         assert backend.model != TransformersBackend(model=str(folder)).model
         (one,) = await backend.score(user(QUESTION), ["7"])
-        texts = (await backend._ready()).texts
+        texts = (await backend._loaded_engine()).texts
         ids, (token,) = texts.prompt(user(QUESTION)), texts.continuation("7")
         base = transformers.AutoModelForCausalLM.from_pretrained(str(folder))
         with torch.inference_mode():

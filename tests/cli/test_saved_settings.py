@@ -185,4 +185,4 @@ def test_the_list_of_commands_says_what_their_help_says(command: str):
     from typer.main import get_command
 
     full: Any = get_command(cli.app).commands[command]  # type: ignore[attr-defined]
-    assert inspect.cleandoc(full.help).split("\n\n")[0] == COMMANDS[command].says
+    assert inspect.cleandoc(full.help).split("\n\n")[0] == COMMANDS[command].summary

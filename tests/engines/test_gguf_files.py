@@ -22,5 +22,5 @@ def test_an_adapter_finds_its_base_beside_it(tmp_path: Path):
     moved = base.rename(folder / base.name)
     assert find_gguf(str(folder)) == replace(found, model=moved)
     moved.unlink()
-    with pytest.raises(InputNotFoundError, match=r"Put 'base\.gguf' beside it, or name its place"):
+    with pytest.raises(InputNotFoundError, match=r"Put 'base\.gguf' beside it, or write its path"):
         find_gguf(str(folder))

@@ -44,7 +44,7 @@ async def test_a_call_is_booked_at_what_it_took():
     await ModelCalls(ReplayBackend(lambda m, s: reply()), budgets=[budget]).generate(
         ASKED, params(20), [0, 1]
     )
-    assert (budget.spent, budget.held, budget.calls) == (30, 0, 0)
+    assert (budget.spent, budget.reserved, budget.calls) == (30, 0, 0)
 
 
 async def test_a_call_whose_worst_case_does_not_fit_is_not_made():

@@ -24,7 +24,7 @@ def test_an_engine_is_named_with_its_options(text: str, options: RayOptions | No
 
 @pytest.mark.parametrize("text", ["rey", "ray:actors=0", "ray:actors=many", "ray:nodes=2", "local:actors=2"])
 def test_an_engine_that_is_none_is_refused(text: str):
-    with pytest.raises(InvalidArgumentError, match="is none"):
+    with pytest.raises(InvalidArgumentError, match="is unknown"):
         parse_engine(text)
 
 

@@ -1,1 +1,1 @@
-"""One file each; the file name is the name users type."""
+"""The backends, one file each. The file name is the name that users type."""

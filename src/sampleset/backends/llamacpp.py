@@ -1,11 +1,10 @@
-"""A model inside this process, on llama.cpp: needs no server, no hub and no GPU.
+"""A model inside this process, on llama.cpp: needs no server, no Hub and no GPU.
 
-The engine is llama.cpp's own server, started in this process by xllamacpp. Everything goes over its
-loopback port (guarded by a random key) rather than through the Python binding: that is where tokenizer
-and chat template are reached, a dropped connection is what stops a generation, and nothing waits in
-threads. The draws of one `generate` call share one reading of the prompt and are decoded as one batch;
-calls that run at the same time share the batch too. With a LoRA adapter beside the model, each request says
-whether it wants it, so one model in memory serves both.
+The engine is llama.cpp's own server, started in this process by xllamacpp. All requests use its loopback port
+(guarded by a random key), not the Python binding: only the server offers tokenizer and chat template, a
+dropped connection stops a generation, and no threads are needed for waiting. The draws of one `generate` call
+share one reading of the prompt and are decoded as one batch. Concurrent calls share the batch, too. With a
+LoRA adapter, each request says whether to use it, so one model in memory serves both.
 """
 
 from __future__ import annotations
@@ -41,34 +40,35 @@ EXACT_TOKENIZE_LIMIT = 200_000
 @BACKENDS.register("llamacpp")
 @dataclass(eq=False)
 class LlamaCppBackend:
-    """A GGUF model run in this process. Loads at the first call; serves one event loop at a time.
+    """A GGUF model in this process. It is loaded at the first call and serves one event loop at a time.
 
-    The engine holds `2 * context_size` tokens (about 23 kB each for the embedded model): one prompt of
-    up to `context_size`, shared by its draws, and room for their completions. Calls wait, first come
-    first served, until their prompt and the whole of their `max_tokens` fit; draws of one call that
-    cannot fit at once are made one part after another.
+    The engine holds `2 * context_size` tokens (about 23 kB each for the embedded model): one prompt of up to
+    `context_size`, shared by its draws, and room for their completions. A call waits, first come first
+    served, until its prompt and its full `max_tokens` fit. If the draws of one call do not fit at once, they
+    are made in several parts.
 
-    A draw is repeated by its seed when the same call is made again on the same machine with nothing
-    else running; batches of another shape round differently, which may turn a close choice.
+    The same seed repeats a draw if the same call is made again on the same machine and nothing else runs.
+    Batches of another shape round differently, which may change a close choice.
 
-    `logprobs` of a sample are the model's own, before temperature and nucleus. A character spread over
-    several tokens counts with its last token only.
+    `logprobs` of a sample are the model's own, before temperature and nucleus. A character of several tokens
+    counts with its last token only.
 
     Attributes:
-        model: `embedded`, a path to a `.gguf` file, or a folder that `sampleset export` wrote when given;
-            then the identity, never a path: `smollm2-135m-instruct-q4_1`, or `NAME.gguf@` and 8 hex digits
-            of a digest over the file's size, first and last MiB (a whole large file would take seconds to
-            read), or `BASE+FOLDER@...` for an adapter.
+        model: At construction `embedded`, a path to a `.gguf` file, or a folder of `sampleset export`.
+            Afterwards the identity, never a path: `smollm2-135m-instruct-q4_1`, or `NAME.gguf@` and 8 hex
+            digits of a digest over the file's size, first and last MiB (reading a large file whole takes
+            seconds), or `BASE+FOLDER@...` for an adapter.
         group_size: Sequences decoded together.
-        context_size: Tokens that prompt and completion may take together; the model's own limit once
-            loaded, if that is lower.
+        context_size: Tokens that prompt and completion may take together. After loading, at most the model's
+            own limit.
         threads: CPU threads, by default the cores this process may use.
-        prompt_cache: Whether a prompt may start from what an earlier call left in the engine. Faster
-            for repeated prompts; rounds differently, so off by default.
-        max_calls: One call computes while the next one is got ready; time limits should not run for others.
+        prompt_cache: Whether a prompt may start from the engine's state after an earlier call. Faster for
+            repeated prompts, but it rounds differently, so it is off by default.
+        max_calls: 2: one call computes while the next is prepared. More would wait while their time limit
+            runs.
         continues_assistant: True: a last message of the role `assistant` is continued.
         is_local: True: it computes in this process.
-        record: How the model is to be asked, if it is a trained aggregator.
+        record: Record of a trained aggregator, else `None`.
     """
 
     model: str = "embedded"
@@ -101,7 +101,7 @@ class LlamaCppBackend:
         self._shared = SharedEngine(lambda: Engine(files.find(), *sizes, files.adapter))
 
     def plain(self) -> LlamaCppBackend:
-        """The model without its adapter, a backend of its own on the same engine; itself if it has none.
+        """A backend of the model without its adapter, on the same engine; this backend if it has no adapter.
 
         The engine is freed when both are closed.
         """
@@ -118,24 +118,24 @@ class LlamaCppBackend:
             MissingExtraError: xllamacpp or the embedded model is not installed.
             BackendError: llama.cpp cannot load the file.
         """
-        await self._ready()
+        await self._loaded_engine()
 
     async def generate(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
     ) -> list[Generation]:
-        """One completion for every seed, in the order of the seeds; consecutive seeds share a batch.
+        """One completion for every seed, in the order of the seeds. Consecutive seeds share a batch.
 
         Raises:
             ContextOverflowError: Prompt and `max_tokens` exceed the context; nothing was generated.
             BackendError: The engine refuses the request.
         """
-        return await self.stream(messages, params, seeds, lambda place, text: None)
+        return await self.stream(messages, params, seeds, lambda index, text: None)
 
     async def stream(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int], on_text: OnText
     ) -> list[Generation]:
-        """As `generate`, told while it is written."""
-        engine = await self._ready()
+        """As `generate`; `on_text` is called with (index of the seed, next piece of its text)."""
+        engine = await self._loaded_engine()
         require_text(messages, self.model)
         prompt = await engine.read_prompt(messages)
         self._require_room(len(prompt), params.max_tokens, "max_tokens")
@@ -150,15 +150,15 @@ class LlamaCppBackend:
                     params,
                     seed,
                     count,
-                    lambda place, text, first=first: on_text(first + place, text),
+                    lambda index, text, first=first: on_text(first + index, text),
                 )
         return generations
 
     async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
-        """Log-probability of each continuation of the chat, in order; the prompt is read once.
+        """Log-probability of each continuation of the chat, in nats, in order. The prompt is read once.
 
-        A continuation is cut into tokens on its own, as a model that writes it would, and a grammar that
-        allows no others forces the model along them. What follows the text is not scored.
+        A continuation is tokenized by itself, as if the model wrote it. A grammar that allows only these
+        tokens forces the model along them. An end token after the text is not scored.
 
         Raises:
             InvalidArgumentError: A continuation holds a lone surrogate or a NUL.
@@ -168,7 +168,7 @@ class LlamaCppBackend:
         for text in continuations:
             if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
                 raise InvalidArgumentError(f"A continuation cannot hold a NUL or a lone surrogate: {text!r}.")
-        engine = await self._ready()
+        engine = await self._loaded_engine()
         require_text(messages, self.model)
         prompt = await engine.read_prompt(messages)
         cuts = [await engine.cut(text) for text in continuations]
@@ -176,18 +176,18 @@ class LlamaCppBackend:
         self._require_room(len(prompt), longest, "tokens of the longest continuation")
         scores: list[Continuation] = []
         async with engine.room.hold(1, len(prompt) + longest):
-            # Reading comes first and by itself: only a streamed request notices that its caller left,
-            # and every continuation then starts from the same state, whatever the order.
+            # The prompt is read by a separate request: only a streamed request notices that its caller left,
+            # and every continuation then starts from the same state, in any order.
             await engine.complete({"prompt": prompt, "n_predict": 0, "cache_prompt": False, **self._lora})
             for cut in cuts:
                 scores.append(await engine.score(prompt, cut, self._lora))
         return scores
 
     async def tokenize(self, text: str) -> list[str]:
-        """Pieces of the text, one a token, that join to it.
+        """Pieces of the text, one for each token, which join to the text.
 
-        A character spread over several tokens stands in the last of them; the others are empty.
-        Texts over 200,000 characters, and texts the tokenizer would alter, are estimated.
+        A character of several tokens is in the piece of its last token; the others are empty. Texts over
+        200,000 characters, and texts that the tokenizer would alter, are estimated.
         """
         if len(text) > EXACT_TOKENIZE_LIMIT:
             return estimate_pieces(text)
@@ -195,7 +195,7 @@ class LlamaCppBackend:
             text.encode()
         except UnicodeEncodeError:
             return estimate_pieces(text)
-        engine = await self._ready()
+        engine = await self._loaded_engine()
         pieces = await engine.pieces(text)
         return pieces if "".join(pieces) == text else estimate_pieces(text)
 
@@ -205,7 +205,7 @@ class LlamaCppBackend:
         if engine is not None:
             await asyncio.to_thread(engine.close)
 
-    async def _ready(self) -> Engine:
+    async def _loaded_engine(self) -> Engine:
         engine = self._shared.engine_of(self) or await asyncio.to_thread(self._shared.join, self)
         self.context_size = min(self.context_size, await engine.context_size())
         return engine
@@ -260,16 +260,16 @@ class LlamaCppBackend:
 
 
 def _lora(scale: float) -> dict[str, Any]:
-    """What a request says of the adapter. Without it, the engine would take the scale it was started with."""
+    """The request field with the adapter's scale. Without it the engine uses the scale of its start."""
     return {"lora": [{"id": 0, "scale": scale}]}
 
 
 def _runs(seeds: Sequence[int], width: int) -> Iterator[tuple[int, int]]:
-    """Runs of consecutive seeds as (first, count), none longer than `width`."""
-    # The engine knows 32 bits, the last value meaning "random".
+    """Runs of consecutive seeds as (first, count), each at most `width` long."""
+    # The engine reads 32 bits of a seed; the last value means "random".
     wrapped = [seed % (2**32 - 1) for seed in seeds]
     start = 0
-    for place in range(1, len(wrapped) + 1):
-        if place == len(wrapped) or place - start == width or wrapped[place] != wrapped[place - 1] + 1:
-            yield wrapped[start], place - start
-            start = place
+    for index in range(1, len(wrapped) + 1):
+        if index == len(wrapped) or index - start == width or wrapped[index] != wrapped[index - 1] + 1:
+            yield wrapped[start], index - start
+            start = index

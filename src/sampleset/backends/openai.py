@@ -1,8 +1,8 @@
 """Any server that speaks OpenAI's chat API: OpenAI, vLLM, llama.cpp, SGLang, Ollama, OpenRouter and others.
 
-One request is one draw with its own seed: servers that ignore `n` or give every choice of a request the same
-seed cannot turn K samples into one. Nothing is sent that asks for what a server does anyway, and a field that
-a server refuses is left out from then on, which is said once.
+One request is one draw with its own seed, so servers that ignore `n`, or use one seed for all choices of a
+request, still give K different samples. Fields with a server's default are not sent. A field that a server
+refuses is left out of all later requests, and a warning says so once.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from sampleset.wire.values import closed, count_of, list_of, mapping_of, shorten
 _log = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
-# A server that does not answer this fast to a question about itself counts as unreachable.
+# Seconds after which a server that does not list its models counts as unreachable.
 _LISTING_TIMEOUT = 30.0
-# How long a server may load its model when a run begins, and how often it is asked meanwhile.
+# Seconds that a server may load its model when a run begins, and seconds between two requests meanwhile.
 _LOADING_SECONDS, _LOADING_POLL = 600.0, 2.0
-# Left out once a server refuses them, the least missed first; without them a draw is still a draw.
+# Left out once a server refuses them, the least important first. A draw does not need them.
 _OPTIONAL_FIELDS = (
     "max_tokens",
     "top_logprobs",
@@ -57,9 +57,9 @@ _OPTIONAL_FIELDS = (
     "stream_options",
     "stream",
 )
-# The same of a client's request, whose own fields are an error of the client.
+# The same for a client's request. If a server refuses other fields, the client gets the error.
 _OPTIONAL_OF_REQUESTS = ("max_tokens", "seed", "stream_options", "stream")
-# How a stream of events begins that is not said to be one.
+# How a stream of events begins, for servers that do not declare it.
 _EVENT_STARTS = (b"data:", b"event:", b": ", b":\n")
 _LONGEST_START = 256
 # Servers that draw by the settings of the model, or their own, where no nucleus is named.
@@ -71,23 +71,23 @@ _WITH_OWN_TOP_P = ("vllm", "sglang", "llamacpp", "library")
 class OpenAIBackend:
     """A model behind an OpenAI-compatible server.
 
-    A last message of the role `assistant` is continued by llama.cpp (whose echo of it is taken off) and by
-    vLLM (which is asked to by its own two fields). Other servers get the messages as they are; some
-    continue, many, OpenAI among them, start a new turn instead.
+    A last message of the role `assistant` is continued by llama.cpp, whose echo of it is removed, and by
+    vLLM, which gets two additional fields. Other servers get the messages unchanged: some continue the
+    message, many, such as OpenAI, start a new turn.
 
-    What a model writes as `reasoning_content` is not part of a sample's text; its tokens are counted.
+    A sample's text does not include `reasoning_content`, but its tokens are counted.
 
     Attributes:
         model: Name under which the server knows the model.
         base_url: Address up to and including `/v1`; by default `OPENAI_BASE_URL`, else OpenAI's own.
         api_key: By default `OPENAI_API_KEY`; servers at a `base_url` may need none.
         max_tokens_field: Name of the token limit on the wire; `auto` starts with `max_tokens`.
-        context_size: Tokens of prompt and completion; if `None`, `check` takes what vLLM or llama.cpp say.
-        logprobs: Whether to ask for token log-probabilities.
-        omit: Fields that are never sent, `temperature` or `seed` say.
-        continues_assistant: Whether the server is one of the two that continue; false until `check` ran.
-        owner: Who it says owns its models, `vllm` for one; `None` until `check` ran.
-        served_from: The folder or Hub id that it says the model was loaded from.
+        context_size: Tokens of prompt and completion; if `None`, `check` takes it from vLLM or llama.cpp.
+        logprobs: Whether to request token log-probabilities.
+        omit: Fields that are never sent, such as `temperature` or `seed`.
+        continues_assistant: Whether the server is vLLM or llama.cpp; false until `check` ran.
+        owner: Owner of the models according to the server, such as `vllm`; `None` until `check` ran.
+        served_from: Folder or Hub id from which the server says it loaded the model.
 
     Raises:
         InvalidArgumentError: There is neither a key nor a base URL, or one of them is malformed.
@@ -125,12 +125,12 @@ class OpenAIBackend:
     async def check(self) -> None:
         """Return if the server answers, accepts the key and, if it lists its models, lists this one.
 
-        A server that is loading its model is waited for.
+        Waits for a server that is loading its model.
 
         Raises:
             BackendUnreachableError: Nothing answers at the address.
             AuthenticationError: The server refuses the key.
-            UnknownModelError: The server lists models, and this is not one of them.
+            UnknownModelError: The server lists its models without this one.
         """
         waited = 0.0
         while True:
@@ -154,11 +154,11 @@ class OpenAIBackend:
     ) -> list[Generation]:
         """One completion for every seed, in the order of the seeds, each by its own request.
 
-        Empty text comes back where the model itself ended up with none: its budget or its whole reply went
-        into reasoning. A reply that lost its text, or was broken off, is an error.
+        The text is empty if the model spent its whole reply or budget on reasoning. A reply that lost its
+        text, or broke off, is an error.
 
         Raises:
-            TransientBackendError: The server is busy, failing, gone or answers with something malformed.
+            TransientBackendError: The server is busy, failing or gone, or its reply is malformed.
             ContextOverflowError: Prompt and token limit exceed the model's context.
             RefusedPromptError: A content filter withholds an answer to this prompt.
             RequestRefusedError: The server refuses the request for another reason.
@@ -172,14 +172,17 @@ class OpenAIBackend:
     async def stream(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int], on_text: OnText
     ) -> list[Generation]:
-        """As `generate`; `on_text` is called while a draw is written, or at its end if it does not stream."""
+        """As `generate`; `on_text` is called with (index of the seed, next piece of its text).
+
+        A server that does not stream gives the whole text as one piece.
+        """
         return [
-            await self._draw(messages, params, seed, partial(on_text, place))
-            for place, seed in enumerate(seeds)
+            await self._draw(messages, params, seed, partial(on_text, index))
+            for index, seed in enumerate(seeds)
         ]
 
     async def tokenize(self, text: str) -> list[str]:
-        """Pieces of the text, an estimate on the long side: the API has no tokenizer."""
+        """Pieces of the text, estimated with too many rather than too few: the API has no tokenizer."""
         return estimate_pieces(text)
 
     async def aclose(self) -> None:
@@ -194,8 +197,8 @@ class OpenAIBackend:
         on_text: Callable[[str], None] | None = None,
     ) -> Generation:
         extra = messages.extra if isinstance(messages, Prompt) else None
-        begun = messages[-1]["content"] if extra is None and messages[-1]["role"] == "assistant" else None
-        if begun is not None and not self._listed:
+        prefill = messages[-1]["content"] if extra is None and messages[-1]["role"] == "assistant" else None
+        if prefill is not None and not self._listed:
             await self._list_models()
         wire = messages.json if isinstance(messages, Prompt) else json.dumps(list(messages)).encode()
         # Remembered only once it helped: an error text may name a field by chance.
@@ -203,7 +206,7 @@ class OpenAIBackend:
         while True:
             is_streamed = on_text is not None and "stream" not in refused
             fields = self._fields(params, extra, seed, refused, is_streamed=is_streamed)
-            if begun is not None and self.owner == "vllm":
+            if prefill is not None and self.owner == "vllm":
                 fields |= {"add_generation_prompt": False, "continue_final_message": True}
             body = (b'{"messages": ', wire, f", {json.dumps(fields)[1:]}".encode())
             has_told, reply = await self._ask(body, on_text if is_streamed else None, begun is not None)
@@ -218,18 +221,18 @@ class OpenAIBackend:
         self._refused |= refused
         self._answered = True
         if extra is None and reply.token_logprobs is not None:
-            # Nobody reads them: hundreds of draws in work would hold them all.
+            # They are not read later, and hundreds of concurrent draws would keep them in memory.
             reply = replace(reply, token_logprobs=None)
-        if begun and self.owner == "llamacpp":
-            reply = replace(reply, text=reply.text.removeprefix(begun))
-        if on_text is not None and not has_told:
+        if prefill and self.owner == "llamacpp":
+            reply = replace(reply, text=reply.text.removeprefix(prefill))
+        if on_text is not None and not has_streamed:
             on_text(reply.text)
         return reply
 
     async def _ask(
         self, body: Sequence[bytes], on_text: Callable[[str], None] | None, may_be_empty: bool
     ) -> tuple[bool, Generation | Fault]:
-        """What came of a request, and whether its text was told while it came."""
+        """Send a request. Returns whether `on_text` got the text while it came, and the reply."""
         stream = StreamedCompletion()
 
         def take(part: bytes) -> None:
@@ -270,7 +273,7 @@ class OpenAIBackend:
         *,
         is_streamed: bool,
     ) -> dict[str, Any]:
-        """What a request says besides its messages."""
+        """The fields of a request besides its messages."""
         if extra is None:
             fields, limit = self._fields_of(params), params.max_tokens
         else:
@@ -286,11 +289,13 @@ class OpenAIBackend:
         if "logprobs" in refused and extra is None:
             fields.pop("top_logprobs", None)
         left_out = refused.union(self.omit) - {"stream"}
-        kept = {name: value for name, value in fields.items() if name not in left_out}
-        return {"model": self.model, **kept} | ({} if "stream" in self.omit else {"stream": is_streamed})
+        fields_sent = {name: value for name, value in fields.items() if name not in left_out}
+        return {"model": self.model, **fields_sent} | (
+            {} if "stream" in self.omit else {"stream": is_streamed}
+        )
 
     def _fields_of(self, params: SamplingParams) -> dict[str, Any]:
-        """The parameters as a server takes them; what every server does anyway is not asked for."""
+        """The sampling parameters as fields, without those that equal every server's default."""
         fields: dict[str, Any] = {"temperature": params.temperature}
         if params.top_p != 1 or self.owner in _WITH_OWN_TOP_P:
             fields["top_p"] = params.top_p
@@ -299,8 +304,8 @@ class OpenAIBackend:
         if params.stop:
             fields["stop"] = list(params.stop)
         if self.logprobs:
-            # llama.cpp sends none at 0 and twenty alternatives a token, ten times the bytes, by default. Of
-            # vLLM the alternatives, which nobody reads, would be most of the bytes.
+            # At 0 llama.cpp sends no log-probabilities; by default it sends twenty alternatives a token, ten
+            # times the bytes. With vLLM the alternatives, which are not read, would be most of the bytes.
             fields |= {"logprobs": True, "top_logprobs": 0 if self.owner == "vllm" else 1}
         return fields
 
@@ -310,10 +315,10 @@ class OpenAIBackend:
         return names if self.max_tokens_field == "auto" else names[1:]
 
     def _fault(self, reply: Response) -> Fault:
-        """What a reply that is no success says.
+        """The fault in a reply whose status is not a success.
 
         Raises:
-            BackendError: That the server has moved.
+            BackendError: The reply is a redirect.
         """
         if 300 <= reply.status < 400:
             target = reply.headers.get("location", "").partition("?")[0]
@@ -326,11 +331,11 @@ class OpenAIBackend:
         return read_fault(reply.status, reply.headers, reply.raw)
 
     async def _list_models(self) -> list[str] | None:
-        """Names of the server's models, `None` if it does not tell; remembers what kind of server it is."""
+        """Names of the server's models, `None` if it does not list them."""
         reply = await self._client.get(self._client.url("/models"), _LISTING_TIMEOUT)
         if reply.status != 200:
             fault = self._fault(reply)
-            # OpenAI's restricted keys may sample without being allowed to list.
+            # OpenAI's restricted keys may have the right to sample but not to list models.
             if fault.status in (404, 405, 501) or "Missing scopes" in fault.text:
                 self._listed = True
                 return None
@@ -339,87 +344,89 @@ class OpenAIBackend:
         try:
             listing = decoded(reply.raw)
         except (ValueError, RecursionError):
-            shown = self._client.hidden(reply.raw[:1000].decode("utf-8", "replace"))[:60]
+            excerpt = self._client.hidden(reply.raw[:1000].decode("utf-8", "replace"))[:60]
             raise BackendError(
-                f"{self._where}/models is no list of models but {shown!r}; base URLs mostly end in /v1."
+                f"{self._where}/models is no list of models but {excerpt!r}; base URLs mostly end in /v1."
             ) from None
-        # Together answers with the bare list.
+        # Together sends the bare list.
         entries = [mapping_of(row) for row in list_of(mapping_of(listing).get("data")) or list_of(listing)]
         names: list[str] = []
         for entry in entries:
-            its_names = [str(name) for name in (entry.get("id"), *list_of(entry.get("aliases")))]
-            names += its_names
-            if self.model in its_names:
-                told = entry.get("max_model_len") or mapping_of(entry.get("meta")).get("n_ctx")
-                self.context_size = self.context_size or count_of(told)
+            entry_names = [str(name) for name in (entry.get("id"), *list_of(entry.get("aliases")))]
+            names += entry_names
+            if self.model in entry_names:
+                size = entry.get("max_model_len") or mapping_of(entry.get("meta")).get("n_ctx")
+                self.context_size = self.context_size or count_of(size)
                 self.served_from = str(entry["root"]) if entry.get("root") else None
         self.owner = next((str(entry["owned_by"]) for entry in entries if "owned_by" in entry), None)
         self.continues_assistant = self.owner in ("vllm", "llamacpp")
         return list(dict.fromkeys(names))
 
     async def _error(self, fault: Fault, *, listing: bool = False) -> BackendError:
-        """The package's own error for one of the server's."""
-        said, kind = self._client.hidden(fault.text), fault.kind
+        """The package's error for a fault of the server."""
+        words, kind = self._client.hidden(fault.text), fault.kind
         if fault.reply is not None:
             return TransientBackendError(
-                closed(f"{self._where} {said}"), retry_after=fault.retry_after, kind=kind
+                closed(f"{self._where} {words}"), retry_after=fault.retry_after, kind=kind
             )
-        told = f"{self._where} answered {fault.status}: {said or 'no reason given'}"
+        message = f"{self._where} answered {fault.status}: {words or 'no reason given'}"
         match fault.meaning:
             case "passing":
-                return TransientBackendError(told, retry_after=fault.retry_after, kind=kind)
+                return TransientBackendError(message, retry_after=fault.retry_after, kind=kind)
             case "limited":
                 return TransientBackendError(
-                    told, retry_after=fault.retry_after, waits_for="limit", kind=kind
+                    message, retry_after=fault.retry_after, waits_for="limit", kind=kind
                 )
             case "loading":
                 return TransientBackendError(
-                    closed(told), retry_after=fault.retry_after, waits_for="loading", kind=kind
+                    closed(message), retry_after=fault.retry_after, waits_for="loading", kind=kind
                 )
             case "credit":
-                return QuotaError(f"{closed(told)} Add credit to the account, or use another key.", kind=kind)
+                return QuotaError(
+                    f"{closed(message)} Add credit to the account, or use another key.", kind=kind
+                )
             case "overflow":
                 return ContextOverflowError(
-                    f"{closed(told)} Lower --max-tokens, or shorten the prompt.", kind=kind, said=said
+                    f"{closed(message)} Lower --max-tokens, or shorten the prompt.", kind=kind, said=words
                 )
             case "filtered" if fault.status == 200:
                 return RefusedPromptError(
                     f"The content filter of {self._where} withheld the completion.", kind=kind
                 )
             case "filtered":
-                return RefusedPromptError(told, kind=kind, said=said)
-            case "key":  # without the server's words, which quote parts of the key
+                return RefusedPromptError(message, kind=kind, said=words)
+            case "key":  # without the server's text, which quotes parts of the key
                 what = "refuses the API key" if self.api_key else "wants an API key"
                 return AuthenticationError(
                     f"{self._where} {what}; set OPENAI_API_KEY or pass --api-key.", kind=kind
                 )
             case "forbidden" if not self._answered and (not self._accepted or about_access(fault.text)):
                 return AuthenticationError(
-                    f"{self._where} refuses the API key; set OPENAI_API_KEY or pass --api-key. ({told})",
+                    f"{self._where} refuses the API key; set OPENAI_API_KEY or pass --api-key. ({message})",
                     kind=kind,
                 )
             case "unknown" if not self._answered and not listing:
-                return await self._not_found(told, kind, said)
+                return await self._not_found(message, kind, words)
             case _:
-                return RequestRefusedError(told, kind=kind, said=said)
+                return RequestRefusedError(message, kind=kind, said=words)
 
-    async def _not_found(self, told: str, kind: str, said: str) -> BackendError:
+    async def _not_found(self, message: str, kind: str, words: str) -> BackendError:
         try:
             names = await self._list_models()
         except BackendError:
             names = None
         if not names:
             return UnknownModelError(
-                f"{closed(told)} Check the model name {self.model!r}, and that the base URL ends in /v1.",
+                f"{closed(message)} Check the model name {self.model!r}, and that the base URL ends in /v1.",
                 kind=kind,
             )
         if lists(names, self.model):
-            return RequestRefusedError(told, kind=kind, said=said)
+            return RequestRefusedError(message, kind=kind, said=words)
         return self._unknown_model(names, kind)
 
     def _unknown_model(self, names: Sequence[str], kind: str | None = None) -> UnknownModelError:
-        near = difflib.get_close_matches(self.model, names, n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
+        similar = difflib.get_close_matches(self.model, names, n=1, cutoff=0.5)
+        hint = f"Did you mean {similar[0]!r}? " if similar else ""
         return UnknownModelError(
             f"{self._where} has no model {self.model!r}. {hint}"
             f"It has: {shortened(', '.join(sorted(names)))}.",
@@ -428,7 +435,7 @@ class OpenAIBackend:
 
 
 def lists(names: Sequence[str], model: str) -> bool:
-    """Whether the model is listed; Ollama lists `name` as `name:latest`, Google as `models/name`."""
+    """Whether the model is in a list. Ollama lists `name` as `name:latest`, Google as `models/name`."""
     return any(name in (model, f"{model}:latest", f"models/{model}") for name in names)
 
 

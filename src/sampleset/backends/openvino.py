@@ -1,9 +1,8 @@
 """A model inside this process on OpenVINO: the fastest way to read and draw on a CPU with AVX-512.
 
-The engine decodes up to `max_sequences` draws in one batch, of one question or of many, and reads beside
-them the prompts that wait; a draw that ends makes room for the next one at once. Continuations are scored
-in one batch. With a LoRA adapter beside the model, each call says whether it wants it, so one model in memory
-serves both.
+The engine decodes up to `max_sequences` draws of any questions in one batch, and reads waiting prompts in the
+same steps. When a draw ends, the next one takes its room at once. Continuations are scored in one batch. With
+a LoRA adapter, each call says whether to use it, so one model in memory serves both.
 """
 
 from __future__ import annotations
@@ -46,31 +45,31 @@ PREFIX = "openvino:"
 @BACKENDS.register("openvino")
 @dataclass(eq=False)
 class OpenVinoBackend:
-    """A GGUF model or a converted folder, run in this process. Loads at the first call.
+    """A GGUF model or a converted folder in this process. It is loaded at the first call.
 
     A GGUF file is converted once and then read from the cache (`engines.openvino.cache`).
 
-    Every draw has its own random numbers, made of its seed. The same seed gives the same text again but for
-    close choices: batches of another shape may round differently.
+    Every draw has random numbers of its seed alone. The same seed gives the same text, except for close
+    choices: batches of another shape may round differently.
 
     `logprobs` of a sample are the model's own, before temperature and nucleus.
 
     Attributes:
-        model: `embedded`, `embedded-ssa`, a path to a `.gguf` file, a folder that `sampleset export` wrote, a
-            LoRA adapter of PEFT on a GGUF model, or a folder with `openvino_model.xml`, each with or without
-            `openvino:` before it, when given; then the identity, never a path.
+        model: At construction `embedded`, `embedded-ssa`, a path to a `.gguf` file, a folder of `sampleset
+            export`, a LoRA adapter of PEFT on a GGUF model, or a folder with `openvino_model.xml`, each with
+            or without `openvino:` before it. Afterwards the identity, never a path.
         max_sequences: Draws decoded together.
         cache_gib: Memory for the tokens of all calls, in GiB. Calls beyond it wait.
         context_size: Tokens that prompt and completion may take together.
         threads: CPU threads, by default the cores this process may use.
-        exact: Compute in 32-bit floats throughout, at half the speed or less. By default activations are
-            rounded to 8 bits before each product, as llama.cpp does.
+        exact: Whether to compute in 32-bit floats throughout, at half the speed or less. By default
+            activations are rounded to 8 bits before each product, as in llama.cpp.
         on_note: Called with a line before a model is converted.
         group_size: 1: a draw is returned as soon as it ends, not when its neighbours do.
         max_calls: As `max_sequences`; more would wait in the engine while their time limit runs.
         continues_assistant: True: a last message of the role `assistant` is continued.
         is_local: True: it computes in this process.
-        record: How the model is to be asked, if it is a trained aggregator.
+        record: Record of a trained aggregator, else `None`.
     """
 
     model: str = "embedded"
@@ -112,7 +111,7 @@ class OpenVinoBackend:
         self._shared = SharedEngine(start)
 
     def plain(self) -> OpenVinoBackend:
-        """The model without its adapter, a backend of its own on the same engine; itself if it has none.
+        """A backend of the model without its adapter, on the same engine; this backend if it has no adapter.
 
         The engine is freed when both are closed.
         """
@@ -127,10 +126,10 @@ class OpenVinoBackend:
 
         Raises:
             MissingExtraError: A package or the embedded model is not installed.
-            UnsupportedByBackendError: The model is of a kind that OpenVINO does not know.
+            UnsupportedByBackendError: This package cannot run this kind of model on OpenVINO.
             BackendError: OpenVINO cannot load the model.
         """
-        await self._ready()
+        await self._loaded_engine()
 
     async def generate(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
@@ -146,14 +145,13 @@ class OpenVinoBackend:
     async def stream(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int], on_text: OnText
     ) -> list[Generation]:
-        """As `generate`; `on_text` is called while it is written."""
+        """As `generate`; `on_text` is called with (index of the seed, next piece of its text)."""
         return await self._draws(messages, params, seeds, on_text)
 
     async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
-        """Log-probability of each continuation of the chat, in order; the prompt is read once.
+        """Log-probability of each continuation of the chat, in nats, in order. The prompt is read once.
 
-        A continuation is cut into tokens by itself, as a model that writes it would. What follows the text
-        is not scored.
+        A continuation is tokenized by itself, as if the model wrote it. An end token after it is not scored.
 
         Raises:
             InvalidArgumentError: A continuation holds a lone surrogate or a NUL.
@@ -168,28 +166,28 @@ class OpenVinoBackend:
         return await asyncio.wrap_future(engine.score(prompt, self._scale, continuations))
 
     async def tokenize(self, text: str) -> list[str]:
-        """Pieces of the text, one a token, that join to it.
+        """Pieces of the text, one for each token, which join to the text.
 
-        A character spread over several tokens stands in the last of them; the others are empty.
-        Texts over 200,000 characters, and texts the tokenizer would alter, are estimated.
+        A character of several tokens is in the piece of its last token; the others are empty. Texts over
+        200,000 characters, and texts that the tokenizer would alter, are estimated.
         """
         if not text:
             return []
         if len(text) > EXACT_TOKENIZE_LIMIT or not _is_whole(text):
             return estimate_pieces(text)
-        engine = await self._ready()
+        engine = await self._loaded_engine()
         pieces = engine.tokenizer.pieces(text)
         return pieces if "".join(pieces) == text else estimate_pieces(text)
 
     async def aclose(self) -> None:
-        """Stop what is being drawn and free the model. A later call loads it again."""
+        """Stop all draws and free the model. A later call loads it again."""
         engine = self._shared.leave(self)
         if engine is not None:
             await asyncio.to_thread(engine.close)
 
     @property
     def tokens_read(self) -> int:
-        """Tokens that the loaded engine has read: of prompts, of continuations, of draws."""
+        """Tokens that the loaded engine has read: of prompts, continuations and draws."""
         engine = self._shared.engine_of(self)
         return engine.tokens_read if engine else 0
 
@@ -205,18 +203,18 @@ class OpenVinoBackend:
         prompt = await self._read_prompt(engine, messages)
         loop = asyncio.get_running_loop()
 
-        def told(place: int) -> Callable[[str], None] | None:
+        def listener(index: int) -> Callable[[str], None] | None:
             if on_text is None:
                 return None
 
-            def tell(text: str, on_text: OnText = on_text) -> None:
-                loop.call_soon_threadsafe(on_text, place, text)
+            def call_soon(text: str, on_text: OnText = on_text) -> None:
+                loop.call_soon_threadsafe(on_text, index, text)
 
-            return tell
+            return call_soon
 
         draws = [
-            asyncio.wrap_future(engine.draw(prompt, self._scale, params, seed, told(place)))
-            for place, seed in enumerate(seeds)
+            asyncio.wrap_future(engine.draw(prompt, self._scale, params, seed, listener(index)))
+            for index, seed in enumerate(seeds)
         ]
         try:
             return await asyncio.gather(*draws)
@@ -231,7 +229,7 @@ class OpenVinoBackend:
         length = sum(len(message["content"]) for message in messages)
         return await beside(length, lambda: engine.tokenizer.prompt(messages))
 
-    async def _ready(self) -> Engine:
+    async def _loaded_engine(self) -> Engine:
         return self._shared.engine_of(self) or await asyncio.to_thread(self._shared.join, self)
 
     def _of_gguf(self, files: GgufFiles) -> Callable[[], Engine]:
@@ -278,7 +276,7 @@ def _folder_digest(folder: Path) -> str:
 
 
 def _peft_files(folder: Path) -> GgufFiles:
-    """A LoRA adapter as PEFT writes it, on the GGUF model that it names."""
+    """The files of a LoRA adapter of PEFT and of the GGUF model that it names."""
     from sampleset.engines.huggingface.model import find_model
 
     files = find_model(str(folder))

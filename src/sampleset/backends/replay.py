@@ -1,8 +1,8 @@
-"""A backend that gives stored texts back: deterministic, free, and the test double of the package.
+"""A backend that returns stored texts: deterministic, free, and the test double of the package.
 
-It has two uses. `ReplayBackend.of_sets` answers a question with the samples that were once drawn for it,
-so that a recorded file can stand in for its model. `ReplayBackend(reply)` answers with whatever a plain
-function makes of the messages and the seed; `ScoringReplayBackend` also tells how likely texts are.
+It has two uses. `ReplayBackend.of_sets` answers a question with its stored samples, so that a file can stand
+in for its model. `ReplayBackend(reply)` calls a function with the messages and the seed.
+`ScoringReplayBackend` also scores texts.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class ReplayBackend:
     """Answers from memory.
 
     Attributes:
-        reply: Messages and the seed within those of the question (modulo 65,536) → a completion, its text, or
-            an error to raise.
+        reply: Called with (messages, seed modulo 65,536); returns a completion, its text, or an error to
+            raise.
         model: Identity of the model.
         group_size: Draws per call.
-        max_calls: No limit.
-        context_size: Tokens of context; pieces of three characters count as tokens.
+        max_calls: `None`: no limit.
+        context_size: Tokens of context. A token is a piece of three characters.
         continues_assistant: Whether a last assistant message counts as continued.
         calls: Messages, parameters and seeds of every `generate` call so far.
     """
@@ -55,21 +55,21 @@ class ReplayBackend:
 
     @classmethod
     def of_sets(cls, sample_sets: Iterable[SampleSet], model: str = "replay") -> ReplayBackend:
-        """A backend that gives the question's sample number `seed` (modulo n) to whoever asks it.
+        """A backend that answers a question with its stored sample number `seed` modulo n.
 
-        A question is recognised by its text standing in the last message; of several texts, the longest.
+        A question is recognised by its text in the last message. If several texts match, the longest counts.
         """
-        by_text = {one.question.text: one for one in sample_sets}
+        by_text = {sample_set.question.text: sample_set for sample_set in sample_sets}
         longest_first = sorted(by_text, key=len, reverse=True)
 
         def reply(messages: Sequence[Message], seed: int) -> Generation | Exception:
-            asked = messages[-1]["content"]
-            found = next((by_text[text] for text in longest_first if text in asked), None)
-            if found is None:
+            prompt = messages[-1]["content"]
+            stored = next((by_text[text] for text in longest_first if text in prompt), None)
+            if stored is None:
                 return UnsupportedByBackendError(
-                    f"No stored samples for {asked[:80]!r}; replay knows {len(by_text)} questions."
+                    f"No stored samples for {prompt[:80]!r}; replay knows {len(by_text)} questions."
                 )
-            sample = found.samples[seed % found.n]
+            sample = stored.samples[seed % stored.n]
             return Generation(
                 sample.text,
                 sample.finish_reason or "stop",
@@ -81,7 +81,7 @@ class ReplayBackend:
         return cls(reply, model=model)
 
     async def check(self) -> None:
-        """Return; memory is always there."""
+        """Return; nothing is needed."""
 
     async def generate(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
@@ -89,7 +89,7 @@ class ReplayBackend:
         """One stored completion for every seed."""
         require_text(messages, self.model)
         self.calls.append((list(messages), params, list(seeds)))
-        return [self._one(messages, seed) for seed in seeds]
+        return [self._generation(messages, seed) for seed in seeds]
 
     async def tokenize(self, text: str) -> list[str]:
         """Pieces of three characters."""
@@ -98,22 +98,22 @@ class ReplayBackend:
     async def aclose(self) -> None:
         """Nothing to free."""
 
-    def _one(self, messages: Sequence[Message], seed: int) -> Generation:
-        made = self.reply(messages, seed % SEEDS_PER_QUESTION)
-        if isinstance(made, Exception):
-            raise made
-        if isinstance(made, Generation):
-            return made
+    def _generation(self, messages: Sequence[Message], seed: int) -> Generation:
+        reply = self.reply(messages, seed % SEEDS_PER_QUESTION)
+        if isinstance(reply, Exception):
+            raise reply
+        if isinstance(reply, Generation):
+            return reply
         length = sum(len(estimate_pieces(message["content"])) for message in messages)
-        return Generation(made, "stop", length, len(estimate_pieces(made)))
+        return Generation(reply, "stop", length, len(estimate_pieces(reply)))
 
 
 @dataclass
 class ScoringReplayBackend(ReplayBackend):
-    """The same with log-probabilities from memory.
+    """A replay backend that also scores texts.
 
     Attributes:
-        scores: Messages and continuation → its log-probability; unlikely (-100) by default.
+        scores: Called with (messages, continuation); returns its log-probability in nats, by default -100.
     """
 
     scores: Score = field(default=lambda messages, text: -100.0)

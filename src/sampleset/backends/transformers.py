@@ -1,13 +1,11 @@
 """Hugging Face models inside this process, on CUDA or a CPU: many draws at once, and exact scores.
 
-Requests in flight at the same time, of one question or of many, are gathered into large batches: distinct
-prompts are read once and in passes of like length, draws that end make room, and waiting ones join between
-two tokens. More calls in flight (`max_concurrency`) therefore mean more tokens per second, until the memory
-for their tokens is full.
+Concurrent requests, of one question or of many, form large batches. Distinct prompts are read once, in passes
+of similar length. Draws that end make room, and waiting draws join between two tokens. More calls in flight
+(`max_concurrency`) therefore mean more tokens per second, until the memory for their tokens is full.
 
-A draw picks each token at a random number of its own seed, so that it does not depend on the draws around
-it. Batches of another shape round differently, though: in float32 that hardly ever turns a choice, in
-bfloat16 it does.
+A draw picks each token by a random number of its own seed, so it does not depend on other draws. Batches of
+another shape round differently, though: in float32 that hardly ever changes a choice, in bfloat16 it does.
 """
 
 from __future__ import annotations
@@ -32,38 +30,41 @@ EXACT_TOKENIZE_LIMIT = 200_000
 @BACKENDS.register("transformers")
 @dataclass(eq=False)
 class TransformersBackend:
-    """A model of Hugging Face's library. Loads at the first call.
+    """A model of Hugging Face's library. It is loaded at the first call.
 
-    Only safetensors and GGUF files are loaded, and no code that comes with a model. A tokenizer without a
-    chat template belongs to a base model, which reads the messages' texts, each followed by a blank line.
+    Only safetensors and GGUF files are loaded, and code that comes with a model never runs. A tokenizer
+    without a chat template belongs to a base model, which reads the messages' texts, each followed by a blank
+    line.
 
     `logprobs` of a sample are the model's own, before temperature, top_k and top_p, with the end token's.
 
     Attributes:
-        model: When given: a folder with `config.json`; a folder with `adapter_config.json` (a LoRA adapter;
-            the base model it names is loaded); a `.gguf` file, whose weights are unpacked; or a Hub id,
-            fetched at once if it is not in the local cache. All may have the prefix `transformers:`. Then the
-            identity, never a path: `transformers:NAME@`, or `transformers:BASE+NAME@` for an adapter, and 8
-            hex digits of a SHA-256 over each weight file's size, first and last MiB (a whole large file takes
-            long to read).
-        base: For an adapter: where its base model is, if not where the adapter says.
-        device: `cpu`, `cuda` or `cuda:N`; by default CUDA where there is one. On CUDA, loading turns off
-            torch's cuDNN attention for the whole process: it plans anew for every shape, so for every token.
+        model: At construction a folder with `config.json`; a folder with `adapter_config.json` (a LoRA
+            adapter, loaded on the base model that it names); a `.gguf` file, whose weights are unpacked; or a
+            Hub id, fetched at once if it is not in the local cache. All may have the prefix `transformers:`.
+            Afterwards the identity, never a path: `transformers:NAME@`, or `transformers:BASE+NAME@` for an
+            adapter, and 8 hex digits of a SHA-256 over each weight file's size, first and last MiB (reading a
+            large file whole takes long).
+        base: For an adapter: its base model, if not where the adapter says.
+        device: `cpu`, `cuda` or `cuda:N`; by default CUDA if there is one. While a model on CUDA computes,
+            torch's cuDNN attention is off for the process: it makes a plan for every new shape, so for every
+            token.
         dtype: Type of weights and cache; by default bfloat16 on CUDA and float32 on a CPU.
-        context_size: Tokens that prompt and completion may take together; by default, and at most, what the
-            model was made for.
+        context_size: Tokens that prompt and completion may take together; by default, and at most, the
+            model's own limit.
         group_size: Draws of one call.
         max_sequences: Draws decoded together; by default 4,096 on CUDA and 256 on a CPU.
-        batch_tokens: Tokens of a batch, completions counted in full; by default what 60 % of the CUDA memory
-            left after loading holds, or 2 GiB on a CPU. Halved where memory runs out all the same.
+        batch_tokens: Tokens of a batch, each completion counted with its full `max_tokens`. By default as
+            many as fit in 60 % of the CUDA memory left after loading, or in 2 GiB on a CPU. Halved whenever
+            memory runs out.
         threads: CPU threads, by default torch's own choice.
-        merge_adapter: Add the adapter to the weights. `False` keeps it beside them: slower, without the
-            rounding of merged bfloat16 weights.
-        max_calls: As `max_sequences`, known once the model is loaded; more would wait here while their time
-            limit runs.
+        merge_adapter: Whether to add the adapter to the weights. `False` keeps it separate: slower, but
+            without the rounding of merged bfloat16 weights.
+        max_calls: As `max_sequences`, known once the model is loaded. More would wait while their time limit
+            runs.
         continues_assistant: True: a last message of the role `assistant` is continued.
         is_local: True: it computes in this process.
-        record: How the model is to be asked, if it is a trained aggregator.
+        record: Record of a trained aggregator, else `None`.
     """
 
     model: str
@@ -99,10 +100,10 @@ class TransformersBackend:
         """Load the model.
 
         Raises:
-            MissingExtraError: torch, transformers, or what an adapter or a GGUF file needs, is missing.
+            MissingExtraError: torch, transformers, or a package for adapters or GGUF files is missing.
             BackendError: transformers cannot load the model.
         """
-        await self._ready()
+        await self._loaded_engine()
 
     async def generate(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
@@ -111,9 +112,9 @@ class TransformersBackend:
 
         Raises:
             ContextOverflowError: Prompt and `max_tokens` exceed the context.
-            BackendError: The model failed, or the memory does not hold a single draw.
+            BackendError: The model failed, or a single draw does not fit in memory.
         """
-        engine = await self._ready()
+        engine = await self._loaded_engine()
         require_text(messages, self.model)
         prompt = await asyncio.to_thread(engine.texts.prompt, messages)
         self._require_room(len(prompt), params.max_tokens, "max_tokens")
@@ -124,20 +125,19 @@ class TransformersBackend:
         return await asyncio.wrap_future(call.result)
 
     async def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[Continuation]:
-        """Log-probability of each continuation of the chat, in order; the prompt is read once.
+        """Log-probability of each continuation of the chat, in nats, in order. The prompt is read once.
 
-        A continuation is cut into tokens on its own, as a model that writes it would. What follows it is not
-        scored.
+        A continuation is tokenized by itself, as if the model wrote it. An end token after it is not scored.
 
         Raises:
             ContextOverflowError: Prompt and longest continuation exceed the context.
             InvalidArgumentError: A continuation holds a lone surrogate.
-            BackendError: The model failed, or the memory does not hold a single continuation.
+            BackendError: The model failed, or a single continuation does not fit in memory.
         """
         for text in continuations:
             if not _is_unicode(text):
                 raise InvalidArgumentError(f"A continuation cannot hold a lone surrogate: {text!r}.")
-        engine = await self._ready()
+        engine = await self._loaded_engine()
 
         def cut() -> ScoreCall:
             texts = [engine.texts.continuation(text) for text in continuations]
@@ -152,25 +152,25 @@ class TransformersBackend:
         return await asyncio.wrap_future(call.result)
 
     async def tokenize(self, text: str) -> list[str]:
-        """Pieces of the text, one a token, that join to it.
+        """Pieces of the text, one for each token, which join to the text.
 
-        A character spread over several tokens stands in the last of them; the others are empty.
-        Texts over 200,000 characters, and those of tokenizers that cannot tell, are estimated.
+        A character of several tokens is in the piece of its last token; the others are empty. Texts over
+        200,000 characters, and texts of tokenizers without offsets, are estimated.
         """
         if len(text) > EXACT_TOKENIZE_LIMIT or not _is_unicode(text):
             return estimate_pieces(text)
-        engine = await self._ready()
+        engine = await self._loaded_engine()
         pieces = await asyncio.to_thread(engine.texts.pieces, text)
         return pieces if "".join(pieces) == text else estimate_pieces(text)
 
     async def aclose(self) -> None:
-        """Stop what is being drawn and free the model. A later call loads it again."""
+        """Stop all draws and free the model. A later call loads it again."""
         with self._loading:
             engine, self._engine = self._engine, None
         if engine is not None:
             await asyncio.to_thread(engine.close)
 
-    async def _ready(self) -> Engine:
+    async def _loaded_engine(self) -> Engine:
         return self._engine or await asyncio.to_thread(self._load)
 
     def _load(self) -> Engine:

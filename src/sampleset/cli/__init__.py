@@ -1,1 +1,1 @@
-"""The command line: options are parsed here, and the work is done in `commands`."""
+"""The command line: parses options. The commands themselves are in `commands`."""

@@ -1,6 +1,6 @@
-"""The command line: parse, call, print the error if there is one.
+"""The command line: parses the options, runs the command and prints its error, if any.
 
-What commands there are is in `menu`; what each takes and does is in `commands`.
+The list of commands is in `menu`, the commands themselves are in `commands`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; an error the package raises on purpose is one line and an exit code."""
+    """Run the command line. An error of the package prints one line and sets the exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # what the terminal cannot show must not end the command
+        if isinstance(stream, TextIOWrapper):  # a character the terminal cannot show must not end the command
             stream.reconfigure(errors="backslashreplace")
     try:
         app()

@@ -1,5 +1,5 @@
-"""The commands by name. A command's module is imported when the command is used; its help here says enough
-for the list of all commands.
+"""The commands by name. A command's module is imported when the command is used; the list of all commands
+needs only the summaries here.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _TRY, _SETS, _TRAIN, _REST = "Try it", "Sample sets", "Training", "Serve and loo
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A command; its function is in `commands` and has `says` as its docstring.
+    """A command. Its function is in `commands`.
 
     Attributes:
-        says: What it does, in one line.
+        summary: One line on the command; also the first line of the function's docstring.
         panel: Heading above it in the list of commands.
         module: Its module, if not named after the command.
     """
 
-    says: str
+    summary: str
     panel: str
     module: str | None = None
 
@@ -98,26 +98,26 @@ COMMANDS = {
     "list": Entry("Print what there is, one line each.", _REST, "listing"),
 }
 """To add a command, add `commands/NAME.py` with a function of that name and an `EXAMPLE`, and a line here. A
-dash in the name is an underscore in Python, and a name that Python keeps for itself ends in one.
+dash in the name is an underscore in Python. A name that Python reserves ends in an underscore.
 """
 
 
 class _Loaded(MutableMapping[str, Any]):
-    """The commands themselves, made when they are looked up."""
+    """The commands, made when they are looked up."""
 
     def __init__(self) -> None:
-        self._made: dict[str, Any] = {}
+        self._commands: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = _command(name, COMMANDS[name])
-        return self._made[name]
+        if name not in self._commands:
+            self._commands[name] = _command(name, COMMANDS[name])
+        return self._commands[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
-        self._made[name] = command
+        self._commands[name] = command
 
     def __delitem__(self, name: str) -> None:
-        del self._made[name]
+        del self._commands[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
@@ -134,16 +134,16 @@ class Menu(TyperGroup):
         self.commands = _Loaded()
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names, in the order of the list of all."""
+        """The names in the order of `COMMANDS`."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command's name and summary, for a list of all."""
+        """The command with its name and summary only, for the list of all commands."""
         entry = COMMANDS.get(cmd_name)
-        return entry and TyperCommand(cmd_name, help=entry.says, rich_help_panel=entry.panel)
+        return entry and TyperCommand(cmd_name, help=entry.summary, rich_help_panel=entry.panel)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is to run, whole."""
+        """The command to run, with its options."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and self.commands[str(command.name)], rest
 

@@ -1,4 +1,4 @@
-"""From the function of a command to one that typer reads: groups of options are spread out, then packed."""
+"""Turns a command's function into one that typer reads: one parameter for each option of a group."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Function = Callable[..., None]
 
 
 def spread_out(function: Function) -> Function:
-    """The function of a command with one parameter for each option.
+    """A function with one parameter for each option, which calls the command's function.
 
     Args:
-        function: It takes arguments, options and groups of options.
+        function: The command's function, with arguments, options and groups of options.
     """
     hints = get_type_hints(function, include_extras=True)
     parameters: list[Parameter] = []
@@ -25,7 +25,7 @@ def spread_out(function: Function) -> Function:
         hint = hints[parameter.name]
         if isinstance(hint, type) and issubclass(hint, OptionGroup):
             spread = _parameters(hint)
-            groups[parameter.name] = hint, [one.name for one in spread]
+            groups[parameter.name] = hint, [option.name for option in spread]
             parameters += spread
         else:
             parameters.append(parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY))
@@ -39,7 +39,7 @@ def spread_out(function: Function) -> Function:
 
     call.__doc__ = function.__doc__
     call.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    call.__annotations__ = {option.name: option.annotation for option in parameters}
     return call
 
 
@@ -48,10 +48,10 @@ def _parameters(kind: type[OptionGroup]) -> list[Parameter]:
     hints = get_type_hints(kind, include_extras=True)
     return [
         Parameter(
-            one.name,
+            option.name,
             Parameter.KEYWORD_ONLY,
-            default=Parameter.empty if one.default is MISSING else one.default,
-            annotation=hints[one.name],
+            default=Parameter.empty if option.default is MISSING else option.default,
+            annotation=hints[option.name],
         )
-        for one in fields(kind)
+        for option in fields(kind)
     ]

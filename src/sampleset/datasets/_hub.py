@@ -1,4 +1,4 @@
-"""Datasets of the Hugging Face hub: read from a local copy, else fetched at a pinned revision."""
+"""Datasets of the Hugging Face Hub, read from a local copy or fetched at a pinned revision."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Split:
     """One split at its source.
 
     Attributes:
-        file: Its file within the repository.
-        rows: How many rows that has.
+        file: The split's file within the repository.
+        rows: Number of rows in the file.
     """
 
     file: str
@@ -44,19 +44,19 @@ class HubDataset:
     """A dataset at a pinned revision.
 
     Attributes:
-        name: What users type.
-        about: What it is, in a few words.
-        repo: The hub's repository, `owner/name`.
+        name: The name that users type.
+        about: A description in a few words.
+        repo: The Hub's repository, `owner/name`.
         revision: The commit.
-        licence: The licence its card or paper states.
-        citation: Who made it.
-        splits: By our name for the split; the source's own may differ, see the files.
-        problem: Maps a row of the source, the split and the row's place in it (from 0) to a problem, or
-            to `None` where the source's row holds no gold answer.
-        local: Folder of the normalised local copy and, by split, the stem of its file, where they are
-            not called as the dataset and its splits.
+        licence: The licence according to its card or paper.
+        citation: Its authors.
+        splits: The splits by our name, which may differ from the source's.
+        problem: Called with (row of the source, split, index of the row from 0); returns a problem, or `None`
+            if the row has no gold answer.
+        local: Folder of the normalised local copy, and the stem of the file by split, if their names differ
+            from the dataset's and its splits'.
         is_choice: Whether the questions are multiple choice.
-        left_out: By split, the `question_key` of questions that another split holds as well.
+        left_out: By split, the `question_key` of questions that are in another split, too.
     """
 
     name: str
@@ -73,22 +73,22 @@ class HubDataset:
 
     @property
     def summary(self) -> str:
-        """One line: what it is, its splits, its source and licence."""
-        sizes = ", ".join(f"{split} {one.rows:,}" for split, one in self.splits.items())
+        """One line: description, splits, source and licence."""
+        sizes = ", ".join(f"{split} {details.rows:,}" for split, details in self.splits.items())
         return f"{self.about}; {sizes}; {self.repo}, {self.licence}"
 
     def load(self, part: str, data_dir: Path | None) -> Loaded:
         """The problems of a split, or of a file in the source's form or ours.
 
-        A split from the hub must have the number of rows it is stated to have; a local copy may be a
-        part of the split, and `stated` tells.
+        A split from the Hub must have its stated number of rows. A local copy may have fewer; compare
+        `stated`.
 
         Raises:
-            InvalidArgumentError: No such split; the message lists them.
-            InputNotFoundError: There is no local copy, and the source does not answer.
-            MalformedRecordError: A row is in neither form, or an id stands there twice.
-            DataError: The source's file is not what it should be.
-            MissingExtraError: The hub's client is not installed.
+            InvalidArgumentError: There is no such split; the message lists them.
+            InputNotFoundError: There is no local copy, and the file cannot be fetched.
+            MalformedRecordError: A row is in neither form, or two rows have the same id.
+            DataError: The source's file has another number of rows, or no problems.
+            MissingExtraError: The Hub's client is not installed.
         """
         if part.endswith(READABLE):
             path = Path(part).expanduser()
@@ -100,11 +100,11 @@ class HubDataset:
                 f"rows is read with {self.name}:FILE.jsonl."
             )
         stated = self.splits[split].rows
-        looked_for = [] if data_dir is None else list(self._local_files(data_dir, split))
-        for path in looked_for:
+        candidates = [] if data_dir is None else list(self._local_files(data_dir, split))
+        for path in candidates:
             if path.is_file():
                 return Loaded(self._problems(path, split), str(path), stated)
-        path = self._fetch(split, looked_for)
+        path = self._fetch(split, candidates)
         problems = self._problems(path, split, stated)
         return Loaded(problems, f"{self.repo} at {self.revision[:8]}", len(problems))
 
@@ -120,27 +120,29 @@ class HubDataset:
                 yield folder / self.name / f"{split}{suffix}"
         yield folder / self.name / self.splits[split].file
 
-    def _fetch(self, split: str, looked_for: list[Path]) -> Path:
+    def _fetch(self, split: str, candidates: list[Path]) -> Path:
         file = self.splits[split].file
         try:
             return fetch(self.repo, self.revision, file)
         except _failures() as error:
-            places = f", nor is any of {', '.join(map(str, looked_for[:3]))} there" if looked_for else ""
+            alternatives = (
+                f", nor is any of {', '.join(map(str, candidates[:3]))} there" if candidates else ""
+            )
             raise InputNotFoundError(
                 f"Cannot get {self.name}:{split}: {file} of {self.repo} at {self.revision[:8]} is not in "
-                f"the cache and could not be fetched ({_first_line(error)}){places}. Go online (HF_ENDPOINT "
-                f"names a mirror of the hub), or put a copy at DIR/{self.name}/{split}.jsonl and give "
-                "--data-dir DIR."
+                f"the cache and could not be fetched ({_first_line(error)}){alternatives}. Go online "
+                f"(HF_ENDPOINT names a mirror), or put a copy at DIR/{self.name}/{split}.jsonl and "
+                "give --data-dir DIR."
             ) from error
 
     def _problems(self, path: Path, split: str, stated: int | None = None) -> list[Problem]:
-        read = list(self._read(path, split))
-        if stated is not None and len(read) != stated:
+        rows = list(self._read(path, split))
+        if stated is not None and len(rows) != stated:
             raise DataError(
-                f"{self.name}:{split} of {self.repo} at {self.revision} has {len(read)} rows and should have "
+                f"{self.name}:{split} of {self.repo} at {self.revision} has {len(rows)} rows and should have "
                 f"{stated}. Delete {str(path)!r} and fetch it again, or give a copy with --data-dir."
             )
-        problems = [problem for problem in read if problem is not None]
+        problems = [problem for problem in rows if problem is not None]
         if not problems:
             raise DataError(f"{path}: no problems in this file.")
         return problems
@@ -157,16 +159,14 @@ class HubDataset:
                 problem = None
             if problem is not None:
                 if problem.id in ids:
-                    raise MalformedRecordError(
-                        f"{path}:{number}: the id {problem.id!r} stands here a second time."
-                    )
+                    raise MalformedRecordError(f"{path}:{number}: the id {problem.id!r} is not unique.")
                 ids.add(problem.id)
             yield problem
 
-    def _problem(self, row: Row, split: str, place: int) -> Problem | None:
+    def _problem(self, row: Row, split: str, index: int) -> Problem | None:
         if not self._is_normalised(row):
-            return self.problem(row, split, place)
-        problem = problem_from_row(row, place)
+            return self.problem(row, split, index)
+        problem = problem_from_row(row, index)
         return with_choices(problem) if self.is_choice and not problem.question.choices else problem
 
     def _is_normalised(self, row: Row) -> bool:
@@ -177,9 +177,9 @@ class HubDataset:
 
 
 def fetch(repo: str, revision: str, file: str) -> Path:
-    """A file of a dataset of the Hugging Face hub, from the client's cache or fetched into it.
+    """Path of a file of a dataset on the Hugging Face Hub, fetched into the client's cache if necessary.
 
-    The client's own variables hold: HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN.
+    The client reads its usual variables: HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN.
     """
     try:
         hub: Any = import_module("huggingface_hub")
@@ -189,7 +189,7 @@ def fetch(repo: str, revision: str, file: str) -> Path:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What fetching raises when the file cannot be had."""
+    """The errors that `fetch` raises if the file cannot be fetched."""
     try:
         errors: Any = import_module("huggingface_hub.errors")
     except ImportError:

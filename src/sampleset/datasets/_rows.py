@@ -1,4 +1,4 @@
-"""What the mappings from a source's rows to problems share."""
+"""Functions that map a source's rows to problems."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Row = Mapping[str, Any]
 
 
 def column(row: Row, name: str) -> Any:
-    """The value of a column the source always has.
+    """The value of a required column.
 
     Raises:
-        DataError: It is not there; the message names the columns that are.
+        DataError: The column is missing; the message names the existing ones.
     """
     if name not in row:
         raise DataError(f"no column {name!r}; the columns here are {', '.join(row)}")
@@ -25,7 +25,11 @@ def column(row: Row, name: str) -> Any:
 
 
 def text(row: Row, name: str) -> str:
-    """The text of a column, without blanks around it; whole numbers lose their decimal point."""
+    """The stripped text of a column. Whole numbers lose their decimal point.
+
+    Raises:
+        DataError: The column is missing, or holds neither text nor a number.
+    """
     value = column(row, name)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -64,27 +68,27 @@ def last_box(solution: str) -> str | None:
 
 
 def multiple_choice(id: str, question: str, options: Sequence[str], right: int, **more: Any) -> Problem:
-    """A problem whose question ends in its lettered options, one a line, and whose answer is a letter.
+    """A problem whose question ends in its lettered options, one per line, and whose answer is a letter.
 
     Args:
         id: The problem's id.
         question: The question without its options.
         options: The options in order.
-        right: Place of the right one, from 0.
+        right: Index of the right option, from 0.
         more: Other fields of `Problem`.
 
     Raises:
-        DataError: `right` is no place of an option.
+        DataError: `right` is out of range.
     """
     options = [" ".join(option.split()) for option in options]
     if not 0 <= right < len(options):
         raise DataError(f"the right option is number {right} of {len(options)}")
-    lines = [question.strip(), *(f"{_letter(place)}. {option}" for place, option in enumerate(options))]
+    lines = [question.strip(), *(f"{_letter(index)}. {option}" for index, option in enumerate(options))]
     return Problem(Question(id, "\n".join(lines), tuple(options)), _letter(right), **more)
 
 
 def with_choices(problem: Problem) -> Problem:
-    """The problem with the options that its question ends in as `choices`.
+    """The problem with `choices` set from the lettered options at the end of its question.
 
     Raises:
         DataError: The question has no lettered lines, or the answer is not the letter of one.
@@ -104,11 +108,11 @@ def with_choices(problem: Problem) -> Problem:
     if (
         start < 0
         or len(choices) < 2
-        or problem.answer not in [_letter(place) for place in range(len(choices))]
+        or problem.answer not in [_letter(index) for index in range(len(choices))]
     ):
         raise DataError(f"{problem.id!r} is not a question with lettered options and a letter as its answer")
     return replace(problem, question=replace(problem.question, choices=tuple(choices)))
 
 
-def _letter(place: int) -> str:
-    return chr(ord("A") + place)
+def _letter(index: int) -> str:
+    return chr(ord("A") + index)

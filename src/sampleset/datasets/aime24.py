@@ -8,10 +8,10 @@ from sampleset.datasets.base import DATASETS
 from sampleset.types import Problem, Question
 
 
-def problem(row: Row, split: str, place: int) -> Problem:
-    """The answer without the leading zeros of the competition's answer sheet."""
+def problem(row: Row, split: str, index: int) -> Problem:
+    """A problem of a row. The answer loses the leading zeros of the competition's answer sheet."""
     return Problem(
-        Question(f"aime24-{split}-{place:04d}", text(row, "problem")),
+        Question(f"aime24-{split}-{index:04d}", text(row, "problem")),
         whole_number(row, "answer"),
         optional(row, "solution"),
     )

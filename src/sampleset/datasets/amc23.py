@@ -1,4 +1,4 @@
-"""AMC 2023: forty competition problems put so that the answer is a whole number."""
+"""AMC 2023: forty competition problems, reworded so that the answer is a whole number."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from sampleset.datasets.base import DATASETS
 from sampleset.types import Problem, Question
 
 
-def problem(row: Row, split: str, place: int) -> Problem:
-    """The source's answers are floats (`27.0`); all are whole."""
-    return Problem(Question(f"amc23-{split}-{place:04d}", text(row, "question")), whole_number(row, "answer"))
+def problem(row: Row, split: str, index: int) -> Problem:
+    """A problem of a row. The source writes its whole-number answers as floats (`27.0`)."""
+    return Problem(Question(f"amc23-{split}-{index:04d}", text(row, "question")), whole_number(row, "answer"))
 
 
 DATASETS.register("amc23")(

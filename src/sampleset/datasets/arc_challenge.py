@@ -11,8 +11,8 @@ from sampleset.errors import DataError
 from sampleset.types import Problem
 
 
-def problem(row: Row, split: str, place: int) -> Problem:
-    """The options in the source's order, lettered from A, also where the source numbers them."""
+def problem(row: Row, split: str, index: int) -> Problem:
+    """A problem of a row. Options keep the source's order and are lettered from A, never numbered."""
     choices: Any = column(row, "choices")
     right = text(row, "answerKey")
     try:
@@ -23,7 +23,7 @@ def problem(row: Row, split: str, place: int) -> Problem:
         raise DataError(f"'answerKey' is {right!r}, which is none of the labels {', '.join(labels)}")
     source = {"source_id": row["id"]} if "id" in row else {}
     return multiple_choice(
-        f"arc_challenge-{split}-{place:04d}", text(row, "question"), texts, labels.index(right), extra=source
+        f"arc_challenge-{split}-{index:04d}", text(row, "question"), texts, labels.index(right), extra=source
     )
 
 

@@ -1,4 +1,4 @@
-"""Problems by name, from the hub or from a local copy, or from a file of one's own."""
+"""Problems of a dataset by name, from the Hub or a local copy, or of a user's file."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ DATA_VARIABLE = "SAMPLESET_DATA"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Problems and where they come from.
+    """Problems and their source.
 
     Attributes:
-        source: The file, or the hub's repository and revision.
-        stated: How many problems the whole split has, `None` where that is not known.
+        source: The file, or the Hub's repository and revision.
+        stated: Number of problems in the whole split, `None` if unknown.
     """
 
     problems: Sequence[Problem]
@@ -39,19 +39,19 @@ class Loaded:
 
     @property
     def is_part(self) -> bool:
-        """Whether there are fewer problems than the whole split has."""
+        """Whether these are fewer problems than the whole split has."""
         return self.stated is not None and len(self.problems) < self.stated
 
 
 class Dataset(Protocol):
     """A named set of problems.
 
-    A dataset with a scorer of its own also has `score(answer: str, problem: Problem) -> float`, in
-    [0, 1]; its problems carry what that needs in `extra`, and their dataset's reference under
-    `extra["dataset"]`. See `scorer_for`.
+    A dataset may have a scorer: a method `score(answer: str, problem: Problem) -> float`, in [0, 1]. Then
+    `extra` of its problems holds what the scorer needs, and the dataset's reference as `extra["dataset"]`.
+    See `scorer_for`.
 
     Attributes:
-        summary: One line: what it is, from where, under which licence.
+        summary: One line: description, source and licence.
     """
 
     @property
@@ -61,8 +61,8 @@ class Dataset(Protocol):
         """The problems of one part, in a fixed order.
 
         Args:
-            part: What stands after the colon of the reference: a split, mostly. Empty by default.
-            data_dir: Folder of local copies, looked into first.
+            part: The text after the colon of the reference, usually a split. Empty by default.
+            data_dir: Folder of local copies, searched first.
         """
         ...
 
@@ -83,21 +83,21 @@ def load_problems(
 
     Args:
         ref: A registered name (`gsm8k`), one with a part (`gsm8k:train`, `gsm8k:rows.jsonl`), or a path
-            to a JSONL or Parquet file with one problem a row.
-        limit: How many at most.
+            to a JSONL or Parquet file with one problem per row.
+        limit: Most problems; `None` for all.
         data_dir: Folder with local copies of datasets; by default the environment's `SAMPLESET_DATA`.
         columns: For a file: our name of a column → the file's, where they differ.
-        answer_kind: How all answers are compared (`json`, ...), whatever the dataset says.
-        shuffle: Seed of the order, by problems' ids, so that a higher limit adds to what a lower one takes;
-            the dataset's own order if `None`.
+        answer_kind: Kind by which all answers are compared (`json`, ...), instead of the dataset's own.
+        shuffle: Seed of a shuffled order by the problems' ids. A higher limit adds to the problems of a lower
+            one. `None` keeps the dataset's order.
 
     Raises:
-        UnknownNameError: No dataset, or no answer kind, of that name.
-        InputNotFoundError: No such file, or neither a local copy nor an answer from the hub.
+        UnknownNameError: There is no such dataset or answer kind.
+        InputNotFoundError: There is no such file, or neither a local copy nor access to the Hub.
         MalformedRecordError: A row holds no problem.
-        DataError: A gold answer cannot be read, or the hub's split is not what it should be.
-        InvalidArgumentError: limit is below 1, the dataset has no such part, or `columns` was given
-            for a named dataset.
+        DataError: A gold answer cannot be read, or the Hub's split has another number of rows.
+        InvalidArgumentError: limit is below 1, the dataset has no such part, or `columns` is given for a
+            named dataset.
     """
     loaded = read_dataset(
         ref, limit, data_dir=data_dir, columns=columns, answer_kind=answer_kind, shuffle=shuffle
@@ -114,79 +114,86 @@ def read_dataset(
     answer_kind: str | None = None,
     shuffle: int | None = None,
 ) -> Loaded:
-    """As `load_problems`, with where the problems come from."""
+    """As `load_problems`, with the source of the problems."""
     if limit is not None and limit < 1:
         raise InvalidArgumentError(f"limit={limit!r} must be at least 1.")
     name, _, part = ref.partition(":")
-    named = name in DATASETS.names() and not Path(ref).is_file()
-    if named:
+    is_registered = name in DATASETS.names() and not Path(ref).is_file()
+    if is_registered:
         if columns:
             raise InvalidArgumentError(
                 f"A mapping of columns is for files of your own; {ref!r} knows the columns of its source."
             )
         loaded = DATASETS.get(name).load(part, _local_folder(data_dir))
     elif ref.endswith(READABLE) or "/" in ref or Path(ref).is_file():
-        read = read_problems(Path(ref), columns)
-        loaded = Loaded(list(read if shuffle is not None else islice(read, limit)), ref)
+        file_problems = read_problems(Path(ref), columns)
+        loaded = Loaded(list(file_problems if shuffle is not None else islice(file_problems, limit)), ref)
     else:
         loaded = DATASETS.get(name).load(part, None)
     ordered = loaded.problems if shuffle is None else _shuffled(loaded.problems, shuffle)
-    problems = [replace(one, question=with_answer_kind(one.question, answer_kind)) for one in ordered[:limit]]
+    problems = [
+        replace(problem, question=with_answer_kind(problem.question, answer_kind))
+        for problem in ordered[:limit]
+    ]
     loaded = replace(loaded, problems=problems)
     _refuse_unreadable(loaded)
     return loaded
 
 
 def scorer_for(problem: Problem) -> Callable[[str], float] | None:
-    """The scorer of the problem's own dataset, if it has one: answer → score in [0, 1], 1 being right.
+    """The scorer of the problem's dataset: answer → score in [0, 1], where 1 is right. `None` if it has none.
 
-    The problem may have been through a file or a store since it was made.
+    This also works for problems that were read from a file or a store.
     """
-    score = _own_scorer(problem)
+    score = _scorer_of_problem(problem)
     return None if score is None else partial(score, problem=problem)
 
 
 def has_readable_gold(problem: Problem) -> bool:
-    """Whether the problem has a gold answer that answers of its kind can equal, or a scorer that knows."""
+    """Whether the problem has a gold answer that can be compared with others, by its kind or a scorer."""
     if problem.answer is None:
         return False
-    return _own_scorer(problem) is not None or kind_of(problem.question).gold_is_readable(problem.answer)
+    return _scorer_of_problem(problem) is not None or kind_of(problem.question).gold_is_readable(
+        problem.answer
+    )
 
 
 def shared_questions(first: Iterable[Problem], second: Iterable[Problem]) -> list[tuple[str, str]]:
-    r"""Pairs of ids, one from each side, whose questions are the same text.
+    """Pairs of ids (first, second) whose questions have the same `question_key`.
 
-    The same means: of one `question_key`. Other numbers make another question.
+    Questions that differ in a number are different.
     """
     by_key: dict[str, list[str]] = defaultdict(list)
     for problem in first:
         by_key[question_key(problem.question.text)].append(problem.id)
     return [
-        (one, problem.id) for problem in second for one in by_key.get(question_key(problem.question.text), ())
+        (first_id, problem.id)
+        for problem in second
+        for first_id in by_key.get(question_key(problem.question.text), ())
     ]
 
 
 def question_key(text: str) -> str:
-    r"""The text by which questions are the same.
+    r"""The normalised text of a question; equal for two writings of the same question.
 
-    It has gone through Unicode compatibility normalisation and is without case, white space, dollar
-    signs and LaTeX spacing (`\,` `\!` `\;` `\:` `\ `).
+    Unicode compatibility normalisation is applied, and case, white space, dollar signs and LaTeX spacing
+    (`\,` `\!` `\;` `\:` `\ `) are removed.
     """
     text = unicodedata.normalize("NFKC", text).casefold()
     return re.sub(r"(?<!\\)\\[,!;: ]|\$|\s", "", text)
 
 
 def _shuffled(problems: Sequence[Problem], seed: int) -> list[Problem]:
-    return sorted(problems, key=lambda one: hashlib.sha256(f"{seed}:{one.id}".encode()).digest())
+    return sorted(problems, key=lambda problem: hashlib.sha256(f"{seed}:{problem.id}".encode()).digest())
 
 
-def _own_scorer(problem: Problem) -> Callable[..., float] | None:
+def _scorer_of_problem(problem: Problem) -> Callable[..., float] | None:
     ref = problem.extra.get("dataset")
-    return _scorer_of(ref.partition(":")[0]) if isinstance(ref, str) else None
+    return _scorer_of_dataset(ref.partition(":")[0]) if isinstance(ref, str) else None
 
 
 @cache
-def _scorer_of(name: str) -> Callable[..., float] | None:
+def _scorer_of_dataset(name: str) -> Callable[..., float] | None:
     return getattr(DATASETS.get(name), "score", None) if name in DATASETS.names() else None
 
 
@@ -203,21 +210,21 @@ def _local_folder(data_dir: Path | str | None) -> Path | None:
 
 
 def _refuse_unreadable(loaded: Loaded) -> None:
-    """Stop at gold answers that nothing can equal, before a token is spent on their questions."""
+    """Refuse gold answers that cannot be compared, before tokens are spent on their questions."""
     bad = [
         problem
         for problem in loaded.problems
         if problem.answer is not None and not has_readable_gold(problem)
     ]
     if bad:
-        shown = "; ".join(f"{problem.id!r}: {_shown(problem.answer)}" for problem in bad[:3])
+        examples = "; ".join(f"{problem.id!r}: {_excerpt(problem.answer)}" for problem in bad[:3])
         raise DataError(
-            f"{loaded.source}: {len(bad)} gold answers cannot be read as a final answer ({shown}). "
+            f"{loaded.source}: {len(bad)} gold answers cannot be read as a final answer ({examples}). "
             "Correct them, name the right column with --columns answer=NAME, or name the dataset the rows "
             "are from, as in gsm8k:FILE."
         )
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -9,14 +9,14 @@ from sampleset.errors import DataError
 from sampleset.types import Problem, Question
 
 
-def problem(row: Row, split: str, place: int) -> Problem:
-    """The answer is what follows `####`, without commas; the solution is the source's whole answer."""
+def problem(row: Row, split: str, index: int) -> Problem:
+    """A problem of a row. The answer is the text after `####` without commas, the solution the whole text."""
     solution = text(row, "answer")
     _, mark, answer = solution.rpartition("####")
     if not mark or not answer.strip():
         raise DataError(f"'answer' must end in `#### NUMBER`, got {solution[-40:]!r}")
     return Problem(
-        Question(f"gsm8k-{split}-{place:04d}", text(row, "question")),
+        Question(f"gsm8k-{split}-{index:04d}", text(row, "question")),
         answer.strip().replace(",", ""),
         solution,
     )

@@ -1,7 +1,7 @@
 """MATH: competition problems with LaTeX answers, in seven subjects and five levels.
 
-Five of the 7,500 problems of the train split are left out: two have an empty box for an answer, three
-are asked in the test split too.
+Five of the 7,500 problems of the train split are left out: two have an empty box as answer, three are in the
+test split, too.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _ALSO_IN_TEST = frozenset(
         "Find the value of $ab$.",
     )
 )
-"""Questions of the train split that the test split asks too."""
+"""Questions that are in both the train and the test split."""
 
 
-def problem(row: Row, split: str, place: int) -> Problem | None:
-    """The answer is the content of the last box; two problems of the train split have an empty one."""
+def problem(row: Row, split: str, index: int) -> Problem | None:
+    """A problem of a row, `None` if the last box, which holds the answer, is empty."""
     solution = text(row, "solution")
     answer = last_box(solution)
     if not answer:
         return None
     level = optional(row, "level")
     return Problem(
-        Question(f"math-{split}-{place:04d}", text(row, "problem")),
+        Question(f"math-{split}-{index:04d}", text(row, "problem")),
         answer,
         solution,
         subject=optional(row, "type"),

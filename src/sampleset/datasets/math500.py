@@ -8,10 +8,10 @@ from sampleset.datasets.base import DATASETS
 from sampleset.types import Problem, Question
 
 
-def problem(row: Row, split: str, place: int) -> Problem:
-    """The answer stands in a column of its own; the source's id is kept as `source_id`."""
+def problem(row: Row, split: str, index: int) -> Problem:
+    """A problem of a row. The source's id is kept as `source_id`."""
     return Problem(
-        Question(f"math500-{split}-{place:04d}", text(row, "problem")),
+        Question(f"math500-{split}-{index:04d}", text(row, "problem")),
         text(row, "answer"),
         optional(row, "solution"),
         subject=optional(row, "subject"),

@@ -11,8 +11,8 @@ from sampleset.errors import DataError
 from sampleset.types import Problem
 
 
-def problem(row: Row, split: str, place: int) -> Problem:
-    """The options in the source's order; the id holds the source's `question_id`."""
+def problem(row: Row, split: str, index: int) -> Problem:
+    """A problem of a row. Options keep the source's order; the id contains the source's `question_id`."""
     options: Any = column(row, "options")
     answer = text(row, "answer")
     if not isinstance(options, list) or len(answer) != 1:

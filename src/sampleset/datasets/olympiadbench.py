@@ -10,23 +10,23 @@ from sampleset.datasets.base import DATASETS
 from sampleset.errors import DataError
 from sampleset.types import Problem, Question
 
-_KEPT = ("answer_type", "is_multiple_answer", "unit", "error")
+_EXTRA_COLUMNS = ("answer_type", "is_multiple_answer", "unit", "error")
 
 
-def problem(row: Row, split: str, place: int) -> Problem:
-    """The answer is `final_answer` as it stands, dollar signs included; several are joined by commas."""
+def problem(row: Row, split: str, index: int) -> Problem:
+    """A problem of a row. The answer is `final_answer` with its dollar signs; several are joined."""
     answers: Any = column(row, "final_answer")
     if not isinstance(answers, list) or not answers:
         raise DataError(f"'final_answer' must be a list of answers, got {answers!r:.80}")
     solution: Any = row.get("solution")
     return Problem(
-        Question(f"olympiadbench-{split}-{place:04d}", text(row, "question")),
-        ", ".join(str(one).strip() for one in cast("list[object]", answers)),
+        Question(f"olympiadbench-{split}-{index:04d}", text(row, "question")),
+        ", ".join(str(answer).strip() for answer in cast("list[object]", answers)),
         "\n\n".join(map(str, cast("list[object]", solution)))
         if isinstance(solution, list)
         else optional(row, "solution"),
         subject=optional(row, "subfield"),
-        extra={name: row[name] for name in _KEPT if row.get(name) not in (None, "")},
+        extra={name: row[name] for name in _EXTRA_COLUMNS if row.get(name) not in (None, "")},
     )
 
 

@@ -1,4 +1,4 @@
-"""One-step word problems written for this package: the size the embedded model gets right sometimes."""
+"""One-step word problems written for this package. The embedded model solves some of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class OneStep:
     summary: str = "one-step word problems for trying things out; ours, Apache-2.0, in the package"
 
     def load(self, part: str, data_dir: Path | None) -> Loaded:
-        """The problems; the first is the demo's live question. The only part is `test`."""
+        """The problems. The first is the demo's live question. The only part is `test`."""
         if part not in ("", "test"):
             raise InvalidArgumentError(f"one_step has no split {part!r}; its split is test.")
         with as_file(files("sampleset") / "data" / "demo_questions.jsonl") as path:

@@ -1,13 +1,13 @@
 """Procedural puzzles from the package reasoning-gym, each task with its own scorer.
 
-A reference names a task and may name a size and a seed: `reasoning_gym:chain_sum,size=100,seed=7`. The
-same reference gives the same problems under the same version of the package.
+A reference names a task and may name a size and a seed: `reasoning_gym:chain_sum,size=100,seed=7`. The same
+reference gives the same problems under the same version of the package.
 
-Only tasks in `TASKS` are offered. A scorer reads what a model wrote, and some scorers of the package
-run it: they call `eval`, `exec` or sympy's parser (which is `eval`), or evaluate their own entry, which may
-come from a file; others build fractions out of `1e999999999`, print to standard output, or call `False` or
-`NaN` right. The scorers of the tasks offered were read in the version `CHECKED`: they compare, split, and
-parse numbers and JSON, and nothing else. A test reads them again.
+Only tasks in `TASKS` are offered. A scorer reads a model's text, and some scorers of the package run it: they
+call `eval`, `exec` or sympy's parser (which calls `eval`), or evaluate their own entry, which may come from a
+file. Others build fractions from `1e999999999`, print to standard output, or accept `False` or `NaN`. The
+scorers of the offered tasks were reviewed in the version `CHECKED`: they only compare, split, and parse
+numbers and JSON. A test reviews them again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sampleset.types import Problem, Question
 
 CHECKED = "0.1.25"
 MAX_LENGTH = 4000
-"""Characters; a longer answer scores 0 unread."""
+"""Most characters of an answer; a longer one scores 0 and is not read."""
 MAX_SIZE = 100_000
 TASKS = frozenset([
     "ab", "acre", "aiw", "arc_1d", "base_conversion", "basic_arithmetic", "bf", "binary_alternation",
@@ -50,7 +50,7 @@ TASKS = frozenset([
 
 @dataclass(frozen=True)
 class ReasoningGym:
-    """The tasks whose scorers run nothing a model wrote."""
+    """The tasks whose scorers never run a model's text."""
 
     summary: str = (
         f"procedural puzzles with their own scorers, reasoning_gym:TASK,size=100,seed=0; {len(TASKS)} tasks; "
@@ -58,28 +58,28 @@ class ReasoningGym:
     )
 
     def load(self, part: str, data_dir: Path | None) -> Loaded:
-        """Freshly made problems of one task.
+        """Generated problems of one task.
 
         Args:
             part: `TASK`, or `TASK,size=100,seed=7`.
-            data_dir: Not looked into; the problems are made here.
+            data_dir: Not used.
 
         Raises:
-            UnknownNameError: No such task.
-            InvalidArgumentError: The task's scorer is not safe, or an option has no meaning.
-            MissingExtraError: The package is not installed, or in another version.
+            UnknownNameError: There is no such task.
+            InvalidArgumentError: The task's scorer is not safe, or an option is malformed.
+            MissingExtraError: The package is not installed in the version `CHECKED`.
         """
         request = _parse(part)
         task, size, seed = request.task, request.size, request.seed
-        made: Any = _package().create_dataset(task, size=size, seed=seed)
-        problems = [self._problem(task, seed, place, made[place]) for place in range(size)]
+        entries: Any = _package().create_dataset(task, size=size, seed=seed)
+        problems = [self._problem(task, seed, index, entries[index]) for index in range(size)]
         return Loaded(problems, f"reasoning-gym {CHECKED}, {task}, seed {seed}", size)
 
     def score(self, answer: str, problem: Problem) -> float:
-        """The task's own score of an answer, in [0, 1]; 1 is right, less is partial credit.
+        """The task's own score of an answer, in [0, 1]. 1 is right, less is partial credit.
 
         Raises:
-            DataError: The problem does not carry what the scorer needs, or its task is not offered.
+            DataError: The problem lacks the scorer's entry, or its task is not offered.
         """
         ref, entry = problem.extra.get("dataset"), problem.extra.get("entry")
         task = str(ref).partition(":")[2]
@@ -95,17 +95,19 @@ class ReasoningGym:
         try:
             score = float(_scorer(task).score_answer(answer, copied))
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
-            # The scorers raise on some texts that are no answer at all.
+            # Some scorers raise on texts that are not answers.
             return 0.0
         return min(1.0, max(0.0, score)) if score == score else 0.0
 
-    def _problem(self, task: str, seed: int, place: int, entry: Mapping[str, Any]) -> Problem:
-        plain: dict[str, Any] = json.loads(json.dumps({name: entry[name] for name in ("answer", "metadata")}))
+    def _problem(self, task: str, seed: int, index: int, entry: Mapping[str, Any]) -> Problem:
+        stored_entry: dict[str, Any] = json.loads(
+            json.dumps({name: entry[name] for name in ("answer", "metadata")})
+        )
         return Problem(
-            Question(f"reasoning_gym-{task}-{seed}-{place:04d}", entry["question"]),
+            Question(f"reasoning_gym-{task}-{seed}-{index:04d}", entry["question"]),
             entry["answer"],
             subject=task,
-            extra={"dataset": f"reasoning_gym:{task}", "entry": plain},
+            extra={"dataset": f"reasoning_gym:{task}", "entry": stored_entry},
         )
 
 

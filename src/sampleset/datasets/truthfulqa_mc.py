@@ -14,8 +14,10 @@ from sampleset.types import Problem
 _SEED = 0
 
 
-def problem(row: Row, split: str, place: int) -> Problem:
-    """The options shuffled by a fixed seed and the question: the source puts the right one first."""
+def problem(row: Row, split: str, index: int) -> Problem:
+    """A problem of a row. Options are shuffled by a fixed seed and the question: the source has the right
+    option first.
+    """
     targets: Any = column(row, "mc1_targets")
     try:
         options = list(zip(targets["choices"], targets["labels"], strict=True))
@@ -27,7 +29,7 @@ def problem(row: Row, split: str, place: int) -> Problem:
     random.Random(f"{_SEED}:{question}").shuffle(options)
     right = [label for _, label in options].index(1)
     return multiple_choice(
-        f"truthfulqa-{split}-{place:04d}",
+        f"truthfulqa-{split}-{index:04d}",
         question,
         [choice for choice, _ in options],
         right,

@@ -1,1 +1,1 @@
-"""Where backends and grading run, if not in this process."""
+"""The engines that compute models in this process, their files, and the record of trained aggregators."""

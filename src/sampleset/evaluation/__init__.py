@@ -1,4 +1,4 @@
-"""Many aggregators on the same sample sets: run, grade, sum up."""
+"""Evaluates aggregators on the same sample sets: runs and grades them and sums up."""
 
 from sampleset.evaluation.answer_log import AnswerLog, answer_all
 from sampleset.evaluation.replay import ReplayFile, ReplayOptions, replay_file

@@ -1,4 +1,4 @@
-"""Answers that cost tokens are kept as they come, so that a run killed halfway goes on where it stopped."""
+"""A log of answers that cost tokens, so that a run that was killed continues where it stopped."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from sampleset.types import DEFAULT_KIND, Answer, SampleSet, as_dict
 
 
 class AnswerLog:
-    """Answers already given, by aggregator, options and sample set, in an append-only file or in memory.
+    """Answers by aggregator, options and sample set, in an append-only file or in memory.
 
-    With a file, only the places of the answers are held in memory.
+    With a file, only the answers' offsets in it are kept in memory.
 
     Args:
-        log: The file; without one, answers are kept for this process only.
-        context_size: Tokens of the model's context, where it is not the model's own: prompts are cut to it.
+        log: The file; `None` keeps answers in memory only.
+        context_size: Tokens of the model's context, to which prompts are cut, if not the model's own.
 
     Raises:
-        DataError: The file holds something else.
+        DataError: The file holds other rows.
     """
 
     def __init__(self, log: JsonlLog | None = None, context_size: int | None = None) -> None:
         self._context_size = context_size
         self._log = log
-        self._given: dict[str, Answer] = {}
-        self._places: dict[str, int] = {}
+        self._answers: dict[str, Answer] = {}
+        self._offsets: dict[str, int] = {}
         self._refresh()
 
     def _refresh(self) -> None:
@@ -45,7 +45,7 @@ class AnswerLog:
         for offset, row in self._log.new_rows():
             try:
                 answer_from_row(row)
-                self._places[row["key"]] = offset
+                self._offsets[row["key"]] = offset
             except (KeyError, TypeError) as error:
                 raise DataError(
                     f"{self._log.path}: a row is no logged answer ({error}). Use another --output-dir."
@@ -54,23 +54,23 @@ class AnswerLog:
     async def answer(self, aggregator: Aggregator, sample_set: SampleSet) -> Answer:
         """The aggregator's answer to the set, from the log if it is there.
 
-        A set that the method fails on (a prompt beyond the context, a server that stays busy) is abstained
-        on, flagged `failed`, and not logged, so that a later run tries again.
+        If the method fails on the set (a prompt beyond the context, a server that stays busy), the answer
+        abstains with the flag `failed`. It is not logged, so a later run tries again.
 
         Raises:
             BackendError: A model that the method needs cannot be asked at all.
         """
         key = answer_key(aggregator, sample_set, self._context_size)
-        if key in self._given:
-            return self._given[key]
-        if self._log is not None and key in self._places:
-            return answer_from_row(self._log.row_at(self._places[key]))
+        if key in self._answers:
+            return self._answers[key]
+        if self._log is not None and key in self._offsets:
+            return answer_from_row(self._log.row_at(self._offsets[key]))
         try:
             answer = await aggregator.aggregate(sample_set)
         except (PromptError, TransientBackendError) as error:
             return Answer(sample_set.id, aggregator.name, None, text=str(error), flags=("failed",))
         if self._log is None:
-            self._given[key] = answer
+            self._answers[key] = answer
         else:
             self._log.append([{"key": key, **answer_to_row(answer, sample_set.usage)}])
             self._refresh()
@@ -78,21 +78,21 @@ class AnswerLog:
 
 
 def answer_key(aggregator: Aggregator, sample_set: SampleSet, context_size: int | None = None) -> str:
-    """What an answer depends on: the method with its options, and everything the method is shown."""
+    """A key of everything an answer depends on: the method, its options and the sample set."""
     question = sample_set.question
     samples = [as_dict(sample) for sample in sample_set.samples]
-    shown: list[object] = [question.id, question.text, question.choices, samples]
+    inputs: list[object] = [question.id, question.text, question.choices, samples]
     if question.answer_kind != DEFAULT_KIND:
-        shown.append(question.answer_kind)
+        inputs.append(question.answer_kind)
     if context_size is not None:
-        shown.append({"context_size": context_size})
-    return digest([aggregator.name, dict(options_of(aggregator)), shown])[:32]
+        inputs.append({"context_size": context_size})
+    return digest([aggregator.name, dict(options_of(aggregator)), inputs])[:32]
 
 
 async def answer_all(
     aggregator: Aggregator, sample_sets: Iterable[SampleSet], log: AnswerLog, max_concurrency: int
 ) -> AsyncIterator[Answer]:
-    """The aggregator's answers in the order of the sets, several in work at once.
+    """The aggregator's answers in the order of the sets, computed concurrently.
 
     Raises:
         BackendError: The method failed on every set, or its model cannot be asked at all.
@@ -103,8 +103,8 @@ async def answer_all(
     done = 0
     try:
         while True:
-            while len(running) < max_concurrency and (one := next(waiting, None)) is not None:
-                running.append(asyncio.create_task(log.answer(aggregator, one)))
+            while len(running) < max_concurrency and (sample_set := next(waiting, None)) is not None:
+                running.append(asyncio.create_task(log.answer(aggregator, sample_set)))
             if not running:
                 break
             answer = await running.pop(0)

@@ -1,6 +1,6 @@
-"""Tallies of parts of one sample set: its answers are grouped once, and its classes hold for its parts.
+"""Tallies of parts of one sample set. Its answers are grouped once, and the classes are reused for its parts.
 
-Where they do not (`AnswerKind.restricts`), each part is grouped for itself.
+If an answer kind does not allow that (`AnswerKind.restricts`), each part is grouped separately.
 """
 
 from __future__ import annotations
@@ -18,69 +18,76 @@ class Parts:
 
     Args:
         sample_set: The set.
-        whole: Its tally.
-        restricts: Whether its classes hold for its parts.
+        full_tally: The tally of the set.
+        restricts: Whether the classes of the set hold for its parts.
 
     Attributes:
-        whole: The tally of the set.
+        full_tally: The tally of the set.
     """
 
-    def __init__(self, sample_set: SampleSet, whole: Tally, restricts: bool) -> None:
-        self.whole = whole
+    def __init__(self, sample_set: SampleSet, full_tally: Tally, restricts: bool) -> None:
+        self.full_tally = full_tally
         self._set = sample_set
         self._restricts = restricts
         self._classes: list[int | None] = [None] * sample_set.n
-        for number, candidate in enumerate(whole.candidates):
-            for place in candidate.indices:
-                self._classes[place] = number
-        self._canonical = [canonical(answer or "") for answer in whole.answers]
+        for number, candidate in enumerate(full_tally.candidates):
+            for index in candidate.indices:
+                self._classes[index] = number
+        self._canonical = [canonical(answer or "") for answer in full_tally.answers]
         self._tallies: dict[tuple[int, ...], Tally] = {}
 
     @classmethod
     async def of(cls, sample_set: SampleSet) -> Parts:
         """The set, read and grouped."""
-        whole = await tally(sample_set)
-        groups = tuple(AnswerGroup(one.answer, one.indices) for one in whole.candidates)
+        full_tally = await tally(sample_set)
+        groups = tuple(
+            AnswerGroup(candidate.answer, candidate.indices) for candidate in full_tally.candidates
+        )
         kind = kind_of(sample_set.question)
-        return cls(sample_set, whole, kind.restricts(whole.answers, Grouping(groups, whole.notes)))
+        return cls(
+            sample_set, full_tally, kind.restricts(full_tally.answers, Grouping(groups, full_tally.notes))
+        )
 
-    async def tally(self, places: tuple[int, ...]) -> Tally:
-        """The tally of the samples at these places, in this order."""
-        if places not in self._tallies:
-            self._tallies[places] = (
-                self._restricted(places) if self._restricts else await tally(self._set.subset(places))
+    async def tally(self, indices: tuple[int, ...]) -> Tally:
+        """The tally of the samples with these indices, in this order."""
+        if indices not in self._tallies:
+            self._tallies[indices] = (
+                self._restricted(indices) if self._restricts else await tally(self._set.subset(indices))
             )
-        return self._tallies[places]
+        return self._tallies[indices]
 
-    async def vote(self, places: tuple[int, ...], method: MajorityVote) -> str | None:
-        """The answer of the majority vote over these samples, `None` if they give none.
+    async def vote(self, indices: tuple[int, ...], method: MajorityVote) -> str | None:
+        """The answer of the majority vote over these samples, `None` if none of them has an answer.
 
-        The same as `method.decide(await self.tally(places), ...)`, and quicker where the classes hold.
+        Equal to `method.decide(await self.tally(indices), ...)`, and faster if the classes hold for parts.
         """
         if not self._restricts:
-            decision = method.decide(await self.tally(places), self._set.id)
+            decision = method.decide(await self.tally(indices), self._set.id)
             return decision.winner.answer if decision else None
         members: dict[int, list[int]] = {}
-        for place in places:
-            if (number := self._classes[place]) is not None:
-                members.setdefault(number, []).append(place)
+        for index in indices:
+            if (number := self._classes[index]) is not None:
+                members.setdefault(number, []).append(index)
         if not members:
             return None
         most = max(map(len, members.values()))
-        tied = [own for own in members.values() if len(own) == most]
+        tied = [group for group in members.values() if len(group) == most]
         if len(tied) > 1 and method.ties == "seeded":
-            tied.sort(key=lambda own: min(self._canonical[place] for place in own))
-            return self.whole.answers[tied[tie_place(len(tied), method.seed, self._set.id)][0]]
-        return self.whole.answers[tied[0][0]]
+            tied.sort(key=lambda group: min(self._canonical[index] for index in group))
+            return self.full_tally.answers[tied[tie_place(len(tied), method.seed, self._set.id)][0]]
+        return self.full_tally.answers[tied[0][0]]
 
-    def _restricted(self, places: Sequence[int]) -> Tally:
-        indices: dict[int, list[int]] = {}
-        for position, place in enumerate(places):
-            if (number := self._classes[place]) is not None:
-                indices.setdefault(number, []).append(position)
-        answers = tuple(self.whole.answers[place] for place in places)
+    def _restricted(self, indices: Sequence[int]) -> Tally:
+        positions_by_class: dict[int, list[int]] = {}
+        for position, index in enumerate(indices):
+            if (number := self._classes[index]) is not None:
+                positions_by_class.setdefault(number, []).append(position)
+        answers = tuple(self.full_tally.answers[index] for index in indices)
         return Tally(
             answers,
-            tuple(Candidate(answers[own[0]] or "", len(own), tuple(own)) for own in indices.values()),
+            tuple(
+                Candidate(answers[positions[0]] or "", len(positions), tuple(positions))
+                for positions in positions_by_class.values()
+            ),
             (),
         )

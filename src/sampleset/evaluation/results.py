@@ -1,7 +1,7 @@
-"""What an evaluation found, as frozen records of plain numbers; `report.json` has the same fields.
+"""The results of an evaluation, as frozen records of numbers. `report.json` has the same fields.
 
-Rates and accuracies are shares in [0, 1]. Every problem weighs the same: what was found on several subsets
-of one problem's samples is averaged first. A `weight` is therefore a number of problems, not always whole.
+Rates and accuracies are shares in [0, 1]. Every problem has the same weight: results on several subsets of a
+problem's samples are averaged first. A `weight` is therefore a number of problems and need not be whole.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class TokenUse:
         prompt: Prompt tokens.
         completion: Generated tokens.
         calls: Model calls.
-        uncounted: Share of the calls whose tokens were not recorded; they are missing from the sums, but for
-            samples, whose tokens are guessed then.
-        estimated: Whether the tokens are a guess from the length of the texts, four characters each.
+        uncounted: Share of the calls whose tokens were not recorded. They are missing from the sums, except
+            for samples, whose tokens are estimated.
+        estimated: Whether tokens are estimated from the length of the texts, four characters each.
     """
 
     prompt: float
@@ -83,7 +83,7 @@ class Calibration:
     Attributes:
         brier: Mean squared difference of confidence and correctness, over answers with a confidence; lower
             is better.
-        answered: Share of problems answered with a confidence; the rest is left out here.
+        answered: Share of problems answered with a confidence. Other problems are left out here.
         bins: Reliability curve, ten bins, empty ones left out.
         coverage: Accuracy against coverage, coverage rising to `answered`.
     """
@@ -96,15 +96,15 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class MatchedVote:
-    """The majority vote given as many more samples as the method's own tokens would have bought.
+    """The majority vote with additional samples for the tokens that the method spends.
 
     Attributes:
-        wanted: Samples that budget buys, k included, rounded up in the vote's favour.
-        k: Samples the vote gets: `wanted`, or as many as all problems of the point have.
+        wanted: Samples for the same number of tokens, k included, rounded up in the vote's favour.
+        k: Samples of the vote: `wanted`, or as many as all problems of the point have.
         accuracy: Accuracy of the vote over k samples.
-        difference: Accuracy of the method minus that.
-        difference_interval: Its paired bootstrap interval.
-        estimated: Whether the tokens of the samples are a guess from the length of the texts.
+        difference: Accuracy of the method minus `accuracy`.
+        difference_interval: Paired bootstrap interval of the difference.
+        estimated: Whether the tokens of the samples are estimated from the length of the texts.
     """
 
     wanted: int
@@ -121,30 +121,31 @@ class MethodResult:
 
     Attributes:
         label: The method as the user typed it.
-        options: Its options in full.
-        model: The model it asks, `None` if it asks none.
-        accuracy: Share right, mean over subsets and problems.
-        interval: Its interval, clustered by problem.
+        options: All its options.
+        model: The model that it calls, `None` if it calls none.
+        accuracy: Share of right answers, mean over subsets and problems.
+        interval: Interval of the accuracy, clustered by problem.
         difference: Accuracy minus that of the majority vote on the same subsets.
         difference_interval: Paired bootstrap interval, problems resampled.
         mended: Problems on which it is right on more subsets than the vote.
         spoilt: Problems on which it is right on fewer subsets than the vote.
         p_value: Exact McNemar (sign) test of mended against spoilt, for this comparison alone.
-        p_holm: The same, corrected by Holm for all methods compared at this point; `None` for the vote.
-        minority_recovery: Right, of the subsets where the vote is wrong and some sample is right.
-        all_wrong_recovery: Right, of the subsets where no sample is right.
-        harm: Not right, of the subsets where the vote is right.
+        p_holm: `p_value`, corrected by Holm for all methods compared at this point; `None` for the vote.
+        minority_recovery: Share of right answers among subsets where the vote is wrong and some sample is
+            right.
+        all_wrong_recovery: Share of right answers among subsets where no sample is right.
+        harm: Share of wrong answers among subsets where the vote is right.
         abstained: Share without an answer, failures included.
         failed: Share on which it failed (prompt too long, server busy).
-        undecided: Share whose grade could not be decided; they count as not right.
-        flips: Answers that change when the samples come in another order; `None` if not measured.
-        calibration: Of its confidence; `None` if it states none.
+        undecided: Share whose grade could not be decided. They count as wrong.
+        flips: Share of answers that change if the samples are in another order; `None` if not measured.
+        calibration: Calibration of its confidence; `None` if it states none.
         usage: Tokens of the aggregation alone.
         cost: Money per question for sampling and aggregation, by the price file; `None` without one.
-        matched: The vote at a matched token budget; `None` where the method spends no tokens.
-        flags: How often each flag was raised, over all its answers.
-        evidence: What decided its answers, of a method that weighs named features: mean size of each one's
-            part in the lead over the next likeliest candidate, in nats per question.
+        matched: The vote at a matched token budget; `None` if the method spends no tokens.
+        flags: Number of answers with each flag.
+        evidence: For a method that weighs named features: mean absolute contribution of each feature to the
+            lead over the next likeliest candidate, in nats per question.
     """
 
     label: str
@@ -179,9 +180,9 @@ class Slice:
 
     Attributes:
         value: The level, the subject, or the number of right samples among the k.
-        weight: How many problems.
-        accuracy: By method label.
-        oracle: Share with a right sample.
+        weight: Number of problems.
+        accuracy: Accuracy by method label.
+        oracle: Share of problems with a right sample.
     """
 
     value: str
@@ -195,17 +196,17 @@ class PointResult:
     """All methods at one k on one file.
 
     Attributes:
-        k: Samples each method reads.
+        k: Samples that each method reads.
         problems: Problems with at least k samples, or with fewer because a stopping rule was met.
-        left_out: Graded problems with fewer.
+        left_out: Graded problems with fewer samples.
         subsets: Subsets per problem, on average.
-        all_subsets: Whether these are all there are; else they were drawn by the seed.
+        all_subsets: Whether these are all subsets of size k; otherwise they were drawn by the seed.
         sample_accuracy: Mean accuracy of one sample, over all samples of these problems.
         pass_at_k: Unbiased pass@k from all samples of these problems.
         oracle: Share of the subsets with a right sample: bounds selectors, not synthesisers.
         sampling: Tokens to draw the k samples.
         sampling_cost: Money per question to draw them, `None` without a price file.
-        methods: In the order asked for; the majority vote is among them.
+        methods: Results in the order of the methods; the majority vote is among them.
         breakdowns: Slices by `level`, `subject` and `right_samples`.
     """
 
@@ -242,14 +243,14 @@ class FileResult:
         source: The file's name.
         problems: Problems graded.
         without_gold: Problems left out because they have no gold answer.
-        unreadable_gold: Ids of problems left out because their gold answer cannot be read, first 20.
-        unreadable_gold_count: How many there are.
-        smallest: Samples of the smallest set graded.
-        largest: Samples of the largest.
-        undecided_samples: Samples whose grade could not be decided; they count as not right.
-        points: One per k asked for and possible.
-        curve: maj@k and pass@k at every k from 1 (thinned out beyond 32).
-        stopped: Problems whose sets a stopping rule left with fewer; they are read whole at every larger k.
+        unreadable_gold: Ids of problems left out because their gold answer cannot be read, the first 20.
+        unreadable_gold_count: Number of all such problems.
+        smallest: Samples of the smallest graded set.
+        largest: Samples of the largest graded set.
+        undecided_samples: Samples whose grade could not be decided. They count as wrong.
+        points: One for each requested k that some problem has samples for.
+        curve: maj@k and pass@k at every k from 1 (at fewer k beyond 32).
+        stopped: Problems whose draws a stopping rule ended early. At a larger k, all their samples are read.
     """
 
     source: str
@@ -310,23 +311,23 @@ class MacroPoint:
 
 @dataclass(frozen=True, slots=True)
 class QuestionResult:
-    """One problem to read, with what every method made of one subset of its samples.
+    """One problem to read, with the answers of every method on one subset of its samples.
 
     Attributes:
         file: Name of the file of sample sets.
         id: The problem's id.
-        k: Size of the subset: the largest k asked for that the problem has samples for.
-        shown: Places of the samples in that subset; the methods read these alone.
+        k: Size of the subset: the largest requested k that the problem has samples for.
+        shown: Indices of the samples in that subset; the methods read these alone.
         samples: Texts of the samples in the subset.
         sample_answers: Their final answers.
         sample_right: Their grades.
-        answers: By method label; `None` abstains.
-        right: By method label; `None` where the grade could not be decided.
-        confidences: By method label, where the method states one.
-        texts: By method label: what the method wrote, where that is not one of the samples.
-        accuracies: By k (as text) and method label: share right over the subsets of this problem.
-        evidence: By method label, of a method that weighs named features: what spoke for its answer against
-            the next likeliest, in nats.
+        answers: Answers by method label; `None` abstains.
+        right: Grades by method label; `None` if undecided.
+        confidences: Confidences by method label, for methods that state one.
+        texts: Texts by method label, if the method wrote one that is not a sample.
+        accuracies: By k (as text) and method label: share of right answers over the subsets of this problem.
+        evidence: By method label, for methods that weigh named features: contribution of each feature to the
+            answer's lead over the next likeliest, in nats.
     """
 
     file: str
@@ -350,16 +351,16 @@ class QuestionResult:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All files, and the mean over them where there are several.
+    """All files, and the mean over them if there are several.
 
     Attributes:
-        files: In the order given.
-        macro: One per k that at least two files have.
+        files: One result per file.
+        macro: One mean for each k that at least two files have.
         comparisons: Methods compared with the vote at each point; Holm's correction is over these.
         subsets: Most subsets per problem and k.
         resamples: Bootstrap samples behind each interval of a difference.
         seed: Seed of subsets, permutations and bootstrap.
-        currency: Of the costs; `None` without a price file.
+        currency: Currency of the costs; `None` without a price file.
     """
 
     files: tuple[FileResult, ...]

@@ -1,8 +1,8 @@
 """Many aggregators on the same sample sets → Evaluation.
 
-A file is read as a stream, twice: first to see that it can be evaluated, before any token is spent, then
-problem by problem. Methods that ask a model are asked about several problems at once; the votes and all
-grading run in worker processes. Of a scored problem a few numbers are kept, and its record is handed on.
+A file is read twice as a stream: first to check that it can be evaluated, before any token is spent, then
+problem by problem. Methods that call a model work on several problems at once. Votes and grading run in
+worker processes. A few numbers of each scored problem are kept; its full record goes to `on_question`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sampleset.datasets.base import has_readable_gold, scorer_for
 from sampleset.errors import BackendError, DataError, InvalidArgumentError, MissingGoldError
 from sampleset.evaluation.answer_log import AnswerLog
 from sampleset.evaluation.results import Evaluation, FileResult, QuestionResult
-from sampleset.evaluation.scoring import REFERENCE, Given, Plan, ProblemScores, Work, score_problems
+from sampleset.evaluation.scoring import REFERENCE, MethodAnswers, Plan, ProblemScores, Work, score_problems
 from sampleset.evaluation.summary import RESAMPLES, FileSummary, Survey, macro_points
 from sampleset.evaluation.totals import FileTotals
 from sampleset.models.prices import Prices
@@ -33,9 +33,9 @@ from sampleset.types import Answer, Problem, SampleSet, Usage
 
 DEFAULT_SUBSETS = 20
 _FEW = 200
-"""Problems that are scored sooner than worker processes start."""
+"""Fewer problems than this are scored before worker processes would have started."""
 _BATCH = 16
-"""Problems that a worker process is handed at once, where no model is asked about them."""
+"""Problems in one task of a worker process, if no method calls a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,16 @@ class EvaluationOptions:
     """How methods are compared.
 
     Attributes:
-        ks: Sizes of the subsets that methods read; by default the size of each file's smallest set. Sets that
-            a stopping rule left with fewer are read whole at every larger k.
-        subsets: Most subsets per problem and k: all where there are no more, else drawn by the seed. By
-            default 20, or 1 where some method asks a model.
+        ks: Sizes of the subsets that methods read; by default the size of each file's smallest set. If a
+            stopping rule ended a set early, all its samples are read at every larger k.
+        subsets: Most subsets per problem and k. All subsets if there are no more, else drawn by the seed. By
+            default 20, or 1 if some method calls a model.
         permutations: Further orders in which each method reads the first subset, to count the answers that
-            change. By default 1 for methods that ask no model, and 0 for those that do.
+            change. By default 1 for methods that call no model, and 0 for methods that do.
         seed: Seed of subsets, orders and bootstrap.
-        keep_thinking: Whether methods read what a sample says before `</think>`.
+        keep_thinking: Whether methods read a sample's text before `</think>`.
         max_concurrency: Model calls and problems in work at once.
-        workers: Processes that vote and grade; few problems are scored in this one.
+        workers: Processes that vote and grade. A few problems are scored in this process.
         verdicts: File in which slow comparisons of answers are kept between runs.
     """
 
@@ -104,17 +104,16 @@ async def evaluate(
         files: Sample sets with their gold answers, by name; each is read twice.
         aggregators: Methods by label; one of them must be the plain majority vote.
         options: How they are compared.
-        log: Where answers that cost tokens are kept and looked up.
-        prices: What tokens cost.
-        executor: Where problems are scored; by default processes of this machine.
+        log: Log of the answers that cost tokens; by default in memory.
+        prices: Prices of tokens; `None` computes no costs.
+        executor: Executor that scores problems; by default processes of this machine.
         on_question: Called with the record of each problem, in order.
         on_progress: Called after each problem.
 
     Raises:
         DataError: A file holds no sets, or a model has no price.
-        MissingGoldError: No set of a file has a gold answer that can be read.
-        InvalidArgumentError: No problem of a file has as many samples as any k asks for, or there is no
-            majority vote.
+        MissingGoldError: No set of a file has a readable gold answer.
+        InvalidArgumentError: No problem of a file has enough samples for any k, or there is no majority vote.
         BackendError: A method failed on every set of a file, or its model cannot be asked.
     """
     if not files:
@@ -133,7 +132,9 @@ async def evaluate(
             progress = EvaluationProgress(source, total=problems)
             sums = totals[source] = FileTotals()
             chosen = (
-                one for one in sets if one.problem.answer is not None and one.problem.id not in left_out
+                stored
+                for stored in sets
+                if stored.problem.answer is not None and stored.problem.id not in left_out
             )
             async for scores in run.scores(source, chosen, plan, pool, progress):
                 sums.add(scores)
@@ -156,7 +157,7 @@ async def evaluate(
 
 
 class _Run:
-    """What is the same for all files of one evaluation."""
+    """The state that all files of one evaluation share."""
 
     def __init__(
         self,
@@ -168,28 +169,34 @@ class _Run:
         self.options = options
         self._log = log
         self._prices = prices
-        self._asking = {label: one for label, one in aggregators.items() if models_asked(one)}
-        self._voting = {label: one for label, one in aggregators.items() if label not in self._asking}
+        self._asking = {
+            label: aggregator for label, aggregator in aggregators.items() if models_asked(aggregator)
+        }
+        self._voting = {
+            label: aggregator for label, aggregator in aggregators.items() if label not in self._asking
+        }
         self._labels = tuple(aggregators)
         self._calls = asyncio.Semaphore(options.max_concurrency)
         self._first_failure: dict[str, str] = {}
         self.subsets = options.subsets or (1 if self._asking else DEFAULT_SUBSETS)
 
     def plan(self, source: str, sets: Iterable[StoredSet]) -> tuple[Plan, Survey, int]:
-        """What is run on a file, what is left out of it, and how many problems remain.
+        """The plan for a file, the problems left out of it, and the number of remaining problems.
 
         Raises:
-            DataError: No sets, or a model without a price.
-            MissingGoldError: No gold answer that can be read.
-            InvalidArgumentError: No problem has as many samples as any k.
+            DataError: The file has no sets, or a model has no price.
+            MissingGoldError: No set has a readable gold answer.
+            InvalidArgumentError: No problem has enough samples for any k.
         """
-        read = without_gold = 0
+        set_count = without_gold = 0
         unreadable: list[str] = []
         sizes: list[int] = []
-        whole: list[int] = []
-        models: set[str] = {model for one in self._asking.values() for model in models_asked(one)}
+        complete_sizes: list[int] = []
+        models: set[str] = {
+            model for aggregator in self._asking.values() for model in models_asked(aggregator)
+        }
         for stored in sets:
-            read += 1
+            set_count += 1
             sample_set = stored.sample_set
             if stored.problem.answer is None:
                 without_gold += 1
@@ -197,19 +204,23 @@ class _Run:
                 unreadable.append(stored.problem.id)
             else:
                 sizes.append(sample_set.n)
-                whole += [] if sample_set.stopped else [sample_set.n]
-                models |= {one.model or sample_set.model or "unknown" for one in sample_set.samples}
-        if not read:
+                complete_sizes += [] if sample_set.stopped else [sample_set.n]
+                models |= {sample.model or sample_set.model or "unknown" for sample in sample_set.samples}
+        if not set_count:
             raise DataError(f"{source}: no sample sets to evaluate.")
         if not sizes:
             raise MissingGoldError(
-                f"{source}: none of the {read} sample sets has a gold answer that can be read "
+                f"{source}: none of the {set_count} sample sets has a gold answer that can be read "
                 f"({without_gold} have no gold, {len(unreadable)} one that cannot be read)."
             )
         if self._prices is not None:
             self._prices.check(models)
-        ks = tuple(sorted(set(self.options.ks))) if self.options.ks else (min(whole, default=max(sizes)),)
-        if min(ks) > max(sizes) and len(whole) == len(sizes):
+        ks = (
+            tuple(sorted(set(self.options.ks)))
+            if self.options.ks
+            else (min(complete_sizes, default=max(sizes)),)
+        )
+        if min(ks) > max(sizes) and len(complete_sizes) == len(sizes):
             raise InvalidArgumentError(
                 f"{source}: k={min(ks)} is above the {max(sizes)} samples of its largest set. "
                 f"Use -k {max(sizes)}, or draw more samples."
@@ -262,7 +273,7 @@ class _Run:
     async def _works(
         self, source: str, sets: Iterable[StoredSet], plan: Plan, progress: EvaluationProgress
     ) -> AsyncIterator[Work]:
-        """The problems to score, in order; methods that ask a model are asked about several at once."""
+        """The problems to score, in order. Methods that call a model work on several at once."""
         running: deque[asyncio.Task[Work]] = deque()
         window = self.options.max_concurrency
         try:
@@ -282,48 +293,53 @@ class _Run:
             await asyncio.gather(*running, return_exceptions=True)
 
     async def _work(self, source: str, stored: StoredSet, plan: Plan, progress: EvaluationProgress) -> Work:
-        whole = stored.sample_set
-        sample_set = whole if self.options.keep_thinking else whole.without_thinking()
-        given = {label: await self._ask(label, sample_set, plan, progress) for label in self._asking}
+        stored_set = stored.sample_set
+        sample_set = stored_set if self.options.keep_thinking else stored_set.without_thinking()
+        answers = {label: await self._ask(label, sample_set, plan, progress) for label in self._asking}
         problem = stored.problem
         if scorer_for(problem) is None:
-            # Columns that grading does not need, the samples among them, need not travel.
+            # Grading does not need these columns, so they are not sent to the worker process.
             problem = replace(problem, solution=None, extra={})
-        question = (await self._kinds(problem, sample_set, given)).bind(problem.question)
+        question = (await self._kinds(problem, sample_set, answers)).bind(problem.question)
         problem, sample_set = replace(problem, question=question), replace(sample_set, question=question)
-        return Work(source, sample_set, problem, self._voting, given, self._labels, plan)
+        return Work(source, sample_set, problem, self._voting, answers, self._labels, plan)
 
     async def _kinds(
-        self, problem: Problem, sample_set: SampleSet, given: Mapping[str, Mapping[int, Given]]
+        self,
+        problem: Problem,
+        sample_set: SampleSet,
+        method_answers: Mapping[str, Mapping[int, MethodAnswers]],
     ) -> Kinds:
-        """What the answers to a problem are compared with where it is scored: no model is asked there."""
+        """The kinds of the problem with all comparisons by a model recorded, since workers call no model."""
         answers: list[str | None] = []
         if kind_of(problem.question).asks_model:
-            asked = (answer for by_k in given.values() for at in by_k.values() for answer in at.all)
-            answers = [*(await tally(sample_set)).answers, *(answer.answer for answer in asked)]
+            all_answers = (
+                answer for by_k in method_answers.values() for of_k in by_k.values() for answer in of_k.all
+            )
+            answers = [*(await tally(sample_set)).answers, *(answer.answer for answer in all_answers)]
         return await kinds_of(problem.question).recorded(problem, answers)
 
     async def _ask(
         self, label: str, sample_set: SampleSet, plan: Plan, progress: EvaluationProgress
-    ) -> dict[int, Given]:
+    ) -> dict[int, MethodAnswers]:
         """A method's answers on all subsets of a problem, by k."""
 
-        async def answer(places: Sequence[int]) -> Answer:
+        async def answer(indices: Sequence[int]) -> Answer:
             async with self._calls:
-                given = await self._log.answer(self._asking[label], sample_set.subset(places))
-            progress.usage += given.usage
-            if "failed" in given.flags:
-                self._first_failure.setdefault(label, given.text)
-            return given
+                result = await self._log.answer(self._asking[label], sample_set.subset(indices))
+            progress.usage += result.usage
+            if "failed" in result.flags:
+                self._first_failure.setdefault(label, result.text)
+            return result
 
-        by_k: dict[int, Given] = {}
+        by_k: dict[int, MethodAnswers] = {}
         for k in plan.ks:
             if (size := sample_set.size_at(k)) is None:
                 continue
             subsets = plan.subsets_for(sample_set.id, sample_set.n, size)
             orders = plan.orders_for(label, sample_set.id, subsets[0])
-            given = await asyncio.gather(*(answer(places) for places in (*subsets, *orders)))
-            by_k[k] = Given(given[: len(subsets)], given[len(subsets) :])
+            answers = await asyncio.gather(*(answer(indices) for indices in (*subsets, *orders)))
+            by_k[k] = MethodAnswers(answers[: len(subsets)], answers[len(subsets) :])
         return by_k
 
     def refuse_total_failure(self, source: str, totals: FileTotals) -> None:

@@ -1,6 +1,6 @@
 """One problem: every method on every subset of its samples, graded. Runs in worker processes.
 
-Methods that ask no model are run here. Those that do were asked before, and their answers are handed in.
+Methods that call no model run here. The answers of the other methods are part of the `Work`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _FALLBACKS = frozenset({"fallback_vote", "no_weights", "features_missing"})
 _UNCONTESTED = frozenset({"unanimous", "no_answers"})
 """Flags of a set in which there was nothing to decide."""
 _CHARACTERS_PER_TOKEN = 4
-"""A guess for texts whose tokens were not recorded."""
+"""Estimate for texts whose tokens were not recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is run on every problem.
+    """The subsets and orders that every method reads.
 
     Attributes:
         ks: Subset sizes, rising.
@@ -50,7 +50,7 @@ class Plan:
         return subsets_of(n, k, self.subsets, self.seed, problem_id)
 
     def orders_for(self, label: str, problem_id: str, subset: Subset) -> list[Subset]:
-        """The further orders in which a method reads a subset; none of a single sample."""
+        """The further orders in which a method reads a subset; none for a single sample."""
         if len(subset) < 2:
             return []
         return [
@@ -60,7 +60,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class MethodAnswers:
     """A method's answers at one k: one per subset, and one per further order of the first subset."""
 
     answers: Sequence[Answer]
@@ -80,22 +80,24 @@ class Work:
         file: Name of the file of sample sets.
         sample_set: All its samples.
         problem: The same question with its gold answer.
-        aggregators: The methods that ask no model, by label.
-        given: The answers of the methods that do, by label and k.
+        aggregators: The methods that call no model, by label.
+        method_answers: The answers of the other methods, by label and k.
+        labels: Labels of all methods, in order.
+        plan: Subsets and orders.
     """
 
     file: str
     sample_set: SampleSet
     problem: Problem
     aggregators: Mapping[str, Aggregator]
-    given: Mapping[str, Mapping[int, Given]]
+    method_answers: Mapping[str, Mapping[int, MethodAnswers]]
     labels: tuple[str, ...]
     plan: Plan
 
 
 @dataclass(slots=True)
 class MethodScores:
-    """Sums over the subsets of one problem at one k; divide by their number for shares.
+    """Sums over the subsets of one problem at one k. Divided by the number of subsets they are shares.
 
     Attributes:
         minority: Right where the vote is wrong and some sample is right.
@@ -132,7 +134,7 @@ class MethodScores:
 
 @dataclass(slots=True)
 class PointScores:
-    """One problem at one k: sums over its subsets, each of `size` samples (k, or all of a stopped set)."""
+    """Sums over the subsets of one problem at one k. Each has `size` samples: k, or all of a stopped set."""
 
     subsets: int
     all_subsets: bool
@@ -146,14 +148,18 @@ class PointScores:
 
 @dataclass(frozen=True, slots=True)
 class SampleTokens:
-    """Mean tokens of one sample of a problem; those not recorded are guessed from the texts' length."""
+    """Mean tokens of one sample of a problem. Unrecorded tokens are estimated from the texts' length.
+
+    Attributes:
+        guessed: Share of samples with estimated tokens.
+    """
 
     prompt: float = 0.0
     completion: float = 0.0
     guessed: float = 0.0
 
     def plus(self, other: SampleTokens, times: float) -> SampleTokens:
-        """These and so many times others."""
+        """The sum of these tokens and `times` the others."""
         return SampleTokens(
             self.prompt + times * other.prompt,
             self.completion + times * other.completion,
@@ -163,16 +169,16 @@ class SampleTokens:
 
 @dataclass(frozen=True, slots=True)
 class ProblemScores:
-    """All that is kept of one problem.
+    """The scores of one problem.
 
     Attributes:
-        n: Its samples.
+        n: Number of samples.
         stopped: Whether a stopping rule ended the drawing.
-        right: How many of them are right.
-        undecided: How many could not be graded.
+        right: Number of right samples.
+        undecided: Number of samples that could not be graded.
         curve: By k, share of subsets on which the vote is right.
-        tokens: Of its samples, by the model that drew them.
-        points: By k.
+        tokens: Tokens of its samples, by the model that drew them.
+        points: Scores by k.
         question: The record to read.
     """
 
@@ -189,7 +195,7 @@ class ProblemScores:
 
 
 def score_problems(works: Sequence[Work]) -> list[ProblemScores]:
-    """Run the methods that ask no model on each problem, and grade all."""
+    """Run the methods that call no model on each problem, and grade all answers."""
 
     async def scores() -> list[ProblemScores]:
         return [await _Scorer(work).scores() for work in works]
@@ -198,7 +204,7 @@ def score_problems(works: Sequence[Work]) -> list[ProblemScores]:
 
 
 class _Scorer:
-    """The problem in work, its answers grouped once, and the grades of the answers seen so far."""
+    """Scores one problem. Its answers are grouped once, and each distinct answer is graded once."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -218,12 +224,12 @@ class _Scorer:
     async def scores(self) -> ProblemScores:
         plan, n = self._work.plan, self._set.n
         self._parts = await Parts.of(self._set)
-        self._sample_answers = self._parts.whole.answers
+        self._sample_answers = self._parts.full_tally.answers
         self._sample_right = tuple([await self._grade(answer) for answer in self._sample_answers])
         curve: dict[int, float] = {}
         points: dict[int, PointScores] = {}
-        given: dict[str, Given] = {}
-        shown: Subset = ()
+        by_method: dict[str, MethodAnswers] = {}
+        first_subset: Subset = ()
         sizes = {k: k for k in curve_sizes(n)}
         sizes |= {k: size for k in plan.ks if (size := self._set.size_at(k)) is not None}
         for k in sorted(sizes):
@@ -231,62 +237,64 @@ class _Scorer:
             votes = [await self._vote_right(subset) for subset in subsets]
             curve[k] = sum(votes) / len(votes)
             if k in plan.ks:
-                shown = subsets[0]
-                given = {label: await self._given(label, k, subsets) for label in self._work.labels}
+                first_subset = subsets[0]
+                by_method = {
+                    label: await self._method_answers(label, k, subsets) for label in self._work.labels
+                }
                 self._subsets.clear()
-                points[k] = await self._point(subsets, votes, given)
-        right = sum(one is True for one in self._sample_right)
+                points[k] = await self._point(subsets, votes, by_method)
+        right = sum(correct is True for correct in self._sample_right)
         return ProblemScores(
             n=n,
             stopped=self._set.stopped is not None,
             right=right,
-            undecided=sum(one is None for one in self._sample_right),
+            undecided=sum(correct is None for correct in self._sample_right),
             level=self._work.problem.level,
             subject=self._work.problem.subject,
             curve=curve,
             tokens=tokens_by_model(self._set),
             points=points,
-            question=await self._question(shown, given, points),
+            question=await self._question(first_subset, by_method, points),
         )
 
     async def _vote_right(self, subset: Subset) -> bool:
         """Whether the vote on a subset is right."""
         return await self._grade(await self._parts.vote(subset, self._vote)) is True
 
-    async def _given(self, label: str, k: int, subsets: Sequence[Subset]) -> Given:
+    async def _method_answers(self, label: str, k: int, subsets: Sequence[Subset]) -> MethodAnswers:
         """A method's answers to these subsets, and to the first in other orders."""
-        if label in self._work.given:
-            return self._work.given[label][k]
+        if label in self._work.method_answers:
+            return self._work.method_answers[label][k]
         aggregator = self._work.aggregators[label]
         orders = self._work.plan.orders_for(label, self._set.id, subsets[0])
-        answers = [await self._answer(aggregator, places) for places in (*subsets, *orders)]
-        return Given(answers[: len(subsets)], answers[len(subsets) :])
+        answers = [await self._answer(aggregator, indices) for indices in (*subsets, *orders)]
+        return MethodAnswers(answers[: len(subsets)], answers[len(subsets) :])
 
-    async def _answer(self, aggregator: Aggregator, places: Subset) -> Answer:
-        if places not in self._subsets:
-            self._subsets[places] = self._set.subset(places)
-            # Methods find this tally made.
-            remember_tally(self._subsets[places], await self._parts.tally(places))
-        return await aggregator.aggregate(self._subsets[places])
+    async def _answer(self, aggregator: Aggregator, indices: Subset) -> Answer:
+        if indices not in self._subsets:
+            self._subsets[indices] = self._set.subset(indices)
+            # Methods reuse this tally.
+            remember_tally(self._subsets[indices], await self._parts.tally(indices))
+        return await aggregator.aggregate(self._subsets[indices])
 
     async def _point(
-        self, subsets: Sequence[Subset], vote_right: Sequence[bool], given: Mapping[str, Given]
+        self, subsets: Sequence[Subset], vote_right: Sequence[bool], by_method: Mapping[str, MethodAnswers]
     ) -> PointScores:
         n, size = self._set.n, len(subsets[0])
         point = PointScores(len(subsets), len(subsets) == math.comb(n, size), size)
-        right_samples = [sum(self._sample_right[place] is True for place in subset) for subset in subsets]
+        right_samples = [sum(self._sample_right[index] is True for index in subset) for subset in subsets]
         for count, voted in zip(right_samples, vote_right, strict=True):
             point.by_right_samples[count] += 1
             point.vote_right += voted
             point.all_wrong += count == 0
             point.minority += count > 0 and not voted
-        for label, by_method in given.items():
+        for label, method_answers in by_method.items():
             scores = point.methods[label] = MethodScores()
-            for answer, count, voted in zip(by_method.answers, right_samples, vote_right, strict=True):
+            for answer, count, voted in zip(method_answers.answers, right_samples, vote_right, strict=True):
                 await self._add(scores, answer, count, voted)
-            for answer in by_method.reordered:
+            for answer in method_answers.reordered:
                 scores.reordered += 1
-                scores.flips += await self._changed(by_method.answers[0].answer, answer.answer)
+                scores.flips += await self._changed(method_answers.answers[0].answer, answer.answer)
         return point
 
     async def _add(self, scores: MethodScores, answer: Answer, right_samples: int, voted: bool) -> None:
@@ -322,10 +330,10 @@ class _Scorer:
         return (await kind_of(self._set.question).same(before, after)).equal is not True
 
     async def _question(
-        self, shown: Subset, given: Mapping[str, Given], points: Mapping[int, PointScores]
+        self, subset: Subset, by_method: Mapping[str, MethodAnswers], points: Mapping[int, PointScores]
     ) -> QuestionResult:
         problem, samples = self._work.problem, self._set.samples
-        first = {label: by_method.answers[0] for label, by_method in given.items()}
+        first = {label: method_answers.answers[0] for label, method_answers in by_method.items()}
         texts = {sample.text for sample in samples}
         return QuestionResult(
             file=self._work.file,
@@ -334,11 +342,11 @@ class _Scorer:
             gold=problem.answer or "",
             level=problem.level,
             subject=problem.subject,
-            k=len(shown),
-            shown=shown,
-            samples=tuple(samples[place].error or samples[place].text for place in shown),
-            sample_answers=tuple(self._sample_answers[place] for place in shown),
-            sample_right=tuple(self._sample_right[place] for place in shown),
+            k=len(subset),
+            shown=subset,
+            samples=tuple(samples[index].error or samples[index].text for index in subset),
+            sample_answers=tuple(self._sample_answers[index] for index in subset),
+            sample_right=tuple(self._sample_right[index] for index in subset),
             answers={label: answer.answer for label, answer in first.items()},
             right={label: await self._grade(answer.answer) for label, answer in first.items()},
             confidences={
@@ -351,26 +359,26 @@ class _Scorer:
                 if answer.text and answer.text not in texts
             },
             accuracies={
-                str(k): {label: one.right / point.subsets for label, one in point.methods.items()}
+                str(k): {label: scores.right / point.subsets for label, scores in point.methods.items()}
                 for k, point in points.items()
             },
         )
 
 
 def tokens_by_model(sample_set: SampleSet) -> dict[str, SampleTokens]:
-    """Tokens of a set's samples by the model that drew them, each as a mean over all samples of the set."""
+    """Tokens by the model that drew the samples, each divided by the number of all samples of the set."""
     sums: dict[str, SampleTokens] = {}
     for sample in sample_set.samples:
         model = sample.model or sample_set.model or "unknown"
-        drawn = SampleTokens(
+        tokens = SampleTokens(
             recorded_tokens(sample.prompt_tokens, sample_set.question.text),
             recorded_tokens(sample.completion_tokens, sample.text),
             sample.completion_tokens is None or sample.prompt_tokens is None,
         )
-        sums[model] = sums.get(model, SampleTokens()).plus(drawn, 1 / sample_set.n)
+        sums[model] = sums.get(model, SampleTokens()).plus(tokens, 1 / sample_set.n)
     return sums
 
 
 def recorded_tokens(tokens: int | None, text: str) -> float:
-    """The tokens of a text, guessed from its length where they were not recorded."""
+    """The tokens of a text, estimated from its length if `tokens` is `None`."""
     return tokens if tokens is not None else len(text) / _CHARACTERS_PER_TOKEN

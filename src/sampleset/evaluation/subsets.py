@@ -1,4 +1,4 @@
-"""Which subsets of a problem's samples every method reads."""
+"""The subsets of a problem's samples that every method reads."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from itertools import combinations
 from sampleset.errors import InvalidArgumentError
 
 Subset = tuple[int, ...]
-"""Places of samples, rising."""
+"""Indices of samples, rising."""
 
 _EVERY_K = 32
 
 
 def subsets_of(n: int, k: int, limit: int, seed: int, problem_id: str) -> tuple[Subset, ...]:
-    """Distinct subsets of k of n samples: all if they are at most `limit`, else that many drawn.
+    """Distinct subsets of k of n samples: all if there are at most `limit`, else `limit` random ones.
 
-    What is drawn depends on the arguments alone, so that every method, and every later run, reads the same.
+    The result depends on the arguments alone, so every method, and every later run, reads the same subsets.
     """
     if math.comb(n, k) <= limit:
         return tuple(combinations(range(n), k))
     generator = random.Random(f"{seed}:{k}:{problem_id}")
-    drawn: dict[Subset, None] = {}
-    while len(drawn) < limit:
-        drawn[tuple(sorted(generator.sample(range(n), k)))] = None
-    return tuple(drawn)
+    subsets: dict[Subset, None] = {}
+    while len(subsets) < limit:
+        subsets[tuple(sorted(generator.sample(range(n), k)))] = None
+    return tuple(subsets)
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:
     """The sizes that `5,10,20` or `1-12` name, rising.
 
     Raises:
-        InvalidArgumentError: A part is no size, or a range is empty.
+        InvalidArgumentError: A part is not a size, or a range is empty.
     """
     sizes: set[int] = set()
     for part in text.split(","):
         low, dash, high = (piece.strip() for piece in part.partition("-"))
-        found = [low, high] if dash else [low]
-        if not all(one.isdecimal() and len(one) < 7 for one in found):
+        bounds = [low, high] if dash else [low]
+        if not all(bound.isdecimal() and len(bound) < 7 for bound in bounds):
             raise InvalidArgumentError(f"k={text!r}: {part.strip()!r} is no size. Write 5, 5,10,20 or 1-12.")
-        first, last = int(found[0]), int(found[-1])
+        first, last = int(bounds[0]), int(bounds[-1])
         if not 1 <= first <= last:
             raise InvalidArgumentError(f"k={text!r}: {part.strip()!r} must rise, from 1 at least.")
         sizes.update(range(first, last + 1))
@@ -48,18 +48,18 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 
 
 def permuted(subset: Subset, seed: int, permutation: int, problem_id: str) -> Subset:
-    """The subset in another order, drawn by the seed; a single sample stays as it is."""
+    """The subset in another random order. A single sample is returned unchanged."""
     if len(subset) < 2:
         return subset
     generator = random.Random(f"{seed}:{permutation}:{problem_id}")
-    places = list(subset)
-    while tuple(places) == subset:
-        generator.shuffle(places)
-    return tuple(places)
+    indices = list(subset)
+    while tuple(indices) == subset:
+        generator.shuffle(indices)
+    return tuple(indices)
 
 
 def curve_sizes(n: int) -> tuple[int, ...]:
-    """The k at which the vote's curve is drawn: each up to 32, then in steps of a quarter; n is the last."""
+    """The k of the vote's curve: every k up to 32, then in steps of a quarter, and n as the last."""
     sizes = list(range(1, min(n, _EVERY_K) + 1))
     while sizes[-1] < n:
         sizes.append(min(n, math.ceil(sizes[-1] * 1.25)))

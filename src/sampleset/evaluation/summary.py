@@ -1,4 +1,4 @@
-"""Sums over a file → its results, with intervals and tests; several files → their mean."""
+"""Sums over a file → its results, with intervals and tests. Several files → their mean."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was left out of a file before it was scored."""
+    """The problems that were left out of a file before it was scored."""
 
     source: str
     without_gold: int
@@ -50,10 +50,10 @@ class FileSummary:
     """Turns one file's sums into its result.
 
     Attributes:
-        survey: What was left out.
+        survey: The problems left out.
         totals: The sums.
         aggregators: The methods by label.
-        prices: By which costs are computed, if at all.
+        prices: Prices of tokens; `None` computes no costs.
         seed: Seed of the bootstrap.
     """
 
@@ -82,12 +82,12 @@ class FileSummary:
 
     def _curve(self) -> list[CurvePoint]:
         points: list[CurvePoint] = []
-        # Beyond a set that was stopped, only the contested questions are left: no curve for comparison.
+        # Beyond the size of a stopped set, only contested questions remain, so the curve ends there.
         last = min((n for n, count in self.totals.stopped.items() if count), default=math.inf)
         for k, curve in sorted(self.totals.curve.items()):
             if k > last:
                 break
-            # Sets of many sizes have sizes of their own in the curve, at which few problems stand.
+            # Sets of other sizes add points to the curve that few problems have; these are skipped.
             if len(curve.vote) == sum(count for n, count in self.totals.sizes.items() if n >= k):
                 points.append(
                     CurvePoint(
@@ -102,9 +102,13 @@ class FileSummary:
 
     def _point(self, k: int, point: PointTotals) -> PointResult:
         methods = [self._method(label, k, point) for label in self.aggregators]
-        compared = [one for one in methods if one.label != REFERENCE]
+        compared = [method for method in methods if method.label != REFERENCE]
         corrected = dict(
-            zip((one.label for one in compared), holm([one.p_value for one in compared]), strict=True)
+            zip(
+                (method.label for method in compared),
+                holm([method.p_value for method in compared]),
+                strict=True,
+            )
         )
         return PointResult(
             k=k,
@@ -117,13 +121,15 @@ class FileSummary:
             oracle=point.oracle / point.problems,
             sampling=_sampling(point),
             sampling_cost=self._sampling_cost(point),
-            methods=tuple(replace(one, p_holm=corrected.get(one.label)) for one in methods),
+            methods=tuple(replace(method, p_holm=corrected.get(method.label)) for method in methods),
             breakdowns=_breakdowns(point),
         )
 
     def _method(self, label: str, k: int, point: PointTotals) -> MethodResult:
         sums, vote, problems = point.methods[label], point.methods[REFERENCE], point.problems
-        differences = [mine - its for mine, its in zip(sums.right, vote.right, strict=True)]
+        differences = [
+            method_right - vote_right for method_right, vote_right in zip(sums.right, vote.right, strict=True)
+        ]
         mended = sum(difference > 0 for difference in differences)
         spoilt = sum(difference < 0 for difference in differences)
         usage = TokenUse(
@@ -177,24 +183,26 @@ class FileSummary:
 
     def _cost(self, point: PointTotals, models: Sequence[str], usage: TokenUse) -> float | None:
         sampling = self._sampling_cost(point)
-        # How the tokens of a method that asks several models are shared among them is not recorded.
+        # The tokens of a method that calls several models are not recorded by model.
         if sampling is None or self.prices is None or len(models) > 1:
             return None
-        asked = sum(self.prices.models[model].of(usage.prompt, usage.completion) for model in models)
-        return sampling + asked
+        aggregation = sum(self.prices.models[model].of(usage.prompt, usage.completion) for model in models)
+        return sampling + aggregation
 
     def _matched(self, k: int, point: PointTotals, sums: MethodTotals, usage: TokenUse) -> MatchedVote | None:
         sampling = _sampling(point)
         if usage.total == 0 or sampling.total == 0:
             return None
         wanted = k + math.ceil(usage.total / (sampling.total / sampling.calls))
-        reached = [
+        candidates = [
             (size, shares)
             for size in sorted(self.totals.curve)
-            if size >= k and (shares := self.totals.vote_at(size, point.places)) is not None
+            if size >= k and (shares := self.totals.vote_at(size, point.problem_numbers)) is not None
         ]
-        size, shares = next((one for one in reached if one[0] >= wanted), reached[-1])
-        differences = [mine - its for mine, its in zip(sums.right, shares, strict=True)]
+        size, shares = next((candidate for candidate in candidates if candidate[0] >= wanted), candidates[-1])
+        differences = [
+            method_right - vote_right for method_right, vote_right in zip(sums.right, shares, strict=True)
+        ]
         return MatchedVote(
             wanted=wanted,
             k=size,
@@ -211,8 +219,8 @@ def macro_points(
     """The mean over files at each k that several of them have."""
     points: list[MacroPoint] = []
     for k in sorted({point.k for file in files for point in file.points}):
-        having = [(file.source, point) for file in files for point in file.points if point.k == k]
-        if len(having) < 2:
+        file_points = [(file.source, point) for file in files for point in file.points if point.k == k]
+        if len(file_points) < 2:
             continue
         sums = {source: totals[source].points[k] for source, _ in having}
         active = {label: [source for source in sums if not _is_vote(label, sums[source])] for label in labels}
@@ -242,15 +250,15 @@ def _macro_method(label: str, points: Mapping[str, PointTotals], seed: int) -> M
     shares = [list(point.methods[label].right) for point in points.values()]
     votes = [list(point.methods[REFERENCE].right) for point in points.values()]
     differences = [
-        [mine - its for mine, its in zip(own, vote, strict=True)]
-        for own, vote in zip(shares, votes, strict=True)
+        [method_right - vote_right for method_right, vote_right in zip(file_shares, file_votes, strict=True)]
+        for file_shares, file_votes in zip(shares, votes, strict=True)
     ]
     same = label == REFERENCE
     return MacroMethod(
         label=label,
-        accuracy=_mean([_mean(own) for own in shares]),
+        accuracy=_mean([_mean(file_shares) for file_shares in shares]),
         interval=Interval(*macro_interval(shares)),
-        difference=_mean([_mean(one) for one in differences]),
+        difference=_mean([_mean(file_differences) for file_differences in differences]),
         difference_interval=Interval(0.0, 0.0)
         if same
         else Interval(*macro_bootstrap(differences, RESAMPLES, seed)),

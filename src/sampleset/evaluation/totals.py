@@ -1,4 +1,4 @@
-"""Problem scores → sums over a file, one problem at a time: what is kept of a problem is a few numbers."""
+"""Problem scores → sums over a file, one problem at a time. Only a few numbers of each problem are kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _floats() -> array[float]:
 
 @dataclass(slots=True)
 class ConfidenceTotals:
-    """Answers by confidence, in cells of a thousandth: weight, weight right, and summed confidence."""
+    """Answers by confidence, in cells of width 0.001: weight, weight of right answers, and confidence."""
 
     weight: list[float] = field(default_factory=lambda: [0.0] * (_CELLS + 1))
     right: list[float] = field(default_factory=lambda: [0.0] * (_CELLS + 1))
@@ -35,7 +35,7 @@ class ConfidenceTotals:
     squares: float = 0.0
 
     def add(self, confidence: float, right: bool, weight: float) -> None:
-        """One answer."""
+        """Add one answer."""
         cell = round(confidence * _CELLS)
         self.weight[cell] += weight
         self.right[cell] += weight * right
@@ -43,7 +43,7 @@ class ConfidenceTotals:
         self.squares += weight * (confidence - right) ** 2
 
     def summary(self, problems: int) -> Calibration | None:
-        """The calibration over so many problems, `None` if no answer had a confidence."""
+        """The calibration over this many problems, `None` if no answer had a confidence."""
         total = sum(self.weight)
         if total == 0:
             return None
@@ -75,7 +75,7 @@ class ConfidenceTotals:
 
 @dataclass(slots=True)
 class MethodTotals:
-    """One method at one k: `right` holds a share per problem, the rest are sums over problems."""
+    """One method at one k. `right` has one share per problem; the other fields are sums over problems."""
 
     right: array[float] = field(default_factory=_floats)
     undecided: float = 0.0
@@ -99,7 +99,7 @@ class MethodTotals:
     evidence: dict[str, float] = field(default_factory=dict[str, float])
 
     def add(self, scores: MethodScores, subsets: int, level: str | None, subject: str | None) -> None:
-        """One problem's sums over its subsets."""
+        """Add one problem's sums over its subsets."""
         share = scores.right / subsets
         self.right.append(share)
         self.undecided += scores.undecided / subsets
@@ -132,7 +132,7 @@ class MethodTotals:
 
 @dataclass(slots=True)
 class PointTotals:
-    """One k over the problems with at least as many samples."""
+    """One k over the problems with enough samples."""
 
     pass_at_k: array[float] = field(default_factory=_floats)
     sample_right: array[float] = field(default_factory=_floats)
@@ -148,18 +148,18 @@ class PointTotals:
     weights: dict[SliceKey, float] = field(default_factory=dict[SliceKey, float])
     oracles: dict[SliceKey, float] = field(default_factory=dict[SliceKey, float])
     methods: dict[str, MethodTotals] = field(default_factory=dict[str, MethodTotals])
-    places: array[int] = field(default_factory=lambda: array("l"))
+    problem_numbers: array[int] = field(default_factory=lambda: array("l"))
 
     @property
     def problems(self) -> int:
         """How many problems were added."""
         return len(self.pass_at_k)
 
-    def add(self, scores: ProblemScores, point: PointScores, pass_at_k: float, place: int) -> None:
-        """One problem; `place` is its number in the file."""
+    def add(self, scores: ProblemScores, point: PointScores, pass_at_k: float, problem_number: int) -> None:
+        """Add one problem; `problem_number` is its number in the file, from 0."""
         self.samples += point.size
         subsets = point.subsets
-        self.places.append(place)
+        self.problem_numbers.append(problem_number)
         self.pass_at_k.append(pass_at_k)
         self.sample_right.append(scores.right / scores.n)
         self.smallest = min(self.smallest or scores.n, scores.n)
@@ -191,9 +191,9 @@ def _increase(sums: dict[K, float], key: K, by: float) -> None:
 
 @dataclass(slots=True)
 class CurveTotals:
-    """The vote and pass@k at one k, a value per problem that has as many samples."""
+    """The vote and pass@k at one k, with one value for each problem that has enough samples."""
 
-    places: array[int] = field(default_factory=lambda: array("l"))
+    problem_numbers: array[int] = field(default_factory=lambda: array("l"))
     vote: array[float] = field(default_factory=_floats)
     pass_at_k: array[float] = field(default_factory=_floats)
 
@@ -214,25 +214,29 @@ class FileTotals:
         return self.sizes.total()
 
     def add(self, scores: ProblemScores) -> None:
-        """One problem."""
-        place = self.problems
+        """Add one problem."""
+        problem_number = self.problems
         self.sizes[scores.n] += 1
         self.stopped[scores.n] += scores.stopped
         self.undecided_samples += scores.undecided
         for k, vote in scores.curve.items():
             curve = self.curve.setdefault(k, CurveTotals())
-            curve.places.append(place)
+            curve.problem_numbers.append(problem_number)
             curve.vote.append(vote)
             curve.pass_at_k.append(pass_at_k(scores.n, scores.right, min(k, scores.n)))
         for k, point in scores.points.items():
             self.points.setdefault(k, PointTotals()).add(
-                scores, point, pass_at_k(scores.n, scores.right, point.size), place
+                scores, point, pass_at_k(scores.n, scores.right, point.size), problem_number
             )
 
-    def vote_at(self, k: int, places: Sequence[int]) -> list[float] | None:
-        """The vote's shares at k on these problems, `None` if some have not as many samples."""
+    def vote_at(self, k: int, problem_numbers: Sequence[int]) -> list[float] | None:
+        """The vote's shares at k on these problems, `None` if some have too few samples."""
         curve = self.curve.get(k)
         if curve is None:
             return None
-        values = dict(zip(curve.places, curve.vote, strict=True))
-        return [values[place] for place in places] if all(place in values for place in places) else None
+        values = dict(zip(curve.problem_numbers, curve.vote, strict=True))
+        return (
+            [values[number] for number in problem_numbers]
+            if all(number in values for number in problem_numbers)
+            else None
+        )

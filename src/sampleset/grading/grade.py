@@ -9,14 +9,14 @@ from sampleset.types import Grade, Problem
 
 
 async def grade(answer: str | None, problem: Problem) -> Grade:
-    """Whether an answer is right; an abstention is not right, an undecided comparison is `None`.
+    """Whether an answer is right. An abstention is wrong; an undecided comparison is `None`.
 
-    The scorer of the problem's own dataset decides, where it has one: right is its full score of 1.
+    If the problem's dataset has a scorer, the scorer decides: a score of 1 is right, anything less is wrong.
 
     Raises:
         MissingGoldError: The problem has no gold answer.
-        InvalidArgumentError: The answers are of a kind that cannot be compared here: there is no judge, or
-            programs may not be run.
+        InvalidArgumentError: Answers of this kind cannot be compared here: there is no judge, or programs may
+            not be run.
     """
     if problem.answer is None:
         raise MissingGoldError(f"Problem {problem.id!r} has no gold answer, so nothing can be graded.")

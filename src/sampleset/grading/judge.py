@@ -1,8 +1,8 @@
-"""Asking a model whether two answers mean the same, for questions whose answers are of the kind `judge`.
+"""A model judges whether two answers mean the same, for questions whose answers are of the kind `judge`.
 
-Answers of one plain text are one without asking. Any other is compared with one representative of each class
-there is, until one is called the same: at most C calls for an answer where there are C classes, and never
-more than `MAX_CLASSES`. What was said holds for the question from then on, and may be kept in a file.
+Answers with the same plain text are equal, and no model is asked. Another answer is compared with one
+representative of each class in turn, until the model calls two the same. That takes at most one call for each
+class, and at most `MAX_CLASSES` calls. Judgements are remembered by question and may be kept in a file.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from sampleset.storage.store import digest
 from sampleset.types import Question, Usage
 
 MAX_CLASSES = 32
-"""Classes of a question that a new answer is compared with; beyond them it stands alone, which is noted."""
+"""Most classes that a new answer is compared with. Beyond them it forms a class alone, which is noted."""
 _MOST_QUESTIONS = 4096
-"""Questions whose judgements are kept, the last ones asked about."""
+"""Questions whose judgements are kept in memory; the least recently used is dropped."""
 _MAX_TOKENS = 256
 _VERDICT = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 
@@ -34,11 +34,11 @@ class LLMJudge:
     """A model that says whether two answers mean the same, for `Kinds(judge=LLMJudge(backend))`.
 
     Args:
-        model: The model, or what opens it when it is first needed.
-        log: Where its verdicts are kept and looked up.
+        model: The model, or a function that opens it when it is first needed.
+        log: Where verdicts are stored and looked up; `None` keeps them in memory only.
 
     Attributes:
-        usage: Tokens spent on asking.
+        usage: Tokens of all calls.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class LLMJudge:
         self.usage = Usage()
         self._model = model
         self._backend: Backend | None = None
-        self._said: OrderedDict[Question, Judgements] = OrderedDict()
+        self._judgements: OrderedDict[Question, Judgements] = OrderedDict()
         self._log = log
         self._verdicts: dict[str, bool | None] = {}
         self._locks: WeakValueDictionary[Question, asyncio.Lock] = WeakValueDictionary()
@@ -60,61 +60,63 @@ class LLMJudge:
                 ) from error
 
     async def classify(self, question: Question, answers: Iterable[str | None]) -> Judgements:
-        """All that was said about the question, these answers put into classes of equal ones."""
+        """All judgements on the question, after these answers were put into classes of equal answers."""
         lock = self._locks.setdefault(question, asyncio.Lock())
         async with lock:
-            said = self._on(question)
+            judgements = self._on(question)
             for answer in answers:
-                if answer is None or (text := plain_text(answer)) in said.classes:
+                if answer is None or (text := plain_text(answer)) in judgements.classes:
                     continue
-                for number, other in enumerate(said.representatives[:MAX_CLASSES]):
+                for number, other in enumerate(judgements.representatives[:MAX_CLASSES]):
                     same = await self._same(question, other, answer)
                     if same is None:
-                        said.notes.add("judge_unreadable")
+                        judgements.notes.add("judge_unreadable")
                     if same:
-                        said.classes[text] = number
+                        judgements.classes[text] = number
                         break
                 else:
-                    if len(said.representatives) > MAX_CLASSES:
-                        said.notes.add("too_many_comparisons")
-                    said.classes[text] = len(said.representatives)
-                    said.representatives.append(answer)
-            return said
+                    if len(judgements.representatives) > MAX_CLASSES:
+                        judgements.notes.add("too_many_comparisons")
+                    judgements.classes[text] = len(judgements.representatives)
+                    judgements.representatives.append(answer)
+            return judgements
 
     async def grade(self, question: Question, gold: str, answers: Iterable[str | None]) -> Judgements:
-        """All that was said about the question, each of these answers compared with the gold one.
+        """All judgements on the question, after these answers were compared with the gold answer.
 
-        Answers of one class are asked about once.
+        Each class of answers is compared once.
         """
-        listed = [one for one in answers if one is not None]
-        said = await self.classify(question, listed)
+        stated = [answer for answer in answers if answer is not None]
+        judgements = await self.classify(question, stated)
         gold_text = plain_text(gold)
-        if gold_text in map(plain_text, listed):
-            said.right[gold_text, gold_text] = True
+        if gold_text in map(plain_text, stated):
+            judgements.right[gold_text, gold_text] = True
         by_class = {
-            said.classes[text]: right for (text, against), right in said.right.items() if against == gold_text
+            judgements.classes[text]: right
+            for (text, against), right in judgements.right.items()
+            if against == gold_text
         }
-        for answer in listed:
+        for answer in stated:
             text = plain_text(answer)
-            number = said.classes[text]
+            number = judgements.classes[text]
             if number not in by_class:
                 by_class[number] = await self._same(question, gold, answer)
-            said.right.setdefault((text, gold_text), by_class[number])
-        return said
+            judgements.right.setdefault((text, gold_text), by_class[number])
+        return judgements
 
     def _on(self, question: Question) -> Judgements:
-        said = self._said.setdefault(question, Judgements())
-        self._said.move_to_end(question)
-        if len(self._said) > _MOST_QUESTIONS:
-            self._said.popitem(last=False)
-        return said
+        judgements = self._judgements.setdefault(question, Judgements())
+        self._judgements.move_to_end(question)
+        if len(self._judgements) > _MOST_QUESTIONS:
+            self._judgements.popitem(last=False)
+        return judgements
 
     async def _same(self, question: Question, first: str, second: str) -> bool | None:
-        """The model's verdict, `None` if it cannot be read."""
+        """The model's verdict; `None` if its reply is unreadable."""
         if self._backend is None:
             self._backend = self._model if isinstance(self._model, Backend) else await self._model()
-        asked = [self._backend.model, SAME_PROMPT, question.text, plain_text(first), plain_text(second)]
-        key = digest(asked)[:32]
+        comparison = [self._backend.model, SAME_PROMPT, question.text, plain_text(first), plain_text(second)]
+        key = digest(comparison)[:32]
         if key not in self._verdicts:
             self._verdicts[key] = same = await self._ask(self._backend, question, first, second)
             if self._log is not None:
@@ -132,5 +134,5 @@ class LLMJudge:
         )
         uncounted = int(reply.completion_tokens is None)
         self.usage += Usage(reply.prompt_tokens or 0, reply.completion_tokens or 0, 1, uncounted)
-        found = _VERDICT.search(reply.text.rpartition("</think>")[2])
-        return None if found is None else found[1].lower() == "yes"
+        verdict = _VERDICT.search(reply.text.rpartition("</think>")[2])
+        return None if verdict is None else verdict[1].lower() == "yes"

@@ -1,12 +1,13 @@
-"""Caps in tokens or money that are never passed: what a call may cost is set aside before it is made.
+"""Caps in tokens or money. The worst case of a call is reserved before the call is made.
 
-A call starts only if its worst case fits what is left beside the calls in flight: the prompt, as long as the
-server last said or else a token for each of its bytes and a margin for the chat template, and `max_tokens`
-for each completion. When it is back, what it took is booked and the rest is free again; a call that does not
-fit waits for those in flight, and is refused if there are none. A call whose cost nobody knows (cancelled,
-timed out, broken off) is booked at its worst case; one that the server turned away costs nothing.
+A call starts only if its worst case fits the budget, less the reservations of calls in flight. The worst case
+is the prompt plus `max_tokens` for each completion. The prompt's length is the one the server last reported,
+or else one token for each byte and a margin for the chat template. After the call its real cost is booked and
+the rest is released. A call that does not fit waits for calls in flight, and is refused if there are none. A
+call of unknown cost (cancelled, timed out, broken off) is booked at its worst case. A call that the server
+turned away costs nothing.
 
-Every draw is taken to pay for its prompt. A server that writes more than `max_tokens` can pass a cap.
+Each draw is assumed to pay for its prompt. A server that writes more than `max_tokens` can exceed a cap.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ _TURNED_AWAY = (AuthenticationError, BackendUnreachableError, ContextOverflowErr
 
 
 class Tariff(Protocol):
-    """What one model's tokens cost; a price of the price file is one."""
+    """The price of one model's tokens, such as a price of the price file."""
 
     def of(self, prompt_tokens: float, completion_tokens: float) -> float:
-        """Money for so many tokens."""
+        """Money for this many tokens."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What drawing may cost; `None` for no cap.
+    """Limits on the cost of drawing; `None` for no cap.
 
     Attributes:
         tokens: Prompt and completion tokens of the whole run.
@@ -67,58 +68,58 @@ class Caps:
 
 @dataclass(slots=True)
 class Budget:
-    """What is left of one cap.
+    """The state of one cap.
 
     Attributes:
         limit: The cap.
-        unit: What it counts.
-        of_question: Whether it binds one question, not the run.
+        unit: The unit of all amounts.
+        of_question: Whether the cap holds for one question, not the run.
         spent: Booked so far.
-        held: Set aside for calls in flight.
-        calls: How many these are.
+        reserved: Reserved for calls in flight.
+        calls: Calls in flight.
     """
 
     limit: float
     unit: Literal["tokens", "money"]
     of_question: bool = False
     spent: float = 0.0
-    held: float = 0.0
+    reserved: float = 0.0
     calls: int = 0
     _waiting: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
 
     def has_room(self, amount: float) -> bool:
-        """Whether so much can be set aside now."""
-        return self.spent + self.held + amount <= self.limit
+        """Whether this amount can be reserved now."""
+        return self.spent + self.reserved + amount <= self.limit
 
     def hold(self, amount: float) -> None:
-        """Set so much aside for a call."""
-        self.held += amount
+        """Reserve an amount for a call."""
+        self.reserved += amount
         self.calls += 1
 
-    def book(self, held: float, spent: float) -> None:
-        """Take back what was set aside for a call and book what it took; calls that wait look again."""
+    def book(self, reserved: float, spent: float) -> None:
+        """Release a call's reservation, book its cost, and wake the calls that wait."""
         self.calls -= 1
-        self.held = self.held - held if self.calls else 0.0
+        self.reserved = self.reserved - reserved if self.calls else 0.0
         self.spent += spent
         waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            if not one.done():
-                one.set_result(None)
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
     async def changed(self) -> None:
-        """Return when something was booked."""
+        """Return when a cost was booked."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         await future
 
 
 class QuestionBudgets:
-    """A budget of every question, which all samplers that draw for it share.
+    """One budget for each question, shared by all samplers of the question.
 
     Args:
         cap: Tokens of one question.
         sharers: How many samplers there are.
-        spent: Tokens of a question's draws that are there already, of all samplers.
+        spent: Returns the tokens of a question's stored draws, of all samplers.
     """
 
     def __init__(self, cap: int, sharers: int, spent: Callable[[Question], int]) -> None:
@@ -126,7 +127,7 @@ class QuestionBudgets:
         self._taken: dict[str, tuple[Budget, int]] = {}
 
     def take(self, question: Question) -> Budget:
-        """The question's budget, for one of the samplers; it is held until each has taken it."""
+        """The question's budget, for one sampler. It is forgotten once every sampler has taken it."""
         budget, times = self._taken.pop(question.id, (None, 0))
         if budget is None:
             budget = Budget(self._cap, "tokens", of_question=True, spent=self._spent(question))
@@ -137,22 +138,22 @@ class QuestionBudgets:
 
 @dataclass(slots=True)
 class Bill:
-    """Tokens that one call takes: at first its worst case."""
+    """Tokens of one call: at first its worst case."""
 
     prompt: float
     completion: float
 
 
 class Meter:
-    """Lets one model's calls through if they fit some budgets.
+    """Starts one model's calls only if they fit the budgets.
 
     Args:
-        budgets: The caps.
-        tariff: What the model's tokens cost, for budgets in money.
-        model: Its name.
+        budgets: The budgets.
+        tariff: Price of the model's tokens, for budgets in money.
+        model: The model's name.
 
     Raises:
-        InvalidArgumentError: A budget is in money, and there is no tariff.
+        InvalidArgumentError: A budget is in money and there is no tariff.
     """
 
     def __init__(self, budgets: Sequence[Budget], tariff: Tariff | None, model: str) -> None:
@@ -164,14 +165,18 @@ class Meter:
 
     @asynccontextmanager
     async def billed(self, prompt: float, completion: float) -> AsyncGenerator[Bill]:
-        """A call that may take so much; within it, what it did take is put on the bill.
+        """Around a call: yields the bill, on which the caller writes the real token counts.
+
+        Args:
+            prompt: Most prompt tokens of the call.
+            completion: Most completion tokens of the call.
 
         Raises:
-            CapReachedError: It does not fit, and nothing is in flight that could leave room.
+            CapReachedError: The call does not fit, and no call in flight could leave room.
         """
         bill = Bill(prompt, completion)
-        held = [self._amount(budget, bill) for budget in self._budgets]
-        await self._set_aside(held)
+        reserved = [self._amount(budget, bill) for budget in self._budgets]
+        await self._set_aside(reserved)
         try:
             yield bill
         except _TURNED_AWAY:
@@ -182,11 +187,11 @@ class Meter:
                 bill.prompt = bill.completion = 0
             raise
         finally:
-            for budget, amount in zip(self._budgets, held, strict=True):
+            for budget, amount in zip(self._budgets, reserved, strict=True):
                 budget.book(amount, self._amount(budget, bill))
 
     async def _set_aside(self, amounts: Sequence[float]) -> None:
-        """Hold these amounts of all budgets at once, or wait, or refuse."""
+        """Reserve these amounts in all budgets at once. Waits for room, or refuses."""
         pairs = list(zip(self._budgets, amounts, strict=True))
         while full := next((pair for pair in pairs if not pair[0].has_room(pair[1])), None):
             budget, amount = full

@@ -1,4 +1,4 @@
-"""A model as the package calls it: limited, patient, within budgets, its words reported while it writes.
+"""A model as the package calls it: with limits, retries and budgets, and its text reported while it writes.
 
     calls = ModelCalls(backend, Patience(), max_concurrency=8)
     await calls.generate(messages, params, seeds)
@@ -36,10 +36,10 @@ OnRetry = Callable[[TransientBackendError], None]
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """What concerns the calls that are made now, beside the model's own budgets.
+    """What applies to the current calls, beside the model's own budgets.
 
     Attributes:
-        budgets: Further caps that each call must fit.
+        budgets: Further budgets that each call must fit.
         on_messages: Called with the messages of each call.
         listener: Called once a call; returns `None`, or a function that each try calls for its listener.
     """
@@ -57,16 +57,16 @@ class ModelCalls:
 
     Args:
         backend: The model.
-        patience: How many tries, and how long each; `None` makes one try without a limit of time.
+        patience: Number and duration of tries; `None` makes one try without a time limit.
         max_concurrency: Calls in flight at once; ignored with a `limiter`.
-        limiter: Held during a try, where several share one.
-        budgets: Caps that each call must fit.
-        tariff: What the model's tokens cost, for budgets in money.
-        prompt_tokens: Length of the prompt if it is known; it is learnt from the first reply otherwise.
-        context: Returns what concerns the calls that are made now.
+        limiter: Acquired during a try; for limiters that several models share.
+        budgets: Budgets that each call must fit.
+        tariff: Price of the model's tokens, for budgets in money.
+        prompt_tokens: Length of the prompt; if `None`, it is taken from the first reply.
+        context: Returns the context of the current calls.
 
     Raises:
-        InvalidArgumentError: A budget is in money, and there is no tariff.
+        InvalidArgumentError: A budget is in money and there is no tariff.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ModelCalls:
         prompt_tokens: int | None = None,
         context: Callable[[], CallContext] = lambda: _NO_CONTEXT,
     ) -> None:
-        Meter(budgets, tariff, backend.model)  # complains now of a price that is missing
+        Meter(budgets, tariff, backend.model)  # raises now if a price is missing
         self._backend, self._budgets, self._tariff = backend, tuple(budgets), tariff
         self._patience = None if patience is None else patience.with_model(backend)
         self._limiter = limiter or limiter_for(backend, max_concurrency or 2**31)
@@ -123,7 +123,7 @@ class ModelCalls:
     async def stream(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int], on_text: OnText
     ) -> list[Generation]:
-        """As `generate`, with the words reported."""
+        """As `generate`; `on_text` is called with the text while it is written."""
         return await self.ask(messages, params, seeds, on_text)
 
     async def ask(
@@ -140,7 +140,7 @@ class ModelCalls:
             messages: The chat so far.
             params: How to draw.
             seeds: Consecutive integers.
-            on_text: Called with a seed's place and the next piece of its text, where the backend streams.
+            on_text: Called with (index of the seed, next piece of its text) if the backend streams.
             on_retry: Called with the error before each further try.
 
         Raises:
@@ -189,7 +189,7 @@ class ModelCalls:
         return await self._tried(call, None)
 
     async def tokenize(self, text: str) -> list[str]:
-        """As the backend's, tried again; it takes no place of the limiter, which its caller may hold."""
+        """As the backend's, tried again. It does not use the limiter, which its caller may have acquired."""
         if self._patience is None:
             return await self._backend.tokenize(text)
         return await patiently(lambda: self._backend.tokenize(text), self._patience, asyncio.Semaphore(1))
@@ -211,7 +211,7 @@ class ModelCalls:
         params: SamplingParams,
         count: int,
     ) -> list[Generation]:
-        """What the call returns, its worst case set aside before and its real cost booked after."""
+        """The call's result. Its worst case is reserved before, its real cost booked after."""
         worst = self._longest(messages) * count, _most_written(messages, params) * count
         async with Meter(budgets, self._tariff, self.model).billed(*worst) as bill:
             replies = await call()
@@ -223,7 +223,7 @@ class ModelCalls:
             return replies
 
     def _longest(self, messages: Sequence[Message]) -> int:
-        """Tokens of the prompt, or more."""
+        """An upper bound of the prompt's tokens."""
         known_for, tokens = self._prompt
         if tokens is not None and known_for in (None, list(messages)):
             return tokens
@@ -231,6 +231,6 @@ class ModelCalls:
 
 
 def _most_written(messages: Sequence[Message], params: SamplingParams) -> int:
-    """Most tokens of a completion; a client's request says so itself."""
+    """Most tokens of a completion. A client's request names its own limit."""
     extra = messages.extra if isinstance(messages, Prompt) else None
     return params.max_tokens if extra is None else extra.get("max_completion_tokens", 0)

@@ -9,10 +9,10 @@ from pathlib import Path
 OPENVINO, LLAMACPP = "openvino", "llamacpp"
 
 PACKAGES = {OPENVINO: ("openvino", "openvino_genai", "gguf"), LLAMACPP: ("xllamacpp", "httpx")}
-"""What must be importable for an engine, by the engine's name."""
+"""Packages that an engine imports, by the engine's name."""
 
 INSTRUCTIONS = ("avx512_vnni", "avx_vnni")
-"""Instructions of x86-64 that multiply 8-bit numbers; OpenVINO is the faster one where either is there."""
+"""Instructions of x86-64 that multiply 8-bit numbers. With either, OpenVINO is faster than llama.cpp."""
 
 _FLAGS = Path("/proc/cpuinfo")
 
@@ -25,7 +25,7 @@ def fastest_engine() -> str:
 
 
 def is_installed(engine: str) -> bool:
-    """Whether an engine's packages are there. They are found, not imported."""
+    """Whether an engine's packages are installed; nothing is imported."""
     return all(importlib.util.find_spec(name) for name in PACKAGES[engine])
 
 

@@ -27,7 +27,7 @@ def open_backend(
     context_size: int | None = None,
     omit: Sequence[str] = (),
 ) -> Backend:
-    """The backend for a model; nothing is loaded yet, and nobody is asked but the Hub for a model of its own.
+    """The backend for a model. Nothing is loaded yet; only models of the Hub are fetched now.
 
     Args:
         ref: `embedded`; `embedded-ssa`, the trained aggregator on it, both on the fastest engine that is
@@ -37,17 +37,17 @@ def open_backend(
             `adapter_config.json` for a Hugging Face model or LoRA adapter in this process;
             `transformers:REF` for any of those, a `.gguf` file or a Hub id; `replay:FILE` for the samples
             stored in a file; `NAME:REF` for the backend that another package, or a file in
-            `sampleset/backends`, registers as NAME; with a base URL, whatever name that OpenAI-compatible
-            server knows; without one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`, fetched unless it is in
-            the local cache, or, with a key, a name without a slash that OpenAI knows.
+            `sampleset/backends`, registers as NAME; with a base URL, the name of a model of that
+            OpenAI-compatible server; without one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`, fetched
+            unless it is in the local cache, or, with a key, the name of a model of OpenAI (without a slash).
         base_url: Address of the server, up to and including `/v1`; by default `OPENAI_BASE_URL`.
         api_key: The server's key; by default `OPENAI_API_KEY`.
         context_size: Tokens that prompt and completion may take together, where the default is wrong.
-        omit: Fields that a server is never sent, such as `temperature`.
+        omit: Fields that are never sent to a server, such as `temperature`.
 
     Raises:
-        InputNotFoundError: A path that is not there.
-        InvalidArgumentError: A name that needs a server, and there is none.
+        InputNotFoundError: The path does not exist.
+        InvalidArgumentError: The name needs a server and none is given.
         MissingExtraError: The backend's package is not installed.
     """
     sized: dict[str, Any] = {} if context_size is None else {"context_size": context_size}
@@ -58,9 +58,11 @@ def open_backend(
             f"{base_url!r} knows (--model NAME), or leave the base URL away."
         )
     if ref.startswith("replay:"):
-        stored = (one.sample_set for one in read_sample_sets(Path(ref.removeprefix("replay:"))))
+        sample_sets = (
+            stored_set.sample_set for stored_set in read_sample_sets(Path(ref.removeprefix("replay:")))
+        )
         replay: Any = BACKENDS.get("replay")
-        return replay.of_sets(stored, model=ref)
+        return replay.of_sets(sample_sets, model=ref)
     if (engine := _engine_named(ref)) is not None and engine != "transformers":
         return BACKENDS.get(engine)(model=ref.partition(":")[2], **sized)
     if ref in (EMBEDDED, EMBEDDED_SSA):
@@ -82,7 +84,7 @@ def open_backend(
             "Serve a Hugging Face folder with vLLM and give its --base-url, or name the model's own folder."
         )
     if ref.startswith((".", "/", "~")):
-        raise InputNotFoundError(f"No model file {ref!r}. Give a path to a .gguf file that is there.")
+        raise InputNotFoundError(f"No model file {ref!r}. Give the path of an existing .gguf file.")
     if "/" in ref:
         return _transformers(ref, sized)
     if api_key or os.environ.get("OPENAI_API_KEY", "").strip():
@@ -97,14 +99,14 @@ _ASK_SERVERS = ("openai", "vllm")
 
 
 def _engine_named(ref: str) -> str | None:
-    """The backend that a REF names before its colon, if it is no server's: `openvino`, or one of a plugin."""
+    """The backend that a REF names before its colon, such as `openvino` or a plugin's; `None` for servers."""
     name, colon, _ = ref.partition(":")
     is_name = bool(colon) and name.isidentifier() and name not in _ASK_SERVERS
     return name if is_name and name in BACKENDS.names() else None
 
 
 def runs_here(ref: str) -> bool:
-    """Whether a REF can only be a model of this process, or of a backend that it names."""
+    """Whether a REF names a model in this process, or names its backend."""
     return ref in (EMBEDDED, EMBEDDED_SSA) or ref.endswith(".gguf") or _engine_named(ref) is not None
 
 
@@ -116,20 +118,20 @@ async def ready_backend(
     omit: Sequence[str] = (),
     on_note: Callable[[str], None] | None = None,
 ) -> Backend:
-    """The backend of `open_backend` once it was checked; of a vLLM server, the one that scores texts, too.
+    """The backend of `open_backend`, checked. For a vLLM server it is the backend that also scores texts.
 
-    Where OpenVINO was chosen for the embedded model and cannot run it, llama.cpp does, if it is installed.
+    If OpenVINO was chosen for the embedded model and cannot run it, llama.cpp does, if it is installed.
 
     Args:
         ref: As in `open_backend`, as are the next four.
         base_url: Address of the server.
         api_key: The server's key.
         context_size: Tokens that prompt and completion may take together.
-        omit: Fields that a server is never sent.
-        on_note: Called with a line about the engine that was chosen.
+        omit: Fields that are never sent to a server.
+        on_note: Called with a line about the chosen engine.
 
     Raises:
-        BackendError: It cannot be asked.
+        BackendError: The model cannot be asked.
     """
     if ref in (EMBEDDED, EMBEDDED_SSA) and base_url is None and fastest_engine() == OPENVINO:
         return await _fastest(ref, context_size, on_note or (lambda line: None))
@@ -145,7 +147,7 @@ async def ready_backend(
 
 
 async def _fastest(ref: str, context_size: int | None, on_note: Callable[[str], None]) -> Backend:
-    """The embedded model on OpenVINO, or on llama.cpp where OpenVINO cannot."""
+    """The embedded model on OpenVINO, or on llama.cpp where OpenVINO cannot run it."""
     sized: dict[str, Any] = {} if context_size is None else {"context_size": context_size}
     try:
         backend = await _checked(BACKENDS.get(OPENVINO)(model=ref, on_note=on_note, **sized))
@@ -175,5 +177,5 @@ def _server(
 
 
 def _transformers(ref: str, sized: Mapping[str, Any]) -> Backend:
-    """A Hugging Face model in this process, its weights as the environment says."""
+    """A Hugging Face model in this process, with the dtype that the environment names."""
     return BACKENDS.get("transformers")(model=ref, dtype=os.environ.get(DTYPE_VARIABLE) or None, **sized)

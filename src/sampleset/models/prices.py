@@ -1,11 +1,11 @@
-"""What tokens cost, by a file that the user owns.
+"""Prices of tokens, from a file of the user.
 
     currency: USD
     models:
       gpt-4o-mini: {prompt: 0.15, completion: 0.60}
       embedded: {prompt: 0, completion: 0}
 
-Prices are per million tokens. `shared_prompt: true` beside them says that the server bills a question's
+Prices are per million tokens. `shared_prompt: true` beside them means that the server bills a question's
 prompt once for all its samples, as APIs do for one request with n choices.
 """
 
@@ -36,7 +36,7 @@ class Price:
     shared_prompt: bool = False
 
     def of(self, prompt_tokens: float, completion_tokens: float) -> float:
-        """Money for so many tokens."""
+        """Money for this many tokens."""
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / _PER
 
 
@@ -52,7 +52,7 @@ class Prices:
         """Refuse models without a price.
 
         Raises:
-            DataError: Some have none; names them.
+            DataError: A model has no price. The message names all such models.
         """
         missing = sorted({model for model in models if model not in self.models})
         if missing:
@@ -68,7 +68,7 @@ def read_prices(path: Path) -> Prices:
 
     Raises:
         InputNotFoundError: There is no such file.
-        DataError: It is no price file, or a price is no number ≥ 0.
+        DataError: It is not a price file, or a price is not a number ≥ 0.
     """
     import yaml
 
@@ -85,7 +85,9 @@ def read_prices(path: Path) -> Prices:
     if not isinstance(models, dict) or not models or not isinstance(currency, str):
         raise DataError(f"{path}: expected 'currency' (a text) and 'models' (prices by model name).")
     listed = cast("dict[Any, Any]", models)
-    return Prices(str(path), currency, {str(name): _price(path, name, one) for name, one in listed.items()})
+    return Prices(
+        str(path), currency, {str(name): _price(path, name, entry) for name, entry in listed.items()}
+    )
 
 
 def _price(path: Path, name: object, entry: object) -> Price:

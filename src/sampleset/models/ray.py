@@ -1,10 +1,10 @@
 """Backends and grading on the nodes of a Ray cluster.
 
-The command itself stays one process: it alone reads and writes the store, gives out seeds and keeps order, so
-its files are those of the local engine. What goes over the wire is one backend call or one question's
-grading at a time. Each actor holds a backend; the calls of one question go to one actor while any of them
-is in flight, so that its prompt cache serves them. A call whose actor is lost is a transient error, which the
-caller tries again elsewhere; Ray starts the actor anew, on another node if need be.
+The command itself stays one process. It alone reads and writes the store, chooses the seeds and keeps the
+order, so its files equal those of the local engine. A task is one backend call or the grading of one
+question. Each actor holds a backend. The calls of one question go to one actor while any of them is in
+flight, so that its prompt cache serves them. A call whose actor is lost fails with a transient error, and the
+caller tries again on another actor. Ray restarts the actor, on another node if necessary.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CARRIED = ("OPENAI_BASE_URL", "OPENAI_API_KEY")
 
 @dataclass(frozen=True, slots=True)
 class RayOptions:
-    """How a cluster is used.
+    """Options of a cluster.
 
     Attributes:
         actors: Actors per model; by default one per node.
@@ -49,28 +49,28 @@ def parse_engine(text: str) -> RayOptions | None:
     """Options of `ray` or `ray:actors=N,gpus=N`; `None` for `local`.
 
     Raises:
-        InvalidArgumentError: It is neither.
+        InvalidArgumentError: The text is none of these.
     """
     if text == "local":
         return None
     name, _, rest = text.partition(":")
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     for part in rest.split(",") if rest else ():
         key, _, value = part.partition("=")
-        given[key] = value
+        values[key] = value
     try:
-        if name == "ray" and set(given) <= {"actors", "gpus"}:
-            actors, gpus = int(given["actors"]) if "actors" in given else None, float(given.get("gpus", 0))
+        if name == "ray" and set(values) <= {"actors", "gpus"}:
+            actors, gpus = int(values["actors"]) if "actors" in values else None, float(values.get("gpus", 0))
             if (actors is None or actors > 0) and gpus >= 0:
                 return RayOptions(actors, gpus)
     except ValueError:
         pass
-    raise InvalidArgumentError(f"--engine {text!r} is none. Give local, ray, or ray:actors=N,gpus=N.")
+    raise InvalidArgumentError(f"--engine {text!r} is unknown. Give local, ray, or ray:actors=N,gpus=N.")
 
 
 @contextmanager
 def _cluster() -> Generator[Any]:
-    """Ray, connected to the cluster that `RAY_ADDRESS` or `ray start` names, else to one of this machine."""
+    """Ray, connected to the cluster of `RAY_ADDRESS` or `ray start`, or else to a new one on this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
@@ -89,7 +89,7 @@ def _cluster() -> Generator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What a backend says of itself once it was checked."""
+    """The attributes of a checked backend."""
 
     model: str
     group_size: int
@@ -102,7 +102,7 @@ class _Facts:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """A backend's error as it goes over the wire: some errors' own constructors do not survive pickling."""
+    """A backend's error in a form that can be pickled; some errors cannot."""
 
     kind: type[BackendError]
     message: str
@@ -116,7 +116,7 @@ class _Refusal:
 
 
 class _Host:
-    """An actor: a backend and what it is asked."""
+    """An actor that holds a backend and runs calls on it."""
 
     def __init__(self, environment: Mapping[str, str], *model: Any) -> None:
         os.environ.update(environment)
@@ -127,16 +127,16 @@ class _Host:
         try:
             if self._backend is None:
                 self._backend = await ready_backend(*self._model)
-            one = self._backend
+            backend = self._backend
         except BackendError as error:
             return _refusal(error)
-        scores = can_score(one)
-        sizes = one.group_size, one.max_calls, one.context_size
-        return _Facts(one.model, *sizes, one.continues_assistant, scores, record_of(one))
+        scores = can_score(backend)
+        sizes = backend.group_size, backend.max_calls, backend.context_size
+        return _Facts(backend.model, *sizes, backend.continues_assistant, scores, record_of(backend))
 
-    async def ask(self, what: str, arguments: Sequence[Any]) -> Any:
+    async def ask(self, method: str, arguments: Sequence[Any]) -> Any:
         try:
-            return await getattr(self._backend, what)(*arguments)
+            return await getattr(self._backend, method)(*arguments)
         except BackendError as error:
             return _refusal(error)
 
@@ -153,7 +153,7 @@ class RayBackend:
         self._ray, self._hosts = ray, hosts
         self._up = set(range(len(hosts)))
         self._busy: Counter[int] = Counter()
-        self._places: dict[str, tuple[int, int]] = {}
+        self._assignments: dict[str, tuple[int, int]] = {}
         self._probes: set[asyncio.Task[None]] = set()
         self.model, self.group_size, self.record = facts.model, facts.group_size, facts.record
         self.max_calls = None if facts.max_calls is None else facts.max_calls * len(hosts)
@@ -161,7 +161,7 @@ class RayBackend:
         self.scores = facts.scores
 
     async def check(self) -> None:
-        """Every actor's backend was checked when it was opened."""
+        """Return; every actor's backend was checked when it was opened."""
 
     async def generate(
         self, messages: Sequence[Message], params: SamplingParams, seeds: Sequence[int]
@@ -174,7 +174,7 @@ class RayBackend:
         return await self._ask(messages, "score", [messages, continuations])
 
     async def tokenize(self, text: str) -> list[str]:
-        """As the backend's; what is lost on the way is estimated, on the long side."""
+        """As the backend's; an estimate on the long side if the actor was lost."""
         try:
             return await self._ask(text, "tokenize", [text])
         except TransientBackendError:
@@ -188,54 +188,54 @@ class RayBackend:
         for host in self._hosts:
             self._ray.kill(host)
 
-    async def _ask(self, shard: object, what: str, arguments: Sequence[Any]) -> Any:
-        """What the shard's actor replies.
+    async def _ask(self, shard: object, method: str, arguments: Sequence[Any]) -> Any:
+        """The result of a call on the shard's actor.
 
         Raises:
-            TransientBackendError: The actor was lost, or none is there now.
+            TransientBackendError: The actor was lost, or no actor is running.
             BackendError: As the backend's.
         """
         key = digest(shard)
         if not self._up:
-            raise TransientBackendError("no actor of the Ray cluster is there just now")
-        place, calls = self._places.get(key, (-1, 0))
-        if place not in self._up:
-            place = min(sorted(self._up), key=self._busy.__getitem__)
-        self._places[key] = place, calls + 1
-        self._busy[place] += 1
-        reply = self._hosts[place].ask.remote(what, arguments)
+            raise TransientBackendError("no actor of the Ray cluster is running")
+        host, calls = self._assignments.get(key, (-1, 0))
+        if host not in self._up:
+            host = min(sorted(self._up), key=self._busy.__getitem__)
+        self._assignments[key] = host, calls + 1
+        self._busy[host] += 1
+        reply = self._hosts[host].ask.remote(method, arguments)
         try:
-            given = await reply
+            result = await reply
         except asyncio.CancelledError:
             self._ray.cancel(reply)
             raise
         except self._ray.exceptions.RayActorError as error:
-            self._lost(place)
-            raise TransientBackendError(f"actor {place} of the Ray cluster was lost") from error
+            self._lost(host)
+            raise TransientBackendError(f"actor {host} of the Ray cluster was lost") from error
         finally:
-            self._busy[place] -= 1
-            now, calls = self._places.pop(key)
+            self._busy[host] -= 1
+            current, calls = self._assignments.pop(key)
             if calls > 1:
-                self._places[key] = now, calls - 1
-        if isinstance(given, _Refusal):
-            raise given.error()
-        return given
+                self._assignments[key] = current, calls - 1
+        if isinstance(result, _Refusal):
+            raise result.error()
+        return result
 
-    def _lost(self, place: int) -> None:
-        """Give the actor nothing to do until Ray has started it anew."""
-        if place not in self._up:
+    def _lost(self, host: int) -> None:
+        """Assign no calls to the actor until Ray has restarted it."""
+        if host not in self._up:
             return
-        self._up.discard(place)
+        self._up.discard(host)
 
         async def probe() -> None:
             while True:
                 await asyncio.sleep(_PROBE)
                 try:
-                    if isinstance(await self._hosts[place].facts.remote(), _Facts):
+                    if isinstance(await self._hosts[host].facts.remote(), _Facts):
                         break
                 except self._ray.exceptions.RayActorError:
                     pass
-            self._up.add(place)
+            self._up.add(host)
 
         task = asyncio.create_task(probe())
         self._probes.add(task)
@@ -251,9 +251,10 @@ async def open_on_ray(
     context_size: int | None,
     omit: Sequence[str] = (),
 ) -> AsyncGenerator[RayBackend]:
-    """A backend whose calls run on the cluster. Nodes need the package, and paths that are there on each.
+    """A backend whose calls run on the cluster.
 
-    A server's address and key are taken from this process, not from the nodes' environment.
+    Each node needs the package and, for local models, the same paths. A server's address and key are taken
+    from this process, not from the nodes' environment.
 
     Raises:
         BackendError: An actor's backend cannot be asked.
@@ -261,15 +262,17 @@ async def open_on_ray(
     environment = {name: os.environ[name] for name in _CARRIED if name in os.environ}
     with _cluster() as ray:
         count = options.actors or sum(node["Alive"] for node in ray.nodes())
-        host = ray.remote(_Host).options(
+        actor_class = ray.remote(_Host).options(
             num_cpus=1, num_gpus=options.gpus, max_restarts=-1, scheduling_strategy="SPREAD"
         )
-        hosts = [host.remote(environment, ref, base_url, api_key, context_size, omit) for _ in range(count)]
-        found = await asyncio.gather(*(one.facts.remote() for one in hosts))
-        for facts in found:
+        actors = [
+            actor_class.remote(environment, ref, base_url, api_key, context_size, omit) for _ in range(count)
+        ]
+        replies = await asyncio.gather(*(actor.facts.remote() for actor in actors))
+        for facts in replies:
             if isinstance(facts, _Refusal):
                 raise facts.error()
-        backend = RayBackend(ray, hosts, found[0])
+        backend = RayBackend(ray, actors, replies[0])
         try:
             yield backend
         finally:
@@ -277,7 +280,7 @@ async def open_on_ray(
 
 
 class RayExecutor(Executor):
-    """Calls as tasks of a cluster; a task whose node is lost is run again."""
+    """Runs calls as tasks of a cluster. A task whose node is lost is run again."""
 
     def __init__(self, ray: Any, verdicts: Path | None) -> None:
         self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -287,13 +290,13 @@ class RayExecutor(Executor):
         self._verdicts = verdicts
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """The call's outcome, to come."""
+        """A future of the call's result."""
         return self._task.remote(self._verdicts, fn, args, kwargs).future()
 
 
 @contextmanager
 def ray_executor(verdicts: Path | None) -> Generator[RayExecutor]:
-    """An executor on the cluster; each node keeps a verdict file of its own at the path given."""
+    """An executor on the cluster. Each node keeps its own verdict file at the path `verdicts`."""
     with _cluster() as ray:
         yield RayExecutor(ray, verdicts)
 

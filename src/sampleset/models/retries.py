@@ -1,7 +1,7 @@
-"""Ask a model patiently: one limiter, a time limit per call, and further tries after transient errors.
+"""Calls with one limiter, a time limit for each try, and retries after transient errors.
 
-A server that limits requests, or loads its model, makes all its calls wait: there is one clock for them. It
-is given a minute to take a request again, and ten to load; other failures are a matter of one call.
+When a server limits requests or loads its model, all its calls wait by one clock: up to a minute until it
+takes requests again, up to ten minutes until the model is loaded. Other failures concern one call only.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _SERVERS_TIMEOUT = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to bear with a backend.
+    """Number and duration of the tries of a call.
 
     Attributes:
         max_retries: Further tries of a call after a transient error.
-        timeout: Seconds one try may take, `math.inf` for no limit; by default 600, and no limit for a model
-            in this process, which would do the same work again.
-        limited: Seconds for which a server may limit requests and take none before a call is given up.
-        loading: Seconds for which it may load its model.
+        timeout: Seconds one try may take, `math.inf` for no limit. By default 600, and no limit for a model
+            in this process, where another try would repeat the same work.
+        limited: Seconds after which a call fails if the server limits requests and takes none.
+        loading: Seconds after which a call fails if the server is still loading its model.
     """
 
     max_retries: int = 4
@@ -46,7 +46,7 @@ class Patience:
             raise InvalidArgumentError(f"timeout={self.timeout!r} must be above 0 seconds.")
 
     def with_model(self, backend: Backend) -> Patience:
-        """The same, with the time limit that a call of this model has by default."""
+        """This patience with the model's default time limit filled in."""
         if self.timeout is not None:
             return self
         return replace(self, timeout=math.inf if is_local(backend) else _SERVERS_TIMEOUT)
@@ -54,10 +54,10 @@ class Patience:
 
 @dataclass
 class Clock:
-    """How long the calls of one server have to wait, all together.
+    """The time until which all calls of one server wait.
 
     Attributes:
-        on_wait: Called with the seconds to wait, and with what for, whenever that changes.
+        on_wait: Called with (seconds to wait, reason) whenever the wait grows.
     """
 
     on_wait: Callable[[float, str], None] | None = None
@@ -70,14 +70,14 @@ class Clock:
         """Return once no call has to wait."""
         now = _now()
         while (left := self._until - now) > 0:
-            # Not all at once: they would meet the same limit again.
+            # If all calls resumed at once, they would meet the same limit again.
             await asyncio.sleep(left + random.uniform(0, min(1.0, 0.1 * left)))
             now = _now()
 
     def hold(self, error: TransientBackendError, started: float) -> None:
-        """Make all calls wait, since one that began at `started` was told to.
+        """Make all calls wait because the call that began at `started` met a limit.
 
-        A call that began before others were told to wait has nothing new to say, but for a longer wait.
+        An error of a call that began before the current wait counts only if it asks for a longer wait.
         """
         now = _now()
         self._waits_since = now if self._waits_since is None else self._waits_since
@@ -94,16 +94,16 @@ class Clock:
                 self.on_wait(until - now, str(error))
 
     def has_passed(self, seconds: float) -> bool:
-        """Whether the server has taken nothing for so long."""
+        """Whether the server has taken no call for this many seconds."""
         return self._waits_since is not None and _now() - self._waits_since >= seconds
 
     def clear(self) -> None:
-        """The server has taken a call."""
+        """Note that the server has taken a call."""
         self._waits_since, self._rounds = None, 0
 
 
 class Limiter(asyncio.Semaphore):
-    """Room for calls of one server, and the clock by which they wait."""
+    """Limits the calls in flight to one server, and holds the clock by which they wait."""
 
     def __init__(self, calls: int, clock: Clock | None = None) -> None:
         super().__init__(calls)
@@ -116,17 +116,17 @@ async def patiently(
     limiter: asyncio.Semaphore,
     on_retry: Callable[[TransientBackendError], None] | None = None,
 ) -> T:
-    """What the call returns, tried again after transient errors; a waiting call holds no place.
+    """The call's result, tried again after transient errors.
 
     Args:
         call: Starts one try.
-        patience: How many tries, and how long each.
-        limiter: Held during a try, not during the wait between two; a `Limiter` makes calls wait together.
+        patience: Number and duration of tries.
+        limiter: Acquired during a try, not during a wait. A `Limiter` makes calls wait together.
         on_retry: Called with the error before each wait.
 
     Raises:
-        TransientBackendError: The last try failed as well.
-        BackendError: The first error that another try cannot mend.
+        TransientBackendError: All tries failed.
+        BackendError: A try failed with an error that is not transient.
     """
     clock = limiter.clock if isinstance(limiter, Limiter) else Clock()
     failures = tries = 0
@@ -163,12 +163,12 @@ async def patiently(
 
 
 def backoff(attempt: int, retry_after: float | None) -> float:
-    """Seconds to wait before the next try: what the server asked for, or else a jittered doubling wait.
+    """Seconds to wait before the next try: the server's own number, or else a jittered doubling wait.
 
     Args:
         attempt: Tries that failed before this one, from 0.
-        retry_after: Seconds the server asked to wait; honoured up to 60, with up to 10 % on top so that
-            clients do not all come back at once.
+        retry_after: Seconds the server asked to wait. Honoured up to 60, plus up to 10 % so that clients do
+            not all return at once.
     """
     doubling = min(_LONGEST_BACKOFF, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0)
     if not retry_after:
@@ -177,7 +177,7 @@ def backoff(attempt: int, retry_after: float | None) -> float:
 
 
 def limiter_for(backend: Backend, max_concurrency: int) -> Limiter:
-    """Room for as many calls as the user allows and the backend can work on."""
+    """A limiter for as many calls as the user allows and the backend can work on."""
     return Limiter(min(max_concurrency, backend.max_calls or max_concurrency))
 
 

@@ -1,4 +1,4 @@
-"""Calls made at once, none of which outlives the others' failure."""
+"""Concurrent calls that end together: a failure of one cancels the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def gathered(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What the calls return, in order. Where one fails the others are cancelled, and ended, first."""
+    """The results of the calls, in order. If one fails, the others are cancelled and awaited first."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)

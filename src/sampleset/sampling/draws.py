@@ -1,10 +1,10 @@
-"""The draws of one question: batches, a stopping rule, a deadline, hedges, caps, and what is cancelled.
+"""The draws of one question: batches, a stopping rule, a deadline, hedges, caps and cancelling.
 
-`sample`, `answer` and `serve` draw by this engine. Draw i goes to member i modulo their number, in one call
-with its neighbours where a member takes several seeds. With a stopping rule the draws come in batches.
-Each time draws come back, the rule looks at those before the first that is missing, so that quick samples do
-not decide because they are quick; once it is met, the calls in flight are cancelled. A draw that is not back
-after `hedge_after` seconds is drawn a second time by the next member, and the first of the two counts.
+`sample`, `answer` and `serve` draw by this engine. Member i modulo their number makes draw i, in one call
+with neighbouring draws where a member takes several seeds. With a stopping rule the draws are made in
+batches. Whenever draws come back, the rule reads those before the first missing draw, so quick samples do not
+decide merely because they are quick. When the rule is met, the calls in flight are cancelled. A draw that is
+not back after `hedge_after` seconds is drawn again by the next member, and the first of the two counts.
 Every draw that came back is kept, so nothing paid for is lost.
 """
 
@@ -46,12 +46,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Drawer:
-    """A model that draws for one question, asked in one way.
+    """A model that draws for one question, with one prompt.
 
     Attributes:
         calls: The model.
-        messages: What it is asked.
-        params: How it draws.
+        messages: The prompt.
+        params: Sampling parameters.
         weight: Weight of each of its draws in the vote, `None` for none.
     """
 
@@ -68,11 +68,11 @@ class Drawer:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One draw that is back, has failed, or was in the store.
+    """One draw that came back, failed, or was in the store.
 
     Attributes:
         sample: The draw as aggregators see it.
-        generation: What the model returned; `None` for a failed or stored draw.
+        generation: The model's reply; `None` for a failed or stored draw.
         seconds: Time since the question's draws began; `None` for a stored draw.
     """
 
@@ -87,20 +87,20 @@ class Draw:
 
     @property
     def model(self) -> str:
-        """Who drew it; empty where samples are not signed."""
+        """Name of the model that drew it; empty if samples are not signed."""
         return self.sample.model or ""
 
 
 @dataclass(frozen=True, slots=True)
 class CameBack:
-    """Draws of one call are back, or have failed; reported before anything else is done with them."""
+    """The draws of one call came back or failed. Reported before anything else uses them."""
 
     draws: Sequence[Draw]
 
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """A call is made once more, for this reason."""
+    """A call is tried again, for this reason."""
 
     indices: Sequence[int]
     reason: str
@@ -108,7 +108,7 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A call has failed for good."""
+    """A call has failed and is not tried again."""
 
     error: SampleSetError
 
@@ -138,8 +138,8 @@ class DrawRules:
 
     Attributes:
         n: Draws at most.
-        batches: How many draws there are after each batch; the last is n.
-        stop: When the draws so far settle the vote; `None` draws all.
+        batches: Number of draws after each batch, rising; the last is n.
+        stop: The stopping rule; `None` draws all.
         deadline: Seconds for all draws, `None` for no limit.
         hedge_after: Seconds until a missing draw is drawn a second time, `None` for never.
     """
@@ -159,12 +159,12 @@ def draw_rules(
     hedge_after: float | None = None,
     first_batch: int | None = None,
 ) -> DrawRules:
-    """The rules for n draws; with a stopping rule in batches, each of which doubles what there is.
+    """The rules for n draws. With a stopping rule, each batch doubles the number of draws.
 
     Args:
         n: Draws at most.
-        quorum: Fewest draws an answer is made of: the first batch has as many.
-        stop: When the draws so far settle the vote.
+        quorum: Fewest draws an answer needs. The first batch has at least as many.
+        stop: The stopping rule.
         deadline: Seconds for all draws.
         hedge_after: Seconds until a missing draw is drawn a second time.
         first_batch: Draws of the first batch; by default the fewest that can meet the rule.
@@ -173,7 +173,7 @@ def draw_rules(
     return DrawRules(n, batches, stop, deadline, hedge_after)
 
 
-# Errors that other draws may escape.
+# Errors that concern one call; other draws may succeed.
 _OF_ONE_CALL = PromptError | RequestRefusedError | TransientBackendError
 
 
@@ -182,25 +182,26 @@ class QuestionDraws:
 
     Args:
         question: The question.
-        members: Who draws; draw i is made by member i modulo their number.
-        seed: Seed of draw 0; each draw adds its index.
-        rules: How many, and when there are enough.
-        stored: Draws made before, by index.
+        members: The models; member i modulo their number makes draw i.
+        seed: Seed of draw 0. The seed of draw i is `seed` + i.
+        rules: How many draws, and when there are enough.
+        stored: Draws made before.
         on_event: Called with each event.
-        describe: Returns the text that a failed draw keeps of its error.
-        tolerant: Whether every error, a cap's refusal too, fails its draws only. Otherwise an error that no
-            other draw can escape is raised.
+        describe: Called with an error; returns the text that the failed draw keeps.
+        tolerant: Whether every error, including a cap's refusal, fails its own draws only. Otherwise an error
+            that would fail all draws is raised.
         signed: Whether each sample names its model.
         stream: Whether the texts of draws are reported while they are written.
-        is_final: Whether an error speaks of the prompt: the draw is then kept as refused, and not made again.
-        retry_failed: Whether stored draws that were refused are made again all the same.
+        is_final: Called with an error; returns whether the prompt is at fault. Then the draw is kept as
+            refused and not made again.
+        retry_failed: Whether stored draws that were refused are made again.
 
     Attributes:
         draws: Draws so far by index, failed and stored ones included.
-        stopped: Why the rest was not drawn, `None` if all were.
+        stopped: Why the rest was not drawn; `None` if all were.
         refusal: The cap's refusal, if a cap cut the question short.
-        cancelled: How many draws were cancelled in flight; what they cost is unknown.
-        hedges: How many second draws were started.
+        cancelled: Draws that were cancelled in flight. Their cost is unknown.
+        hedges: Second draws that were started.
     """
 
     def __init__(
@@ -227,8 +228,8 @@ class QuestionDraws:
         self._question, self._members, self._seed, self._rules = question, members, seed, rules
         self._on_event, self._describe = on_event, describe
         self._tolerant, self._signed, self._stream = tolerant, signed, stream
-        # Draws that failed in an earlier run are made again, unless the prompt was refused; those that fail
-        # in this one are not.
+        # Draws that failed in an earlier run are made again, unless the prompt was refused. Draws that fail
+        # in this run are not.
         self._missing = {
             index
             for index in range(rules.n)
@@ -239,7 +240,7 @@ class QuestionDraws:
         self._running: set[asyncio.Task[None]] = set()
         self._back: set[asyncio.Task[None] | None] = set()
         self._reasons: dict[int, str] = {}
-        self._looked_at, self._settled = (0, 0), False
+        self._checked_state, self._settled = (0, 0), False
         self._started = 0.0
 
     @property
@@ -253,7 +254,7 @@ class QuestionDraws:
         return tuple(draw.sample for _, draw in sorted(self.draws.items()))
 
     async def run(self) -> None:
-        """Draw batch by batch until all are there, the rule is met, a cap is reached or the time is up.
+        """Draw in batches until all are drawn, the rule is met, a cap is reached or the time is up.
 
         Raises:
             BackendError: The model cannot be asked at all, and the engine is not tolerant.
@@ -314,23 +315,23 @@ class QuestionDraws:
         for index in indices:
             member = self._members[(index + hedge) % len(self._members)]
             by_member.setdefault(id(member), (member, []))[1].append(index)
-        for member, own in by_member.values():
-            for run in runs_of(own, member.calls.group_size):
-                # Two calls for one draw would speak at once.
+        for member, indices_of_member in by_member.values():
+            for run in runs_of(indices_of_member, member.calls.group_size):
+                # A hedge does not stream: two texts of one draw would mix.
                 call = asyncio.create_task(self._call(member, run, self._stream and not hedge))
                 self._calls[call] = run
                 self._running.add(call)
 
     async def _call(self, member: Drawer, run: Sequence[int], stream: bool) -> None:
-        """One call's draws; errors that other draws may escape become failed samples."""
+        """Make one call's draws. Errors of this call alone become failed samples."""
 
         def on_retry(error: TransientBackendError) -> None:
             reason = self._describe(error)
             self._reasons.update(dict.fromkeys(run, reason))
             self._on_event(Retried(run, reason))
 
-        def on_text(place: int, text: str) -> None:
-            self._on_event(Words(run[place], text))
+        def on_text(position: int, text: str) -> None:
+            self._on_event(Words(run[position], text))
 
         seeds = [self._seed + index for index in run]
         try:
@@ -358,7 +359,7 @@ class QuestionDraws:
             self._stop(call for call, other in self._calls.items() if self._missing.isdisjoint(other))
 
     async def _give_up(self, run: Sequence[int], error: SampleSetError, member: Drawer, stream: bool) -> None:
-        """What becomes of a call's draws after an error: fewer at once, failed samples, or the end."""
+        """Handle the error of a call: draw fewer at once, add failed samples, or raise it."""
         if isinstance(error, CapReachedError):
             if len(run) > 1 and self.refusal is None:  # fewer at once may fit
                 await self._call(member, run[: len(run) // 2], stream)
@@ -419,7 +420,7 @@ class QuestionDraws:
             self._missing.discard(draw.index)
 
     def _only_in(self, run: Sequence[int]) -> list[int]:
-        """The draws of a call that no other call in flight may still bring."""
+        """The missing draws of a call that no other call in flight makes as well."""
         current = asyncio.current_task()
         elsewhere = {
             index
@@ -430,7 +431,7 @@ class QuestionDraws:
         return [index for index in run if index in self._missing and index not in elsewhere]
 
     def _hedge(self, end: int) -> None:
-        """Draw a second time what is missing."""
+        """Draw the missing draws before `end` a second time. Local models are not hedged."""
         late = [
             index
             for index in sorted(self._missing)
@@ -460,15 +461,15 @@ class QuestionDraws:
         rule = self._rules.stop
         if self._settled or rule is None:
             return self._settled
-        ready: list[Sample] = []
-        while (draw := self.draws.get(len(ready))) is not None:
-            ready.append(draw.sample)
-        # A draw that failed in an earlier run and is back now is news, too.
-        seen = len(ready), sum(sample.failed for sample in ready)
-        if seen == self._looked_at or not ready:
+        samples: list[Sample] = []
+        while (draw := self.draws.get(len(samples))) is not None:
+            samples.append(draw.sample)
+        # A draw that failed in an earlier run and came back now changes the state, too.
+        state = len(samples), sum(sample.failed for sample in samples)
+        if state == self._checked_state or not samples:
             return False
-        self._looked_at = seen
-        self._settled = rule.met(await classes_of(SampleSet(self._question, tuple(ready))))
+        self._checked_state = state
+        self._settled = rule.met(await classes_of(SampleSet(self._question, tuple(samples))))
         return self._settled
 
     def _seconds(self) -> float:
@@ -476,7 +477,7 @@ class QuestionDraws:
 
 
 def runs_of(indices: Sequence[int], size: int) -> list[list[int]]:
-    """Rising indices cut into runs of consecutive ones, none longer than `size`."""
+    """Rising indices cut into runs of consecutive indices, each at most `size` long."""
     runs: list[list[int]] = []
     for index in indices:
         if runs and len(runs[-1]) < size and runs[-1][-1] + 1 == index:

@@ -1,16 +1,16 @@
-"""The members of a pool: several models, temperatures or roles draw for one question, each its count.
+"""The members of a pool: several models, temperatures or roles draw for one question.
 
-A pool is a YAML list, in a file of its own or under `pool:` in a settings file:
+A pool is a YAML list, in a separate file or under `pool:` in a settings file:
 
     pool:
       - {model: gpt-4o-mini, base_url: https://api.openai.com/v1, api_key_env: OPENAI_API_KEY, count: 4}
       - {model: gpt-4o-mini, count: 2, temperature: 1.2, system: You are a careful examiner.}
       - {model: embedded, count: 2, prompt: worked_examples, weight: 0.5}
 
-The upstreams of an alias in `serve.yaml` are members, too. What a member leaves out is as the command's own
-options, the alias or the request say. Each member is a configuration of its own in the
-store. A question's pooled set shuffles all draws by a hash, and each draw names its model. `weight` is kept
-with each draw, for `weighted_vote:by=weight`; where one member names it, that of the others is 1.
+The upstreams of an alias in `serve.yaml` are members, too. A field that a member leaves out is taken from the
+command's options, the alias or the request. Each member is a separate configuration in the store. The draws
+of a pooled set are ordered by a hash, and each names its model. `weight` is stored with each draw, for
+`weighted_vote:by=weight`. If any member names a weight, the weight of the others is 1.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from sampleset.settings import FINITE, require_valid, typed_record
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One of those that draw; `None` is as the command's own option.
+    """A member of a pool; `None` takes the command's option.
 
     Attributes:
         model: A model REF.
         count: Draws per question.
-        base_url: Its server.
+        base_url: Address of its server.
         api_key_env: Name of the environment variable that holds the server's key.
-        system: A system message: a role to play, say.
-        prompt: How a solution is asked for.
+        system: A system message, such as a role to play.
+        prompt: Name of the prompt that asks for a solution.
         seed: Seed of its first draw.
-        weight: Weight of each of its draws; 1 where another member names one.
+        weight: Weight of each of its draws; 1 if only other members name one.
         context_size: Tokens of prompt and completion together, where the default is wrong.
-        omit: Fields that its server is never sent, beside those of the command.
+        omit: Fields that are never sent to its server, in addition to those of the command.
     """
 
     model: str
@@ -85,18 +85,18 @@ class Member:
         return key
 
     def options(self, common: SamplingOptions, weight: float | None = None) -> SamplingOptions:
-        """How this member draws, where the others draw as `common` says.
+        """This member's options: its own fields, and the common ones where it has none.
 
         Args:
-            common: The command's own options.
-            weight: Weight of its draws where it names none.
+            common: The command's options.
+            weight: Weight of its draws if it names none.
         """
-        named = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
+        values = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
         return replace(
             common,
             n=self.count,
             params=replace(
-                common.params, **{name: value for name, value in named.items() if value is not None}
+                common.params, **{name: value for name, value in values.items() if value is not None}
             ),
             prompt=self.prompt or usual_prompt(self.model),
             system=self.system,

@@ -26,18 +26,19 @@ class SamplingOptions:
 
     Attributes:
         n: Samples per question.
-        params: How each is drawn.
-        prompt: How a solution is asked for, a name in `prompts.SOLVE_PROMPTS`.
-        system: A system message before it: a role to play, say.
-        seed: Seed of the draws; each has its own, by question and place (`backends.base.first_seed`).
+        params: Sampling parameters.
+        prompt: Name of the prompt that asks for a solution, from `prompts.SOLVE_PROMPTS`.
+        system: A system message before it, such as a role to play.
+        seed: Seed of all draws. Each draw's seed depends on it, the question and the index
+            (`chat.first_seed`).
         max_concurrency: Backend calls in flight at once, over all questions.
         patience: Time limit and further tries of one call.
         deadline: Seconds one question may take, retries and waits included, `None` for no limit.
-        min_samples: Quorum: fewer successful draws of a question raise.
-        stop: When the draws so far settle the vote, and the rest need not be drawn; `None` draws all.
-        first_batch: Draws of the first batch; each further batch doubles what there is. By default the fewest
-            that can meet the rule.
-        caps: What drawing may cost.
+        min_samples: Quorum: fewer successful draws of a question raise an error.
+        stop: The stopping rule, which says when the draws so far settle the vote; `None` draws all.
+        first_batch: Draws of the first batch. Each further batch doubles the number of draws. By default the
+            fewest that can meet the rule.
+        caps: Limits on the cost of drawing.
         weight: Weight of each draw in `weighted_vote:by=weight`, kept as a score; `None` for none.
         hedge_after: Seconds until a draw that is not back is drawn a second time, and the first of the two
             counts; `None` for never. A model in this process is not hedged.
@@ -104,22 +105,22 @@ class SamplingProgress:
         reused: Draws that were in the store already.
         drawn: Draws that came back in this run.
         failed: Draws of this run that failed.
-        reasons: Why, and how many each.
-        refused: Draws that an earlier run kept as refused, and that were not made again.
+        reasons: Failed draws by error message.
+        refused: Draws that an earlier run stored as refused and that were not made again.
         waits_until: `time.monotonic()` until which all calls of the server wait.
-        waits_for: The server's words for it.
+        waits_for: The server's reason for the wait.
         retries: Calls tried again after a transient error.
-        cancelled: Draws that were in flight when a stopping rule had seen enough.
+        cancelled: Draws that were in flight when a stopping rule was met.
         stopped: Questions whose stopping rule was met before all n were drawn.
-        spared: Draws that were not needed for that reason.
+        spared: Draws that were not made for that reason.
         capped: Questions cut short by a cap.
         prompt_tokens: Prompt tokens of this run's draws.
         completion_tokens: Tokens generated in this run.
         returned: Successful draws of the questions done, reused ones included.
-        distinct: How many different texts there are among them, counted question by question.
+        distinct: Distinct texts among them, counted for each question.
         identical: Questions whose successful draws (two or more, at a temperature above 0) are all one text.
-        comparable: Questions that could have shown such identical draws.
-        below_quorum: Messages of the questions that missed the quorum.
+        comparable: Questions with two or more successful draws at a temperature above 0.
+        below_quorum: Error messages of the questions that missed the quorum.
         started: `time.monotonic()` at the start.
     """
 
@@ -148,5 +149,5 @@ class SamplingProgress:
 
     @property
     def seeds_ignored(self) -> bool:
-        """Whether the server seems to give one text for every seed."""
+        """Whether the server seems to return the same text for every seed."""
         return self.comparable > 0 and self.identical == self.comparable

@@ -22,7 +22,7 @@ class Pool:
         samplers: One per member.
 
     Raises:
-        InvalidArgumentError: Two members would make the very same draws.
+        InvalidArgumentError: Two members would make identical draws.
     """
 
     def __init__(self, samplers: Sequence[Sampler]) -> None:
@@ -30,31 +30,31 @@ class Pool:
         _refuse_same([sampler.configuration.id for sampler in samplers])
 
     async def sample(self, question: Question) -> SampleSet:
-        """The pooled set of one question; members that miss their quorum add nothing.
+        """The pooled set of one question. Members that miss their quorum add nothing.
 
         Raises:
-            InvalidArgumentError: Two members would make the very same draws.
-            SamplingError: All members did.
+            InvalidArgumentError: Two members would make identical draws.
+            SamplingError: All members missed their quorum.
             BackendError: A member's model cannot be asked at all.
         """
         self._refuse_same_draws([question])
-        found = await gathered(_or_error(sampler.sample(question)) for sampler in self.samplers)
-        drawn = [
+        results = await gathered(_or_error(sampler.sample(question)) for sampler in self.samplers)
+        draws = [
             (sampler.configuration.id, replace(sample, model=sampler.configuration.model))
-            for sampler, sample_set in zip(self.samplers, found, strict=True)
+            for sampler, sample_set in zip(self.samplers, results, strict=True)
             if not isinstance(sample_set, SamplingError)
             for sample in sample_set.samples
         ]
-        if not drawn:
-            raise next(one for one in found if isinstance(one, SamplingError))
-        return pooled(question, drawn)
+        if not draws:
+            raise next(result for result in results if isinstance(result, SamplingError))
+        return pooled(question, draws)
 
     async def sample_many(self, questions: Sequence[Question]) -> None:
-        """Draw for all questions, every member at its own pace. What was drawn is in the store.
+        """Draw for all questions into the store, each member independently of the others.
 
         Raises:
-            InvalidArgumentError: Two members would make the very same draws.
-            SamplingError: Some member got nothing at all; the others went on to their end.
+            InvalidArgumentError: Two members would make identical draws.
+            SamplingError: A member reached the quorum of no question; the others finished first.
             BackendError: A member's model cannot be asked at all.
         """
         self._refuse_same_draws(questions)
@@ -63,13 +63,13 @@ class Pool:
             async for _ in sampler.sample_many(questions):
                 pass
 
-        found = await gathered(_or_error(draw(sampler)) for sampler in self.samplers)
-        for error in found:
+        errors = await gathered(_or_error(draw(sampler)) for sampler in self.samplers)
+        for error in errors:
             if error is not None:
                 raise error
 
     def _refuse_same_draws(self, questions: Sequence[Question]) -> None:
-        """Two prompts by name may send one text for some questions."""
+        """Refuse two members that send the same prompt and seed for a question."""
         for question in questions if len(self.samplers) > 1 else ():
             _refuse_same([sampler.key(question) for sampler in self.samplers])
 

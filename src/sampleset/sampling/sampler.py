@@ -1,12 +1,12 @@
-"""Question → SampleSet: concurrency, seeds, retries, deadlines, and what is already in the store.
+"""Question → SampleSet: concurrency, seeds, retries, deadlines and stored draws.
 
-Draw i of a question uses the seed `first_seed` + i, whether or not the server understands seeds or `n`; that
-differs from question to question, since draws under one seed share their random numbers. The draws of a
-question are handed to the backend in groups of `backend.group_size`. A failed draw is data: a
-`Sample` with an error, which counts in n and abstains. An error that no other draw can escape (a refused
-key, an unknown model) ends the run at once; what was drawn before is in the store.
+Draw i of a question uses the seed `first_seed` + i, whether or not the server understands seeds or `n`.
+`first_seed` differs between questions, since draws under one seed share their random numbers. The backend
+gets the draws of a question in groups of `backend.group_size`. A failed draw is data: a `Sample` with an
+error, which counts in n and abstains. An error that would fail every draw (a refused key, an unknown model)
+ends the run at once; earlier draws are in the store.
 
-How the draws of one question come in, and when they are enough, is in `draws`.
+The module `draws` makes the draws of one question and decides when they are enough.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ class Sampler:
     Args:
         backend: The model.
         options: How to draw.
-        store: Where draws are kept and looked up, if not in memory only.
-        on_progress: Called after each change of `progress`.
-        budgets: The run's budgets, where several samplers share them; by default those of `options.caps`.
-        question_budgets: The same of each question.
-        tariff: What the model's tokens cost, for a cap in money.
-        progress: Totals to add to, where several samplers share them.
+        store: Where draws are stored and looked up; `None` keeps them in memory only.
+        on_progress: Called with `progress` after each change.
+        budgets: The run's budgets, if several samplers share them; by default those of `options.caps`.
+        question_budgets: The questions' budgets, if several samplers share them.
+        tariff: Price of the model's tokens, for a cap in money.
+        progress: Totals to add to, if several samplers share them.
 
     Raises:
-        InvalidArgumentError: A cap is in money, and there is no tariff.
+        InvalidArgumentError: A cap is in money and there is no tariff.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class Sampler:
             plain_params(options.params) | {"seed": options.seed, "seeds": "by question"},
         )
         self._on_progress = on_progress
-        # Whether it has taken a request under these settings: then what it refuses is the prompt.
+        # Whether the model has taken a request under these settings. Then a refusal concerns the prompt.
         self._taken = False
-        # Whether the backend has answered since last looked at, be it by refusing a prompt.
+        # Whether the backend has answered since the last check; a refused prompt is an answer, too.
         self._heard = False
-        # Questions that wait for another process.
+        # Number of questions that wait for another process.
         self._elsewhere = 0
         self._limiter = limiter_for(backend, options.max_concurrency)
         self._limiter.clock.on_wait = self._note_wait
@@ -94,14 +94,14 @@ class Sampler:
         if cap is not None and question_budgets is None:
             self._question_budgets = QuestionBudgets(cap, 1, self.stored_tokens)
         self._tariff = tariff
-        ModelCalls(backend, budgets=self._budgets, tariff=tariff)  # complains now of a price that is missing
+        ModelCalls(backend, budgets=self._budgets, tariff=tariff)  # raises now if a price is missing
 
     async def sample(self, question: Question, messages: Sequence[Message] | None = None) -> SampleSet:
         """The sample set of one question.
 
         Args:
             question: The question.
-            messages: The chat to draw from, as it is; by default the question as the options have it asked.
+            messages: The prompt; by default the question under the prompt of the options.
 
         Raises:
             CapReachedError: A cap left too few draws.
@@ -113,17 +113,17 @@ class Sampler:
             work = await self._draw(question, messages, ())
         else:
             work = await self._complete(self.store, question, messages)
-        drawn = SampleSet(question, work.samples, self.backend.model, work.stopped)
-        return self._finish(drawn, work.refusal)
+        sample_set = SampleSet(question, work.samples, self.backend.model, work.stopped)
+        return self._finish(sample_set, work.refusal)
 
     async def sample_many(self, questions: Iterable[Question]) -> AsyncIterator[SampleSet]:
-        """Sample sets in the order of the questions; those below the quorum are left out and reported.
+        """Sample sets in the order of the questions. Questions below the quorum are left out and reported.
 
-        A few more questions than the limiter holds are in work at once, so that it never runs dry. Those that
-        another process holds are waited for beside them, and do not keep others from being begun.
+        A few more questions than the limiter allows are in work, so that it is always busy. Questions that
+        another process draws are awaited in addition and do not delay others.
 
         Raises:
-            SamplingError: No question reached the quorum, or the server answered none of eight in a row.
+            SamplingError: No question reached the quorum, or eight questions in a row got no reply.
             BackendError: The backend cannot be asked at all.
         """
         groups = -(-self.options.rules.batches[0] // self.backend.group_size)
@@ -137,7 +137,7 @@ class Sampler:
                     if (question := next(waiting, None)) is None:
                         break
                     running.append(asyncio.create_task(self.sample(question)))
-                    await asyncio.sleep(0)  # it finds out whether another process holds the question
+                    await asyncio.sleep(0)  # lets the task learn whether another process has the question
                 if not running:
                     break
                 await self._until_first_done(running)
@@ -167,7 +167,7 @@ class Sampler:
             raise SamplingError(self.progress.below_quorum[0])
 
     async def _until_first_done(self, running: Sequence[asyncio.Task[SampleSet]]) -> None:
-        """Wait for the first task of the list, and stop at once if a later one hits a fatal error."""
+        """Wait for the first task of the list. Raises at once if a later task meets a fatal error."""
         pending: set[asyncio.Task[SampleSet]] = set(running)
         while not running[0].done():
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -179,9 +179,9 @@ class Sampler:
     async def _complete(
         self, store: SampleStore, question: Question, messages: Sequence[Message]
     ) -> QuestionDraws:
-        """The question's draws from the store, the missing ones drawn first.
+        """The question's draws from the store, after the missing ones were drawn into it.
 
-        Another process that draws into the same store may hold the question: wait until it is done or gone.
+        If another process draws the question into the same store, wait until it has finished or ended.
         """
         key = draw_key(self.configuration, messages)
         if not store.claim(key):
@@ -219,7 +219,7 @@ class Sampler:
         stored: Iterable[Sample],
         keep: Callable[[Sequence[Sample]], None] | None = None,
     ) -> QuestionDraws:
-        """The question's draws: those stored and the missing ones, which `keep` is called with."""
+        """The stored draws and the missing ones. `keep` is called with the new samples of each call."""
 
         def on_event(event: DrawEvent) -> None:
             match event:
@@ -249,7 +249,7 @@ class Sampler:
         )
         self._taken = self._taken or any(not sample.failed for sample in stored)
         if not work.is_needed:
-            # Nobody is asked, so that a question without draws says nothing of the server.
+            # The model is not asked, so a question without draws does not count as a silent server.
             self._heard = True
             self.progress.refused += sum(sample.refused for sample in stored)
         try:
@@ -259,7 +259,7 @@ class Sampler:
         return work
 
     def _is_final(self, error: SampleSetError) -> bool:
-        """Whether an error speaks of its prompt: what a server refuses that has taken other requests does."""
+        """Whether an error concerns the prompt: a refusal does if the server has taken other requests."""
         return isinstance(error, PromptError) or (isinstance(error, RequestRefusedError) and self._taken)
 
     def _note_wait(self, seconds: float, reason: str) -> None:
@@ -276,33 +276,33 @@ class Sampler:
                 )
 
     def key(self, question: Question) -> str:
-        """Under which key the question's draws are stored."""
+        """The key of the question's draws in the store."""
         return draw_key(self.configuration, self._messages(question))
 
     def stored_tokens(self, question: Question) -> int:
         """Tokens of the question's draws in the store."""
-        drawn = {} if self.store is None else self.store.drawn(self.key(question))
-        return SampleSet(question, tuple(drawn.values())).usage.total_tokens
+        draws = {} if self.store is None else self.store.drawn(self.key(question))
+        return SampleSet(question, tuple(draws.values())).usage.total_tokens
 
     def _messages(self, question: Question) -> list[Message]:
         return solve_messages(question, self.options.prompt, self.options.system)
 
     def _drawer(self, question: Question, messages: Sequence[Message], stored: Sequence[Sample]) -> Drawer:
-        """The model as it is asked this question, within the caps of the run and of the question."""
-        own = [] if self._question_budgets is None else [self._question_budgets.take(question)]
-        known = max((sample.prompt_tokens or 0 for sample in stored), default=0)
+        """The model with this question's prompt, within the caps of the run and of the question."""
+        question_budgets = [] if self._question_budgets is None else [self._question_budgets.take(question)]
+        prompt_tokens = max((sample.prompt_tokens or 0 for sample in stored), default=0)
         calls = ModelCalls(
             self.backend,
             self.options.patience,
             limiter=self._limiter,
-            budgets=[*own, *self._budgets],
+            budgets=[*question_budgets, *self._budgets],
             tariff=self._tariff,
-            prompt_tokens=known or None,
+            prompt_tokens=prompt_tokens or None,
         )
         return Drawer(calls, messages, self.options.params, self.options.weight)
 
     def _count(self, samples: Sequence[Sample]) -> None:
-        """Add draws that came back to the totals."""
+        """Add new draws to the totals."""
         self.progress.drawn += len(samples)
         self.progress.failed += sum(sample.failed for sample in samples)
         self.progress.reasons.update(sample.error for sample in samples if sample.error is not None)
@@ -310,15 +310,19 @@ class Sampler:
         self.progress.completion_tokens += sum(sample.completion_tokens or 0 for sample in samples)
         self._report()
 
-    def _finish(self, drawn: SampleSet, refusal: CapReachedError | None) -> SampleSet:
-        """The set, counted; below the quorum raise."""
+    def _finish(self, sample_set: SampleSet, refusal: CapReachedError | None) -> SampleSet:
+        """Add the set to the totals and return it.
+
+        Raises:
+            SamplingError: It has fewer successful draws than the quorum.
+        """
         self.progress.questions += 1
         if refusal is not None:
             self.progress.capped += 1
-        elif drawn.stopped is not None:
+        elif sample_set.stopped is not None:
             self.progress.stopped += 1
-            self.progress.spared += self.options.n - drawn.n
-        texts = [sample.text for sample in drawn.samples if not sample.failed]
+            self.progress.spared += self.options.n - sample_set.n
+        texts = [sample.text for sample in sample_set.samples if not sample.failed]
         self.progress.returned += len(texts)
         self.progress.distinct += len(set(texts))
         if len(texts) > 1 and self.options.params.temperature > 0:
@@ -328,15 +332,15 @@ class Sampler:
         if len(texts) < self.options.min_samples:
             if refusal is not None:
                 raise CapReachedError(
-                    f"Question {drawn.id!r}: {len(texts)} of {self.options.n} draws. {refusal}",
+                    f"Question {sample_set.id!r}: {len(texts)} of {self.options.n} draws. {refusal}",
                     of_question=refusal.of_question,
                 ) from refusal
-            reason = next((sample.error for sample in drawn.samples if sample.error), "no reason given")
+            reason = next((sample.error for sample in sample_set.samples if sample.error), "no reason given")
             raise SamplingError(
-                f"Question {drawn.id!r}: {len(texts)} of {drawn.n} draws succeeded, "
+                f"Question {sample_set.id!r}: {len(texts)} of {sample_set.n} draws succeeded, "
                 f"{self.options.min_samples} are needed. First failure: {reason}"
             )
-        return drawn
+        return sample_set
 
     def _report(self) -> None:
         if self._on_progress is not None:

@@ -1,19 +1,19 @@
-"""Stopping rules: when the samples drawn so far settle the vote. Cost: no call; each rule saves some.
+"""Stopping rules: when the samples drawn so far settle the vote. A rule makes no call and saves draws.
 
-A rule is a pure function of the draws' classes of equal answers, in draw order; a draw that failed or states
-no answer has none. Rules, as users type them:
+A rule is a pure function of the draws' classes of equal answers, in draw order. A draw that failed or states
+no answer has no class. Rules, as users type them:
 
 - `beta:0.95`: Adaptive-Consistency (Aggarwal et al. 2023, arXiv 2305.11860). Stop when the leading class
   beats the runner-up with this probability: P(share > 1/2) under Beta(votes + 1, runner-up's votes + 1).
 - `dirichlet:0.95`: the same paper's rule over all classes: P(the leader's share is the greatest) under
-  Dirichlet(votes + 1). Never above the former, so it never stops earlier.
+  Dirichlet(votes + 1). It is never above the probability of `beta`, so it never stops earlier.
 - `esc:4`: early-stopping self-consistency (Li et al. 2024, arXiv 2401.10480). Stop when one of the windows
   of 4 consecutive draws (0-3, 4-7, ...) holds one class only.
 
-Departures. Votes are counted over classes of equal answers, not over strings, and a draw without an answer
-votes for nothing but counts as a draw; a window that holds one is not unanimous. Where all votes agree,
-`dirichlet` sets them against one class that was not seen, as `beta` does. The papers draw one sample, or one
-window, at a time; ours come in batches (see `batch_ends`), which takes fewer rounds and a few more samples.
+Departures. Votes are counted over classes of equal answers, not over strings. A draw without an answer counts
+as a draw but votes for nothing, so its window is not unanimous. Where all votes agree, `dirichlet` compares
+them with one class without votes, as `beta` does. The papers draw one sample, or one window, at a time. Here
+draws are made in batches (see `batch_ends`), which takes fewer rounds and a few more samples.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Classes = Sequence[int | None]
 
 
 class StoppingRule(Protocol):
-    """When to stop drawing."""
+    """Says when to stop drawing."""
 
     @property
     def spec(self) -> str:
@@ -71,7 +71,7 @@ class BetaRule:
         return _fewest_agreeing(self.threshold)
 
     def met(self, classes: Classes) -> bool:
-        """Whether the leader is ahead for good."""
+        """Whether the leader is ahead with the probability `threshold`."""
         first, second, *_ = *_votes(classes), 0, 0
         return beats_runner_up(first, second) >= self.threshold
 
@@ -96,7 +96,7 @@ class DirichletRule:
         return _fewest_agreeing(self.threshold)
 
     def met(self, classes: Classes) -> bool:
-        """Whether the leader is ahead for good."""
+        """Whether the leader is ahead with the probability `threshold`."""
         votes = _votes(classes)
         if not votes or beats_runner_up(votes[0], votes[1] if len(votes) > 1 else 0) < self.threshold:
             return False
@@ -105,7 +105,7 @@ class DirichletRule:
 
 @dataclass(frozen=True, slots=True)
 class WindowRule:
-    """Stop when the draws of one window of `size` all agree; windows follow one another from draw 0."""
+    """Stop when all draws of one window of `size` agree. Windows follow one another from draw 0."""
 
     size: int = 5
 
@@ -124,7 +124,7 @@ class WindowRule:
         return self.size
 
     def met(self, classes: Classes) -> bool:
-        """Whether some whole window is unanimous."""
+        """Whether some complete window is unanimous."""
         windows = (
             set(classes[start : start + self.size])
             for start in range(0, len(classes) - self.size + 1, self.size)
@@ -136,11 +136,11 @@ RULES = ("beta", "dirichlet", "esc")
 
 
 def parse_stop(text: str) -> StoppingRule:
-    """The rule that `beta:0.95`, `dirichlet:0.95` or `esc:4` names; without a number, the papers' 0.95 or 5.
+    """The rule that `beta:0.95`, `dirichlet:0.95` or `esc:4` names. The default numbers are 0.95 and 5.
 
     Raises:
-        UnknownNameError: No such rule.
-        InvalidArgumentError: The number is none, or out of range.
+        UnknownNameError: There is no such rule.
+        InvalidArgumentError: The number is malformed or out of range.
     """
     name, _, number = (part.strip() for part in text.partition(":"))
     if name not in RULES:
@@ -157,7 +157,7 @@ def parse_stop(text: str) -> StoppingRule:
 
 
 def batch_ends(first: int, n: int) -> list[int]:
-    """How many draws there are after each batch: `first`, then twice as many each time, up to n."""
+    """Number of draws after each batch: `first`, then twice as many each time, up to n."""
     ends = [min(first, n)]
     while ends[-1] < n:
         ends.append(min(2 * ends[-1], n))
@@ -165,16 +165,16 @@ def batch_ends(first: int, n: int) -> list[int]:
 
 
 async def classes_of(sample_set: SampleSet) -> Classes:
-    """The classes of a set's answers, read after any thinking and grouped off the event loop."""
+    """The classes of a set's answers. Answers are read after any thinking."""
     return classes_in(await tally(sample_set.without_thinking()))
 
 
 def classes_in(counted: Tally) -> Classes:
-    """The classes of a tally by place."""
+    """The class of each sample of a tally, by the sample's index."""
     classes: list[int | None] = [None] * len(counted.answers)
     for number, candidate in enumerate(counted.candidates):
-        for place in candidate.indices:
-            classes[place] = number
+        for index in candidate.indices:
+            classes[index] = number
     return classes
 
 
@@ -201,7 +201,7 @@ def beats_all(votes: tuple[int, ...]) -> float:
     vanish at both ends, where the trapezoidal rule converges exponentially; the error is below 1e-9.
 
     Args:
-        votes: Votes by class, the one in question first.
+        votes: Votes by class, the first class first.
     """
     leader, rest = votes[0], Counter(votes[1:])
     shape = leader + 1.0
@@ -226,8 +226,8 @@ def beats_all(votes: tuple[int, ...]) -> float:
 
 
 def _votes(classes: Classes) -> list[int]:
-    """Votes by class, the most first."""
-    counted = Counter(one for one in classes if one is not None)
+    """Votes by class, falling."""
+    counted = Counter(number for number in classes if number is not None)
     return [votes for _, votes in counted.most_common()]
 
 

@@ -1,7 +1,7 @@
 """Attention over a prompt and branches that share it, in one sequence.
 
-Computed span by span: the prompt attends to itself, each branch to the prompt and to itself. A mask over the
-whole square would cost (P + G T)² products where these cost about P² / 2 + G T (P + T).
+Attention is computed for each span: the prompt attends to itself, each branch to the prompt and to itself. A
+mask over the whole square would cost (P + G T)² products; the spans cost about P² / 2 + G T (P + T).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 from sampleset.engines.huggingface.model import import_extra
 
 NAME = "sampleset_branches"
-"""Under which transformers knows it. Without the argument `branch_spans` it is `sdpa`."""
+"""The attention's name in transformers. Without the argument `branch_spans` it equals `sdpa`."""
 
 
 def use_branch_attention(model: Any) -> bool:
-    """Whether the model computes attention so; one that uses `sdpa` is made to.
+    """Switch a model from `sdpa` to this attention; returns whether the model now uses it.
 
     Args:
-        model: Of transformers.
+        model: A model of transformers.
     """
     if model.config._attn_implementation == "sdpa":
         _register()
@@ -53,34 +53,36 @@ def _register() -> None:
 
 
 def span_attention(query: Any, key: Any, value: Any, spans: Sequence[int], scaling: float | None) -> Any:
-    """What each token reads: (1, N, H, D) of queries (1, H, N, D) and keys and values (1, K, N, D).
+    """The attention's output, shape (1, N, H, D).
 
     Args:
-        query: Of N tokens and H heads.
-        key: Of K heads, each for H / K of the queries'.
-        value: As the keys.
+        query: Shape (1, H, N, D): N tokens, H heads.
+        key: Shape (1, K, N, D): K heads, each for H / K heads of the queries.
+        value: Shape (1, K, N, D).
         spans: Lengths of the prompt and of every branch; their sum is N.
-        scaling: Of the products; by default one over the root of D.
+        scaling: Factor of the products; by default one over the root of D.
     """
     torch: Any = import_extra("torch")
     attention = torch.nn.functional.scaled_dot_product_attention
-    heads, kept = query.shape[1], key.shape[1]
-    queries, keys, values = (one.split(list(spans), dim=2) for one in (query, key, value))
-    read = [
-        attention(queries[0], keys[0], values[0], is_causal=True, scale=scaling, enable_gqa=heads != kept)
+    heads, key_heads = query.shape[1], key.shape[1]
+    queries, keys, values = (states.split(list(spans), dim=2) for states in (query, key, value))
+    outputs = [
+        attention(
+            queries[0], keys[0], values[0], is_causal=True, scale=scaling, enable_gqa=heads != key_heads
+        )
     ]
     for branch, length in enumerate(spans[1:], start=1):
         if not length:
             continue
-        # The queries of a key's heads stand below each other, so that no key is copied for each of them.
-        asked = queries[branch].reshape(1, kept, heads // kept * length, -1)
+        # The queries of one key head are stacked, so that keys need not be copied for each query head.
+        branch_queries = queries[branch].reshape(1, key_heads, heads // key_heads * length, -1)
         mask = query.new_ones((length, spans[0] + length), dtype=torch.bool).tril(spans[0])
-        found = attention(
-            asked,
+        output = attention(
+            branch_queries,
             torch.cat([keys[0], keys[branch]], dim=2),
             torch.cat([values[0], values[branch]], dim=2),
-            attn_mask=mask.repeat(heads // kept, 1),
+            attn_mask=mask.repeat(heads // key_heads, 1),
             scale=scaling,
         )
-        read.append(found.reshape(1, heads, length, -1))
-    return torch.cat(read, dim=2).transpose(1, 2)
+        outputs.append(output.reshape(1, heads, length, -1))
+    return torch.cat(outputs, dim=2).transpose(1, 2)

@@ -1,11 +1,12 @@
-"""How far a trained model's own scores are to be trusted, fitted on rows it was not trained on.
+"""Weights of a trained model's scores, votes and confidence, fitted on rows it was not trained on.
 
-A select model picks by `a·score + b·log(votes) + c·confidence`. A model trained on few questions is too sure
-of itself, so that its score drowns the votes. The three multiples are fitted on held-back rows (`fit`), and
-their worth is cross-validated by question. Needs no torch; the model may run on any backend that scores.
+A select model picks by `a·score + b·log(votes) + c·confidence`. A model trained on few questions is
+overconfident, so its score would outweigh the votes. The three multiples are fitted on held-back rows
+(`fit`), and their accuracy is cross-validated by question. Needs no torch; the model may run on any backend
+that scores.
 
-Sets whose samples carry no log-probabilities have weights of their own, `blind`. They come from elsewhere
-than the rows, so that the model is trusted as little as the rows allow (`cautious`).
+Sets whose samples have no log-probabilities have separate weights, `blind`. Such sets come from other sources
+than the rows, so the model's score gets the least weight that the rows allow (`cautious`).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from sampleset.training.data.rows import TrainingRow, read_training_rows
 from sampleset.training.export.model_card import model_card
 
 LEAST_ROWS = 20
-"""Rows with a choice to make below which three numbers are not worth fitting."""
+"""Fewest rows with a choice on which the three weights are fitted."""
 
 _AT_ONCE = 32
 _RESAMPLES = 10_000
@@ -51,7 +52,7 @@ _RESAMPLES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How good some weights are: accuracy in [0, 1], and cross-entropy in nats (`None` for the vote)."""
+    """Accuracy of some weights, in [0, 1], and their cross-entropy in nats (`None` for the vote)."""
 
     accuracy: float
     cross_entropy: float | None
@@ -59,11 +60,11 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Share of right picks less that of votes and confidence alone: the mean over questions, in [-1, 1].
+    """Share of right picks minus that of votes and confidence alone: the mean over questions, in [-1, 1].
 
     Attributes:
-        low: Of the 95 % interval, by a paired bootstrap over questions.
-        high: The same.
+        low: Lower end of the 95 % interval, by a paired bootstrap over questions.
+        high: Upper end.
     """
 
     difference: float
@@ -73,19 +74,19 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What was fitted and what it is worth.
+    """Fitted weights and their accuracy.
 
     Attributes:
-        rows: Rows with a choice to make and a right candidate.
-        questions: Distinct ones among them.
-        folds: Of the cross-validation.
-        before: The weights until now.
-        after: The fitted ones, by all rows.
-        prior: Of votes and confidence alone, by all rows: what is to be had without asking the model.
-        blind: Of sets without token log-probabilities; see `cautious`.
-        figures: `vote`; `before`; and, each cross-validated by question, `prior` (votes and confidence
-            alone), `after` (all three) and `blind` (the rows without their confidence).
-        gains: What the model's reading adds to votes and confidence, of `before` and of `after`.
+        rows: Rows with several candidates, one of them right.
+        questions: Distinct questions of these rows.
+        folds: Folds of the cross-validation.
+        before: The previous weights.
+        after: The weights fitted on all rows.
+        prior: Weights of votes and confidence alone, fitted on all rows: the result without the model.
+        blind: Weights for sets without token log-probabilities; see `cautious`.
+        figures: Figures of `vote` and `before` and, cross-validated by question, of `prior` (votes and
+            confidence alone), `after` (all three) and `blind` (the rows without their confidence).
+        gains: Gain of `before` and of `after` over `prior`.
         overlap_checked: Whether the rows' questions could be compared with those trained on.
     """
 
@@ -110,19 +111,19 @@ async def calibrate(
 ) -> Calibration:
     """Fit the weights of the aggregator in a folder on rows it was not trained on, and write them there.
 
-    The model's scores are kept beside the rows, in `ROWS.scores.jsonl`: an interrupted call goes on.
+    The model's scores are saved beside the rows, in `ROWS.scores.jsonl`, so an interrupted call continues.
 
     Args:
         folder: A checkpoint, or an export of one.
-        backend: The model in it.
-        rows: Of `sampleset train-data`, mode `select`.
-        folds: Of the cross-validation.
-        on_progress: Called with rows scored, and rows in all.
+        backend: The model in the folder.
+        rows: A file of `sampleset train-data`, mode `select`.
+        folds: Folds of the cross-validation, ≥ 2.
+        on_progress: Called with (rows scored, all rows).
 
     Raises:
-        InvalidArgumentError: The model does not select, was trained on one of the questions, or reads other
-            rows than these.
-        DataError: Too few rows leave a choice.
+        InvalidArgumentError: The model's mode is not `select`, it was trained on one of the questions, or the
+            rows were made with other options than its training rows.
+        DataError: Too few rows have a right and another candidate.
         BackendError: The model cannot be asked.
     """
     record = read_record(folder)
@@ -135,50 +136,55 @@ async def calibrate(
     SampleSetAggregator(backend)  # refuses another version of the prompt
     if folds < 2:
         raise InvalidArgumentError(f"folds={folds} must be at least 2.")
-    chosen = [one for one in read_training_rows(rows) if _leaves_choice(one)]
+    chosen = [row for row in read_training_rows(rows) if _leaves_choice(row)]
     _require_fitting(rows, chosen, record, folds)
     overlap_checked = _require_untrained(rows, chosen, folder, record)
     choices = await _scored(chosen, backend, rows.with_suffix(".scores.jsonl"), on_progress)
     before = Weights(record.score_weight, record.vote_weight, record.confidence_weight)
-    made = replace(calibration_of(choices, folds, before), overlap_checked=overlap_checked)
-    said = {"rows": rows.name, "rows_used": made.rows, "questions": made.questions, "folds": folds}
-    found = {name: asdict(made)[name] for name in ("figures", "prior", "gains")}
-    others = {**record.others, "calibration": said | found}
+    calibration = replace(calibration_of(choices, folds, before), overlap_checked=overlap_checked)
+    counts = {
+        "rows": rows.name,
+        "rows_used": calibration.rows,
+        "questions": calibration.questions,
+        "folds": folds,
+    }
+    results = {name: asdict(calibration)[name] for name in ("figures", "prior", "gains")}
+    others = {**record.others, "calibration": counts | results}
     changed = replace(
         record,
-        score_weight=made.after.score,
-        vote_weight=made.after.votes,
-        confidence_weight=made.after.confidence,
-        blind_score_weight=made.blind.score,
-        blind_vote_weight=made.blind.votes,
+        score_weight=calibration.after.score,
+        vote_weight=calibration.after.votes,
+        confidence_weight=calibration.after.confidence,
+        blind_score_weight=calibration.blind.score,
+        blind_vote_weight=calibration.blind.votes,
         others=others,
     )
     write_record(folder, changed)
     (folder / "README.md").write_text(model_card(changed.to_json()), encoding="utf-8")
-    return made
+    return calibration
 
 
 def read_choices(rows: Path) -> list[Choice]:
-    """The rows of a file that leave a choice, every candidate's log-probability 0: no model is asked."""
-    chosen = [one for one in read_training_rows(rows) if _leaves_choice(one)]
-    return [_choice(one, [0.0] * len(one.candidates)) for one in chosen]
+    """The rows of a file with a choice. Every candidate's log-probability is 0; no model is called."""
+    chosen = [row for row in read_training_rows(rows) if _leaves_choice(row)]
+    return [_choice(row, [0.0] * len(row.candidates)) for row in chosen]
 
 
 def calibration_of(choices: Sequence[Choice], folds: int, before: Weights | None = None) -> Calibration:
-    """The weights that fit, and what each choice of them is worth.
+    """The fitted weights and their cross-validated figures.
 
-    Questions are dealt to the folds in the order of their names' digests.
+    Questions are assigned to folds in turn, in the order of their names' digests.
 
     Args:
         choices: The rows.
-        folds: Of the cross-validation.
-        before: The weights until now; by default the votes alone.
+        folds: Folds of the cross-validation.
+        before: The previous weights; by default the votes alone.
     """
     before = before or Weights(0.0, 1.0, 0.0)
     questions = sorted(
-        {one.question for one in choices}, key=lambda name: hashlib.sha256(name.encode()).digest()
+        {choice.question for choice in choices}, key=lambda name: hashlib.sha256(name.encode()).digest()
     )
-    fold_of = {name: place % folds for place, name in enumerate(questions)}
+    fold_of = {name: number % folds for number, name in enumerate(questions)}
     weights = {"before": [before] * len(choices)}
     ways: dict[str, Callable[[Sequence[Choice]], Weights]] = {
         "prior": lambda part: fit(part, (1, 2)),
@@ -186,10 +192,12 @@ def calibration_of(choices: Sequence[Choice], folds: int, before: Weights | None
         "blind": cautious,
     }
     for name, way in ways.items():
-        fitted = [way([one for one in choices if fold_of[one.question] != fold]) for fold in range(folds)]
-        weights[name] = [fitted[fold_of[one.question]] for one in choices]
-    right = {name: _right(choices, used) for name, used in weights.items()}
-    vote = Figures(float(np.mean([one.right[one.vote] for one in choices])), None)
+        fitted = [
+            way([choice for choice in choices if fold_of[choice.question] != fold]) for fold in range(folds)
+        ]
+        weights[name] = [fitted[fold_of[choice.question]] for choice in choices]
+    right = {name: _right(choices, chosen_weights) for name, chosen_weights in weights.items()}
+    vote = Figures(float(np.mean([choice.right[choice.vote] for choice in choices])), None)
     figures = {name: Figures(float(right[name].mean()), _loss(choices, weights[name])) for name in weights}
     return Calibration(
         rows=len(choices),
@@ -205,15 +213,23 @@ def calibration_of(choices: Sequence[Choice], folds: int, before: Weights | None
 
 
 def _right(choices: Sequence[Choice], weights: Sequence[Weights]) -> Floats:
-    """1 where the pick is right, 0 where it is not, shape (rows,)."""
+    """1 if the pick is right, else 0, shape (rows,)."""
     picked = [
-        one.right[int(np.argmax(one.features @ w.vector))] for one, w in zip(choices, weights, strict=True)
+        choice.right[int(np.argmax(choice.features @ row_weights.vector))]
+        for choice, row_weights in zip(choices, weights, strict=True)
     ]
     return np.array(picked, dtype=float)
 
 
 def _loss(choices: Sequence[Choice], weights: Sequence[Weights]) -> float:
-    return float(np.mean([cross_entropy(one, w.vector) for one, w in zip(choices, weights, strict=True)]))
+    return float(
+        np.mean(
+            [
+                cross_entropy(choice, row_weights.vector)
+                for choice, row_weights in zip(choices, weights, strict=True)
+            ]
+        )
+    )
 
 
 def _gain(choices: Sequence[Choice], differences: Floats) -> Gain:
@@ -222,57 +238,57 @@ def _gain(choices: Sequence[Choice], differences: Floats) -> Gain:
 
 
 def _leaves_choice(row: TrainingRow) -> bool:
-    return len(row.candidates) > 1 and any(one.right is True for one in row.candidates)
+    return len(row.candidates) > 1 and any(candidate.right is True for candidate in row.candidates)
 
 
 def _require_fitting(path: Path, chosen: Sequence[TrainingRow], record: CheckpointRecord, folds: int) -> None:
-    """Refuse rows that are too few, or that the model reads otherwise."""
-    questions = len({_question_of(one) for one in chosen})
+    """Refuse too few rows, and rows made with other options than the training rows."""
+    questions = len({_question_of(row) for row in chosen})
     if len(chosen) < LEAST_ROWS or questions < folds:
         raise DataError(
             f"{path}: {len(chosen)} rows of {questions} questions leave a choice with a right candidate; "
             f"{LEAST_ROWS} rows and {folds} questions are needed. Hold more back with --held-back."
         )
-    asked = (record.mode, record.prompt_version, record.keep_end_tokens, record.fold)
-    for one in chosen:
-        if (one.mode, one.prompt_version, one.keep_end_tokens, one.fold) != asked:
+    expected = (record.mode, record.prompt_version, record.keep_end_tokens, record.fold)
+    for row in chosen:
+        if (row.mode, row.prompt_version, row.keep_end_tokens, row.fold) != expected:
             raise InvalidArgumentError(
-                f"{path}: row {one.id!r} was made as mode={one.mode}, prompt={one.prompt_version}, "
-                f"keep_end_tokens={one.keep_end_tokens}, fold={one.fold}; the model reads "
-                f"{asked}. Make the rows with the options of its training rows."
+                f"{path}: row {row.id!r} was made as mode={row.mode}, prompt={row.prompt_version}, "
+                f"keep_end_tokens={row.keep_end_tokens}, fold={row.fold}; the model reads "
+                f"{expected}. Make the rows with the options of its training rows."
             )
 
 
 def _require_untrained(
     path: Path, chosen: Sequence[TrainingRow], folder: Path, record: CheckpointRecord
 ) -> bool:
-    """Refuse rows on questions that the model was trained on, and return whether that can be told.
+    """Refuse rows on questions that the model was trained on; returns whether that could be checked.
 
-    By digests of the questions; by their names in the rows trained on, where there are no digests.
+    Compares digests of the questions or, without digests, their names in the training rows.
     """
-    seen, rows = read_trained_on(folder), Path(str(record.training.get("rows", "")))
-    if seen is not None and all(one.question_digest for one in chosen):
-        both = [one.id for one in chosen if one.question_digest in seen]
+    trained_digests, rows = read_trained_on(folder), Path(str(record.training.get("rows", "")))
+    if trained_digests is not None and all(row.question_digest for row in chosen):
+        shared = [row.id for row in chosen if row.question_digest in trained_digests]
     elif rows.is_file():
-        names = {_question_name(str(one["id"])) for _, one in read_rows(rows)}
-        both = [one.id for one in chosen if _question_name(one.id) in names]
+        names = {_question_name(str(row["id"])) for _, row in read_rows(rows)}
+        shared = [row.id for row in chosen if _question_name(row.id) in names]
     else:
         return False
-    if both:
+    if shared:
         raise InvalidArgumentError(
-            f"{path}: the model was trained on the question of row {both[0]!r} and {len(both) - 1} more. "
+            f"{path}: the model was trained on the question of row {shared[0]!r} and {len(shared) - 1} more. "
             "Calibrate on held-back rows (train-data --held-back)."
         )
     return True
 
 
 def _question_of(row: TrainingRow) -> str:
-    """What rows on the same question share."""
+    """A key that is equal for rows on the same question."""
     return row.question_digest or _question_name(row.id)
 
 
 def _question_name(row_id: str) -> str:
-    """The question's part of a row's id FILE/QUESTION/PLACE: the same in draws of two models."""
+    """The question's part of a row's id FILE/QUESTION/NUMBER; equal for draws of two models."""
     return row_id.rpartition("/")[0].partition("/")[2]
 
 
@@ -282,39 +298,41 @@ async def _scored(
     path: Path,
     on_progress: Callable[[int, int], None] | None,
 ) -> list[Choice]:
-    """Every row as numbers; what the log at that path holds is not asked again."""
+    """Every row as numbers. Scores in the log at `path` are not computed again."""
     log = JsonlLog(path)
-    known = {row["key"]: row["logprobs"] for _, row in log.new_rows()}
+    logprobs_by_key = {row["key"]: row["logprobs"] for _, row in log.new_rows()}
     limiter = asyncio.Semaphore(min(_AT_ONCE, backend.max_calls or _AT_ONCE))
     done = 0
 
     async def scored(row: TrainingRow) -> Choice:
         nonlocal done
-        texts = [one.answer + ANSWER_CLOSE for one in row.candidates]
-        asked = json.dumps([backend.model, list(row.prompt), texts], sort_keys=True)
-        key = hashlib.sha256(asked.encode()).hexdigest()
-        if key not in known:
+        texts = [candidate.answer + ANSWER_CLOSE for candidate in row.candidates]
+        request = json.dumps([backend.model, list(row.prompt), texts], sort_keys=True)
+        key = hashlib.sha256(request.encode()).hexdigest()
+        if key not in logprobs_by_key:
             async with limiter:
-                known[key] = [one.logprob for one in await backend.score(row.prompt, texts)]
-            log.append([{"key": key, "id": row.id, "logprobs": known[key]}])
+                logprobs_by_key[key] = [
+                    continuation.logprob for continuation in await backend.score(row.prompt, texts)
+                ]
+            log.append([{"key": key, "id": row.id, "logprobs": logprobs_by_key[key]}])
         done += 1
         if on_progress is not None:
             on_progress(done, len(rows))
-        return _choice(row, known[key])
+        return _choice(row, logprobs_by_key[key])
 
     return await gathered(scored(row) for row in rows)
 
 
 def _choice(row: TrainingRow, logprobs: Sequence[float]) -> Choice:
-    confidences = [one.confidence for one in row.candidates]
-    known = all(one is not None for one in confidences)
+    confidences = [candidate.confidence for candidate in row.candidates]
+    known = all(confidence is not None for confidence in confidences)
     features = [
-        [logprob, math.log(one.votes), (one.confidence or 0.0) if known else 0.0]
-        for logprob, one in zip(logprobs, row.candidates, strict=True)
+        [logprob, math.log(candidate.votes), (candidate.confidence or 0.0) if known else 0.0]
+        for logprob, candidate in zip(logprobs, row.candidates, strict=True)
     ]
     return Choice(
         _question_of(row),
         np.array(features, dtype=np.float64),
-        np.array([one.right is True for one in row.candidates]),
-        next((place for place, one in enumerate(row.candidates) if one.answer == row.vote), 0),
+        np.array([candidate.right is True for candidate in row.candidates]),
+        next((index for index, candidate in enumerate(row.candidates) if candidate.answer == row.vote), 0),
     )

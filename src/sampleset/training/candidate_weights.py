@@ -1,6 +1,6 @@
-"""The multiples of score, votes and confidence by which right candidates are picked, fitted by cross-entropy.
+"""Multiples of score, votes and confidence that pick the right candidate, fitted by cross-entropy.
 
-Temperature scaling (Guo et al. 2017, arXiv 1706.04599) with two more features. Needs numpy alone.
+Temperature scaling (Guo et al. 2017, arXiv 1706.04599) with two more features. Needs only numpy.
 """
 
 from __future__ import annotations
@@ -28,50 +28,51 @@ class Weights:
 
     @property
     def vector(self) -> Floats:
-        """The same, shape (3,)."""
+        """The weights as an array, shape (3,)."""
         return np.array([self.score, self.votes, self.confidence])
 
 
 def fit(choices: Sequence[Choice], free: Sequence[int] = (0, 1, 2), score: float = 0.0) -> Weights:
     """The weights of least cross-entropy, by Newton's method with a small ridge.
 
-    A feature whose weight comes out negative is left out: more votes, say, are never held against a
+    A feature with a negative weight is left out, so that, for example, more votes never count against a
     candidate because of a small sample.
 
     Args:
         choices: The rows.
-        free: Places of the features whose weights are fitted.
-        score: Weight of the score where that is not fitted; the others that are not are 0.
+        free: Indices of the features whose weights are fitted.
+        score: Weight of the score if it is not fitted. Other weights that are not fitted are 0.
     """
-    places = list(free)
+    fitted_indices = list(free)
     stack, penalty = stacked(choices), np.full(3, _RIDGE)
     fixed = np.array([score, 0.0, 0.0])
-    while places:
-        start = np.where([place in places for place in range(3)], 0.0, fixed)
-        weights = fitted(stack, penalty, start, places)
-        negative = [place for place in places if weights[place] < 0]
+    while fitted_indices:
+        start = np.where([index in fitted_indices for index in range(3)], 0.0, fixed)
+        weights = fitted(stack, penalty, start, fitted_indices)
+        negative = [index for index in fitted_indices if weights[index] < 0]
         if not negative:
             return Weights(*weights.tolist())
-        places.remove(min(negative, key=lambda place: weights[place]))
+        fitted_indices.remove(min(negative, key=lambda index: weights[index]))
     return Weights(*fixed.tolist())
 
 
 def cautious(choices: Sequence[Choice]) -> Weights:
-    """Weights without confidence, and the least of the score that is not shown to be too little.
+    """Weights without confidence, and with the smallest weight of the score that fits the rows.
 
-    Shown: the 95 % interval of the mean difference in loss from the best weights, over questions, is above 0.
-    After the one-standard-error rule of Breiman et al. 1984 (Classification and Regression Trees).
+    A weight does not fit if the 95 % interval of its mean difference in loss from the best weights, over
+    questions, is above 0. After the one-standard-error rule of Breiman et al. 1984 (Classification and
+    Regression Trees).
     """
     best = fit(choices, (0, 1))
-    if len({one.question for one in choices}) < 2:
+    if len({choice.question for choice in choices}) < 2:
         return best
-    least = [cross_entropy(one, best.vector) for one in choices]
+    least = [cross_entropy(choice, best.vector) for choice in choices]
     for share in range(_STEPS):
-        tried = fit(choices, (1,), best.score * share / _STEPS)
-        losses = [cross_entropy(one, tried.vector) for one in choices]
+        weights = fit(choices, (1,), best.score * share / _STEPS)
+        losses = [cross_entropy(choice, weights.vector) for choice in choices]
         differences = by_question(choices, np.subtract(losses, least))
         if differences.mean() <= 1.96 * differences.std(ddof=1) / math.sqrt(len(differences)):
-            return tried
+            return weights
     return best
 
 
@@ -83,7 +84,7 @@ def cross_entropy(choice: Choice, weights: Floats) -> float:
 
 def by_question(choices: Sequence[Choice], values: Floats) -> Floats:
     """Mean of each question's values: shape (rows,) to (questions,)."""
-    found: dict[str, list[float]] = {}
-    for one, value in zip(choices, values.tolist(), strict=True):
-        found.setdefault(one.question, []).append(value)
-    return np.array([fmean(part) for part in found.values()])
+    values_by_question: dict[str, list[float]] = {}
+    for choice, value in zip(choices, values.tolist(), strict=True):
+        values_by_question.setdefault(choice.question, []).append(value)
+    return np.array([fmean(part) for part in values_by_question.values()])

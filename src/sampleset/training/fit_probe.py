@@ -1,8 +1,8 @@
 """A linear probe on hidden states, fitted to tell right from wrong samples of one question.
 
-Ridge regression of right (1) or wrong (0) on the states, both less their mean over the question's samples, so
-that no weight is spent on how hard a question is. The penalty is the best by cross-validation with folds by
-question. Needs numpy alone.
+Ridge regression of right (1) or wrong (0) on the states. The mean over the question's samples is subtracted
+from both, so that the weights ignore how hard a question is. The penalty is the best by cross-validation with
+folds by question. Needs only numpy.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sampleset.training.labelled_sets import LEAST_CHOICES
 from sampleset.training.listwise import Floats
 
 _PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
-"""Of the mean square of the states' numbers, times the number of samples."""
+"""Penalties, in units of the mean square of the states' numbers times the number of samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class ProbedSamples:
     """The samples of one question.
 
     Attributes:
-        question: What sets on the same question share.
+        question: Key of the question; equal for all sets on it.
         states: Hidden states, shape (samples, numbers).
-        right: Which are right, shape (samples,).
-        keys: By which they are known.
+        right: Whether each sample is right, shape (samples,).
+        keys: Keys of the samples.
     """
 
     question: str
@@ -45,11 +45,11 @@ class ProbeFit:
     """A fitted probe.
 
     Attributes:
-        weights: One per number of the states.
-        bias: So that the mean score over the samples fitted on is 0.
-        scores: Of each question's samples, from weights that had not seen the question.
-        auc: Probability that a right sample scores higher than a wrong one of the same question, by these.
-        penalty: The best one.
+        weights: One weight for each number of a state.
+        bias: Makes the mean score over all samples 0.
+        scores: Scores of each question's samples, from weights fitted without the question.
+        auc: Probability that a right sample has a higher score than a wrong one of the same question.
+        penalty: The penalty by cross-validation.
         questions: Questions with right and wrong samples.
     """
 
@@ -62,40 +62,40 @@ class ProbeFit:
 
 
 def fit_probe(samples: Sequence[ProbedSamples], folds: int = 10) -> ProbeFit:
-    """The probe that these samples teach.
+    """The probe fitted on these samples.
 
     Raises:
         DataError: Too few questions have right and wrong samples.
     """
-    teaching = [one for one in samples if one.right.any() and not one.right.all()]
-    names = sorted({one.question for one in teaching}, key=_digest)
+    teaching = [probed for probed in samples if probed.right.any() and not probed.right.all()]
+    names = sorted({probed.question for probed in teaching}, key=_digest)
     if len(names) < LEAST_CHOICES:
         raise DataError(
-            f"{len(names)} of {len({one.question for one in samples})} labelled questions have right and "
-            f"wrong samples; {LEAST_CHOICES} are needed to fit a probe."
+            f"{len(names)} of {len({probed.question for probed in samples})} labelled questions have right "
+            f"and wrong samples; {LEAST_CHOICES} are needed to fit a probe."
         )
-    fold_of = {name: place % folds for place, name in enumerate(names)}
-    offsets = np.concatenate([one.states - one.states.mean(axis=0) for one in teaching])
-    targets = np.concatenate([one.right - one.right.mean() for one in teaching])
-    fold = np.concatenate([[fold_of[one.question]] * len(one.right) for one in teaching])
+    fold_of = {name: number % folds for number, name in enumerate(names)}
+    offsets = np.concatenate([probed.states - probed.states.mean(axis=0) for probed in teaching])
+    targets = np.concatenate([probed.right - probed.right.mean() for probed in teaching])
+    fold = np.concatenate([[fold_of[probed.question]] * len(probed.right) for probed in teaching])
     scale = float((offsets**2).sum(axis=1).mean())
     penalties = [share * scale * len(targets) / 100 for share in _PENALTIES]
     ways = {part: _ridge(offsets[fold != part], targets[fold != part], penalties) for part in range(folds)}
     errors = np.zeros(len(penalties))
-    for part, found in ways.items():
+    for part, weights in ways.items():
         test = fold == part
-        errors += ((offsets[test] @ found - targets[test][:, None]) ** 2).sum(axis=0)
+        errors += ((offsets[test] @ weights - targets[test][:, None]) ** 2).sum(axis=0)
     best = int(np.argmin(errors))
-    whole = _ridge(offsets, targets, penalties)[:, best]
-    # A question without a choice was fitted on by no probe.
+    final_weights = _ridge(offsets, targets, penalties)[:, best]
+    # Questions without right and wrong samples are in no fold.
     unseen = {name: ways[part][:, best] for name, part in fold_of.items()}
-    centre = fmean(float((one.states @ whole).mean()) for one in samples)
-    scores = [one.states @ unseen.get(one.question, whole) - centre for one in samples]
+    centre = fmean(float((probed.states @ final_weights).mean()) for probed in samples)
+    scores = [probed.states @ unseen.get(probed.question, final_weights) - centre for probed in samples]
     return ProbeFit(
-        weights=whole,
+        weights=final_weights,
         bias=-centre,
         scores=scores,
-        auc=_auc([(one.right, score) for one, score in zip(samples, scores, strict=True)]),
+        auc=_auc([(probed.right, score) for probed, score in zip(samples, scores, strict=True)]),
         penalty=penalties[best],
         questions=len(names),
     )
@@ -108,22 +108,22 @@ def _digest(name: str) -> bytes:
 def _ridge(offsets: Floats, targets: Floats, penalties: Sequence[float]) -> Floats:
     """Weights of each penalty, shape (numbers, penalties)."""
     count, width = offsets.shape
-    found: list[Floats] = []
-    # Solved by samples or by numbers, whichever there are fewer of.
+    weights: list[Floats] = []
+    # Solves the smaller system: one equation per sample, or one per number.
     if count <= width:
         gram = offsets @ offsets.T
         for penalty in penalties:
             duals = np.linalg.solve(gram + penalty * np.eye(count), targets)
-            found.append((offsets.T @ duals).astype(np.float64))
+            weights.append((offsets.T @ duals).astype(np.float64))
     else:
         gram, moment = offsets.T @ offsets, offsets.T @ targets
         for penalty in penalties:
-            found.append(np.linalg.solve(gram + penalty * np.eye(width), moment).astype(np.float64))
-    return np.array(found).T
+            weights.append(np.linalg.solve(gram + penalty * np.eye(width), moment).astype(np.float64))
+    return np.array(weights).T
 
 
 def _auc(pairs: Sequence[tuple[NDArray[np.bool_], Floats]]) -> float:
-    """Mean over questions of the share of right-wrong pairs that the score has in order, ties by half."""
+    """Mean over questions of the share of right-wrong pairs with the right one higher; a tie is half."""
     shares: list[float] = []
     for right, scores in pairs:
         if right.any() and not right.all():

@@ -1,9 +1,9 @@
-"""A vote fitted on labelled sets, what it is worth, and where it is at home.
+"""A vote fitted on labelled sets, its gain over the plain vote, and the sets that it applies to.
 
-Weights are fitted by cross-entropy with an L2 penalty towards the plain vote (`listwise`). Its strength is
-the heaviest within one standard error of the best by cross-validation (Breiman et al. 1984), so that labels
-that show nothing leave the vote as it is. Folds are by question. What the fitted vote is worth is read on
-folds that neither its weights nor its penalty have seen. Same sets, same file: nothing is drawn by chance.
+Weights are fitted by cross-entropy with an L2 penalty towards the plain vote (`listwise`). The penalty is the
+heaviest whose loss is within one standard error of the best, by cross-validation (Breiman et al. 1984), so
+that labels that show nothing leave the plain vote. Folds are by question. The gain is measured on folds that
+neither weights nor penalty were fitted on. The result is deterministic: equal sets give an equal file.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from sampleset.training.listwise import Choice, Floats, Stack, fitted, losses, p
 from sampleset.vote_features.base import MEMBER, RECORDED
 
 CURVE = (50, 100, 200, 400, 800)
-"""Numbers of labelled questions at which the gain is read."""
+"""Numbers of labelled questions at which the gain is measured."""
 
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 _VOTE_PENALTY = 1e-3
@@ -53,7 +53,7 @@ _LEAST_DEVIATION = 0.02
 _AT_HOME = 0.99
 _SAME = 1e-9
 _MOST_WANTED = 50
-"""Times the labels that there are; a gain that it takes more to show is none to speak of."""
+"""A gain that would take more than this many times the existing labels to show is not worth mentioning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """What the vote fitted on so many labelled questions gains over the plain vote on others."""
+    """The gain over the plain vote of a vote fitted on this many labelled questions, on other questions."""
 
     labels: int
     gain: Gain
@@ -75,17 +75,17 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class VoteFit:
-    """A fitted vote and what it is worth, cross-validated by question.
+    """A fitted vote and its gain, cross-validated by question.
 
     Attributes:
-        model: What is written to the file; `training` holds all of this.
-        right: Share of right answers by way: `vote`, `votes_and_confidence` (where recorded), `features`
-            (without what a model was asked for), `without_records` (without token confidences and scores,
-            where there are any), `learned` (all), `oracle`.
-        gains: Of `learned` over each of the others but the oracle.
+        model: The model that is written to the file. Its `training` holds the other fields, too.
+        right: Share of right answers by method: `vote`, `votes_and_confidence` (if recorded), `features`
+            (without a model's scores), `without_records` (without token confidences and stored scores, if
+            there are any), `learned` (all), `oracle`.
+        gains: Gain of `learned` over each other method except the oracle.
         curve: Gain by the number of labels.
-        verdict: In words.
-        notes: What the user should know of the files.
+        verdict: The verdict as a sentence.
+        notes: Notes on the files for the user.
     """
 
     model: VoteModel
@@ -98,7 +98,13 @@ class VoteFit:
 
 @dataclass(frozen=True, slots=True)
 class Weighing:
-    """Weights of one design: of the log of the votes, then of the features; and how they came about."""
+    """Weights of one design, with the spreads of its features and the strength of the penalty.
+
+    Attributes:
+        weights: Weight of the log of the votes, then of each feature.
+        spreads: Standard deviation of each feature within sets.
+        strength: Strength of the penalty; `inf` for the plain vote.
+    """
 
     weights: Floats
     spreads: Floats
@@ -114,19 +120,19 @@ def fit_vote(
     reward_model: str | None = None,
     described: Mapping[str, Any] | None = None,
 ) -> VoteFit:
-    """The vote that these labels teach, and its worth.
+    """The vote fitted on these labels, and its gain.
 
     Args:
         labels: The labelled sets.
-        folds: Of the cross-validation.
-        without: Features, or groups of them, that are left out.
-        reader: Identity of the reader whose scores the labels hold.
-        reward_model: The same of a reward model.
-        described: What else the file should say of where the sets are from.
+        folds: Folds of the cross-validation, ≥ 2.
+        without: Features, or groups of features, to leave out.
+        reader: Identity of the reader whose scores are a feature.
+        reward_model: Identity of the reward model whose scores are a feature.
+        described: Further entries for the file, on the source of the sets.
 
     Raises:
-        InvalidArgumentError: Too few folds, or an unknown feature is to be left out.
-        DataError: The sets are of several kinds of answers, or a feature is a label.
+        InvalidArgumentError: There are too few folds, or a feature to leave out is unknown.
+        DataError: The sets have several kinds of answers, or a feature is a label.
     """
     if folds < 2:
         raise InvalidArgumentError(f"folds={folds} must be at least 2.")
@@ -139,19 +145,11 @@ def fit_vote(
     table = table_of(labels, design.names)
     fold_of = folds_of(labels, folds)
     picks = cross_validated(table, fold_of, folds)
-    learned = picks.right
-    ways = {"vote": table.vote_right}
-    if "confidence" in design.names:
-        ways["votes_and_confidence"] = _of_design(labels, ("confidence",), fold_of, folds)
-    if any(name in design.names for name in _ASKED):
-        plain = tuple(name for name in design.names if name not in _ASKED)
-        ways["features"] = _of_design(labels, plain, fold_of, folds)
     blind = tuple(name for name in design.names if labels.groups.get(name) not in RECORDED)
-    if blind != design.names:
-        ways["without_records"] = _of_design(labels, blind, fold_of, folds)
-    gains = {name: gain_of(table.questions, learned - right) for name, right in ways.items()}
-    ways |= {"learned": learned, "oracle": table.oracle}
-    right = {name: fmean(_by_question(table.questions, way)) for name, way in ways.items()}
+    rivals = _rivals(labels, table, design.names, blind, fold_of, folds)
+    gains = {name: gain_of(table.questions, picks.right - right) for name, right in rivals.items()}
+    methods = {**rivals, "learned": picks.right, "oracle": table.oracle}
+    right = {name: fmean(_by_question(table.questions, values)) for name, values in methods.items()}
     curve = learning_curve(table, labels.questions, fold_of, folds)
     questions = len(labels.questions)
     verdict = verdict_of(gains["vote"], questions, curve)
@@ -160,7 +158,9 @@ def fit_vote(
         **(described or {}),
         "sets": len(labels.sets),
         "questions": questions,
-        "questions_with_a_choice": len({one.question for one in labels.sets if one.teaches}),
+        "questions_with_a_choice": len(
+            {labelled_set.question for labelled_set in labels.sets if labelled_set.teaches}
+        ),
         "digest": labels.digest,
         "folds": folds,
         "left_out": dict(design.left_out),
@@ -177,12 +177,42 @@ def fit_vote(
         training=training,
     )
     if blind != design.names:
-        seen = tuple(name for name in design.recorded if labels.groups.get(name) not in RECORDED)
+        recorded = tuple(name for name in design.recorded if labels.groups.get(name) not in RECORDED)
         bare = table_of(labels, blind)
         model = replace(
-            model, blind=_model(labels, bare, cross_validated(bare, fold_of, folds), blind, seen, made_for)
+            model,
+            blind=_model(labels, bare, cross_validated(bare, fold_of, folds), blind, recorded, made_for),
         )
     return VoteFit(model, right, gains, curve, verdict, labels.notes)
+
+
+def _rivals(
+    labels: Labels,
+    table: Table,
+    names: Sequence[str],
+    blind: Sequence[str],
+    fold_of: Mapping[str, int],
+    folds: int,
+) -> dict[str, Floats]:
+    """Whether each set's pick is right, for the methods that the fitted vote is compared with.
+
+    Args:
+        labels: The labelled sets.
+        table: The sets under the full design.
+        names: Features of the full design.
+        blind: Its features without those of the records.
+        fold_of: The fold of each question.
+        folds: Number of folds.
+    """
+    rivals = {"vote": table.vote_right}
+    if "confidence" in names:
+        rivals["votes_and_confidence"] = _of_design(labels, ("confidence",), fold_of, folds)
+    if any(name in names for name in _ASKED):
+        plain = tuple(name for name in names if name not in _ASKED)
+        rivals["features"] = _of_design(labels, plain, fold_of, folds)
+    if blind != names:
+        rivals["without_records"] = _of_design(labels, blind, fold_of, folds)
+    return rivals
 
 
 def _model(
@@ -194,30 +224,31 @@ def _model(
     made_for: tuple[str, tuple[int, int], Any],
 ) -> VoteModel:
     """The model of one design, fitted on all sets."""
-    whole = weighed(table.choices)
+    weighing = weighed(table.choices)
     return VoteModel(
-        vote_weight=float(whole.weights[0]),
+        vote_weight=float(weighing.weights[0]),
         features=tuple(
             FeatureWeight(name, float(weight), float(spread))
-            for name, weight, spread in zip(names, whole.weights[1:], whole.spreads[1:], strict=True)
+            for name, weight, spread in zip(names, weighing.weights[1:], weighing.spreads[1:], strict=True)
         ),
         home=home_of(labels, recorded, *made_for),
         certainty=_certainty(table, picks),
-        training={"strength": whole.strength},
+        training={"strength": weighing.strength},
     )
 
 
 def folds_of(labels: Labels, folds: int) -> dict[str, int]:
-    """The fold of each question, dealt in the order of their digests."""
-    return {question: place % folds for place, question in enumerate(labels.questions)}
+    """The fold of each question, assigned in turn in the order of their digests."""
+    return {question: number % folds for number, question in enumerate(labels.questions)}
 
 
 def weighed(choices: Sequence[Choice]) -> Weighing:
-    """The weights that fit some sets; those of the plain vote where the sets show nothing else.
+    """The weights fitted on some sets; those of the plain vote if no set has right and wrong candidates.
 
-    Sets without a choice teach nothing and are left out. The penalty is of features in units of their spread.
+    Sets without right and wrong candidates are left out. The penalty applies to features divided by their
+    spread.
     """
-    taught = [one for one in choices if one.right.any() and not one.right.all()]
+    taught = [choice for choice in choices if choice.right.any() and not choice.right.all()]
     count = len(choices[0].features[0]) if choices else 1
     plain = np.concatenate([[1.0], np.zeros(count - 1)])
     if not taught:
@@ -228,7 +259,7 @@ def weighed(choices: Sequence[Choice]) -> Weighing:
     scales = np.where(spreads > _SAME, spreads, np.inf)
     scales[0] = 1.0
     stack = replace(stack, features=stack.features / scales)
-    owners = np.array([one.question for one in taught])
+    owners = np.array([choice.question for choice in taught])
     strength = _strength(stack, owners)
     questions = len(set(owners.tolist()))
     weights = fitted(stack, _penalty(count, strength, questions), plain)
@@ -247,33 +278,33 @@ def _strength(stack: Stack, owners: Any) -> float:
     folds = min(_INNER_FOLDS, len(names))
     if folds < 2:
         return _STRENGTHS[-1]
-    fold_of = {name: place % folds for place, name in enumerate(names)}
+    fold_of = {name: index % folds for index, name in enumerate(names)}
     fold = np.array([fold_of[name] for name in owners])
     count = stack.features.shape[1]
-    found = np.zeros((len(_STRENGTHS), len(owners)))
+    fold_losses = np.zeros((len(_STRENGTHS), len(owners)))
     for left_out in range(folds):
         train, test = part_of(stack, fold != left_out), part_of(stack, fold == left_out)
         questions = len(set(owners[fold != left_out].tolist()))
         weights = np.concatenate([[1.0], np.zeros(count - 1)])
-        for place in reversed(range(len(_STRENGTHS))):
-            weights = fitted(train, _penalty(count, _STRENGTHS[place], questions), weights)
-            found[place, fold == left_out] = losses(test, weights)
-    best = int(np.argmin(found.mean(axis=1)))
-    for place in reversed(range(best + 1, len(_STRENGTHS))):
-        more = np.array(_by_question(owners.tolist(), found[place] - found[best]))
+        for index in reversed(range(len(_STRENGTHS))):
+            weights = fitted(train, _penalty(count, _STRENGTHS[index], questions), weights)
+            fold_losses[index, fold == left_out] = losses(test, weights)
+    best = int(np.argmin(fold_losses.mean(axis=1)))
+    for index in reversed(range(best + 1, len(_STRENGTHS))):
+        more = np.array(_by_question(owners.tolist(), fold_losses[index] - fold_losses[best]))
         if more.mean() <= more.std(ddof=1) / math.sqrt(len(more)):
-            return _STRENGTHS[place]
+            return _STRENGTHS[index]
     return _STRENGTHS[best]
 
 
 @dataclass(frozen=True, slots=True)
 class Picks:
-    """What some weights pick, one entry per set; 0 where a set has no candidate.
+    """The candidates picked by some weights, one entry per set; 0 if a set has no candidate.
 
     Attributes:
-        right: Chance that the pick is right, ties drawn.
-        chance: Probability that the weights give it.
-        share: Its share of the votes.
+        right: Probability that the pick is right, in [0, 1]; between 0 and 1 only for ties.
+        chance: Probability of the pick by the weights, in [0, 1].
+        share: The pick's share of the votes, in [0, 1].
     """
 
     right: Floats
@@ -282,10 +313,10 @@ class Picks:
 
 
 def cross_validated(table: Table, fold_of: Mapping[str, int], folds: int) -> Picks:
-    """What is picked of every set by weights fitted on the other folds."""
+    """The picks of every set by weights fitted on the other folds."""
     picks = _no_picks(table)
     for fold in range(folds):
-        train = [one for one in table.choices if fold_of[one.question] != fold]
+        train = [choice for choice in table.choices if fold_of[choice.question] != fold]
         _pick(picks, table, weighed(train).weights, fold_of, fold)
     return picks
 
@@ -299,18 +330,20 @@ def _no_picks(table: Table) -> Picks:
 
 
 def _pick(picks: Picks, table: Table, weights: Floats, fold_of: Mapping[str, int], fold: int) -> None:
-    """Fill in what some weights pick of the sets of a fold."""
+    """Write the picks of some weights for the sets of a fold."""
     chosen = np.array([fold_of[choice.question] == fold for choice in table.choices])
     if not chosen.any():
         return
     votes = np.concatenate(table.votes)[chosen[table.stack.owner]]
-    found = _picks_of(part_of(table.stack, chosen), votes, weights)
-    places = np.array(table.places)[chosen]
-    picks.right[places], picks.chance[places], picks.share[places] = found.right, found.chance, found.share
+    fold_picks = _picks_of(part_of(table.stack, chosen), votes, weights)
+    set_indices = np.array(table.set_indices)[chosen]
+    picks.right[set_indices] = fold_picks.right
+    picks.chance[set_indices] = fold_picks.chance
+    picks.share[set_indices] = fold_picks.share
 
 
 def _picks_of(stack: Stack, votes: Floats, weights: Floats) -> Picks:
-    """What some weights pick of a stack of sets, ties taken by their mean."""
+    """The picks of some weights for a stack of sets. Ties are averaged."""
     chance = shares(stack, weights)
     highest = np.maximum.reduceat(chance, stack.starts)
     best = (chance >= highest[stack.owner] - _SAME).astype(np.float64)
@@ -325,8 +358,9 @@ def _picks_of(stack: Stack, votes: Floats, weights: Floats) -> Picks:
 def learning_curve(
     table: Table, questions: Sequence[str], fold_of: Mapping[str, int], folds: int
 ) -> list[CurvePoint]:
-    """The gain over the vote on each fold, by weights fitted on so many questions of the others; the last
-    point is that of all of them.
+    """The gain over the vote for each number of questions in `CURVE`.
+
+    Each fold is measured by weights fitted on that many questions of the other folds.
     """
     most = len(questions) - -(-len(questions) // folds)
     points: list[CurvePoint] = []
@@ -334,14 +368,14 @@ def learning_curve(
         picks = _no_picks(table)
         for fold in range(folds):
             chosen = set([question for question in questions if fold_of[question] != fold][:size])
-            weights = weighed([one for one in table.choices if one.question in chosen]).weights
+            weights = weighed([choice for choice in table.choices if choice.question in chosen]).weights
             _pick(picks, table, weights, fold_of, fold)
         points.append(CurvePoint(size, gain_of(table.questions, picks.right - table.vote_right)))
     return points
 
 
 def gain_of(questions: Sequence[str], differences: Floats) -> Gain:
-    """Mean over questions of the mean over each one's sets, with its interval."""
+    """Mean over questions of the mean over each question's sets, with its interval."""
     means = _by_question(questions, differences)
     return Gain(fmean(means), *paired_bootstrap(means, _RESAMPLES, seed=0))
 
@@ -354,30 +388,33 @@ def _by_question(questions: Sequence[str], values: Floats) -> list[float]:
 
 
 def home_of(labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, int], models: Any) -> Home:
-    """What these sets look like. The limit is read on folds that centre and correlation have not seen."""
-    looked_at = tuple(name for name in names if name not in _ASKED and not name.startswith(MEMBER))
-    means, questions = set_means(labels, looked_at)
+    """A description of these sets, by which others are recognised.
+
+    The limit is measured on folds that centre and correlation were not fitted on.
+    """
+    feature_names = tuple(name for name in names if name not in _ASKED and not name.startswith(MEMBER))
+    means, questions = set_means(labels, feature_names)
 
     def home(rows: Floats, limit: float) -> Home:
         centre = np.median(rows, axis=0)
         deviation = np.maximum(rows.std(axis=0), _LEAST_DEVIATION)
         offsets = (rows - centre) / deviation
-        shape = (1 - _SHRINKAGE) * (offsets.T @ offsets) / len(rows) + _SHRINKAGE * np.eye(len(looked_at))
+        shape = (1 - _SHRINKAGE) * (offsets.T @ offsets) / len(rows) + _SHRINKAGE * np.eye(len(feature_names))
         inner = cast("Floats", np.linalg.inv(shape)).tolist()
         return Home(
             kind,
             sizes,
             tuple(sorted(models)),
-            looked_at,
+            feature_names,
             tuple(centre.tolist()),
             tuple(deviation.tolist()),
             tuple(map(tuple, inner)),
             limit,
         )
 
-    if not looked_at or len(set(questions)) < 2 * _INNER_FOLDS:
+    if not feature_names or len(set(questions)) < 2 * _INNER_FOLDS:
         return Home(kind, sizes, tuple(sorted(models)), (), (), (), (), 0.0)
-    fold_of = {question: place % _INNER_FOLDS for place, question in enumerate(dict.fromkeys(questions))}
+    fold_of = {question: number % _INNER_FOLDS for number, question in enumerate(dict.fromkeys(questions))}
     fold = np.array([fold_of[question] for question in questions])
     far = np.concatenate(
         [home(means[fold != part], 0.0).distance(means[fold == part]) for part in range(_INNER_FOLDS)]
@@ -386,53 +423,55 @@ def home_of(labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, i
 
 
 def _certainty(table: Table, picks: Picks) -> tuple[float, float, float, float]:
-    """How the probability that a pick is right is told, fitted on picks of weights that had not seen them."""
+    """Coefficients of the probability that a pick is right, fitted on cross-validated picks."""
     choices: list[Choice] = []
-    for place, choice, votes in zip(table.places, table.choices, table.votes, strict=True):
-        terms = certainty_terms(float(picks.chance[place]), float(picks.share[place]), len(votes) == 1)
+    for index, choice, votes in zip(table.set_indices, table.choices, table.votes, strict=True):
+        terms = certainty_terms(float(picks.chance[index]), float(picks.share[index]), len(votes) == 1)
         for is_right in (True, False):
-            # A tie is right in part: both ways, in proportion, would be exact; the likelier is near enough.
-            if (picks.right[place] >= 0.5) == is_right:
+            # A tie is partly right. Counting it as the likelier of the two is accurate enough.
+            if (picks.right[index] >= 0.5) == is_right:
                 features = np.array([terms, (0.0, 0.0, 0.0, 0.0)])
                 choices.append(Choice(choice.question, features, np.array([is_right, not is_right])))
     weights = fitted(stacked(choices), np.full(4, 1.0 / len(choices)), np.zeros(4))
-    one, logit, share, unanimous = weights.tolist()
-    return one, logit, share, unanimous
+    constant, logit, share, unanimous = weights.tolist()
+    return constant, logit, share, unanimous
 
 
 def verdict_of(gain: Gain, questions: int, curve: Sequence[CurvePoint]) -> str:
-    """What the gain over the vote says, in words, and how many labels would say more."""
-    told = f"{100 * gain.difference:+.1f} of 100 questions ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    """The gain over the vote as a sentence, with the number of labels that would show it if it is unclear."""
+    gain_text = (
+        f"{100 * gain.difference:+.1f} of 100 questions ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    )
     if gain.low > 0:
         half = next((point for point in curve if point.gain.difference >= gain.difference / 2), None)
         enough = f"; {half.labels} labels gave half of it" if half is not None else ""
-        return f"Use it: {told} over the vote{enough}."
+        return f"Use it: {gain_text} over the vote{enough}."
     if gain.high < 0:
-        return f"Do not use it: {told} against the vote."
+        return f"Do not use it: {gain_text} against the vote."
     if gain.difference > 0:
         error = (gain.high - gain.low) / 3.92
         wanted = math.ceil(questions * (1.96 * error / gain.difference) ** 2)
         if questions < wanted <= _MOST_WANTED * questions:
             return (
-                f"Not shown: {told} over the vote. A gain of this size would show with about "
+                f"Not shown: {gain_text} over the vote. A gain of this size would show with about "
                 f"{_rounded(wanted):,} labelled questions; there are {questions:,}."
             )
-    return f"Not shown: {told} over the vote. The vote does as well on questions like these."
+    return f"Not shown: {gain_text} over the vote. The vote does as well on questions like these."
 
 
 def _rounded(count: int) -> int:
-    """A count to two digits, up."""
+    """A count rounded up to two digits."""
     unit = 10 ** max(0, len(str(count)) - 2)
     return -(-count // unit) * unit
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a fitted vote does on labelled sets it was not fitted on.
+    """The result of a fitted vote on labelled sets that it was not fitted on.
 
     Attributes:
-        gain: Over the vote.
-        away: Share of the sets that the vote answers, for they are not at home or lack a feature.
+        gain: Gain over the plain vote.
+        away: Share of sets that the plain vote answers, because they look different or lack a feature.
     """
 
     gain: Gain
@@ -440,24 +479,27 @@ class Use:
 
 
 def used_on(model: VoteModel, labels: Labels) -> Use:
-    """What `learned_vote` with this model gains over the vote, ties drawn, and how often the vote answers."""
-    right = np.array([one.vote_right for one in labels.sets])
+    """The gain of `learned_vote` with this model over the vote, and how often the plain vote answers."""
+    right = np.array([labelled_set.vote_right for labelled_set in labels.sets])
     vote, away = right.copy(), 0
     at_home: dict[int, list[int]] = {}
-    for place, one in enumerate(labels.sets):
-        fitting = fitting_model(model, one.columns, one.answering)
-        if not one.groups:
+    for index, labelled_set in enumerate(labels.sets):
+        fitting = fitting_model(model, labelled_set.columns, labelled_set.answering)
+        if not labelled_set.groups:
             continue
         if fitting is None or fitting.home.strangeness(
-            one.kind, one.models, one.n, means_of(one.columns, fitting.home.names, one.answering)
+            labelled_set.kind,
+            labelled_set.models,
+            labelled_set.n,
+            means_of(labelled_set.columns, fitting.home.names, labelled_set.answering),
         ):
             away += 1
         else:
-            at_home.setdefault(int(fitting is not model), []).append(place)
-    for is_blind, places in at_home.items():
+            at_home.setdefault(int(fitting is not model), []).append(index)
+    for is_blind, indices in at_home.items():
         fitting = model.blind if is_blind and model.blind is not None else model
-        table = table_of(replace(labels, sets=tuple(labels.sets[place] for place in places)), fitting.names)
-        weights = np.array([fitting.vote_weight, *(one.weight for one in fitting.features)])
-        right[places] = _picks_of(table.stack, np.concatenate(table.votes), weights).right
-    questions = [one.question for one in labels.sets]
+        table = table_of(replace(labels, sets=tuple(labels.sets[index] for index in indices)), fitting.names)
+        weights = np.array([fitting.vote_weight, *(feature.weight for feature in fitting.features)])
+        right[indices] = _picks_of(table.stack, np.concatenate(table.votes), weights).right
+    questions = [labelled_set.question for labelled_set in labels.sets]
     return Use(gain_of(questions, right - vote), away / len(labels.sets))

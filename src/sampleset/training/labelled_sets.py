@@ -1,6 +1,6 @@
 """Sample sets with their gold answers → numbers that a vote can be fitted on.
 
-Features are read from what an aggregator sees; the gold answer only says which candidates are right.
+Features are computed from the input of an aggregator. The gold answer only labels the right candidates.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sampleset.types import Problem
 from sampleset.vote_features.base import MEMBER, QUESTION
 
 LEAST_CHOICES = 20
-"""Questions that leave a choice below which no weight is worth fitting."""
+"""Fewest questions with right and wrong answers on which weights are fitted."""
 _FEW_MISSING = 0.05
 _FEW_SETS = 5
 
@@ -46,8 +46,8 @@ class LabelOptions:
     Attributes:
         ks: Sizes of the subsets that are fitted on; whole sets by default.
         subsets: Most subsets per question and size.
-        keep_thinking: Whether what a sample says before `</think>` is read.
-        steps: How a process model's scores of a sample's steps become one.
+        keep_thinking: Whether a sample's text before `</think>` is read.
+        steps: How a process model's scores of a sample's steps are reduced to one.
         seed: Seed of the subsets.
     """
 
@@ -67,13 +67,13 @@ class LabelledSet:
     """One set, or a subset of one, as numbers.
 
     Attributes:
-        question: What sets on the same question share.
-        kind: The kind of its answers, without the option.
-        n: Samples.
-        models: Names of those who drew them.
-        groups: Places of each candidate's samples.
-        right: Which candidates are right.
-        columns: The features: one number per sample by name.
+        question: Key of the question; equal for all sets on it.
+        kind: The kind of its answers, without the kind's option.
+        n: Number of samples.
+        models: Names of the models that drew them.
+        groups: Indices of each candidate's samples.
+        right: Whether each candidate is right.
+        columns: The features by name: one number per sample, `None` if not recorded.
     """
 
     question: str
@@ -86,7 +86,7 @@ class LabelledSet:
 
     @property
     def votes(self) -> list[int]:
-        """How many samples give each candidate."""
+        """Number of samples of each candidate."""
         return [len(group) for group in self.groups]
 
     @property
@@ -96,7 +96,7 @@ class LabelledSet:
 
     @property
     def vote_right(self) -> float:
-        """Chance that the vote is right, ties drawn."""
+        """Probability that the vote is right, in [0, 1]; between 0 and 1 only for ties."""
         heaviest = [
             right for votes, right in zip(self.votes, self.right, strict=True) if votes == max(self.votes)
         ]
@@ -104,18 +104,18 @@ class LabelledSet:
 
     @property
     def answering(self) -> list[int]:
-        """Places of the samples that state an answer."""
-        return [place for group in self.groups for place in group]
+        """Indices of the samples with an answer."""
+        return [index for group in self.groups for index in group]
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """All that is fitted on.
+    """The labelled sets that a vote is fitted on.
 
     Attributes:
-        sets: In the order read.
-        digest: Of the questions, their gold answers and samples.
-        notes: What the user should know of the files.
+        sets: The sets in the order read.
+        digest: Digest of the questions, their gold answers and samples.
+        notes: Notes on the files for the user.
         groups: The group of each feature.
     """
 
@@ -127,7 +127,7 @@ class Labels:
     @property
     def questions(self) -> list[str]:
         """The distinct questions, in an order that depends on their texts alone."""
-        return sorted({one.question for one in self.sets}, key=_digest)
+        return sorted({labelled_set.question for labelled_set in self.sets}, key=_digest)
 
 
 def _digest(text: str) -> bytes:
@@ -136,7 +136,7 @@ def _digest(text: str) -> bytes:
 
 @dataclass(slots=True)
 class _Reading:
-    """What is counted while files are read."""
+    """Counts and notes while files are read."""
 
     unreadable: int = 0
     without_gold: int = 0
@@ -158,12 +158,12 @@ async def read_labels(
     Args:
         files: Sets with gold answers.
         options: How they are read.
-        reader: Whose score of each candidate is a feature.
-        reward_model: Whose score of each sample is a feature.
+        reader: Aggregator whose score of each candidate is a feature.
+        reward_model: Reward model whose score of each sample is a feature.
         on_progress: Called with the number of sets read.
 
     Raises:
-        DataError: No set has a gold answer that can be read, or the labels teach nothing.
+        DataError: No set has a readable gold answer, or the labels cannot be fitted on.
         BackendError: The reader or the reward model cannot be asked.
     """
     reading, digest = _Reading(), hashlib.sha256()
@@ -171,11 +171,11 @@ async def read_labels(
     read = 0
     for stored in (stored for file in files for stored in file):
         read += 1
-        async for one in _labelled(stored, options, reader, reward_model, reading):
-            sets.append(one)
+        async for labelled_set in _labelled(stored, options, reader, reward_model, reading):
+            sets.append(labelled_set)
         texts = [sample.text for sample in stored.sample_set.samples]
-        shown = (stored.problem.question.text, stored.problem.answer, texts)
-        digest.update(repr(shown).encode("utf-8", "replace"))
+        content = (stored.problem.question.text, stored.problem.answer, texts)
+        digest.update(repr(content).encode("utf-8", "replace"))
         if on_progress is not None:
             on_progress(read)
     if not sets:
@@ -195,7 +195,7 @@ async def _labelled(
     reward_model: RewardModel | None,
     reading: _Reading,
 ) -> AsyncIterator[LabelledSet]:
-    problem, whole = stored.problem, stored.sample_set
+    problem, stored_set = stored.problem, stored.sample_set
     if problem.answer is None:
         reading.without_gold += 1
         return
@@ -206,37 +206,39 @@ async def _labelled(
         if (
             "model" in name
             and isinstance(value, list)
-            and len(value) == whole.n  # type: ignore[arg-type]
-            and all(one.model is None for one in whole.samples)
+            and len(value) == stored_set.n  # type: ignore[arg-type]
+            and all(sample.model is None for sample in stored_set.samples)
         ):
             reading.unnamed[name] = None
-    sample_set = whole if options.keep_thinking else whole.without_thinking()
+    sample_set = stored_set if options.keep_thinking else stored_set.without_thinking()
     if scorer_for(problem) is None:
         problem = replace(problem, extra={})
     grades: dict[str, bool] = {}
-    for places in _subsets(sample_set.n, sample_set.id, options):
-        shown = sample_set.subset(places)
-        counted = await tally(shown)
-        right = [await _right(one.answer, problem, grades, reading) for one in counted.candidates]
+    for indices in _subsets(sample_set.n, sample_set.id, options):
+        subset = sample_set.subset(indices)
+        counted = await tally(subset)
+        right = [await _right(candidate.answer, problem, grades, reading) for candidate in counted.candidates]
         columns: dict[str, Sequence[float | None]] = {}
-        for group, of_group in columns_by_group(shown, counted).items():
+        for group, of_group in columns_by_group(subset, counted).items():
             columns.update(of_group)
             reading.groups.update(dict.fromkeys(of_group, group))
         if reader is not None or reward_model is not None:
             if len(counted.candidates) > 1:
-                told, _, flags = await told_columns(shown, counted, reader, reward_model, options.steps)
+                model_columns, _, flags = await told_columns(
+                    subset, counted, reader, reward_model, options.steps
+                )
                 for flag in flags:
                     reading.failed[flag] = reading.failed.get(flag, 0) + 1
             else:
-                asked = (READER if reader else None, REWARD if reward_model else None)
-                told = {name: [0.0] * shown.n for name in asked if name is not None}
-            columns.update(told)
+                model_features = (READER if reader else None, REWARD if reward_model else None)
+                model_columns = {name: [0.0] * subset.n for name in model_features if name is not None}
+            columns.update(model_columns)
         yield LabelledSet(
             question=question_key(problem.question.text),
             kind=problem.question.answer_kind.partition(":")[0],
-            n=shown.n,
-            models=frozenset(models_of_set(shown)),
-            groups=tuple(one.indices for one in counted.candidates),
+            n=subset.n,
+            models=frozenset(models_of_set(subset)),
+            groups=tuple(candidate.indices for candidate in counted.candidates),
             right=tuple(right),
             columns=columns,
         )
@@ -246,10 +248,10 @@ def _subsets(n: int, identity: str, options: LabelOptions) -> list[tuple[int, ..
     if options.ks is None:
         return [tuple(range(n))]
     return [
-        places
+        indices
         for k in options.ks
         if k <= n
-        for places in subsets_of(n, k, options.subsets, options.seed, identity)
+        for indices in subsets_of(n, k, options.subsets, options.seed, identity)
     ]
 
 
@@ -272,29 +274,33 @@ def _notes(reading: _Reading) -> tuple[str, ...]:
         notes.append(f"{reading.undecided} answers could not be compared with gold, and count as wrong")
     for name in reading.unnamed:
         notes.append(
-            f"column {name!r} seems to say which model gave each sample; that is learned from only where it "
-            "stands as `model` in the sample's own row, as `sampleset sample --pool` writes it"
+            f"column {name!r} seems to name the model of each sample; it is used only if it is `model` in "
+            "each sample's row, as `sampleset sample --pool` writes it"
         )
     notes += [f"{count} sets have a sample flagged {flag}" for flag, count in reading.failed.items()]
     return tuple(notes)
 
 
 def _require_lessons(labels: Labels) -> None:
-    """Refuse labels that teach nothing, and say what is missing."""
+    """Refuse labels that nothing can be fitted on.
+
+    Raises:
+        DataError: It says what is missing.
+    """
     questions = labels.questions
-    teaching = {one.question for one in labels.sets if one.teaches}
-    answered = [one for one in labels.sets if one.groups]
+    teaching = {labelled_set.question for labelled_set in labels.sets if labelled_set.teaches}
+    answered = [labelled_set for labelled_set in labels.sets if labelled_set.groups]
     if not answered:
         raise DataError(
             f"No sample of the {len(labels.sets)} sets states an answer. Is the answer kind right "
             "(--answer-kind)?"
         )
-    if not any(any(one.right) for one in answered):
+    if not any(any(labelled_set.right) for labelled_set in answered):
         raise DataError(
             f"By the labels of {len(questions)} questions no sample is right. Check the labels and how they "
             "are compared: --columns answer=NAME, --answer-kind KIND."
         )
-    if all(all(one.right) for one in answered):
+    if all(all(labelled_set.right) for labelled_set in answered):
         raise DataError(
             f"By the labels of {len(questions)} questions every sample is right, so that there is nothing to "
             "learn. The vote does as well as anything; label harder questions, or check the labels."
@@ -312,12 +318,12 @@ def _require_lessons(labels: Labels) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Which features are fitted.
+    """The features to fit.
 
     Attributes:
-        names: Those that are, in order.
-        left_out: Why others are not, by name.
-        recorded: All that the records hold: what home is known by.
+        names: Their names, in order.
+        left_out: The reason why each other feature is left out, by name.
+        recorded: All recorded features, by which similar sets are recognised.
     """
 
     names: tuple[str, ...]
@@ -326,20 +332,24 @@ class Design:
 
 
 def design_of(labels: Labels, without: Sequence[str] = ()) -> Design:
-    """The features that these records hold, and that differ within sets.
+    """The features that are recorded in these sets and differ within sets.
+
+    Args:
+        labels: The labelled sets.
+        without: Features, or groups of features, to leave out.
 
     Raises:
-        InvalidArgumentError: A feature that is to be left out is none.
-        DataError: A feature tells right from wrong without a fault, as a label would.
+        InvalidArgumentError: A feature to leave out does not exist.
+        DataError: A feature separates right from wrong samples perfectly, as a label would.
     """
     present: dict[str, int] = {}
     varying: dict[str, set[str]] = {}
-    for one in labels.sets:
-        for name, column in one.columns.items():
-            values = [column[place] for place in one.answering]
+    for labelled_set in labels.sets:
+        for name, column in labelled_set.columns.items():
+            values = [column[index] for index in labelled_set.answering]
             present[name] = present.get(name, 0) + (None not in values)
             if len(set(values)) > 1:
-                varying.setdefault(name, set()).add(one.question)
+                varying.setdefault(name, set()).add(labelled_set.question)
     names: list[str] = []
     recorded: list[str] = []
     left_out: dict[str, str] = {}
@@ -366,23 +376,27 @@ def design_of(labels: Labels, without: Sequence[str] = ()) -> Design:
 
 
 def _refuse_labels(labels: Labels, names: Sequence[str]) -> None:
-    """Refuse a number that came with the samples and is the label itself."""
-    teaching = [one for one in labels.sets if one.teaches]
+    """Refuse a stored score that is the label itself."""
+    teaching = [labelled_set for labelled_set in labels.sets if labelled_set.teaches]
     for name in names:
-        if not name.startswith("score:") or any(name not in one.columns for one in teaching):
+        if not name.startswith("score:") or any(
+            name not in labelled_set.columns for labelled_set in teaching
+        ):
             continue
         for sign in (1.0, -1.0):
-            if all(_separates(one, name, sign) for one in teaching):
+            if all(_separates(labelled_set, name, sign) for labelled_set in teaching):
                 raise DataError(
                     f"The feature {name!r} tells right from wrong samples in all {len(teaching)} sets "
                     f"without a fault, as a label does. If it is one, leave it out: --without {name}."
                 )
 
 
-def _separates(one: LabelledSet, name: str, sign: float) -> bool:
+def _separates(labelled_set: LabelledSet, name: str, sign: float) -> bool:
     values: dict[bool, list[float]] = {True: [], False: []}
-    for group, right in zip(one.groups, one.right, strict=True):
-        values[right] += [sign * value for place in group if (value := one.columns[name][place]) is not None]
+    for group, right in zip(labelled_set.groups, labelled_set.right, strict=True):
+        values[right] += [
+            sign * value for index in group if (value := labelled_set.columns[name][index]) is not None
+        ]
     return bool(values[True] and values[False]) and min(values[True]) > max(values[False])
 
 
@@ -391,17 +405,17 @@ class Table:
     """The labelled sets as choices of one design: the log of the votes, then the features.
 
     Attributes:
-        choices: One per set that has a candidate; `places` says which set each is.
-        places: Places of the sets in `Labels.sets`.
-        questions: Of every set, in order.
-        vote_right: Of every set: chance that the vote is right.
-        oracle: Of every set: whether some candidate is right.
-        votes: Per choice, shape (C,).
+        choices: One choice for each set with a candidate.
+        set_indices: Index in `Labels.sets` of each choice's set.
+        questions: Question of every set.
+        vote_right: Probability that the vote is right, for every set.
+        oracle: 1 if some candidate is right, else 0, for every set.
+        votes: Votes of the candidates of each choice, shape (C,).
         stack: All choices.
     """
 
     choices: tuple[Choice, ...]
-    places: tuple[int, ...]
+    set_indices: tuple[int, ...]
     questions: tuple[str, ...]
     vote_right: Floats
     oracle: Floats
@@ -410,56 +424,61 @@ class Table:
 
 
 def table_of(labels: Labels, names: Sequence[str]) -> Table:
-    """The sets as numbers under a design; where a set lacks a feature, all its candidates have 0."""
+    """The sets as numbers under a design. If a set lacks a feature, all its candidates have 0."""
     choices: list[Choice] = []
-    places: list[int] = []
+    set_indices: list[int] = []
     votes: list[Floats] = []
-    for place, one in enumerate(labels.sets):
-        if not one.groups:
+    for index, labelled_set in enumerate(labels.sets):
+        if not labelled_set.groups:
             continue
-        filled = {name: _filled(one, name) for name in names}
-        parts = candidate_features(filled, names, one.groups)
-        counts = np.array(one.votes, dtype=np.float64)
+        filled = {name: _filled(labelled_set, name) for name in names}
+        parts = candidate_features(filled, names, labelled_set.groups)
+        counts = np.array(labelled_set.votes, dtype=np.float64)
         features = np.concatenate([np.log(counts)[:, None], parts], axis=1)
-        choices.append(Choice(one.question, features, np.array(one.right), int(np.argmax(counts))))
-        places.append(place)
+        choices.append(
+            Choice(labelled_set.question, features, np.array(labelled_set.right), int(np.argmax(counts)))
+        )
+        set_indices.append(index)
         votes.append(counts)
     return Table(
         tuple(choices),
-        tuple(places),
-        tuple(one.question for one in labels.sets),
-        np.array([one.vote_right for one in labels.sets]),
-        np.array([float(any(one.right)) for one in labels.sets]),
+        tuple(set_indices),
+        tuple(labelled_set.question for labelled_set in labels.sets),
+        np.array([labelled_set.vote_right for labelled_set in labels.sets]),
+        np.array([float(any(labelled_set.right)) for labelled_set in labels.sets]),
         tuple(votes),
         stacked(choices),
     )
 
 
-def _filled(one: LabelledSet, name: str) -> list[float]:
-    """A feature of a set; a number that is missing is as the mean of the others."""
-    column: Any = one.columns.get(name, [None] * one.n)
-    known = [value for place in one.answering if (value := column[place]) is not None]
-    usual = 0.0 if name.startswith(MEMBER) or not known else sum(known) / len(known)
+def _filled(labelled_set: LabelledSet, name: str) -> list[float]:
+    """A feature of a set. A missing number is replaced by the mean of the others."""
+    column: Any = labelled_set.columns.get(name, [None] * labelled_set.n)
+    values = [value for index in labelled_set.answering if (value := column[index]) is not None]
+    usual = 0.0 if name.startswith(MEMBER) or not values else sum(values) / len(values)
     return [usual if value is None else value for value in column]
 
 
 def set_means(labels: Labels, names: Sequence[str]) -> tuple[Floats, list[str]]:
-    """Mean of each feature over the answering samples of each set that has all, shape (sets, names), and the
-    questions of these sets.
+    """Mean of each feature over the samples with an answer, shape (sets, names), and the sets' questions.
+
+    Sets that lack one of the features are left out.
     """
 
-    def has_all(one: LabelledSet) -> bool:
-        columns = [one.columns.get(name) for name in names]
-        return all(column and None not in [column[place] for place in one.answering] for column in columns)
+    def has_all(labelled_set: LabelledSet) -> bool:
+        columns = [labelled_set.columns.get(name) for name in names]
+        return all(
+            column and None not in [column[index] for index in labelled_set.answering] for column in columns
+        )
 
-    sets = [one for one in labels.sets if one.groups and has_all(one)]
-    rows = [means_of(one.columns, names, one.answering) for one in sets]
+    sets = [labelled_set for labelled_set in labels.sets if labelled_set.groups and has_all(labelled_set)]
+    rows = [means_of(labelled_set.columns, names, labelled_set.answering) for labelled_set in sets]
     means = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
-    return means, [one.question for one in sets]
+    return means, [labelled_set.question for labelled_set in sets]
 
 
 def kinds_and_sizes(labels: Labels) -> tuple[AbstractSet[str], tuple[int, int], AbstractSet[str]]:
-    """Kinds of answers, least and most samples, and models' names of the sets."""
-    sizes = [one.n for one in labels.sets]
-    models: frozenset[str] = frozenset[str]().union(*(one.models for one in labels.sets))
-    return {one.kind for one in labels.sets}, (min(sizes), max(sizes)), models
+    """Kinds of answers, (fewest, most) samples, and names of the models of the sets."""
+    sizes = [labelled_set.n for labelled_set in labels.sets]
+    models: frozenset[str] = frozenset[str]().union(*(labelled_set.models for labelled_set in labels.sets))
+    return {labelled_set.kind for labelled_set in labels.sets}, (min(sizes), max(sizes)), models

@@ -1,7 +1,7 @@
 """The listwise logistic model (McFadden 1974, conditional logit): which candidate of a set is right.
 
-The loss of a set is minus the log of the probability that a right candidate is picked. Needs numpy alone; all
-sets are worked off together, as flat arrays.
+The loss of a set is minus the log of the probability that a right candidate is picked. Needs only numpy. All
+sets are computed together, as flat arrays.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _HALVINGS = 30
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One set as numbers; some candidate must be right where it is fitted on.
+    """One set as numbers. To be fitted on, it needs a right candidate.
 
     Attributes:
-        question: Sets of one question are never on both sides of a fold.
-        features: Of each candidate, shape (C, features).
-        right: Which candidates are right, shape (C,).
-        vote: Place of the majority vote's candidate.
+        question: Key of the question. Sets of one question are in the same fold.
+        features: Features of each candidate, shape (C, features).
+        right: Whether each candidate is right, shape (C,).
+        vote: Index of the majority vote's candidate.
     """
 
     question: str
@@ -38,7 +38,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The candidates of many sets under each other.
+    """The candidates of many sets, concatenated.
 
     Attributes:
         features: Shape (N, features).
@@ -54,22 +54,24 @@ class Stack:
 
 
 def stacked(choices: Sequence[Choice]) -> Stack:
-    """The sets as one stack; there must be some."""
-    sizes = [len(one.right) for one in choices]
+    """The sets as one stack; at least one set."""
+    sizes = [len(choice.right) for choice in choices]
     return Stack(
-        np.concatenate([one.features for one in choices]),
+        np.concatenate([choice.features for choice in choices]),
         np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
         np.repeat(np.arange(len(choices)), sizes),
-        np.concatenate([one.right for one in choices]).astype(np.float64),
+        np.concatenate([choice.right for choice in choices]).astype(np.float64),
     )
 
 
 def part_of(stack: Stack, chosen: NDArray[np.bool_]) -> Stack:
-    """The stack of some of its sets, chosen by one flag each."""
-    held = chosen[stack.owner]
+    """A stack of some of the sets, chosen by one flag per set."""
+    of_chosen = chosen[stack.owner]
     sizes = np.bincount(stack.owner)[chosen]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    return Stack(stack.features[held], starts, np.repeat(np.arange(len(sizes)), sizes), stack.right[held])
+    return Stack(
+        stack.features[of_chosen], starts, np.repeat(np.arange(len(sizes)), sizes), stack.right[of_chosen]
+    )
 
 
 def shares(stack: Stack, weights: Floats) -> Floats:
@@ -121,13 +123,13 @@ def fitted(stack: Stack, penalty: Floats, start: Floats, free: Sequence[int] | N
 
     Args:
         stack: The sets.
-        penalty: Above 0, one per weight, on the scale of a mean over the sets.
-        start: Where to begin, and the values of weights that are not fitted.
-        free: Places of the weights that are fitted; all by default.
+        penalty: One number above 0 per weight, on the scale of a mean over the sets.
+        start: First weights; those that are not fitted keep these values.
+        free: Indices of the weights that are fitted; all by default.
     """
-    places = list(range(len(start)) if free is None else free)
+    fitted_indices = list(range(len(start)) if free is None else free)
     weights = np.array(start, dtype=np.float64)
-    if not places:
+    if not fitted_indices:
         return weights
     table = _table_of(stack)
 
@@ -142,7 +144,7 @@ def fitted(stack: Stack, penalty: Floats, start: Floats, free: Sequence[int] | N
         length = float(np.linalg.norm(step))
         if length < 1e-8:
             break
-        share = min(1.0, _LONGEST_STEP * np.sqrt(len(places)) / length)
+        share = min(1.0, _LONGEST_STEP * np.sqrt(len(fitted_indices)) / length)
         for _ in range(_HALVINGS):
             tried = weights.copy()
             tried[places] -= share * step

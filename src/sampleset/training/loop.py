@@ -1,10 +1,10 @@
 """The training run: one loop for select, SFT and GRPO, with its folder, log and checkpoints.
 
-A method is a `Learner`: it makes examples of rows, and losses of examples. The loop knows the rest.
+A method is a `Learner`: it turns rows into examples and examples into losses. The loop does the rest.
 
-A run killed anywhere goes on from its last checkpoint: weights, optimiser, step and the learned multiples are
-saved together, and the order of the rows and the numbers of every rollout are functions of seed and step. On
-the CPU it ends at the very weights of a run that was never interrupted.
+A run that was killed continues from its last checkpoint. Weights, optimiser, step and the learned multiples
+are saved together, and the order of the rows and the random numbers of every rollout are functions of seed
+and step. On the CPU the final weights equal those of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from sampleset.training.run_folder import STATE_FILE, RunFolder, input_digests
 from sampleset.training.schedule import learning_rate_share, row_order
 
 Example = TypeVar("Example")
-"""A row as a method reads it."""
+"""A row in the form that a method needs."""
 
 Lesson = TypeVar("Lesson")
-"""What a step learns from, made of an example: the example itself, or its rollouts."""
+"""The input of a step's loss, made of an example: the example itself, or its rollouts."""
 
 
 class Learner(Generic[Example, Lesson]):
-    """What one method makes of rows.
+    """A training method.
 
     Attributes:
         learns_prior: Whether the multiples of votes and confidence are trained.
-        advice: What to lower where memory runs out.
+        advice: Settings to lower if memory runs out, for an error message.
     """
 
     learns_prior: ClassVar[bool] = True
@@ -55,13 +55,13 @@ class Learner(Generic[Example, Lesson]):
     def require(
         self, rows: Sequence[TrainingRow], held_back: Sequence[TrainingRow], record: CheckpointRecord
     ) -> None:
-        """Refuse what cannot be trained, before the model is looked for."""
+        """Refuse rows and options that cannot be trained, before the model is loaded."""
 
     def begin(self, policy: Policy, processes: Processes, record: CheckpointRecord) -> None:
-        """Called once with the policy as the run starts from it, before a checkpoint is read."""
+        """Prepare the run. Called once with the first policy, before a checkpoint is read."""
 
     def example(self, row: TrainingRow, policy: Policy) -> Example | None:
-        """The row as tokens; `None` if nothing can be learnt from it."""
+        """The row as tokens; `None` if it cannot be used for training."""
         raise NotImplementedError
 
     def length(self, example: Example) -> int:
@@ -69,7 +69,7 @@ class Learner(Generic[Example, Lesson]):
         raise NotImplementedError
 
     def no_examples(self, rows: Sequence[TrainingRow], source: str, recipe: Recipe, policy: Policy) -> str:
-        """What to say where none of the rows can be learnt from."""
+        """The error message if none of the rows can be used for training."""
         return (
             f"None of the {len(rows)} rows can be learnt from: no choice, nothing right, no completion, "
             f"or longer than max_tokens={recipe.max_tokens}."
@@ -77,13 +77,13 @@ class Learner(Generic[Example, Lesson]):
 
     @property
     def steps_per_lesson(self) -> int:
-        """Optimiser steps made with the same lessons."""
+        """Optimiser steps with the same lessons."""
         return 1
 
     def lessons(
         self, examples: Sequence[Example], step: int, policy: Policy, processes: Processes
     ) -> tuple[Sequence[Lesson], dict[str, float]]:
-        """This process's share of what the step learns from, and figures to log, over all processes."""
+        """This process's share of the step's lessons, and figures over all processes to log."""
         raise NotImplementedError
 
     def tokens(self, lesson: Lesson) -> int:
@@ -91,16 +91,16 @@ class Learner(Generic[Example, Lesson]):
         raise NotImplementedError
 
     def losses(self, lessons: Sequence[Lesson], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
-        """What is minimised, with figures to log, of each lesson; all are computed in one pass."""
+        """The loss of each lesson, with figures to log. All are computed in one pass."""
         raise NotImplementedError
 
     def measured(self, examples: Sequence[Example], policy: Policy, at_once: int) -> list[dict[str, float]]:
-        """Figures of each held-back example, so many of which are computed in one pass."""
+        """Figures of each held-back example; `at_once` examples are computed in one pass."""
         raise NotImplementedError
 
 
 class RowLearner(Learner[Example, Example]):
-    """A method that learns from rows as they are."""
+    """A method whose lessons are its examples."""
 
     def lessons(
         self, examples: Sequence[Example], step: int, policy: Policy, processes: Processes
@@ -122,17 +122,17 @@ class RowLearner(Learner[Example, Example]):
 
 
 def batches(items: Sequence[Lesson], size: int) -> list[Sequence[Lesson]]:
-    """The items in order, so many at a time."""
+    """The items in order, cut into batches of at most `size`."""
     return [items[first : first + size] for first in range(0, len(items), size)]
 
 
 @dataclass(slots=True)
 class TrainingProgress:
-    """Where a run stands, for a progress line.
+    """The progress of a run.
 
     Attributes:
-        figures: Of the last step, and of the last measurement on held-back rows.
-        skipped: Rows from which nothing can be learnt.
+        figures: Figures of the last step and of the last measurement on held-back rows.
+        skipped: Rows that cannot be used for training.
     """
 
     step: int = 0
@@ -145,13 +145,13 @@ class TrainingProgress:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSummary:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
         checkpoint: Folder of the trained model.
-        steps: Optimiser steps made, earlier runs included.
+        steps: Optimiser steps, including those of earlier runs.
         before: Figures on the held-back rows before training; empty without such rows.
-        after: The same at the end.
+        after: Figures on the held-back rows at the end.
     """
 
     checkpoint: Path
@@ -166,13 +166,19 @@ def train(
     recipe: Recipe,
     on_progress: Callable[[TrainingProgress], None] | None = None,
 ) -> TrainingSummary:
-    """Train by a recipe, or go on where an earlier run of it stopped.
+    """Train by a recipe, or continue an earlier run of it.
+
+    Args:
+        method: Name of the method.
+        learner: The method.
+        recipe: The recipe.
+        on_progress: Called with the progress after each step.
 
     Raises:
-        InputNotFoundError: The model or the rows are not there.
-        InvalidArgumentError: The recipe asks for what cannot be, the rows are of another mode, or the output
-            folder holds another run.
-        DataError: Nothing can be learnt from any row, or held-back rows do not fit the others.
+        InputNotFoundError: The model or the rows do not exist.
+        InvalidArgumentError: The recipe is not possible, the rows have another mode, or the output folder
+            holds another run.
+        DataError: No row can be used for training, or held-back rows do not fit the others.
         MissingExtraError: torch or another package is not installed.
     """
     return TrainingRun(method, learner, recipe).go(on_progress or (lambda _: None))
@@ -182,14 +188,14 @@ class TrainingRun:
     """One run of a recipe by one method.
 
     Args:
-        method: Its name.
+        method: Name of the method.
         learner: The method.
-        recipe: What is trained, on what, and how.
+        recipe: The recipe.
 
     Attributes:
         policy: The model that is trained.
-        processes: Those of this run.
-        examples: What the rows were made into.
+        processes: The processes of the run.
+        examples: The training examples.
     """
 
     def __init__(self, method: Method, learner: Learner[Any, Any], recipe: Recipe) -> None:
@@ -219,9 +225,9 @@ class TrainingRun:
         self.policy = start_policy(replace(recipe, device=recipe.device or self.processes.device))
         learner.begin(self.policy, self.processes, self._record)
         self._progress = TrainingProgress(steps=recipe.steps)
-        self.examples = self._made(rows, recipe.rows)
-        self._held_back = self._made(held_back, str(recipe.eval_rows)) if held_back else []
-        # A group of rollouts fills a pass.
+        self.examples = self._examples_of(rows, recipe.rows)
+        self._held_back = self._examples_of(held_back, str(recipe.eval_rows)) if held_back else []
+        # One group of rollouts fills a pass.
         self._at_once = 1 if method == "grpo" else recipe.rows_per_pass
         self._rates = [recipe.learning_rate, recipe.prior_learning_rate][: 1 + learner.learns_prior]
         self.optimiser: Any = self._torch.optim.AdamW(
@@ -234,7 +240,7 @@ class TrainingRun:
         self._before: dict[str, float] = {}
         self._after: dict[str, float] = {}
 
-    def _made(self, rows: Sequence[TrainingRow], source: str) -> list[Any]:
+    def _examples_of(self, rows: Sequence[TrainingRow], source: str) -> list[Any]:
         examples: list[Any] = []
         for row in rows:
             example = self._learner.example(row, self.policy)
@@ -254,7 +260,7 @@ class TrainingRun:
             return self._train(on_progress)
 
     def _resume(self) -> None:
-        """Go to the last checkpoint, if there is one, and drop log lines of later steps."""
+        """Load the last checkpoint, if there is one, and remove log lines of later steps."""
         if self._folder.state_file.exists():
             load_weights(self.policy, self._folder.checkpoint)
             state: Any = self._torch.load(self._folder.state_file, map_location="cpu", weights_only=True)
@@ -270,12 +276,12 @@ class TrainingRun:
             self._before = self._after = self._measure()
             self._write({"step": 0} | self._before)
         order = row_order(len(self.examples), recipe.seed, progress.step // uses * recipe.rows_per_step)
-        lessons, drawn = list[Any](), dict[str, float]()
+        lessons, lesson_figures = list[Any](), dict[str, float]()
         while progress.step < recipe.steps:
             if progress.step % uses == 0:
                 chosen = [self.examples[next(order)] for _ in range(recipe.rows_per_step)]
-                lessons, drawn = self._lessons(chosen)
-            figures = drawn | self.step(lessons)
+                lessons, lesson_figures = self._lessons(chosen)
+            figures = lesson_figures | self.step(lessons)
             progress.step += 1
             last = progress.step == recipe.steps
             if self._held_back and (last or progress.step % recipe.eval_every == 0):
@@ -293,11 +299,13 @@ class TrainingRun:
     def _lessons(self, examples: Sequence[Any]) -> tuple[list[Any], dict[str, float]]:
         longest = max(map(self._learner.length, examples))
         with self._computing(longest):
-            made, figures = self._learner.lessons(examples, self._progress.step, self.policy, self.processes)
-        return list(made), figures
+            lessons, figures = self._learner.lessons(
+                examples, self._progress.step, self.policy, self.processes
+            )
+        return list(lessons), figures
 
     def step(self, lessons: Sequence[Any]) -> dict[str, float]:
-        """One step of the optimiser by this process's share of the lessons; returns figures to log."""
+        """One optimiser step on this process's share of the lessons; returns figures to log."""
         self.policy.model.train()
         share = learning_rate_share(self._progress.step, self._recipe)
         for group, highest in zip(self.optimiser.param_groups, self._rates, strict=True):
@@ -306,9 +314,9 @@ class TrainingRun:
         sums: dict[str, float] = {}
         for part in batches(lessons, self._at_once):
             with self._computing(sum(map(self._learner.tokens, part))):
-                found = self._learner.losses(part, self.policy)
-                (self._torch.stack([loss for loss, _ in found]).sum() / rows).backward()
-            for loss, figures in found:
+                losses = self._learner.losses(part, self.policy)
+                (self._torch.stack([loss for loss, _ in losses]).sum() / rows).backward()
+            for loss, figures in losses:
                 _add(sums, {"loss": float(loss.detach()), **figures}, 1 / rows)
         sums = self.processes.sums(sums)
         self.processes.sum_gradients(
@@ -321,7 +329,7 @@ class TrainingRun:
 
     @contextmanager
     def _computing(self, tokens: int) -> Generator[None]:
-        """Around passes of the model that read so many tokens."""
+        """Context of the model's passes; `tokens` is their length, for an error message."""
         device = self.policy.model.device
         mixed = self._recipe.matmul_dtype is not None
         with (
@@ -339,8 +347,8 @@ class TrainingRun:
         longest = max(map(self._learner.length, self._held_back))
         with self._torch.no_grad(), self._computing(longest):
             for figures in self._learner.measured(examples, self.policy, self._at_once):
-                named = {f"eval_{name}": value for name, value in figures.items()}
-                _add(sums, named, 1 / len(self._held_back))
+                eval_figures = {f"eval_{name}": value for name, value in figures.items()}
+                _add(sums, eval_figures, 1 / len(self._held_back))
         return self.processes.sums(sums)
 
     def _save(self) -> None:
@@ -380,11 +388,11 @@ def _add(sums: dict[str, float], figures: Mapping[str, float], weight: float) ->
 
 @contextmanager
 def memory_advice(tokens: int, advice: str) -> Generator[None]:
-    """Turn torch's errors for lack of memory into one that helps.
+    """Convert torch's errors for lack of memory into one with advice.
 
     Args:
-        tokens: How many the pass in question reads.
-        advice: What to lower, after "Lower".
+        tokens: Tokens of the pass.
+        advice: Settings to lower.
 
     Raises:
         BackendError: Memory ran out.
@@ -403,7 +411,7 @@ def memory_advice(tokens: int, advice: str) -> Generator[None]:
 
 
 def require_apart(held_back: Sequence[TrainingRow], rows: Sequence[TrainingRow], recipe: Recipe) -> None:
-    """Refuse held-back rows on questions that are trained on.
+    """Refuse held-back rows whose questions are trained on.
 
     Raises:
         DataError: There is such a row.
@@ -418,7 +426,7 @@ def require_apart(held_back: Sequence[TrainingRow], rows: Sequence[TrainingRow],
 def require_fitting(
     rows: Sequence[TrainingRow], held_back: Sequence[TrainingRow], recipe: Recipe
 ) -> CheckpointRecord:
-    """What `record_for` makes of the rows; the held-back ones are of the same kind, on other questions.
+    """The record of `record_for`. Held-back rows must be of the same kind and on other questions.
 
     Raises:
         DataError: They are not, or the rows themselves are of several kinds.
@@ -430,9 +438,9 @@ def require_fitting(
 
 
 def questions_trained_on(rows: Sequence[TrainingRow], start: ModelFiles) -> frozenset[str] | None:
-    """Digests of the rows' questions, and of those that the model to start from was trained on before.
+    """Digests of the rows' questions and of all questions that the first model was trained on before.
 
-    `None` where one of them is not known.
+    `None` if some of them are unknown.
     """
     earlier = read_trained_on(start.path)
     if earlier is None and read_record(start.path) is not None:
@@ -442,10 +450,10 @@ def questions_trained_on(rows: Sequence[TrainingRow], start: ModelFiles) -> froz
 
 
 def record_for(rows: Sequence[TrainingRow], source: str) -> CheckpointRecord:
-    """How a model trained on these rows is to be asked; the model itself is not named yet.
+    """The record of a model trained on these rows, still without the model's name.
 
     Raises:
-        DataError: The rows are of several kinds, or of another version of the prompt.
+        DataError: The rows are of several kinds, or have another version of the prompt.
     """
     kinds: dict[str, Any] = {}
     for name in ("mode", "prompt_version", "keep_end_tokens", "fold", "max_prompt_tokens"):

@@ -1,4 +1,4 @@
-"""The model that is trained: loaded, adapted, saved and loaded again. Safetensors throughout."""
+"""The model that is trained: loaded, adapted, saved and loaded again, always as safetensors."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from sampleset.training.recipe import LoraOptions, Recipe
 
 @dataclass(slots=True)
 class Policy:
-    """A model with what is learned beside its weights.
+    """A model with its learned multiples.
 
     Attributes:
-        model: Of transformers, with a LoRA adapter of peft unless every weight is trained.
+        model: A model of transformers, with a LoRA adapter of peft unless every weight is trained.
         tokenizer: Its tokenizer.
-        texts: Between text and tokens.
+        texts: Conversion between text and tokens.
         prior: Multiples of a candidate's log votes and mean token log-probability, shape (2,).
-        base: The model it started from.
+        base: The model that it started from.
     """
 
     model: Any
@@ -47,18 +47,19 @@ class Policy:
     @property
     def trained(self) -> list[Any]:
         """The weights of the model that are trained."""
-        return [one for one in self.model.parameters() if one.requires_grad]
+        return [weight for weight in self.model.parameters() if weight.requires_grad]
 
 
 def start_policy(recipe: Recipe) -> Policy:
-    """The recipe's model with a fresh adapter, which changes nothing yet.
+    """The recipe's model with a new adapter, which does not change its output yet.
 
-    An adapter is itself trained further, or with `lora: null` merged before every weight is.
+    If the recipe's model is an adapter, it is trained further. With `lora: null` it is merged first, and
+    every weight is trained.
 
     Raises:
-        InputNotFoundError: The model is not there.
-        InvalidArgumentError: It is an adapter of another rank, scale or depth than the recipe's, or there
-            is no such device.
+        InputNotFoundError: The model does not exist.
+        InvalidArgumentError: The model is an adapter with another rank, scale or depth than the recipe's, or
+            there is no such device.
         MissingExtraError: torch, transformers or peft is not installed.
     """
     torch: Any = import_extra("torch")
@@ -68,7 +69,7 @@ def start_policy(recipe: Recipe) -> Policy:
     loaded = load_model(base, recipe.device, recipe.dtype, merge_adapter=recipe.lora is None)
     model = loaded.model
     if recipe.lora is None:
-        model.requires_grad_(True)  # peft has frozen what it merged an adapter into
+        model.requires_grad_(True)  # peft froze the weights when it merged the adapter
     elif base.base is not None:
         _train_further(model, recipe.lora)
         base = base.base
@@ -76,15 +77,17 @@ def start_policy(recipe: Recipe) -> Policy:
         peft: Any = import_extra("peft")
         torch.manual_seed(recipe.seed)
         layers = model.config.num_hidden_layers
-        kept = min(recipe.lora.last_layers or layers, layers)
+        adapted_layers = min(recipe.lora.last_layers or layers, layers)
         config = peft.LoraConfig(
             r=recipe.lora.r,
             lora_alpha=recipe.lora.alpha,
-            target_modules="all-linear" if kept == layers else _linear_from(model, layers - kept),
+            target_modules="all-linear"
+            if adapted_layers == layers
+            else _linear_from(model, layers - adapted_layers),
             task_type="CAUSAL_LM",
         )
         with warnings.catch_warnings():
-            # peft asks transformers by a name that has grown old.
+            # peft uses a deprecated name of transformers.
             warnings.simplefilter("ignore", FutureWarning)
             model = peft.get_peft_model(model, config)
         model.peft_config["default"].base_model_name_or_path = _reference(base)
@@ -100,27 +103,29 @@ def save_policy(
     """Write the adapter (or the model), its tokenizer, the record and a model card into a new folder.
 
     Args:
-        policy: What is saved.
-        folder: Where to; it exists.
-        record: How the model is to be asked; the base model and the learned multiples are filled in here.
-        trained_on: Digests of the questions trained on, where they are known.
+        policy: The policy.
+        folder: An existing folder.
+        record: The record; the base model and the learned multiples are added here.
+        trained_on: Digests of the questions trained on, `None` if unknown.
     """
     with without_progress_bars():
         policy.model.save_pretrained(str(folder), safe_serialization=True)
     policy.tokenizer.save_pretrained(str(folder))
     votes, confidence = policy.prior.tolist()
-    whole = replace(record, base_model=policy.base.identity, vote_weight=votes, confidence_weight=confidence)
-    write_record(folder, whole)
+    full_record = replace(
+        record, base_model=policy.base.identity, vote_weight=votes, confidence_weight=confidence
+    )
+    write_record(folder, full_record)
     if trained_on is not None:
         write_trained_on(folder, trained_on)
-    (folder / "README.md").write_text(model_card(whole.to_json()), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(full_record.to_json()), encoding="utf-8")
 
 
 def load_weights(policy: Policy, folder: Path) -> None:
-    """Put the weights that `save_policy` wrote into a policy of the same recipe.
+    """Load the weights that `save_policy` wrote into a policy of the same recipe.
 
     Raises:
-        DataError: They do not fit.
+        DataError: The weights do not fit.
     """
     torch: Any = import_extra("torch")
     safetensors: Any = import_extra("safetensors.torch")
@@ -140,13 +145,13 @@ def load_weights(policy: Policy, folder: Path) -> None:
     if record is None:
         raise DataError(f"The checkpoint {str(folder)!r} has no record. Remove the folder to start again.")
     with torch.no_grad():
-        # While it is trained, the score's own multiple is 1.
+        # During training, the multiple of the score is 1.
         scale = record.score_weight or 1.0
         policy.prior.copy_(torch.tensor([record.vote_weight / scale, record.confidence_weight / scale]))
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Put a finished folder in another's place; a kill in between leaves one of the two."""
+    """Replace a folder by a finished one. If the process is killed meanwhile, one of the two remains."""
     old = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -157,10 +162,10 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 def _train_further(model: Any, lora: LoraOptions) -> None:
     """Make a loaded adapter trainable."""
-    held = model.peft_config["default"]
-    if (held.r, held.lora_alpha) != (lora.r, lora.alpha):
+    config = model.peft_config["default"]
+    if (config.r, config.lora_alpha) != (lora.r, lora.alpha):
         raise InvalidArgumentError(
-            f"The adapter to go on from has r={held.r}, alpha={held.lora_alpha}; the recipe has "
+            f"The adapter to go on from has r={config.r}, alpha={config.lora_alpha}; the recipe has "
             f"lora.r={lora.r}, lora.alpha={lora.alpha}. Set them alike."
         )
     adapted = {_layer_of(name) for name, _ in model.named_parameters() if "lora_" in name}
@@ -174,20 +179,20 @@ def _train_further(model: Any, lora: LoraOptions) -> None:
 
 
 def _linear_from(model: Any, first: int) -> list[str]:
-    """Names of the linear modules of the layers from this one on."""
+    """Names of the linear modules of the layers from `first` on."""
     torch: Any = import_extra("torch")
     names = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
     return [name for name in names if _layer_of(name) >= first]
 
 
 def _layer_of(name: str) -> int:
-    """Number of the layer that a module or weight of this name is in, -1 if in none."""
-    found = re.search(r"\.(\d+)\.", name)
-    return int(found[1]) if found else -1
+    """Number of the layer of a module or weight, from its name; -1 if it is in no layer."""
+    match = re.search(r"\.(\d+)\.", name)
+    return int(match[1]) if match else -1
 
 
 def _reference(base: ModelFiles) -> str:
-    """How an adapter names its base: `embedded` and Hub ids as they are, a local model by its whole path."""
+    """The base model's name for an adapter: `embedded`, a Hub id, or the full path of a local model."""
     if base.is_embedded:
         return EMBEDDED
     return base.name if "/" in base.name else str(base.path.resolve())

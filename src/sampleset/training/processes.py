@@ -1,4 +1,4 @@
-"""The processes of one run: one, or those that `accelerate launch` starts; and its trackers."""
+"""The processes of a run (one, or those of `accelerate launch`) and its trackers."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ T = TypeVar("T")
 
 
 def is_main_process() -> bool:
-    """Whether this process speaks for the run."""
+    """Whether this process writes files and output for the run."""
     return import_extra("accelerate").PartialState().is_main_process
 
 
 class Processes:
-    """What the processes of a run do together.
+    """The processes of a run and the operations they do together.
 
     Args:
-        folder: Where a tracker that writes files puts them.
+        folder: Folder for trackers that write files.
         settings: The run's settings, for the tracker.
         report_to: `tensorboard`, `wandb`, `trackio` or another tracker of accelerate; `None` for none.
 
     Attributes:
-        count: How many.
-        is_main: Whether this one writes what only one may.
-        accelerator: Of accelerate.
+        count: Number of processes.
+        is_main: Whether this process writes files and output for the run.
+        accelerator: The `Accelerator` of accelerate.
 
     Raises:
         InvalidArgumentError: accelerate has no such tracker, or it is not installed.
@@ -54,14 +54,14 @@ class Processes:
 
     @property
     def device(self) -> str | None:
-        """The device of this process, where there are several; `None` leaves it to the recipe."""
+        """The device of this process if there are several processes; `None` leaves it to the recipe."""
         return str(self.accelerator.device) if self.count > 1 else None
 
     def require_whole_models(self) -> None:
         """Refuse launchers that split a model over the processes.
 
         Raises:
-            InvalidArgumentError: It is launched so.
+            InvalidArgumentError: The launcher does.
         """
         kind = str(self.accelerator.distributed_type.value)
         if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
@@ -76,11 +76,11 @@ class Processes:
         return import_extra("accelerate.utils").gather_object(items)
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """The part of the items that falls to this process."""
+        """This process's share of the items."""
         return items[self.accelerator.process_index :: self.count]
 
     def sum_gradients(self, weights: Sequence[Any]) -> None:
-        """Give every process the sum of all gradients."""
+        """Replace the gradients in every process by their sum over all processes."""
         if self.count == 1:
             return
         torch: Any = import_extra("torch")
@@ -93,18 +93,21 @@ class Processes:
         """The sum over the processes of each figure."""
         if self.count == 1:
             return dict(figures)
-        every: list[dict[str, float]] = import_extra("accelerate.utils").gather_object([dict(figures)])
-        names = dict.fromkeys(name for one in every for name in one)
-        return {name: sum(one.get(name, 0.0) for one in every) for name in names}
+        all_figures: list[dict[str, float]] = import_extra("accelerate.utils").gather_object([dict(figures)])
+        names = dict.fromkeys(name for figures_of_process in all_figures for name in figures_of_process)
+        return {
+            name: sum(figures_of_process.get(name, 0.0) for figures_of_process in all_figures)
+            for name in names
+        }
 
     def report(self, figures: Mapping[str, float], step: int) -> None:
-        """Tell the tracker, if there is one."""
+        """Send figures to the tracker, if there is one."""
         self.accelerator.log(dict(figures), step=step)
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes have called this."""
         self.accelerator.wait_for_everyone()
 
     def end(self) -> None:
-        """Let the tracker write what it holds."""
+        """Let the tracker write its data."""
         self.accelerator.end_training()

@@ -1,4 +1,4 @@
-"""A recipe: everything a training run depends on, from one YAML file with dotted overrides.
+"""A recipe: all settings of a training run, from one YAML file with dotted overrides.
 
 model: HuggingFaceTB/SmolLM2-135M-Instruct
 rows: rows.jsonl            # made by `sampleset train-data`
@@ -33,8 +33,8 @@ class LoraOptions:
     Attributes:
         r: Rank.
         alpha: Scale; the update is multiplied by alpha / r.
-        last_layers: Only so many layers, the last ones; by default all, or those of an adapter that is
-            trained further.
+        last_layers: Adapt only this many layers, the last ones. By default all, or those of an adapter that
+            is trained further.
     """
 
     r: Annotated[int, Ge(1)] = 16
@@ -50,21 +50,21 @@ class GrpoOptions:
     """Group-relative policy optimisation (Shao et al. 2024, arXiv 2402.03300).
 
     Attributes:
-        num_generations: Rollouts of a prompt, its group.
+        num_generations: Rollouts of a prompt, which form its group.
         max_completion_tokens: Most tokens of a rollout; by default 512 in mode think, 64 in direct.
-        temperature: Of the rollouts, and of the probabilities that are trained.
-        beta: Weight of the KL divergence from the model it started from; Qi et al. take 0.01, AggLM 0.001.
-        scale_rewards: Divide a group's advantages by the standard deviation of its rewards.
+        temperature: Temperature of the rollouts and of the trained probabilities.
+        beta: Weight of the KL divergence from the first model. Qi et al. use 0.01, AggLM 0.001.
+        scale_rewards: Whether to divide a group's advantages by the standard deviation of its rewards.
         loss_type: How tokens are averaged: `dapo` over the step's tokens, `bnpo` over a group's, `dr_grpo`
             by the constant `max_completion_tokens`, `grpo` over each rollout's own, so that a token of a
-            long one counts less.
-        epsilon: The ratio of new to old probabilities counts from 1 - epsilon to 1 + epsilon.
-        num_iterations: Optimiser steps made with the same rollouts.
-        truncated: What becomes of rollouts that the token limit cuts: `penalise`, they are graded as they
-            are, so without a closed answer they earn 0; `mask`, they take no part in the loss.
-        shared_prompt: Compute the prompt of a group once instead of once per rollout.
-        gradient_checkpointing: Compute activations twice to hold fewer of them.
-        vllm: Have vLLM draw the rollouts: `colocate`, in the same process, or `server`, by `trl vllm-serve`.
+            long rollout counts less.
+        epsilon: The ratio of new to old probabilities is clipped to 1 - epsilon to 1 + epsilon.
+        num_iterations: Optimiser steps with the same rollouts.
+        truncated: Treatment of rollouts that the token limit cuts. `penalise` grades them unchanged, so they
+            earn 0 without a closed answer. `mask` leaves them out of the loss.
+        shared_prompt: Whether to compute the prompt of a group once, not once per rollout.
+        gradient_checkpointing: Whether to compute activations twice to save memory.
+        vllm: Let vLLM draw the rollouts: `colocate` in the same process, `server` by `trl vllm-serve`.
     """
 
     num_generations: Annotated[int, Ge(2)] = 8
@@ -86,36 +86,36 @@ class GrpoOptions:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is trained, on what, and how.
+    """All settings of a training run.
 
     Attributes:
         model: The model to start from: a folder, a `.gguf` file or a Hub id.
-        rows: Training rows.
-        output_dir: Where checkpoints and the log go.
-        eval_rows: Rows that are never trained on, to measure progress on.
+        rows: File of training rows.
+        output_dir: Folder for checkpoints and the log.
+        eval_rows: File of rows for measuring progress, which are never trained on.
         steps: Optimiser steps.
-        rows_per_step: Rows whose gradients are averaged; of `grpo`, prompts, each with all its rollouts.
-        rows_per_pass: Of `select` and `sft`: rows computed at once, padded to one length. More fill a GPU,
-            where a step of one row mostly waits, and cost memory; a CPU wins nothing.
-        learning_rate: Its highest value, reached after `warmup` and falling to 0 as a cosine.
-        warmup: Share of the steps.
-        prior_learning_rate: Of the learned multiples of votes and confidence; 0 keeps them at their start.
-        vote_prior: Start of the multiple of the log of a candidate's votes.
-        confidence_prior: Start of the multiple of a candidate's mean token log-probability.
-        max_grad_norm: Longer gradients are shortened to it; 1.0e9 shortens none.
-        weight_decay: Of AdamW.
-        objective: Of `select`: `expected_reward`, or `cross_entropy`.
+        rows_per_step: Rows whose gradients are averaged; with `grpo`, prompts, each with all its rollouts.
+        rows_per_pass: For `select` and `sft`: rows computed at once, padded to one length. More rows use a
+            GPU better and need more memory. A CPU gains nothing.
+        learning_rate: Highest learning rate, reached after `warmup` and falling to 0 as a cosine.
+        warmup: Share of the steps in which the learning rate rises.
+        prior_learning_rate: Learning rate of the multiples of votes and confidence; 0 keeps them constant.
+        vote_prior: First multiple of the log of a candidate's votes.
+        confidence_prior: First multiple of a candidate's mean token log-probability.
+        max_grad_norm: Longer gradients are scaled down to this norm; 1.0e9 scales none.
+        weight_decay: Weight decay of AdamW.
+        objective: Objective of `select`: `expected_reward` or `cross_entropy`.
         lora: The adapter; `None` trains every weight.
         grpo: Options of `grpo`.
-        max_tokens: Rows longer than so many tokens, completions included, are left out and counted.
+        max_tokens: Rows with more tokens, completions included, are left out and counted.
         save_every: Steps between checkpoints.
         eval_every: Steps between measurements on `eval_rows`.
-        seed: Of the adapter's start and the order of the rows.
-        device: `cpu`, `cuda`, ...; by default CUDA where there is one.
-        dtype: Of the weights; by default bfloat16 on CUDA and float32 on the CPU.
-        matmul_dtype: Of matrix products: `bfloat16` beside weights in float32 (mixed precision), for CPUs
-            that multiply it fast. By default that of the weights.
-        threads: Of the CPU; by default torch's own choice.
+        seed: Seed of the adapter's first weights and of the order of the rows.
+        device: `cpu`, `cuda`, ...; by default CUDA if there is one.
+        dtype: Type of the weights; by default bfloat16 on CUDA and float32 on the CPU.
+        matmul_dtype: Type of matrix products: `bfloat16` with weights in float32 (mixed precision), for CPUs
+            that multiply it fast. By default the type of the weights.
+        threads: CPU threads; by default torch's own choice.
         report_to: A tracker that gets every figure: `tensorboard`, `wandb`, `trackio`, ...
     """
 
@@ -159,7 +159,7 @@ class Recipe:
         return asdict(self)
 
     def settings(self, method: Method) -> dict[str, Any]:
-        """What a run by this method depends on, as JSON values."""
+        """The settings of a run by this method, as JSON values."""
         values = {"method": method, **self.to_dict()}
         if method != "grpo":
             del values["grpo"]
@@ -167,11 +167,11 @@ class Recipe:
 
 
 def recipe_of(settings: Mapping[str, Any], where: str = "the recipe") -> Recipe:
-    """The recipe that a file's settings describe; those that a run saved have its method beside them.
+    """The recipe of a file's settings. An entry `method`, which a run saves, is ignored.
 
     Args:
         settings: The settings.
-        where: What messages begin with.
+        where: First words of error messages.
 
     Raises:
         DataError: An unknown key, a missing one, or a value of the wrong type.

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, its log, and checkpoints that a kill cannot break."""
+"""The folder of a run: its settings, its log, and checkpoints that survive a kill."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sampleset.training.policy import replace_folder
 from sampleset.training.recipe import Recipe
 
 STATE_FILE = "training_state.pt"
-"""In a checkpoint: what the run needs to go on."""
+"""File of a checkpoint with the state that the run needs to continue."""
 
 _FREE = ("save_every", "threads", "report_to")
-"""How often it is saved, by how many threads, and who is told may change; nothing else."""
+"""Settings that may change when a run is continued."""
 
 _DIGESTS = "digests"
-"""Beside the settings in `config.json`; runs begun by earlier versions have none."""
+"""Key in `config.json`, beside the settings; runs of earlier versions lack it."""
 
 
 def input_digests(recipe: Recipe, model: ModelFiles) -> dict[str, str]:
-    """SHA-256 of the files of rows, and the digest of the model to start from, by the recipe's key."""
+    """SHA-256 of the files of rows, and the digest of the first model, by the recipe's key."""
     digests = {"model": model.digest}
     for name, path in (("rows", recipe.rows), ("eval_rows", recipe.eval_rows)):
         if path is not None:
@@ -41,9 +41,9 @@ class RunFolder:
     """The folder of a run.
 
     Args:
-        folder: Where it is.
-        settings: What the run depends on.
-        digests: Of the files that it reads; see `input_digests`.
+        folder: The folder.
+        settings: The run's settings.
+        digests: Digests of the run's inputs; see `input_digests`.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], digests: Mapping[str, str]) -> None:
@@ -55,7 +55,7 @@ class RunFolder:
         self._log = folder / "log.jsonl"
 
     def require_same(self) -> None:
-        """Refuse a folder that holds another run, or one of other rows or another model.
+        """Refuse a folder that holds another run, or a run with other rows or another model.
 
         Raises:
             InvalidArgumentError: It does.
@@ -78,7 +78,7 @@ class RunFolder:
 
     @contextmanager
     def claimed(self) -> Generator[None]:
-        """Keep the folder for this run and this process; what a kill during a save left is mended.
+        """Lock the folder for this process. Repairs a checkpoint if an earlier save was interrupted.
 
         Raises:
             InvalidArgumentError: It holds another run, or another process trains into it.
@@ -105,14 +105,16 @@ class RunFolder:
 
     @property
     def state_file(self) -> Path:
-        """What the run needs to go on; it exists once there is a checkpoint."""
+        """File with the state that the run needs to continue; it exists if there is a checkpoint."""
         return self.checkpoint / STATE_FILE
 
     def drop_log_after(self, step: int) -> None:
-        """Take out the log's lines of later steps, and a half-written one; at step 0, all of them."""
+        """Remove the log's lines of later steps and an incomplete last line; at step 0, all lines."""
         lines = self._log.read_text("utf-8").splitlines(keepends=True) if self._log.exists() else []
-        kept = [line for line in lines if step and line.endswith("\n") and json.loads(line)["step"] <= step]
-        self._log.write_text("".join(kept), "utf-8")
+        earlier_lines = [
+            line for line in lines if step and line.endswith("\n") and json.loads(line)["step"] <= step
+        ]
+        self._log.write_text("".join(earlier_lines), "utf-8")
 
     def write(self, figures: Mapping[str, float]) -> None:
         """Add a line to the log."""
@@ -121,7 +123,7 @@ class RunFolder:
 
     @contextmanager
     def new_checkpoint(self) -> Generator[Path]:
-        """An empty folder to fill; it becomes the checkpoint at the end."""
+        """An empty folder to fill. It becomes the checkpoint at the end of the context."""
         new = self.checkpoint.with_name("checkpoint.new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What a run does at which step: the order of the rows, and the learning rate. Functions of seed and step."""
+"""The order of the rows and the learning rate of a run, as functions of seed and step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sampleset.training.recipe import Recipe
 
 
 def learning_rate_share(step: int, recipe: Recipe) -> float:
-    """Share of the learning rate at a step, from 0: a rise in a line, then half a cosine."""
+    """Share of the highest learning rate at a step (from 0), in [0, 1]: a linear rise, then half a cosine."""
     warm = round(recipe.warmup * recipe.steps)
     if step < warm:
         return (step + 1) / warm
@@ -18,11 +18,11 @@ def learning_rate_share(step: int, recipe: Recipe) -> float:
 
 
 def row_order(count: int, seed: int, start: int) -> Iterator[int]:
-    """Places of rows from the `start`-th on; each pass over the rows has an order of its own."""
+    """Indices of rows, beginning with the `start`-th. Each pass over the rows has another order."""
     epoch = start // count
     skip = start % count
     while True:
-        places = list(range(count))
-        random.Random(f"{seed}:{epoch}").shuffle(places)
-        yield from places[skip:]
+        indices = list(range(count))
+        random.Random(f"{seed}:{epoch}").shuffle(indices)
+        yield from indices[skip:]
         skip, epoch = 0, epoch + 1

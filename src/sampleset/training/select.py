@@ -1,13 +1,13 @@
 """The select mode, trained by the exact gradient of its expected reward.
 
-The candidates of one set are a finite action space: the policy picks candidate c with probability
-softmax(score)_c, where the score is the log-likelihood of the candidate's text under the prompt plus
-learned multiples of the log of its votes and of its mean token log-probability. The expected reward is the
-probability of the right ones, so no rollouts are needed (Qi et al. 2025, arXiv 2506.09014, train by GRPO on
-sampled answers), and one shared prompt pass per set gives its gradient.
+The candidates of one set are a finite action space. The policy picks candidate c with probability
+softmax(score)_c. The score is the log-likelihood of the candidate's text under the prompt plus learned
+multiples of the log of its votes and of its mean token log-probability. The expected reward is the
+probability of the right candidates, so no rollouts are needed (Qi et al. 2025, arXiv 2506.09014, train by
+GRPO on sampled answers), and one pass per set with a shared prompt gives its gradient.
 
-The option `cross_entropy` minimises the negative log of the same probability: its gradient does not fade
-where the right candidate has hardly any.
+The option `cross_entropy` minimises the negative log of the same probability. Its gradient does not vanish if
+the right candidate has a low probability.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class SelectExample:
         branches: Tokens of each candidate's text.
         log_votes: Log of each candidate's votes.
         confidences: Mean token log-probability of each candidate's samples; 0 where not recorded.
-        right: Which candidates are right.
-        vote: Place of the majority vote's candidate.
+        right: Whether each candidate is right.
+        vote: Index of the majority vote's candidate.
     """
 
     prompt: tuple[int, ...]
@@ -54,8 +54,8 @@ class SelectExample:
 class SelectLearner(RowLearner[SelectExample]):
     """Trains the select mode; see the module.
 
-    The figures it logs: `reward`, the expected reward; `accuracy`, whether the likeliest candidate is right;
-    `vote`, whether the majority vote is; `mended` and `spoilt` against the vote; and the learned multiples.
+    It logs `reward`, the expected reward; `accuracy`, whether the likeliest candidate is right; `vote`,
+    whether the majority vote is right; `mended` and `spoilt` against the vote; and the learned multiples.
     """
 
     objective: Objective
@@ -66,7 +66,7 @@ class SelectLearner(RowLearner[SelectExample]):
         """Refuse rows of another mode.
 
         Raises:
-            InvalidArgumentError: They are.
+            InvalidArgumentError: The rows have another mode.
         """
         if record.mode != "select":
             raise InvalidArgumentError(
@@ -75,7 +75,7 @@ class SelectLearner(RowLearner[SelectExample]):
             )
 
     def example(self, row: TrainingRow, policy: Policy) -> SelectExample | None:
-        """The row as tokens; `None` if it leaves nothing to choose, or nothing right."""
+        """The row as tokens; `None` if it has fewer than two candidates, or none is right."""
         return select_example(row, policy.texts)
 
     def length(self, example: SelectExample) -> int:
@@ -84,8 +84,8 @@ class SelectLearner(RowLearner[SelectExample]):
 
     def losses(self, lessons: Sequence[SelectExample], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
         """The objective on each set, with figures to log."""
-        found = log_probabilities(policy.model, policy.prior, lessons)
-        return [self._loss(*pair, policy) for pair in zip(lessons, found, strict=True)]
+        log_probs = log_probabilities(policy.model, policy.prior, lessons)
+        return [self._loss(*pair, policy) for pair in zip(lessons, log_probs, strict=True)]
 
     def _loss(self, example: SelectExample, log_probs: Any, policy: Policy) -> tuple[Any, dict[str, float]]:
         right = example.right[int(log_probs.argmax())]
@@ -103,19 +103,23 @@ class SelectLearner(RowLearner[SelectExample]):
 
 
 def select_example(row: TrainingRow, texts: Texts) -> SelectExample | None:
-    """The row as tokens; `None` if it leaves nothing to choose, or nothing right."""
-    right = tuple(one.right is True for one in row.candidates)
+    """The row as tokens; `None` if it has fewer than two candidates, or none is right."""
+    right = tuple(candidate.right is True for candidate in row.candidates)
     if len(right) < 2 or not any(right):
         return None
-    confidences = [one.confidence for one in row.candidates]
-    known = all(one is not None for one in confidences)
+    confidences = [candidate.confidence for candidate in row.candidates]
+    known = all(confidence is not None for confidence in confidences)
     return SelectExample(
         prompt=tuple(texts.prompt(row.prompt)),
-        branches=tuple(tuple(texts.continuation(one.answer + ANSWER_CLOSE)) for one in row.candidates),
-        log_votes=tuple(math.log(one.votes) for one in row.candidates),
-        confidences=tuple((one or 0.0) if known else 0.0 for one in confidences),
+        branches=tuple(
+            tuple(texts.continuation(candidate.answer + ANSWER_CLOSE)) for candidate in row.candidates
+        ),
+        log_votes=tuple(math.log(candidate.votes) for candidate in row.candidates),
+        confidences=tuple((confidence or 0.0) if known else 0.0 for confidence in confidences),
         right=right,
-        vote=next((place for place, one in enumerate(row.candidates) if one.answer == row.vote), 0),
+        vote=next(
+            (index for index, candidate in enumerate(row.candidates) if candidate.answer == row.vote), 0
+        ),
     )
 
 
@@ -128,24 +132,24 @@ def log_probabilities(model: Any, prior: Any, examples: Sequence[SelectExample])
         examples: The sets, computed in one pass.
     """
     torch: Any = import_extra("torch")
-    found: list[Any] = []
-    rows = rows_logprobs(model, [(one.prompt, one.branches) for one in examples])
+    log_probs: list[Any] = []
+    rows = rows_logprobs(model, [(example.prompt, example.branches) for example in examples])
     for example, branches in zip(examples, rows, strict=True):
         scores = torch.stack([branch.sum() for branch in branches])
         features = torch.tensor(
             [example.log_votes, example.confidences], dtype=scores.dtype, device=scores.device
         )
-        found.append(torch.log_softmax(scores + (prior.to(scores)[:, None] * features).sum(0), dim=0))
-    return found
+        log_probs.append(torch.log_softmax(scores + (prior.to(scores)[:, None] * features).sum(0), dim=0))
+    return log_probs
 
 
 def probability_right(log_probs: Any, right: Sequence[bool]) -> Any:
-    """Log of the probability that a right candidate is picked: of the expected reward."""
+    """Log of the probability that a right candidate is picked, which is the expected reward."""
     torch: Any = import_extra("torch")
     return torch.logsumexp(log_probs[torch.tensor(right, device=log_probs.device)], dim=0)
 
 
 def select_loss(log_probs: Any, right: Sequence[bool], objective: Objective) -> Any:
-    """What is minimised: minus the expected reward, or minus its log."""
+    """The loss: minus the expected reward, or minus its log."""
     log_right = probability_right(log_probs, right)
     return -log_right.exp() if objective == "expected_reward" else -log_right

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on the completions that rows carry: mean cross-entropy of their tokens."""
+"""Supervised fine-tuning on the completions of rows: mean cross-entropy of their tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SftExample:
 
 @dataclass(frozen=True, slots=True)
 class SftLearner(RowLearner[SftExample]):
-    """Imitates completions. It logs `logprob`, the mean log-probability of a token to imitate."""
+    """Imitates completions. It logs `logprob`, the mean log-probability of a completion's token."""
 
     def example(self, row: TrainingRow, policy: Policy) -> SftExample | None:
         """The row as tokens; `None` if it has no completion."""
@@ -38,6 +38,6 @@ class SftLearner(RowLearner[SftExample]):
 
     def losses(self, lessons: Sequence[SftExample], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
         """Cross-entropy per token of each row, in nats."""
-        rows = rows_logprobs(policy.model, [(one.prompt, [one.completion]) for one in lessons])
+        rows = rows_logprobs(policy.model, [(example.prompt, [example.completion]) for example in lessons])
         losses = [-logprobs.mean() for (logprobs,) in rows]
         return [(loss, {"logprob": -float(loss.detach())}) for loss in losses]

@@ -1,11 +1,12 @@
-"""Log-probabilities of several continuations of one prompt, the prompt computed once, forward and backward.
+"""Log-probabilities of several continuations of one prompt, which is computed once, forward and backward.
 
-Prompt and branches stand in one sequence: a branch sees the prompt and itself, never another branch, and its
-positions go on from the prompt's end. Mathematically this is the same as a pass per branch, and so are its
-gradients; the prompt, many times longer than a branch here, costs one pass instead of one per branch.
+Prompt and branches are in one sequence. A branch attends to the prompt and to itself, never to another
+branch, and its positions continue from the prompt's end. Values and gradients equal those of a pass per
+branch. The prompt, which is many times longer than a branch here, costs one pass instead of one per branch.
 
-With `sdpa` attention nothing is computed for pairs of tokens that do not see each other (see
-`branch_attention`); with `eager` the whole square is. Other kinds of attention take no such mask.
+With `sdpa` attention, pairs of tokens that do not attend to each other are not computed (see
+`branch_attention`). With `eager` attention the whole square is computed. Other kinds of attention accept no
+such mask.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from sampleset.errors import InvalidArgumentError
 from sampleset.training.branch_attention import use_branch_attention
 
 LOGITS_AT_ONCE = 2**24
-"""Logits whose softmax is computed at once."""
+"""Most logits whose softmax is computed at once."""
 
 _WINDOWS = {"sliding_window": "sliding_attention", "attention_chunk_size": "chunked_attention"}
-"""Fields of a model's configuration, and the kind of layers they speak of."""
+"""Fields of a model's configuration, with the kind of layers that they concern."""
 
 
 def branch_logprobs(
@@ -32,8 +33,8 @@ def branch_logprobs(
 
     Args:
         model: A causal language model of transformers; gradients flow where they are enabled.
-        prompt: Tokens of the prompt, one at least.
-        branches: Tokens of each continuation, one at least.
+        prompt: Tokens of the prompt, at least one.
+        branches: Tokens of each continuation, at least one.
         temperature: Logits are divided by it.
 
     Returns:
@@ -50,30 +51,35 @@ def branch_scores(
 ) -> list[tuple[Any, Any]]:
     """As `branch_logprobs`, with the entropy at each token: two tensors of shape (T,) per branch, in nats.
 
-    No gradient flows through the entropy.
+    The entropy has no gradient.
     """
     if not prompt or not branches or not all(branches):
         raise InvalidArgumentError("A prompt and its branches need at least one token each.")
     torch: Any = import_extra("torch")
     device = model.device
     _require_window(model.config.get_text_config(), len(prompt) + max(map(len, branches)))
-    # The last token of a branch predicts nothing that is asked for.
-    read = [branch[:-1] for branch in branches]
-    spans = [len(prompt), *map(len, read)]
-    kept, start = list[int](), len(prompt)
-    for branch in read:
+    # The prediction after the last token of a branch is not needed.
+    inputs = [branch[:-1] for branch in branches]
+    spans = [len(prompt), *map(len, inputs)]
+    logit_indices, start = list[int](), len(prompt)
+    for branch in inputs:
         # The last token of the prompt predicts the first of every branch.
-        kept += [len(prompt) - 1, *range(start, start + len(branch))]
+        logit_indices += [len(prompt) - 1, *range(start, start + len(branch))]
         start += len(branch)
-    positions = [*range(len(prompt)), *(len(prompt) + place for one in read for place in range(len(one)))]
-    bound = use_branch_attention(model)
+    positions = [
+        *range(len(prompt)),
+        *(len(prompt) + offset for branch_input in inputs for offset in range(len(branch_input))),
+    ]
+    has_spans = use_branch_attention(model)
     logits = model(
-        input_ids=torch.tensor([[*prompt, *(token for one in read for token in one)]], device=device),
-        attention_mask=_mask(spans, None if bound else model.dtype, device),
+        input_ids=torch.tensor(
+            [[*prompt, *(token for branch_input in inputs for token in branch_input)]], device=device
+        ),
+        attention_mask=_mask(spans, None if has_spans else model.dtype, device),
         position_ids=torch.tensor([positions], device=device),
-        logits_to_keep=torch.tensor(kept, device=device),
+        logits_to_keep=torch.tensor(logit_indices, device=device),
         use_cache=False,
-        **({"branch_spans": tuple(spans)} if bound else {}),
+        **({"branch_spans": tuple(spans)} if has_spans else {}),
     ).logits[0]
     targets = torch.tensor([token for branch in branches for token in branch], device=device)
     lengths = [len(branch) for branch in branches]
@@ -84,20 +90,20 @@ def branch_scores(
 def separate_scores(
     model: Any, prompt: Sequence[int], branches: Sequence[Sequence[int]], temperature: float = 1.0
 ) -> list[tuple[Any, Any]]:
-    """As `branch_scores`, the prompt computed once per branch: for models whose prompt cannot be shared."""
+    """As `branch_scores`, but the prompt is computed once per branch, for models that cannot share it."""
     if not prompt or not branches or not all(branches):
         raise InvalidArgumentError("A prompt and its branches need at least one token each.")
     torch: Any = import_extra("torch")
     longest = max(map(len, branches))
     padding = [longest - len(branch) for branch in branches]
-    # Padding on the right is behind all that is asked for, so no mask is needed for it.
+    # Padding on the right comes after all needed tokens, so it needs no mask.
     tokens = [[*prompt, *branch, *[0] * more] for branch, more in zip(branches, padding, strict=True)]
     logits = model(
         input_ids=torch.tensor(tokens, device=model.device)[:, :-1], logits_to_keep=longest, use_cache=False
     ).logits
-    kept = torch.cat([rows[: len(branch)] for rows, branch in zip(logits, branches, strict=True)])
+    branch_logits = torch.cat([rows[: len(branch)] for rows, branch in zip(logits, branches, strict=True)])
     targets = torch.tensor([token for branch in branches for token in branch], device=model.device)
-    chosen, entropies = _chosen_logprobs().apply(kept, targets, temperature)
+    chosen, entropies = _chosen_logprobs().apply(branch_logits, targets, temperature)
     lengths = [len(branch) for branch in branches]
     return list(zip(chosen.split(lengths), entropies.split(lengths), strict=True))
 
@@ -105,14 +111,14 @@ def separate_scores(
 def rows_logprobs(
     model: Any, rows: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]]
 ) -> list[list[Any]]:
-    """As `branch_logprobs` for several rows in one pass, which fills a GPU where single rows do not.
+    """As `branch_logprobs` for several rows in one pass, to use a GPU better.
 
     Prompts are padded on the left and branches on the right, so that all prompts end in one column. The whole
-    square of each row is computed, padding and unseen pairs included.
+    square of each row is computed, including padding and masked pairs.
 
     Args:
         model: A causal language model of transformers; gradients flow where they are enabled.
-        rows: Prompt and branches of each, one token at least everywhere.
+        rows: Prompt and branches of each row, each with at least one token.
 
     Returns:
         For each row one tensor of shape (T,) per branch, in nats.
@@ -128,55 +134,63 @@ def rows_logprobs(
     device, config = model.device, model.config.get_text_config()
     before = max(len(prompt) for prompt, _ in rows)
     after = max(sum(len(branch) - 1 for branch in branches) for _, branches in rows)
-    tokens, owners, positions, kept = list[Any](), list[Any](), list[Any](), list[int]()
-    for place, (prompt, branches) in enumerate(rows):
+    tokens, owners, positions, logit_indices = list[Any](), list[Any](), list[Any](), list[int]()
+    for row_number, (prompt, branches) in enumerate(rows):
         _require_window(config, len(prompt) + max(map(len, branches)))
-        read = [branch[:-1] for branch in branches]
-        left, right = before - len(prompt), after - sum(map(len, read))
-        tokens.append([0] * left + [*prompt, *(token for one in read for token in one)] + [0] * right)
-        # Padding belongs to nobody, and each of its tokens sees only itself.
-        owner = [number for number, one in enumerate(read, start=1) for _ in one]
+        inputs = [branch[:-1] for branch in branches]
+        left, right = before - len(prompt), after - sum(map(len, inputs))
+        tokens.append(
+            [0] * left
+            + [*prompt, *(token for branch_input in inputs for token in branch_input)]
+            + [0] * right
+        )
+        # Padding has the owner -1, and each padding token attends only to itself.
+        owner = [number for number, branch_input in enumerate(inputs, start=1) for _ in branch_input]
         owners.append([-1] * left + [0] * len(prompt) + owner + [-1] * right)
-        own = [len(prompt) + number for one in read for number in range(len(one))]
-        positions.append([0] * left + [*range(len(prompt)), *own] + [0] * right)
-        start = place * (after + 1)
+        branch_positions = [
+            len(prompt) + number for branch_input in inputs for number in range(len(branch_input))
+        ]
+        positions.append([0] * left + [*range(len(prompt)), *branch_positions] + [0] * right)
+        start = row_number * (after + 1)
         first = start + 1
-        for one in read:
-            kept += [start, *range(first, first + len(one))]
-            first += len(one)
+        for branch_input in inputs:
+            logit_indices += [start, *range(first, first + len(branch_input))]
+            first += len(branch_input)
     owner = torch.tensor(owners, device=device)
     order = torch.arange(before + after, device=device)
     same = (owner[:, None, :] == 0) | (owner[:, None, :] == owner[:, :, None])
-    seen = (order[None, :] <= order[:, None]) & same & (owner[:, None, :] >= 0)
-    seen |= order[None, :] == order[:, None]
+    mask = (order[None, :] <= order[:, None]) & same & (owner[:, None, :] >= 0)
+    mask |= order[None, :] == order[:, None]
     if config._attn_implementation == "eager":
         least = torch.finfo(model.dtype).min
-        seen = torch.zeros(seen.shape, dtype=model.dtype, device=device).masked_fill(~seen, least)
+        mask = torch.zeros(mask.shape, dtype=model.dtype, device=device).masked_fill(~mask, least)
     logits = model(
         input_ids=torch.tensor(tokens, device=device),
-        attention_mask=seen[:, None],
+        attention_mask=mask[:, None],
         position_ids=torch.tensor(positions, device=device),
         logits_to_keep=after + 1,
         use_cache=False,
     ).logits
     targets = [token for _, branches in rows for branch in branches for token in branch]
     chosen, _ = _chosen_logprobs().apply(
-        logits.flatten(0, 1)[torch.tensor(kept, device=device)], torch.tensor(targets, device=device), 1.0
+        logits.flatten(0, 1)[torch.tensor(logit_indices, device=device)],
+        torch.tensor(targets, device=device),
+        1.0,
     )
     parts = iter(chosen.split([len(branch) for _, branches in rows for branch in branches]))
     return [[next(parts) for _ in branches] for _, branches in rows]
 
 
 def _mask(spans: Sequence[int], additive: Any, device: Any) -> Any:
-    """What sees what, (1, 1, N, N): `True`, or 0 instead of the least number of the dtype `additive`."""
+    """The attention mask, shape (1, 1, N, N): booleans, or 0 and the least number of the dtype `additive`."""
     torch: Any = import_extra("torch")
     owner = torch.arange(len(spans), device=device).repeat_interleave(torch.tensor(spans, device=device))
     order = torch.arange(sum(spans), device=device)
-    seen = (order[None, :] <= order[:, None]) & ((owner[None, :] == 0) | (owner[None, :] == owner[:, None]))
+    mask = (order[None, :] <= order[:, None]) & ((owner[None, :] == 0) | (owner[None, :] == owner[:, None]))
     if additive is not None:
         least = torch.finfo(additive).min
-        seen = torch.zeros(seen.shape, dtype=additive, device=device).masked_fill(~seen, least)
-    return seen[None, None]
+        mask = torch.zeros(mask.shape, dtype=additive, device=device).masked_fill(~mask, least)
+    return mask[None, None]
 
 
 def _require_window(config: Any, longest: int) -> None:
@@ -204,7 +218,7 @@ def _chosen_logprobs() -> Any:
         return logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
 
     class Chosen(torch.autograd.Function):
-        """It keeps the logits alone for the way back, and softens them part by part."""
+        """Keeps only the logits for the backward pass, and computes their softmax in parts."""
 
         @staticmethod
         def forward(ctx: Any, logits: Any, targets: Any, temperature: float) -> tuple[Any, Any]:
@@ -226,12 +240,12 @@ def _chosen_logprobs() -> Any:
         def backward(ctx: Any, *grads: Any) -> tuple[Any, None, None]:
             logits, targets, totals = ctx.saved_tensors
             grad = grads[0] / ctx.temperature
-            found = torch.empty_like(logits)
+            logits_grad = torch.empty_like(logits)
             for part in parts(logits):
                 slope = (wide(logits[part], ctx.temperature) - totals[part, None]).exp_()
                 slope *= -grad[part, None]
                 slope.scatter_add_(1, targets[part, None], grad[part, None])
-                found[part] = slope
-            return found, None, None
+                logits_grad[part] = slope
+            return logits_grad, None, None
 
     return Chosen

@@ -1,1 +1,1 @@
-"""What the OpenAI protocol says: the fields of replies and streams."""
+"""The OpenAI protocol: one HTTP client, the fields of replies and streams, and the meaning of errors."""

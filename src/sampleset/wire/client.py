@@ -1,7 +1,7 @@
-"""The one HTTP client for servers that speak OpenAI's API, or beside it: draws, judges, reward models.
+"""The one HTTP client for servers with OpenAI's API. Draws, judges and reward models all use it.
 
-It is a plain client: retries, limits and waits are its callers' business. No redirect is followed, so that
-the key goes nowhere else, and nothing that it raises holds the key or a password of the address.
+The client does not retry, limit or wait; its callers do. It follows no redirect, so the key reaches no other
+server. Its errors never contain the key or a password of the address.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _AZURE = re.compile(r"\.(?:azure\.(?:com|us|cn)|azure-api\.net)$")
 
 
 class ConnectionFailedError(TransientBackendError):
-    """No reply came, or no whole one.
+    """The server sent no reply, or only part of one.
 
     Attributes:
         reason: Why, in a few words, without the key.
@@ -48,7 +48,7 @@ class ConnectionFailedError(TransientBackendError):
         self.where, self.reason = where, reason
 
     def in_check(self) -> BackendUnreachableError:
-        """The same of a first question to a server: it is not there."""
+        """This error for the first request to a server: the server cannot be reached."""
         return BackendUnreachableError(
             f"No answer from {self.where} ({self.reason}). Is the server running, and is the base URL right?"
         )
@@ -56,13 +56,13 @@ class ConnectionFailedError(TransientBackendError):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A reply as it came.
+    """A reply of a server.
 
     Attributes:
         status: HTTP status.
-        headers: By any case of their names.
-        raw: The body; empty where it was handed on in parts.
-        is_stream: Whether it is a stream of server-sent events.
+        headers: Looked up in any case of their names.
+        raw: The body; empty if it was passed to `on_part`.
+        is_stream: Whether the body is a stream of server-sent events.
     """
 
     status: int
@@ -72,15 +72,15 @@ class Response:
 
 
 class Client:
-    """Asks one server.
+    """Sends requests to one server.
 
     Args:
-        base_url: Its address, mostly up to and including `/v1`. A query is kept behind the path of each
-            request; a user and password are sent as such, and not shown.
-        api_key: Its key, `None` for servers that want none.
+        base_url: The server's address, usually up to and including `/v1`. Its query is added to every
+            request. Its user and password are sent as basic authentication and never shown.
+        api_key: The server's key; `None` if it needs none.
 
     Attributes:
-        where: The address as it may be shown.
+        where: The address without password and query, for messages.
 
     Raises:
         InvalidArgumentError: The address, the key or the proxy of the environment cannot be used.
@@ -105,7 +105,7 @@ class Client:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def url(self, path: str) -> str:
-        """The address of a path under the base URL, its query behind it."""
+        """The address of a path under the base URL, with the base URL's query."""
         parts = self._parts
         host = parts.netloc.rpartition("@")[2]
         return urlunsplit((parts.scheme, host, parts.path.rstrip("/") + path, parts.query, ""))
@@ -117,10 +117,10 @@ class Client:
         return urlunsplit((parts.scheme, host, root + path, parts.query, ""))
 
     async def get(self, url: str, seconds: float) -> Response:
-        """The reply to a question about the server itself.
+        """The reply to a GET request.
 
         Raises:
-            ConnectionFailedError: None came, or none within so many seconds.
+            ConnectionFailedError: No reply came, or none within this many seconds.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -140,8 +140,8 @@ class Client:
                 ends the reply.
 
         Raises:
-            ConnectionFailedError: None came, or it broke off.
-            BackendError: The reply is longer than any that is read.
+            ConnectionFailedError: No reply came, or it broke off.
+            BackendError: The reply is longer than `MOST_REPLY_BYTES`.
         """
         return await self._ask("POST", url, body, on_part)
 
@@ -152,11 +152,11 @@ class Client:
             await session.close()
 
     def hidden(self, text: str) -> str:
-        """The text as it may be shown: short, and without the key."""
+        """The text for a message: on one short line, with the key replaced by `***`."""
         return shortened(text.replace(self._key, "***") if self._key else text)
 
     def cause(self, error: BaseException) -> BaseException | None:
-        """The error as a cause, unless its text, which a traceback prints, holds the key or a password."""
+        """The error, for `raise ... from`; `None` if its text contains the key or a password."""
         secrets = [secret for secret in (self._key, self._parts.password) if secret]
         return None if any(secret in str(error) for secret in secrets) else error
 
@@ -233,7 +233,7 @@ async def _pieces(body: Sequence[bytes]) -> AsyncGenerator[memoryview]:
 
 
 def shown_url(parts: SplitResult) -> str:
-    """An address without the password or query that it may hold."""
+    """An address without user, password and query."""
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
 
 
@@ -248,10 +248,10 @@ def _authorization(parts: SplitResult, api_key: str | None) -> dict[str, str]:
 
 
 def _proxy_for(parts: SplitResult) -> str | None:
-    """The proxy that the environment names for an address.
+    """The proxy for an address, from the environment; `None` for a direct connection.
 
     Raises:
-        InvalidArgumentError: It is of a kind that is not supported.
+        InvalidArgumentError: The proxy's scheme is not http or https.
     """
     host = parts.hostname or ""
     proxies = getproxies()
@@ -263,9 +263,11 @@ def _proxy_for(parts: SplitResult) -> str | None:
     scheme = urlsplit(proxy).scheme
     if scheme not in ("http", "https"):
         names = (f"{parts.scheme}_proxy", "all_proxy")
-        named = next((name for name in os.environ if name.lower() in names and os.environ[name]), "ALL_PROXY")
+        variable = next(
+            (name for name in os.environ if name.lower() in names and os.environ[name]), "ALL_PROXY"
+        )
         raise InvalidArgumentError(
-            f"{named} names a proxy of the kind {scheme!r}, which is not supported. Set "
+            f"{variable} names a proxy of the kind {scheme!r}, which is not supported. Set "
             f"{parts.scheme.upper()}_PROXY to an http:// proxy, or NO_PROXY={host} to ask "
             f"{shown_url(parts)} without one."
         )
@@ -273,7 +275,7 @@ def _proxy_for(parts: SplitResult) -> str | None:
 
 
 def _tls() -> ssl.SSLContext:
-    """Certificates of the system; where there are none, those of certifi if it is installed."""
+    """A TLS context with the system's certificates, or certifi's where the system has none."""
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
     if not paths.cafile and not paths.capath and not context.get_ca_certs():

@@ -1,4 +1,4 @@
-"""What a server says is wrong: one reading of errors in every wrapping that servers put them in.
+"""Errors of servers, read in one way from all the shapes in which servers send them.
 
 fault = read_fault(400, {}, b'{"error": {"message": "prompt is too long", "code": "x"}}')
 fault.meaning, fault.text  # "overflow", "prompt is too long"
@@ -21,7 +21,7 @@ _MOST_READ = 100_000
 _MOST_TEXT = 4_000
 _DEEPEST = 6
 
-# The fields in which servers wrap errors, and those that hold their words, the first that is there counting.
+# Fields in which servers wrap errors, and fields with the error's text. The first that is present counts.
 _WRAPPERS = ("error", "errors", "detail", "fault", "base_resp", "response", "errorMessage")
 _WORDS = ("message", "msg", "detail", "error_message", "error_msg", "status_msg", "faultstring", "Message")
 _WORDS_LAST = ("reason", "title", "description", "error_description")
@@ -121,7 +121,7 @@ _REFUSAL = (
     r"may only be|cannot (?:both )?be (?:used|set|specified)|cannot both|n[o']t a valid|no longer"
 )
 _ACCESS = r"\bkey\b|permission|scope|authori[sz]|credential|access|region|country|subscription|\bplan\b|token"
-# A larger seed than these, which some servers refuse, is the client's own.
+# Some servers refuse a larger seed. Only a client's request has one.
 _USUAL_SEEDS = range(2**31)
 
 
@@ -130,14 +130,14 @@ class Fault:
     """An error of a server.
 
     Attributes:
-        status: Of the reply; of an error inside a success, the one that it names, else 200.
-        meaning: What it says.
-        text: The server's words, without the code.
-        codes: Codes and types that it names, in small letters.
-        param: The field that it names as the one at fault.
-        retry_after: Seconds that it asks to wait, `None` if it does not say.
-        reply: What is wrong with a reply that is none though the server says that it is, in a word or two:
-            `damaged reply`, `empty reply`, `broken reply`.
+        status: Status of the reply. For an error inside a success: the status that it names, else 200.
+        meaning: The kind of error.
+        text: The server's message, without the code.
+        codes: Codes and types of the error, in small letters.
+        param: The request field that the server calls wrong.
+        retry_after: Seconds that the server asks to wait, `None` if it names none.
+        reply: `damaged reply`, `empty reply` or `broken reply` if a success held no usable completion, else
+            `None`.
     """
 
     status: int
@@ -150,7 +150,7 @@ class Fault:
 
     @property
     def kind(self) -> str:
-        """What happened in a word or two, for metrics and for clients; holds no word of the server's."""
+        """The kind of error in a few words, for metrics and clients. Contains no text of the server."""
         if self.meaning == "overflow":
             return "context exceeded"
         if self.meaning == "filtered":
@@ -171,13 +171,13 @@ def read_fault(status: int, headers: Mapping[str, str], raw: bytes | bytearray) 
 def fault_in(
     body: object, status: int = 200, headers: Mapping[str, str] | None = None, raw: str = ""
 ) -> Fault:
-    """The error that a body holds, wrapped in whatever way.
+    """The error in a body.
 
     Args:
-        body: The body as JSON, or as a text.
-        status: Of the reply; 200 for an error inside a success.
-        headers: Of the reply.
-        raw: The body as it came, in which waits are looked for.
+        body: The body, decoded from JSON, or a text.
+        status: Status of the reply; 200 for an error inside a success.
+        headers: Headers of the reply.
+        raw: The body as text, searched for the time to wait.
     """
     reading = _Reading()
     words = whole_characters(reading.words(body, 0))[:_MOST_TEXT]
@@ -190,14 +190,14 @@ def fault_in(
 
 
 def _meaning(status: int, text: str, codes: frozenset[str], wait: float | None) -> Meaning:
-    """What an error says: by its codes, then by its words, then by the status."""
+    """The meaning of an error: by its codes, else by its text, else by its status."""
     by_status = "passing" if status == 200 else meaning_of(status)
     if codes & _CREDIT_CODES or (status in (400, 403, 429) and not wait and _CREDIT_TEXT.search(text)):
         return "credit"
     may_be_overflow = status in (200, 400, 413, 422, 429, 500)
     if may_be_overflow and codes & _OVERFLOW_CODES:
         return "overflow"
-    # A limit of tokens a minute is often told with the length of the context; the request is not at fault.
+    # Messages about a limit of tokens per minute often mention the context length.
     if may_be_overflow and _OVERFLOW_TEXT.search(text) and (status != 429 or "too large" in text.lower()):
         return "overflow"
     if status in (200, 400, 403, 422):
@@ -215,7 +215,7 @@ def _meaning(status: int, text: str, codes: frozenset[str], wait: float | None) 
 
 
 class _Reading:
-    """What is read on the way through an error's wrappings."""
+    """Collects codes, statuses and the named parameter while an error's wrappings are opened."""
 
     def __init__(self) -> None:
         self.codes: list[str] = []
@@ -223,7 +223,7 @@ class _Reading:
         self.param: str | None = None
 
     def words(self, value: object, depth: int) -> str:
-        """What a value says, in words."""
+        """The text of an error value; empty if it has none."""
         if depth > _DEEPEST:
             return ""
         if isinstance(value, str):
@@ -233,17 +233,17 @@ class _Reading:
         fields = mapping_of(value)
         self._note(fields)
         texts = [self.words(fields[name], depth + 1) for name in _WRAPPERS if _holds(fields.get(name))]
-        said = next((text for text in texts if text), "")
-        # A router's words are its own; what the provider said stands beside them.
+        inner = next((text for text in texts if text), "")
+        # A router adds its provider's error under `metadata`.
         provider = mapping_of(fields.get("metadata")).get("raw")
-        said = said or (self._text(provider, depth) if isinstance(provider, str) else "")
-        for name in (*_WORDS, *(() if said else _WORDS_LAST)):
+        inner = inner or (self._text(provider, depth) if isinstance(provider, str) else "")
+        for name in (*_WORDS, *(() if inner else _WORDS_LAST)):
             if isinstance(fields.get(name), str) and (text := self._text(fields[name], depth)):
-                return text if not said or said == text else f"{text}: {said}"
-        return said
+                return text if not inner or inner == text else f"{text}: {inner}"
+        return inner
 
     def _text(self, value: str, depth: int) -> str:
-        """A text, or the words of the JSON that stands in it."""
+        """The text; if it is JSON, the text of the error in it."""
         text = value.strip()
         if text[:1] in ("{", "[") and text[-1:] in ("}", "]"):
             try:
@@ -255,9 +255,9 @@ class _Reading:
     def _entry(self, entry: object, depth: int) -> str:
         fields = mapping_of(entry)
         if "loc" in fields:
-            # A validation error also quotes the request, which names every field; place and message count.
-            place, kind = list_of(fields.get("loc")), fields.get("type")
-            self._note({"type": kind, "param": place[-1] if place else None})
+            # A validation error quotes the request, which names every field. Only location and message count.
+            location, kind = list_of(fields.get("loc")), fields.get("type")
+            self._note({"type": kind, "param": location[-1] if location else None})
             return f"{fields.get('loc')}: {fields.get('msg')}"
         return self.words(entry, depth + 1)
 
@@ -280,15 +280,15 @@ def _holds(value: object) -> bool:
 
 
 def refused_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[str]) -> str | None:
-    """The field of a request that a server does not take, if it is one that a draw can do without.
+    """The optional field of a request that a server does not support, `None` if no such field is at fault.
 
-    A field whose value the server refuses is not meant, but for a value that it takes only by default.
+    A field whose value is wrong does not count, except where the server accepts only the default value.
 
     Args:
-        fault: What the server said.
-        fields: What it was sent.
-        optional: Fields that a draw can do without, those to leave out first standing first; `max_tokens` is
-            given up for `max_completion_tokens`.
+        fault: The server's error.
+        fields: The fields of the request.
+        optional: Fields that a draw can do without, in the order in which they are left out. `max_tokens` is
+            replaced by `max_completion_tokens`.
     """
     if fault.status not in (400, 404, 422) or fault.meaning in ("overflow", "filtered", "key", "credit"):
         return None
@@ -310,21 +310,24 @@ def refused_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[st
 
 
 def about_access(text: str) -> bool:
-    """Whether words of a server are about what a key may do, rather than about a prompt."""
+    """Whether a server's message is about the rights of a key, not about a prompt; true if it is empty."""
     return re.search(_ACCESS, text, re.IGNORECASE) is not None or not text
 
 
 def is_unknown(name: str, text: str) -> bool:
-    """Whether a server says in words that it does not take a field."""
+    """Whether a server's message says that it does not support a field."""
     gap = r"[^.\n]{0,60}"
-    named = rf"(?<!\w){re.escape(name)}(?!\w)"
+    name_pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
     return (
-        re.search(rf"(?:{_REFUSAL}){gap}{named}|{named}{gap}(?:{_REFUSAL})", text, re.IGNORECASE) is not None
+        re.search(
+            rf"(?:{_REFUSAL}){gap}{name_pattern}|{name_pattern}{gap}(?:{_REFUSAL})", text, re.IGNORECASE
+        )
+        is not None
     )
 
 
 def _is_of_field(name: str, value: object, fault: Fault) -> bool:
-    """Whether a fault that names a field is about the field, not about its value."""
+    """Whether a fault that names a field refuses the field, not its value."""
     if name == "seed":
         return value in _USUAL_SEEDS
     if name not in _MATTERING:
@@ -332,7 +335,7 @@ def _is_of_field(name: str, value: object, fault: Fault) -> bool:
     return bool(fault.codes & _UNSUPPORTED) or re.search(_REFUSAL, fault.text, re.IGNORECASE) is not None
 
 
-# Fields that change what is drawn: they are left out only if the server plainly does not take them.
+# Fields that change the distribution of draws. They are left out only if the server clearly refuses them.
 _MATTERING = ("temperature", "top_p", "stop")
 _UNSUPPORTED = frozenset(
     {"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"}

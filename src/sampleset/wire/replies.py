@@ -1,8 +1,8 @@
-"""A completion as a server writes it → a generation, or what is wrong with it.
+"""A completion of a server → a generation, or a fault.
 
-A reply is a sample only if it ended by itself or at a limit of tokens: one that was broken off is worth
-another try, one that a filter cut is not. Hidden thought alone is an empty sample, since another try would
-most likely end in the same way.
+A reply is a sample if it ended naturally or at a limit of tokens. A reply that broke off is tried again; a
+reply cut by a filter is not. A reply of hidden thought alone is an empty sample, since another try would most
+likely end in the same way.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _THOUGHT = (
     "thinking_blocks",
 )
 _THOUGHT_PARTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_text", "thought")
-# NaN and Infinity, which some servers give as log-probabilities, are no JSON: a client would stumble.
+# Some servers send NaN or Infinity as log-probabilities. Neither is JSON, and clients could not parse it.
 _DECODER = json.JSONDecoder(parse_constant={"-Infinity": _LOWEST_LOGPROB}.get)
 
 
@@ -39,7 +39,7 @@ def read_completion(raw: bytes | bytearray, *, may_be_empty: bool = False) -> Ge
 
     Args:
         raw: The body.
-        may_be_empty: Whether no text at all is a reply, as where a begun turn is whole already.
+        may_be_empty: Whether an empty text is accepted, as when the model continues a finished message.
     """
     try:
         body = mapping_of(decoded(raw))
@@ -50,7 +50,7 @@ def read_completion(raw: bytes | bytearray, *, may_be_empty: bool = False) -> Ge
 
 
 def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Generation | Fault:
-    """The first choice of a completion, or what is wrong with it."""
+    """The first choice of a decoded completion, or a fault."""
     choices = list_of(body.get("choices"))
     if not choices:
         return _without_choices(body)
@@ -64,7 +64,7 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
     message = mapping_of(choice.get("message"))
     if not message and isinstance(choice.get("text"), str):
         message = {"role": "assistant", "content": choice["text"]}
-    message = _whole(message, check_calls=end != "limit")
+    message = _repaired(message, check_calls=end != "limit")
     if message is None:
         return damaged("answered with a damaged tool call")
     if end == "filter":
@@ -74,8 +74,8 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
     text = text_of(message.get("content")) or text_of(message.get("refusal"))
     is_something = text or message.get("tool_calls") or end == "limit" or may_be_empty
     if not (is_something or reasoning or _thinks(message)):
-        told = f"answered with an empty completion (finish reason {finish!r})"
-        return damaged(told, "empty reply")
+        reason = f"answered with an empty completion (finish reason {finish!r})"
+        return damaged(reason, "empty reply")
     rows = mapping_of(choice.get("logprobs"))
     return Generation(
         text=text,
@@ -94,15 +94,15 @@ def decoded(raw: bytes | bytearray) -> object:
     """A body as JSON.
 
     Raises:
-        ValueError: It is none.
-        RecursionError: It is too deep.
+        ValueError: The body is not JSON.
+        RecursionError: It is nested too deeply.
     """
     return _DECODER.decode(raw.decode().lstrip("\ufeff"))
 
 
-def damaged(told: str, reply: str = "damaged reply") -> Fault:
-    """A reply that is none, though the server says so; another try may pass."""
-    return Fault(200, "passing", told, reply=reply)
+def damaged(reason: str, reply: str = "damaged reply") -> Fault:
+    """The fault of a successful reply without a usable completion. Another try may succeed."""
+    return Fault(200, "passing", reason, reply=reply)
 
 
 def logprobs_of(field: object) -> LogprobSummary | None:
@@ -111,7 +111,7 @@ def logprobs_of(field: object) -> LogprobSummary | None:
         values: list[Any] = [row["logprob"] for row in list_of(mapping_of(field).get("content"))]
     except (TypeError, KeyError):
         return None
-    # Long lists, and many: a pass of its own over them for each rule would be most of a draw's cost.
+    # The lists are long: one pass for each rule would be most of a draw's cost.
     if not set(map(type, values)) <= {int, float} or math.isnan(sum(values)):
         return None
     if values and (min(values) < _LOWEST_LOGPROB or max(values) > 0):
@@ -124,13 +124,13 @@ def _without_choices(body: Mapping[str, Any]) -> Fault:
     return _broken(fault, "answered without a completion")
 
 
-def _broken(fault: Fault, told: str) -> Fault:
-    """A fault that came in place of a completion; another try may pass unless its words say otherwise."""
+def _broken(fault: Fault, reason: str) -> Fault:
+    """The fault for an error in place of a completion. It is transient unless its meaning says otherwise."""
     if fault.meaning in ("overflow", "filtered", "credit", "key", "limited", "loading"):
         return fault
-    if fault.meaning == "refused" and told.startswith("answered without"):
+    if fault.meaning == "refused" and reason.startswith("answered without"):
         return fault
-    return replace(damaged(f"{told} ({fault.text or 'no reason given'})"), retry_after=fault.retry_after)
+    return replace(damaged(f"{reason} ({fault.text or 'no reason given'})"), retry_after=fault.retry_after)
 
 
 def _detail(usage: Mapping[str, Any], details: str, name: str) -> int:
@@ -142,28 +142,28 @@ def _thinks(message: Mapping[str, Any]) -> bool:
     return any(message.get(name) for name in _THOUGHT)
 
 
-def _whole(message: Mapping[str, Any], *, check_calls: bool) -> dict[str, Any] | None:
-    """The message in OpenAI's form, without halves of characters; `None` if its tool calls are none."""
-    whole = {
+def _repaired(message: Mapping[str, Any], *, check_calls: bool) -> dict[str, Any] | None:
+    """The message in OpenAI's form, without halves of characters; `None` if a tool call is malformed."""
+    clean = {
         name: whole_characters(value) if isinstance(value, str) else value for name, value in message.items()
     }
     content: object = message.get("content")
     if not isinstance(content, str) and content is not None:
-        whole["content"] = text_of(content)
+        clean["content"] = text_of(content)
         parts = map(mapping_of, list_of(content))
         thought = [part for part in parts if part.get("type") in _THOUGHT_PARTS]
-        if thought and not any(whole.get(name) for name in _THOUGHT):
-            whole["thinking_blocks"] = thought
+        if thought and not any(clean.get(name) for name in _THOUGHT):
+            clean["thinking_blocks"] = thought
     if calls := message.get("tool_calls"):
         read = [_call(call, check_calls) for call in list_of(calls) or [None]]
         if None in read:
             return None
-        whole["tool_calls"] = read
-    return whole
+        clean["tool_calls"] = read
+    return clean
 
 
 def _call(call: object, check: bool) -> Mapping[str, Any] | None:
-    """A tool call, with its arguments as JSON; `None` if it is none, or they are not."""
+    """A tool call with its arguments as JSON text; `None` if the call or its arguments are malformed."""
     fields = mapping_of(call)
     kind = "function" if fields.get("function") else "custom"
     called = mapping_of(fields.get(kind))

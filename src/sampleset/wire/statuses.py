@@ -1,4 +1,4 @@
-"""What a status means, and what a finish reason means: one table of each for the whole product."""
+"""The meaning of HTTP statuses and of finish reasons: one table of each for the whole package."""
 
 from __future__ import annotations
 
@@ -19,11 +19,20 @@ Meaning = Literal[
     "refused",
     "moved",
 ]
-"""What an error says: another try may pass (`passing`), the server limits requests (`limited`) or loads its
-model (`loading`), it refuses the key (`key`), or something for which the key may not do (`forbidden`), the
-account has no credit (`credit`), it does not know the model or the address (`unknown`), the prompt is too
-long (`overflow`) or withheld by a filter (`filtered`), the request is refused for another reason (`refused`),
-the address has moved (`moved`)."""
+"""The meaning of an error:
+
+- `passing`: another try may succeed.
+- `limited`: the server limits requests.
+- `loading`: the server loads its model.
+- `key`: the server refuses the key.
+- `forbidden`: the key has no right to this.
+- `credit`: the account has no credit.
+- `unknown`: the server does not know the model or the address.
+- `overflow`: the prompt is too long.
+- `filtered`: a content filter withholds the reply.
+- `refused`: the request is refused for another reason.
+- `moved`: the address has moved.
+"""
 
 STATUSES: dict[int, Meaning] = {
     401: "key",
@@ -44,10 +53,10 @@ STATUSES: dict[int, Meaning] = {
     505: "refused",
     529: "limited",
 }
-"""Statuses that mean something else than their hundred: 3xx `moved`, 4xx `refused`, 5xx `passing`."""
+"""Statuses that differ from their class. By class, 3xx is `moved`, 4xx `refused` and 5xx `passing`."""
 
 End = Literal["natural", "limit", "filter", "broken"]
-"""How a reply ended: whole, at a limit of tokens, by a content filter, or broken off."""
+"""How a reply ended: naturally, at a limit of tokens, by a content filter, or broken off."""
 
 FINISH_REASONS: dict[str, End] = {
     **dict.fromkeys(
@@ -130,7 +139,7 @@ FINISH_REASONS: dict[str, End] = {
         "broken",
     ),
 }
-# Of reasons that are in no table; the first that matches says what they mean.
+# For reasons that are not in the table. The first pattern that matches decides.
 _BY_WORDS: tuple[tuple[re.Pattern[str], End], ...] = (
     (re.compile("filter|safety|moderat|sensitiv|prohibit|polic|guardrail|blocked|flagged|recit"), "filter"),
     (
@@ -145,7 +154,7 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], End], ...] = (
 
 
 def meaning_of(status: int) -> Meaning:
-    """What a status means that is no success, as far as the status alone says."""
+    """The meaning of a status that is not a success."""
     if status in STATUSES:
         return STATUSES[status]
     if status >= 500:
@@ -154,7 +163,7 @@ def meaning_of(status: int) -> Meaning:
 
 
 def end_of(finish_reason: object) -> End:
-    """How a reply ended, by its finish reason; a missing one, or one of no known word, is a natural end."""
+    """How a reply ended, by its finish reason. A missing or unknown reason is a natural end."""
     return _end_of(finish_reason[:100]) if isinstance(finish_reason, str) else "natural"
 
 
@@ -169,12 +178,12 @@ def _end_of(finish_reason: str) -> End:
     return "natural"
 
 
-# "maxTokens" is written as "max_tokens"; "MAX_TOKENS" stays one word a part.
+# "maxTokens" becomes "max_tokens"; "MAX_TOKENS" keeps its two parts.
 _SPLIT = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def finish_reason_of(reason: object) -> str | None:
-    """The finish reason in OpenAI's words, so that `length` is a truncation of every server; others stay."""
+    """The finish reason in OpenAI's terms, in lower case; `None` if there is none. Truncation is `length`."""
     if not isinstance(reason, str) or not reason:
         return None
     end = end_of(reason)

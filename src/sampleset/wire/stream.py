@@ -1,4 +1,4 @@
-"""A completion that comes as server-sent events, put together as it would have come in one piece."""
+"""A completion sent as server-sent events, joined into the body of an unstreamed reply."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class StreamedCompletion:
         self._rest = b""
         self._texts: dict[str, list[str]] = {}
         self._calls: list[dict[str, Any]] = []
-        # Which of the calls the pieces under an index belong to.
-        self._places: dict[int, int] = {}
+        # The position in `_calls` of the call that pieces with an index belong to.
+        self._positions: dict[int, int] = {}
         self._logprobs: list[Any] = []
         self._others: dict[str, Any] = {}
         self._finish_reason: Any = None
@@ -38,23 +38,23 @@ class StreamedCompletion:
         """Take the next bytes; returns what each event in them adds to the content.
 
         Raises:
-            ValueError: An event is no JSON.
+            ValueError: An event is not JSON.
         """
         self.length += len(part)
         *lines, self._rest = (self._rest + part).split(b"\n")
         return list(filter(None, map(self._take, lines)))
 
     def close(self) -> str:
-        """Take the last line, which may end without a break; returns what it adds to the content.
+        """Read the last line, which may lack a line break; returns its content.
 
         Raises:
-            ValueError: It is an event that is no JSON.
+            ValueError: It is an event that is not JSON.
         """
         line, self._rest = self._rest, b""
         return self._take(line)
 
     def add(self, event: Mapping[str, Any]) -> str:
-        """Take an event; returns what it adds to the content."""
+        """Add an event; returns its content."""
         self.has_begun = True
         self._error = event.get("error") or self._error
         self._usage = event.get("usage") or self._usage
@@ -69,7 +69,7 @@ class StreamedCompletion:
         return "".join(self._texts.get("content", ())[before:])
 
     def body(self) -> dict[str, Any]:
-        """The reply as it would have come in one piece; without choices if the stream was cut off."""
+        """The body of the same reply without streaming. It has no choices if the stream broke off."""
         if self._error is not None:
             return {"error": self._error, "choices": []}
         if not self.is_whole:
@@ -84,7 +84,7 @@ class StreamedCompletion:
         return {"choices": [choice], "usage": self._usage}
 
     def _take(self, line: bytes) -> str:
-        """Take a line. One that holds JSON without a name is an error that a server put into its stream."""
+        """Read a line; returns its content. A line of bare JSON is an error of the server."""
         data = line[5:].strip() if line.startswith(b"data:") else line.strip()
         if not data or (not line.startswith(b"data:") and not data.startswith(b"{")):
             return ""
@@ -96,8 +96,8 @@ class StreamedCompletion:
     def _add(self, delta: Mapping[str, Any]) -> None:
         for name, value in delta.items():
             if name == "tool_calls":
-                for place, call in enumerate(map(mapping_of, list_of(value))):
-                    self._add_call(call["index"] if isinstance(call.get("index"), int) else place, call)
+                for position, call in enumerate(map(mapping_of, list_of(value))):
+                    self._add_call(call["index"] if isinstance(call.get("index"), int) else position, call)
             elif isinstance(value, str) or name == "content":
                 if name != "role" and (text := text_of(value)):
                     self._texts.setdefault(name, []).append(text)
@@ -109,26 +109,29 @@ class StreamedCompletion:
                 self._others[name] = value
 
     def _add_call(self, index: int, call: Mapping[str, Any]) -> None:
-        """Join a piece of a tool call to what is there: names come whole, arguments in pieces.
+        """Add a piece of a tool call. Names arrive whole, arguments in pieces.
 
-        Another id begins another call, under whatever index: some servers number all of them 0.
+        A new id begins a new call, whatever its index: some servers number all calls 0.
         """
-        place = self._places.get(index)
+        position = self._positions.get(index)
         identity = call.get("id")
-        if place is None or (identity and self._calls[place].get("id", identity) != identity):
-            place = self._places[index] = len(self._calls)
+        if position is None or (identity and self._calls[position].get("id", identity) != identity):
+            position = self._positions[index] = len(self._calls)
             self._calls.append({})
-        known = self._calls[place]
+        joined = self._calls[position]
         for name, value in call.items():
             if inner := mapping_of(value):
-                before = mapping_of(known.get(name))
-                known[name] = {**before, **{key: _joined(before, key, piece) for key, piece in inner.items()}}
+                before = mapping_of(joined.get(name))
+                joined[name] = {
+                    **before,
+                    **{key: _joined(before, key, piece) for key, piece in inner.items()},
+                }
             elif value is not None and name != "index" and not (name == "id" and not value):
-                known[name] = value
+                joined[name] = value
 
 
 def _joined(before: Mapping[str, Any], name: str, piece: object) -> object:
-    """What a field of a call is with one more piece; arguments that come as an object are written as JSON."""
+    """A field of a call with one more piece added. Arguments sent as an object are written as JSON."""
     if name not in _IN_PIECES:
         return piece if piece else before.get(name, piece)
     text = piece if isinstance(piece, str) else "" if piece is None else json.dumps(piece)

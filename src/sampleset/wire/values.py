@@ -1,4 +1,4 @@
-"""Values of a reply, read with care: whatever a server writes in their place does no harm."""
+"""Reads values of a reply. A value of an unexpected type is replaced by an empty one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _TEXT_PARTS = ("text", "output_text", None)
 
 
 def list_of(value: object) -> list[Any]:
-    """The list, or an empty one where this is none."""
+    """The value if it is a list, else an empty list."""
     return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def mapping_of(value: object) -> Mapping[str, Any]:
-    """The object, or an empty one where this is none."""
+    """The value if it is a JSON object, else an empty one."""
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def count_of(value: object) -> int | None:
-    """A token count, `None` where this is none."""
+    """The value if it is a whole number ≥ 0, else `None`."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 

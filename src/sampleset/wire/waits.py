@@ -1,4 +1,4 @@
-"""How long a server asks to wait, wherever it writes it: in headers, in its words, in fields of its error."""
+"""The time a server asks to wait, from its headers, its message or the fields of its error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _EPOCH = 1e9
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds a server asks to wait, ≥ 0, from `retry-after-ms` or `retry-after` (seconds or HTTP date).
 
-    `None` where neither is there or makes sense.
+    `None` if neither header holds a readable time.
     """
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
@@ -54,12 +54,13 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def wait_of(headers: Mapping[str, str], text: str, *, limited: bool) -> float | None:
-    """Seconds that a server asks to wait, `None` if it does not say.
+    """Seconds that a server asks to wait, ≥ 0; `None` if it names no time.
 
     Args:
-        headers: Of its reply, by any case of their names.
+        headers: Headers of the reply, looked up in any case of their names.
         text: The reply's body.
-        limited: Whether it limits requests; only then the times at which its limits end are read.
+        limited: Whether the reply says that requests are limited. Only then are headers with the end of a
+            limit read.
     """
     seconds = parse_retry_after(headers)
     if seconds:
@@ -73,12 +74,12 @@ def wait_of(headers: Mapping[str, str], text: str, *, limited: bool) -> float | 
 
 
 def duration_of(text: str) -> float:
-    """Seconds of a duration as people and Go write it: `20s`, `1m30.5s`, `2 minutes`, `350 ms`."""
+    """Seconds of a duration such as `20s`, `1m30.5s`, `2 minutes` or `350 ms`."""
     return sum(float(number) * _UNITS[unit.lower()] for number, unit in _PARTS.findall(text))
 
 
 def _reset(headers: Mapping[str, str]) -> float | None:
-    """When the limit that was met ends: of several limits the last that is used up, else the first."""
+    """Seconds until the limit ends: the latest end of the limits used up, else the earliest of all."""
     lower = {name.lower(): value for name, value in headers.items()}
     used, others = list[float](), list[float]()
     for name, value in lower.items():

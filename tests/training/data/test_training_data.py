@@ -16,7 +16,7 @@ from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.data.build import (
     Balance,
     DataOptions,
-    draw_places,
+    draw_subsets,
     excluded_keys,
     write_training_rows,
 )
@@ -144,11 +144,11 @@ async def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_pa
 async def test_recorded_sets_keep_all_hard_ones_and_a_share_of_the_others(tmp_path: Path):
     options = DataOptions(ks=(4, 5, 6), easy=0.5, unanimous=0.1, all_wrong=0)
     rows, count = await made(tmp_path, RECORDED, options)
-    assert count.kept["hard"] == count.found["hard"]
-    assert abs(count.kept["easy"] - count.found["easy"] / 2) < 1
-    assert abs(count.kept["unanimous"] - count.found["unanimous"] / 10) < 1
-    assert count.kept["all_wrong"] == 0
-    assert sum(count.found.values()) == 100
+    assert count.rows_by_kind["hard"] == count.drawn_by_kind["hard"]
+    assert abs(count.rows_by_kind["easy"] - count.drawn_by_kind["easy"] / 2) < 1
+    assert abs(count.rows_by_kind["unanimous"] - count.drawn_by_kind["unanimous"] / 10) < 1
+    assert count.rows_by_kind["all_wrong"] == 0
+    assert sum(count.drawn_by_kind.values()) == 100
     assert {kind_of(row.vote_right, row.right_samples, len(row.candidates)) for row in rows} == {
         "hard",
         "easy",
@@ -175,7 +175,7 @@ def test_the_balance_keeps_its_share_to_within_one(share: float, n: int, seed: i
 @given(st.integers(1, 9), st.integers(1, 6), st.integers(0, 100))
 def test_places_are_distinct_sets_of_what_is_usable(n: int, subsets: int, seed: int):
     usable = list(range(10, 10 + n))
-    found = draw_places(usable, (2, 3, 5), subsets, seed, "key")
+    found = draw_subsets(usable, (2, 3, 5), subsets, seed, "key")
     assert len(found) <= subsets
     assert len({frozenset(places) for places in found}) == len(found)
     for places in found:

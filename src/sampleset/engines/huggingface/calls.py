@@ -1,4 +1,4 @@
-"""What is asked of a model's thread, and the draws that come of it."""
+"""Calls to a model's thread, and their draws."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from sampleset.chat import Continuation, Generation, SamplingParams
 T = TypeVar("T")
 
 RANDOM_BLOCK = 64
-"""Uniform numbers that a draw fetches at a time."""
+"""Uniform numbers that a draw generates at a time."""
 
 
 @dataclass(eq=False, slots=True)
 class DrawCall:
     """One `generate` call: a draw for every seed.
 
-    `done` and `tokens` fill with the draws that are back and what they wrote, by their place.
+    Attributes:
+        prompt: Tokens of the prompt.
+        params: Sampling parameters.
+        seeds: One seed for each draw.
+        result: The completions in the order of the seeds.
+        done: Finished draws by the index of their seed.
+        tokens: Tokens of finished draws by the index of their seed.
     """
 
     prompt: list[int]
@@ -32,7 +38,7 @@ class DrawCall:
 
 @dataclass(eq=False, slots=True)
 class ScoreCall:
-    """One `score` call: texts, as tokens, to read after a prompt."""
+    """One `score` call: texts to read after a prompt, as tokens."""
 
     prompt: list[int]
     texts: list[list[int]]
@@ -46,10 +52,10 @@ class ScoreCall:
 
 @dataclass(eq=False, slots=True)
 class Row:
-    """One draw on its way."""
+    """One unfinished draw of a call; `index` is the index of its seed."""
 
     call: DrawCall
-    place: int
+    index: int
     tokens: list[int] = field(default_factory=list[int])
     logprobs: list[float] = field(default_factory=list[float])
     generator: Any = None
@@ -67,10 +73,10 @@ class Row:
         return params.temperature, params.top_p, params.top_k or 0
 
     def begin(self, torch: Any) -> None:
-        """Forget what was drawn."""
+        """Begin the draw again."""
         self.tokens, self.logprobs, self.uniforms = [], [], []
-        # The generator knows 32 bits of a seed.
-        self.generator = torch.Generator().manual_seed(self.call.seeds[self.place] % 2**32)
+        # The generator uses 32 bits of a seed.
+        self.generator = torch.Generator().manual_seed(self.call.seeds[self.index] % 2**32)
 
     def uniform(self, torch: Any) -> float:
         """The draw's next number in [0, 1)."""
@@ -81,12 +87,12 @@ class Row:
 
 
 def resolve(result: Future[T], outcome: T) -> None:
-    """Set the outcome, unless there is one or nobody waits for it any more."""
+    """Set the outcome, unless the future is done or cancelled."""
     if not result.done() and result.set_running_or_notify_cancel():
         result.set_result(outcome)
 
 
 def fail(result: Future[Any], error: Exception) -> None:
-    """Set the error, unless there is an outcome or nobody waits for it any more."""
+    """Set the error, unless the future is done or cancelled."""
     if not result.done() and result.set_running_or_notify_cancel():
         result.set_exception(error)

@@ -1,8 +1,7 @@
-"""One decode path, for a backend's draws and for rollouts of training: many sequences, one step at a time.
+"""One decoder for a backend's draws and for rollouts of training: many sequences, one step at a time.
 
-Draws join the running batch between two steps and leave it when they end. Where the device's memory does
-not suffice, the batch is given up, the token budget halved, and its draws begin anew: by their seeds they
-come out the same.
+Draws join the running batch between two steps and leave it when they end. If memory runs out, the batch is
+dropped, the token budget is halved, and its draws begin again. Their seeds give the same draws.
 """
 
 from __future__ import annotations
@@ -27,29 +26,29 @@ from sampleset.errors import BackendError
 from sampleset.types import LogprobSummary
 
 LOGITS_AT_ONCE = 2**28
-"""Most logits of scored texts held at a time."""
+"""Most logits of scored texts in memory at a time."""
 
 MAX_SEQUENCES = {"cuda": 4096}
-"""Draws decoded together by default, by kind of device; elsewhere 256. Memory is a limit of its own."""
+"""Draws decoded together by default, by kind of device; elsewhere 256. Memory may limit them further."""
 
 JOIN_SHARE = 8
-"""Draws join or leave a running batch by this part of it at least: each time costs a copy of its cache."""
+"""Draws join or leave a batch when they are at least one part in this many, since each copies the cache."""
 
 
 class Decoder:
-    """The calls on a model and the batch of sequences that is being written.
+    """The calls to a model and the running batch of sequences.
 
     Args:
         loaded: Model, tokenizer, device.
-        texts: Between text and tokens.
+        texts: Conversion between text and tokens.
         max_sequences: Draws decoded together; by default 4,096 on CUDA, 256 elsewhere.
-        batch_tokens: Tokens of a batch, padding and the room for completions included; by default what the
-            memory allows.
+        batch_tokens: Tokens of a batch, including padding and room for completions; by default as many as fit
+            in memory.
 
     Attributes:
-        budget: Tokens of a batch; halved where memory does not suffice.
+        budget: Most tokens of a batch; halved if memory runs out.
         largest: Most rows decoded together so far.
-        max_sequences: Most rows that may be.
+        max_sequences: Most rows allowed.
     """
 
     def __init__(
@@ -74,11 +73,11 @@ class Decoder:
         self._alone: DrawCall | ScoreCall | None = None
 
     def take(self, call: DrawCall | ScoreCall) -> None:
-        """Take in a call; its `result` gets the outcome."""
+        """Accept a call. Its `result` gets the outcome."""
         if isinstance(call, ScoreCall):
             self._scores.append(call)
         else:
-            self._waiting += [Row(call, place) for place in range(len(call.seeds))]
+            self._waiting += [Row(call, index) for index in range(len(call.seeds))]
 
     @property
     def is_idle(self) -> bool:
@@ -86,13 +85,13 @@ class Decoder:
         return not (self._scores or self._waiting or self._rows)
 
     def drop_cancelled(self) -> None:
-        """Drop what nobody waits for any more."""
+        """Drop calls that were cancelled."""
         self._scores = [call for call in self._scores if not call.result.cancelled()]
         self._waiting = [row for row in self._waiting if not row.call.result.done()]
         self._rows = [None if row is None or row.call.result.done() else row for row in self._rows]
 
     def turn(self) -> None:
-        """Work off the texts to score, let draws join, and write one more token of each."""
+        """Score all waiting texts, let draws join, and draw one more token of each."""
         try:
             with attention_plans_avoided(self._device):
                 self._score()
@@ -102,7 +101,7 @@ class Decoder:
             self._lower_budget(cause)
 
     def end(self, error: Exception) -> None:
-        """Fail every call with this error, and let go of the model."""
+        """Fail every call with this error, and drop the model."""
         for score in self._scores:
             fail(score.result, error)
         for row in (*self._rows, *self._waiting):
@@ -112,7 +111,7 @@ class Decoder:
         del self._model
 
     def _admit(self) -> None:
-        """Let waiting draws join the batch: the one that waits longest, then those of like length."""
+        """Let waiting draws join the batch: the oldest, then others of similar length."""
         if not self._waiting:
             return
         oldest = self._waiting[0]
@@ -131,13 +130,13 @@ class Decoder:
             return
         self._try(len(active) + len(joining), widest, joining[0].call)
         self._compact()
-        places = {id(row) for row in joining}
-        self._waiting = [row for row in self._waiting if id(row) not in places]
+        joining_ids = {id(row) for row in joining}
+        self._waiting = [row for row in self._waiting if id(row) not in joining_ids]
         by_prompt: dict[tuple[int, ...], list[Row]] = {}
         for row in joining:
             row.begin(self._torch)
             by_prompt.setdefault(tuple(row.call.prompt), []).append(row)
-        # They are among the rows before they are read, so that none is lost if memory runs out.
+        # They are added to the rows before they are read, so that none is lost if memory runs out.
         passes = list(passes_of(sorted(by_prompt, key=len), self.budget))
         before = len(active)
         self._rows += [row for prompts in passes for prompt in prompts for row in by_prompt[prompt]]
@@ -145,7 +144,7 @@ class Decoder:
             block = read(self._model, prompts, self._device)
             counts = [len(by_prompt[prompt]) for prompt in prompts]
             if max(counts) > 1:
-                block = block.rows([place for place, count in enumerate(counts) for _ in range(count)])
+                block = block.rows([index for index, count in enumerate(counts) for _ in range(count)])
             if self._block is None:
                 self._block = block
             else:
@@ -158,21 +157,21 @@ class Decoder:
         return rows <= self.max_sequences and rows * cells <= self.budget
 
     def _try(self, rows: int, cells: int, call: DrawCall | ScoreCall) -> None:
-        """Note what is about to be computed, for the case that memory runs out."""
+        """Record the size of the next computation, in case memory runs out."""
         self._tried = rows, cells
         self._alone = call if rows == 1 else None
 
     def _compact(self) -> None:
-        """Take the rows that ended out of the batch."""
-        live = [place for place, row in enumerate(self._rows) if row is not None]
-        if not live:
+        """Remove the rows that ended from the batch."""
+        live_indices = [index for index, row in enumerate(self._rows) if row is not None]
+        if not live_indices:
             self._block = None
-        elif self._block is not None and len(live) < len(self._rows):
-            self._block.keep(live)
-        self._rows = [self._rows[place] for place in live]
+        elif self._block is not None and len(live_indices) < len(self._rows):
+            self._block.keep(live_indices)
+        self._rows = [self._rows[index] for index in live_indices]
 
     def _step(self) -> None:
-        """One more token for every draw of the batch."""
+        """Draw one more token of every draw in the batch."""
         live = [row for row in self._rows if row is not None]
         if not live or self._block is None:
             self._block, self._rows = None, []
@@ -184,12 +183,12 @@ class Decoder:
             [(0.0, 1.0, 0) if row is None else row.rule for row in self._rows],
             [0.0 if row is None else row.uniform(torch) for row in self._rows],
         )
-        for place, row in enumerate(self._rows):
+        for index, row in enumerate(self._rows):
             if row is not None:
-                row.tokens.append(tokens[place])
-                row.logprobs.append(min(logprobs[place], 0.0))
+                row.tokens.append(tokens[index])
+                row.logprobs.append(min(logprobs[index], 0.0))
                 if self._settle(row):
-                    self._rows[place] = None
+                    self._rows[index] = None
         gone = sum(row is None for row in self._rows)
         if gone == len(self._rows):
             self._block, self._rows = None, []
@@ -200,7 +199,7 @@ class Decoder:
         advance(self._model, self._block, tokens)
 
     def _settle(self, row: Row) -> bool:
-        """Whether the draw is over; hands it on."""
+        """Whether the draw has ended; if so, store it, and resolve its call after the last draw."""
         params = row.call.params
         if row.tokens[-1] in self._ends:
             text, reason = self._texts.text(row.tokens[:-1]), "stop"
@@ -211,8 +210,8 @@ class Decoder:
         else:
             return False
         done = row.call.done
-        row.call.tokens[row.place] = tuple(row.tokens)
-        done[row.place] = Generation(
+        row.call.tokens[row.index] = tuple(row.tokens)
+        done[row.index] = Generation(
             text=text,
             finish_reason=reason,
             prompt_tokens=len(row.call.prompt),
@@ -220,20 +219,20 @@ class Decoder:
             logprobs=LogprobSummary.of(row.logprobs),
         )
         if len(done) == len(row.call.seeds):
-            resolve(row.call.result, [done[place] for place in range(len(done))])
+            resolve(row.call.result, [done[index] for index in range(len(done))])
         return True
 
     def _score(self) -> None:
-        """Work off the score calls: prompts of like length in one pass, then their texts."""
+        """Compute all score calls: prompts of similar length in one pass, then their texts."""
         while self._scores:
             calls = self._score_batch()
             cells = max(call.cells for call in calls)
             self._try(sum(max(1, len(call.texts)) for call in calls) + len(self._rows), cells, calls[0])
             block = read(self._model, [call.prompt for call in calls], self._device)
             jobs = [
-                (place, number)
-                for place, call in enumerate(calls)
-                for number, text in enumerate(call.texts)
+                (call_index, text_index)
+                for call_index, call in enumerate(calls)
+                for text_index, text in enumerate(call.texts)
                 if text
             ]
             sums = [[0.0] * len(call.texts) for call in calls]
@@ -243,11 +242,11 @@ class Decoder:
             for first in range(0, len(jobs), most):
                 part = jobs[first : first + most]
                 self._try(len(part) + len(self._rows), cells, calls[part[0][0]])
-                texts = [calls[place].texts[number] for place, number in part]
-                rows = block.rows([place for place, _ in part])
-                found = continuation_logprobs(self._model, rows, texts)
-                for (place, number), logprob in zip(part, found, strict=True):
-                    sums[place][number] = min(logprob, 0.0)
+                texts = [calls[call_index].texts[text_index] for call_index, text_index in part]
+                rows = block.rows([call_index for call_index, _ in part])
+                logprobs_of_part = continuation_logprobs(self._model, rows, texts)
+                for (call_index, text_index), logprob in zip(part, logprobs_of_part, strict=True):
+                    sums[call_index][text_index] = min(logprob, 0.0)
             for call, logprobs in zip(calls, sums, strict=True):
                 self._scores.remove(call)
                 lengths = [len(text) for text in call.texts]
@@ -260,14 +259,14 @@ class Decoder:
                 )
 
     def _score_batch(self) -> list[ScoreCall]:
-        """The call that waits longest and those of like prompts that fit beside it."""
+        """The oldest call, and calls with prompts of similar length that fit in the same pass."""
         oldest = self._scores[0]
         calls: list[ScoreCall] = []
         rows = 0
         for call in sorted(self._scores, key=lambda call: abs(len(call.prompt) - len(oldest.prompt))):
-            lengths = [len(one.prompt) for one in (*calls, call)]
+            lengths = [len(other.prompt) for other in (*calls, call)]
             rows += max(1, len(call.texts))
-            cells = max(one.cells for one in (*calls, call))
+            cells = max(other.cells for other in (*calls, call))
             if calls and (
                 max(lengths) * len(lengths) > min(READ_TOKENS, self.budget)
                 or rows * cells > self.budget
@@ -278,13 +277,13 @@ class Decoder:
         return calls
 
     def _lower_budget(self, cause: Exception) -> None:
-        """After memory ran out: a smaller budget, or an error where nothing smaller is left."""
+        """Lower the budget after memory ran out, or fail the call if it was computed alone."""
         rows, cells = self._tried
         self.budget = max(1, min(self.budget, rows * cells) // 2)
         if self._alone is not None:
             error = BackendError(
                 f"{self._device} has too little memory for one sequence of {cells} tokens. Lower max_tokens "
-                "or shorten the prompt, take a smaller model or dtype=bfloat16, or free what others hold."
+                "or shorten the prompt, take a smaller model or dtype=bfloat16, or free memory."
             )
             error.__cause__ = cause
             fail(self._alone.result, error)
@@ -292,6 +291,6 @@ class Decoder:
         self._block = None
         self._waiting = [row for row in self._rows if row is not None] + self._waiting
         self._rows = []
-        cause.__traceback__ = None  # it holds the tensors that did not fit
+        cause.__traceback__ = None  # it references the tensors that did not fit
         if self._device.type == "cuda":
             self._torch.cuda.empty_cache()

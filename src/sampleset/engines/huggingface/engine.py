@@ -1,4 +1,4 @@
-"""The thread that owns a model: it gathers the requests in flight into batches and works them off."""
+"""The thread that owns a model: it collects concurrent requests into batches and computes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GATHER = 0.005
 
 
 class Engine:
-    """The loaded model and the thread that works it.
+    """The loaded model and the thread that runs it.
 
     Args:
         loaded: Model, tokenizer, device.
@@ -28,8 +28,8 @@ class Engine:
         threads: CPU threads, by default torch's own choice.
 
     Attributes:
-        texts: Between text and tokens.
-        decoder: What computes; only the thread works it.
+        texts: Conversion between text and tokens.
+        decoder: The decoder, used by the thread alone.
     """
 
     def __init__(
@@ -51,14 +51,18 @@ class Engine:
         )
 
     def submit(self, call: DrawCall | ScoreCall) -> None:
-        """Have the call worked off; its `result` gets the outcome, cancelling that drops the call."""
+        """Queue a call. Its `result` gets the outcome; cancelling the result drops the call.
+
+        Raises:
+            BackendError: The engine was closed, or failed.
+        """
         with self._lock:  # nothing enters the inbox after the thread has emptied it
             if self._closing.is_set():
                 raise BackendError(self._ended)
             self._inbox.put(call)
 
     def _work(self) -> None:
-        """Body of the thread: turn after turn, sleeping while nothing is asked."""
+        """Body of the thread: decode while there are calls, sleep otherwise."""
         if self._threads is not None:
             self._torch.set_num_threads(self._threads)
         try:
@@ -66,7 +70,7 @@ class Engine:
                 while self._collect():
                     self.decoder.turn()
             error = BackendError(self._ended)
-        except Exception as cause:  # whatever the model raises must reach those who wait
+        except Exception as cause:  # every error of the model must reach the callers
             self._ended = f"transformers failed while generating: {type(cause).__name__}: {str(cause)[:300]}"
             error = BackendError(self._ended)
             error.__cause__ = cause
@@ -76,7 +80,7 @@ class Engine:
         self.decoder.end(error)
 
     def _collect(self) -> bool:
-        """Take in what is asked, drop what was cancelled; `False` when the engine is to end."""
+        """Accept new calls and drop cancelled ones; returns `False` if the engine is closing."""
         if self.decoder.is_idle:
             self._take(self._inbox.get())
             time.sleep(GATHER)

@@ -1,6 +1,6 @@
-"""Models as files: what a REF stands for, who it is, and how it is loaded with its tokenizer.
+"""Hugging Face models as files: the files of a REF, their identity, and loading with the tokenizer.
 
-Weights are read from safetensors and GGUF only, never from pickles, and no code that comes with a model runs.
+Weights are read from safetensors and GGUF only, never from pickles. Code that comes with a model never runs.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 
 CACHED_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
-"""Kinds of layers whose memory is a row of keys and values for every token."""
+"""Kinds of layers whose state is one row of keys and values per token."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """Where a model lies.
+    """The files of a model.
 
     Attributes:
-        name: As a user knows it: a Hub id, or the name of the folder or file.
+        name: A Hub id, or the name of the folder or file.
         path: A folder with `config.json`, a folder with `adapter_config.json`, or a `.gguf` file.
         digest: SHA-256 over the weights' sizes, first and last MiB; for an adapter also over its base's.
-        base: What an adapter is applied to.
-        is_embedded: Whether it was named as `embedded`, so that others need not know where it lies.
+        base: The base model of an adapter.
+        is_embedded: Whether the user named it `embedded`. Then its path need not be saved.
     """
 
     name: str
@@ -67,16 +67,16 @@ class ModelFiles:
 
 
 def find_model(ref: str, base: str | None = None) -> ModelFiles:
-    """The files that a REF stands for. A Hub model that is not in the local cache is fetched.
+    """The files of a REF. A Hub model that is not in the local cache is fetched.
 
     Args:
         ref: A folder, a `.gguf` file, a Hub id or `embedded`, with or without the prefix `transformers:`.
-        base: For an adapter: where its base model is, if not where the adapter says.
+        base: For an adapter: its base model, if not where the adapter says.
 
     Raises:
-        InputNotFoundError: Nothing is there.
-        UnknownModelError: The Hub has no such model, or does not let this user have it.
-        DataError: It is no model that can be loaded safely, or an adapter of another base model.
+        InputNotFoundError: There is no such path.
+        UnknownModelError: The Hub has no such model, or this user has no access to it.
+        DataError: The model cannot be loaded safely, or it is an adapter of another base model.
     """
     ref = ref.removeprefix(PREFIX)
     path = resolve_embedded_model() if ref == EMBEDDED else Path(ref).expanduser()
@@ -129,38 +129,38 @@ def _of_adapter(path: Path, base: str | None) -> ModelFiles:
         )
     if not (path / ADAPTER_WEIGHTS).is_file():
         raise DataError(f"The adapter {str(path)!r} has no {ADAPTER_WEIGHTS}. Save it as safetensors.")
-    named = config.get("base_model_name_or_path")
-    if not isinstance(named, str) or not named:
+    base_name = config.get("base_model_name_or_path")
+    if not isinstance(base_name, str) or not base_name:
         raise DataError(
             f"{str(path / ADAPTER_CONFIG)!r} names no base model. Set base_model_name_or_path in it."
         )
     try:
-        found = find_model(base or named)
+        base_files = find_model(base or base_name)
     except InputNotFoundError as error:
         raise InputNotFoundError(
-            f"The adapter {str(path)!r} needs the model {base or named!r}, which is not there. Put it "
+            f"The adapter {str(path)!r} needs the model {base or base_name!r}, which is not there. Put it "
             f"there, or set base_model_name_or_path in its {ADAPTER_CONFIG} to where it is."
         ) from error
-    _require_base(path, named, found)
-    own = weights_digest([path / ADAPTER_WEIGHTS])
-    digest = hashlib.sha256(f"{found.digest} {own}".encode()).hexdigest()
-    return ModelFiles(path.resolve().name, path, digest, found)
+    _require_base(path, base_name, base_files)
+    adapter_digest = weights_digest([path / ADAPTER_WEIGHTS])
+    digest = hashlib.sha256(f"{base_files.digest} {adapter_digest}".encode()).hexdigest()
+    return ModelFiles(path.resolve().name, path, digest, base_files)
 
 
-def _require_base(path: Path, named: str, found: ModelFiles) -> None:
+def _require_base(path: Path, base_name: str, base_files: ModelFiles) -> None:
     """Refuse a model other than the one that the adapter was trained on."""
     record = read_record(path)
     if record is not None:
         recorded = record.base_model
-        if recorded.rpartition("@")[2] != found.identity.rpartition("@")[2]:
+        if recorded.rpartition("@")[2] != base_files.identity.rpartition("@")[2]:
             raise DataError(
-                f"The adapter {str(path)!r} was trained on {recorded!r}, not on {found.identity!r}. Give it "
-                "that model: an adapter on other weights writes nonsense."
+                f"The adapter {str(path)!r} was trained on {recorded!r}, not on {base_files.identity!r}. "
+                "Give it that model: an adapter on other weights writes nonsense."
             )
         return
-    if Path(named).name != Path(found.name).name:
+    if Path(base_name).name != Path(base_files.name).name:
         raise DataError(
-            f"The adapter {str(path)!r} names the base model {named!r}, not {found.name!r}. "
+            f"The adapter {str(path)!r} names the base model {base_name!r}, not {base_files.name!r}. "
             "Give it that model."
         )
 
@@ -198,7 +198,7 @@ def _fetch(name: str) -> Path:
 
 
 def context_of(files: ModelFiles) -> int | None:
-    """Context size from `config.json`, without loading anything; `None` where there is no such file."""
+    """Context size from `config.json`, without loading the model; `None` if there is no such file."""
     path = (files.base or files).path / "config.json"
     if not path.is_file():
         return None
@@ -219,42 +219,31 @@ class Loaded:
 def load_model(
     files: ModelFiles, device: str | None, dtype: str | None, merge_adapter: bool, architecture: Any = None
 ) -> Loaded:
-    """Model and tokenizer; by default in bfloat16 on CUDA where there is one, else in float32 on the CPU.
+    """Model and tokenizer, by default in bfloat16 on CUDA if there is one, else in float32 on the CPU.
 
     Args:
-        files: What to load.
-        device: Where to.
-        dtype: As what.
+        files: The files of the model.
+        device: Device of the model, such as `cpu` or `cuda:1`.
+        dtype: Type of the weights, such as `bfloat16`.
         merge_adapter: Whether an adapter is added to the weights.
         architecture: Class whose `from_pretrained` makes the model; by default a causal language model.
 
     Raises:
         MissingExtraError: torch, transformers, peft or gguf is not installed.
-        InvalidArgumentError: No such device or dtype.
+        InvalidArgumentError: There is no such device or dtype.
         BackendError: transformers cannot load the files.
     """
     torch = import_extra("torch")
     transformers = import_extra("transformers")
     broken: type[Exception] = import_extra("safetensors").SafetensorError
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise InvalidArgumentError(
-            f"device={device!r} cannot be used here ({_short(error)}). Use cpu, cuda or cuda:1; for CUDA "
-            "install a build of torch that has it (pytorch.org)."
-        ) from error
-    kind = getattr(torch, dtype or ("bfloat16" if place.type == "cuda" else "float32"), None)
-    if not isinstance(kind, torch.dtype):
-        raise InvalidArgumentError(f"dtype={dtype!r} is unknown. Use bfloat16, float16 or float32.")
-    whole = files.base or files
+    torch_device, kind = _device_and_type(device, dtype)
+    base_files = files.base or files
     options: dict[str, Any] = {"dtype": kind, "trust_remote_code": False}
-    folder, extra = whole.path, dict[str, Any]()
-    if whole.path.is_file():
+    folder, extra = base_files.path, dict[str, Any]()
+    if base_files.path.is_file():
         import_extra("gguf")
-        folder, extra = whole.path.parent, {"gguf_file": whole.path.name}
-        if hasattr(transformers, "GgufConfig"):  # before it, all weights were unpacked
+        folder, extra = base_files.path.parent, {"gguf_file": base_files.path.name}
+        if hasattr(transformers, "GgufConfig"):  # earlier versions unpack all weights
             options["quantization_config"] = transformers.GgufConfig(dequantize=True)
     else:
         options["use_safetensors"] = True
@@ -264,22 +253,25 @@ def load_model(
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 str(texts), trust_remote_code=False, **({} if texts != folder else extra)
             )
-            if whole.path.is_file() and texts == folder:
-                _cut_digits(tokenizer, whole.path)
-            made = architecture or transformers.AutoModelForCausalLM
-            model, told = made.from_pretrained(str(folder), output_loading_info=True, **options, **extra)
-            # They would be filled with random numbers.
-            if lacking := sorted(told["missing_keys"]):
+            if base_files.path.is_file() and texts == folder:
+                _cut_digits(tokenizer, base_files.path)
+            auto_class = architecture or transformers.AutoModelForCausalLM
+            model, loading_info = auto_class.from_pretrained(
+                str(folder), output_loading_info=True, **options, **extra
+            )
+            # Missing weights would be filled with random numbers.
+            if lacking := sorted(loading_info["missing_keys"]):
                 raise BackendError(
-                    f"The weights of {whole.name!r} lack {lacking[0]} ({len(lacking)} missing). "
+                    f"The weights of {base_files.name!r} lack {lacking[0]} ({len(lacking)} missing). "
                     "Fetch them again."
                 )
-            model = model.to(place)
+            model = model.to(torch_device)
             if files.base is not None:
                 model = _apply(model, files.path, merge_adapter)
     except torch.OutOfMemoryError as error:
         raise BackendError(
-            f"{place} has too little memory for {whole.name!r} in {kind}. Use a smaller model, or device=cpu."
+            f"{torch_device} has too little memory for {base_files.name!r} in {kind}. Use a smaller model, "
+            "or device=cpu."
         ) from error
     except SampleSetError:
         raise
@@ -287,23 +279,45 @@ def load_model(
         raise BackendError(
             f"transformers cannot load {files.name!r}; are its files complete? ({_short(error)})"
         ) from error
+    _require_cached_layers(model, base_files.name)
+    return Loaded(model.eval(), tokenizer, torch_device)
+
+
+def _device_and_type(device: str | None, dtype: str | None) -> tuple[Any, Any]:
+    """Device and dtype of torch; by default CUDA with bfloat16 if there is one, else the CPU with float32."""
+    torch = import_extra("torch")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch_device = torch.device(device)
+        torch.empty(0, device=torch_device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidArgumentError(
+            f"device={device!r} cannot be used here ({_short(error)}). Use cpu, cuda or cuda:1; for CUDA "
+            "install a build of torch that has it (pytorch.org)."
+        ) from error
+    kind = getattr(torch, dtype or ("bfloat16" if torch_device.type == "cuda" else "float32"), None)
+    if not isinstance(kind, torch.dtype):
+        raise InvalidArgumentError(f"dtype={dtype!r} is unknown. Use bfloat16, float16 or float32.")
+    return torch_device, kind
+
+
+def _require_cached_layers(model: Any, name: str) -> None:
     kinds = set[str](getattr(model.config.get_text_config(), "layer_types", None) or ())
     if not kinds <= CACHED_LAYERS:
         raise BackendError(
-            f"{whole.name!r} has layers of the kind {', '.join(sorted(kinds - CACHED_LAYERS))}, which this "
-            "backend cannot batch. Serve it with vLLM and give its --base-url."
+            f"{name!r} has layers of the kind {', '.join(sorted(kinds - CACHED_LAYERS))}, which this backend "
+            "cannot batch. Serve it with vLLM and give its --base-url."
         )
-    return Loaded(model.eval(), tokenizer, place)
 
 
-# llama.cpp, src/llama-vocab.cpp: these cut every digit off before GPT-2's pattern cuts the rest.
+# llama.cpp, src/llama-vocab.cpp: these split off every digit before GPT-2's pattern splits the rest.
 _CUTS_DIGITS = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
 
 
 def _cut_digits(tokenizer: Any, path: Path) -> None:
-    """Cut texts as the tokenizer that a GGUF file names does; transformers (5.23) takes GPT-2's for all."""
-    named = import_extra("gguf").GGUFReader(path).get_field("tokenizer.ggml.pre")
-    if named is None or named.contents() not in _CUTS_DIGITS:
+    """Let the tokenizer split digits as the GGUF file says; transformers (5.23) uses GPT-2's pattern."""
+    pre_tokenizer = import_extra("gguf").GGUFReader(path).get_field("tokenizer.ggml.pre")
+    if pre_tokenizer is None or pre_tokenizer.contents() not in _CUTS_DIGITS:
         return
     cuts: Any = import_extra("tokenizers").pre_tokenizers
     tokenizer.backend_tokenizer.pre_tokenizer = cuts.Sequence(
@@ -318,11 +332,11 @@ _plans_were = False
 
 @contextmanager
 def attention_plans_avoided(device: Any) -> Generator[None]:
-    """Keep cuDNN out of attention while a model on this device computes; afterwards it is as it was.
+    """Turn off cuDNN attention while a model on this device computes, and restore it afterwards.
 
-    torch prefers it on Hopper, and it builds a plan for every new number of rows or keys, 20 ms and more.
-    Here each token read and each pass trained is of a new shape. (pytorch/pytorch, sdp_utils.cpp.) The switch
-    is the process's, so it goes back when the last of the models that compute at a time is done.
+    torch prefers cuDNN on Hopper, where it builds a plan for every new number of rows or keys, which takes
+    20 ms and more. Here each token read and each training pass has a new shape. (pytorch/pytorch,
+    sdp_utils.cpp.) The switch holds for the process, so the last of several concurrent models restores it.
     """
     global _plans_avoided, _plans_were
     if device.type != "cuda":
@@ -353,14 +367,14 @@ def _apply(model: Any, folder: Path, merge: bool) -> Any:
 
 @contextmanager
 def without_progress_bars() -> Generator[None]:
-    """Without those of transformers: bars belong to the command line."""
+    """Turn off progress bars of transformers; the command line has its own."""
     logging: Any = import_extra("transformers").utils.logging
-    shown = logging.is_progress_bar_enabled()
+    was_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if was_enabled:
             logging.enable_progress_bar()
 
 

@@ -1,4 +1,4 @@
-"""Between text and tokens: the rendered chat, continuations, and what tokens write."""
+"""Conversion between text and tokens: the rendered chat, continuations, and the text of tokens."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from sampleset.chat import Message, estimate_pieces
 from sampleset.errors import InvalidArgumentError
 
 ANCHOR = "\n"
-"""Text put before a continuation for tokenizers that write the start of a text in another way."""
+"""Text put before a continuation, for tokenizers that tokenize the start of a text differently."""
 
 _SLACK = 8
-"""Tokens beyond a stop text's bytes that are looked at: some tokens write nothing."""
+"""Additional tokens searched for a stop text, beyond its number of bytes: some tokens write nothing."""
 
 
 class Texts:
-    """A tokenizer, used by several threads in turn.
+    """A tokenizer that several threads can use.
 
     Args:
-        tokenizer: Of transformers.
+        tokenizer: A tokenizer of transformers.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -33,9 +33,9 @@ class Texts:
             self._anchor = self._encode(ANCHOR)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Tokens of the rendered chat; a last message of the assistant is left open.
+        """Tokens of the rendered chat. A last message of the assistant is left open.
 
-        A tokenizer without a chat template belongs to a base model: see `plain_prompt`.
+        A tokenizer without a chat template belongs to a base model; see `plain_prompt`.
         """
         if not messages:
             raise InvalidArgumentError("The chat is empty; give at least one message.")
@@ -45,7 +45,7 @@ class Texts:
             return self._tokenizer.encode(self._rendered(messages), add_special_tokens=False)
 
     def continuation(self, text: str) -> list[int]:
-        """Tokens of a text that goes on from another, cut on its own."""
+        """Tokens of a text that continues another, tokenized by itself."""
         with self._lock:
             if not self._anchor:
                 return self._encode(text)
@@ -54,35 +54,35 @@ class Texts:
             return tokens[length:] if tokens[:length] == self._anchor else self._encode(text)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """What the tokens of a completion write; special ones write nothing."""
+        """The text of a completion's tokens, without special tokens."""
         with self._lock:
-            whole: str = self._tokenizer.decode(
+            text: str = self._tokenizer.decode(
                 [*self._anchor, *tokens], skip_special_tokens=True, clean_up_tokenization_spaces=False
             )
-        return whole.removeprefix(ANCHOR) if self._anchor else whole
+        return text.removeprefix(ANCHOR) if self._anchor else text
 
     def stopped(self, tokens: Sequence[int], stop: Sequence[str]) -> str | None:
-        """The text before the first stop text, if the last token brought one; else `None`."""
+        """The text before the first stop text if the last token completed one, else `None`."""
         if not stop:
             return None
-        tail = self.text(tokens[-(max(len(one.encode()) for one in stop) + _SLACK) :])
-        if not any(one in tail for one in stop):
+        tail = self.text(tokens[-(max(len(stop_text.encode()) for stop_text in stop) + _SLACK) :])
+        if not any(stop_text in tail for stop_text in stop):
             return None
         text = self.text(tokens)
-        places = [place for one in stop if (place := text.find(one)) >= 0]
-        return text[: min(places)] if places else None
+        positions = [position for stop_text in stop if (position := text.find(stop_text)) >= 0]
+        return text[: min(positions)] if positions else None
 
     def pieces(self, text: str) -> list[str]:
-        """What each token of a text writes; estimated where the tokenizer cannot tell."""
+        """The piece of each token of a text; estimated if the tokenizer has no offsets."""
         with self._lock:
             if not self._tokenizer.is_fast:
                 return estimate_pieces(text)
-            found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        starts = [cast(int, start) for start, _ in found["offset_mapping"]]
+            encoding = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        starts = [cast(int, start) for start, _ in encoding["offset_mapping"]]
         pieces: list[str] = []
         done = 0
         for end in [*starts[1:], len(text)] if starts else []:
-            # A character spread over several tokens stands in the last of them.
+            # A character of several tokens is in the piece of its last token.
             pieces.append(text[done : max(done, end)])
             done = max(done, end)
         return pieces
@@ -96,7 +96,7 @@ class Texts:
             return self._tokenizer.apply_chat_template(
                 chat, tokenize=False, add_generation_prompt=True, enable_thinking=True
             )
-        # Models that can think do so, as they would elsewhere, unless their reply is already begun.
+        # Thinking is enabled, as in other backends, unless the reply is begun already.
         try:
             return self._tokenizer.apply_chat_template(
                 chat, tokenize=False, continue_final_message=True, enable_thinking=False

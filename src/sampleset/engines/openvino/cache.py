@@ -1,7 +1,8 @@
-"""Converted models on disk, by the digest of what they were made of.
+"""Converted models on disk, by the digest of their source file.
 
-They lie in `openvino/` of the package's cache folder (`$SAMPLESET_CACHE`, else `sampleset` in
-`$XDG_CACHE_HOME` or `~/.cache`). To clear them, remove that folder; it is filled again when it is needed.
+They are in `openvino/` of the package's cache folder (`$SAMPLESET_CACHE`, else `sampleset` in
+`$XDG_CACHE_HOME` or `~/.cache`). To clear the cache, remove that folder; models are converted again when they
+are needed.
 """
 
 from __future__ import annotations
@@ -21,46 +22,46 @@ from sampleset.engines.openvino.weights import GgufContent
 from sampleset.errors import BackendError
 
 FORM = 1
-"""Number of the form in which models are converted here; another one is made anew."""
+"""Version of the converted form. Models of another version are converted again."""
 
 MOST_BYTES = 20 * 2**30
-"""Size of the cache; beyond it the models that were used longest ago are removed."""
+"""Most bytes of the cache; beyond it, the least recently used models are removed."""
 
 RECORD = "converted.json"
-"""Last file of a converted model: of what it was made, and the digests of its files."""
+"""The last file written of a converted model, with the digests of its source and its files."""
 
 MODEL_FILES = ("openvino_model.xml", "openvino_model.bin")
 TOKENIZER_FILES = ("openvino_tokenizer.xml", "openvino_tokenizer.bin", "openvino_detokenizer.xml")
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept."""
+    """The folder of converted models."""
     chosen = os.environ.get("SAMPLESET_CACHE")
     if chosen:
         return Path(chosen).expanduser() / "openvino"
     shared = os.environ.get("XDG_CACHE_HOME", "")
-    # A relative one has no meaning, as its specification says.
+    # By its specification, a relative path is ignored.
     folder = Path(shared) if os.path.isabs(shared) else Path.home() / ".cache"
     return folder / "sampleset" / "openvino"
 
 
 def converted(content: GgufContent, on_note: Callable[[str], None] | None = None) -> Path:
-    """Folder with the converted model of a GGUF file, made if it is not there whole.
+    """Folder with the converted model of a GGUF file. The model is converted if it is missing or incomplete.
 
     Args:
         content: The file.
         on_note: Called with a line before a model is converted.
 
     Raises:
-        UnsupportedByBackendError: The model is of a kind that OpenVINO does not know here.
-        DataError: The file is cut.
+        UnsupportedByBackendError: This package cannot run this kind of model on OpenVINO.
+        DataError: The file is truncated.
         MissingExtraError: A package is not installed.
         BackendError: There is no room for the converted model, or the folder cannot be written.
     """
     require_known(content)
     source = weights_digest([content.path])
     folder = cache_folder() / f"{content.path.stem[:60]}-{source[:16]}-{FORM}"
-    if is_whole(folder, source):
+    if is_complete(folder, source):
         os.utime(folder / RECORD)
         return folder
     for load in (import_openvino, import_genai, import_gguf):
@@ -73,12 +74,12 @@ def converted(content: GgufContent, on_note: Callable[[str], None] | None = None
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as name:
             _convert(content, Path(name), source)
             shutil.rmtree(folder, ignore_errors=True)
-            made = Path(name)
-            made.chmod(0o755)
-            # Another process may have been quicker; what it made is the same.
+            new_folder = Path(name)
+            new_folder.chmod(0o755)
+            # Another process may have converted the same model meanwhile.
             if not folder.exists():
-                made.rename(folder)
-                made.mkdir()
+                new_folder.rename(folder)
+                new_folder.mkdir()
         _shrink(folder)
     except OSError as error:
         raise BackendError(
@@ -94,8 +95,8 @@ def converted(content: GgufContent, on_note: Callable[[str], None] | None = None
     return folder
 
 
-def is_whole(folder: Path, source: str) -> bool:
-    """Whether a folder holds the whole of a model that was converted from the file with this digest."""
+def is_complete(folder: Path, source: str) -> bool:
+    """Whether a folder holds a complete model, converted from the file with this digest."""
     try:
         record: Any = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         files: dict[str, str] = record["files"]
@@ -109,7 +110,7 @@ def is_whole(folder: Path, source: str) -> bool:
 
 
 def group_in(folder: Path) -> int | None:
-    """Weights that share a scale in a converted model; `None` if another tool converted it."""
+    """Number of weights per scale in a converted model; `None` if another tool converted it."""
     try:
         return int(json.loads((folder / RECORD).read_text(encoding="utf-8"))["group"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -118,7 +119,7 @@ def group_in(folder: Path) -> int | None:
 
 def _convert(content: GgufContent, folder: Path, source: str) -> None:
     openvino = import_openvino()
-    # The tokenizer is made of the file's keys alone: openvino-genai would read all the weights, too.
+    # The tokenizer is made from the file's keys alone, since openvino-genai would read all weights, too.
     keys = folder / "tokenizer.gguf"
     keys.write_bytes(content.header)
     import_genai().Tokenizer(str(keys), enable_save_ov_model=True)
@@ -148,7 +149,7 @@ def _count(shape: tuple[int, ...]) -> int:
 
 
 def _shrink(newest: Path) -> None:
-    """Remove what was used longest ago until the cache is within its bound."""
+    """Remove the least recently used models until the cache is within its bound."""
     folders = [path for path in newest.parent.iterdir() if (path / RECORD).is_file()]
     sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders}
     total = sum(sizes.values())

@@ -1,4 +1,4 @@
-"""The next token of a draw, by its logits and a random number of its own."""
+"""The next token of a draw, by its logits and its random number."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from sampleset.chat import SamplingParams
 
 COLUMNS = 128
-"""Vocabulary entries whose weights are summed first: the place is then looked for in one such run only."""
+"""Vocabulary entries of a run. A draw first picks a run by its sum of weights."""
 
 MOST_LIKELY = 1024
-"""Entries among which a nucleus is looked for first."""
+"""Most likely entries among which a nucleus is searched first."""
 
 
 def choose(
@@ -21,27 +21,27 @@ def choose(
 ) -> NDArray[np.int64]:
     """A token for each row.
 
-    Temperature comes first, then `top_k`, then the nucleus; a random number picks by the tokens' order in the
-    vocabulary, so that close logits and equal numbers give the same token.
+    Temperature is applied first, then `top_k`, then the nucleus. The random number picks by the tokens' order
+    in the vocabulary, so that slightly different logits with equal numbers give the same token.
 
     Args:
-        logits: (R, V).
-        params: How to draw, row by row.
-        uniforms: Random numbers in [0, 1), row by row.
+        logits: Logits, (R, V).
+        params: Sampling parameters of each row.
+        uniforms: Random number in [0, 1) of each row.
     """
     tokens = np.zeros(len(params), np.int64)
-    plain = [place for place, one in enumerate(params) if _is_plain(one)]
-    for place, one in enumerate(params):
-        if one.temperature == 0:
-            tokens[place] = int(logits[place].argmax())
-        elif not _is_plain(one):
-            tokens[place] = _narrowed(logits[place], one, uniforms[place])
+    plain = [row for row, row_params in enumerate(params) if _is_plain(row_params)]
+    for row, row_params in enumerate(params):
+        if row_params.temperature == 0:
+            tokens[row] = int(logits[row].argmax())
+        elif not _is_plain(row_params):
+            tokens[row] = _narrowed(logits[row], row_params, uniforms[row])
     if plain:
         rows = logits if len(plain) == len(params) else logits[plain]
         tokens[plain] = _spread(
             rows,
-            np.array([params[place].temperature for place in plain], np.float32),
-            np.array([uniforms[place] for place in plain]),
+            np.array([params[row].temperature for row in plain], np.float32),
+            np.array([uniforms[row] for row in plain]),
         )
     return tokens
 
@@ -70,8 +70,8 @@ def _spread(
         start = starts[run]
         inner: NDArray[np.float64] = np.cumsum(weights[row, start : start + COLUMNS], dtype=np.float64)
         rest = goal - (ends[row, run - 1] if run else 0.0)
-        place = int(np.count_nonzero(inner <= rest))
-        tokens[row] = start + min(place, int(np.count_nonzero(inner < inner[-1])))
+        column = int(np.count_nonzero(inner <= rest))
+        tokens[row] = start + min(column, int(np.count_nonzero(inner < inner[-1])))
     return tokens
 
 
@@ -81,19 +81,19 @@ def _narrowed(logits: NDArray[np.float32], params: SamplingParams, uniform: floa
     weights = np.exp(scaled)
     total = float(weights.sum())
     count = min(params.top_k or width, width)
-    looked = min(count, MOST_LIKELY)
+    width_read = min(count, MOST_LIKELY)
     while True:
-        if looked == width:
+        if width_read == width:
             order = np.argsort(-weights, kind="stable")
         else:
-            places = np.argpartition(-weights, looked - 1)[:looked]
-            order = places[np.argsort(-weights[places], kind="stable")]
+            columns = np.argpartition(-weights, width_read - 1)[:width_read]
+            order = columns[np.argsort(-weights[columns], kind="stable")]
         mass: NDArray[np.float64] = np.cumsum(weights[order])
-        whole = float(weights[order].sum()) if params.top_k else total
-        needed = int(np.count_nonzero(mass < params.top_p * whole)) + 1
-        if needed <= looked or looked >= count:
+        mass_total = float(weights[order].sum()) if params.top_k else total
+        needed = int(np.count_nonzero(mass < params.top_p * mass_total)) + 1
+        if needed <= width_read or width_read >= count:
             break
-        looked = min(count, looked * 16)
+        width_read = min(count, width_read * 16)
     chosen = np.sort(order[: min(needed, len(order))])
     ends: NDArray[np.float64] = np.cumsum(weights[chosen])
     return int(chosen[min(int(np.count_nonzero(ends <= uniform * ends[-1])), len(chosen) - 1)])

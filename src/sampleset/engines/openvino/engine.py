@@ -1,8 +1,7 @@
-"""The loaded model and the thread that works it: draws and scores of many callers in one batch.
+"""The loaded model and the thread that runs it: draws and scores of many callers in one batch.
 
-Each step reads one token of every draw and, beside them, a stretch of the prompts that wait. A prompt is read
-once, however many draws and scores go on from it, and full blocks of it are remembered for texts that begin
-alike. Between two steps callers come and go.
+Each step reads one token of every draw and a part of the waiting prompts. A prompt is read once for all its
+draws and scores, and its full blocks are kept for texts with the same beginning.
 """
 
 from __future__ import annotations
@@ -30,18 +29,18 @@ from sampleset.errors import BackendError, ContextOverflowError
 from sampleset.types import LogprobSummary
 
 READ_TOKENS = 1024
-"""Tokens of prompts and continuations that a step reads at most, beside one of every draw."""
+"""Most tokens of prompts and continuations that a step reads, in addition to one of every draw."""
 
 IDLE_PROMPTS = 4
-"""Prompts that stay in the cache whole, with their last logits, after their last caller left."""
+"""Prompts that stay completely in the cache, with their last logits, after their last caller left."""
 
 LEAST_STEM = 16
-"""Tokens that reading the common beginning of continuations once must save, to be worth a step."""
+"""Fewest tokens that must be saved for the common prefix of continuations to be read in a separate step."""
 
 
 @dataclass(eq=False, slots=True)
 class _Prompt:
-    """A prompt on its way into the cache, or in it."""
+    """A prompt that is in the cache or being read into it."""
 
     tokens: list[int]
     scale: float
@@ -55,14 +54,14 @@ class _Prompt:
 
 @dataclass(eq=False, slots=True)
 class _Promise:
-    """Blocks that a job may still take."""
+    """Number of blocks that a job may still take."""
 
     blocks: int = 0
 
 
 @dataclass(eq=False, slots=True)
 class _Branch:
-    """Tokens that go on from a prompt: a draw, or a continuation that is scored."""
+    """Tokens after a prompt: a draw, or a continuation to score."""
 
     prompt: _Prompt
     tokens: list[int]
@@ -73,7 +72,7 @@ class _Branch:
 
 @dataclass(eq=False, slots=True)
 class _Draw:
-    """A draw: what is asked, what is written, where the result goes."""
+    """A draw: the call, its state and its result. `reported` counts the characters given to `on_text`."""
 
     tokens: list[int]
     scale: float
@@ -86,12 +85,12 @@ class _Draw:
     logprobs: list[float] = field(default_factory=list[float])
     decoder: Any = None
     text: str = ""
-    shown: int = 0
+    reported: int = 0
 
 
 @dataclass(eq=False, slots=True)
 class _Score:
-    """Continuations of one prompt: what is read of them, and what it came to."""
+    """Continuations of one prompt to score. `stem` is the length of their common prefix."""
 
     tokens: list[int]
     scale: float
@@ -122,7 +121,7 @@ class Engine:
 
     @property
     def tokens_read(self) -> int:
-        """Tokens read so far: of prompts, of continuations, of draws."""
+        """Tokens read so far: of prompts, continuations and draws."""
         return self._worker.model.tokens_read
 
     def draw(
@@ -133,14 +132,18 @@ class Engine:
         seed: int,
         on_text: Callable[[str], None] | None = None,
     ) -> Future[Generation]:
-        """A draw; cancelling it stops it.
+        """A future of a draw. Cancelling it stops the draw.
 
         Args:
             prompt: Tokens of the prompt.
-            scale: What the adapter's part is multiplied by.
-            params: How to draw.
-            seed: Seed of its random numbers, its own.
-            on_text: Called in the engine's thread with what it goes on with.
+            scale: Factor of the adapter's part; 0 is the model without its adapter.
+            params: Sampling parameters.
+            seed: Seed of the draw's random numbers.
+            on_text: Called in the engine's thread with the next piece of the text.
+
+        Raises:
+            ContextOverflowError: Prompt and `max_tokens` exceed the context.
+            BackendError: The engine was closed, or failed.
         """
         self._require_room(prompt, params.max_tokens, "max_tokens")
         draw = _Draw(prompt, scale, params, seed, on_text, Future())
@@ -150,7 +153,7 @@ class Engine:
     def score(
         self, prompt: list[int], scale: float, continuations: Sequence[str]
     ) -> Future[list[Continuation]]:
-        """Log-probabilities of continuations, in order."""
+        """A future of the log-probabilities of continuations, in nats, in order."""
         cuts = [self.tokenizer.tokens(text) if text else [] for text in continuations]
         longest = max((len(cut) for cut in cuts), default=0)
         self._require_room(prompt, longest, "tokens of the longest continuation")
@@ -167,7 +170,7 @@ class Engine:
 
 
 class _Worker:
-    """The thread, and all that it alone touches."""
+    """The thread, and the state that only the thread uses."""
 
     def __init__(self, model: PagedModel, tokenizer: Tokenizer, sequences: int) -> None:
         self.model = model
@@ -188,7 +191,7 @@ class _Worker:
         self._thread.start()
 
     def submit(self, job: _Draw | _Score) -> None:
-        """Hand over a job.
+        """Queue a job.
 
         Raises:
             BackendError: The engine was closed, or failed.
@@ -199,14 +202,14 @@ class _Worker:
             self._inbox.put(job)
 
     def stop(self) -> None:
-        """End the thread; whoever waits is refused."""
+        """End the thread. Waiting calls fail."""
         self._closing.set()
         self._inbox.put(None)
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _work(self) -> None:
-        """Body of the thread: step after step, sleeping while nothing is asked."""
+        """Body of the thread: run steps while there are jobs, sleep otherwise."""
         try:
             while not self._closing.is_set():
                 self._receive()
@@ -215,7 +218,7 @@ class _Worker:
                 if self._reading or self._draws or self._scores:
                     self._step()
             error = BackendError(self._ended)
-        except Exception as cause:  # whatever the engine raises must reach those who wait
+        except Exception as cause:  # every error of the engine must reach the callers
             self._ended = f"OpenVINO failed: {last_line(cause)}"
             error = BackendError(self._ended)
             error.__cause__ = cause
@@ -226,7 +229,7 @@ class _Worker:
                     self._waiting.append(job)
         for job in (*self._waiting, *self._draws, *self._scores):
             _resolve(job.result, error)
-        # The caches are large, and whoever holds the engine may hold it for long.
+        # The caches are large, and the engine may be referenced for long.
         self._prompts.clear()
         self._reading.clear()
         del self.model
@@ -241,21 +244,21 @@ class _Worker:
             is_idle = False
 
     def _leave(self) -> None:
-        """Let go of jobs whose callers have left."""
-        for draw in [one for one in self._draws if one.result.cancelled()]:
+        """Drop cancelled jobs, and prompts that no job needs."""
+        for draw in [job for job in self._draws if job.result.cancelled()]:
             self._draws.remove(draw)
             self._end_draw(draw)
-        for score in [one for one in self._scores if one.result.cancelled()]:
+        for score in [job for job in self._scores if job.result.cancelled()]:
             self._scores.remove(score)
             self._end_score(score)
-        if any(one.result.cancelled() for one in self._waiting):
-            self._waiting = deque(one for one in self._waiting if not one.result.cancelled())
-        for prompt in [one for one in self._reading if not one.users]:
+        if any(job.result.cancelled() for job in self._waiting):
+            self._waiting = deque(job for job in self._waiting if not job.result.cancelled())
+        for prompt in [prompt for prompt in self._reading if not prompt.users]:
             self._reading.remove(prompt)
             self._forget(prompt)
 
     def _admit(self) -> None:
-        """Start jobs, first come, first served, while there is room."""
+        """Start waiting jobs in order while there is room."""
         while self._waiting:
             job = self._waiting[0]
             if isinstance(job, _Draw) and len(self._draws) >= self._sequences:
@@ -285,7 +288,7 @@ class _Worker:
                 self._scores.append(job)
 
     def _branch_blocks(self, job: _Draw | _Score) -> int:
-        """Blocks that a job may need beside those of its prompt."""
+        """Most blocks that a job needs in addition to its prompt's blocks."""
         size, start = self.model.block, len(job.tokens)
         full = start // size
         if isinstance(job, _Draw):
@@ -295,14 +298,14 @@ class _Worker:
         return stem + sum(-(-(start + len(cut)) // size) - full for cut in job.continuations)
 
     def _find_prompt(self, job: _Draw | _Score, more: int) -> _Prompt | None:
-        """The prompt of a job, known or to be read; `None` without room for both."""
+        """The prompt of a job, from the cache or to be read; `None` if prompt and job do not fit."""
         key = (job.scale, tuple(job.tokens))
         prompt = self._prompts.get(key)
         if prompt is not None:
             self._prompts.move_to_end(key)
             return prompt if self._make_room(more, prompt) else None
         keys = keys_of(job.tokens, self.model.block, job.scale)
-        # The last token is read again in any case: its logits are needed.
+        # The last token is always read again, since its logits are needed.
         blocks = self._blocks.recall(keys[: (len(job.tokens) - 1) // self.model.block])
         new = -(-len(job.tokens) // self.model.block) - len(blocks)
         if not self._make_room(new + more):
@@ -316,9 +319,9 @@ class _Worker:
         self._reading.append(prompt)
         return prompt
 
-    def _make_room(self, count: int, needed: _Prompt | None = None) -> bool:
-        """Whether so many blocks can be promised, idle prompts let go where need be."""
-        idle = [one for one in self._prompts.values() if not one.users and one is not needed]
+    def _make_room(self, count: int, kept_prompt: _Prompt | None = None) -> bool:
+        """Whether this many blocks can be promised, after idle prompts were dropped if necessary."""
+        idle = [other for other in self._prompts.values() if not other.users and other is not kept_prompt]
         for prompt in idle:
             if self._blocks.available >= count:
                 break
@@ -332,7 +335,7 @@ class _Worker:
             self._reading.remove(prompt)
 
     def _step(self) -> None:
-        """Read one token of every draw, and some of what waits to be read."""
+        """Read one token of every draw, and some tokens of waiting prompts and continuations."""
         fresh = [
             draw
             for draw in self._draws
@@ -379,8 +382,8 @@ class _Worker:
         def read(logits: Logits) -> None:
             before = prompt.past // self.model.block
             prompt.past += count
-            for place in range(before, prompt.past // self.model.block):
-                self._blocks.remember(prompt.keys[place], prompt.blocks[place])
+            for index in range(before, prompt.past // self.model.block):
+                self._blocks.remember(prompt.keys[index], prompt.blocks[index])
             if len(logits.values):
                 prompt.logits = logits.values[0].copy()
                 prompt.normaliser = float(logits.normaliser[0])
@@ -389,7 +392,7 @@ class _Worker:
         return read
 
     def _branch_piece(self, branch: _Branch, tokens: Sequence[int], looks: Sequence[int]) -> Piece:
-        """The next tokens of a branch, with the blocks that they need."""
+        """A piece with the next tokens of a branch and the blocks that they need."""
         size = self.model.block
         if not branch.blocks:
             self._start_branch(branch, branch.prompt.blocks, len(branch.prompt.tokens))
@@ -400,7 +403,7 @@ class _Worker:
         return piece
 
     def _start_branch(self, branch: _Branch, blocks: Sequence[int], length: int) -> None:
-        """Share the full blocks of a text, copy the last one if it is not full."""
+        """Share the full blocks of a text, and copy its last block if it is not full."""
         full = length // self.model.block
         for block in blocks[:full]:
             self._blocks.hold(block)
@@ -415,29 +418,20 @@ class _Worker:
         return self._blocks.take()
 
     def _score_pieces(self, score: _Score) -> list[tuple[Piece, Callable[[Logits], None]]]:
-        """What is read of a score in this step: the common beginning first, if that is worth a step."""
+        """The pieces of a score for this step, each with a function that reads its logits."""
         prompt = score.prompt
-        assert prompt is not None
-        assert prompt.logits is not None
-        pieces: list[tuple[Piece, Callable[[Logits], None]]] = []
+        assert prompt is not None and prompt.logits is not None
         if score.stem and score.stem_branch is None:
-            for place, cut in enumerate(score.continuations):
-                score.sums[place] += float(prompt.logits[cut[0]]) - prompt.normaliser
-            branch = score.stem_branch = self._score_branch(score)
-            stem = score.continuations[0][: score.stem]
-            piece = self._branch_piece(branch, stem, range(len(stem)))
-
-            def read_stem(logits: Logits) -> None:
-                for place, cut in enumerate(score.continuations):
-                    score.sums[place] += _along(logits, cut[1 : score.stem + 1])
-
-            return [(piece, read_stem)]
+            for index, cut in enumerate(score.continuations):
+                score.sums[index] += float(prompt.logits[cut[0]]) - prompt.normaliser
+            return [self._stem_piece(score)]
+        pieces: list[tuple[Piece, Callable[[Logits], None]]] = []
         branches: list[_Branch] = []
-        for place, cut in enumerate(score.continuations):
+        for index, cut in enumerate(score.continuations):
             if not cut:
                 continue
             if not score.stem:
-                score.sums[place] += float(prompt.logits[cut[0]]) - prompt.normaliser
+                score.sums[index] += float(prompt.logits[cut[0]]) - prompt.normaliser
             rest = cut[score.stem : -1]
             if not rest:
                 continue
@@ -448,48 +442,59 @@ class _Worker:
             branches.append(branch)
             piece = self._branch_piece(branch, rest, range(len(rest)))
 
-            def read(logits: Logits, place: int = place, cut: list[int] = cut) -> None:
-                score.sums[place] += _along(logits, cut[score.stem + 1 :])
+            def read(logits: Logits, index: int = index, cut: list[int] = cut) -> None:
+                score.sums[index] += _along(logits, cut[score.stem + 1 :])
 
             pieces.append((piece, read))
 
-        def end(logits: Logits) -> None:
-            for branch in branches:
-                self._blocks.drop(branch.blocks)
-            self._scores.remove(score)
-            self._end_score(score)
-            _resolve(
-                score.result,
-                [
-                    Continuation(logprob=total, tokens=len(cut), prompt_tokens=len(score.tokens))
-                    for total, cut in zip(score.sums, score.continuations, strict=True)
-                ],
-            )
+        if not pieces:
+            self._resolve_score(score, branches)
+            return []
+        last, reader = pieces[-1]
 
-        if pieces:
-            last, reader = pieces[-1]
+        def read_last(logits: Logits) -> None:
+            reader(logits)
+            self._resolve_score(score, branches)
 
-            def read_last(logits: Logits) -> None:
-                reader(logits)
-                end(logits)
+        return [*pieces[:-1], (last, read_last)]
 
-            pieces[-1] = (last, read_last)
-        else:
-            end(Logits(np.zeros((0, 1), np.float32), np.zeros(0, np.float32)))
-        return pieces
+    def _stem_piece(self, score: _Score) -> tuple[Piece, Callable[[Logits], None]]:
+        """The common prefix of a score's continuations, with a function that reads its logits."""
+        branch = score.stem_branch = self._score_branch(score)
+        stem = score.continuations[0][: score.stem]
+
+        def read(logits: Logits) -> None:
+            for index, cut in enumerate(score.continuations):
+                score.sums[index] += _along(logits, cut[1 : score.stem + 1])
+
+        return self._branch_piece(branch, stem, range(len(stem))), read
+
+    def _resolve_score(self, score: _Score, branches: Sequence[_Branch]) -> None:
+        """End a score whose continuations are all read, and set its result."""
+        for branch in branches:
+            self._blocks.drop(branch.blocks)
+        self._scores.remove(score)
+        self._end_score(score)
+        _resolve(
+            score.result,
+            [
+                Continuation(logprob=total, tokens=len(cut), prompt_tokens=len(score.tokens))
+                for total, cut in zip(score.sums, score.continuations, strict=True)
+            ],
+        )
 
     def _score_branch(self, score: _Score) -> _Branch:
         assert score.prompt is not None
         return _Branch(score.prompt, [], [], len(score.prompt.tokens), score.promise)
 
     def _choose(self, draws: Sequence[_Draw], prompts: Sequence[_Prompt]) -> None:
-        """The first tokens of draws whose prompts have been read."""
+        """Draw the first tokens of draws whose prompts have been read."""
         if draws:
             values = np.stack([prompt.logits for prompt in prompts if prompt.logits is not None])
             self._write(draws, values, np.array([prompt.normaliser for prompt in prompts]))
 
     def _write(self, draws: Sequence[_Draw], values: NDArray[np.float32], normaliser: NDArray[Any]) -> None:
-        """One token more for each of the draws."""
+        """Draw one more token for each of the draws."""
         uniforms = [float(draw.random.random()) for draw in draws]
         tokens = choose(values, [draw.params for draw in draws], uniforms)
         logprobs = values[np.arange(len(draws)), tokens] - normaliser
@@ -502,24 +507,24 @@ class _Worker:
         draw.logprobs.append(logprob)
         is_end = token in self._tokenizer.ends
         is_full = len(draw.branch.tokens) == draw.params.max_tokens
-        piece = b"" if is_end else self._tokenizer.shown(token)
+        piece = b"" if is_end else self._tokenizer.reply_bytes(token)
         before = len(draw.text)
         draw.text += draw.decoder.decode(piece, final=is_end or is_full)
         stops = draw.params.stop
         longest = max((len(stop) for stop in stops), default=0)
-        looked = max(0, before - longest + 1)
-        found = [place for stop in stops if (place := draw.text.find(stop, looked)) >= 0]
-        if found:
-            draw.text = draw.text[: min(found)]
-        is_over = is_end or is_full or bool(found)
+        search_start = max(0, before - longest + 1)
+        stop_positions = [position for stop in stops if (position := draw.text.find(stop, search_start)) >= 0]
+        if stop_positions:
+            draw.text = draw.text[: min(stop_positions)]
+        is_over = is_end or is_full or bool(stop_positions)
         safe = len(draw.text) if is_over else len(draw.text) - _begun(draw.text, stops)
-        if draw.on_text is not None and safe > draw.shown:
-            draw.on_text(draw.text[draw.shown : safe])
-            draw.shown = safe
+        if draw.on_text is not None and safe > draw.reported:
+            draw.on_text(draw.text[draw.reported : safe])
+            draw.reported = safe
         if is_over:
             generation = Generation(
                 text=draw.text,
-                finish_reason="stop" if is_end or found else "length",
+                finish_reason="stop" if is_end or stop_positions else "length",
                 prompt_tokens=len(draw.tokens),
                 completion_tokens=len(draw.branch.tokens),
                 logprobs=LogprobSummary.of(draw.logprobs),
@@ -544,13 +549,13 @@ class _Worker:
 
     def _leave_prompt(self, prompt: _Prompt) -> None:
         prompt.users -= 1
-        idle = [one for one in self._prompts.values() if not one.users and one.logits is not None]
-        for one in idle[: max(0, len(idle) - IDLE_PROMPTS)]:
-            self._forget(one)
+        idle = [other for other in self._prompts.values() if not other.users and other.logits is not None]
+        for other in idle[: max(0, len(idle) - IDLE_PROMPTS)]:
+            self._forget(other)
 
 
 def _at(reader: Callable[[Logits], None], start: int, count: int) -> Callable[[Logits], None]:
-    """The reader, called with its own rows."""
+    """The reader, called with its rows of the logits."""
 
     def read(logits: Logits) -> None:
         rows = slice(start, start + count)
@@ -560,16 +565,13 @@ def _at(reader: Callable[[Logits], None], start: int, count: int) -> Callable[[L
 
 
 def _along(logits: Logits, tokens: Sequence[int]) -> float:
-    """Sum of the log-probabilities of tokens, each by its row."""
+    """Sum of the log-probabilities of tokens, one per row of logits."""
     chosen = logits.values[np.arange(len(tokens)), np.array(tokens, np.int64)]
     return float((chosen.astype(np.float64) - logits.normaliser[: len(tokens)]).sum())
 
 
 def _stem(continuations: Sequence[Sequence[int]]) -> int:
-    """Tokens that all continuations begin with, if reading them once is worth a step; 0 otherwise.
-
-    The last token of a continuation is never part of it: it need not be read.
-    """
+    """Length of the common prefix, without last tokens, if reading it once is worth a step, else 0."""
     if len(continuations) < 2 or not all(continuations):
         return 0
     common = 0
@@ -581,7 +583,7 @@ def _stem(continuations: Sequence[Sequence[int]]) -> int:
 
 
 def _begun(text: str, stops: Sequence[str]) -> int:
-    """Characters at the end of a text that a stop may begin with."""
+    """Number of characters at the end of a text that may be the beginning of a stop text."""
     for size in range(max((len(stop) for stop in stops), default=1) - 1, 0, -1):
         if any(stop.startswith(text[-size:]) for stop in stops if len(stop) > size) and len(text) >= size:
             return size
@@ -589,7 +591,7 @@ def _begun(text: str, stops: Sequence[str]) -> int:
 
 
 def _resolve(result: Future[Any], outcome: Any) -> None:
-    """Set the outcome, unless nobody waits for it any more."""
+    """Set the outcome, unless the future was cancelled."""
     if result.set_running_or_notify_cancel():
         if isinstance(outcome, Exception):
             result.set_exception(outcome)

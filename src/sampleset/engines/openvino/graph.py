@@ -1,6 +1,6 @@
-"""A model for OpenVINO's runtime, made of a GGUF file: decoders of the shape of Llama, Qwen2 and Qwen3.
+"""A model for OpenVINO's runtime, built from a GGUF file: decoders like Llama, Qwen2 and Qwen3.
 
-The products of a layer are named `blk.0.attn_q` as the file names them; `lora` finds them by these names.
+The products of a layer have the file's names, such as `blk.0.attn_q`. `lora` finds them by these names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sampleset.errors import UnsupportedByBackendError
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 
 GROUPS = (128, 64, 32)
-"""Weights that may share a scale. The more of them, the faster the processor multiplies."""
+"""Numbers of weights that may share a scale. Larger groups multiply faster."""
 
 _LAYER_TENSORS = {
     "attn_norm.weight",
@@ -39,10 +39,10 @@ _OTHER_TENSORS = {"token_embd.weight", "output_norm.weight", "output.weight", "r
 
 
 def require_known(content: GgufContent) -> None:
-    """Refuse a model that `build` would make nonsense of.
+    """Refuse a model that `build` would convert wrongly.
 
     Raises:
-        UnsupportedByBackendError: Its architecture, tensors, positions or tokenizer are unknown here.
+        UnsupportedByBackendError: Its architecture, tensors, positions or tokenizer are not supported.
     """
     name = content.path.name
     if content.architecture not in ARCHITECTURES:
@@ -74,7 +74,7 @@ def require_known(content: GgufContent) -> None:
 
 
 def group_of(content: GgufContent) -> int:
-    """How many weights of this model share a scale: the most that divide every product's width."""
+    """Number of weights per scale: the largest of `GROUPS` that divides every product's width."""
     widths = {
         tensor.shape[-1]
         for name, tensor in content.tensors.items()
@@ -89,27 +89,27 @@ def group_of(content: GgufContent) -> int:
 
 
 def is_interleaved(architecture: str) -> bool:
-    """Whether GGUF files of this architecture hold the two halves of a head's rows one by one in turn."""
+    """Whether GGUF files of this architecture interleave the rows of a head's two halves."""
     return architecture == "llama"
 
 
 def halves(rows: Floats, heads: int) -> Floats:
-    """Rows of queries or keys, (heads · size, ...), with the two halves of each head one after the other."""
+    """Rows of queries or keys, (heads · size, ...), with each head's first half before its second."""
     size = rows.shape[0] // heads
     turned = rows.reshape(heads, size // 2, 2, *rows.shape[1:]).swapaxes(1, 2)
     return np.ascontiguousarray(turned.reshape(rows.shape))
 
 
 def build(content: GgufContent, on_layer: Callable[[int, int], None] | None = None) -> Any:
-    """The model with its cache as state: the form that OpenVINO's own converters write.
+    """The model with its cache as state, in the form of OpenVINO's converters.
 
     Args:
         content: The file.
-        on_layer: Called with the number of layers made, and of all.
+        on_layer: Called with (layers built, all layers).
 
     Raises:
-        UnsupportedByBackendError: The model is of an unknown kind.
-        DataError: The file is cut.
+        UnsupportedByBackendError: The kind of model is not supported.
+        DataError: The file is truncated.
     """
     require_known(content)
     return _Build(content).model(on_layer)
@@ -134,10 +134,10 @@ class _Build:
         self._positions = self._input("position_ids", 2, np.int64)
         self._order = self._input("beam_idx", 1, np.int32)
         self._batch = ops.gather(ops.shape_of(self._ids), self._numbers([0]), self._number(0))
-        # Zero where a token may be looked at; the causal part is the paged attention's own.
-        seen = ops.convert(ops.unsqueeze(self._mask, self._numbers([1, 2])), np.float32)
+        # Zero where a token is visible. Paged attention adds the causal mask.
+        visible = ops.convert(ops.unsqueeze(self._mask, self._numbers([1, 2])), np.float32)
         self._bias = ops.multiply(
-            ops.subtract(ops.constant(np.float32(1)), seen), ops.constant(np.float32(-65504))
+            ops.subtract(ops.constant(np.float32(1)), visible), ops.constant(np.float32(-65504))
         )
         self._rotation = self._angles()
         embedding = self._weights(content.read("token_embd.weight"))
@@ -223,8 +223,8 @@ class _Build:
             ops.concat([self._batch, self._numbers([1]), self._numbers([1])], 0),
             broadcast_spec="BIDIRECTIONAL",
         )
-        places = ops.convert(ops.unsqueeze(self._positions, self._number(1)), np.float32)
-        half = ops.transpose(ops.matmul(rates, places, False, False), self._numbers([0, 2, 1]))
+        positions = ops.convert(ops.unsqueeze(self._positions, self._number(1)), np.float32)
+        half = ops.transpose(ops.matmul(rates, positions, False, False), self._numbers([0, 2, 1]))
         angles = ops.concat([half, half], -1)
         return ops.unsqueeze(ops.cos(angles), self._number(1)), ops.unsqueeze(
             ops.sin(angles), self._number(1)
@@ -233,15 +233,15 @@ class _Build:
     def _rotated(self, states: Any) -> Any:
         ops, half = self._ops, self._size // 2
         cosines, sines = self._rotation
-        one, last = self._numbers([1]), self._numbers([3])
-        second = ops.slice(states, self._numbers([half]), self._numbers([2**63 - 1]), one, last)
-        first = ops.slice(states, self._numbers([0]), self._numbers([half]), one, last)
+        step, last = self._numbers([1]), self._numbers([3])
+        second = ops.slice(states, self._numbers([half]), self._numbers([2**63 - 1]), step, last)
+        first = ops.slice(states, self._numbers([0]), self._numbers([half]), step, last)
         minus = ops.constant(np.full((1, 1, 1, 1), -1, np.float32))
         turned = ops.concat([ops.multiply(second, minus), first], -1)
         return ops.add(ops.multiply(states, cosines), ops.multiply(turned, sines))
 
     def _remembered(self, states: Any, name: str) -> Any:
-        """The states after those of all earlier tokens."""
+        """The states of all earlier tokens followed by these states."""
         openvino, ops = import_openvino(), self._ops
         info = openvino.op.util.VariableInfo()
         info.data_shape = openvino.PartialShape([-1, self._key_heads, -1, self._size])
@@ -256,7 +256,7 @@ class _Build:
         return everything
 
     def _repeated(self, states: Any) -> Any:
-        """Keys or values, one for every head of the queries."""
+        """Keys or values, repeated for every head of the queries."""
         ops, times = self._ops, self._heads // self._key_heads
         if times == 1:
             return states
@@ -265,7 +265,7 @@ class _Build:
         return ops.reshape(wide, self._numbers([0, self._heads, -1, self._size]), True)
 
     def _weights(self, weights: Floats) -> Any:
-        """Weights (N, K) that the runtime unpacks while it multiplies."""
+        """Weights (N, K) in 8 bits, which the runtime unpacks while it multiplies."""
         ops = self._ops
         numbers, scales = eight_bits(weights, self._group)
         middle = ops.constant(np.full(scales.shape, 128, np.uint8))

@@ -1,6 +1,7 @@
-"""A LoRA adapter beside a model's weights: two small products for each of the model's, on or off by token.
+"""A LoRA adapter beside a model's weights: two small products for each product of the model.
 
-The same graph, and one copy of the weights, serves the plain model and the adapted one, in one batch.
+The adapter is scaled for each token, so one graph with one copy of the weights serves the plain and the
+adapted model in the same batch.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sampleset.engines.openvino.weights import Floats, GgufContent, read_gguf
 from sampleset.errors import DataError
 
 SWITCH = "adapter_scale"
-"""Input with one number a token: what the adapter's part is multiplied by."""
+"""Input with one number per token: the factor of the adapter's part."""
 
 _GGUF_NAME = re.compile(r"(blk\.\d+\.\w+)\.weight\.lora_([ab])")
 _PEFT_NAME = re.compile(r".*\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)\.lora_([AB])\.weight")
@@ -36,22 +37,26 @@ _PEFT_PRODUCTS = {
 }
 
 _SHARING = (("attn_q", "attn_k", "attn_v"), ("ffn_gate", "ffn_up"))
-"""Products of a layer that read the same: their first small products are made as one."""
+"""Products of a layer with the same input. Their first small products are computed as one."""
 
 
 @dataclass(frozen=True, slots=True)
 class LowRank:
-    """What an adapter adds to one product: first (r, K), then (N, r), the scale in it."""
+    """An adapter's part of one product: `second @ first`, shapes (N, r) and (r, K). `second` is scaled."""
 
     first: Floats
     second: Floats
 
 
 def read_adapter(path: Path, base: GgufContent) -> dict[str, LowRank]:
-    """The parts of an adapter by the product they belong to: a GGUF file, or a folder as PEFT writes it.
+    """The parts of an adapter by product.
+
+    Args:
+        path: A GGUF file, or a folder of PEFT.
+        base: The base model.
 
     Raises:
-        DataError: It is cut, or belongs to another model.
+        DataError: The adapter is truncated, or belongs to another model.
     """
     parts = _peft(path) if path.is_dir() else _gguf(path, base)
     for name, part in parts.items():
@@ -68,7 +73,7 @@ def read_adapter(path: Path, base: GgufContent) -> dict[str, LowRank]:
 
 
 def insert(model: Any, parts: Mapping[str, LowRank]) -> None:
-    """Put an adapter's parts into a model whose hidden states have their tokens first."""
+    """Insert an adapter's parts into a model whose hidden states have the tokens as first dimension."""
     ops = import_opset()
     switch = ops.parameter([-1, 1, 1], np.float32, name=SWITCH)
     switch.output(0).set_names({SWITCH})
@@ -95,12 +100,12 @@ def insert(model: Any, parts: Mapping[str, LowRank]) -> None:
 
 
 def _together(parts: Mapping[str, LowRank]) -> list[list[str]]:
-    """Names of the products, those that read the same in one list."""
+    """Names of the products, grouped by input."""
     groups: dict[tuple[str, int], list[str]] = {}
     for name in parts:
         layer, product = name.rsplit(".", 1)
-        place = next((place for place, names in enumerate(_SHARING) if product in names), None)
-        key = (layer, place) if place is not None else (name, -1)
+        group = next((group for group, names in enumerate(_SHARING) if product in names), None)
+        key = (layer, group) if group is not None else (name, -1)
         groups.setdefault(key, []).append(name)
     return list(groups.values())
 
@@ -112,27 +117,27 @@ def _gguf(path: Path, base: GgufContent) -> dict[str, LowRank]:
     alpha = float(content.settings.get("adapter.lora.alpha", 0.0))
     halves_of: dict[str, dict[str, Floats]] = {}
     for name in content.tensors:
-        matched = _GGUF_NAME.fullmatch(name)
-        if matched is None:
+        match = _GGUF_NAME.fullmatch(name)
+        if match is None:
             raise DataError(
                 f"The adapter {str(path)!r} changes {name!r}, which OpenVINO cannot. Use llamacpp."
             )
-        halves_of.setdefault(matched[1], {})[matched[2]] = content.read(name)
+        halves_of.setdefault(match[1], {})[match[2]] = content.read(name)
     turned = is_interleaved(base.architecture)
     heads = {
         "attn_q": int(base.setting("attention.head_count", 1)),
         "attn_k": int(base.setting("attention.head_count_kv", 1)),
     }
     parts: dict[str, LowRank] = {}
-    for name, both in halves_of.items():
-        if set(both) != {"a", "b"}:
+    for name, halves_of_product in halves_of.items():
+        if set(halves_of_product) != {"a", "b"}:
             raise DataError(f"The adapter {str(path)!r} holds half of {name!r} only.")
-        rows = both["b"]
+        rows = halves_of_product["b"]
         count = heads.get(name.rsplit(".", 1)[1])
         if turned and count is not None:
             rows = halves(rows, count)
-        rank = both["a"].shape[0]
-        parts[name] = LowRank(both["a"], rows * np.float32(alpha / rank if alpha else 1.0))
+        rank = halves_of_product["a"].shape[0]
+        parts[name] = LowRank(halves_of_product["a"], rows * np.float32(alpha / rank if alpha else 1.0))
     return parts
 
 
@@ -149,13 +154,13 @@ def _peft(folder: Path) -> dict[str, LowRank]:
     scale = alpha / (rank**0.5 if config.get("use_rslora") else rank)
     halves_of: dict[str, dict[str, Floats]] = {}
     for name, tensor in tensors.items():
-        matched = _PEFT_NAME.fullmatch(name)
-        if matched is None or matched[2] not in _PEFT_PRODUCTS:
+        match = _PEFT_NAME.fullmatch(name)
+        if match is None or match[2] not in _PEFT_PRODUCTS:
             raise DataError(f"The adapter {str(folder)!r} changes {name!r}. Use transformers:FOLDER.")
-        product = f"blk.{matched[1]}.{_PEFT_PRODUCTS[matched[2]]}"
-        halves_of.setdefault(product, {})[matched[3]] = np.asarray(tensor, np.float32)
+        product = f"blk.{match[1]}.{_PEFT_PRODUCTS[match[2]]}"
+        halves_of.setdefault(product, {})[match[3]] = np.asarray(tensor, np.float32)
     return {
-        name: LowRank(both["A"], both["B"] * np.float32(scale))
-        for name, both in halves_of.items()
-        if set(both) == {"A", "B"}
+        name: LowRank(halves_of_product["A"], halves_of_product["B"] * np.float32(scale))
+        for name, halves_of_product in halves_of.items()
+        if set(halves_of_product) == {"A", "B"}
     }

@@ -1,6 +1,7 @@
-"""A compiled model over a paged cache: one call reads any tokens of any number of texts.
+"""A compiled model with a paged cache: one call reads any tokens of any number of texts.
 
-The cache is blocks of tokens. A text is a list of blocks, so that texts which begin alike share them.
+The cache consists of blocks of tokens. A text is a list of blocks, so texts with the same beginning share
+blocks.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sampleset.engines.openvino.runtime import (
 from sampleset.errors import BackendError
 
 LOOKED_AT = "looked_at"
-"""Input with the places, among all tokens of a call, after which the next token's logits are computed."""
+"""Input with the indices, among all tokens of a call, after which logits are computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,11 @@ class Piece:
     """Part of a text that a call reads.
 
     Attributes:
-        tokens: What is read.
-        past: How many tokens of the text are in the cache already.
-        blocks: Blocks of the text, those for `tokens` included.
-        scale: What the adapter's part is multiplied by.
-        looks: Places in `tokens` after which logits are wanted, ascending.
+        tokens: The tokens to read.
+        past: Number of tokens of the text that are in the cache already.
+        blocks: Blocks of the text, including those for `tokens`.
+        scale: Factor of the adapter's part.
+        looks: Indices in `tokens` after which logits are needed, rising.
     """
 
     tokens: Sequence[int]
@@ -47,11 +48,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Logits:
-    """What a model holds likely after the places looked at, until the next call.
+    """The logits after the requested tokens, valid until the next call.
 
     Attributes:
-        values: Logits (R, V).
-        normaliser: Log of the sum of their exponentials (R,).
+        values: Logits, (R, V).
+        normaliser: Log of the sum of their exponentials, (R,).
     """
 
     values: NDArray[np.float32]
@@ -61,20 +62,20 @@ class Logits:
 class PagedModel:
     """A converted model, compiled for this machine.
 
-    Activations are rounded to 8 bits, as llama.cpp does, where the model's weights are in groups of 8 bits;
-    all else is in 32-bit floats, but the cache, in 16 bits. OpenVINO's default, bfloat16, would round logits
-    of 20 to eighths.
+    Activations are rounded to 8 bits, as in llama.cpp, where the model's weights are in groups of 8 bits. The
+    cache is in 16-bit floats, everything else in 32-bit floats. OpenVINO's default, bfloat16, would round
+    logits of 20 to eighths.
 
     Args:
         folder: Folder with `openvino_model.xml`.
         cache_bytes: Size of the cache.
         threads: CPU threads.
-        adapter: What an adapter adds, by product.
-        group: Values of an activation that share a scale; 0 keeps them in floats, `None` leaves it to
+        adapter: The parts of an adapter, by product.
+        group: Number of values of an activation per scale; 0 keeps them in floats, `None` leaves it to
             OpenVINO.
 
     Raises:
-        BackendError: OpenVINO cannot compile it.
+        BackendError: OpenVINO cannot compile the model.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class PagedModel:
         for port in compiled.inputs:
             name = port.any_name
             if name.startswith(("key_cache.", "value_cache.")):
-                sizes = [port.partial_shape[place].get_length() for place in (1, 2, 3)]
+                sizes = [port.partial_shape[axis].get_length() for axis in (1, 2, 3)]
                 shapes.append((name, port.element_type, sizes))
         self.block = shapes[0][2][1]
         """Tokens of a block."""
@@ -121,7 +122,7 @@ class PagedModel:
         self.blocks = max(1, cache_bytes // per_block)
         """Blocks of the cache."""
         for name, kind, sizes in shapes:
-            # Untouched memory is not taken: the system gives a page when it is first written.
+            # The system provides a page of memory when it is first written.
             tensor = openvino.Tensor(kind, openvino.Shape([self.blocks, *sizes]))
             self._request.set_tensor(name, tensor)
             self._caches.append(tensor.data)
@@ -130,9 +131,9 @@ class PagedModel:
         """Tokens of all calls so far."""
 
     def run(self, pieces: Sequence[Piece]) -> Logits:
-        """Read the pieces; logits of their looks, piece after piece."""
+        """Read the pieces; returns the logits of their `looks`, piece after piece."""
         tokens: list[int] = []
-        places: list[int] = []
+        positions: list[int] = []
         looks: list[int] = []
         begins, block_begins = [0], [0]
         blocks: list[int] = []
@@ -140,13 +141,13 @@ class PagedModel:
         for piece in pieces:
             looks.extend(len(tokens) + look for look in piece.looks)
             tokens.extend(piece.tokens)
-            places.extend(range(piece.past, piece.past + len(piece.tokens)))
+            positions.extend(range(piece.past, piece.past + len(piece.tokens)))
             scales.extend([piece.scale] * len(piece.tokens))
             blocks.extend(piece.blocks)
             begins.append(len(tokens))
             block_begins.append(len(blocks))
         self._set("input_ids", tokens, np.int64)
-        self._set("position_ids", places, np.int64)
+        self._set("position_ids", positions, np.int64)
         self._set("past_lens", [piece.past for piece in pieces], np.int32)
         self._set("subsequence_begins", begins, np.int32)
         self._set("block_indices", blocks, np.int32)
@@ -171,7 +172,7 @@ class PagedModel:
 
 
 def _look_at_some(model: Any) -> None:
-    """Have the last product computed for the tokens of `looked_at` alone, and its normaliser with it."""
+    """Compute the last product for the tokens of `looked_at` only, and the logits' normaliser."""
     ops = import_opset()
     (result,) = model.get_results()
     logits = result.input_value(0)

@@ -18,7 +18,7 @@ def import_openvino() -> Any:
 
 
 def import_opset() -> Any:
-    """The operations that models are made of.
+    """The operations of which models are built.
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
@@ -27,7 +27,7 @@ def import_opset() -> Any:
 
 
 def import_transformations() -> Any:
-    """What turns a model with its cache as state into one over a paged cache.
+    """Transformations, such as the one from a model with its cache as state to a paged cache.
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
@@ -55,7 +55,7 @@ def import_gguf() -> Any:
 
 
 def last_line(error: Exception) -> str:
-    """The last line of an engine's message; those before it name the line of its source."""
+    """The last line of an engine's message, without the lines that name its source."""
     return (str(error).strip().splitlines() or [repr(error)])[-1][:300]
 
 

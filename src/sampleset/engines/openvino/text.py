@@ -1,4 +1,4 @@
-"""Texts and tokens of a converted model: its tokenizer and chat template, through openvino-genai."""
+"""The tokenizer and chat template of a converted model, through openvino-genai."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ END_TEXTS = (
     b"<|endofprompt|>",
     b"</s>",
 )
-"""Marks after which a reply is over, whichever of them the model's file names as its own."""
+"""Special tokens that end a reply, in addition to the one that the model's file names."""
 
 
 class Tokenizer:
@@ -49,42 +49,42 @@ class Tokenizer:
         self.ends = frozenset({self._tokenizer.get_eos_token_id(), *numbers.values()})
         """Tokens that end a reply."""
         self._lock = threading.Lock()
-        self._shown: dict[int, bytes] = {}
+        self._reply_bytes: dict[int, bytes] = {}
 
     def tokens(self, text: str) -> list[int]:
-        """Tokens of a text; marks of the chat template in it count as marks."""
+        """Tokens of a text. Special tokens written in the text are read as special tokens."""
         with self._lock:
             encoded = self._tokenizer.encode(text, add_special_tokens=False)
             return encoded.input_ids.data[0].tolist()
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Tokens of the rendered chat; a last message of the assistant is left open.
+        """Tokens of the rendered chat. A last message of the assistant is left open.
 
         Raises:
             BackendError: The template refuses the messages.
         """
-        begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None
-        turns = [dict(message) for message in (messages if begun is None else messages[:-1])]
+        prefill = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None
+        turns = [dict(message) for message in (messages if prefill is None else messages[:-1])]
         try:
             with self._lock:
-                # Models that can think do so, as they would elsewhere, unless their reply is already begun.
+                # Thinking is enabled, as in other backends, unless the reply is begun already.
                 rendered: str = self._tokenizer.apply_chat_template(
-                    turns, True, extra_context={"enable_thinking": begun is None}
+                    turns, True, extra_context={"enable_thinking": prefill is None}
                 )
         except (RuntimeError, TypeError, ValueError) as error:
             raise BackendError(f"OpenVINO cannot read the request: {last_line(error)}") from error
-        return self.tokens(rendered + (begun or ""))
+        return self.tokens(rendered + (prefill or ""))
 
     def pieces(self, text: str) -> list[str]:
-        """What the tokens of a text write; a character spread over several stands in the last of them."""
+        """The piece of each token of a text. A character of several tokens is in the last one's piece."""
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         return [decoder.decode(self._bytes.get(token, b"")) for token in self.tokens(text)]
 
-    def shown(self, token: int) -> bytes:
-        """What a token adds to a reply: nothing, if it is a mark."""
-        piece = self._shown.get(token)
+    def reply_bytes(self, token: int) -> bytes:
+        """The bytes that a token adds to a reply; empty for special tokens."""
+        piece = self._reply_bytes.get(token)
         if piece is None:
             with self._lock:
                 is_mark = not self._tokenizer.decode([[token]], skip_special_tokens=True)[0]
-            piece = self._shown[token] = b"" if is_mark else self._bytes.get(token, b"")
+            piece = self._reply_bytes[token] = b"" if is_mark else self._bytes.get(token, b"")
         return piece

@@ -1,4 +1,4 @@
-"""GGUF files as OpenVINO's runtime needs them: settings, and tensors as 8-bit groups."""
+"""GGUF files for OpenVINO's runtime: settings, and tensors as 8-bit groups."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from sampleset.errors import DataError
 Floats = NDArray[np.float32]
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-"""GGUF's numbers of scalar types, as `struct` spells them."""
+"""GGUF's numbers of scalar types → formats of `struct`."""
 _STRING, _ARRAY = 8, 9
 
 LEAST_SCALE = 6.2e-5
-"""About the smallest normal 16-bit float; below it a scale would lose its own digits."""
+"""About the smallest normal 16-bit float; a smaller scale would lose precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Where a tensor lies in its file.
+    """The location of a tensor in its file.
 
     Attributes:
-        shape: Rows first, as numpy counts.
+        shape: Its shape in numpy's order, rows first.
         kind: GGUF's number of its type.
-        start: Byte of the file at which its data begin.
+        start: Offset of its data in bytes.
     """
 
     shape: tuple[int, ...]
@@ -40,13 +40,13 @@ class Tensor:
 
 @dataclass(slots=True)
 class GgufContent:
-    """What a GGUF file holds.
+    """The content of a GGUF file.
 
     Attributes:
         path: The file.
-        settings: Its keys; of an array of texts or numbers only the length.
+        settings: Its keys and values; for an array only its length.
         tensors: Its tensors by name.
-        header: Bytes of the keys alone, for a file without tensors.
+        header: The bytes of a GGUF file with the same keys and no tensors.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class GgufContent:
 
     @property
     def architecture(self) -> str:
-        """The name of the model's architecture, as `llama` or `qwen2`."""
+        """The name of the model's architecture, such as `llama` or `qwen2`."""
         return str(self.settings.get("general.architecture", ""))
 
     def setting(self, name: str, default: Any = None) -> Any:
@@ -67,7 +67,7 @@ class GgufContent:
         """A tensor in 32-bit floats.
 
         Raises:
-            DataError: The file is cut, or of a type unknown here.
+            DataError: The file is truncated, or the tensor's type is not supported.
         """
         gguf = import_gguf()
         tensor = self.tensors[name]
@@ -91,10 +91,10 @@ class GgufContent:
 
 
 def read_gguf(path: Path) -> GgufContent:
-    """Settings and places of the tensors of a GGUF file.
+    """Settings and tensor locations of a GGUF file.
 
     Raises:
-        DataError: It is no GGUF file, is cut, or states lengths that it does not have.
+        DataError: The file is not GGUF, is truncated, or states wrong lengths.
     """
     content = GgufContent(path)
     try:
@@ -110,13 +110,13 @@ def read_gguf(path: Path) -> GgufContent:
                 (kind,) = struct.unpack("<I", _take(file, 4))
                 content.settings[name] = _value(file, kind)
             end = file.tell()
-            places: list[tuple[str, tuple[int, ...], int, int]] = []
+            entries: list[tuple[str, tuple[int, ...], int, int]] = []
             for _ in range(tensors):
                 name = _text(file)
                 (dimensions,) = struct.unpack("<I", _take(file, 4))
                 shape = struct.unpack(f"<{dimensions}Q", _take(file, 8 * dimensions))
                 kind, offset = struct.unpack("<IQ", _take(file, 12))
-                places.append((name, tuple(reversed(shape)), kind, offset))
+                entries.append((name, tuple(reversed(shape)), kind, offset))
             alignment = int(content.settings.get("general.alignment", 32))
             first = -(-file.tell() // alignment) * alignment
             file.seek(start)
@@ -127,7 +127,7 @@ def read_gguf(path: Path) -> GgufContent:
         ) from error
     except OSError as error:
         raise DataError(f"The model file {str(path)!r} cannot be read ({error.strerror}).") from error
-    content.tensors = {name: Tensor(shape, kind, first + offset) for name, shape, kind, offset in places}
+    content.tensors = {name: Tensor(shape, kind, first + offset) for name, shape, kind, offset in entries}
     return content
 
 

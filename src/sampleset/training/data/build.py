@@ -1,12 +1,12 @@
 """Stored sample sets → training rows.
 
-Departures from Qi et al. 2025 (arXiv 2506.09014), which trains on sets of five in the order drawn and keeps
-all of them: k is drawn for each row, the order is permuted, and sets are balanced by difficulty, as AggLM
-(arXiv 2509.06870) found best: all sets whose vote is wrong though some sample is right, and a part of the
-others. Prompts over the budget are not dropped: each sample is cut to its ending, as at test time.
+Departures from Qi et al. 2025 (arXiv 2506.09014), which trains on all sets of five in the order drawn: k is
+drawn for each row, the order is permuted, and sets are balanced by difficulty, as AggLM (arXiv 2509.06870)
+found best: all sets with a wrong vote and a right sample, and a share of the others. Prompts over the budget
+are not dropped: each sample is cut to its ending, as at test time.
 
-Equal inputs and equal options give equal bytes. What is drawn of a question depends on the seed, the file's
-name and the question's id only; which rows the balance keeps depends on the rows before them as well.
+Equal inputs and options give equal bytes. The subsets of a question depend only on the seed, the file's name
+and the question's id. Which rows the balance keeps also depends on the rows before them.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ class DataOptions:
     """How rows are made of sets.
 
     Attributes:
-        ks: Sizes from which each row's k is drawn; those above a set's samples are left out for it.
-        subsets: Most rows per question and file; they are distinct as sets.
-        easy: Share kept of subsets whose vote is right against other answers.
-        unanimous: Share kept of those whose samples give one answer, the right one.
-        all_wrong: Share kept of those without a right sample. All others, the hard ones, are kept.
-        mode: What the aggregator is to write.
-        max_prompt_tokens: Token budget of a prompt; by default what the model's context leaves.
-        keep_end_tokens: Show only so many tokens of each sample, its last ones.
-        fold: Show samples of equal answers once, with their count; those without an answer are left out.
-        keep_thinking: Show what samples say before `</think>`, too.
-        drawn_order: Show samples in the order in which they were drawn, as the paper does, and not permuted.
-        held_back: Share of the questions whose rows go to a file of their own, to measure progress on.
+        ks: Sizes from which each row's k is drawn. Sizes above a set's number of samples are skipped for it.
+        subsets: Most rows per question and file; their sets of samples differ.
+        easy: Share of subsets to keep whose vote is right but not unanimous, in [0, 1].
+        unanimous: Share of subsets to keep whose samples all give the right answer, in [0, 1].
+        all_wrong: Share of subsets to keep without a right sample, in [0, 1]. Hard subsets are all kept.
+        mode: What the aggregator learns to write.
+        max_prompt_tokens: Token budget of a prompt; by default the model's context less the reply.
+        keep_end_tokens: Show only this many tokens of each sample, its last ones.
+        fold: Show samples of equal answers once, with their count. Samples without an answer are left out.
+        keep_thinking: Show the text before `</think>`, too.
+        drawn_order: Show samples in the order in which they were drawn, as in the paper, not permuted.
+        held_back: Share of questions whose rows go to a separate file, for measuring progress.
         seed: Seed of all draws, and of ties of the vote.
     """
 
@@ -95,8 +95,16 @@ class DataOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A subset that is to become a row: its samples in the order shown, and the row without its prompt."""
+class DrawnSubset:
+    """A subset of a set's samples, and its row without the prompt.
+
+    Attributes:
+        sample_set: The samples in the order shown.
+        candidates: Their distinct answers.
+        right: Whether each sample is right.
+        row: The row without prompt and target.
+        held_back: Whether the row is held back.
+    """
 
     sample_set: SampleSet
     candidates: tuple[Candidate, ...]
@@ -106,8 +114,14 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A row, whether the budget cut one of its samples, and whether it is held back."""
+class FinishedRow:
+    """A complete row.
+
+    Attributes:
+        row: The row.
+        cut: Whether the budget cut one of its samples.
+        held_back: Whether the row is held back.
+    """
 
     row: TrainingRow
     cut: bool
@@ -126,19 +140,19 @@ async def write_training_rows(
     max_concurrency: int = 8,
     on_progress: Callable[[DataCount], None] | None = None,
 ) -> DataCount:
-    """Write the training rows of stored sets to a JSONL file, whole or not at all.
+    """Write the training rows of stored sets to a JSONL file, completely or not at all.
 
-    Rows of questions that are held back go to `OUTPUT.held_back.jsonl`. Which these are depends on the
-    question's text and the seed only.
+    Rows of held-back questions go to `OUTPUT.held_back.jsonl`. Whether a question is held back depends only
+    on its text and the seed.
 
     Args:
         output: The file.
         files: The sets, with gold answers.
-        backend: The model that is to be trained, for its tokenizer and its context.
+        backend: The model to train, for its tokenizer and its context.
         options: How rows are made.
         excluded: Keys of questions that must not be trained on; see `excluded_keys`.
-        targets: How texts to imitate are made; none if `None`.
-        teacher: The model that writes them, for that kind of target.
+        targets: How texts to imitate are made; `None` makes none.
+        teacher: The model that writes targets of the kind `teacher`.
         max_concurrency: Rows worked on at once.
         on_progress: Called with the counts after each row.
 
@@ -149,7 +163,9 @@ async def write_training_rows(
         BackendError: A model cannot be asked.
     """
     if not output.name.endswith(".jsonl"):
-        raise InvalidArgumentError(f"Rows go to a .jsonl file; {str(output)!r} is none. Name one.")
+        raise InvalidArgumentError(
+            f"Rows go to a .jsonl file; {str(output)!r} is not one. Name a .jsonl file."
+        )
     names = [file.name for file in files]
     if len(set(names)) < len(names):
         raise InvalidArgumentError(
@@ -157,57 +173,66 @@ async def write_training_rows(
         )
     budget = prompt_budget(backend, options.max_prompt_tokens, 512 if options.mode == "think" else 64)
     count = DataCount()
-    drawn = _drawn_sets(files, options, excluded, count)
+    subsets = _draw_from_files(files, options, excluded, count)
 
-    async def work(one: Drawn) -> Made | str:
-        return await _finished(one, backend, options, budget, targets, teacher)
+    async def work(subset: DrawnSubset) -> FinishedRow | str:
+        return await _finish(subset, backend, options, budget, targets, teacher)
 
     with ExitStack() as stack:
         write = stack.enter_context(new_jsonl(output))
-        keep = stack.enter_context(new_jsonl(beside(output, HELD_BACK))) if options.held_back else write
-        async for made in _in_order(drawn, work, max_concurrency):
-            if isinstance(made, str):
-                count.dropped_rows[made] += 1
-            elif made.held_back:
-                keep(row_to_json(made.row))
+        write_held_back = (
+            stack.enter_context(new_jsonl(beside(output, HELD_BACK))) if options.held_back else write
+        )
+        async for result in _in_order(subsets, work, max_concurrency):
+            if isinstance(result, str):
+                count.dropped_rows[result] += 1
+            elif result.held_back:
+                write_held_back(row_to_json(result.row))
                 count.held_back += 1
             else:
-                write(row_to_json(made.row))
-                count.add(made.row, made.cut)
+                write(row_to_json(result.row))
+                count.add(result.row, result.cut)
             if on_progress is not None:
                 on_progress(count)
     return count
 
 
 def excluded_keys(refs: Iterable[str], data_dir: Path | None = None) -> frozenset[str]:
-    """Keys of the questions of files, stores and named datasets, for rows to stay clear of.
+    """Keys of the questions of files, stores and named datasets, to exclude from training rows.
 
     Args:
-        refs: Each a store, a file of problems or sets, or a dataset as `gsm8k` or `math:test`.
+        refs: Stores, files of problems or sets, or datasets such as `gsm8k` or `math:test`.
         data_dir: Folder of local copies of datasets.
 
     Raises:
-        InputNotFoundError: There is nothing of that name.
-        DataError: It cannot be read.
+        InputNotFoundError: A reference names nothing that exists.
+        DataError: A file cannot be read.
     """
-    return frozenset(question_key(one.question.text) for ref in refs for one in _problems_of(ref, data_dir))
+    return frozenset(
+        question_key(problem.question.text) for ref in refs for problem in _problems_of(ref, data_dir)
+    )
 
 
 def data_settings(
     options: DataOptions, backend: Backend, targets: TargetOptions | None, teacher_model: str | None
 ) -> dict[str, Any]:
-    """What rows were made with, as JSON values."""
-    made = {**asdict(options), "ks": list(options.ks), "model": backend.model, "prompt": AGGREGATION_PROMPT}
+    """The settings that rows were made with, as JSON values."""
+    settings = {
+        **asdict(options),
+        "ks": list(options.ks),
+        "model": backend.model,
+        "prompt": AGGREGATION_PROMPT,
+    }
     if targets is not None:
-        made["targets"] = {**asdict(targets), "teacher": teacher_model}
-    return made
+        settings["targets"] = {**asdict(targets), "teacher": teacher_model}
+    return settings
 
 
 @dataclass
 class Balance:
-    """Keeps a share of each kind, spread evenly over the order in which subsets come.
+    """Keeps a share of each kind of subsets, evenly spread over their order.
 
-    Of n subsets of a kind it keeps n times the share, rounded up or down; a higher share does not keep fewer.
+    Of n subsets of a kind it keeps n times the share, rounded up or down. A higher share never keeps fewer.
     """
 
     options: DataOptions
@@ -220,40 +245,40 @@ class Balance:
         share = float(getattr(self.options, kind))
         before = self._sums.setdefault(kind, random.Random(f"{self.options.seed}:{kind}").random())
         self._sums[kind] = before + share
-        # Sums of a share such as 0.1 fall short of whole numbers in the last bits.
+        # Sums of a share such as 0.1 are slightly below whole numbers.
         return int(before + share + 1e-9) > int(before + 1e-9)
 
 
-def draw_places(
-    usable: Sequence[int], ks: Sequence[int], subsets: int, seed: int, key: str
+def draw_subsets(
+    usable: Sequence[int], ks: Sequence[int], count: int, seed: int, key: str
 ) -> list[tuple[int, ...]]:
-    """Subsets of the usable places, distinct as sets, each of a drawn size and in a drawn order.
+    """Random subsets of the usable indices, each of a random size and in a random order.
 
-    Fewer than `subsets` where there are not that many, or where further tries keep meeting the same ones.
+    No two are equal as sets. There are fewer than `count` if no more exist, or if further tries find none.
     """
     fitting = [k for k in ks if k <= len(usable)]
     generator = random.Random(f"{seed}:{key}")
-    found: dict[frozenset[int], tuple[int, ...]] = {}
-    for _ in range(8 * subsets if fitting else 0):
-        places = tuple(generator.sample(usable, generator.choice(fitting)))
-        found.setdefault(frozenset(places), places)
-        if len(found) == subsets:
+    subsets_by_content: dict[frozenset[int], tuple[int, ...]] = {}
+    for _ in range(8 * count if fitting else 0):
+        subset = tuple(generator.sample(usable, generator.choice(fitting)))
+        subsets_by_content.setdefault(frozenset(subset), subset)
+        if len(subsets_by_content) == count:
             break
-    return list(found.values())
+    return list(subsets_by_content.values())
 
 
 def _problems_of(ref: str, data_dir: Path | None) -> Iterator[Problem]:
     path = Path(ref)
     if path.is_dir():
-        return (one.problem for one in SampleFile(path))
+        return (stored.problem for stored in SampleFile(path))
     if path.is_file():
         return read_problems(path)
     return iter(read_dataset(ref, data_dir=data_dir).problems)
 
 
-async def _drawn_sets(
+async def _draw_from_files(
     files: Sequence[SampleFile], options: DataOptions, excluded: AbstractSet[str], count: DataCount
-) -> AsyncIterator[Drawn]:
+) -> AsyncIterator[DrawnSubset]:
     balance = Balance(options)
     for file in files:
         for stored in file:
@@ -262,22 +287,22 @@ async def _drawn_sets(
             if unfit is not None:
                 count.dropped_sets[unfit] += 1
                 continue
-            read = stored.sample_set if options.keep_thinking else stored.sample_set.without_thinking()
-            usable = [place for place, sample in enumerate(read.samples) if not sample.failed]
+            sample_set = stored.sample_set if options.keep_thinking else stored.sample_set.without_thinking()
+            usable = [index for index, sample in enumerate(sample_set.samples) if not sample.failed]
             key = f"{file.name}/{stored.problem.id}"
-            subsets = draw_places(usable, options.ks, options.subsets, options.seed, key)
+            subsets = draw_subsets(usable, options.ks, options.subsets, options.seed, key)
             if not subsets:
                 count.dropped_sets[f"with fewer than {min(options.ks)} samples"] += 1
-            for number, places in enumerate(subsets):
-                shown = tuple(sorted(places)) if options.drawn_order else places
-                drawn = await _graded(read, stored, shown, f"{key}/{number}", options)
-                count.found[drawn.row.kind] += 1
-                if balance.keeps(drawn.row.kind):
-                    yield drawn
+            for number, indices in enumerate(subsets):
+                ordered = tuple(sorted(indices)) if options.drawn_order else indices
+                subset = await _grade_subset(sample_set, stored, ordered, f"{key}/{number}", options)
+                count.drawn_by_kind[subset.row.kind] += 1
+                if balance.keeps(subset.row.kind):
+                    yield subset
 
 
 def _unfit(problem: Problem, excluded: AbstractSet[str]) -> str | None:
-    """Why nothing can be learnt from this problem's sets, `None` if something can."""
+    """The reason why this problem's sets cannot be used, `None` if they can."""
     if question_key(problem.question.text) in excluded:
         return "with an excluded question"
     if problem.answer is None:
@@ -287,32 +312,32 @@ def _unfit(problem: Problem, excluded: AbstractSet[str]) -> str | None:
     return None
 
 
-async def _graded(
-    read: SampleSet, stored: StoredSet, places: tuple[int, ...], row_id: str, options: DataOptions
-) -> Drawn:
-    """The subset with its vote and what of it is right."""
-    chosen, problem = read.subset(places), stored.problem
+async def _grade_subset(
+    sample_set: SampleSet, stored: StoredSet, indices: tuple[int, ...], row_id: str, options: DataOptions
+) -> DrawnSubset:
+    """The subset with its vote and the grades of its samples."""
+    chosen, problem = sample_set.subset(indices), stored.problem
     counted = await tally(chosen)
-    verdicts = [(await grade(one.answer, problem)).correct for one in counted.candidates]
-    right = [False] * len(places)
-    for one, verdict in zip(counted.candidates, verdicts, strict=True):
-        for place in one.indices:
-            right[place] = verdict is True
-    votes = [float(one.votes) for one in counted.candidates]
+    verdicts = [(await grade(candidate.answer, problem)).correct for candidate in counted.candidates]
+    right = [False] * len(indices)
+    for candidate, verdict in zip(counted.candidates, verdicts, strict=True):
+        for index in candidate.indices:
+            right[index] = verdict is True
+    votes = [float(candidate.votes) for candidate in counted.candidates]
     decision = decide(counted.candidates, votes, "seeded", options.seed, chosen.id, counted.answers)
     winner = counted.candidates.index(decision.winner) if decision else None
     row = TrainingRow(
         id=row_id,
-        k=len(places),
-        places=places,
+        k=len(indices),
+        places=indices,
         prompt=(),
         mode=options.mode,
         prompt_version=AGGREGATION_PROMPT,
         prompt_tokens=0,
         answer=problem.answer or "",
         candidates=tuple(
-            RowCandidate(one.answer, one.votes, verdict, _confidence(chosen, one))
-            for one, verdict in zip(counted.candidates, verdicts, strict=True)
+            RowCandidate(candidate.answer, candidate.votes, verdict, _confidence(chosen, candidate))
+            for candidate, verdict in zip(counted.candidates, verdicts, strict=True)
         ),
         vote=decision.winner.answer if decision else None,
         vote_right=winner is not None and verdicts[winner] is True,
@@ -325,7 +350,9 @@ async def _graded(
         kinds=problem.question.kinds,
         question_digest=question_digest(problem.question.text),
     )
-    return Drawn(chosen, counted.candidates, tuple(right), row, _is_held_back(problem.question.text, options))
+    return DrawnSubset(
+        chosen, counted.candidates, tuple(right), row, _is_held_back(problem.question.text, options)
+    )
 
 
 def _is_held_back(question: str, options: DataOptions) -> bool:
@@ -333,56 +360,60 @@ def _is_held_back(question: str, options: DataOptions) -> bool:
 
 
 def _confidence(chosen: SampleSet, candidate: Candidate) -> float | None:
-    logprobs = [chosen.samples[place].logprobs for place in candidate.indices]
-    means = [one.mean for one in logprobs if one is not None]
+    logprobs = [chosen.samples[index].logprobs for index in candidate.indices]
+    means = [summary.mean for summary in logprobs if summary is not None]
     return round(fmean(means), 6) if len(means) == len(logprobs) else None
 
 
-async def _finished(
-    drawn: Drawn,
+async def _finish(
+    subset: DrawnSubset,
     backend: Backend,
     options: DataOptions,
     budget: int,
     targets: TargetOptions | None,
     teacher: Teacher | None,
-) -> Made | str:
-    """The row with its prompt and target; or why there is no row."""
-    if options.mode == "select" and len(drawn.candidates) < 2:
+) -> FinishedRow | str:
+    """The row with its prompt and target, or the reason why there is no row."""
+    if options.mode == "select" and len(subset.candidates) < 2:
         return "with fewer than two candidates to select from"
-    if options.mode == "select" and not drawn.row.right_samples:
+    if options.mode == "select" and not subset.row.right_samples:
         return "without a right candidate to select"
-    shown = _shown(drawn, options.fold)
-    whole, question = [one.text for one in shown], drawn.sample_set.question
+    samples = _shown_samples(subset, options.fold)
+    texts, question = [sample.text for sample in samples], subset.sample_set.question
     read_as = choices_of(question), question.answer_kind
     if options.keep_end_tokens is not None:
-        shown = [await with_ending_only(one, options.keep_end_tokens, backend, *read_as) for one in shown]
+        samples = [
+            await with_ending_only(sample, options.keep_end_tokens, backend, *read_as) for sample in samples
+        ]
     try:
-        prompt = await aggregation_messages(question, shown, options.mode, backend, budget)
+        prompt = await aggregation_messages(question, samples, options.mode, backend, budget)
     except ContextOverflowError:
         return "whose question leaves no room in the token budget"
     tokens = sum([len(await backend.tokenize(message["content"])) for message in prompt])
-    row = replace(drawn.row, prompt=tuple(prompt), prompt_tokens=tokens)
+    row = replace(subset.row, prompt=tuple(prompt), prompt_tokens=tokens)
     if targets is not None:
-        target = await make_target(row, drawn.sample_set.samples, drawn.right, targets, teacher)
+        target = await make_target(row, subset.sample_set.samples, subset.right, targets, teacher)
         if target is None:
             return "for which no target could be made"
         row = replace(row, completion=target.completion, target=target.kind)
-    cut = any(defuse(text.strip(), *read_as) not in prompt[0]["content"] for text in whole)
-    return Made(row, cut, drawn.held_back)
+    cut = any(defuse(text.strip(), *read_as) not in prompt[0]["content"] for text in texts)
+    return FinishedRow(row, cut, subset.held_back)
 
 
-def _shown(drawn: Drawn, fold: bool) -> list[Shown]:
-    """The samples in the order of the places; folded, one of each answer where it first appears."""
-    if not fold or not drawn.candidates:
-        return [Shown(sample.text) for sample in drawn.sample_set.samples]
-    firsts = sorted(drawn.candidates, key=lambda one: one.indices[0])
-    return [Shown(drawn.sample_set.samples[one.indices[0]].text, one.votes) for one in firsts]
+def _shown_samples(subset: DrawnSubset, fold: bool) -> list[Shown]:
+    """The samples in order; if folded, the first sample of each answer."""
+    if not fold or not subset.candidates:
+        return [Shown(sample.text) for sample in subset.sample_set.samples]
+    firsts = sorted(subset.candidates, key=lambda candidate: candidate.indices[0])
+    return [
+        Shown(subset.sample_set.samples[candidate.indices[0]].text, candidate.votes) for candidate in firsts
+    ]
 
 
 async def _in_order(
-    items: AsyncIterator[Drawn], work: Callable[[Drawn], Any], window: int
-) -> AsyncIterator[Made | str]:
-    """Results in the order of the items, of which up to `window` are worked on at once."""
+    items: AsyncIterator[DrawnSubset], work: Callable[[DrawnSubset], Any], window: int
+) -> AsyncIterator[FinishedRow | str]:
+    """Results in the order of the items. Up to `window` items are worked on at once."""
     pending: deque[asyncio.Task[Any]] = deque()
     try:
         async for item in items:

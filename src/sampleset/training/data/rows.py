@@ -1,6 +1,6 @@
-"""Training rows: one prompt of an aggregator, the gold answer, and what is known of the samples shown.
+"""Training rows: one prompt of an aggregator, the gold answer, and facts on the samples shown.
 
-The gold answer stands in a row because a row is training data. Aggregators never see rows.
+A row contains the gold answer because it is training data. Aggregators never see rows.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class RowCandidate:
     """One distinct answer of the samples shown.
 
     Attributes:
-        answer: As its first sample writes it.
-        votes: How many of the samples give it.
-        right: Whether it is the gold answer; `None` where that could not be decided.
+        answer: The answer, as its first sample writes it.
+        votes: Number of samples that give it.
+        right: Whether it is the gold answer; `None` if undecided.
         confidence: Mean over its samples of their mean token log-probability, ≤ 0; `None` if not recorded.
     """
 
@@ -49,24 +49,24 @@ class TrainingRow:
     Attributes:
         id: `FILE/QUESTION/NUMBER`, unique among the rows of one call.
         k: Samples in the set.
-        places: Places of the samples in the stored set, in the order in which they are shown.
-        prompt: The chat, with the first words of the reply where the model continues them.
-        prompt_version: The version of its text.
-        prompt_tokens: Tokens of the messages' texts; the chat template's own come on top.
+        places: Indices of the samples in the stored set, in the order in which they are shown.
+        prompt: The chat, with the first words of the reply if the model continues them.
+        prompt_version: Version of the prompt's text.
+        prompt_tokens: Tokens of the messages' texts, without those of the chat template.
         answer: The gold answer.
         candidates: Distinct answers of the set, in the order they first appear.
-        vote: The majority vote's answer; `None` where no sample gives one.
-        vote_right: Whether that is the gold answer.
-        right_samples: How many of the k samples give the gold answer.
-        keep_end_tokens: Tokens shown of each sample, its last ones; `None` if all.
+        vote: The majority vote's answer; `None` if no sample has an answer.
+        vote_right: Whether the vote's answer is the gold answer.
+        right_samples: Number of samples that give the gold answer.
+        keep_end_tokens: Tokens shown of each sample, its last ones; `None` for all.
         fold: Whether samples of equal answers are shown once.
-        max_prompt_tokens: Token budget of the prompt, as it was asked for.
-        extra: What the dataset's own scorer needs, where the dataset has one.
-        answer_kind: How answers are read and compared, as `answer_kind` reads it.
-        kinds: What they are compared with, where that takes leave to run programs; not stored.
-        completion: A text to imitate, from the prompt's last character on; `None` if none was asked for.
+        max_prompt_tokens: Requested token budget of the prompt.
+        extra: Data for the dataset's scorer, if it has one.
+        answer_kind: Kind by which answers are read and compared.
+        kinds: Judge and sandbox by which answers are compared, if the kind needs them; not stored.
+        completion: A text to imitate, starting after the prompt; `None` if no targets were requested.
         target: How that text was made: `answer`, `sample` or `teacher`.
-        question_digest: See `question_digest`; `None` in rows made before there was one.
+        question_digest: See `question_digest`; `None` in rows of versions without digests.
     """
 
     id: str
@@ -98,7 +98,7 @@ class TrainingRow:
 
     @property
     def opening(self) -> str:
-        """The first words of the reply that the prompt already holds; empty if it holds none."""
+        """The first words of the reply, at the end of the prompt; empty if there are none."""
         return opening_of(self.prompt)
 
     @property
@@ -108,7 +108,7 @@ class TrainingRow:
 
     @property
     def problem(self) -> Problem:
-        """What an answer is graded against."""
+        """The problem by which an answer is graded."""
         question = Question(
             self.id, self.prompt[0]["content"], answer_kind=self.answer_kind, kinds=self.kinds
         )
@@ -116,15 +116,15 @@ class TrainingRow:
 
 
 def question_digest(question: str) -> str:
-    """12 hex digits that are the same for a question however it is written, see `question_key`."""
+    """12 hex digits of a digest of the question's `question_key`."""
     return hashlib.sha256(question_key(question).encode()).hexdigest()[:12]
 
 
 def sharing_questions(rows: Sequence[TrainingRow], others: Sequence[TrainingRow]) -> list[TrainingRow]:
-    """The rows on questions of the others: of one digest or, where a row has none, of one FILE/QUESTION."""
-    digests = {one.question_digest for one in others}
-    ids = {one.question_id for one in others}
-    old_ids = {one.question_id for one in others if one.question_digest is None}
+    """The rows whose question is in `others`, by digest or, for rows without one, by FILE/QUESTION."""
+    digests = {other.question_digest for other in others}
+    ids = {other.question_id for other in others}
+    old_ids = {other.question_id for other in others if other.question_digest is None}
     return [
         row
         for row in rows
@@ -137,7 +137,7 @@ def sharing_questions(rows: Sequence[TrainingRow], others: Sequence[TrainingRow]
 
 
 def kind_of(vote_right: bool, right_samples: int, candidates: int) -> Kind:
-    """How much there is to learn from a set.
+    """The difficulty of a set.
 
     Returns:
         `all_wrong`: no sample is right. `hard`: the vote is wrong and some sample is right. `unanimous`:
@@ -151,7 +151,7 @@ def kind_of(vote_right: bool, right_samples: int, candidates: int) -> Kind:
 
 
 def row_to_json(row: TrainingRow) -> dict[str, Any]:
-    """A row as it stands in a file; what is empty beyond the fixed fields is left out."""
+    """A row as JSON values. Empty optional fields are left out."""
     plain = {"schema": ROW_SCHEMA} | asdict(replace(row, kinds=None))
     del plain["kinds"]
     for name in ("keep_end_tokens", "fold", "max_prompt_tokens", "extra", "completion", "target"):
@@ -165,7 +165,7 @@ def row_to_json(row: TrainingRow) -> dict[str, Any]:
 
 
 def row_from_json(values: Mapping[str, Any]) -> TrainingRow:
-    """The row that `row_to_json` wrote; fields of other makers are left out.
+    """The row that `row_to_json` wrote. Unknown fields are ignored.
 
     Raises:
         KeyError: A field is missing.
@@ -175,14 +175,14 @@ def row_from_json(values: Mapping[str, Any]) -> TrainingRow:
         id=values["id"],
         k=values["k"],
         places=tuple(values["places"]),
-        prompt=tuple(Message(role=one["role"], content=one["content"]) for one in values["prompt"]),
+        prompt=tuple(Message(role=entry["role"], content=entry["content"]) for entry in values["prompt"]),
         mode=values["mode"],
         prompt_version=values["prompt_version"],
         prompt_tokens=values["prompt_tokens"],
         answer=values["answer"],
         candidates=tuple(
-            RowCandidate(one["answer"], one["votes"], one["right"], one.get("confidence"))
-            for one in values["candidates"]
+            RowCandidate(entry["answer"], entry["votes"], entry["right"], entry.get("confidence"))
+            for entry in values["candidates"]
         ),
         vote=values["vote"],
         vote_right=values["vote_right"],
@@ -202,7 +202,7 @@ def read_training_rows(path: Path) -> Iterator[TrainingRow]:
     """The rows of a file that `sampleset train-data` wrote, in order.
 
     Raises:
-        MalformedRecordError: A row is not a training row, or of another schema.
+        MalformedRecordError: A row is not a training row, or has another schema.
     """
     for number, values in read_rows(path):
         if values.get("schema") != ROW_SCHEMA:
@@ -220,19 +220,19 @@ def read_training_rows(path: Path) -> Iterator[TrainingRow]:
 
 
 def write_verl(path: Path, rows: Iterable[TrainingRow]) -> int:
-    """Write rows to a Parquet file in the columns that verl's trainers read; return how many.
+    """Write rows to a Parquet file in the columns that verl's trainers read; returns the number of rows.
 
-    The first words of the reply are left out of the prompt, since verl closes the last turn and opens a new
-    one; they stand under `extra_info.opening`, and the model has to write them itself.
+    The prompt lacks the first words of the reply, since verl closes the last turn and opens a new one. They
+    are in `extra_info.opening`, and the model must write them itself.
     """
     return write_rows(path, (_verl_row(row, index) for index, row in enumerate(rows)))
 
 
 def _verl_row(row: TrainingRow, index: int) -> dict[str, Any]:
-    asked = row.prompt[:-1] if row.opening else row.prompt
+    prompt = row.prompt[:-1] if row.opening else row.prompt
     return {
         "data_source": f"sampleset/{row.id.partition('/')[0]}",
-        "prompt": [dict(message) for message in asked],
+        "prompt": [dict(message) for message in prompt],
         "ability": "aggregation",
         "reward_model": {"style": "rule", "ground_truth": row.answer},
         "extra_info": {

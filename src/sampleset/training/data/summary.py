@@ -1,4 +1,4 @@
-"""What became of the sets that training rows were made of: counted, saved, printed."""
+"""Counts of the sets and rows while training rows are made: collected, saved and printed."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class DataCount:
 
     Attributes:
         sets: Sets read, by file.
-        dropped_sets: Sets that gave no row at all, by reason.
-        found: Drawn subsets, by kind.
-        kept: Rows written, by kind.
-        dropped_rows: Subsets that passed the balance but gave no row, by reason.
+        dropped_sets: Sets without any row, by reason.
+        drawn_by_kind: Drawn subsets, by kind.
+        rows_by_kind: Rows written, by kind.
+        dropped_rows: Subsets that the balance kept but that gave no row, by reason.
         by_right: Rows by number of right samples.
         by_k: Rows by number of samples.
-        votes: Whether the vote is right, row by row.
-        prompt_tokens: Prompt lengths, row by row.
-        cut: Rows in which some sample lost its beginning to the budget.
-        targets: Targets by the way they were made.
-        held_back: Rows of questions that are held back; the counts of rows above leave them out.
+        votes: Whether the vote is right, for each row.
+        prompt_tokens: Length of the prompt in tokens, for each row.
+        cut: Rows with a sample that was cut to fit the budget.
+        targets: Targets by kind.
+        held_back: Held-back rows; the other counts of rows do not include them.
     """
 
     sets: Counter[str] = field(default_factory=Counter[str])
     dropped_sets: Counter[str] = field(default_factory=Counter[str])
-    found: Counter[str] = field(default_factory=Counter[str])
-    kept: Counter[str] = field(default_factory=Counter[str])
+    drawn_by_kind: Counter[str] = field(default_factory=Counter[str])
+    rows_by_kind: Counter[str] = field(default_factory=Counter[str])
     dropped_rows: Counter[str] = field(default_factory=Counter[str])
     by_right: Counter[int] = field(default_factory=Counter[int])
     by_k: Counter[int] = field(default_factory=Counter[int])
@@ -48,12 +48,12 @@ class DataCount:
 
     @property
     def rows(self) -> int:
-        """Rows so far."""
+        """Number of rows so far, without those held back."""
         return len(self.votes)
 
     def add(self, row: TrainingRow, cut: bool) -> None:
-        """Count a row that is written."""
-        self.kept[row.kind] += 1
+        """Count a written row."""
+        self.rows_by_kind[row.kind] += 1
         self.by_right[row.right_samples] += 1
         self.by_k[row.k] += 1
         self.votes.append(row.vote_right)
@@ -63,10 +63,10 @@ class DataCount:
             self.targets[row.target] += 1
 
     def summary(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The counts as JSON values; equal counts give equal values.
+        """The counts as JSON values. Equal counts give equal values.
 
         Args:
-            options: What the rows were made with.
+            options: The settings of the rows; see `data_settings`.
         """
         return {
             "schema": 1,
@@ -75,7 +75,10 @@ class DataCount:
             "files": dict(self.sets),
             "dropped_sets": dict(sorted(self.dropped_sets.items())),
             "dropped_rows": dict(sorted(self.dropped_rows.items())),
-            "kinds": {kind: {"found": self.found[kind], "kept": self.kept[kind]} for kind in get_args(Kind)},
+            "kinds": {
+                kind: {"found": self.drawn_by_kind[kind], "kept": self.rows_by_kind[kind]}
+                for kind in get_args(Kind)
+            },
             "rows_by_right_samples": {str(right): self.by_right[right] for right in sorted(self.by_right)},
             "rows_by_k": {str(k): self.by_k[k] for k in sorted(self.by_k)},
             "vote_right": fmean(self.votes) if self.votes else None,
@@ -103,14 +106,14 @@ def beside(rows: Path, ending: str) -> Path:
 
 
 def save_summary(rows: Path, summary: Mapping[str, Any]) -> Path:
-    """Write the summary beside the rows, and return where."""
+    """Write the summary beside the rows; returns its path."""
     path = beside(rows, "summary.json")
     path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
 
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
-    """The summary for people, a line for each thing there is to say."""
+    """The summary as lines of text."""
     lines = [f"{summary['rows']} rows of {summary['sets']} sets"]
     lines += [f"sets dropped: {count} {reason}" for reason, count in summary["dropped_sets"].items()]
     lines += [

@@ -1,15 +1,15 @@
-"""Texts to imitate in supervised fine-tuning, written with the gold answer at hand.
+"""Texts to imitate in supervised fine-tuning, made with the gold answer.
 
-- `answer`: the gold answer alone. In mode `think` its reasoning is empty, which a model learns, too.
-- `sample`: the shortest right sample of the set as the reasoning, without its own final line.
-- `teacher`: written by a model that is given the gold answer and must argue for it without saying so
-  (Qi et al. 2025, arXiv 2506.09014, in words of our own). A reply whose answer is not gold, that has no
-  reasoning or gives the secret away is asked for again; after the last try, `sample` takes its place.
+- `answer`: the gold answer alone. In mode `think` its reasoning is empty, and the model learns that, too.
+- `sample`: the shortest right sample of the set as the reasoning, without its final line.
+- `teacher`: written by a model that knows the gold answer and must argue for it without saying that it knows
+  (Qi et al. 2025, arXiv 2506.09014, with our own prompt). The teacher is asked again if the answer of its
+  reply is wrong, if there is no reasoning, or if it reveals the secret. After the last try, `sample` is used.
 
-Modes `direct` and `select` hold no reasoning, so every way comes to the gold answer there.
+In the modes `direct` and `select` there is no reasoning, so every kind gives the gold answer alone.
 
-A target begins where the prompt ends. Each earns the full reward of its row and is well formed; a row for
-which that cannot be had gets none.
+A target begins where the prompt ends. It earns the full reward of its row and is well formed. A row without
+such a text has no target.
 """
 
 from __future__ import annotations
@@ -89,12 +89,12 @@ class TargetOptions:
 
     Attributes:
         kind: `answer`, `sample` or `teacher`.
-        without_right: What a row without a right sample gets where one is needed: `drop`, nothing; `answer`,
-            the gold answer alone.
-        tries: How often a teacher is asked for a row at most.
+        without_right: Target of a row without a usable right sample: `drop` for none, `answer` for the gold
+            answer alone.
+        tries: Most calls of the teacher for a row.
         max_tokens: Most tokens of a teacher's reply.
         temperature: Temperature of its replies.
-        seed: Picks, with the messages, the seed of its first try; each further one adds 1.
+        seed: With the messages it determines the seed of the first try. Each further try adds 1.
     """
 
     kind: TargetKind = "answer"
@@ -118,7 +118,7 @@ class Target:
     """A text to imitate.
 
     Attributes:
-        completion: From the prompt's last character on.
+        completion: The text after the prompt.
         kind: How it was made.
     """
 
@@ -127,31 +127,31 @@ class Target:
 
 
 def completion_text(row: TrainingRow, reasoning: str) -> str:
-    """The completion that reasons so and then gives the gold answer, in the form of the row's mode.
+    """A completion with this reasoning and the gold answer, in the form of the row's mode.
 
     Args:
         row: The row to answer.
-        reasoning: Left out in the modes `direct` and `select`. Tags in it are broken up.
+        reasoning: The reasoning, not used in the modes `direct` and `select`. Tags in it are broken up.
     """
     tagged = f"{ANSWER_OPEN}{row.answer.strip()}{ANSWER_CLOSE}"
-    whole = tagged
+    completion = tagged
     if row.mode == "think":
-        shown = _without_marks(reasoning.strip())
-        whole = (
-            f"{THINK_OPEN}{shown}\n{_THINK_CLOSE}\n{tagged}"
-            if shown
+        thought = _without_marks(reasoning.strip())
+        completion = (
+            f"{THINK_OPEN}{thought}\n{_THINK_CLOSE}\n{tagged}"
+            if thought
             else f"{THINK_OPEN}{_THINK_CLOSE}\n{tagged}"
         )
-    return whole.removeprefix(row.opening)
+    return completion.removeprefix(row.opening)
 
 
 def answer_target(row: TrainingRow) -> Target | None:
-    """The gold answer alone; `None` where it cannot be read back from the tags."""
+    """The gold answer alone as a target; `None` if it cannot be read back from the tags."""
     return _checked(row, Target(completion_text(row, ""), "answer"), reasoned=False)
 
 
 def sample_target(row: TrainingRow, samples: Sequence[Sample], right: Sequence[bool]) -> Target | None:
-    """The shortest right sample as the reasoning; `None` if there is none that can be used.
+    """A target with the shortest right sample as the reasoning; `None` if no sample can be used.
 
     Args:
         row: The row to answer.
@@ -160,19 +160,23 @@ def sample_target(row: TrainingRow, samples: Sequence[Sample], right: Sequence[b
     """
     if row.mode != "think":
         return answer_target(row)
-    texts = [after_thinking(one) for one, good in zip(samples, right, strict=True) if good and not one.failed]
+    texts = [
+        after_thinking(sample)
+        for sample, good in zip(samples, right, strict=True)
+        if good and not sample.failed
+    ]
     for text in sorted(texts, key=len):
-        own = own_part(text, kind=row.answer_kind)
-        target = Target(completion_text(row, without_final_line(own)), "sample")
+        solution = own_part(text, kind=row.answer_kind)
+        target = Target(completion_text(row, without_final_line(solution)), "sample")
         if _checked(row, target, reasoned=True):
             return target
     return None
 
 
 def without_final_line(text: str) -> str:
-    """The solution without its last line, where that does nothing but state the answer in brief.
+    """The solution without its last line, if that line only states the answer.
 
-    A line that the one before announces with a colon stays.
+    The line stays if the line before it ends in a colon.
     """
     head, _, last = text.strip().rpartition("\n")
     head = head.strip()
@@ -182,30 +186,30 @@ def without_final_line(text: str) -> str:
 
 
 def gives_secret_away(text: str) -> bool:
-    """Whether a text speaks of an answer that was known beforehand.
+    """Whether a text mentions an answer that was known beforehand.
 
-    It is strict: a false alarm costs one more try, a miss teaches a student to speak of what it never has.
+    The check is strict: a false alarm costs one more try, a miss teaches a model to mention such an answer.
     """
     return _GIVES_AWAY.search(re.sub(r"\s+", " ", text)) is not None
 
 
 def teacher_messages(row: TrainingRow) -> list[Message]:
-    """The chat that asks a teacher, who is told the gold answer, for the reasoning that leads to it."""
+    """The chat that gives a teacher the gold answer and asks for the reasoning that leads to it."""
     task = row.prompt[0]["content"]
     tail = _TEACHER_TAIL.format(gold=row.answer.strip())
     return [{"role": "user", "content": f"{_TEACHER_HEAD}\n\n----------\n{task}\n----------\n\n{tail}"}]
 
 
 class Teacher:
-    """A model that writes targets, and a log of what it wrote.
+    """A model that writes targets, with a log of its replies.
 
-    Every reply is in the log before it is used. A later run reads it there: a kill loses nothing, and the
-    same rows get the same targets.
+    Every reply is logged before it is used, and a later run reads it from the log. So nothing is lost when a
+    run is killed, and the same rows get the same targets.
 
     Args:
         backend: The model.
-        log: Where its replies are kept; only in memory if `None`.
-        options: How it is asked.
+        log: File of its replies; `None` keeps them in memory only.
+        options: How targets are made.
     """
 
     def __init__(self, backend: Backend, log: Path | None, options: TargetOptions) -> None:
@@ -214,13 +218,13 @@ class Teacher:
         self._backend = backend
         self._options = options
         self._log = None if log is None else JsonlLog(log)
-        self._known: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
         if self._log is not None:
             for _, row in self._log.new_rows():
-                self._known[row["key"]] = "" if row["finish_reason"] == "length" else row["text"]
+                self._texts[row["key"]] = "" if row["finish_reason"] == "length" else row["text"]
 
     async def target(self, row: TrainingRow) -> Target | None:
-        """The first reply that passes, as a target; `None` if none does.
+        """The first acceptable reply as a target; `None` if no reply is acceptable.
 
         Raises:
             BackendError: The model cannot be asked.
@@ -239,21 +243,21 @@ class Teacher:
         self, row: TrainingRow, messages: Sequence[Message], params: SamplingParams, seed: int
     ) -> str:
         key = digest([self._backend.model, list(messages), plain_params(params), seed])
-        if key not in self._known:
+        if key not in self._texts:
             try:
-                (made,) = await self._backend.generate(messages, params, [seed])
-            except RefusedPromptError:  # held back by a content filter: not logged, a later run asks again
+                (reply,) = await self._backend.generate(messages, params, [seed])
+            except RefusedPromptError:  # refused by a content filter: not logged, so a later run asks again
                 return ""
             self.calls += 1
-            # A cut reply is not used, though it may hold a closed answer.
-            self._known[key] = "" if made.finish_reason == "length" else made.text
+            # A truncated reply is not used, even if it contains a closed answer.
+            self._texts[key] = "" if reply.finish_reason == "length" else reply.text
             if self._log is not None:
-                self._log.append([_log_row(key, row, self._backend.model, seed, made)])
-        return self._known[key]
+                self._log.append([_log_row(key, row, self._backend.model, seed, reply)])
+        return self._texts[key]
 
 
 def target_of_reply(row: TrainingRow, text: str) -> tuple[Target | None, str]:
-    """A teacher's reply as a target, or why it is none.
+    """A teacher's reply as a target, or the reason why it cannot be one.
 
     Returns:
         The target or `None`; and `accepted`, `no_answer`, `wrong_answer`, `no_reasoning` or `gives_away`.
@@ -263,11 +267,11 @@ def target_of_reply(row: TrainingRow, text: str) -> tuple[Target | None, str]:
     answer, closed, _ = rest.partition(ANSWER_CLOSE)
     if not mark or not closed:
         return None, "no_answer"
-    # Graded as an answer of the model's own, beside a line of reasoning that cannot fail the form.
-    own = f"{THINK_OPEN}.\n{_THINK_CLOSE}\n{ANSWER_OPEN}{answer}{ANSWER_CLOSE}"
+    # Graded as a completion of the model, with minimal reasoning that is well formed.
+    answer_alone = f"{THINK_OPEN}.\n{_THINK_CLOSE}\n{ANSWER_OPEN}{answer}{ANSWER_CLOSE}"
     if row.mode != "think":
-        own = f"{ANSWER_OPEN}{answer}{ANSWER_CLOSE}"
-    if not reward(own.removeprefix(row.opening), row).right:
+        answer_alone = f"{ANSWER_OPEN}{answer}{ANSWER_CLOSE}"
+    if not reward(answer_alone.removeprefix(row.opening), row).right:
         return None, "wrong_answer"
     if not reasoning.strip():
         return None, "no_reasoning"
@@ -284,17 +288,17 @@ async def make_target(
     options: TargetOptions,
     teacher: Teacher | None = None,
 ) -> Target | None:
-    """The target of a row in the way the options ask for; `None` if there is none to be had.
+    """The target of a row by the options; `None` if none can be made.
 
     Args:
         row: The row to answer.
         samples: Its samples.
         right: Whether each gives the gold answer.
         options: How targets are made.
-        teacher: Needed by the kind `teacher`.
+        teacher: The teacher, for the kind `teacher`.
 
     Raises:
-        InvalidArgumentError: A teacher is needed and there is none.
+        InvalidArgumentError: The kind is `teacher` and there is no teacher.
         BackendError: The teacher cannot be asked.
     """
     if options.kind == "answer" or row.mode != "think":
@@ -302,14 +306,14 @@ async def make_target(
     if options.kind == "teacher":
         if teacher is None:
             raise InvalidArgumentError("target='teacher' asks a model. Name one: --teacher-model REF.")
-        if (written := await teacher.target(row)) is not None:
-            return written
-    found = sample_target(row, samples, right)
-    return found or (answer_target(row) if options.without_right == "answer" else None)
+        if (teacher_target := await teacher.target(row)) is not None:
+            return teacher_target
+    target = sample_target(row, samples, right)
+    return target or (answer_target(row) if options.without_right == "answer" else None)
 
 
 def _without_marks(text: str) -> str:
-    """The text with tags and template marks broken up; lines like the prompt's headings may stay here."""
+    """The text with tags and template marks broken up. Lines like the prompt's headings stay unchanged."""
     lines = zip(text.split("\n"), broken_up(text).split("\n"), strict=True)
     return "\n".join(safe if line.startswith("> ") else safe.removeprefix("> ") for line, safe in lines)
 
@@ -319,7 +323,7 @@ def _checked(row: TrainingRow, target: Target, *, reasoned: bool) -> Target | No
     return target if earned.right and (earned.formatted or not reasoned) else None
 
 
-def _log_row(key: str, row: TrainingRow, model: str, seed: int, made: Generation) -> Mapping[str, Any]:
+def _log_row(key: str, row: TrainingRow, model: str, seed: int, reply: Generation) -> Mapping[str, Any]:
     return {
         "schema": 1,
         "key": key,
@@ -327,9 +331,9 @@ def _log_row(key: str, row: TrainingRow, model: str, seed: int, made: Generation
         "model": model,
         "prompt_version": TEACHER_PROMPT,
         "seed": seed,
-        "text": made.text,
-        "outcome": "cut" if made.finish_reason == "length" else target_of_reply(row, made.text)[1],
-        "finish_reason": made.finish_reason,
-        "prompt_tokens": made.prompt_tokens,
-        "completion_tokens": made.completion_tokens,
+        "text": reply.text,
+        "outcome": "cut" if reply.finish_reason == "length" else target_of_reply(row, reply.text)[1],
+        "finish_reason": reply.finish_reason,
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
     }

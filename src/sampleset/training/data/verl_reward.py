@@ -1,8 +1,7 @@
 """The reward of `sampleset.training.grpo.rewards` as verl calls it, for rows of `train-data --export-verl`.
 
-Give verl this file and the name `compute_score`; `recipes/verl_grpo.sh` does. verl's chat template closes the
-prompt's last turn, so the model itself has to write what our prompts open its reply with (`<think>`,
-`<answer>`).
+Give verl this file and the name `compute_score`, as `recipes/verl_grpo.sh` does. verl's chat template closes
+the prompt's last turn, so the model must write the opening of its reply itself (`<think>`, `<answer>`).
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ def compute_score(
     run_code: RunCode | None = None,
     **_: Any,
 ) -> dict[str, float]:
-    """What one completion earns, under `score`; verl logs the other figures.
+    """The reward of one completion, as `score`, and further figures that verl logs.
 
     Args:
         data_source: `sampleset/` and the name of the file of sample sets.
-        solution_str: What the model wrote.
+        solution_str: The completion.
         ground_truth: The gold answer.
-        extra_info: As `write_verl` makes it.
-        run_code: Whether programs may be run, for answers of the kind `code`; by default what the
-            environment's `SAMPLESET_RUN_CODE` says. A key of verl's `custom_reward_function.reward_kwargs`.
-        _: What else verl may pass.
+        extra_info: The column `extra_info` of `write_verl`.
+        run_code: Whether programs may be run, for answers of the kind `code`; by default the environment's
+            `SAMPLESET_RUN_CODE`. A key of verl's `custom_reward_function.reward_kwargs`.
+        _: Further arguments of verl, not used.
 
     Raises:
         InvalidArgumentError: Answers are compared by a judge, or by programs that may not be run.

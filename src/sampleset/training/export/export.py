@@ -1,7 +1,7 @@
 """A checkpoint made into files for other engines: merged safetensors, or GGUF for llama.cpp.
 
-An exported folder holds the record too, so that it is asked as the checkpoint was trained. It appears whole
-or not at all.
+An exported folder contains the record, too, so the model is used as it was trained. The folder is written
+completely or not at all.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ DTYPES: Mapping[ExportFormat, Mapping[str, str]] = {
     "gguf-adapter": {"f32": "f32", "f16": "f16"},
     "gguf": {"f32": "f32", "f16": "f16", "q8_0": "q8_0"},
 }
-"""What `dtype` may be, with torch's name, or GGUF's."""
+"""Values of `dtype` by format, with the name of torch or GGUF."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
-    """What was written.
+    """The result of an export.
 
     Attributes:
-        folder: Where to.
-        format: As asked for.
+        folder: The new folder.
+        format: Its format.
         files: Size of each file, in bytes.
     """
 
@@ -75,18 +75,19 @@ def export_checkpoint(
     """Write a checkpoint in another format into a new folder.
 
     Args:
-        checkpoint: Of `sampleset train`, or a merged export of one.
+        checkpoint: A checkpoint of `sampleset train`, or a merged export of one.
         output: The folder; new or empty.
         format: `merged`: a whole Hugging Face model; `gguf-adapter`: a LoRA adapter beside the base model's
             GGUF file; `gguf`: a whole model for llama.cpp.
-        base: Where the base model is, if not where the checkpoint says: `embedded` or a path. For both GGUF
-            formats a GGUF file, which must be named if the checkpoint was trained on another format.
-        dtype: Of the trained weights; by default f16, and for `merged` that of a base model in safetensors.
+        base: The base model, if not where the checkpoint says: `embedded` or a path. For both GGUF formats
+            this is a GGUF file, required if the checkpoint was trained on another format.
+        dtype: Type of the trained weights; by default f16, and for `merged` the type of a base model in
+            safetensors.
 
     Raises:
-        InputNotFoundError: The checkpoint or its base model is not there.
-        InvalidArgumentError: The output is taken, or the format or dtype unknown.
-        DataError: It is no checkpoint, one of another base model, or one that the format cannot hold.
+        InputNotFoundError: The checkpoint or its base model does not exist.
+        InvalidArgumentError: The output is not empty, or the format or dtype is unknown.
+        DataError: The folder is not a checkpoint, it has another base model, or the format cannot hold it.
         MissingExtraError: torch, transformers, peft or gguf is not installed.
     """
     if format not in DTYPES:
@@ -125,11 +126,13 @@ def export_checkpoint(
         replace_folder(new, output.absolute())
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    return ExportSummary(output, format, {one.name: one.stat().st_size for one in sorted(output.iterdir())})
+    return ExportSummary(
+        output, format, {file.name: file.stat().st_size for file in sorted(output.iterdir())}
+    )
 
 
 def _without_folders(training: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe with names for paths: what is given away does not tell where its maker keeps things."""
+    """The recipe with file names instead of paths, so that an export reveals no paths of its author."""
     paths = {key: training.get(key) for key in ("rows", "eval_rows", "output_dir")}
     model = training.get("model")
     if model and Path(model).is_absolute():  # a name on a hub has a slash, too
@@ -140,11 +143,11 @@ def _without_folders(training: Mapping[str, Any]) -> dict[str, Any]:
 def _write_merged(checkpoint: Path, folder: Path, base: str | None, dtype: str | None) -> None:
     torch: Any = import_extra("torch")
     files = find_model(str(checkpoint), base)
-    # Added in float32, whatever is stored: nothing is rounded twice.
+    # The adapter is added in float32, so that nothing is rounded twice.
     loaded = load_model(files, "cpu", "float32", merge_adapter=True)
     kind = DTYPES["merged"][dtype] if dtype else _stored_dtype(files.base or files)
     model = loaded.model.to(getattr(torch, kind))
-    if hasattr(model.config, "quantization_config"):  # of a GGUF base; nothing is quantised any more
+    if hasattr(model.config, "quantization_config"):  # from a GGUF base; the merged weights are not quantised
         del model.config.quantization_config
     model.save_pretrained(str(folder), safe_serialization=True)
     loaded.tokenizer.save_pretrained(str(folder))
@@ -162,7 +165,7 @@ def _stored_dtype(files: ModelFiles) -> str:
 def _write_gguf(
     checkpoint: Path, folder: Path, record: CheckpointRecord, format: str, base: str | None, dtype: str
 ) -> CheckpointRecord:
-    """The record, which now names the GGUF file."""
+    """Write the GGUF file; returns the record, which now names the GGUF base."""
     is_adapter = (checkpoint / ADAPTER_CONFIG).is_file()
     if format == "gguf-adapter" and not is_adapter:
         raise DataError(
@@ -181,13 +184,13 @@ def _write_gguf(
         record = replace(record, base_model=f"{files.name}@{digest}")
     if format == "gguf":
         return record
-    place = EMBEDDED if digest == EMBEDDED_DIGEST else str(files.path.resolve())
-    named = {"name": files.name, "digest8": digest, "path": place}
-    return replace(record, others={**record.others, "gguf_base": named})
+    path = EMBEDDED if digest == EMBEDDED_DIGEST else str(files.path.resolve())
+    base_entry = {"name": files.name, "digest8": digest, "path": path}
+    return replace(record, others={**record.others, "gguf_base": base_entry})
 
 
 def _gguf_base(checkpoint: Path, record: CheckpointRecord, base: str | None) -> ModelFiles:
-    """The GGUF file of the base model: the very one, if the checkpoint was trained on such a file."""
+    """The GGUF file of the base model. If the checkpoint was trained on a GGUF file, it must be that file."""
     trained_on_gguf = _is_gguf(record.base_model)
     if base is None and not trained_on_gguf:
         raise InvalidArgumentError(
@@ -207,7 +210,7 @@ def _gguf_base(checkpoint: Path, record: CheckpointRecord, base: str | None) -> 
 
 
 def _named_base(checkpoint: Path, record: CheckpointRecord) -> str:
-    """Where the checkpoint says its base model is."""
+    """The base model's location according to the checkpoint."""
     config = checkpoint / ADAPTER_CONFIG
     if config.is_file():
         return json.loads(config.read_bytes())["base_model_name_or_path"]

@@ -1,9 +1,9 @@
 """Checkpoints as GGUF files for llama.cpp: a LoRA adapter, or a whole model made of a base file.
 
-Tokenizer and hyperparameters are never guessed: a whole model copies them from the base file, with every
-tensor that was not trained. Files of the architecture `llama` hold the rows of the query and key projections
-in the order of llama.cpp's rotary embedding (pairs of neighbours, where Hugging Face pairs the halves of a
-head); what was trained is put in that order too.
+A whole model copies tokenizer, hyperparameters and all untrained tensors from the base file. Files of the
+architecture `llama` store the rows of the query and key projections in the order of llama.cpp's rotary
+embedding: it pairs neighbouring rows, Hugging Face pairs the halves of a head. Trained weights are put in
+that order, too.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from sampleset.errors import DataError
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 REORDERED = {"llama": {"attn_q": "head_count", "attn_k": "head_count_kv"}}
-"""Per architecture: the projections whose rows are reordered, with the key of their number of heads."""
+"""By architecture: the projections whose rows are reordered, with the key of their number of heads."""
 
 KINDS = {"f32": "F32", "f16": "F16", "q8_0": "Q8_0"}
-"""Names of dtypes as users and as the package `gguf` write them."""
+"""Names of dtypes: the user's → the package `gguf`'s."""
 
 _WRITTEN_AFRESH = ("GGUF.version", "GGUF.tensor_count", "GGUF.kv_count", "general.alignment")
 _CONSTANT = "rope_freqs.weight"
@@ -31,11 +31,11 @@ _CONSTANT = "rope_freqs.weight"
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A LoRA adapter as numbers.
+    """The numbers of a LoRA adapter.
 
     Attributes:
-        alpha: An update is `alpha / r * b @ a`.
-        updates: Of each module, `a` of shape (r, in) and `b` of shape (out, r).
+        alpha: Scale: an update is `alpha / r * b @ a`.
+        updates: For each module, `a` of shape (r, in) and `b` of shape (out, r).
     """
 
     alpha: float
@@ -43,10 +43,10 @@ class Adapter:
 
 
 class BaseFile:
-    """A GGUF model, read.
+    """A GGUF model file.
 
     Raises:
-        DataError: It is damaged, split, or of an architecture that is not supported.
+        DataError: The file is damaged or split, or its architecture is not supported.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,13 +69,13 @@ class BaseFile:
         layers = self._field(f"{self.architecture}.block_count")
         kinds = {name: kind for kind, name in self._gguf.MODEL_ARCH_NAMES.items()}
         self._names = self._gguf.get_tensor_name_map(kinds[self.architecture], layers)
-        self.tensors: dict[str, Any] = {one.name: one for one in self._reader.tensors}
+        self.tensors: dict[str, Any] = {tensor.name: tensor for tensor in self._reader.tensors}
 
     def name_of(self, weight: str) -> str:
-        """The file's name for a weight, as `model.layers.0.self_attn.q_proj.weight`.
+        """The file's name for a weight such as `model.layers.0.self_attn.q_proj.weight`.
 
         Raises:
-            DataError: It has no such tensor.
+            DataError: The file has no such tensor.
         """
         name = self._names.get_name(weight, try_suffixes=(".weight", ".bias"))
         if name not in self.tensors:
@@ -86,11 +86,11 @@ class BaseFile:
         return name
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of a tensor, rows first."""
+        """The shape of a tensor, rows first."""
         return tuple(int(size) for size in reversed(self.tensors[name].shape))
 
     def heads(self, name: str) -> int | None:
-        """Heads whose rows are reordered, `None` if the tensor's are not."""
+        """Number of heads whose rows are reordered; `None` if the tensor is not reordered."""
         part = name.split(".")[-2]
         key = REORDERED.get(self.architecture, {}).get(part)
         if key is None:
@@ -117,10 +117,10 @@ class BaseFile:
             ) from error
 
     def metadata(self) -> Iterator[tuple[str, Any, Any, Any]]:
-        """Key, value, type and type of the items, of all that a copy takes over."""
-        for key, one in self._reader.fields.items():
+        """(key, value, type, type of the items or `None`) of each entry that a copy keeps."""
+        for key, field in self._reader.fields.items():
             if key not in _WRITTEN_AFRESH and key != "general.architecture":
-                yield key, one.contents(), one.types[0], one.types[-1] if len(one.types) > 1 else None
+                yield key, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None
 
     def _field(self, key: str, default: Any = None) -> Any:
         field = self._reader.get_field(key)
@@ -135,13 +135,13 @@ def read_adapter(checkpoint: Path) -> Adapter:
     """The adapter of a checkpoint.
 
     Raises:
-        DataError: It is more than low-rank updates of linear layers, or not a number.
+        DataError: It contains more than low-rank updates of linear layers, or NaN or infinity.
     """
     config = cast("dict[str, Any]", json.loads((checkpoint / ADAPTER_CONFIG).read_bytes()))
     if config.get("alpha_pattern"):
         raise DataError(
-            f"{str(checkpoint)!r} has an alpha of its own for some modules, which a GGUF adapter cannot "
-            "say. Export it as merged."
+            f"{str(checkpoint)!r} has different alphas for some modules, which a GGUF adapter cannot hold. "
+            "Export it as merged."
         )
     pairs: dict[str, dict[str, Any]] = {}
     for key, make in _weights(checkpoint, ADAPTER_WEIGHTS):
@@ -155,21 +155,23 @@ def read_adapter(checkpoint: Path) -> Adapter:
     if config.get("use_rslora"):  # alpha / sqrt(r), where llama.cpp divides by r
         for pair in pairs.values():
             pair["B"] = pair["B"] * math.sqrt(pair["A"].shape[0])
-    return Adapter(float(config["lora_alpha"]), {name: (one["A"], one["B"]) for name, one in pairs.items()})
+    return Adapter(
+        float(config["lora_alpha"]), {name: (pair["A"], pair["B"]) for name, pair in pairs.items()}
+    )
 
 
 def write_adapter(path: Path, adapter: Adapter, base: BaseFile, dtype: str) -> None:
     """Write a GGUF LoRA adapter for a base file.
 
     Raises:
-        DataError: It does not fit.
+        DataError: The adapter does not fit the base file.
     """
     gguf: Any = import_extra("gguf")
     tensors: list[_Tensor] = []
     for module, (a, b) in adapter.updates.items():
         name = base.name_of(f"{module}.weight")
         _require_shape(base, name, (b.shape[0], a.shape[1]))
-        # The rows of an update are those of b.
+        # The rows of an update are the rows of b.
         for part, values in (("lora_a", a), ("lora_b", base.arranged(name, b))):
             tensors.append(_tensor(f"{name}.{part}", values.shape, dtype, lambda values=values: values))
     text = gguf.GGUFValueType.STRING
@@ -186,7 +188,7 @@ def write_adapted_model(path: Path, adapter: Adapter, base: BaseFile, dtype: str
     """Write the base file with the adapter added to its tensors.
 
     Raises:
-        DataError: It does not fit.
+        DataError: The adapter does not fit the base file.
     """
     updates: dict[str, tuple[Any, Any]] = {}
     for module, (a, b) in adapter.updates.items():
@@ -198,37 +200,37 @@ def write_adapted_model(path: Path, adapter: Adapter, base: BaseFile, dtype: str
         a, b = updates[name]
         return base.values(name) + base.arranged(name, (adapter.alpha / a.shape[0]) * (b @ a))
 
-    made = {name: lambda name=name: adapted(name) for name in updates}
-    _write(path, base.architecture, base.metadata(), _model_tensors(base, made, dtype))
+    makers = {name: lambda name=name: adapted(name) for name in updates}
+    _write(path, base.architecture, base.metadata(), _model_tensors(base, makers, dtype))
 
 
 def write_whole_model(path: Path, checkpoint: Path, base: BaseFile, dtype: str) -> None:
     """Write a checkpoint without adapter under the base file's names, with its tokenizer and settings.
 
     Raises:
-        DataError: It does not fit, or lacks a tensor.
+        DataError: The checkpoint does not fit the base file, or lacks a tensor.
     """
-    found = {base.name_of(key): make for key, make in _weights(checkpoint, "*.safetensors")}
-    if "output.weight" in base.tensors and "token_embd.weight" in found:
-        found.setdefault("output.weight", found["token_embd.weight"])  # tied
-    if lacking := sorted(base.tensors.keys() - found.keys() - {_CONSTANT}):
+    weights = {base.name_of(key): make for key, make in _weights(checkpoint, "*.safetensors")}
+    if "output.weight" in base.tensors and "token_embd.weight" in weights:
+        weights.setdefault("output.weight", weights["token_embd.weight"])  # tied
+    if lacking := sorted(base.tensors.keys() - weights.keys() - {_CONSTANT}):
         raise DataError(
             f"The checkpoint {str(checkpoint)!r} lacks {lacking[0]} ({len(lacking)} missing) of "
             f"{base.path.name!r}. Give --base a GGUF file of the model it was trained from."
         )
 
-    def placed(name: str) -> Any:
-        values = found[name]()
+    def arranged(name: str) -> Any:
+        values = weights[name]()
         _require_shape(base, name, values.shape)
         return base.arranged(name, values)
 
-    made = {name: lambda name=name: placed(name) for name in found}
-    _write(path, base.architecture, base.metadata(), _model_tensors(base, made, dtype))
+    makers = {name: lambda name=name: arranged(name) for name in weights}
+    _write(path, base.architecture, base.metadata(), _model_tensors(base, makers, dtype))
 
 
 @dataclass(frozen=True, slots=True)
 class _Tensor:
-    """A tensor to be written; made when its turn comes, so that one is in memory at a time."""
+    """A tensor to write. It is made when it is written, so that only one is in memory."""
 
     name: str
     shape: tuple[int, ...]
@@ -237,10 +239,10 @@ class _Tensor:
 
 
 def _tensor(name: str, shape: Sequence[int], dtype: str, make: Callable[[], Any]) -> _Tensor:
-    """A tensor of float32 values, stored as `dtype` where that is possible."""
+    """A tensor of float32 values, stored as `dtype` if its shape allows."""
     gguf: Any = import_extra("gguf")
     kind = gguf.GGMLQuantizationType[KINDS[dtype]]
-    if len(shape) == 1:  # llama.cpp wants norms and biases in full
+    if len(shape) == 1:  # llama.cpp needs norms and biases in float32
         kind = gguf.GGMLQuantizationType.F32
     elif shape[-1] % gguf.GGML_QUANT_SIZES[kind][0]:
         kind = gguf.GGMLQuantizationType.F16
@@ -256,12 +258,12 @@ def _tensor(name: str, shape: Sequence[int], dtype: str, make: Callable[[], Any]
 
 
 def _model_tensors(base: BaseFile, made: Mapping[str, Callable[[], Any]], dtype: str) -> list[_Tensor]:
-    """Those of the base file in its order, the trained ones made anew."""
+    """The tensors of the base file in its order, with the trained ones replaced."""
     return [
         _tensor(name, base.shape(name), dtype, made[name])
         if name in made
-        else _Tensor(name, base.shape(name), one.tensor_type, lambda one=one: one.data)
-        for name, one in base.tensors.items()
+        else _Tensor(name, base.shape(name), tensor.tensor_type, lambda tensor=tensor: tensor.data)
+        for name, tensor in base.tensors.items()
     ]
 
 
@@ -270,24 +272,24 @@ def _write(path: Path, architecture: str, metadata: Any, tensors: Sequence[_Tens
     writer = gguf.GGUFWriter(str(path), architecture)
     for key, value, kind, items in metadata:
         writer.add_key_value(key, value, kind, sub_type=items)
-    for one in tensors:
-        block, size = gguf.GGML_QUANT_SIZES[one.kind]
-        length = math.prod(one.shape) // block * size
-        writer.add_tensor_info(one.name, one.shape, None, length, raw_dtype=one.kind)
+    for tensor in tensors:
+        block, size = gguf.GGML_QUANT_SIZES[tensor.kind]
+        length = math.prod(tensor.shape) // block * size
+        writer.add_tensor_info(tensor.name, tensor.shape, None, length, raw_dtype=tensor.kind)
     try:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        for one in tensors:
-            writer.write_tensor_data(one.make())
+        for tensor in tensors:
+            writer.write_tensor_data(tensor.make())
     finally:
         writer.close()
 
 
 def _weights(folder: Path, pattern: str) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Name of each weight, and what reads it in float32."""
+    """Name of each weight, and a function that reads it in float32."""
     safetensors: Any = import_extra("safetensors")
-    import_extra("torch")  # numpy knows no bfloat16
+    import_extra("torch")  # numpy has no bfloat16
     for path in sorted(folder.glob(pattern)):
         try:
             with safetensors.safe_open(str(path), framework="pt") as file:

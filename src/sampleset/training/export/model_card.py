@@ -13,14 +13,14 @@ MODES = {
     "direct": "It reads all samples and writes one final answer at once.",
     "select": "It reads all samples and scores the answers among them; it cannot give one that none has.",
 }
-SHOWN = ("method", "steps_done", "learning_rate", "objective", "lora", "seed")
+LISTED = ("method", "steps_done", "learning_rate", "objective", "lora", "seed")
 
 
 def model_card(record: Mapping[str, Any]) -> str:
-    """Markdown with the front matter that the Hub reads; the licence is left to whoever publishes.
+    """Markdown with front matter for the Hub, without a licence, which the publisher adds.
 
     Args:
-        record: What stands in `sampleset.json`.
+        record: The content of `sampleset.json`.
     """
     training: Mapping[str, Any] = record.get("training") or {}
     usual = "peft" if training.get("lora") else "transformers"
@@ -34,46 +34,46 @@ def model_card(record: Mapping[str, Any]) -> str:
         "A language model trained to read several proposed solutions of one question and to give the answer, "
         "after the Sample Set Aggregator of [arXiv 2506.09014](https://arxiv.org/abs/2506.09014), with the "
         f"package sampleset. {MODES.get(mode, '')}",
-        f"- base model: `{record['base_model']}`{_beside(record)}\n- mode: `{mode}`\n"
-        f"- prompt: `{record['prompt_version']}`{_shown(record)}",
+        f"- base model: `{record['base_model']}`{_base_file(record)}\n- mode: `{mode}`\n"
+        f"- prompt: `{record['prompt_version']}`{_reading(record)}",
         "## Use\n\nWith this folder as `FOLDER`, and your own sets of samples:\n\n```\n"
         f"pip install 'sampleset[{EXTRAS.get(library, 'train')}]'\n"
         "sampleset evaluate SETS --aggregator majority_vote --aggregator ssa --aggregator-model FOLDER\n"
         "```\n\nMode, prompt and learned weights are taken from the record. Asked under another prompt, it "
         "does not do what it was trained for.",
-        _trained(training),
-        _figures(training),
-        _calibrated(record.get("calibration")),
+        _training_section(training),
+        _figures_section(training),
+        _calibration_section(record.get("calibration")),
         "## Limits\n\nIt learned from the questions in its rows, and from samples of the models that wrote "
         "them. On other tasks, languages or models it may do worse than a majority vote, which costs "
-        "nothing: compare the two on your own samples before relying on it. What stands in the samples can "
+        "nothing: compare the two on your own samples before relying on it. Text in the samples can "
         "mislead it.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _beside(record: Mapping[str, Any]) -> str:
-    """Which file an adapter for llama.cpp needs."""
+def _base_file(record: Mapping[str, Any]) -> str:
+    """A note on the base file that an adapter for llama.cpp needs; empty for other models."""
     base: Mapping[str, Any] | None = record.get("gguf_base")
     return f"; needs the file `{base['name']}` (@{base['digest8']}) beside it" if base else ""
 
 
-def _shown(record: Mapping[str, Any]) -> str:
-    kept = record.get("keep_end_tokens")
-    parts = [f"the last {kept} tokens of each sample"] if kept else []
+def _reading(record: Mapping[str, Any]) -> str:
+    end_tokens = record.get("keep_end_tokens")
+    parts = [f"the last {end_tokens} tokens of each sample"] if end_tokens else []
     if record.get("fold"):
         parts.append("equal answers shown once")
     return "".join(f", {part}" for part in parts)
 
 
-def _trained(training: Mapping[str, Any]) -> str:
-    lines = [f"- {name}: `{training[name]}`" for name in SHOWN if training.get(name) is not None]
+def _training_section(training: Mapping[str, Any]) -> str:
+    lines = [f"- {name}: `{training[name]}`" for name in LISTED if training.get(name) is not None]
     if "rows_used" in training:
         lines.append(f"- rows trained on: {training['rows_used']} of `{training.get('rows')}`")
     return "## Training\n\n" + "\n".join(lines) if lines else ""
 
 
-def _figures(training: Mapping[str, Any]) -> str:
+def _figures_section(training: Mapping[str, Any]) -> str:
     before: Mapping[str, float] = training.get("before") or {}
     after: Mapping[str, float] = training.get("after") or {}
     if not after:
@@ -92,15 +92,15 @@ def _figures(training: Mapping[str, Any]) -> str:
     )
 
 
-def _calibrated(calibration: Mapping[str, Any] | None) -> str:
-    """What `sampleset calibrate` found; a `prior` is votes and confidence without the model."""
+def _calibration_section(calibration: Mapping[str, Any] | None) -> str:
+    """The results of `sampleset calibrate`; empty without them."""
     if not calibration:
         return ""
     figures: Mapping[str, Mapping[str, float | None]] = calibration["figures"]
     lines = [
-        f"| {name} | {one['accuracy']:.3f} | "
-        + (f"{one['cross_entropy']:.3f} |" if one["cross_entropy"] is not None else "|")
-        for name, one in figures.items()
+        f"| {name} | {figure['accuracy']:.3f} | "
+        + (f"{figure['cross_entropy']:.3f} |" if figure["cross_entropy"] is not None else "|")
+        for name, figure in figures.items()
     ]
     return (
         "## Calibration\n\nThe multiples of score, votes and confidence were fitted on "

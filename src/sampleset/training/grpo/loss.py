@@ -1,7 +1,7 @@
 """The loss of GRPO over one group of rollouts (Shao et al. 2024, arXiv 2402.03300), as TRL's trainer has it.
 
-Written out so that a group's prompt can be computed once and its gradients go through the loop that every
-method shares. A test compares values and gradients with those of TRL's own trainer.
+It is implemented here so that a group's prompt is computed once and the loop of all methods can be used. A
+test compares values and gradients with TRL's trainer.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from sampleset.training.recipe import GrpoOptions
 from sampleset.training.shared_prompt import branch_scores, separate_scores
 
 IMPORTANCE_CAP = 3.0
-"""A rollout of another engine counts by how much likelier it is here; above this not at all, as in TRL."""
+"""A rollout of another engine is weighted by its importance ratio; above this cap by 0, as in TRL."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupLesson:
-    """A group of rollouts, as the loss needs it; T is the length of a rollout.
+    """The inputs of the loss of one group of rollouts. T is the length of a rollout in tokens.
 
     Attributes:
-        prompt: Tokens.
-        completions: Tokens of each rollout, one at least.
-        advantages: Of each rollout.
-        taking_part: Which rollouts the loss is over.
-        tokens: Tokens of the step that take part, all groups and processes included.
+        prompt: Tokens of the prompt.
+        completions: Tokens of each rollout, at least one.
+        advantages: Advantage of each rollout.
+        taking_part: Whether each rollout is part of the loss.
+        tokens: Tokens of all rollouts of the step that take part, over all groups and processes.
         rows: Groups of the step, over all processes.
-        old: Log-probabilities when the rollouts were drawn, shapes (T,); `None` where they are those of now.
-        reference: The same of the model that the policy started from; `None` without a KL term.
-        weights: By which each rollout counts because another engine drew it; `None` where none did.
+        old: Log-probabilities when the rollouts were drawn, shapes (T,); `None` if the policy is unchanged.
+        reference: Log-probabilities by the model that the policy started from; `None` without a KL term.
+        weights: Importance weight of each rollout that another engine drew; `None` if this process drew them.
     """
 
     prompt: tuple[int, ...]
@@ -59,18 +59,18 @@ def group_scores(
 def group_loss(
     scores: Sequence[tuple[Any, Any]], lesson: GroupLesson, options: GrpoOptions, most: int
 ) -> tuple[Any, dict[str, float]]:
-    """What is minimised, and the group's mean entropy and KL divergence.
+    """The loss, and the group's mean entropy and KL divergence.
 
     Args:
-        scores: Of the rollouts, by the policy as it is now.
+        scores: Result of `group_scores` for the current policy.
         lesson: The group.
-        options: The loss's.
+        options: Options of the loss.
         most: Most tokens of a rollout.
     """
     torch: Any = import_extra("torch")
     pad = torch.nn.utils.rnn.pad_sequence
     now = pad([logprobs for logprobs, _ in scores], batch_first=True)
-    entropy = pad([one for _, one in scores], batch_first=True)
+    entropy = pad([entropies for _, entropies in scores], batch_first=True)
 
     def column(values: Sequence[float]) -> Any:
         return torch.tensor(values, device=now.device, dtype=now.dtype)[:, None]
@@ -87,7 +87,7 @@ def group_loss(
     figures = {"entropy": float((entropy * mask).sum() / mask.sum().clamp_min(1))}
     if lesson.reference is not None:
         further = pad(list(lesson.reference), batch_first=True) - now
-        # By the ratio, so that its gradient is that of the divergence, and not of the estimate alone.
+        # Times the ratio, so that the gradient is that of the divergence, not of the estimate alone.
         divergence = (further.exp() - further - 1) * ratio
         loss = loss + options.beta * divergence
         figures["kl"] = float((divergence.detach() * mask).sum() / mask.sum().clamp_min(1))
@@ -102,19 +102,25 @@ def group_loss(
 
 
 def importance_weights(
-    here: Sequence[Any], drawn: Sequence[Sequence[float | None]], taking_part: Sequence[bool]
+    policy_logprobs: Sequence[Any],
+    engine_logprobs: Sequence[Sequence[float | None]],
+    taking_part: Sequence[bool],
 ) -> tuple[float, ...]:
-    """How much likelier each rollout is here than by the engine that drew it; 0 above `IMPORTANCE_CAP`.
+    """Ratio of each rollout's probability by the policy to that by its engine; 0 above `IMPORTANCE_CAP`.
 
     Args:
-        here: Log-probabilities by the policy, shapes (T,).
-        drawn: The same as the engine reported them; tokens without one count as equally likely.
-        taking_part: A rollout that takes no part has the weight 1.
+        policy_logprobs: Log-probabilities by the policy, shapes (T,).
+        engine_logprobs: Log-probabilities that the engine reported; tokens without one count as equal.
+        taking_part: Whether each rollout takes part. Other rollouts have the weight 1.
     """
     weights: list[float] = []
-    for logprobs, reported, counts in zip(here, drawn, taking_part, strict=True):
+    for logprobs, reported, counts in zip(policy_logprobs, engine_logprobs, taking_part, strict=True):
         pairs = zip(logprobs.tolist(), reported, strict=True)
-        further = sum(own - other for own, other in pairs if other is not None and other == other)
+        further = sum(
+            policy_logprob - engine_logprob
+            for policy_logprob, engine_logprob in pairs
+            if engine_logprob is not None and engine_logprob == engine_logprob
+        )
         weight = math.exp(min(further, 50.0)) if counts else 1.0
         weights.append(weight if weight <= IMPORTANCE_CAP else 0.0)
     return tuple(weights)
@@ -124,7 +130,7 @@ class Reference:
     """The weights that a policy started from, for the KL term.
 
     Args:
-        policy: As it starts.
+        policy: The policy at the start.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -133,7 +139,7 @@ class Reference:
 
     @contextmanager
     def in_place(self) -> Generator[None]:
-        """With the policy as it started."""
+        """Within this context the policy has its first weights."""
         now = [weight.data for weight in self._weights]
         try:
             for weight, start in zip(self._weights, self._start, strict=True):

@@ -1,25 +1,25 @@
-"""The reward of a completion, what a group of rewards says, and advantages. No model is needed.
+"""The reward of a completion, statistics of groups of rewards, and advantages. No model is needed.
 
 Values as in Qi et al. 2025 (arXiv 2506.09014): 1.0 right, 0.05 wrong but well formed, 0 otherwise. The
-released code departs from its paper, and so do we from that code: it reads completions with an XML parser,
-to which a `<` in the reasoning is an error, and gives credit where the gold text merely occurs.
+released code differs from its paper: it reads completions with an XML parser, which fails on a `<` in the
+reasoning, and gives credit if the gold text merely occurs. We follow the paper.
 
-How a completion is read, the prompt's opening words (`<think>`, `<answer>`) put before it:
+A completion is read as follows, after the prompt's opening (`<think>`, `<answer>`) was put before it:
 
-- Only closed `<answer>…</answer>` pairs count, and of them the last one after the last `</think>`. So a
+- Only closed `<answer>…</answer>` pairs count. The answer is the last pair after the last `</think>`. So a
   truncated completion earns 0 unless its answer was closed before the cut.
-- Nothing else is searched: a gold answer in the reasoning, in a box or in a sentence earns nothing.
-- Closed pairs, wherever they stand, that hold different answers earn 0, though the last be right: a reader
-  that stops at the first closing tag gets the other one. So do two boxes or two options within one pair.
-- Well formed is: exactly one pair, holding a readable answer (no copied placeholder, at most 500 characters),
-  nothing after it, not truncated; in mode `think` reasoning that is not empty, then one `</think>`, then the
-  pair; in the other modes nothing before it.
+- No other text is searched: a gold answer in the reasoning, in a box or in a sentence earns nothing.
+- Closed pairs anywhere with different answers earn 0, even if the last is right: a reader that stops at the
+  first closing tag gets another answer. Two boxes or two options within one pair earn 0, too.
+- A completion is well formed if it is not truncated and has exactly one pair, with a readable answer (no
+  copied placeholder, at most 500 characters) and nothing after it. In mode `think`, non-empty reasoning and
+  one `</think>` come before the pair; in the other modes nothing does.
 - A right answer need not be well formed. An undecided comparison counts as wrong.
-- What a pair holds is read, and compared with gold and with other pairs, by the row's kind of answers. Two
-  boxes, two sentences or two options make an answer unreadable where answers are mathematics, numbers or
-  letters; a text, a JSON value or a program may hold such words, up to 100,000 characters.
+- The content of a pair is read and compared by the row's kind of answers. For mathematics, numbers and
+  letters, two boxes, two sentences or two options make an answer unreadable. A text, a JSON value or a
+  program may contain them and have up to 100,000 characters.
 
-A rollout engine that takes the stop text `</answer>` off has to put it back.
+If a rollout engine removes the stop text `</answer>`, the caller must add it again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from sampleset.training.data.rows import TrainingRow
 RIGHT = 1.0
 WELL_FORMED = 0.05
 STD_FLOOR = 1e-4
-"""Added to the standard deviation before a division by it, as GRPO's implementations do."""
+"""Added to the standard deviation before dividing by it, as in other implementations of GRPO."""
 
 _TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
 _THINK_CLOSE = "</think>"
@@ -55,16 +55,16 @@ _PHRASE = re.compile(r"\banswers? (?:is|are)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """What one completion earns, and why.
+    """The reward of one completion, with its reasons.
 
     Attributes:
         value: 1.0 right, 0.05 wrong but well formed, 0 otherwise.
-        right: Whether its answer is the gold one.
+        right: Whether its answer is the gold answer.
         formatted: Whether it is well formed.
-        answered: Whether it states a readable answer, and one only.
-        answer: That answer.
-        characters: Length of the completion.
-        tokens: Its length in tokens, where the caller knows.
+        answered: Whether it states exactly one readable answer.
+        answer: The readable answer, else `None`.
+        characters: Length of the completion in characters.
+        tokens: Length of the completion in tokens, `None` if unknown.
     """
 
     value: float
@@ -79,13 +79,13 @@ class Reward:
 def reward(
     completion: str, row: TrainingRow, *, truncated: bool = False, tokens: int | None = None
 ) -> Reward:
-    """What a completion of a row's prompt earns.
+    """The reward of a completion of a row's prompt.
 
     Args:
-        completion: What the model wrote after the prompt, closing tags included.
-        row: The row whose prompt it answers.
-        truncated: Whether the token limit cut it off.
-        tokens: Its length in tokens.
+        completion: The model's text after the prompt, closing tags included.
+        row: The row with the prompt.
+        truncated: Whether the token limit cut the completion off.
+        tokens: Length of the completion in tokens.
     """
     text = row.opening + completion
     before, mark, after = text.rpartition(_THINK_CLOSE)
@@ -115,7 +115,7 @@ def reward(
 
 
 def require_comparable(rows: Iterable[TrainingRow]) -> None:
-    """Refuse rows with answers of a kind that no reward can compare.
+    """Refuse rows whose kind of answers a reward cannot compare.
 
     Raises:
         InvalidArgumentError: Answers are compared by a judge, or by programs that may not be run.
@@ -130,7 +130,7 @@ def require_comparable(rows: Iterable[TrainingRow]) -> None:
 
 
 def _without_waiting(row: TrainingRow) -> TrainingRow:
-    """The row with answers that are compared in place: trainers do not await rewards."""
+    """The row with comparisons in this thread, since trainers do not await rewards."""
     return replace(row, kinds=replace(kinds_of(row.problem.question), inline=True))
 
 
@@ -144,21 +144,21 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class GroupStatistics:
-    """What the rollouts of several rows amount to; a share is `None` where there is nothing to count.
+    """Statistics of the rollouts of several rows. A share is `None` if there is nothing to count.
 
     Attributes:
-        groups: How many rows.
-        rollouts: How many completions.
+        groups: Number of rows.
+        rollouts: Number of completions.
         reward: Mean reward.
         accuracy: Share of completions that are right.
-        formatted: Share that is well formed.
-        answered: Share that states an answer.
-        mean_length: Mean length in tokens; in characters where tokens are not known of all.
+        formatted: Share of completions that are well formed.
+        answered: Share of completions with an answer.
+        mean_length: Mean length in tokens, or in characters if some token counts are unknown.
         length_unit: `tokens` or `characters`.
-        zero_variance: Share of groups whose rewards are all the same: they give no gradient.
-        minority_recovery: Right, of the completions where the vote is wrong and some sample is right.
-        all_wrong_recovery: Right, of those where no sample is.
-        harm: Not right, of those where the vote is right.
+        zero_variance: Share of groups whose rewards are all equal; they give no gradient.
+        minority_recovery: Share of right completions where the vote is wrong and some sample is right.
+        all_wrong_recovery: Share of right completions where no sample is right.
+        harm: Share of wrong completions where the vote is right.
     """
 
     groups: int
@@ -176,51 +176,53 @@ class GroupStatistics:
 
 
 def group_statistics(groups: Sequence[Group]) -> GroupStatistics:
-    """What the rollouts of these rows amount to. Groups without rewards are left out."""
+    """Statistics of the rollouts of these rows. Groups without rewards are left out."""
     groups = [group for group in groups if group.rewards]
-    every = [(group.row, one) for group in groups for one in group.rewards]
-    counted = all(one.tokens is not None for _, one in every)
-    lengths = [one.tokens if counted and one.tokens is not None else one.characters for _, one in every]
+    results = [(group.row, result) for group in groups for result in group.rewards]
+    counted = all(result.tokens is not None for _, result in results)
+    lengths = [
+        result.tokens if counted and result.tokens is not None else result.characters for _, result in results
+    ]
     right_by_kind: dict[str, list[bool]] = {"hard": [], "all_wrong": [], "vote_right": []}
-    for row, one in every:
-        right_by_kind["vote_right" if row.vote_right else row.kind].append(one.right)
-    kept = _share(right_by_kind["vote_right"])
+    for row, result in results:
+        right_by_kind["vote_right" if row.vote_right else row.kind].append(result.right)
+    accuracy_where_vote_right = _share(right_by_kind["vote_right"])
     return GroupStatistics(
         groups=len(groups),
-        rollouts=len(every),
-        reward=_mean([one.value for _, one in every]),
-        accuracy=_share([one.right for _, one in every]),
-        formatted=_share([one.formatted for _, one in every]),
-        answered=_share([one.answered for _, one in every]),
+        rollouts=len(results),
+        reward=_mean([result.value for _, result in results]),
+        accuracy=_share([result.right for _, result in results]),
+        formatted=_share([result.formatted for _, result in results]),
+        answered=_share([result.answered for _, result in results]),
         mean_length=_mean(lengths),
         length_unit="tokens" if counted else "characters",
-        zero_variance=_share([len({one.value for one in group.rewards}) == 1 for group in groups]),
+        zero_variance=_share([len({result.value for result in group.rewards}) == 1 for group in groups]),
         minority_recovery=_share(right_by_kind["hard"]),
         all_wrong_recovery=_share(right_by_kind["all_wrong"]),
-        harm=None if kept is None else 1 - kept,
+        harm=None if accuracy_where_vote_right is None else 1 - accuracy_where_vote_right,
     )
 
 
 def advantages(rewards: Sequence[float], divide_by_std: bool) -> list[float]:
     """Reward minus the group's mean, for each rollout of one group.
 
-    They sum to 0, and are exactly 0 in a group of equal rewards.
+    Advantages sum to 0. In a group of equal rewards they are exactly 0.
 
     Args:
-        rewards: The rewards of one group, one at least.
-        divide_by_std: Divide by the standard deviation (n - 1 in its denominator) plus 1e-4, as in GRPO.
-            Without it, hard and easy groups keep their weight (Liu et al. 2025, arXiv 2503.20783).
+        rewards: The rewards of one group, at least one.
+        divide_by_std: Whether to divide by the standard deviation (n - 1 in its denominator) plus 1e-4, as in
+            GRPO. Without it, all groups have the same weight (Liu et al. 2025, arXiv 2503.20783).
 
     Raises:
         InvalidArgumentError: There are no rewards, or one is not finite.
     """
-    if not rewards or not all(math.isfinite(one) for one in rewards):
+    if not rewards or not all(math.isfinite(value) for value in rewards):
         raise InvalidArgumentError(f"rewards={list(rewards)!r} must be finite numbers, one at least.")
     if min(rewards) == max(rewards):
         return [0.0] * len(rewards)
     mean = fmean(rewards)
     scale = stdev(rewards) + STD_FLOOR if divide_by_std else 1.0
-    return [(one - mean) / scale for one in rewards]
+    return [(value - mean) / scale for value in rewards]
 
 
 def _pairs(text: str) -> list[tuple[tuple[int, int], str]] | None:
@@ -229,7 +231,7 @@ def _pairs(text: str) -> list[tuple[tuple[int, int], str]] | None:
 
 
 def _closed_pairs(text: str) -> list[tuple[tuple[int, int], str]]:
-    """Where each closed pair of answer tags begins and ends, and what it holds; one pass over the text."""
+    """((start, end), content) of each closed pair of answer tags, found in one pass over the text."""
     pairs: list[tuple[tuple[int, int], str]] = []
     opened: re.Match[str] | None = None
     for tag in _TAG.finditer(text):
@@ -242,27 +244,27 @@ def _closed_pairs(text: str) -> list[tuple[tuple[int, int], str]]:
 
 
 def _disagree(pairs: Sequence[tuple[tuple[int, int], str]], before: str, kind: AnswerKind) -> bool:
-    """Whether some closed pair says something else than the last one."""
+    """Whether some closed pair has another answer than the last one."""
     last = pairs[-1][1].strip()
     contents = {content.strip() for _, content in [*_closed_pairs(before), *pairs]} - {last}
     if len(contents) > _MAX_ANSWERS:
         return True
     answer = _readable(last, kind)
     others = [_readable(content, kind) for content in contents]
-    # What nobody can read as an answer ("<answer>your answer</answer>" quoted in the reasoning) says nothing.
+    # Unreadable pairs, such as "<answer>your answer</answer>" quoted in the reasoning, do not count.
     return answer is not None and any(
         other is not None and at_once(kind.same(other, answer)).equal is not True for other in others
     )
 
 
 def _readable(content: str, kind: AnswerKind) -> str | None:
-    """The one answer that a pair holds, `None` if it holds none or several."""
+    """The answer in a pair, `None` if there is none or several."""
     if _is_short(kind) and (
         len(content) > _MAX_CONTENT or any(len(mark.findall(content)) > 1 for mark in (_BOX, _PHRASE))
     ):
         return None
-    found = kind.read(f"{ANSWER_OPEN}{content}{ANSWER_CLOSE}", truncated=True)
-    return found.text if found and found.rule == "answer_tag" else None
+    reading = kind.read(f"{ANSWER_OPEN}{content}{ANSWER_CLOSE}", truncated=True)
+    return reading.text if reading and reading.rule == "answer_tag" else None
 
 
 def _is_short(kind: AnswerKind) -> bool:
@@ -270,7 +272,7 @@ def _is_short(kind: AnswerKind) -> bool:
 
 
 def _reasoned(before: str) -> bool:
-    """Whether what stands before `</think>` is one stretch of reasoning that is not empty."""
+    """Whether the text before `</think>` is a single, non-empty piece of reasoning."""
     head, mark, reasoning = before.partition("<think>")
     return bool(mark) and not head.strip() and bool(reasoning.strip()) and _THINK_CLOSE not in before
 

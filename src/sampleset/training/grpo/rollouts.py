@@ -1,8 +1,8 @@
 """Rollouts: completions of training prompts, drawn by the policy that is trained.
 
-They are decoded as a backend's draws are: the prompt of a group is read once, and groups are decoded together
-as far as memory allows. A rollout ends with an end-of-text token or the stop text `</answer>`, which stay in
-its tokens. Each has random numbers of its own, so that it depends on nothing but its seed and the policy.
+They are decoded like a backend's draws: the prompt of a group is read once, and groups are decoded together
+as far as memory allows. A rollout ends with an end-of-text token or the stop text `</answer>`, which are part
+of its tokens. Its random numbers come from its seed, so it depends only on its seed and the policy.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Rollout:
     """One completion.
 
     Attributes:
-        tokens: As the model wrote them, the end-of-text token and the stop text included.
-        text: What they write, closing tag included.
+        tokens: Its tokens, including the end-of-text token and the stop text.
+        text: Its text, including the closing tag.
         truncated: Whether the token limit cut it off.
     """
 
@@ -40,11 +40,11 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A prompt and what is to be drawn of it.
+    """A prompt to draw rollouts of.
 
     Attributes:
-        prompt: Its tokens.
-        seeds: One for each rollout.
+        prompt: Tokens of the prompt.
+        seeds: One seed for each rollout.
     """
 
     prompt: tuple[int, ...]
@@ -52,13 +52,13 @@ class Drawing:
 
 
 def rollout_of(tokens: Sequence[int], texts: Texts, ends: AbstractSet[int], max_tokens: int) -> Rollout:
-    """The rollout that an engine wrote. The stop text is put back where the engine took it off.
+    """The rollout of an engine's tokens. The stop text is added again if the engine removed it.
 
     Args:
-        tokens: What it wrote, one token at least.
+        tokens: The engine's tokens, at least one.
         texts: The tokenizer.
         ends: End-of-text tokens.
-        max_tokens: The limit it wrote under.
+        max_tokens: The engine's token limit.
     """
     ended = tokens[-1] in ends
     text = texts.text(tokens[:-1] if ended else tokens)
@@ -76,21 +76,24 @@ def roll_out(
 
     Args:
         policy: The model.
-        drawings: What is drawn.
-        temperature: 0 takes the likeliest token each time.
+        drawings: Prompts with seeds.
+        temperature: Temperature; 0 always takes the likeliest token.
         max_tokens: Most tokens of a rollout.
 
     Raises:
-        BackendError: Memory does not hold a single rollout.
+        BackendError: A single rollout does not fit in memory.
     """
     torch: Any = import_extra("torch")
     model, training = policy.model, policy.model.training
     params = SamplingParams(temperature=temperature, max_tokens=max_tokens, stop=(ANSWER_CLOSE,))
     decoder = Decoder(Loaded(model, policy.tokenizer, model.device), policy.texts)
-    calls = [DrawCall(list(one.prompt), params, [_number(seed) for seed in one.seeds]) for one in drawings]
+    calls = [
+        DrawCall(list(drawing.prompt), params, [_number(seed) for seed in drawing.seeds])
+        for drawing in drawings
+    ]
     model.eval()
     try:
-        # Not in inference mode: what the model keeps of it could not be trained through.
+        # Not in inference mode, whose tensors, if the model keeps any, cannot be used in training.
         with torch.no_grad():
             for call in calls:
                 decoder.take(call)
@@ -103,7 +106,7 @@ def roll_out(
     for call in calls:
         count = len(call.result.result())
         rollouts.append(
-            [rollout_of(call.tokens[place], policy.texts, ends, max_tokens) for place in range(count)]
+            [rollout_of(call.tokens[index], policy.texts, ends, max_tokens) for index in range(count)]
         )
     return rollouts
 

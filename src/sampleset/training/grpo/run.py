@@ -1,12 +1,12 @@
 """Group-relative policy optimisation (GRPO) of an aggregator that writes, in mode think or direct.
 
-As Qi et al. 2025 (arXiv 2506.09014): the policy draws a group of completions of a row's prompt, each earns
-the reward of `training.grpo.rewards`, and what lies above the group's mean is made likelier. Departures: the
+As in Qi et al. 2025 (arXiv 2506.09014), the policy draws a group of completions of a row's prompt, each earns
+the reward of `training.grpo.rewards`, and completions above the group's mean become likelier. Departures: the
 prompt of a group is computed once (see `shared_prompt`), prompts are tokenized as in evaluation, and by
 default there is no KL term and tokens are averaged over the step.
 
-It is a `Learner` of the loop that all methods share; the rows of a step and the random numbers of every
-rollout are functions of seed and step.
+`GrpoLearner` is a `Learner` of the loop that all methods share. The rows of a step and the random numbers of
+every rollout are functions of seed and step.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ COMPLETION_TOKENS = {"think": 512, "direct": 64}
 _COUNTS = ("groups", "rollouts", "length_unit")
 
 Reported = Sequence[Sequence[float | None]] | None
-"""Log-probabilities of a group's rollouts by the engine that drew them; `None` where that is this process."""
+"""Log-probabilities of a group's rollouts by the engine that drew them; `None` if this process drew them."""
 
 
 def train_grpo(
@@ -51,17 +51,17 @@ def train_grpo(
     on_progress: Callable[[TrainingProgress], None] | None = None,
     kinds: Kinds | None = None,
 ) -> TrainingSummary:
-    """Train by a recipe, or go on where an earlier run of it stopped.
+    """Train by a recipe, or continue an earlier run of it.
 
     Args:
-        recipe: What is trained on what, and how.
-        on_progress: Called after each step.
-        kinds: What answers are compared by: whether programs, of the kind `code`, may be run.
+        recipe: The recipe.
+        on_progress: Called with the progress after each step.
+        kinds: Comparison of answers, such as whether programs of the kind `code` may be run.
 
     Raises:
-        InputNotFoundError: The model or the rows are not there.
-        InvalidArgumentError: The recipe asks for what cannot be, or its output folder holds another run.
-        DataError: No row can be learnt from.
+        InputNotFoundError: The model or the rows do not exist.
+        InvalidArgumentError: The recipe is not possible, or its output folder holds another run.
+        DataError: No row can be used for training.
         MissingExtraError: torch, TRL for vLLM, or another package is not installed.
     """
     return train("grpo", GrpoLearner(recipe, kinds or Kinds()), recipe, on_progress)
@@ -69,7 +69,7 @@ def train_grpo(
 
 @dataclass(frozen=True, slots=True)
 class GrpoExample:
-    """A row and its prompt as tokens."""
+    """A row and the tokens of its prompt."""
 
     row: TrainingRow
     prompt: tuple[int, ...]
@@ -79,8 +79,8 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
     """Trains by group-relative policy optimisation; see the module.
 
     Args:
-        recipe: Of the run.
-        kinds: What answers are compared by.
+        recipe: The recipe of the run.
+        kinds: Comparison of answers.
     """
 
     learns_prior: ClassVar[bool] = False
@@ -99,17 +99,17 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
 
     @property
     def steps_per_lesson(self) -> int:
-        """Steps made with the same rollouts."""
+        """Optimiser steps with the same rollouts."""
         return self._options.num_iterations
 
     def require(
         self, rows: Sequence[TrainingRow], held_back: Sequence[TrainingRow], record: CheckpointRecord
     ) -> None:
-        """Refuse rows to select from, answers that cannot be compared here, and options that cannot be.
+        """Refuse rows of the mode `select`, answers that cannot be compared, and impossible options.
 
         Raises:
-            InvalidArgumentError: There is one of them.
-            MissingExtraError: vLLM is to draw the rollouts and is not installed.
+            InvalidArgumentError: Rows or options are refused.
+            MissingExtraError: vLLM should draw the rollouts and is not installed.
         """
         recipe, options = self._recipe, self._options
         if record.mode == "select":
@@ -138,11 +138,11 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
             )
 
     def begin(self, policy: Policy, processes: Processes, record: CheckpointRecord) -> None:
-        """Keep the weights to stay near, and have vLLM load the model where it draws."""
+        """Store the reference weights for the KL term, and let vLLM load the model if it draws."""
         options, model = self._options, policy.model
         self._most = options.max_completion_tokens or COMPLETION_TOKENS[record.mode]
         for module in model.modules():
-            # With it, a rollout would not have the probability under which it was drawn.
+            # With dropout, a rollout's probability would differ from that under which it was drawn.
             if isinstance(module, self._torch.nn.Dropout):
                 module.p = 0.0
         if options.gradient_checkpointing:
@@ -153,7 +153,7 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
             self._vllm = vllm_generation(self._recipe, policy, processes, self._most)
 
     def example(self, row: TrainingRow, policy: Policy) -> GrpoExample | None:
-        """The row's prompt as tokens; `None` if it leaves no room for a completion."""
+        """The row with the tokens of its prompt; `None` if the prompt leaves no room for a completion."""
         row = replace(row, kinds=self._kinds)
         example = GrpoExample(row, tuple(policy.texts.prompt(row.prompt)))
         return example if self.length(example) <= self._room(policy) else None
@@ -167,7 +167,7 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
         return min(self._recipe.max_tokens, context or self._recipe.max_tokens)
 
     def no_examples(self, rows: Sequence[TrainingRow], source: str, recipe: Recipe, policy: Policy) -> str:
-        """What to say where no row leaves room."""
+        """The error message if no row leaves room for a completion."""
         shortest = min(len(policy.texts.prompt(row.prompt)) for row in rows)
         return (
             f"None of the {len(rows)} rows of {source} leaves room for {self._most} tokens of completion "
@@ -178,22 +178,25 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
     def lessons(
         self, examples: Sequence[GrpoExample], step: int, policy: Policy, processes: Processes
     ) -> tuple[list[GroupLesson], dict[str, float]]:
-        """The rollouts of this process's share of the rows, and what all rollouts of the step amount to."""
+        """The rollouts of this process's share of the rows, and figures of all rollouts of the step."""
         chosen = list(zip(examples, self._drawings(examples, step), strict=True))
         share = processes.share(chosen)
         rollouts, reported = self._roll_out([drawing for _, drawing in share], policy)
         earned = [
-            [reward(one.text, example.row, truncated=one.truncated, tokens=len(one.tokens)) for one in group]
+            [
+                reward(rollout.text, example.row, truncated=rollout.truncated, tokens=len(rollout.tokens))
+                for rollout in group
+            ]
             for (example, _), group in zip(share, rollouts, strict=True)
         ]
         takes_part = [
-            tuple(self._options.truncated != "mask" or not one.truncated for one in group)
+            tuple(self._options.truncated != "mask" or not rollout.truncated for rollout in group)
             for group in rollouts
         ]
         tokens = sum(
-            len(one.tokens)
+            len(rollout.tokens)
             for group, counts in zip(rollouts, takes_part, strict=True)
-            for one, counted in zip(group, counts, strict=True)
+            for rollout, counted in zip(group, counts, strict=True)
             if counted
         )
         total = processes.sums({"tokens": tokens})["tokens"]
@@ -203,21 +206,23 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
                 share, rollouts, earned, takes_part, reported, strict=True
             )
         ]
-        groups = [Group(example.row, tuple(one)) for (example, _), one in zip(share, earned, strict=True)]
-        cut = [one.truncated for group in rollouts for one in group]
+        groups = [
+            Group(example.row, tuple(rewards)) for (example, _), rewards in zip(share, earned, strict=True)
+        ]
+        cut = [rollout.truncated for group in rollouts for rollout in group]
         every = processes.gathered([(groups, cut)])
         figures = _figures([group for groups, _ in every for group in groups])
-        return lessons, figures | {"truncated": fmean(one for _, cut in every for one in cut)}
+        return lessons, figures | {"truncated": fmean(flag for _, cut in every for flag in cut)}
 
     def _drawings(self, examples: Sequence[GrpoExample], step: int) -> list[Drawing]:
-        """What is drawn for each row; one that comes twice in a step has other seeds."""
-        drawn: dict[str, int] = {}
+        """The prompt and seeds of each row. A row that is twice in a step gets other seeds."""
+        seed_counts: dict[str, int] = {}
         drawings: list[Drawing] = []
         for example in examples:
-            first = drawn.get(example.row.id, 0)
-            drawn[example.row.id] = first + self._options.num_generations
+            first = seed_counts.get(example.row.id, 0)
+            seed_counts[example.row.id] = first + self._options.num_generations
             name = f"{self._recipe.seed}:{step}:{example.row.id}"
-            seeds = tuple(f"{name}:{number}" for number in range(first, drawn[example.row.id]))
+            seeds = tuple(f"{name}:{number}" for number in range(first, seed_counts[example.row.id]))
             drawings.append(Drawing(example.prompt, seeds))
         return drawings
 
@@ -230,7 +235,7 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
         size = self._options.num_generations
         self._vllm.sync_weights()
         _, written, reported, _ = self._vllm.generate(
-            prompts=[list(one.prompt) for one in drawings for _ in range(size)],
+            prompts=[list(drawing.prompt) for drawing in drawings for _ in range(size)],
             images=None,
             num_generations=size,
         )
@@ -252,7 +257,7 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
         step: tuple[float, int],
         policy: Policy,
     ) -> GroupLesson:
-        completions = tuple(one.tokens for one in rollouts)
+        completions = tuple(rollout.tokens for rollout in rollouts)
         policy.model.train()
         with self._torch.no_grad():
 
@@ -272,7 +277,7 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
         return GroupLesson(
             prompt=example.prompt,
             completions=completions,
-            advantages=tuple(advantages([one.value for one in earned], self._options.scale_rewards)),
+            advantages=tuple(advantages([result.value for result in earned], self._options.scale_rewards)),
             taking_part=takes_part,
             tokens=tokens,
             rows=rows,
@@ -286,37 +291,37 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
         return len(lesson.prompt) + sum(map(len, lesson.completions))
 
     def losses(self, lessons: Sequence[GroupLesson], policy: Policy) -> list[tuple[Any, dict[str, float]]]:
-        """The loss of each group, with its entropy and KL divergence."""
-        found: list[tuple[Any, dict[str, float]]] = []
+        """The loss of each group, with its entropy and its KL divergence."""
+        losses: list[tuple[Any, dict[str, float]]] = []
         for lesson in lessons:
             scores = group_scores(policy, lesson.prompt, lesson.completions, self._options)
-            found.append(group_loss(scores, lesson, self._options, self._most))
-        return found
+            losses.append(group_loss(scores, lesson, self._options, self._most))
+        return losses
 
     def measured(
         self, examples: Sequence[GrpoExample], policy: Policy, at_once: int
     ) -> list[dict[str, float]]:
-        """What the likeliest completion of each row comes to."""
-        groups = roll_out(policy, [Drawing(one.prompt, ("",)) for one in examples], 0.0, self._most)
-        found: list[dict[str, float]] = []
-        for example, (one,) in zip(examples, groups, strict=True):
-            earned = reward(one.text, example.row, truncated=one.truncated)
-            found.append(
+        """Figures of the likeliest completion of each row."""
+        groups = roll_out(policy, [Drawing(example.prompt, ("",)) for example in examples], 0.0, self._most)
+        figures: list[dict[str, float]] = []
+        for example, (rollout,) in zip(examples, groups, strict=True):
+            earned = reward(rollout.text, example.row, truncated=rollout.truncated)
+            figures.append(
                 {
                     "reward": earned.value,
                     "accuracy": earned.right,
                     "formatted": earned.formatted,
-                    "truncated": one.truncated,
+                    "truncated": rollout.truncated,
                     "vote": example.row.vote_right,
                 }
             )
-        return found
+        return figures
 
 
 def vllm_generation(recipe: Recipe, policy: Policy, processes: Processes, most: int) -> Any:
-    """TRL's link to vLLM: in this process, or to the server that `trl vllm-serve` started.
+    """TRL's interface to vLLM: in this process, or to the server that `trl vllm-serve` started.
 
-    Its parameters and those of its methods are as read in TRL 1.16.0; a test compares them.
+    Its parameters and those of its methods are those of TRL 1.16.0; a test compares them.
     """
     options = recipe.grpo
     module: Any = import_extra("trl.generation.vllm_generation")
@@ -335,6 +340,6 @@ def vllm_generation(recipe: Recipe, policy: Policy, processes: Processes, most: 
 
 
 def _figures(groups: Sequence[Group]) -> dict[str, float]:
-    """What the rollouts of these rows amount to, without what there is nothing to count for."""
-    found = asdict(group_statistics(groups))
-    return {name: value for name, value in found.items() if value is not None and name not in _COUNTS}
+    """Statistics of the rollouts of these rows, without those that are `None`."""
+    statistics = asdict(group_statistics(groups))
+    return {name: value for name, value in statistics.items() if value is not None and name not in _COUNTS}
