@@ -209,7 +209,7 @@ class OpenAIBackend:
             if prefill is not None and self.owner == "vllm":
                 fields |= {"add_generation_prompt": False, "continue_final_message": True}
             body = (b'{"messages": ', wire, f", {json.dumps(fields)[1:]}".encode())
-            has_told, reply = await self._ask(body, on_text if is_streamed else None, begun is not None)
+            has_streamed, reply = await self._ask(body, on_text if is_streamed else None, prefill is not None)
             if isinstance(reply, Generation):
                 break
             name = refused_field(reply, fields, self._optional(is_request=extra is not None))

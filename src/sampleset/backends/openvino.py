@@ -161,7 +161,7 @@ class OpenVinoBackend:
         for text in continuations:
             if "\0" in text or not _is_whole(text):
                 raise InvalidArgumentError(f"A continuation cannot hold a NUL or a lone surrogate: {text!r}.")
-        engine = await self._ready()
+        engine = await self._loaded_engine()
         prompt = await self._read_prompt(engine, messages)
         return await asyncio.wrap_future(engine.score(prompt, self._scale, continuations))
 
@@ -199,7 +199,7 @@ class OpenVinoBackend:
         on_text: OnText | None,
     ) -> list[Generation]:
         require_text(messages, self.model)
-        engine = await self._ready()
+        engine = await self._loaded_engine()
         prompt = await self._read_prompt(engine, messages)
         loop = asyncio.get_running_loop()
 

@@ -222,13 +222,13 @@ def macro_points(
         file_points = [(file.source, point) for file in files for point in file.points if point.k == k]
         if len(file_points) < 2:
             continue
-        sums = {source: totals[source].points[k] for source, _ in having}
+        sums = {source: totals[source].points[k] for source, _ in file_points}
         active = {label: [source for source in sums if not _is_vote(label, sums[source])] for label in labels}
         points.append(
             MacroPoint(
                 k=k,
-                files=tuple(source for source, _ in having),
-                pass_at_k=_mean([point.pass_at_k for _, point in having]),
+                files=tuple(source for source, _ in file_points),
+                pass_at_k=_mean([point.pass_at_k for _, point in file_points]),
                 methods=tuple(
                     _macro_method(label, {source: sums[source] for source in sources}, seed)
                     for label, sources in active.items()

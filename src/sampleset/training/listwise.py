@@ -140,14 +140,14 @@ def fitted(stack: Stack, penalty: Floats, start: Floats, free: Sequence[int] | N
     now = value(reading, weights)
     for _ in range(_ROUNDS):
         gradient, curvature = _slope(stack, table, reading, weights, penalty)
-        step = np.linalg.solve(curvature[np.ix_(places, places)], gradient[places])
+        step = np.linalg.solve(curvature[np.ix_(fitted_indices, fitted_indices)], gradient[fitted_indices])
         length = float(np.linalg.norm(step))
         if length < 1e-8:
             break
         share = min(1.0, _LONGEST_STEP * np.sqrt(len(fitted_indices)) / length)
         for _ in range(_HALVINGS):
             tried = weights.copy()
-            tried[places] -= share * step
+            tried[fitted_indices] -= share * step
             attempt = _read(stack, tried)
             then = value(attempt, tried)
             if then <= now:
