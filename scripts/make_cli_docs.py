@@ -21,8 +21,8 @@ sampleset --install-completion     # for bash, zsh, fish or PowerShell, by where
 sampleset --show-completion        # prints what that adds
 ```
 
-It works in shells that you open afterwards. Progress goes to stderr, as a bar on a terminal and as a line every
-ten seconds elsewhere. So does the command to go on with (`next: ...`). `--quiet` leaves out both.
+It works in shells that you open afterwards. Progress goes to stderr, as a bar on a terminal and as a line
+every ten seconds elsewhere. So does the command to go on with (`next: ...`). `--quiet` leaves out both.
 """
 
 
