@@ -77,11 +77,20 @@ def test_a_port_in_use_is_said_in_one_line(sets: Path):
 
 @pytest.mark.parametrize("columns", ["60", "44"])
 def test_a_narrow_terminal_keeps_the_names_of_methods(sets: Path, tmp_path: Path, columns: str):
-    done = sampleset("evaluate", sets, "--output-dir", tmp_path / "report", COLUMNS=columns)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert any(line.startswith("majority_vote") for line in lines)
-    assert any(line.startswith("Too narrow for:") for line in lines)
+    two = [
+        {"id": name, "question": "?", "answer": "2", "samples": samples}
+        for name, samples in (("a", ["Answer: 2"] * 3), ("b", ["Answer: 2", "Answer: 3", "Answer: 3"]))
+    ]
+    write_rows(tmp_path / "two.jsonl", two)
+    for name, read in (("report", sets), ("other", tmp_path / "two.jsonl")):
+        done = sampleset("evaluate", read, "--output-dir", tmp_path / name, COLUMNS=columns)
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        for method in ("first_sample", "majority_vote", "weighted_vote", "best_of_n"):
+            assert any(line.startswith(f"{method} ") for line in lines), method
+        assert any(line.startswith("Too narrow for:") for line in lines)
+    compared = sampleset("report", tmp_path / "other", tmp_path / "other", COLUMNS=columns)
+    assert " majority_vote " in compared.stdout
 
 
 def test_a_wide_terminal_shows_every_column(sets: Path, tmp_path: Path):

@@ -231,18 +231,18 @@ def _judged(
     sets: SampleSets, answer_kind: str | None, judge: str | Backend, stack: AsyncExitStack
 ) -> list[StoredSet]:
     """The sets, answers of the kind `judge` compared by the model, which is opened when it is first asked."""
-
     kinds = kinds_judged_by(judge, stack)
-    return [
-        replace(
-            one,
-            problem=replace(one.problem, question=bound_to(kinds, one.problem.question, answer_kind)),
-            sample_set=replace(
-                one.sample_set, question=bound_to(kinds, one.sample_set.question, answer_kind)
-            ),
+
+    def judged(stored: StoredSet) -> StoredSet:
+        asked = bound_to(kinds, stored.problem.question, answer_kind)
+        drawn = bound_to(kinds, stored.sample_set.question, answer_kind)
+        return replace(
+            stored,
+            problem=replace(stored.problem, question=asked),
+            sample_set=replace(stored.sample_set, question=drawn),
         )
-        for one in sets
-    ]
+
+    return [judged(stored) for stored in sets]
 
 
 def _labelled(aggregators: Sequence[Method] | Mapping[str, Method]) -> dict[str, Method]:
