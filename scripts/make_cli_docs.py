@@ -14,12 +14,23 @@ from typer.testing import CliRunner
 from sampleset.cli.main import app
 from sampleset.cli.menu import COMMANDS
 
+COMPLETION = """Your shell completes commands, options, and names of aggregators, datasets and reward models:
+
+```
+sampleset --install-completion     # for bash, zsh, fish or PowerShell, by where you run it
+sampleset --show-completion        # prints what that adds
+```
+
+It works in shells that you open afterwards. Progress goes to stderr, as a bar on a terminal and as a line
+every ten seconds elsewhere. So does the command to go on with (`next: ...`). `--quiet` leaves out both.
+"""
+
 
 def help_pages() -> str:
     """All `--help` pages as one Markdown text."""
     os.environ.update(COLUMNS="100", TERMINAL_WIDTH="100", NO_COLOR="1", TERM="dumb")
     made = "Made from the `--help` pages by `python scripts/make_cli_docs.py docs/cli.md`."
-    parts = [f"# Command line\n\n{made}\n"]
+    parts = [f"# Command line\n\n{made}\n", COMPLETION]
     for command in COMMANDS:
         page = CliRunner().invoke(app, [command, "--help"], prog_name="sampleset").output
         lines = "\n".join(line.rstrip() for line in page.strip("\n").splitlines())

@@ -115,4 +115,6 @@ def markdown(docstring: str) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
     Path(sys.argv[1]).write_text(reference(), "utf-8")

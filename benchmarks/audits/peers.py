@@ -34,6 +34,40 @@ INSPECT = """
 from inspect_ai.scorer import Score, mode_score
 print(mode_score()([Score(value=text) for text in TEXTS]).value)
 """
+INSPECT_RUN = """
+import os, tempfile
+os.chdir(tempfile.mkdtemp())
+from inspect_ai import Epochs, Task, eval
+from inspect_ai.dataset import Sample
+from inspect_ai.scorer import Score, scorer
+from inspect_ai.solver import solver
+texts = iter(TEXTS)
+@solver
+def answers():
+    async def solve(state, generate):
+        text = next(texts)
+        if text is None: raise RuntimeError("the server is down")
+        state.output.completion = text
+        return state
+    return solve
+@scorer(metrics=[])
+def says():
+    async def score(state, target): return Score(value=state.output.completion)
+    return score
+task = Task([Sample("q", target="4")], solver=answers(), scorer=says(), epochs=Epochs(len(TEXTS), "mode"))
+(log,) = eval(task, model="mockllm/model", display="none", max_samples=1, log_dir="logs")
+print(log.status if log.error is None else log.error.message.split("(")[0])
+"""
+LIGHTEVAL = """
+from lighteval.metrics.metrics_sample import MajAtN
+from lighteval.models.model_output import ModelResponse
+from lighteval.tasks.requests import Doc
+vote = MajAtN(n=len(TEXTS))
+def scores(gold):
+    doc = Doc(query="q", choices=[gold], gold_index=0)
+    return vote.compute(doc=doc, model_response=ModelResponse(text=TEXTS))
+print(*[text for text in dict.fromkeys(TEXTS) if scores(text)])
+"""
 OURS = """
 from sampleset import Question, Sample, SampleSet, aggregate_sets
 texts = [(text, None) if text else ("", "down") for text in TEXTS]
@@ -86,33 +120,35 @@ def main() -> None:
         text = shown(pythons[name], *command)
         return next((f"`{one}`" for one in pattern if one in text), "no")
 
-    serving = {"sampleset": "sampleset", "its": "its-iaas"}
     rows = {
         "packages that its installation brings": {name: printed(pythons[name], COUNT) for name in names},
         "several samples of one question on the command line": {
             "sampleset": options("sampleset", ("--samples",), "sampleset", "answer"),
             "llm": options("llm", ("--samples", "--num-choices", "--epochs"), "llm", "prompt"),
             "inspect": options("inspect", ("--epochs",), "inspect", "eval"),
-            "lighteval": options("lighteval", ("--samples", "--num-samples"), "lighteval", "accelerate"),
-            "its": "no",
+            "lighteval": options("lighteval", ("--epochs",), "lighteval", "eval"),
+            "its": options("its", ("--budget", "--samples"), "its-iaas"),
         },
         "the answer of 0.5, 1/2, `\\frac{1}{2}`, 3, 3": {
             "sampleset": printed(pythons["sampleset"], OURS, list(HALVES)),
-            "llm": "no vote",
+            "llm": "not checked",
             "inspect": printed(pythons["inspect"], INSPECT, list(HALVES)),
-            "lighteval": "not run",
+            "lighteval": printed(pythons["lighteval"], LIGHTEVAL, list(HALVES)),
             "its": printed(pythons["its"], ITS, list(HALVES)),
         },
         "four samples say 4, the fifth call fails": {
             "sampleset": printed(pythons["sampleset"], OURS, failing),
-            "llm": "no vote",
-            "inspect": "not run",
-            "lighteval": "not run",
+            "llm": "not checked",
+            "inspect": printed(pythons["inspect"], INSPECT_RUN, failing),
+            "lighteval": "not checked",
             "its": printed(pythons["its"], ITS, failing),
         },
         "a server of such answers": {
-            name: f"`{serving[name]}`" if has_command(pythons[name], serving.get(name)) else "no"
-            for name in names
+            "sampleset": options("sampleset", ("serve",), "sampleset"),
+            "llm": options("llm", (" serve",), "llm"),
+            "inspect": options("inspect", (" serve",), "inspect"),
+            "lighteval": options("lighteval", (" serve",), "lighteval"),
+            "its": "`its-iaas`" if has_command(pythons["its"], "its-iaas") else "no",
         },
     }
     print("| | " + " | ".join(f"{packages[name]} {versions[name]}" for name in names) + " |")

@@ -35,6 +35,10 @@ def backend() -> ReplayBackend:
     return ReplayBackend(three_of_four)
 
 
+def cats_are_felines(messages: object, seed: int) -> str:
+    return "Yes" if "feline" in str(messages) and "cat" in str(messages) else "No"
+
+
 def last_answer(sample_set: SampleSet) -> str | None:
     return answers_of(sample_set)[-1]
 
@@ -212,11 +216,8 @@ def test_a_sampled_model_refuses_what_is_no_aggregator_before_it_opens_a_model()
 
 
 def test_answers_of_the_kind_judge_are_compared_by_a_model_that_is_opened_for_it():
-    def says(messages: object, seed: int) -> str:
-        return "Yes" if "feline" in str(messages) and "cat" in str(messages) else "No"
-
     sets = [SampleSet.of("What is it?", ["Answer: cat", "Answer: feline", "Answer: dog"])]
-    judge = ReplayBackend(says)
+    judge = ReplayBackend(cats_are_felines)
     (answer,) = aggregate_sets(sets, answer_kind="judge", judge=judge)
     report = evaluate_sets(sets, answer_kind="judge", judge=judge, gold={sets[0].id: "feline"})
     assert answer.answer in ("cat", "feline")
@@ -233,3 +234,28 @@ def test_reports_take_paths_as_text(tmp_path: Path):
     assert rewrite_report(str(tmp_path / "a"))[0] == report.evaluation
     assert (tmp_path / "a" / "report.html").is_file()
     assert (tmp_path / "b" / "report.json").is_file()
+
+
+def test_a_sampled_model_asks_a_judge_whether_answers_mean_the_same():
+    texts = ["Answer: a cat", "Answer: a feline", "Answer: a dog"]
+    model = ReplayBackend(lambda messages, seed: texts[seed % 3])
+    judge = ReplayBackend(cats_are_felines)
+    asked = SampledModel(model, 3, judge=judge)
+    assert asked.ask("Which pet?", answer_kind="judge").result.candidates[0].votes == 2
+    assert asked.ask("Which pet?", answer_kind="text").result.candidates[0].votes == 1
+
+
+def test_a_decorated_function_asks_a_judge_whether_answers_mean_the_same():
+    texts = iter(["Answer: a cat", "Answer: a feline", "Answer: a dog"])
+    judge = ReplayBackend(cats_are_felines)
+
+    @sampled(k=3, answer_kind="judge", judge=judge, max_concurrency=1)
+    def solve(question: str) -> str:
+        return next(texts)
+
+    assert [one.votes for one in solve("Which pet?").result.candidates] == [2, 1]
+
+
+def test_a_decorator_without_the_judge_that_it_needs_is_refused():
+    with pytest.raises(InvalidArgumentError, match="judge='gpt-4o-mini'"):
+        sampled(answer_kind="judge")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from sampleset.cli.menu import COMMANDS
 from sampleset.storage.files import write_rows
 from sampleset.storage.rows import read_rows
+from support.command_line import Run
 from support.stub_server import StubServer
 
 
@@ -74,11 +77,20 @@ def test_a_port_in_use_is_said_in_one_line(sets: Path):
 
 @pytest.mark.parametrize("columns", ["60", "44"])
 def test_a_narrow_terminal_keeps_the_names_of_methods(sets: Path, tmp_path: Path, columns: str):
-    done = sampleset("evaluate", sets, "--output-dir", tmp_path / "report", COLUMNS=columns)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert any(line.startswith("majority_vote") for line in lines)
-    assert any(line.startswith("Too narrow for:") for line in lines)
+    two = [
+        {"id": name, "question": "?", "answer": "2", "samples": samples}
+        for name, samples in (("a", ["Answer: 2"] * 3), ("b", ["Answer: 2", "Answer: 3", "Answer: 3"]))
+    ]
+    write_rows(tmp_path / "two.jsonl", two)
+    for name, read in (("report", sets), ("other", tmp_path / "two.jsonl")):
+        done = sampleset("evaluate", read, "--output-dir", tmp_path / name, COLUMNS=columns)
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        for method in ("first_sample", "majority_vote", "weighted_vote", "best_of_n"):
+            assert any(line.startswith(f"{method} ") for line in lines), method
+        assert any(line.startswith("Too narrow for:") for line in lines)
+    compared = sampleset("report", tmp_path / "other", tmp_path / "other", COLUMNS=columns)
+    assert " majority_vote " in compared.stdout
 
 
 def test_a_wide_terminal_shows_every_column(sets: Path, tmp_path: Path):
@@ -109,11 +121,95 @@ def test_the_shell_completes_names(words: str, offered: list[str]):
     assert done.stdout.split() == offered, done.stderr
 
 
+def test_bash_completes_after_the_installation(tmp_path: Path):
+    program = tmp_path / "bin" / "sampleset"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sampleset "$@"\n')
+    program.chmod(0o755)
+    script = """
+        sampleset --install-completion bash > /dev/null
+        . "$HOME/.bash_completions/sampleset.sh"
+        COMP_WORDS=(sampleset aggregate x --aggregator two); COMP_CWORD=4
+        $(complete -p sampleset | sed 's/.*-F \\([^ ]*\\).*/\\1/') sampleset
+        echo "${COMPREPLY[@]}"
+    """
+    environment = {"HOME": str(tmp_path), "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False,
+                          env={**os.environ, **environment, "SHELL": "/bin/bash"})  # fmt: skip
+    assert done.stdout == "two_stage\n", done.stderr
+
+
 def test_the_next_command_is_named_but_for_programs(sets: Path, tmp_path: Path):
     command = ("sample", sets, "--model", f"replay:{sets}", "-n", 2, "--output-dir", tmp_path / "store")
     assert sampleset(*command).stderr.endswith(f"next: sampleset evaluate {tmp_path / 'store'}\n")
     assert "next:" not in sampleset(*command, "--json").stderr
     assert "next:" not in sampleset(*command, "--quiet").stderr
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_a_help_page_ends_in_an_example_and_every_command_can_be_quiet(name: str, run: Run):
+    code, out, _ = run(name, "--help")
+    assert code == 0
+    assert f"Example: sampleset {name} " in out
+    assert " ".join(out.split()).rpartition("╯")[2].strip().startswith("Example: ")
+    assert "--quiet" in out
+    assert "╭─ Settings and output" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        pytest.param(["answer", "1+1?", "--model", "replay:{sets}", "--output-dir", "{out}"],
+                     "aggregate {out}", id="answer"),
+        pytest.param(["import", "{sets}", "--output", "{out}.csv"], "evaluate {out}.csv", id="import"),
+        pytest.param(["list", "datasets"], "sample NAME --output-dir STORE", id="list"),
+        pytest.param(["list"], "list aggregators", id="list of all"),
+        pytest.param(["fit-vote", "{many}", "--output", "{out}.json"],
+                     "evaluate OTHER_SETS --aggregator learned_vote:file={out}.json", id="fit-vote"),
+        pytest.param(["replay", "{sets}", "--stop", "esc:2"],
+                     "sample DATASET --output-dir STORE --stop esc:2", id="replay"),
+        pytest.param(["train-data", "{many}", "-k", "3", "--output", "{out}.jsonl"],
+                     "train grpo RECIPE --set rows={out}.jsonl", id="train-data"),
+    ],
+)  # fmt: skip
+def test_a_command_ends_with_the_next_one(words: list[str], command: str, sets: Path, tmp_path: Path):
+    many = tmp_path / "many.jsonl"
+    samples = [{"text": f"Answer: {place % 2}", "token_logprobs": [-0.1]} for place in range(3)]
+    rows = [{"id": f"q{number}", "question": f"{number}?", "answer": str(number % 2), "samples": samples}
+            for number in range(40)]  # fmt: skip
+    many.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    places = {"sets": sets, "out": tmp_path / "out", "many": many}
+    done = sampleset(*(word.format(**places) for word in words))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == f"next: sampleset {command.format(**places)}"
+    quiet = sampleset(*(word.format(**places) for word in words), "--quiet")
+    assert "next:" not in quiet.stderr
+
+
+def test_an_answer_of_a_server_is_followed_by_many(tmp_path: Path):
+    with StubServer() as server:
+        done = sampleset("answer", "1+1?", "--base-url", server.base_url, "--model", "stub-model", "-k", 2)
+    assert done.stderr == (
+        f"next: sampleset sample PROBLEMS.jsonl --model stub-model --base-url {server.base_url} "
+        "--output-dir STORE\n"
+    )
+
+
+def test_a_terminal_shows_a_bar_and_a_pipe_a_plain_line(sets: Path, tmp_path: Path):
+    command = ["evaluate", str(sets), "--output-dir", str(tmp_path / "report"), "--workers", "1"]
+    leader, follower = pty.openpty()
+    try:
+        done = subprocess.run([sys.executable, "-m", "sampleset", *command], stdout=subprocess.DEVNULL,
+                              stderr=follower, check=False,
+                              env={**os.environ, "TERM": "xterm", "COLUMNS": "60"})  # fmt: skip
+        os.set_blocking(leader, False)
+        shown = os.read(leader, 100_000).decode()
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert done.returncode == 0
+    assert "━" in shown
+    assert "━" not in sampleset(*command).stderr
 
 
 def test_top_k_is_sent_to_the_server(tmp_path: Path):

@@ -28,7 +28,10 @@ def sets(tmp_path: Path) -> Path:
 def test_another_tools_file_becomes_sets(run: Run, tmp_path: Path):
     code, out, err = run("import", FILES / "inspect.eval", "--output", tmp_path / "sets.jsonl")
     assert (code, out) == (0, f"2 rows: {tmp_path / 'sets.jsonl'}\n")
-    assert err == f"note: {FILES / 'inspect.eval'} is read as: inspect_ai log\n"
+    assert err == (
+        f"note: {FILES / 'inspect.eval'} is read as: inspect_ai log\n"
+        f"next: sampleset evaluate {tmp_path / 'sets.jsonl'}\n"
+    )
     assert [one.problem.answer for one in read_sample_sets(tmp_path / "sets.jsonl")] == ["7", "5"]
 
 

@@ -212,6 +212,52 @@ def test_an_answer_below_min_confidence_is_withheld():
     assert (sure["sampleset"]["answer"], sure["message"]["content"]) == ("1", r"\boxed{1}")
 
 
+def test_a_header_says_that_an_answer_is_withheld():
+    with Upstream() as upstream, running({"m": alias(upstream, k=4)}) as server:
+        upstream.says = lambda request: rf"\boxed{{{request['seed'] % 2}}}"
+        split = ask(server.base_url, sampleset={"min_confidence": 0.75})
+        free = ask(server.base_url)
+        with httpx.Client(base_url=server.base_url) as client:
+            asked = {"model": "m", "max_tokens": 9, "sampleset": {"min_confidence": 0.75}}
+            other = client.post("/messages", json={**asked, "messages": [{"role": "user", "content": "?"}]})
+        upstream.says = lambda request: r"\boxed{1}"
+        sure = ask(server.base_url, sampleset={"min_confidence": 0.75})
+    assert split.headers["x-sampleset-withheld"] == "low_confidence"
+    assert split.json()["choices"][0]["sampleset"]["answer"] is None
+    assert other.headers["x-sampleset-withheld"] == "low_confidence"
+    assert "x-sampleset-withheld" not in free.headers
+    assert "x-sampleset-withheld" not in sure.headers
+
+
+def test_a_request_may_ask_for_more_confidence_than_the_alias_and_not_for_less():
+    with Upstream() as upstream, running({"m": alias(upstream, k=4, min_confidence=0.75)}) as server:
+        upstream.says = lambda request: rf"\boxed{{{request['seed'] % 4 != 0:d}}}"
+        answers = [
+            ask(server.base_url, sampleset=own).json()["choices"][0]["sampleset"]["answer"]
+            for own in ({}, {"min_confidence": 0.8}, {"min_confidence": 0.1})
+        ]
+        upstream.says = lambda request: rf"\boxed{{{request['seed'] % 2}}}"
+        low = ask(server.base_url, sampleset={"min_confidence": 0.1}).json()["choices"][0]["sampleset"]
+        refused = ask(server.base_url, sampleset={"min_confidence": 1.5})
+    assert answers == ["1", None, "1"]
+    assert low["answer"] is None
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "sampleset.min_confidence")
+
+
+def test_a_stream_shows_nothing_of_an_answer_that_is_withheld():
+    body = {"model": "m", "messages": [{"role": "user", "content": "1+1?"}], "stream": True}
+    with Upstream() as upstream, running({"m": alias(upstream, k=4)}) as server:
+        upstream.says = lambda request: rf"\boxed{{{request['seed'] % 2}}}"
+        with httpx.Client(base_url=server.base_url) as client:
+            reply = client.post("/chat/completions", json={**body, "sampleset": {"min_confidence": 0.75}})
+    chunks = [json.loads(line[6:]) for line in reply.text.splitlines() if line.startswith("data: {")]
+    content = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
+    assert content == "No answer: the samples do not agree enough."
+    told = chunks[-1]["choices"][0]["sampleset"]
+    assert (told["answer"], told["flags"][-1]) == (None, "low_confidence")
+    assert "x-sampleset-withheld" not in reply.headers
+
+
 def test_an_aggregator_that_withholds_is_followed_too():
     settings = {"k": 4, "aggregator": "majority_vote:min_confidence=0.75"}
     with Upstream() as upstream, running({"m": alias(upstream, **settings)}) as server:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ClassVar, cast
@@ -22,6 +23,8 @@ from typing import Any, ClassVar, cast
 from sampleset.aggregators.base import Aggregator, tally
 from sampleset.answers import with_answer_kind
 from sampleset.api.blocking import run_blocking
+from sampleset.api.judging import kinds_judged_by
+from sampleset.backends.base import Backend
 from sampleset.errors import InvalidArgumentError, SamplingError
 from sampleset.html_tables import html_table
 from sampleset.specs import build
@@ -119,6 +122,7 @@ def sampled(
     aggregator: str | Aggregator | Function = "majority_vote",
     *,
     answer_kind: str | None = None,
+    judge: str | Backend | None = None,
     max_concurrency: int = 8,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: the function is called k times, and what it returns becomes one `Answered`.
@@ -131,15 +135,20 @@ def sampled(
         k: Calls of the function.
         aggregator: A name, an aggregator, or a function of a sample set.
         answer_kind: How answers are compared; by default as mathematics.
+        judge: The model that compares answers of the kind `judge`, as `open_backend` takes it, opened for
+            each call where it is needed; or a backend.
         max_concurrency: Calls in flight at once; functions that are not async run in threads.
 
     Raises:
-        InvalidArgumentError: k or max_concurrency is below 1, or there is no such aggregator.
+        InvalidArgumentError: k or max_concurrency is below 1, there is no such aggregator, or no judge for
+            answers of the kind `judge`.
         SamplingError: On a call: every draw failed.
     """
     if k < 1 or max_concurrency < 1:
         raise InvalidArgumentError(f"k={k!r} and max_concurrency={max_concurrency!r} must be at least 1.")
     method = as_aggregator(aggregator)
+    if answer_kind == "judge" and judge is None:
+        raise InvalidArgumentError("answer_kind='judge' asks a model. Name it: judge='gpt-4o-mini' say.")
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         async def answered(*arguments: Any, **options: Any) -> Answered:
@@ -164,8 +173,11 @@ def sampled(
             if len(failures) == k:
                 raise SamplingError(f"All {k} calls failed. First: {failures[0]!r}") from failures[0]
             question = with_answer_kind(Question(asked[:64], asked), answer_kind)
-            drawn = SampleSet(question, tuple(samples))
-            return Answered(drawn, await method.aggregate(drawn.without_thinking()))
+            async with AsyncExitStack() as stack:
+                if judge is not None:
+                    question = kinds_judged_by(judge, stack).bind(question)
+                drawn = SampleSet(question, tuple(samples))
+                return Answered(drawn, await method.aggregate(drawn.without_thinking()))
 
         if inspect.iscoroutinefunction(function):
             return wraps(function)(answered)

@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any
 
 from sampleset.aggregators.base import Aggregator
-from sampleset.answers import with_answer_kind
+from sampleset.answers import Kinds, with_answer_kind
 from sampleset.api.blocking import run_blocking
 from sampleset.api.functions import Answered, Function, as_aggregator
+from sampleset.api.judging import bound_to, kinds_judged_by
 from sampleset.backends.base import Backend, record_of
 from sampleset.chat import Message
 from sampleset.errors import InvalidArgumentError
@@ -38,6 +39,8 @@ class SampledModel:
         base_url: Address of the server.
         api_key: The server's key.
         aggregator_model: The model that the aggregator asks; by default the one that is sampled.
+        judge: The model that compares answers of the kind `judge`; by default `aggregator_model`. Its tokens
+            are in no count.
         options: How samples are drawn; `k` replaces their `n`.
     """
 
@@ -50,6 +53,7 @@ class SampledModel:
         base_url: str | None = None,
         api_key: str | None = None,
         aggregator_model: str | None = None,
+        judge: str | Backend | None = None,
         options: SamplingOptions | None = None,
     ) -> None:
         usual = usual_prompt(model) if isinstance(model, str) else "solve"
@@ -58,10 +62,11 @@ class SampledModel:
         self._server = base_url, api_key
         self._aggregator = aggregator
         self._aggregator_model = aggregator_model
+        self._judge = judge
         if isinstance(aggregator, str):
             models_of(aggregator)  # refused before a model is opened
         self._stack = AsyncExitStack()
-        self._ready: tuple[Backend, Aggregator] | None = None
+        self._ready: tuple[Backend, Aggregator, Kinds] | None = None
         self._opening = asyncio.Lock()
 
     async def answer(
@@ -86,9 +91,9 @@ class SampledModel:
             SamplingError: Every draw failed.
             BackendError: The model cannot be asked.
         """
-        backend, method = await self._open()
+        backend, method, kinds = await self._open()
         asked = question if isinstance(question, Question) else Question(question[:64], question)
-        asked = with_answer_kind(asked, answer_kind) if answer_kind else asked
+        asked = bound_to(kinds, with_answer_kind(asked, answer_kind) if answer_kind else asked, None)
         if not asked.text.strip():
             raise InvalidArgumentError("The question is empty. Give a text.")
         options = replace(
@@ -108,8 +113,9 @@ class SampledModel:
 
     async def sets(self, questions: Sequence[Question]) -> list[SampleSet]:
         """The sample sets of many questions, in their order."""
-        backend, _ = await self._open()
-        return [drawn async for drawn in Sampler(backend, self.options).sample_many(questions)]
+        backend, _, kinds = await self._open()
+        asked = [bound_to(kinds, question, None) for question in questions]
+        return [drawn async for drawn in Sampler(backend, self.options).sample_many(asked)]
 
     async def aclose(self) -> None:
         """Close the models that were opened."""
@@ -124,7 +130,7 @@ class SampledModel:
     ) -> None:
         await self.aclose()
 
-    async def _open(self) -> tuple[Backend, Aggregator]:
+    async def _open(self) -> tuple[Backend, Aggregator, Kinds]:
         async with self._opening:
             if self._ready is None:
                 backend = await self._backend(self._model)
@@ -132,7 +138,8 @@ class SampledModel:
                 if isinstance(method, str):
                     reader = self._aggregator_model or backend
                     method = await opened_aggregator(method, reader, self._stack, self.options)
-                self._ready = backend, as_aggregator(method)
+                kinds = kinds_judged_by(self._judge or self._aggregator_model or backend, self._stack)
+                self._ready = backend, as_aggregator(method), kinds
             return self._ready
 
     async def _backend(self, model: str | Backend) -> Backend:

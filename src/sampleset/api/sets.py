@@ -14,19 +14,16 @@ from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 from sampleset.aggregators.base import Aggregator
-from sampleset.answers import Kinds, with_answer_kind
 from sampleset.api.blocking import run_blocking
 from sampleset.api.functions import Function, as_aggregator
+from sampleset.api.judging import bound_to, kinds_judged_by
 from sampleset.api.sampled_model import SampledModel, opened_aggregator
 from sampleset.backends.base import Backend
 from sampleset.chat import SamplingParams
 from sampleset.datasets.base import load_problems
 from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import REFERENCE, AnswerLog, EvaluationOptions, answer_all, evaluate
-from sampleset.grading.judge import LLMJudge
 from sampleset.html_tables import html_table
-from sampleset.models.calls import ModelCalls
-from sampleset.models.opening import ready_backend
 from sampleset.prompts import usual_prompt
 from sampleset.report import write_report
 from sampleset.report.loaded import Report
@@ -35,7 +32,7 @@ from sampleset.storage.exchange import to_dataset, to_pandas
 from sampleset.storage.files import new_jsonl, write_rows
 from sampleset.storage.records import StoredSet
 from sampleset.storage.sample_sets import SampleFile
-from sampleset.types import DEFAULT_KIND, Answer, Problem, Question, SampleSet
+from sampleset.types import Answer, Problem, Question, SampleSet
 
 Method = str | Aggregator | Function
 
@@ -234,29 +231,18 @@ def _judged(
     sets: SampleSets, answer_kind: str | None, judge: str | Backend, stack: AsyncExitStack
 ) -> list[StoredSet]:
     """The sets, answers of the kind `judge` compared by the model, which is opened when it is first asked."""
+    kinds = kinds_judged_by(judge, stack)
 
-    async def opened() -> Backend:
-        options = SamplingOptions()
-        backend = await ready_backend(judge) if isinstance(judge, str) else judge
-        if isinstance(judge, str):
-            stack.push_async_callback(backend.aclose)
-        return ModelCalls(backend, options.patience, options.max_concurrency)
-
-    kinds = Kinds(LLMJudge(opened))
-
-    def bound(question: Question) -> Question:
-        named = with_answer_kind(question, answer_kind if question.answer_kind == DEFAULT_KIND else None)
-        # What a caller has bound to the question, a judge of its own or leave to run code, stays.
-        return kinds.bind(named) if named.kinds is None else named
-
-    return [
-        replace(
-            one,
-            problem=replace(one.problem, question=bound(one.problem.question)),
-            sample_set=replace(one.sample_set, question=bound(one.sample_set.question)),
+    def judged(stored: StoredSet) -> StoredSet:
+        asked = bound_to(kinds, stored.problem.question, answer_kind)
+        drawn = bound_to(kinds, stored.sample_set.question, answer_kind)
+        return replace(
+            stored,
+            problem=replace(stored.problem, question=asked),
+            sample_set=replace(stored.sample_set, question=drawn),
         )
-        for one in sets
-    ]
+
+    return [judged(stored) for stored in sets]
 
 
 def _labelled(aggregators: Sequence[Method] | Mapping[str, Method]) -> dict[str, Method]:

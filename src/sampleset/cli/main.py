@@ -31,7 +31,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # a character the terminal cannot show must not end the command
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        app(prog_name="sampleset")  # by which shells complete it, also after `python -m`
     except SampleSetError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -151,6 +151,9 @@ def answer(
     print(f"answer of {answered.answer.aggregator}: {shown}" if show else shown)
     if output_dir is not None:
         run.next("aggregate", output_dir)
+    elif drawing.pool is None and not drawing.model.startswith("replay:"):
+        server = ("--base-url", drawing.base_url) if drawing.base_url else ()
+        run.next("sample", "PROBLEMS.jsonl", "--model", drawing.model, *server, "--output-dir", "STORE")
     if final is None:
         raise typer.Exit(1)
 
@@ -182,7 +185,9 @@ async def answer_question(
         show = stack.enter_context(run.status_line())
         ours = await stack.enter_async_context(_embedded_pair(drawing, aggregator, aggregator_model))
         draws = await stack.enter_async_context(
-            opened_samplers(drawing, store_folder, 1, lambda now: show(sampling_line(now)), ours)
+            opened_samplers(
+                drawing, store_folder, 1, lambda now: show(sampling_line(now), now.questions, now.total), ours
+            )
         )
 
         async def asked(model: ModelRef | None) -> Backend:

@@ -47,7 +47,7 @@ async def _calibrated(
     async with opened(ModelRef(str(checkpoint), None, None, context_size)) as backend:
         with output.status_line() as show:
             return await fitted(
-                checkpoint, backend, rows, folds, lambda done, of: show(f"{done}/{of} rows scored")
+                checkpoint, backend, rows, folds, lambda done, of: show(f"{done}/{of} rows scored", done, of)
             )
 
 

@@ -98,7 +98,9 @@ async def _live(backend: Backend, trained: Backend, seed: int, output: Output, *
     with output.status_line() as show:
         params = SamplingParams(max_tokens=200)
         options = SamplingOptions(n=K, params=params, prompt="worked_examples", seed=seed)
-        sampler = Sampler(backend, options, on_progress=lambda now: show(sampling_line(now)))
+        sampler = Sampler(
+            backend, options, on_progress=lambda now: show(sampling_line(now), now.questions, now.total)
+        )
         sampler.progress.total = 1
         drawn = await sampler.sample(problem.question)
         answers = [await one.aggregate(drawn) for one in _built(_LIVE, backend, trained).values()]
@@ -140,7 +142,7 @@ async def _recorded(
                     EvaluationOptions(ks=(K,)),
                     log=log,
                     on_question=lambda question, write=write: write(asdict(question)),
-                    on_progress=lambda now: show(evaluation_line(now)),
+                    on_progress=lambda now: show(evaluation_line(now), now.done, now.total),
                 )
             write_report(folder / name, evaluation, settings, questions)
     return evaluations

@@ -195,7 +195,7 @@ async def evaluate_files(
                 prices=read_prices(prices) if prices else None,
                 executor=executor,
                 on_question=lambda question: write(asdict(question)),
-                on_progress=lambda now: show(evaluation_line(now)),
+                on_progress=lambda now: show(evaluation_line(now), now.done, now.total),
             )
     write_report(output_dir, evaluation, settings, questions)
     save_settings(output_dir / "config.json", settings)

@@ -34,6 +34,8 @@ from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.fit_probe import ProbedSamples
 from sampleset.training.fit_probe import fit_probe as fitted
 
+EXAMPLE = "sampleset fit-probe store --model embedded --output probe.json"
+
 
 def fit_probe(
     samples: Annotated[list[Path], argument("Stores or files of sample sets, with gold answers.")],
@@ -72,7 +74,9 @@ def fit_probe(
         print_json(summary)
         return
     run.print_summary(summary)
-    run.note(f"use it: --reward-model 'probe[file={output}],model={model}' of fit-vote, score or evaluate")
+    run.next(
+        "evaluate", *samples, "--aggregator", f"best_of_n:reward_model=probe[file={output}],model={model}"
+    )
 
 
 async def fit_probe_file(

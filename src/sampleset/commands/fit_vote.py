@@ -84,6 +84,9 @@ class FitOptions(OptionGroup):
         )
 
 
+EXAMPLE = "sampleset fit-vote store --output vote.json"
+
+
 def fit_vote(
     samples: Annotated[list[Path], argument("Stores or files of sample sets, with gold answers.")],
     fitting: FitOptions,
@@ -108,7 +111,7 @@ def fit_vote(
         print_json(fit.model.to_json())
         return
     print("\n".join(fit_lines(fit)))
-    run.note(f"use it: --aggregator '{spec_of_fit(output, fitting)}'")
+    run.next("evaluate", "OTHER_SETS", "--aggregator", spec_of_fit(output, fitting))
 
 
 async def fit_vote_file(

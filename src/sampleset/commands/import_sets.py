@@ -43,3 +43,5 @@ def import_(
         print_json(summary)
     else:
         print(f"{count} rows: {output}")
+        if form == "sets":
+            run.next("evaluate", output)

@@ -6,12 +6,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from sampleset.aggregators.base import AGGREGATORS
 from sampleset.backends.base import BACKENDS
 from sampleset.commands.options import argument
-from sampleset.commands.run import print_json
+from sampleset.commands.run import Output, print_json
 from sampleset.datasets.base import DATASETS
 from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_folder, embedded_ssa_is_installed
 from sampleset.errors import UnknownNameError
@@ -22,17 +20,36 @@ from sampleset.storage.foreign.base import FORMATS
 
 EXAMPLE = "sampleset list aggregators"
 
+_USES = {
+    "aggregators": ("evaluate", "STORE", "--aggregator", "NAME"),
+    "backends": ("answer", "What is 17 + 25?", "--model", "NAME:REF"),
+    "datasets": ("sample", "NAME", "--output-dir", "STORE"),
+    "formats": ("import", "FILE", "--output", "sets.jsonl"),
+    "models": ("answer", "What is 17 + 25?", "--aggregator", "ssa", "--aggregator-model", "NAME"),
+    "reward-models": (
+        "score",
+        "STORE",
+        "--reward-model",
+        "NAME",
+        "--model",
+        "REF",
+        "--output",
+        "scored.jsonl",
+    ),
+}
+"""What each kind is listed for."""
+
 
 def list_(
+    output: Output,
     kind: Annotated[
         str | None,
         argument("aggregators, backends, datasets, formats, models or reward-models; all by default."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print what there is, one line each."""
     entries = listing(kind)
-    if as_json:
+    if output.as_json:
         print_json(entries)
         return
     for heading, names in entries.items():
@@ -41,6 +58,7 @@ def list_(
             print(f"{heading}:")
         for name, says in names.items():
             print(f"{'' if kind else '  '}{name:<{width}}  {says}")
+    output.next(*(_USES[kind] if kind else ("list", "aggregators")))
 
 
 def listing(kind: str | None) -> dict[str, dict[str, str]]:

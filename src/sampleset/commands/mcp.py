@@ -13,7 +13,7 @@ from sampleset.integrations.mcp import mcp_server
 from sampleset.prompts import usual_prompt
 from sampleset.sampling.sampler import SamplingOptions
 
-EXAMPLES = "Example: sampleset mcp --model gpt-4o-mini -k 5"
+EXAMPLE = "sampleset mcp --model gpt-4o-mini -k 5"
 
 
 def mcp(

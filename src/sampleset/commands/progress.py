@@ -1,12 +1,12 @@
-"""Progress on stderr: a live line on a terminal, a plain line every ten seconds elsewhere."""
+"""Progress on stderr: a bar and a live line on a terminal, a plain line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from sampleset.evaluation import EvaluationProgress
@@ -16,16 +16,37 @@ if TYPE_CHECKING:
 _EVERY = 10.0
 
 
+class Show(Protocol):
+    """Shows a text as the state of the work, and where the total is known how much of it is done."""
+
+    def __call__(self, text: str, done: float = 0, total: float | None = None, /) -> None:
+        """Show it."""
+        ...
+
+
+def show_nothing(text: str, done: float = 0, total: float | None = None, /) -> None:
+    """The state of the work, for who wants none."""
+
+
 @contextmanager
-def status_line() -> Generator[Callable[[str], None]]:
-    """A function that shows a text as the state of the work; the line is gone at the end."""
+def status_line() -> Generator[Show]:
+    """A function that shows the state of the work; bar and line are gone at the end."""
     if not sys.stderr.isatty():
         yield _plain_line()
         return
     from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+    from rich.table import Column
 
-    with Console(stderr=True).status("starting") as status:
-        yield lambda text: status.update(text)
+    line = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, overflow="fold"))
+    columns = SpinnerColumn(), BarColumn(bar_width=16), line
+    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as progress:
+        task = progress.add_task("starting", total=None)
+
+        def show(text: str, done: float = 0, total: float | None = None, /) -> None:
+            progress.update(task, description=text, completed=done, total=total)
+
+        yield show
 
 
 def sampling_line(progress: SamplingProgress) -> str:
@@ -86,10 +107,10 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def _plain_line() -> Callable[[str], None]:
+def _plain_line() -> Show:
     shown_at = time.monotonic()
 
-    def show(text: str) -> None:
+    def show(text: str, done: float = 0, total: float | None = None, /) -> None:
         nonlocal shown_at
         if time.monotonic() - shown_at >= _EVERY:
             shown_at = time.monotonic()

@@ -44,3 +44,14 @@ def report(
 
     for table in tables:
         Console().print(table, end="\n\n")
+    if other is None:
+        run.next("report", folder, "OTHER_REPORT")
+    elif output_dir is None:
+        run.next(
+            "report",
+            folder,
+            other,
+            *(word for one in pair or () for word in ("--pair", one)),
+            "--output-dir",
+            "COMPARISON",
+        )

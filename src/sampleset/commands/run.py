@@ -10,15 +10,18 @@ import asyncio
 import json
 import shlex
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
 from sampleset.commands.options import NOT_SAVED, RUN, OptionGroup, option
+
+if TYPE_CHECKING:
+    from sampleset.commands.progress import Show
 
 T = TypeVar("T")
 
@@ -75,11 +78,11 @@ class Output(OptionGroup):
         bool, option("--quiet", "-q", help="Print no progress and no notes.", panel=RUN), NOT_SAVED
     ] = False
 
-    def status_line(self) -> AbstractContextManager[Callable[[str], None]]:
-        """A function that shows a text as the state of the work; the line is gone at the end."""
-        from sampleset.commands.progress import status_line
+    def status_line(self) -> AbstractContextManager[Show]:
+        """A function that shows the state of the work; what it shows is gone at the end."""
+        from sampleset.commands.progress import show_nothing, status_line
 
-        return nullcontext(lambda text: None) if self.quiet else status_line()
+        return nullcontext(show_nothing) if self.quiet else status_line()
 
     def note(self, text: str) -> None:
         """Print a line for people on stderr."""

@@ -120,7 +120,7 @@ async def sample_dataset(
         run.note(f"note: {loaded.source} holds {len(problems)} of the {loaded.stated} problems of {dataset}")
     with run.status_line() as show:
         async with opened_samplers(
-            drawing, folder, len(problems), lambda now: show(sampling_line(now))
+            drawing, folder, len(problems), lambda now: show(sampling_line(now), now.questions, now.total)
         ) as draws:
             assert draws.store is not None
             draws.store.add_problems(problems)

@@ -8,39 +8,55 @@ from typing import Annotated, Any
 
 import typer
 
-from sampleset.commands.options import option
+from sampleset.commands.options import AGGREGATION, AGGREGATOR_NAMES, MODEL, RUN, SAMPLES, option
 from sampleset.errors import InvalidArgumentError
+
+SERVER = "Server"
 
 EXAMPLE = "sampleset serve --model embedded --port 8700"
 
 
 def serve(
     config: Annotated[
-        Path | None, typer.Option("--config", help="What to serve: serve.yaml, see docs/serve.md.")
+        Path | None,
+        typer.Option("--config", help="What to serve: serve.yaml, see docs/serve.md.", rich_help_panel=RUN),
     ] = None,
     model: Annotated[
         list[str] | None,
-        option("--model", help="Serve this model under its name, without a file; repeatable."),
+        option("--model", help="Serve this model under its name, without a file; repeatable.", panel=MODEL),
     ] = None,
     base_url: Annotated[
-        str | None, option("--base-url", help="OpenAI-compatible server of --model, up to /v1.")
+        str | None, option("--base-url", help="OpenAI-compatible server of --model, up to /v1.", panel=MODEL)
     ] = None,
     samples: Annotated[
-        int | None, option("-k", "--samples", help="Samples of one answer of --model; 5 by default.")
+        int | None,
+        option("-k", "--samples", help="Samples of one answer of --model; 5 by default.", panel=SAMPLES),
     ] = None,
     aggregator: Annotated[
-        str | None, option("--aggregator", help="How --model's samples become one answer.")
+        str | None,
+        option(
+            "--aggregator",
+            help="How --model's samples become one answer.",
+            panel=AGGREGATION,
+            autocompletion=AGGREGATOR_NAMES,
+        ),
     ] = None,
-    host: Annotated[str | None, option("--host", help="Address to bind; 127.0.0.1 by default.")] = None,
+    host: Annotated[
+        str | None, option("--host", help="Address to bind; 127.0.0.1 by default.", panel=SERVER)
+    ] = None,
     port: Annotated[
-        int | None, option("--port", help="Port to bind; 8700 by default, 0 takes a free one.")
+        int | None, option("--port", help="Port to bind; 8700 by default, 0 takes a free one.", panel=SERVER)
     ] = None,
     api_keys_file: Annotated[
-        Path | None, option("--api-keys-file", help="Keys clients may use, one a line.")
+        Path | None, option("--api-keys-file", help="Keys clients may use, one a line.", panel=SERVER)
     ] = None,
     keep_runs: Annotated[
-        int | None, option("--keep-runs", help="Keep so many runs in memory, for links that replay them.")
+        int | None,
+        option("--keep-runs", help="Keep so many runs in memory, for links that replay them.", panel=SERVER),
     ] = None,
+    quiet: Annotated[
+        bool, option("--quiet", "-q", help="Print no addresses and no line a request.", panel=RUN)
+    ] = False,
 ) -> None:
     """Serve an OpenAI-compatible endpoint whose answers are made of k samples, and a page to watch it."""
     from sampleset.serve import load
@@ -70,4 +86,4 @@ def serve(
         "keep_runs": keep_runs,
     }
     given |= {name: value for name, value in flags.items() if value is not None}
-    server.run(settings.serve_config(given, where))
+    server.run(settings.serve_config(given, where), quiet=quiet)

@@ -46,3 +46,5 @@ def store(
     elif check.damage:
         run.next("store", "check", folder, "--repair")
         raise typer.Exit(1)
+    else:
+        run.next("evaluate", folder)

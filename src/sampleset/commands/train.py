@@ -41,7 +41,7 @@ def train(
     with output.status_line() as show:
 
         def on_progress(now: TrainingProgress) -> None:
-            show(training_line(now))
+            show(training_line(now), now.step, now.steps)
 
         try:
             if method == "grpo":

@@ -43,6 +43,8 @@ _Point = TypeVar("_Point", PointResult, MacroPoint)
 ONE_SAMPLE = "one sample (mean, pass@1)"
 _NAME_WIDTH = 14
 """Names of methods are folded to this width before a number's column is left out."""
+_GAP = 2
+"""Blanks between two columns: the padding of the left one, and the line that is not drawn."""
 _MOST_COLUMNS = 10
 """Values of k in a compact table; with more of them, some in the middle are left to the files."""
 
@@ -80,7 +82,7 @@ class FittingTable(Table):
         """The columns that fit, and which do not."""
         widths = [self._needed(console, column) for column in self.columns]
         count = len(widths)
-        while count > 2 and sum(widths[:count]) + count - 1 > options.max_width:
+        while count > 2 and sum(widths[:count]) + _GAP * (count - 1) > options.max_width:
             count -= 1
         whole, self.columns = self.columns, self.columns[:count]
         try:

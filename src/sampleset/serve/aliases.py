@@ -134,7 +134,7 @@ class Alias:
             )
         method = self.methods[request.aggregator]
         reads: list[str] = []
-        withholds = config.min_confidence is not None
+        withholds = request.min_confidence is not None
         own = (
             _reads.set(reads),
             # What may be withheld is not shown while it is written.
@@ -143,7 +143,7 @@ class Alias:
         )
         try:
             outcome = await choose(request, drawn, method, config.aggregation_deadline, settled=settled)
-            outcome = withheld(outcome, config.min_confidence, config.withheld_text)
+            outcome = withheld(outcome, request.min_confidence, config.withheld_text)
         finally:
             _reads.reset(own[0])
             _voice.reset(own[1])

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from sampleset import __version__
+from sampleset.aggregators.confident import WITHHELD
 from sampleset.serve.aliases import Models
 from sampleset.serve.api_errors import ApiError, api_error, log_fault
 from sampleset.serve.chat import Chat
@@ -26,6 +27,7 @@ from sampleset.serve.dialects.messages import Messages
 from sampleset.serve.dialects.responses import Responses
 from sampleset.serve.limits import Allowances, Gate, Keys, check_origin, read_body
 from sampleset.serve.metrics import Metrics
+from sampleset.serve.replies import flags_of
 from sampleset.serve.requests import parse_request
 from sampleset.serve.runs import Runs
 from sampleset.serve.streaming import EventStream, LongResponse, Stop, unless_gone
@@ -71,6 +73,8 @@ _DIALECTS: dict[str, type[Dialect]] = {
 # Headers by name, as a preflight asks for them.
 _NAMES = re.compile(r"[\w!#$%&'*+.^`|~-]+(?: *, *[\w!#$%&'*+.^`|~-]+)*", re.ASCII)
 _USUAL_NAMES = "authorization, content-type, x-api-key"
+WITHHELD_HEADER = "x-sampleset-withheld"
+"""Why an answer of a whole reply is withheld, for clients that read no more than the message."""
 _FONT = re.compile(r"[A-Za-z0-9_-]{1,64}\.woff2")
 
 Handler = Callable[[Request], Awaitable[Response | EventStream]]
@@ -196,7 +200,9 @@ class Server:
         if found is None:
             return Response(status_code=400)
         body = await beside(chat.size, lambda: json.dumps(translation.whole(found)).encode())
-        return LongResponse(body, media_type="application/json")
+        flags = sorted(flags_of(found) & WITHHELD)
+        headers = {WITHHELD_HEADER: ", ".join(flags)} if flags else None
+        return LongResponse(body, headers=headers, media_type="application/json")
 
     async def _list(self, request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [self._row(name) for name in self._configs]})
@@ -285,7 +291,7 @@ def _allowing(
         return response
     headers = {
         "access-control-allow-origin": origin,
-        "access-control-expose-headers": "retry-after",
+        "access-control-expose-headers": f"retry-after, {WITHHELD_HEADER}",
         "vary": "origin",
     }
     if request.method == "OPTIONS":

@@ -225,6 +225,11 @@ OVERRIDES: dict[str, Parameter] = {
     "settled_by_vote": Parameter(
         "honoured", "where the rule is met the vote answers, and the aggregator is not asked", flag
     ),
+    "min_confidence": Parameter(
+        "honoured",
+        "least confidence of an answer that is given, 0 to 1; not less than the alias's own counts",
+        number(0, 1),
+    ),
     "content": Parameter(
         "honoured",
         "`solution` (default): the text of a sample that gives the answer; `answer`: nothing but it",

@@ -54,6 +54,11 @@ def completion(
     return {**head.body("chat.completion"), "choices": choices, **totals}
 
 
+def flags_of(body: Mapping[str, Any]) -> set[str]:
+    """The flags of all answers of a whole reply."""
+    return {flag for choice in body["choices"] for flag in choice["sampleset"]["flags"]}
+
+
 def told(one: Answered, samples: bool) -> dict[str, Any]:
     """What is ours of one choice."""
     outcome, drawn = one.outcome, one.drawn

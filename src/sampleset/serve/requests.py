@@ -62,6 +62,7 @@ class ChatRequest:
         deadline: Seconds for the samples.
         rule: When the draws so far settle the vote.
         settled_by_vote: Whether the vote answers where it is settled.
+        min_confidence: Least confidence of an answer that is given; `None` gives all.
         budgets: What the request may cost.
         ballot: What is voted on.
         words_ballot: The same where tools are offered, and most samples call none.
@@ -86,6 +87,7 @@ class ChatRequest:
     deadline: float
     rule: StoppingRule | None
     settled_by_vote: bool
+    min_confidence: float | None
     budgets: Sequence[Budget]
     ballot: Ballot
     words_ballot: Ballot
@@ -187,6 +189,10 @@ def _chat_request(
         deadline=min(own.get("deadline", alias.deadline), alias.deadline),
         rule=(rule := _rule(own, alias)),
         settled_by_vote=_settled_by_vote(own, alias, rule),
+        min_confidence=max(
+            (one for one in (own.get("min_confidence"), alias.min_confidence) if one is not None),
+            default=None,
+        ),
         budgets=alias.budgets(),
         ballot="tools" if given.get("tools") and given.get("tool_choice") != "none" else of_words,
         words_ballot=of_words,

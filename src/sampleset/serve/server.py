@@ -88,12 +88,18 @@ class GracefulServer(uvicorn.Server):
                 loop.remove_signal_handler(one)
 
 
-async def serve(config: ServeConfig, on_start: Callable[[GracefulServer, int], None] | None = None) -> None:
+async def serve(
+    config: ServeConfig,
+    on_start: Callable[[GracefulServer, int], None] | None = None,
+    *,
+    quiet: bool = False,
+) -> None:
     """Serve until stopped.
 
     Args:
         config: What to serve, where, within which limits.
         on_start: Called with the server and its port once it listens.
+        quiet: Print no addresses.
 
     Raises:
         SampleSetError: The configuration, the address or a model does not do.
@@ -127,7 +133,8 @@ async def serve(config: ServeConfig, on_start: Callable[[GracefulServer, int], N
         server: GracefulServer
 
         def started(port: int) -> None:
-            _announce(config, models, port)
+            if not quiet:
+                _announce(config, models, port)
             if on_start is not None:
                 on_start(server, port)
 
@@ -159,11 +166,16 @@ def _bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(config: ServeConfig) -> None:
-    """Serve until a signal, on the quickest event loop there is."""
+def run(config: ServeConfig, *, quiet: bool = False) -> None:
+    """Serve until a signal, on the quickest event loop there is.
+
+    Args:
+        config: What to serve, where, within which limits.
+        quiet: Print nothing but what goes wrong.
+    """
     # Other packages' lines stay away: some name addresses, some whole requests.
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("sampleset").setLevel(logging.INFO)
+    logging.getLogger("sampleset").setLevel(logging.WARNING if quiet else logging.INFO)
     raise_file_limit()
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     try:
@@ -173,7 +185,7 @@ def run(config: ServeConfig) -> None:
     except ImportError:
         pass
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(serve(config))
+        runner.run(serve(config, quiet=quiet))
 
 
 def _announce(config: ServeConfig, models: Models, port: int) -> None:
