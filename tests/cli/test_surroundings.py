@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,49 @@ def test_what_the_terminal_cannot_encode_is_escaped(sets: Path, arguments: list[
         texts = [sample["text"] for sample in json.loads(done.stdout)["samples"]]
         assert texts[0] == "So \u2713 \\boxed{2}"
         assert "\\boxed{2} \U0001f600" in texts
+
+
+def test_evaluate_ends_well_where_the_terminal_cannot_encode(sets: Path, tmp_path: Path):
+    done = sampleset("evaluate", sets, "--output-dir", tmp_path / "r\u00e9port \u2713", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "r\\xe9port \\u2713/report.html" in " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.parametrize("command", ["answer", "sample", "serve"])
+def test_a_socks_proxy_ends_in_one_line(sets: Path, tmp_path: Path, command: str):
+    arguments = {"answer": ["1+1?"], "sample": [sets, "--output-dir", tmp_path / "store"], "serve": []}[command]
+    done = sampleset(command, *arguments, "--model", "m", "--base-url", "https://example.com/v1",
+                     ALL_PROXY="socks5://localhost:1080", HTTPS_PROXY="", https_proxy="", NO_PROXY="")  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("error: ALL_PROXY names a proxy of the kind 'socks5'")
+
+
+@pytest.mark.parametrize(
+    ("query", "advice"), [("", "/v1\n"), ("?api-version=1", "/v1, with the query that yours has\n")]
+)
+def test_a_server_that_moved_to_https_is_told_with_the_address_to_give(query: str, advice: str):
+    class Moved(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.send_response(301)
+            self.send_header("location", f"https://example.com{self.path}")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_GET = do_POST
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moved) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base_url = f"http://127.0.0.1:{server.server_port}/v1{query}"
+        done = sampleset("answer", "1+1?", "--model", "m", "--base-url", base_url)
+        server.shutdown()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "301, a redirect" in done.stderr
+    assert done.stderr.endswith(f"give --base-url https://example.com{advice}")
 
 
 def test_half_a_character_of_a_question_is_replaced_and_said_once(sets: Path, tmp_path: Path):
