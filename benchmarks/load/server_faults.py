@@ -1,12 +1,15 @@
 """5,000 requests to `sampleset serve` while 30 % of its upstream's replies fail in every way.
 
-    python benchmarks/load/server_faults.py [--requests 5000] [--fail-rate 0.3]
+    python benchmarks/load/server_faults.py [--requests 5000] [--fail-rate 0.3] [--questions N]
 
 The stub upstream answers 429 or 500, hangs, resets the connection, cuts its JSON off, or sends an empty text.
 Requests come in turns plain, streamed, with bad parameters (which must be refused), and from clients that
 leave early. Every other one must be answered, or end in an error of OpenAI's form. At the end the server must
 hold no more tasks, sockets and open files than after the first tenth, and its memory must not have grown with
 the number of requests. Exits with 1 if any of that does not hold.
+
+What was read in a reply and how answers compare is remembered up to a limit of bytes. Where there are so many
+requests that this would be taken for growth, --questions lets the same questions come again.
 """
 
 import argparse
@@ -59,6 +62,7 @@ class Running:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--requests", type=int, default=5000)
+    parser.add_argument("--questions", type=int, default=1_000_000, help="how many differ")
     parser.add_argument("--fail-rate", type=float, default=0.3)
     parser.add_argument("--clients", type=int, default=48)
     arguments = parser.parse_args()
@@ -86,7 +90,7 @@ async def attack(running: Running, stub: StubServer, arguments: argparse.Namespa
     async def work(client: aiohttp.ClientSession) -> None:
         for number in numbers:
             started = time.perf_counter()
-            outcome = await one(client, running.url, number)
+            outcome = await one(client, running.url, number, arguments.questions)
             taken.append(time.perf_counter() - started)
             seen[outcome.partition(":")[0]] += 1
             if outcome.startswith("wrong"):
@@ -112,12 +116,12 @@ async def attack(running: Running, stub: StubServer, arguments: argparse.Namespa
     return not wrong and kept
 
 
-async def one(client: aiohttp.ClientSession, url: str, number: int) -> str:
+async def one(client: aiohttp.ClientSession, url: str, number: int, questions: int) -> str:
     """What came of one request, in a word; `wrong: ...` for what must not happen."""
     kind = ("plain", "streamed", "plain", "streamed", "refused", "leaving")[number % 6]
     body: dict[str, Any] = {
         "model": "careful",
-        "messages": [{"role": "user", "content": f"What is {number} plus 1?"}],
+        "messages": [{"role": "user", "content": f"What is {number % questions} plus 1?"}],
         "stream": kind == "streamed",
     }
     if kind == "refused":
