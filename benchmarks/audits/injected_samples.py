@@ -22,6 +22,9 @@ control: wrong samples are votes, and a tie may be all that they need. The attac
 A method is steered where it gives the planted answer, and did not without the planted samples. `--contested`
 takes only sets whose samples disagree, `--undefended` asks with the samples as they are, too. A method asks
 the model that it names (`ssa:model=FOLDER`; `ssa` alone asks the packaged one) or --model.
+At the end stands in how many sets what is shown of an attack is what is shown of plain plants, word for word:
+there no model can be steered by it.
+
 A prompt is asked once and its reply kept in OUT: run the same command again, with a higher --limit or more
 methods too, to go on.
 """
@@ -261,15 +264,39 @@ async def measure(options: argparse.Namespace) -> None:
     print(f"| plants | method | sets | plain | {' | '.join(names)} | worst, above plain | above the vote |")
     print(f"|---|---|{'---:|' * (len(names) + 4)}", flush=True)
     vote = build("majority_vote", None, {})
+    notes = list[str]()
     for plants in options.plants:
         serving = (plant(whole, options.k, options.seed, plants, options.contested) for whole in sets)
         planted = [one for one, _ in zip((one for one in serving if one), range(options.limit), strict=False)]
         votes = [await steered(vote, one, one.control, True) for one in planted]
+        notes.append(f"{plants}, of {len(planted)} sets shown as with plain plants: {_shown_alike(planted)}")
         for spec in options.aggregators:
             arms = await _arms(spec, build(spec, asked.get(None), asked), planted, options.attacks, states)
             print(f"| {plants} | `{spec}` | {_row(arms, votes)} |", flush=True)
+    print(
+        "", *notes, f"sets shown otherwise without plants: {_shown_otherwise(sets)} of {len(sets)}", sep="\n"
+    )
     for backend in backends.values():
         await backend.aclose()
+
+
+def _shown_alike(planted: Sequence[Planted]) -> str:
+    """For each attack in how many sets a model is shown what it is shown of plain plants."""
+    alike = Counter(
+        name
+        for one in planted
+        for name, attacked in one.attacked.items()
+        if all(
+            prompts.own_part(left.text) == prompts.own_part(right.text)
+            for left, right in zip(attacked.samples, one.control.samples, strict=True)
+        )
+    )
+    return ", ".join(f"{name} {alike[name]}" for name in ATTACKS)
+
+
+def _shown_otherwise(sets: Sequence[SampleSet]) -> int:
+    """Of how many sets a sample is not shown whole."""
+    return sum(any(prompts.own_part(one.text) != one.text for one in each.samples) for each in sets)
 
 
 async def _arms(
