@@ -7,6 +7,10 @@ Requests come in turns plain, streamed, with bad parameters (which must be refus
 leave early. Every other one must be answered, or end in an error of OpenAI's form. At the end the server must
 hold no more tasks, sockets and open files than after the first tenth, and its memory must not have grown with
 the number of requests. Exits with 1 if any of that does not hold.
+
+What was read in replies and how votes went is remembered up to a limit of bytes (112 MB in all, as its caches
+count). What they count stands beside the memory; twice that does not count as growth, since an entry takes
+about twice what it counts.
 """
 
 import argparse
@@ -25,6 +29,8 @@ import aiohttp  # noqa: TID253
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
+from sampleset.answers import kinds
+from sampleset.answers.maths import equivalence
 from sampleset.serve.config import serve_config
 from sampleset.serve.server import GracefulServer, serve
 from support.stub_server import StubServer
@@ -80,7 +86,7 @@ def main() -> None:
 async def attack(running: Running, stub: StubServer, arguments: argparse.Namespace) -> bool:
     """Whether all went as it must."""
     seen, wrong, taken = Counter[str](), list[str](), list[float]()
-    held = list[tuple[int, int, float]]()
+    held = list[tuple[int, int, float, float]]()
     numbers = iter(range(arguments.requests))
 
     async def work(client: aiohttp.ClientSession) -> None:
@@ -101,10 +107,13 @@ async def attack(running: Running, stub: StubServer, arguments: argparse.Namespa
     taken.sort()
     print(f"{sum(seen.values())} requests, {arguments.fail_rate:.0%} of upstream replies fail: {dict(seen)}")
     print(f"seconds: median {taken[len(taken) // 2]:.2f}, 99 % {taken[len(taken) * 99 // 100]:.2f}")
-    for name, (tasks, files, megabytes) in zip(("after a tenth", "at the end"), held, strict=True):
-        print(f"{name}: {tasks} tasks, {files} open files and sockets, {megabytes:.0f} MB")
-    (tasks, files, megabytes), (more_tasks, more_files, more_megabytes) = held
-    kept = more_tasks <= tasks and more_files <= files + 2 and more_megabytes <= megabytes + GROWTH_MB
+    for name, (tasks, files, megabytes, cached) in zip(("after a tenth", "at the end"), held, strict=True):
+        print(
+            f"{name}: {tasks} tasks, {files} open files and sockets, {megabytes:.0f} MB, {cached:.1f} cached"
+        )
+    (tasks, files, megabytes, cached), (more_tasks, more_files, more_megabytes, more_cached) = held
+    growth = more_megabytes - megabytes - 2 * (more_cached - cached)
+    kept = more_tasks <= tasks and more_files <= files + 2 and growth <= GROWTH_MB
     for line in wrong[:10]:
         print(line)
     print("every request ended properly" if not wrong else f"{len(wrong)} requests ended wrongly")
@@ -155,15 +164,23 @@ def read_stream(text: str) -> str:
     return "answered" if said and chunks[-1]["choices"][0]["finish_reason"] else f"wrong: {text[:200]}"
 
 
-async def settled(running: Running, stub: StubServer) -> tuple[int, int, float]:
-    """Tasks of the server, open files and memory of the process, once idle connections are closed."""
+async def settled(running: Running, stub: StubServer) -> tuple[int, int, float, float]:
+    """Tasks of the server, open files, memory of the process and what its caches hold, once idle connections
+    are closed.
+    """
     end = time.monotonic() + 100
     await asyncio.sleep(2)
     while running.tasks() > 2 and time.monotonic() < end:  # noqa: ASYNC110 - the tasks are another loop's
         await asyncio.sleep(0.5)
     gc.collect()
     # Idle connections to the upstream are kept for a while, on purpose: both ends are in this process.
-    return running.tasks(), len(os.listdir("/proc/self/fd")) - 2 * len(stub._clients), memory()
+    return running.tasks(), len(os.listdir("/proc/self/fd")) - 2 * len(stub._clients), memory(), cached()
+
+
+def cached() -> float:
+    """MB in the caches of this process, as they count them."""
+    caches = (kinds._groupings, kinds._read_answers, equivalence._cache)
+    return sum(cache.weight for cache in caches) / 2**20
 
 
 def memory() -> float:

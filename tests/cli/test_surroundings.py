@@ -6,6 +6,8 @@ import pty
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,95 @@ def test_what_the_terminal_cannot_encode_is_escaped(sets: Path, arguments: list[
         texts = [sample["text"] for sample in json.loads(done.stdout)["samples"]]
         assert texts[0] == "So \u2713 \\boxed{2}"
         assert "\\boxed{2} \U0001f600" in texts
+
+
+def test_evaluate_ends_well_where_the_terminal_cannot_encode(sets: Path, tmp_path: Path):
+    done = sampleset(
+        "evaluate", sets, "--output-dir", tmp_path / "r\u00e9port \u2713", PYTHONIOENCODING="ascii"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "r\\xe9port \\u2713/report.html" in " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        pytest.param(("sample", "SETS", "-n", 3, "--output-dir", "STORE"), "STORE", id="a store"),
+        pytest.param(("sample", "SETS", "-n", 3, "--output-dir", "NEW"), "NEW", id="a new store"),
+        pytest.param(("evaluate", "SETS", "--output-dir", "NEW"), "NEW", id="a report"),
+        pytest.param(("store", "check", "STORE"), None, id="a check"),
+        pytest.param(("evaluate", "STORE", "--output-dir", "OUT"), None, id="reading"),
+    ],
+)
+def test_a_read_only_folder_is_named_with_a_way_out(
+    sets: Path, tmp_path: Path, command: tuple[object, ...], names: str | None
+):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    paths: dict[object, object] = {"SETS": sets, "STORE": folder / "store", "NEW": folder / "new"}
+    paths["OUT"] = tmp_path / "out"
+    model = ("--model", f"replay:{sets}")
+    assert sampleset("sample", sets, *model, "-n", 2, "--output-dir", folder / "store").returncode == 0
+    for path in (*(folder / "store").iterdir(), folder / "store", folder):
+        path.chmod(path.stat().st_mode & ~0o222)
+    arguments = [str(paths.get(part, part)) for part in command]
+    arguments += map(str, model) if command[0] == "sample" else ()
+    # The rights of root do without those of the folder.
+    without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*without, sys.executable, "-m", "sampleset", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    for path in (folder, folder / "store"):
+        path.chmod(0o755)
+    if names is None:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert done.stderr.startswith(f"error: {paths[names]}")
+        assert done.stderr.endswith("Permission denied. Give a file or folder that you may read and write.\n")
+
+
+@pytest.mark.parametrize("command", ["answer", "sample", "serve"])
+def test_a_socks_proxy_ends_in_one_line(sets: Path, tmp_path: Path, command: str):
+    arguments = {"answer": ["1+1?"], "sample": [sets, "--output-dir", tmp_path / "store"], "serve": []}[
+        command
+    ]
+    proxies = {"ALL_PROXY": "socks5://localhost:1080", "HTTPS_PROXY": "", "https_proxy": "", "NO_PROXY": ""}
+    done = sampleset(command, *arguments, "--model", "m", "--base-url", "https://example.com/v1", **proxies)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("error: ALL_PROXY names a proxy of the kind 'socks5'")
+
+
+@pytest.mark.parametrize(
+    ("query", "advice"), [("", "/v1\n"), ("?api-version=1", "/v1, with the query that yours has\n")]
+)
+def test_a_server_that_moved_to_https_is_told_with_the_address_to_give(query: str, advice: str):
+    class Moved(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.send_response(301)
+            self.send_header("location", f"https://example.com{self.path}")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_GET = do_POST
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moved) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base_url = f"http://127.0.0.1:{server.server_port}/v1{query}"
+        done = sampleset("answer", "1+1?", "--model", "m", "--base-url", base_url)
+        server.shutdown()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "301, a redirect" in done.stderr
+    assert done.stderr.endswith(f"give --base-url https://example.com{advice}")
 
 
 def test_half_a_character_of_a_question_is_replaced_and_said_once(sets: Path, tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from support.command_line import Run
 from support.faults import FAULTS, MANNERS, Manner, ServerFault
 from support.running import Upstream
+from support.stub_server import Reply
 
 OF_A_PROMPT = ("overflow", "filtered", "refused")
 ENDS = {"credit": "credit", "key": "key"}
@@ -84,6 +86,29 @@ def test_sample_finishes_all_other_questions(fault: ServerFault, run: Run, tmp_p
         assert [row["problem_id"] for row in kept if row["finish_reason"] == "refused"] == ["q4"] * 2
         assert "q4" in out
     assert again == 0
+
+
+def test_forty_questions_with_a_refused_question_are_finished_in_one_go(run: Run, tmp_path: Path):
+    questions = tmp_path / "questions.jsonl"
+    rows = [{"id": f"q{number}", "question": f"What is {number} + 1?", "answer": "4"} for number in range(40)]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    refusal = Reply(400, {"error": {"message": "No words that this table knows.", "type": "odd"}})
+    with Upstream() as server:
+        server.says = lambda request: (
+            refusal if "What is 4 +" in request["messages"][0]["content"] else "\\boxed{4}"
+        )
+        model = ("--model", "stub-model", "--base-url", server.base_url, "--api-key", "any")
+        options = ("-n", 2, "--output-dir", tmp_path / "store")
+        code, out, err = run("sample", questions, *model, *options)
+        asked = len(server.requests)
+        again, *_ = run("sample", questions, *model, *options)
+        assert len(server.requests) == asked  # nothing is paid twice, the refused question neither
+    rows = [json.loads(line) for line in (tmp_path / "store" / "samples.jsonl").read_text().splitlines()]
+    ends = Counter((row["problem_id"] == "q4", row["finish_reason"]) for row in rows)
+    assert ends == {(False, "stop"): 78, (True, "refused"): 2}
+    assert (code, again) == (1, 1)  # a question has no sample
+    assert "q4" in out
+    assert "--retry-failed" in out + err
 
 
 @pytest.mark.parametrize("manner", MANNERS, ids=lambda manner: manner.name)

@@ -323,7 +323,8 @@ class OpenAIBackend:
         if 300 <= reply.status < 400:
             target = reply.headers.get("location", "").partition("?")[0]
             base = target.removesuffix("/chat/completions").removesuffix("/models")
-            advice = f"It has moved: give --base-url {base}" if base else "Is the base URL right?"
+            query = ", with the query that yours has" if "?" in self._client.url("") else ""
+            advice = f"It has moved: give --base-url {base}{query}" if base else "Is the base URL right?"
             raise BackendError(
                 self._client.hidden(f"{self._where} answered {reply.status}, a redirect. {advice}"),
                 kind=f"status {reply.status}",

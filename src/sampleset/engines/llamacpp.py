@@ -24,6 +24,7 @@ from sampleset.errors import (
     MissingExtraError,
     TransientBackendError,
 )
+from sampleset.wire.beside import beside
 
 SPIN_VARIABLE = "GOMP_SPINCOUNT"
 SPIN_COUNT = "400"
@@ -144,10 +145,14 @@ class Engine:
         body = {"content": text, "add_special": False, "parse_special": True, "with_pieces": True}
         # A character may span several tokens: the decoder writes it when it is complete.
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        return [
-            decoder.decode(piece.encode() if isinstance(piece := token["piece"], str) else bytes(piece))
-            for token in (await self._ask("/tokenize", body))["tokens"]
-        ]
+        tokens = (await self._ask("/tokenize", body))["tokens"]
+        return await beside(
+            len(text),
+            lambda: [
+                decoder.decode(piece.encode() if isinstance(piece := token["piece"], str) else bytes(piece))
+                for token in tokens
+            ],
+        )
 
     async def complete(self, body: Mapping[str, Any], on_text: OnText | None = None) -> list[Result]:
         """Results of a completion request, ordered by index. Cancelling the call stops the engine.
@@ -235,7 +240,8 @@ class Engine:
 
     async def _ask(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         async with aclosing(self._exchange(path, body)) as parts:
-            return _checked(b"".join([part async for part in parts]))
+            payload = b"".join([part async for part in parts])
+        return await beside(len(payload), lambda: _checked(payload))
 
     async def _events(self, body: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         rest = b""
@@ -252,6 +258,7 @@ class Engine:
         """Parts of the body of the engine's reply. Leaving the iteration early closes the connection."""
         import httpx
 
+        content = None if body is None else await beside(_size(body), lambda: json.dumps(body).encode())
         if not self.close.alive:
             raise BackendError("The model was closed while it was being asked.")
         try:
@@ -260,8 +267,11 @@ class Engine:
                 client.stream(
                     "GET" if body is None else "POST",
                     f"{self._address}{path}",
-                    json=body,
-                    headers={"Authorization": f"Bearer {self._secret}"},
+                    content=content,
+                    headers={
+                        "Authorization": f"Bearer {self._secret}",
+                        "Content-Type": "application/json",
+                    },
                 ) as answer,
             ):
                 async for part in answer.aiter_raw():
@@ -341,6 +351,18 @@ def token_grammar(tokens: Sequence[int]) -> str:
 
 def _logprobs(answer: Mapping[str, Any]) -> list[float]:
     return [max(entry["logprob"], LEAST_LOGPROB) for entry in answer.get("completion_probabilities", ())]
+
+
+def _size(value: Any) -> int:
+    """Characters and numbers in a request, about."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(_size, cast("Mapping[str, Any]", value).values()))
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return 8 * len(items) if items and isinstance(items[0], int) else sum(map(_size, items))
+    return 8
 
 
 def _checked(payload: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -138,7 +138,8 @@ def _scratch() -> Generator[str]:
     lock, path = tempfile.mkstemp(prefix=_PREFIX, suffix=_LOCK)
     folder = path.removesuffix(_LOCK)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(OSError):  # On a file system without locks no folder is swept, this one neither.
+            fcntl.flock(lock, fcntl.LOCK_EX)
         os.mkdir(folder, 0o700)
         yield folder
     finally:
