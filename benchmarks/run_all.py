@@ -127,6 +127,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "evaluation": Benchmark("processor time of an evaluation a question", ("--repeats", "1")),
     "server_load": Benchmark("the server beside others", peers=SERVER_PEERS, needs=("aiohttp", "starlette")),
     "server_faults": Benchmark("the server under faults", needs=("aiohttp", "starlette")),
+    "server_hold_ups": Benchmark("how long large requests hold others up", needs=("aiohttp", "starlette")),
     "scale_model": Benchmark("the model of docs/scale.md against measurements", ("--measure",)),
     "vllm_server": Benchmark(
         "vLLM: draws of one prompt, and two ways of scoring",
@@ -144,6 +145,9 @@ BENCHMARKS: dict[str, Benchmark] = {
         "the batching of transformers against ours, on a CPU", needs=("torch", "transformers")
     ),
     "certificates": Benchmark("whether certified thresholds keep their promise", ("{recorded}/samplesets",)),
+    "hostile_replies": Benchmark(
+        "hostile texts as answers, as votes and as replies", needs=("aiohttp", "starlette")
+    ),
     "injected_samples": Benchmark("samples that try to steer the aggregator", needs=("xllamacpp",)),
 }
 LIBRARIES = ("sampleset", "openvino-genai", "xllamacpp", "torch", "transformers", "trl", "math-verify", "ray")

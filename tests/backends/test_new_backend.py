@@ -12,6 +12,7 @@ from sampleset import backends
 from sampleset.backends.base import BACKENDS
 from sampleset.models.opening import open_backend, runs_here
 from support.command_line import Run
+from support.plugins import install_plugin
 from support.running import running
 
 GUIDE = Path(__file__).parents[2] / "docs" / "add-a-backend.md"
@@ -36,12 +37,7 @@ def in_the_package(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def in_another_package(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "adder.py").write_text(source)
-    info = tmp_path / "adder-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Name: adder\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[sampleset.backends]\nadder = adder:Adder\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    install_plugin(monkeypatch, tmp_path, "adder", source, "[sampleset.backends]\nadder = adder:Adder\n")
 
 
 @pytest.mark.parametrize("where", ["in_the_package", "in_another_package"])

@@ -16,6 +16,7 @@ import pytest
 from sampleset import aggregators
 from sampleset.aggregators.base import AGGREGATORS
 from sampleset.serve.voice import so_far, told_apart
+from support.plugins import install_plugin
 from support.running import Upstream, alias, call, running
 from support.speaker import Speaker
 
@@ -178,13 +179,8 @@ def heard(aggregator: str) -> list[dict[str, Any]]:
 
 
 def test_a_plugin_from_another_package_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "retelling.py").write_text(PLUGIN)
-    (tmp_path / "retelling-1.dist-info").mkdir()
-    (tmp_path / "retelling-1.dist-info" / "METADATA").write_text("Name: retelling\nVersion: 1\n")
-    (tmp_path / "retelling-1.dist-info" / "entry_points.txt").write_text(
-        "[sampleset.aggregators]\nretold = retelling:Retold\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
+    points = "[sampleset.aggregators]\nretold = retelling:Retold\n"
+    install_plugin(monkeypatch, tmp_path, "retelling", PLUGIN, points)
     monkeypatch.setattr(AGGREGATORS, "_entries", {**AGGREGATORS._entries})
     assert said(heard("retold"), "content").startswith(r"It makes \boxed{5}")
 

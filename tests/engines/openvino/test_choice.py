@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sampleset.chat import SamplingParams
@@ -43,6 +43,7 @@ def test_a_wide_vocabulary_is_picked_from_by_its_shares():
         assert token == expected or abs(uniform - ends[min(token, expected)]) < 1e-5
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.floats(-60, 60, width=32), min_size=1, max_size=300),
     st.floats(0, 1, exclude_max=True),
