@@ -1,5 +1,5 @@
-"""Answers with a promise: thresholds on confidence whose risk is bounded, and tests that run along.
+"""Answers with a promise: thresholds on confidence whose risk is bounded.
 
-`thresholds` finds the threshold, `drift` watches whether confidences still look as they did, `worth` tells
-whether one method is better than another while gold answers come in.
+`thresholds` finds the threshold, `certificate` keeps it with all that it holds for, `drift` watches whether
+confidences still look as they did.
 """
