@@ -21,7 +21,7 @@ ORDERS = set_of("json", '{"n": 2, "item": "tea"}', '```json\n{"item": "tea", "n"
 
 @pytest.mark.parametrize("name", sorted(AGGREGATORS.names()))
 async def test_every_aggregator_counts_equal_json_values_as_one(name: str):
-    if name in ("ssa", "learned_vote"):
+    if name in ("ssa", "learned_vote", "certified"):
         pytest.skip("needs a file that was trained or fitted")
     reply = '<answer>{"item": "tea", "n": 2}</answer> Response 1'
     backend = ReplayBackend(lambda *_: reply) if needs_model(AGGREGATORS.get(name)) else None
