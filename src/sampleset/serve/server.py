@@ -79,13 +79,13 @@ class GracefulServer(uvicorn.Server):
             yield
             return
         loop = asyncio.get_running_loop()
-        for one in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(one, self.handle_exit, one, None)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
         try:
             yield
         finally:
-            for one in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(one)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
 
 async def serve(
@@ -193,4 +193,4 @@ def _announce(config: ServeConfig, models: Models, port: int) -> None:
     names = ", ".join(models.aliases)
     print(f"serving {names} at http://{host}:{port}/v1, playground at http://{host}:{port}/", file=sys.stderr)
     for alias in models.aliases.values():
-        print(f"  {alias.told_at_start()}", file=sys.stderr)
+        print(f"  {alias.startup_line()}", file=sys.stderr)
