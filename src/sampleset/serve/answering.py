@@ -357,7 +357,7 @@ def _giving(draws: Drawn, answer: Answer, agreeing: int | None, is_own: bool) ->
 
 
 async def _agreeing(question: Question, answer: Answer) -> int | None:
-    """The candidate that equals what was decided, by the kind of the answers; compared off the event loop."""
+    """The candidate that equals the decided answer, by the answer kind; compared off the event loop."""
     decided = answer.answer or ""
     stated = [candidate.answer for candidate in answer.candidates]
     if decided in stated:

@@ -1,6 +1,6 @@
 """Errors as OpenAI's clients know them: a status and `{"error": {message, type, param, code}}`.
 
-A message holds neither a key nor a prompt. What an upstream said stands in one only where it is about the
+A message holds neither a key nor a prompt. It quotes an upstream only where the quote is about the
 request itself (a schema it does not take, say); it goes to the client that sent the request, and to no log.
 """
 

@@ -1,6 +1,6 @@
 """k draws of one request by the engine of draws; no single upstream's error ends the request.
 
-A failed draw abstains. What an upstream refuses, and why too few draws came back, becomes the client's error.
+A failed draw abstains. A refusal of an upstream, or the reason for too few draws, becomes the client's error.
 """
 
 from __future__ import annotations

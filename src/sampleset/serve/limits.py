@@ -270,7 +270,7 @@ def check_origin(request: Request, config: ServeConfig, keys: Keys) -> str | Non
 async def read_body(
     request: Request, config: ServeConfig, read: Callable[[Any], T], turn: Turn | None = None
 ) -> T:
-    """What is read out of the JSON value of a request's body; beside the event loop where it is long.
+    """The result of `read` for a request's JSON body; made outside the event loop where the body is long.
 
     Args:
         request: The request.

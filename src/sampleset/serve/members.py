@@ -83,7 +83,7 @@ class ServedMember:
 
 
 def reason_of(error: SampleSetError) -> str:
-    """Why a draw failed, without what an upstream or a prompt said."""
+    """Why a draw failed, without text of an upstream or a prompt."""
     while isinstance(error.__cause__, BackendError):
         error = error.__cause__
     if isinstance(error, CapReachedError):

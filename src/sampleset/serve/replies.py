@@ -1,4 +1,4 @@
-"""Completions, chunks and usage as OpenAI's clients expect them; what is ours stands under `sampleset`."""
+"""Completions, chunks and usage as OpenAI's clients expect them; our fields stand under `sampleset`."""
 
 from __future__ import annotations
 
@@ -135,9 +135,9 @@ def totals(
 
 
 def _last_reading(answers: Sequence[Answered]) -> dict[str, Any]:
-    """The conversation as one sample read it, and what it answered: its length, not its price.
+    """The tokens of the conversation as one sample read it, and of its answer: a length, not a price.
 
-    An answer that the aggregator worded counts what the aggregator wrote for it.
+    An answer that the aggregator wrote counts the aggregator's tokens.
     """
     replies = [answer.outcome.sample or answer.drawn.generations[0] for answer in answers]
     written = [

@@ -1,4 +1,4 @@
-"""The body of a chat request → what is asked, every field checked before a token is spent."""
+"""The body of a chat request → a checked request: every field is checked before a token is spent."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def parse_request(
         dialect: The API that it is a request of.
 
     Raises:
-        ApiError: 400 or 404; says which field, and what it takes.
+        ApiError: 400 or 404; names the field and its valid values.
     """
     fields, ignored = _fields(body, aliases, dialect.parameters)
     translation = dialect(fields)
@@ -221,7 +221,7 @@ def question_of(messages: Sequence[Mapping[str, Any]]) -> Question:
 
 
 def plain_text(message: Mapping[str, Any]) -> str:
-    """The words of a message, without halves of characters; what is no text is named in brackets."""
+    """The words of a message, without halves of characters; a part without text is named in brackets."""
     content = message.get("content")
     if isinstance(content, str):
         return text_of(content)
@@ -355,7 +355,7 @@ def _require_countable(messages: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _gives_a_sample(aggregator: str) -> bool:
-    """Whether what an aggregator answers is surely one of the samples."""
+    """Whether the answer of an aggregator is surely one of the samples."""
     name, options = parse_spec(aggregator)
     return name in SELECTORS or options.get("mode") == "select" or options.get("model") == EMBEDDED_SSA
 

@@ -36,7 +36,7 @@ class Runs:
         return secrets.token_urlsafe(12) if self._most else None
 
     def keep(self, name: str, run: dict[str, Any]) -> None:
-        """Keep a run, and drop what is older than the newest so many."""
+        """Keep a run, and drop the oldest runs beyond the limit."""
         text = json.dumps(run)
         if self._folder is None:
             self._texts[name] = text

@@ -66,7 +66,7 @@ def so_far(text: str, thinks: bool) -> tuple[str, str]:
 
 
 def told_apart(text: str, thinks: bool) -> tuple[str, str]:
-    """Thought and words of what an aggregator wrote, without tags.
+    """Thought and words of an aggregator's text, without tags.
 
     Args:
         text: The text that it wrote.

@@ -365,8 +365,8 @@ def _messages(items: object) -> list[dict[str, Any]]:
                 output = item.get("output")
                 parts = parts_of(output, f"{where}.output") if output else []
                 content = [_part(part, f"{where}.output[{number}]") for number, part in enumerate(parts)]
-                told = joined(content) if content else ""
-                messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": told})
+                output_text = joined(content) if content else ""
+                messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": output_text})
             case "reasoning":
                 pass
             case kind:
