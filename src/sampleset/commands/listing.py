@@ -47,7 +47,7 @@ def list_(
         argument("aggregators, backends, datasets, formats, models or reward-models; all by default."),
     ] = None,
 ) -> None:
-    """Print the names of each kind, one line each."""
+    """Print what there is, one line each."""
     entries = listing(kind)
     if output.as_json:
         print_json(entries)
