@@ -1,4 +1,4 @@
-"""What a user types to name an aggregator: `NAME` or `NAME:key=value,key=value`.
+"""Specs, the text that names an aggregator: `NAME` or `NAME:key=value,key=value`.
 
 The key `model` names the model of an aggregator that asks one, where several are compared. An option that
 is itself an aggregator, or a reward model, takes `NAME` or `NAME[key=value,key=value]`, to any depth. One
@@ -36,7 +36,7 @@ _POOLS = (".yaml", ".yml")
 _MOST_AGENTS = 1000
 
 Shared = Callable[[RewardModel], RewardModel]
-"""What returns, for a reward model, the one that is to be used: another with the same identity, or one that
+"""Called with a reward model; returns the model to use: another with the same identity, or a model that
 keeps its scores.
 """
 
@@ -95,17 +95,17 @@ def models_of(spec: str) -> tuple[str | None, ...]:
     """
     name, texts = parse_spec(spec)
     factory = AGGREGATORS.get(name)
-    found: list[str | None] = [texts.get("model")] if needs_model(factory) else []
+    models: list[str | None] = [texts.get("model")] if needs_model(factory) else []
     hints = typing.get_type_hints(factory)
     for key, text in texts.items():
         hint = _without_none(hints.get(key))
         if hint == _MODELS:
-            found += _listed(text)
+            models += _listed(text)
         elif hint is RewardModel and text.lower() != "none":
-            found += [texts.get("model")] if needs_model(REWARD_MODELS.get(parse_spec(text)[0])) else []
+            models += [texts.get("model")] if needs_model(REWARD_MODELS.get(parse_spec(text)[0])) else []
         elif hint is Aggregator and text.lower() != "none":
-            found += models_of(text)
-    return tuple(dict.fromkeys(found))
+            models += models_of(text)
+    return tuple(dict.fromkeys(models))
 
 
 def with_default_model(spec: str, engine: str = "") -> str:
@@ -149,10 +149,10 @@ def build(
 
     Args:
         spec: As a user types it.
-        backend: The model it may ask, and the aggregators it is made of as well.
-        named: Models by the name that a spec gives them; one that the spec names for the aggregator itself,
-            and that is not among them, is taken to be `backend`.
-        share: Given each reward model that the spec names; returns the one to use.
+        backend: The model that it and its parts may ask.
+        named: Models by their name in the spec. A model that the spec names for the aggregator itself,
+            and that is not among them, is `backend`.
+        share: Called with each reward model of the spec; returns the model to use.
 
     Raises:
         UnknownNameError: No such aggregator, or no such kind of reward model.
@@ -178,22 +178,24 @@ def build(
         elif hint == _MODELS:
             options[key] = tuple(_opened(model, named, spec) for model in _listed(text))
         elif hint is Aggregator and text.lower() != "none":
-            model, asked = model_of(text), backend
+            model, reader = model_of(text), backend
             if model is not None and model in models_of(text):
-                asked = _opened(model, named, spec)
-            options[key] = build(text, asked, named, share)
+                reader = _opened(model, named, spec)
+            options[key] = build(text, reader, named, share)
         else:
             options[key] = _convert(text, hints[key], f"option {key!r} of aggregator {name!r}")
     if needs_model(factory):
-        asked = named.get(texts.get("model", ""), backend)
-        if asked is None:
+        reader = named.get(texts.get("model", ""), backend)
+        if reader is None:
             raise InvalidArgumentError(f"Aggregator {name!r} asks a model. Name one: --aggregator-model REF.")
-        options["backend"] = asked
-    for one in dataclasses.fields(cast("Any", factory)):
-        is_required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-        if one.init and is_required and one.name not in options:
-            wanted = f"{name}:{one.name}={one.name.upper()}"
-            raise InvalidArgumentError(f"Aggregator {name!r} needs the option {one.name!r}. Write {wanted}.")
+        options["backend"] = reader
+    for field in dataclasses.fields(cast("Any", factory)):
+        is_required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if field.init and is_required and field.name not in options:
+            wanted = f"{name}:{field.name}={field.name.upper()}"
+            raise InvalidArgumentError(
+                f"Aggregator {name!r} needs the option {field.name!r}. Write {wanted}."
+            )
     aggregator = factory(**options)
     if least is not None:
         where = f"option {MIN_CONFIDENCE!r} of aggregator {name!r}"
@@ -225,26 +227,28 @@ def build_reward_model(text: str, model: str | None, backend: Backend | None) ->
     for key, value in texts.items():
         _require_option(factory, key, f"Reward model {kind!r}")
         options[key] = _convert(value, hints[key], f"option {key!r} of reward model {kind!r}")
-    asked = backend if needs_model(factory) else model
-    if asked is None:
+    reward_source = backend if needs_model(factory) else model
+    if reward_source is None:
         raise InvalidArgumentError(f"Reward model {kind!r} needs a model. Name one: model=REF.")
-    return factory(asked, **options)
+    return factory(reward_source, **options)
 
 
 def _require_option(factory: Any, key: str, whose: str) -> None:
-    """Refuse an option that there is not; what a factory is given otherwise is none."""
-    allowed = [one.name for one in dataclasses.fields(factory) if one.init and one.name != "backend"]
-    allowed = [one for one in allowed if one != "model"]
+    """Refuse an unknown option. A model or a backend of the factory is no option."""
+    allowed = [
+        option.name for option in dataclasses.fields(factory) if option.init and option.name != "backend"
+    ]
+    allowed = [option for option in allowed if option != "model"]
     if key not in allowed:
         raise InvalidArgumentError(f"{whose} has no option {key!r}. It has: {', '.join(allowed) or 'none'}.")
 
 
-def _opened(model: str, named: Mapping[str | None, Backend], spec: str) -> Backend:
-    if model not in named:
+def _opened(model: str, backends: Mapping[str | None, Backend], spec: str) -> Backend:
+    if model not in backends:
         raise InvalidArgumentError(
             f"{spec!r} names the model {model!r} for a part of it, and it is not open. Give it in `named`."
         )
-    return named[model]
+    return backends[model]
 
 
 def _listed(text: str) -> list[str]:
@@ -259,7 +263,9 @@ def _pool_names(file: str) -> list[str]:
     if not isinstance(pool, list) or not pool:
         raise DataError(f"{file}: expected `pool: [{{model: NAME, base_url: URL}}, ...]`.")
     entries = cast("list[Any]", pool)
-    counts = [cast("dict[str, Any]", one).get("count", 1) if isinstance(one, dict) else 1 for one in entries]
+    counts = [
+        cast("dict[str, Any]", entry).get("count", 1) if isinstance(entry, dict) else 1 for entry in entries
+    ]
     return [
         f"{file}#{number}"
         for number, count in enumerate(counts, start=1)
@@ -271,40 +277,42 @@ def options_of(aggregator: Aggregator) -> Mapping[str, Any]:
     """The options of an aggregator as JSON values; a model is given by its identity, and an aggregator that
     this one is made of by its own options.
     """
-    found: dict[str, Any] = {}
-    for one in dataclasses.fields(cast("Any", aggregator)):
-        if not one.metadata.get("is_option", True):
+    options: dict[str, Any] = {}
+    for field in dataclasses.fields(cast("Any", aggregator)):
+        if not field.metadata.get("is_option", True):
             continue
-        value = getattr(aggregator, one.name)
+        value = getattr(aggregator, field.name)
         if isinstance(value, RewardModel):
-            found[one.name] = value.identity
+            options[field.name] = value.identity
         elif isinstance(value, Backend):
-            found[one.name] = value.model
+            options[field.name] = value.model
         elif isinstance(value, tuple) and any(isinstance(part, Backend) for part in cast("Any", value)):
-            found[one.name] = [model.model for model in cast("Any", value)]
+            options[field.name] = [model.model for model in cast("Any", value)]
         elif dataclasses.is_dataclass(cast("Any", value)):
             inner = cast("Any", value)
-            named = {} if one.name.startswith("_") or not hasattr(inner, "name") else {"name": inner.name}
-            found[one.name.lstrip("_")] = {**named, **options_of(inner)}
+            name_option = (
+                {} if field.name.startswith("_") or not hasattr(inner, "name") else {"name": inner.name}
+            )
+            options[field.name.lstrip("_")] = {**name_option, **options_of(inner)}
         elif callable(cast("Any", value)):
             function = cast("Any", value)
-            found[one.name] = getattr(function, "__qualname__", type(function).__name__)
+            options[field.name] = getattr(function, "__qualname__", type(function).__name__)
         elif value is not None:
-            found[one.name] = value
-    return found
+            options[field.name] = value
+    return options
 
 
 def models_asked(aggregator: Any) -> tuple[str, ...]:
     """Identities of the models that an aggregator and the aggregators it is made of ask."""
-    found: list[str] = []
-    for one in dataclasses.fields(aggregator):
-        value: Any = getattr(aggregator, one.name)
+    models: list[str] = []
+    for field in dataclasses.fields(aggregator):
+        value: Any = getattr(aggregator, field.name)
         for part in cast("tuple[Any, ...]", value if isinstance(value, tuple) else (value,)):
             if isinstance(part, Backend | RewardModel):
-                found.append(part.model)
+                models.append(part.model)
             elif dataclasses.is_dataclass(part):
-                found += models_asked(part)
-    return tuple(dict.fromkeys(found))
+                models += models_asked(part)
+    return tuple(dict.fromkeys(models))
 
 
 def scores_read(aggregator: Any) -> tuple[str, ...]:
@@ -317,8 +325,8 @@ def scores_read(aggregator: Any) -> tuple[str, ...]:
     is_recorded = isinstance(by, str) and getattr(aggregator, "reward_model", None) is None
     if is_recorded and by not in (*LOGPROBS, "votes"):
         names.append(cast("str", by))
-    for one in dataclasses.fields(aggregator):
-        value: Any = getattr(aggregator, one.name)
+    for field in dataclasses.fields(aggregator):
+        value: Any = getattr(aggregator, field.name)
         for part in cast("tuple[Any, ...]", value if isinstance(value, tuple) else (value,)):
             if dataclasses.is_dataclass(part) and not isinstance(part, Backend | RewardModel):
                 names += scores_read(part)
@@ -326,7 +334,7 @@ def scores_read(aggregator: Any) -> tuple[str, ...]:
 
 
 def summary(factory: type[Any]) -> str:
-    """First sentence of what an aggregator, or a kind of reward model, says of itself."""
+    """First sentence of the docstring of an aggregator or a kind of reward model."""
     lines = (factory.__doc__ or "").strip().split("\n\n")[0]
     return re.sub(r"\s+", " ", lines)
 

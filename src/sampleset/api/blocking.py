@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def run_blocking(work: Coroutine[Any, Any, T]) -> T:
-    """The result of the work. Where a loop is running in this thread, the work runs in another one."""
+    """The result of the work. If a loop is running in this thread, the work runs in another thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Plain functions in the places of aggregators and models: what a user has written already.
+"""Plain functions as aggregators and as models.
 
 `FunctionAggregator` makes an aggregator of a function. `sampled` makes a function that asks an LLM once into
 one that asks it k times and returns one answer:
@@ -31,7 +31,7 @@ from sampleset.specs import build
 from sampleset.types import Answer, Question, Sample, SampleSet, Usage
 
 Function = Callable[[SampleSet], "Answer | str | Awaitable[Answer | str | None] | None"]
-"""What may stand for an aggregator: a function, async or not, of a sample set. It returns the answer's text,
+"""A function, async or not, that aggregates a sample set. It returns the answer's text,
 `None` to abstain, or a whole `Answer`.
 """
 
@@ -48,7 +48,7 @@ class FunctionAggregator:
     function: Function
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
-        """What the function returns, with the candidates of the set."""
+        """The answer of the function, with the candidates of the set."""
         returned = self.function(sample_set)
         if inspect.isawaitable(returned):
             returned = await returned
@@ -113,7 +113,9 @@ class Answered:
         return self.answer or ""
 
     def _repr_html_(self) -> str:
-        rows = [(one.answer, one.votes, one.probability) for one in self.result.candidates]
+        rows = [
+            (candidate.answer, candidate.votes, candidate.probability) for candidate in self.result.candidates
+        ]
         return html_table(("answer", "votes", "probability"), rows, f"{self.answer}")
 
 
@@ -125,7 +127,7 @@ def sampled(
     judge: str | Backend | None = None,
     max_concurrency: int = 8,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator: the function is called k times, and what it returns becomes one `Answered`.
+    """Decorator: the function is called k times, and its results become one `Answered`.
 
     The function's first argument is the question. It returns a text, or a reply of OpenAI's client, whose
     usage is counted; it should sample at a temperature above 0. A call that raises is a failed draw. An
@@ -153,7 +155,7 @@ def sampled(
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         async def answered(*arguments: Any, **options: Any) -> Answered:
             limiter = asyncio.Semaphore(max_concurrency)
-            asked = str(arguments[0] if arguments else next(iter(options.values()), ""))
+            text = str(arguments[0] if arguments else next(iter(options.values()), ""))
 
             async def draw(index: int) -> Sample:
                 async with limiter:
@@ -172,12 +174,12 @@ def sampled(
             samples = await asyncio.gather(*(draw(index) for index in range(k)))
             if len(failures) == k:
                 raise SamplingError(f"All {k} calls failed. First: {failures[0]!r}") from failures[0]
-            question = with_answer_kind(Question(asked[:64], asked), answer_kind)
+            question = with_answer_kind(Question(text[:64], text), answer_kind)
             async with AsyncExitStack() as stack:
                 if judge is not None:
                     question = kinds_judged_by(judge, stack).bind(question)
-                drawn = SampleSet(question, tuple(samples))
-                return Answered(drawn, await method.aggregate(drawn.without_thinking()))
+                sample_set = SampleSet(question, tuple(samples))
+                return Answered(sample_set, await method.aggregate(sample_set.without_thinking()))
 
         if inspect.iscoroutinefunction(function):
             return wraps(function)(answered)
@@ -192,7 +194,7 @@ def sampled(
 
 
 def _sample(index: int, reply: Any) -> Sample:
-    """The sample of what a function returned: a text, or a chat completion or response of OpenAI's client."""
+    """The sample of a function's result: a text, or a chat completion or response of OpenAI's client."""
     if isinstance(reply, str):
         return Sample(index, reply)
     choices: Any = getattr(reply, "choices", None)

@@ -19,7 +19,7 @@ def kinds_judged_by(judge: str | Backend, stack: AsyncExitStack) -> Kinds:
 
     Args:
         judge: As `open_backend` takes it, opened when it is first asked; or a backend.
-        stack: What closes the model that was opened.
+        stack: Closes the model that was opened.
     """
 
     async def opened() -> Backend:
@@ -33,12 +33,12 @@ def kinds_judged_by(judge: str | Backend, stack: AsyncExitStack) -> Kinds:
 
 
 def bound_to(kinds: Kinds, question: Question, answer_kind: str | None) -> Question:
-    """The question with the kinds. What a caller has bound to it, a judge or leave to run code, stays.
+    """The question with the kinds. Kinds that the caller has bound (a judge, leave to run code) stay.
 
     Args:
-        kinds: What answers are compared with.
+        kinds: The kinds that compare answers.
         question: It may name the kind of its answers.
         answer_kind: The kind where it names none.
     """
-    named = with_answer_kind(question, answer_kind if question.answer_kind == DEFAULT_KIND else None)
-    return kinds.bind(named) if named.kinds is None else named
+    with_kind = with_answer_kind(question, answer_kind if question.answer_kind == DEFAULT_KIND else None)
+    return kinds.bind(with_kind) if with_kind.kinds is None else with_kind

@@ -66,7 +66,7 @@ class SampledModel:
         if isinstance(aggregator, str):
             models_of(aggregator)  # refused before a model is opened
         self._stack = AsyncExitStack()
-        self._ready: tuple[Backend, Aggregator, Kinds] | None = None
+        self._opened_parts: tuple[Backend, Aggregator, Kinds] | None = None
         self._opening = asyncio.Lock()
 
     async def answer(
@@ -92,34 +92,38 @@ class SampledModel:
             BackendError: The model cannot be asked.
         """
         backend, method, kinds = await self._open()
-        asked = question if isinstance(question, Question) else Question(question[:64], question)
-        asked = bound_to(kinds, with_answer_kind(asked, answer_kind) if answer_kind else asked, None)
-        if not asked.text.strip():
+        full_question = question if isinstance(question, Question) else Question(question[:64], question)
+        full_question = bound_to(
+            kinds, with_answer_kind(full_question, answer_kind) if answer_kind else full_question, None
+        )
+        if not full_question.text.strip():
             raise InvalidArgumentError("The question is empty. Give a text.")
         options = replace(
             self.options, n=k or self.options.n, params=replace(self.options.params, **(params or {}))
         )
-        drawn = await Sampler(backend, options).sample(asked, messages)
-        return Answered(drawn, await method.aggregate(drawn.without_thinking()))
+        sample_set = await Sampler(backend, options).sample(full_question, messages)
+        return Answered(sample_set, await method.aggregate(sample_set.without_thinking()))
 
     def ask(self, question: str | Question, **options: Any) -> Answered:
         """`answer`, waited for, in a script or a notebook. The model is closed afterwards."""
 
-        async def asked() -> Answered:
+        async def answered() -> Answered:
             async with self:
                 return await self.answer(question, **options)
 
-        return run_blocking(asked())
+        return run_blocking(answered())
 
     async def sets(self, questions: Sequence[Question]) -> list[SampleSet]:
         """The sample sets of many questions, in their order."""
         backend, _, kinds = await self._open()
-        asked = [bound_to(kinds, question, None) for question in questions]
-        return [drawn async for drawn in Sampler(backend, self.options).sample_many(asked)]
+        bound_questions = [bound_to(kinds, question, None) for question in questions]
+        return [
+            sample_set async for sample_set in Sampler(backend, self.options).sample_many(bound_questions)
+        ]
 
     async def aclose(self) -> None:
         """Close the models that were opened."""
-        self._ready = None
+        self._opened_parts = None
         await self._stack.aclose()
 
     async def __aenter__(self) -> SampledModel:
@@ -132,15 +136,15 @@ class SampledModel:
 
     async def _open(self) -> tuple[Backend, Aggregator, Kinds]:
         async with self._opening:
-            if self._ready is None:
+            if self._opened_parts is None:
                 backend = await self._backend(self._model)
                 method = self._aggregator
                 if isinstance(method, str):
                     reader = self._aggregator_model or backend
                     method = await opened_aggregator(method, reader, self._stack, self.options)
                 kinds = kinds_judged_by(self._judge or self._aggregator_model or backend, self._stack)
-                self._ready = backend, as_aggregator(method), kinds
-            return self._ready
+                self._opened_parts = backend, as_aggregator(method), kinds
+            return self._opened_parts
 
     async def _backend(self, model: str | Backend) -> Backend:
         if not isinstance(model, str):
@@ -158,19 +162,19 @@ async def opened_aggregator(
     Args:
         spec: `NAME` or `NAME:key=value,...`.
         model: The model that is asked where the text names none.
-        stack: What closes the models.
+        stack: Closes the models.
         options: Patience and concurrency of the calls.
     """
     if isinstance(model, str) or record_of(model) is None:
         spec = with_default_model(spec)
-    ready: dict[str | None, Backend] = {}
+    backends: dict[str | None, Backend] = {}
     for name in models_of(spec):
-        asked = model if name is None else name
-        if isinstance(asked, str):
-            member = reader_named(asked)
-            asked = await ready_backend(
+        reader = model if name is None else name
+        if isinstance(reader, str):
+            member = reader_named(reader)
+            reader = await ready_backend(
                 member.model, member.base_url, member.api_key, member.context_size, member.omit
             )
-            stack.push_async_callback(asked.aclose)
-        ready[name] = ModelCalls(asked, options.patience, options.max_concurrency)
-    return build(spec, ready.get(None), ready)
+            stack.push_async_callback(reader.aclose)
+        backends[name] = ModelCalls(reader, options.patience, options.max_concurrency)
+    return build(spec, backends.get(None), backends)

@@ -50,7 +50,7 @@ class SampleSets(list[StoredSet]):
 
     def save(self, path: Path | str) -> None:
         """Write the sets to a file, `.jsonl`, `.jsonl.gz` or `.parquet`."""
-        write_rows(Path(path), (one.to_row() for one in self))
+        write_rows(Path(path), (stored.to_row() for stored in self))
 
     def to_pandas(self) -> Any:
         """A `DataFrame` with one row a sample."""
@@ -62,8 +62,8 @@ class SampleSets(list[StoredSet]):
 
     def _repr_html_(self) -> str:
         rows = [
-            (one.problem.id, one.problem.question.text, one.problem.answer, one.sample_set.n)
-            for one in self[:50]
+            (stored.problem.id, stored.problem.question.text, stored.problem.answer, stored.sample_set.n)
+            for stored in self[:50]
         ]
         return html_table(("id", "question", "gold answer", "samples"), rows, f"{len(self)} sample sets")
 
@@ -78,11 +78,19 @@ def load_sets(
         gold: Gold answers by the question's id, where the sets have none.
     """
     read = SampleFile(source) if isinstance(source, str | Path) else source
-    stored = [one if isinstance(one, StoredSet) else StoredSet.without_gold(one) for one in read]
+    stored = [
+        stored_set if isinstance(stored_set, StoredSet) else StoredSet.without_gold(stored_set)
+        for stored_set in read
+    ]
     if gold is not None:
         stored = [
-            replace(one, problem=replace(one.problem, answer=gold.get(one.problem.id, one.problem.answer)))
-            for one in stored
+            replace(
+                stored_set,
+                problem=replace(
+                    stored_set.problem, answer=gold.get(stored_set.problem.id, stored_set.problem.answer)
+                ),
+            )
+            for stored_set in stored
         ]
     return SampleSets(stored)
 
@@ -124,13 +132,14 @@ def draw_sets(
         params = SamplingParams(temperature=temperature, max_tokens=max_tokens)
         options = SamplingOptions(prompt=prompt, params=params, seed=seed)
 
-    async def drawn() -> list[SampleSet]:
+    async def draw() -> list[SampleSet]:
         async with SampledModel(model, n, base_url=base_url, api_key=api_key, options=options) as sampled:
-            return await sampled.sets([one.question for one in problems])
+            return await sampled.sets([problem.question for problem in problems])
 
-    by_id = {one.id: one for one in problems}
+    by_id = {problem.id: problem for problem in problems}
     return SampleSets(
-        StoredSet(one, by_id[one.id], dict(by_id[one.id].extra)) for one in run_blocking(drawn())
+        StoredSet(sample_set, by_id[sample_set.id], dict(by_id[sample_set.id].extra))
+        for sample_set in run_blocking(draw())
     )
 
 
@@ -162,8 +171,8 @@ def aggregate_sets(
         async with AsyncExitStack() as stack:
             method = await _method(aggregator, aggregator_model, stack)
             judged = _judged(loaded, answer_kind, judge or aggregator_model, stack)
-            read = (one.sample_set.without_thinking() for one in judged)
-            return [one async for one in answer_all(method, read, AnswerLog(), max_concurrency)]
+            read = (stored.sample_set.without_thinking() for stored in judged)
+            return [answer async for answer in answer_all(method, read, AnswerLog(), max_concurrency)]
 
     return run_blocking(answers())
 
@@ -191,7 +200,7 @@ def evaluate_sets(
         aggregator_model: The model that methods ask where they name none.
         answer_kind: How answers are compared, where the sets do not say.
         judge: The model that compares answers of the kind `judge`; by default `aggregator_model`.
-        output_dir: Where the report's files go, if anywhere.
+        output_dir: The folder of the report's files; `None` writes none.
         options: All other options; `k` goes before theirs.
 
     Raises:
@@ -209,12 +218,14 @@ def evaluate_sets(
 
     async def report() -> Report:
         async with AsyncExitStack() as stack:
-            methods = {label: await _method(one, aggregator_model, stack) for label, one in labelled.items()}
+            methods = {
+                label: await _method(method, aggregator_model, stack) for label, method in labelled.items()
+            }
             evaluation = await evaluate(
                 {name: _judged(loaded, answer_kind, judge or aggregator_model, stack)},
                 methods,
                 chosen,
-                on_question=lambda one: questions.append(asdict(one)),
+                on_question=lambda result: questions.append(asdict(result)),
             )
         settings = {"aggregators": list(labelled), "sets": name}
         if folder is not None:
@@ -234,12 +245,12 @@ def _judged(
     kinds = kinds_judged_by(judge, stack)
 
     def judged(stored: StoredSet) -> StoredSet:
-        asked = bound_to(kinds, stored.problem.question, answer_kind)
-        drawn = bound_to(kinds, stored.sample_set.question, answer_kind)
+        question = bound_to(kinds, stored.problem.question, answer_kind)
+        drawn_question = bound_to(kinds, stored.sample_set.question, answer_kind)
         return replace(
             stored,
-            problem=replace(stored.problem, question=asked),
-            sample_set=replace(stored.sample_set, question=drawn),
+            problem=replace(stored.problem, question=question),
+            sample_set=replace(stored.sample_set, question=drawn_question),
         )
 
     return [judged(stored) for stored in sets]
@@ -251,7 +262,7 @@ def _labelled(aggregators: Sequence[Method] | Mapping[str, Method]) -> dict[str,
     if isinstance(aggregators, Mapping):
         labelled = dict(aggregators)
     else:
-        labelled = {_label(one): one for one in aggregators}
+        labelled = {_label(aggregator): aggregator for aggregator in aggregators}
         if len(labelled) < len(aggregators):
             raise InvalidArgumentError("Two of the aggregators have the same name. Give a mapping of labels.")
     return labelled | ({} if REFERENCE in labelled else {REFERENCE: REFERENCE})
@@ -273,7 +284,7 @@ def _problems(questions: str | Path | Sequence[str | Question | Problem], limit:
     if isinstance(questions, str | Path):
         return load_problems(str(questions), limit)
     made: list[Problem] = []
-    for place, one in enumerate(questions[:limit]):
-        asked = Question(str(place), one) if isinstance(one, str) else one
-        made.append(asked if isinstance(asked, Problem) else Problem(asked, None))
+    for index, entry in enumerate(questions[:limit]):
+        question = Question(str(index), entry) if isinstance(entry, str) else entry
+        made.append(question if isinstance(question, Problem) else Problem(question, None))
     return made

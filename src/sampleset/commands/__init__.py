@@ -1,1 +1,1 @@
-"""What each command does, one file each: open the model, do the work, close the model."""
+"""The work of each command, one file each: open the model, do the work, close the model."""

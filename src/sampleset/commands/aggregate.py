@@ -121,14 +121,17 @@ async def aggregate_file(
                 f"k={k} must lie between 1 and {smallest}, the samples of question {identity!r} in "
                 f"{sets.path}."
             )
-    given = abstained = failed = 0
+    answered = abstained = failed = 0
     async with opened_methods(
         [aggregator], aggregator_model, calls.patience, calls.max_concurrency, output_dir, run.note
     ) as (methods, judge):
         refuse_absent_scores(methods, [sets])
         stored = (row.sample_set for row in sets.with_kinds(answers.kinds(judge)))
-        read = (one if keep_thinking else one.without_thinking() for one in stored)
-        cut, shown = tee(one.subset(range(one.n if k is None else min(k, one.n))) for one in read)
+        read = (sample_set if keep_thinking else sample_set.without_thinking() for sample_set in stored)
+        cut, sample_sets = tee(
+            sample_set.subset(range(sample_set.n if k is None else min(k, sample_set.n)))
+            for sample_set in read
+        )
         log = AnswerLog(
             JsonlLog(output_dir / "answers.jsonl") if output_dir else None, aggregator_model.context_size
         )
@@ -137,16 +140,16 @@ async def aggregate_file(
         usage = Usage()
         with run.status_line() as show:
             async for answer in answer_all(methods[aggregator], cut, log, calls.max_concurrency):
-                sample_set = next(shown)
-                given += 1
+                sample_set = next(sample_sets)
+                answered += 1
                 abstained += answer.answer is None
                 failed += "failed" in answer.flags
                 usage += answer.usage
-                show(f"{given} answers, {usage.total_tokens} tokens")
+                show(f"{answered} answers, {usage.total_tokens} tokens")
                 if output_dir is None:
                     print(as_json(answer_to_row(answer, sample_set.usage)), flush=True)
     return {
-        "sets": given,
+        "sets": answered,
         "abstained": abstained,
         "failed": failed,
         "aggregation_tokens": usage.total_tokens,

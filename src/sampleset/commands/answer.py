@@ -145,10 +145,10 @@ def answer(
 
         print_samples(answered.sample_set)
     final = answered.answer.answer
-    shown = "(no answer)" if final is None else final
+    final_text = "(no answer)" if final is None else final
     if WITHHELD & set(answered.answer.flags):
         run.note(f"note: {_why_withheld(answered.answer, aggregation)}")
-    print(f"answer of {answered.answer.aggregator}: {shown}" if show else shown)
+    print(f"answer of {answered.answer.aggregator}: {final_text}" if show else final_text)
     if output_dir is not None:
         run.next("aggregate", output_dir)
     elif drawing.pool is None and not drawing.model.startswith("replay:"):
@@ -190,7 +190,7 @@ async def answer_question(
             )
         )
 
-        async def asked(model: ModelRef | None) -> Backend:
+        async def opened_reader(model: ModelRef | None) -> Backend:
             if model is None:
                 backend = draws.each[0].backend
             else:
@@ -205,11 +205,11 @@ async def answer_question(
 
         if aggregator_model is None and record_of(draws.each[0].backend) is None:
             aggregator = with_default_model(aggregator)
-        ready = {
-            named: await asked(aggregator_model if named is None else ModelRef.named(named))
-            for named in models_of(aggregator)
+        readers = {
+            reader: await opened_reader(aggregator_model if reader is None else ModelRef.named(reader))
+            for reader in models_of(aggregator)
         }
-        judge = LLMJudge(lambda: asked(aggregator_model))
+        judge = LLMJudge(lambda: opened_reader(aggregator_model))
         question = answers.kinds(judge).bind(question)
         await asyncio.to_thread(kind_of(question).check)
         rewards = SharedRewardModels(ScoreLog())
@@ -223,7 +223,9 @@ async def answer_question(
                 )
             return rewards(model)
 
-        method = build(withholding(aggregator, None, aggregation.certificate), ready.get(None), ready, shared)
+        method = build(
+            withholding(aggregator, None, aggregation.certificate), readers.get(None), readers, shared
+        )
         if isinstance(method, Certified):
             certificate = method.certificate
             names = {member_of(sampler.backend.model) for sampler in draws.each}
@@ -232,21 +234,21 @@ async def answer_question(
             question = replace(question, id=digest(text)[:12])
             draws.store.add_problems([Problem(question, None)])
             save_settings(store_folder / "config.json", settings)
-        drawn = await (Pool(draws.each) if drawing.pool else draws.each[0]).sample(question)
+        drawn_set = await (Pool(draws.each) if drawing.pool else draws.each[0]).sample(question)
         show("aggregating")
-        shown = drawn if aggregation.keep_thinking else drawn.without_thinking()
+        sample_set = drawn_set if aggregation.keep_thinking else drawn_set.without_thinking()
         rule = options.stop if aggregation.settled_by_vote and models_asked(method) else None
-        answer = await _answer(method, shown, rule, run)
+        answer = await _answer(method, sample_set, rule, run)
         if aggregation.min_confidence is not None:
             answer = withheld_below(aggregation.min_confidence, answer)
     warn_of_identical(draws.progress)
     note_judge_usage(judge, run.note)
-    notes = ["capped"] if draws.progress.capped else ["stopped_early"] if drawn.stopped else []
+    notes = ["capped"] if draws.progress.capped else ["stopped_early"] if drawn_set.stopped else []
     cancelled = draws.progress.cancelled
     return Answered(
-        drawn,
+        drawn_set,
         replace(answer, flags=(*answer.flags, *notes)),
-        drawn.usage + Usage(calls=cancelled, uncounted=cancelled),
+        drawn_set.usage + Usage(calls=cancelled, uncounted=cancelled),
     )
 
 
@@ -285,17 +287,17 @@ async def _embedded_pair(
         yield {drawing.model: plain, reader: trained}
 
 
-async def _answer(method: Aggregator, shown: SampleSet, rule: StoppingRule | None, run: Run) -> Answer:
+async def _answer(method: Aggregator, sample_set: SampleSet, rule: StoppingRule | None, run: Run) -> Answer:
     """The method's answer, or the vote's where the rule says that it is settled or a cap forbids to ask."""
-    counted = await tally(shown)
+    counted = await tally(sample_set)
     if rule is not None and rule.met(classes_in(counted)):
-        return vote_answer(shown, method.name, counted, ["settled_by_vote"], 0)
+        return vote_answer(sample_set, method.name, counted, ["settled_by_vote"], 0)
     try:
-        return await method.aggregate(shown)
+        return await method.aggregate(sample_set)
     except CapReachedError as refusal:
         run.note(f"note: {method.name} was not asked. {refusal}")
         if isinstance(method, Certified):
             return Answer(
-                shown.id, method.name, None, candidates=counted.candidates, flags=("cap_reached", VOID)
+                sample_set.id, method.name, None, candidates=counted.candidates, flags=("cap_reached", VOID)
             )
-        return vote_answer(shown, method.name, counted, ["cap_reached"], 0)
+        return vote_answer(sample_set, method.name, counted, ["cap_reached"], 0)

@@ -82,7 +82,7 @@ def certify(
     )  # fmt: skip
     use_verdict_store(verdicts or default_verdict_path())
     files = [sets.sample_file(path, answers, run.note) for path in samples]
-    certificate, found = run_async(
+    certificate, certified = run_async(
         certify_files(
             files, answers, aggregator, k, reader.model_ref(), calls, output, risk, confidence, run,
             keep_thinking=sets.keep_thinking,
@@ -91,9 +91,9 @@ def certify(
     certificate.save(output)
     save_settings(output.with_suffix(".config.json"), settings)
     if run.as_json:
-        print_json(summary_of(certificate, found))
+        print_json(summary_of(certificate, certified))
         return
-    print("\n".join(certificate_lines(certificate, found)))
+    print("\n".join(certificate_lines(certificate, certified)))
     run.next(
         "aggregate", samples[0], "-k", certificate.k, "--aggregator", aggregator, "--certificate", output
     )
@@ -115,7 +115,7 @@ async def certify_files(
 ) -> tuple[Certificate, CertifiedThreshold]:
     """Answer the labelled sets, grade the answers and find the threshold.
 
-    What a model was asked for is kept in `OUTPUT.asked`, a folder. Of several sets on one question the first
+    The folder `OUTPUT.asked` stores the answers of models. Of several sets on one question the first
     counts: the promise is about questions.
 
     Raises:
@@ -146,10 +146,10 @@ async def certify_files(
             for stored in (stored for file in bound for stored in file):
                 if not labelled.is_new(stored):
                     continue
-                shown = stored.sample_set if keep_thinking else stored.sample_set.without_thinking()
-                shown = shown.subset(range(k))
-                answer = await log.answer(method, shown)
-                labelled.add(stored, shown, answer, (await grade(answer.answer, stored.problem)).correct)
+                sample_set = stored.sample_set if keep_thinking else stored.sample_set.without_thinking()
+                sample_set = sample_set.subset(range(k))
+                answer = await log.answer(method, sample_set)
+                labelled.add(stored, sample_set, answer, (await grade(answer.answer, stored.problem)).correct)
                 show(f"{len(labelled.right)} sets read")
     labelled.require(aggregator)
     if labelled.unlabelled or labelled.undecided:
@@ -157,11 +157,11 @@ async def certify_files(
             f"note: {labelled.unlabelled} sets without gold are left out; {labelled.undecided} answers that "
             "could not be compared count as wrong"
         )
-    found = await asyncio.to_thread(
+    certified = await asyncio.to_thread(
         certified_threshold, labelled.confidences, labelled.right, risk, confidence
     )
     certificate = certificate_of(
-        found,
+        certified,
         labelled.stated,
         aggregator=aggregator,
         identity=identity_of(method),
@@ -173,7 +173,7 @@ async def certify_files(
         files=tuple(file.name for file in files),
         data=labelled.data.hexdigest()[:16],
     )
-    return certificate, found
+    return certificate, certified
 
 
 class _LabelledAnswers:
@@ -209,16 +209,16 @@ class _LabelledAnswers:
         self._questions.add(key)
         return True
 
-    def add(self, stored: StoredSet, shown: SampleSet, answer: Answer, correct: bool | None) -> None:
+    def add(self, stored: StoredSet, sample_set: SampleSet, answer: Answer, correct: bool | None) -> None:
         """Count one answer; one that could not be compared with gold is wrong."""
         self.confidences.append(None if answer.answer is None else stated_confidence(answer))
         self.right.append(correct is True)
         self.undecided += correct is None
-        names = models_of_set(shown)
+        names = models_of_set(sample_set)
         self.unnamed += not names
         self.models |= names
         self.kinds.add(stored.problem.question.answer_kind)
-        texts = [sample.text for sample in shown.samples]
+        texts = [sample.text for sample in sample_set.samples]
         parts = "\0".join([stored.problem.question.text, str(stored.problem.answer), *texts])
         self.data.update(hashlib.sha256(parts.encode("utf-8", "replace")).digest())
 
@@ -244,16 +244,16 @@ class _LabelledAnswers:
             )
 
 
-def certificate_lines(certificate: Certificate, found: CertifiedThreshold) -> list[str]:
-    """The promise in words, and what other thresholds would do."""
-    upper = found.point.upper(certificate.confidence)
+def certificate_lines(certificate: Certificate, certified: CertifiedThreshold) -> list[str]:
+    """The promise in words, and the figures of other thresholds."""
+    upper = certified.point.upper(certificate.confidence)
     above = (
         "All questions that get an answer are answered"
         if certificate.threshold < 0
         else f"Answers with a confidence above {certificate.threshold:.3f} are given"
     )
     lines = [
-        f"{above}: {certificate.answered} of {certificate.n} labelled questions ({found.coverage:.1%}), "
+        f"{above}: {certificate.answered} of {certificate.n} labelled questions ({certified.coverage:.1%}), "
         f"{certificate.wrong} of them wrongly.",
         f"With {certificate.confidence:.0%} confidence, at most {certificate.risk:.1%} of the answers given "
         f"are wrong. (This threshold alone: at most {upper:.1%}.)",
@@ -263,8 +263,8 @@ def certificate_lines(certificate: Certificate, found: CertifiedThreshold) -> li
         "",
         "answered  wrong  at most  above",
     ]
-    step = max(1, len(found.curve) // _SHOWN)
-    for point in found.curve[step - 1 :: step]:
+    step = max(1, len(certified.curve) // _SHOWN)
+    for point in certified.curve[step - 1 :: step]:
         threshold = "all" if point.threshold < 0 else f"{point.threshold:.3f}"
         share = f"{point.answered / certificate.n:.0%}"
         lines.append(
@@ -273,7 +273,7 @@ def certificate_lines(certificate: Certificate, found: CertifiedThreshold) -> li
     return lines
 
 
-def summary_of(certificate: Certificate, found: CertifiedThreshold) -> dict[str, Any]:
+def summary_of(certificate: Certificate, certified: CertifiedThreshold) -> dict[str, Any]:
     """The certificate's figures as JSON values."""
     return {
         "aggregator": certificate.aggregator,
@@ -284,7 +284,7 @@ def summary_of(certificate: Certificate, found: CertifiedThreshold) -> dict[str,
         "n": certificate.n,
         "answered": certificate.answered,
         "wrong": certificate.wrong,
-        "coverage": found.coverage,
+        "coverage": certified.coverage,
         "curve": [
             {
                 "threshold": point.threshold,
@@ -292,6 +292,6 @@ def summary_of(certificate: Certificate, found: CertifiedThreshold) -> dict[str,
                 "wrong": point.wrong,
                 "upper": point.upper(certificate.confidence),
             }
-            for point in found.curve
+            for point in certified.curve
         ],
     }

@@ -69,14 +69,14 @@ def demo(
 async def run_demo(
     folder: Path, limit: int | None, seed: int, *, quiet: bool, output: Output = _SHOWN
 ) -> dict[str, Any]:
-    """Run the demo, print what it shows unless `quiet`, and return the report's figures.
+    """Run the demo, print its results unless `quiet`, and return the report's figures.
 
     Args:
-        folder: Where the report goes.
+        folder: The folder of the report.
         limit: Recorded sets per file instead of those in `RECORDED`.
         seed: Seed of the live draws.
         quiet: Print nothing to stdout.
-        output: Where progress is shown.
+        output: Shows the progress.
 
     Raises:
         MissingExtraError: The embedded model or its engine is not installed.
@@ -102,15 +102,15 @@ async def _live(backend: Backend, trained: Backend, seed: int, output: Output, *
             backend, options, on_progress=lambda now: show(sampling_line(now), now.questions, now.total)
         )
         sampler.progress.total = 1
-        drawn = await sampler.sample(problem.question)
-        answers = [await one.aggregate(drawn) for one in _built(_LIVE, backend, trained).values()]
+        sample_set = await sampler.sample(problem.question)
+        answers = [await method.aggregate(sample_set) for method in _built(_LIVE, backend, trained).values()]
     if quiet:
         return
     print(f"Question: {problem.question.text}\n(right answer: {problem.answer})\n")
     print(f"{K} samples of the embedded model, {backend.model}; it is tiny, and often wrong:\n")
-    print_samples(drawn)
+    print_samples(sample_set)
     print("\nOne answer from these samples, by method:\n")
-    print_answers(answers, [(await grade(one.answer, problem)).correct for one in answers], list(_LIVE))
+    print_answers(answers, [(await grade(answer.answer, problem)).correct for answer in answers], list(_LIVE))
     print(
         "\nOne question proves nothing. So: recorded samples of larger models on GSM8K test questions, "
         f"{K} read per question.\n",
@@ -149,7 +149,7 @@ async def _recorded(
 
 
 def _built(specs: Sequence[str], backend: Backend, trained: Backend) -> dict[str, Aggregator]:
-    plain, reader = (ModelCalls(one, Patience(), max_concurrency=1) for one in (backend, trained))
+    plain, reader = (ModelCalls(model, Patience(), max_concurrency=1) for model in (backend, trained))
     return {
         spec: build(spec, (reader if spec in TRAINED else plain) if models_of(spec) else None)
         for spec in specs

@@ -54,7 +54,7 @@ DEFAULT_METHODS = ("first_sample", REFERENCE, "weighted_vote", "best_of_n")
 
 @dataclass(frozen=True, kw_only=True)
 class MethodOptions(OptionGroup):
-    """What is compared, and how it is measured."""
+    """The aggregators that are compared, and the measures."""
 
     aggregator: Annotated[
         list[str] | None,
@@ -171,10 +171,10 @@ async def evaluate_files(
     run: Run,
 ) -> Evaluation:
     """Several aggregators on the same sets of each file; writes the report's folder."""
-    named = {one.name: one for one in files}
-    if len(named) < len(files):
+    file_by_name = {file.name: file for file in files}
+    if len(file_by_name) < len(files):
         raise InvalidArgumentError(
-            f"Two of the files have the same name: {', '.join(str(one.path) for one in files)}. Rename one."
+            f"Two of the files have the same name: {', '.join(str(file.path) for file in files)}. Rename one."
         )
     questions = output_dir / "questions.jsonl"
     async with opened_methods(
@@ -188,7 +188,7 @@ async def evaluate_files(
                 executor = open_.enter_context(ray_executor(options.verdicts))
                 options = replace(options, workers=executor.workers)
             evaluation = await evaluated(
-                {name: file.with_kinds(answers.kinds(judge)) for name, file in named.items()},
+                {name: file.with_kinds(answers.kinds(judge)) for name, file in file_by_name.items()},
                 methods,
                 options,
                 log=AnswerLog(JsonlLog(output_dir / "answers.jsonl"), aggregator_model.context_size),

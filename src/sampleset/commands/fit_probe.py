@@ -100,35 +100,35 @@ async def fit_probe_file(
         with run.status_line() as show:
             for stored in (stored for file in files for stored in file):
                 read += 1
-                found = await _probed(stored, reader, keep_thinking)
-                if found is not None:
-                    probed.append(found)
+                samples = await _probed(stored, reader, keep_thinking)
+                if samples is not None:
+                    probed.append(samples)
                 show(f"{read} sets read")
             if not probed:
                 raise DataError(
                     f"None of the {read} sample sets has a gold answer that can be read. Name the column: "
                     "--columns answer=NAME."
                 )
-            show(f"fitting on {sum(len(one.keys) for one in probed)} samples")
+            show(f"fitting on {sum(len(samples.keys) for samples in probed)} samples")
             fit = await asyncio.to_thread(fitted, probed, folds)
     finally:
         await states.aclose()
-    seen = {
+    score_by_key = {
         key: float(score)
-        for one, scores in zip(probed, fit.scores, strict=True)
-        for key, score in zip(one.keys, scores, strict=True)
+        for samples, scores in zip(probed, fit.scores, strict=True)
+        for key, score in zip(samples.keys, scores, strict=True)
     }
     probe = ProbeWeights(
         model=states.model.partition(":")[2] or states.model,
         layers=reader.layers,
         weights=tuple(fit.weights.tolist()),
         bias=fit.bias,
-        seen=seen,
+        seen=score_by_key,
         training={
             "sampleset": __version__,
-            "files": [one.name for one in files],
-            "samples": len(seen),
-            "questions": len({one.question for one in probed}),
+            "files": [file.name for file in files],
+            "samples": len(score_by_key),
+            "questions": len({samples.question for samples in probed}),
             "questions_with_right_and_wrong": fit.questions,
             "folds": folds,
             "auc": round(fit.auc, 4),
@@ -165,13 +165,13 @@ class _StateReader:
             rows: list[dict[str, Any]] = []
             for key, vector in zip(unknown, vectors, strict=True):
                 self._known[key] = packed = None if vector is None else _packed(vector)
-                named = {"model": self._states.model, "layers": list(self.layers)}
-                rows.append({"key": key, **named, "states": packed})
+                source = {"model": self._states.model, "layers": list(self.layers)}
+                rows.append({"key": key, **source, "states": packed})
             self._log.append(rows)
-        held = [self._known[key] for key in keys]
+        packed_states = [self._known[key] for key in keys]
         return [
-            None if one is None else np.frombuffer(base64.b64decode(one), np.float16).astype(np.float64)
-            for one in held
+            None if state is None else np.frombuffer(base64.b64decode(state), np.float16).astype(np.float64)
+            for state in packed_states
         ]
 
 
@@ -185,8 +185,8 @@ async def _probed(stored: StoredSet, reader: _StateReader, keep_thinking: bool) 
     texts: dict[str, tuple[str, bool]] = {}
     for candidate in counted.candidates:
         right = (await grade(candidate.answer, problem)).correct is True
-        for place in candidate.indices:
-            text = sample_set.samples[place].text
+        for index in candidate.indices:
+            text = sample_set.samples[index].text
             texts[sample_key(sample_set.question, text)] = (text, right)
     vectors = await reader.read(sample_set.question, [text for text, _ in texts.values()], list(texts))
     rows = [

@@ -1,4 +1,4 @@
-"""Fit a vote on labelled sample sets, and write it with what it is worth."""
+"""Fit a vote on labelled sample sets, and write it with its measured gain."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MOST_NAMED = 12
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions(OptionGroup):
-    """What is fitted on, and what is learned from."""
+    """The subsets that a vote is fitted on, and the features."""
 
     k: Annotated[
         str | None, option("-k", "--k", help="Fit on subsets of these sizes, as 5 or 4-8; else whole sets.")
@@ -124,7 +124,7 @@ async def fit_vote_file(
     calls: CallOptions,
     run: Run,
 ) -> VoteFit:
-    """Fit a vote and write its file. What models were asked for is kept in `OUTPUT.asked`, a folder.
+    """Fit a vote and write its file. The folder `OUTPUT.asked` stores the answers of the models.
 
     Raises:
         InvalidArgumentError: The output is no .json file, or an option has no meaning.
@@ -146,12 +146,12 @@ async def fit_vote_file(
             opened_methods(specs, aggregator_model, calls.patience, calls.max_concurrency, folder, run.note)
         )
         show = stack.enter_context(run.status_line())
-        asked, scorer = None, None
+        logged_reader, scorer = None, None
         if reader and folder is not None:
             if not models_asked(methods[reader]):
                 raise InvalidArgumentError(f"--reader {reader!r} asks no model; the vote counts by itself.")
             log = AnswerLog(JsonlLog(folder / "answers.jsonl"), aggregator_model.context_size)
-            asked = _LoggedReader(methods[reader], log)
+            logged_reader = _LoggedReader(methods[reader], log)
         if fitting.reward_model:
             weighing = methods[specs[-1]]
             assert isinstance(weighing, WeightedVote)
@@ -159,7 +159,7 @@ async def fit_vote_file(
         labels = await read_labels(
             [file.with_kinds(answers.kinds(judge)) for file in files],
             options,
-            asked,
+            logged_reader,
             scorer,
             lambda read: show(f"{read} sets read"),
         )
@@ -171,7 +171,7 @@ async def fit_vote_file(
             reader=reader_identity(methods[reader]) if reader else None,
             reward_model=scorer.identity if scorer is not None else None,
             described={
-                "files": [one.name for one in files],
+                "files": [file.name for file in files],
                 "k": list(options.ks) if options.ks else None,
                 "keep_thinking": keep_thinking,
             },
@@ -182,7 +182,7 @@ async def fit_vote_file(
 
 @dataclass
 class _LoggedReader:
-    """A reader whose answers are kept as they come, so that a fit broken off asks nothing twice."""
+    """A reader whose answers are logged at once, so that a fit that was killed asks nothing twice."""
 
     name: ClassVar[str] = "reader"
     inner: Aggregator
@@ -210,7 +210,7 @@ def spec_of_fit(output: Path, fitting: FitOptions) -> str:
 
 
 def fit_lines(fit: VoteFit) -> list[str]:
-    """What a fit found, for the terminal."""
+    """The result of a fit, for the terminal."""
     training = fit.model.training
     lines = [
         f"{training['questions']} labelled questions, {training['questions_with_a_choice']} with right and "
@@ -218,7 +218,7 @@ def fit_lines(fit: VoteFit) -> list[str]:
     ]
     lines += [f"note: {note}" for note in fit.notes]
     lines += ["", f"{'':<34}{'right':>7}   the learned vote against it"]
-    named = {
+    labels = {
         "vote": "majority vote",
         "votes_and_confidence": "votes and confidence, fitted",
         "features": "features, without what was asked",
@@ -226,7 +226,7 @@ def fit_lines(fit: VoteFit) -> list[str]:
         "learned": "learned vote",
         "oracle": "oracle",
     }
-    for name, label in named.items():
+    for name, label in labels.items():
         if name in fit.right:
             against = _interval(fit.gains[name]) if name in fit.gains else ""
             lines.append(f"{label:<34}{100 * fit.right[name]:>6.1f}%   {against}".rstrip())
@@ -235,9 +235,9 @@ def fit_lines(fit: VoteFit) -> list[str]:
         lines += [f"{point.labels:<10}{_interval(point.gain)}" for point in fit.curve]
         lines.append(f"{'all':<10}{_interval(fit.gains['vote'])}")
     lines += ["", "what speaks for an answer (nats per standard deviation within a set)"]
-    loud = sorted(fit.model.features, key=lambda one: -abs(one.weight * one.spread))
+    loud = sorted(fit.model.features, key=lambda feature: -abs(feature.weight * feature.spread))
     lines.append(f"  {'log of the votes':<28}{fit.model.vote_weight:+.2f} per unit")
-    lines += [f"  {one.name:<28}{one.weight * one.spread:+.2f}" for one in loud[:_MOST_NAMED]]
+    lines += [f"  {feature.name:<28}{feature.weight * feature.spread:+.2f}" for feature in loud[:_MOST_NAMED]]
     if len(loud) > _MOST_NAMED:
         lines.append(f"  and {len(loud) - _MOST_NAMED} that speak less")
     missing = {name: why for name, why in training["left_out"].items()}

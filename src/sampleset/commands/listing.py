@@ -1,4 +1,4 @@
-"""What there is to choose from: aggregators, backends, datasets, formats, trained models, reward models."""
+"""Lists of aggregators, backends, datasets, formats, trained models and reward models."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _USES = {
         "scored.jsonl",
     ),
 }
-"""What each kind is listed for."""
+"""The end of a command line that uses each kind."""
 
 
 def list_(
@@ -62,7 +62,7 @@ def list_(
 
 
 def listing(kind: str | None) -> dict[str, dict[str, str]]:
-    """What there is, by kind and name, with one line on each.
+    """The names of each kind, with one line on each.
 
     Raises:
         UnknownNameError: No such kind.
@@ -70,31 +70,31 @@ def listing(kind: str | None) -> dict[str, dict[str, str]]:
     kinds = ("aggregators", "backends", "datasets", "formats", "models", "reward-models")
     if kind is not None and kind not in kinds:
         raise UnknownNameError("kind of things to list", kind, kinds)
-    found: dict[str, dict[str, str]] = {}
-    for one in kinds if kind is None else (kind,):
-        if one == "aggregators":
-            found[one] = {name: summary(AGGREGATORS.get(name)) for name in AGGREGATORS.names()}
-        elif one == "backends":
-            found[one] = {name: _first_line(f"{BACKENDS.package}.{name}") for name in BACKENDS.names()}
-        elif one == "formats":
-            found[one] = {name: FORMATS.get(name).title for name in FORMATS.names()}
-        elif one == "models":
-            found[one] = _models()
-        elif one == "reward-models":
-            found[one] = {name: summary(REWARD_MODELS.get(name)) for name in REWARD_MODELS.names()}
+    rows: dict[str, dict[str, str]] = {}
+    for kind_listed in kinds if kind is None else (kind,):
+        if kind_listed == "aggregators":
+            rows[kind_listed] = {name: summary(AGGREGATORS.get(name)) for name in AGGREGATORS.names()}
+        elif kind_listed == "backends":
+            rows[kind_listed] = {name: _first_line(f"{BACKENDS.package}.{name}") for name in BACKENDS.names()}
+        elif kind_listed == "formats":
+            rows[kind_listed] = {name: FORMATS.get(name).title for name in FORMATS.names()}
+        elif kind_listed == "models":
+            rows[kind_listed] = _models()
+        elif kind_listed == "reward-models":
+            rows[kind_listed] = {name: summary(REWARD_MODELS.get(name)) for name in REWARD_MODELS.names()}
         else:
-            found[one] = {name: DATASETS.get(name).summary for name in DATASETS.names()}
-    return found
+            rows[kind_listed] = {name: DATASETS.get(name).summary for name in DATASETS.names()}
+    return rows
 
 
 def _models() -> dict[str, str]:
-    """What may stand as --aggregator-model: what is embedded, in ./adapters, and pulled into the cache."""
-    found = {EMBEDDED: "the embedded model, not trained to aggregate"}
+    """The values of --aggregator-model: embedded models, those in ./adapters, and those in the cache."""
+    models = {EMBEDDED: "the embedded model, not trained to aggregate"}
     if embedded_ssa_is_installed():
-        found[EMBEDDED_SSA] = _says(described(embedded_ssa_folder()), "in this package")
+        models[EMBEDDED_SSA] = _says(described(embedded_ssa_folder()), "in this package")
     for folder, where in ((Path("adapters"), "in ./adapters"), (models_folder(), "pulled")):
-        found |= {str(one.folder): _says(one, where) for one in pulled_in(folder)}
-    return found
+        models |= {str(model.folder): _says(model, where) for model in pulled_in(folder)}
+    return models
 
 
 def _says(model: Pulled, where: str) -> str:

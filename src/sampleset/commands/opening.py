@@ -1,4 +1,4 @@
-"""Models, samplers and aggregators of a command: from its options to what is open and ready."""
+"""Models, samplers and aggregators of a command: opened from its options."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
     Raises:
         BackendError: It cannot be asked.
     """
-    named = model.ref, model.base_url, model.api_key, model.context_size, model.omit
+    address = model.ref, model.base_url, model.api_key, model.context_size, model.omit
     if model.ray is not None:
-        async with open_on_ray(model.ray, *named) as elsewhere:
+        async with open_on_ray(model.ray, *address) as elsewhere:
             yield elsewhere
         return
-    backend = await ready_backend(*named, on_note=lambda line: print(f"note: {line}", file=sys.stderr))
+    backend = await ready_backend(*address, on_note=lambda line: print(f"note: {line}", file=sys.stderr))
     try:
         yield backend
     finally:
@@ -120,10 +120,10 @@ class Drawing:
     """Who draws, and how.
 
     Attributes:
-        options: How; of a pool's members, what they do not say themselves.
-        model: Who, where there is no pool.
-        pool: Those who draw together.
-        prices: What their tokens cost.
+        options: The options of the draws, and the defaults for members of a pool.
+        model: The model, if there is no pool.
+        pool: The members that draw together.
+        prices: The prices of their tokens.
     """
 
     options: SamplingOptions
@@ -132,17 +132,17 @@ class Drawing:
     prices: Prices | None = None
 
     def model_of(self, member: Member) -> ModelRef:
-        """The model of a pool's member: what it leaves out is as that of the command, whose key goes to the
+        """The model of a pool's member. The command fills in missing values; its key goes to the
         command's server only.
         """
-        own, common = member.base_url, self.model
-        url = common.base_url if own is None and not runs_here(member.model) else own
+        url_of_member, common = member.base_url, self.model
+        url = common.base_url if url_of_member is None and not runs_here(member.model) else url_of_member
         key = common.api_key if member.api_key_env is None and url == common.base_url else member.api_key
         size = member.context_size or common.context_size
         return ModelRef(member.model, url, key, size, common.ray, common.omit + member.omit)
 
     def tariff(self, backend: Backend) -> Price | None:
-        """What a model's tokens cost; checked where there is a cap in money."""
+        """The price of a model's tokens; checked if there is a cap in money."""
         if self.prices is None or self.options.caps.money is None:
             return None
         self.prices.check([backend.model])
@@ -228,7 +228,7 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
     prices: PriceFile = None
 
     def drawing(self, engine: str = "local") -> Drawing:
-        """Who draws, and how; the models run on the engine.
+        """The drawing of these options. Local models run on the engine.
 
         Raises:
             InvalidArgumentError: Two options contradict each other.
@@ -279,7 +279,9 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
         members = self._members()
         if members is None:
             return super().settings() | {"prompt": self.prompt or usual_prompt(self.model)}
-        rows = [asdict(replace(one, prompt=one.prompt or usual_prompt(one.model))) for one in members]
+        rows = [
+            asdict(replace(member, prompt=member.prompt or usual_prompt(member.model))) for member in members
+        ]
         return super().settings() | {
             "pool": [{name: value for name, value in row.items() if value not in (None, ())} for row in rows]
         }
@@ -287,12 +289,12 @@ class DrawingOptions(CallOptions, SampleOptions, ModelOptions):
     def _members(self) -> list[Member] | None:
         if self.pool is None:
             return None
-        return [replace(one, prompt=one.prompt or self.prompt) for one in read_pool(self.pool)]
+        return [replace(member, prompt=member.prompt or self.prompt) for member in read_pool(self.pool)]
 
 
 @dataclass(frozen=True, slots=True)
 class Samplers:
-    """Samplers that are ready, and what they share."""
+    """Opened samplers with their shared store, budgets and progress."""
 
     each: list[Sampler]
     store: SampleStore | None
@@ -311,23 +313,25 @@ async def opened_samplers(
     """One sampler, or one per member of the pool; each model is opened once, and the store after them.
 
     Args:
-        drawing: Who draws, and how.
+        drawing: The models that draw, and the options.
         store_folder: The store, `None` to keep nothing.
-        questions: How many there are.
+        questions: The number of questions.
         on_progress: Called with the totals whenever they change.
         opened_before: Backends that are open already; they stay open.
     """
     who = [(drawing.model, drawing.options)]
     if drawing.pool is not None:
         members = drawing.pool
-        default = 1.0 if any(one.weight is not None for one in members) else None
-        who = [(drawing.model_of(one), one.options(drawing.options, default)) for one in members]
+        default = 1.0 if any(member.weight is not None for member in members) else None
+        who = [(drawing.model_of(member), member.options(drawing.options, default)) for member in members]
     progress, caps = SamplingProgress(total=questions * len(who)), drawing.options.caps
     budgets, samplers = caps.run_budgets(), list[Sampler]()
     of_question = None
     if caps.question_tokens is not None:
         of_question = QuestionBudgets(
-            caps.question_tokens, len(who), lambda asked: sum(one.stored_tokens(asked) for one in samplers)
+            caps.question_tokens,
+            len(who),
+            lambda question: sum(sampler.stored_tokens(question) for sampler in samplers),
         )
     async with AsyncExitStack() as stack:
         backends = dict(opened_before or {})
@@ -364,33 +368,36 @@ async def opened_methods(
     output_dir: Path | None,
     note: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[tuple[dict[str, Aggregator], LLMJudge]]:
-    """The aggregators by the text that names them, and the judge of answers, who asks the aggregators' model.
+    """The aggregators by their spec, and the judge of answers, which asks the aggregators' model.
 
-    Each model that one of them asks is opened once. `note` is called with a line on what the judge spent.
+    Each model that they ask is opened once. `note` is called with a line on the tokens of the judge.
     """
     by_default = without_engine(aggregator_model.ref) == EMBEDDED
     engine = aggregator_model.ref.removesuffix(EMBEDDED).rstrip(":") if by_default else ""
     full = {spec: with_default_model(spec, engine) if by_default else spec for spec in specs}
     models = {
-        named: aggregator_model if named is None else ModelRef.named(named, aggregator_model.ray)
+        name: aggregator_model if name is None else ModelRef.named(name, aggregator_model.ray)
         for spec in full.values()
-        for named in models_of(spec)
+        for name in models_of(spec)
     }
     async with AsyncExitStack() as stack:
-        asked: dict[ModelRef, Backend] = {}
+        model_calls: dict[ModelRef, Backend] = {}
 
         async def ask(model: ModelRef) -> Backend:
-            if model not in asked:
+            if model not in model_calls:
                 backend = await stack.enter_async_context(opened(model))
-                asked[model] = ModelCalls(backend, patience, max_concurrency)
-            return asked[model]
+                model_calls[model] = ModelCalls(backend, patience, max_concurrency)
+            return model_calls[model]
 
-        ready = {named: await ask(model) for named, model in models.items()}
+        readers = {name: await ask(model) for name, model in models.items()}
         log = JsonlLog(output_dir / "judgements.jsonl") if output_dir else None
         judge = LLMJudge(lambda: ask(aggregator_model), log)
         rewards = SharedRewardModels(ScoreLog(JsonlLog(output_dir / "scores.jsonl") if output_dir else None))
         stack.push_async_callback(rewards.aclose)
-        yield {spec: build(one, ready.get(None), ready, rewards) for spec, one in full.items()}, judge
+        yield (
+            {spec: build(full_spec, readers.get(None), readers, rewards) for spec, full_spec in full.items()},
+            judge,
+        )
         if note is not None:
             note_judge_usage(judge, note)
 
@@ -420,7 +427,7 @@ def refuse_absent_scores(methods: Mapping[str, Aggregator], files: Iterable[Samp
 
 
 def note_judge_usage(judge: LLMJudge, note: Callable[[str], None]) -> None:
-    """Note what a judge of answers spent, if it was asked."""
+    """Note the tokens of a judge of answers, if it was asked."""
     if judge.usage.calls:
         note(
             f"note: the judge of answers was asked {judge.usage.calls} times, "

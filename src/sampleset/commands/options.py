@@ -69,12 +69,12 @@ class OptionGroup:
     """Options that belong together; each field is an option of the commands that take the group."""
 
     def settings(self) -> dict[str, Any]:
-        """The options as they are saved, what was left open filled in."""
+        """The options as they are saved, with defaults filled in."""
         hints = get_type_hints(type(self), include_extras=True)
         return {
-            one.name: getattr(self, one.name)
-            for one in fields(self)
-            if NOT_SAVED not in getattr(hints[one.name], "__metadata__", ())
+            option.name: getattr(self, option.name)
+            for option in fields(self)
+            if NOT_SAVED not in getattr(hints[option.name], "__metadata__", ())
         }
 
 
@@ -103,7 +103,7 @@ def _plain(value: object) -> object:
 
 
 def _as_it_is(value: object) -> object:
-    """A path from the command line, or what a settings file holds in its stead."""
+    """A path from the command line, or the value of a settings file."""
     return value
 
 
@@ -307,7 +307,7 @@ class AnswerOptions(OptionGroup):
     run_code: RunCode = None
 
     def kinds(self, judge: Judge | None = None, *, inline: bool = False) -> Kinds:
-        """The kinds of answers, with what they are compared by."""
+        """The kinds of answers, with their judge."""
         from sampleset.answers import Kinds
 
         return Kinds(judge, cast("Any", self.run_code or "off"), inline)

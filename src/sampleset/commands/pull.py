@@ -20,12 +20,12 @@ def pull(
 ) -> None:
     """Fetch a trained aggregator into the cache by its digest, and say how to use it."""
     with run.status_line() as show:
-        found = pulled(source, digest, show)
+        model = pulled(source, digest, show)
     if run.as_json:
-        base = found.record.base_model
-        print_json({"folder": str(found.folder), "digest": found.digest, "base_model": base})
+        base = model.record.base_model
+        print_json({"folder": str(model.folder), "digest": model.digest, "base_model": base})
         return
-    print(found.folder)
-    run.note(f"digest: {found.digest}")
-    run.note(f"trained on: {found.record.base_model}")
-    run.next("answer", "What is 17 + 25?", "--aggregator", "ssa", "--aggregator-model", found.folder)
+    print(model.folder)
+    run.note(f"digest: {model.digest}")
+    run.note(f"trained on: {model.record.base_model}")
+    run.next("answer", "What is 17 + 25?", "--aggregator", "ssa", "--aggregator-model", model.folder)

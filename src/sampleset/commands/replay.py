@@ -98,13 +98,13 @@ async def replay_files(
     """Stopping rules on each file; writes the tables' numbers if there is a folder for them."""
     replayed: list[ReplayFile] = []
     with run.status_line() as show:
-        for one in files:
-            name = one.name
+        for file in files:
+            name = file.name
 
-            def told(done: int, name: str = name) -> None:
+            def show_done(done: int, name: str = name) -> None:
                 show(f"{name}: {done} questions")
 
-            replayed.append(await replay_file(name, one, options, told))
+            replayed.append(await replay_file(name, file, options, show_done))
     if output_dir is not None:
         save_settings(output_dir / "config.json", settings)
         save_settings(output_dir / "replay.json", replay_dict(replayed, settings))

@@ -51,7 +51,7 @@ def report(
             "report",
             folder,
             other,
-            *(word for one in pair or () for word in ("--pair", one)),
+            *(word for spec in pair or () for word in ("--pair", spec)),
             "--output-dir",
             "COMPARISON",
         )

@@ -79,7 +79,7 @@ class Output(OptionGroup):
     ] = False
 
     def status_line(self) -> AbstractContextManager[Show]:
-        """A function that shows the state of the work; what it shows is gone at the end."""
+        """A function that shows the state of the work. The line is cleared at the end."""
         from sampleset.commands.progress import show_nothing, status_line
 
         return nullcontext(show_nothing) if self.quiet else status_line()

@@ -141,7 +141,7 @@ async def sample_dataset(
         )
     drawn_under = ",".join(sampler.configuration.id for sampler in draws.each)
     if export is not None:
-        write_rows(export, (one.to_row() for one in draws.store.sample_sets(drawn_under)))
+        write_rows(export, (stored.to_row() for stored in draws.store.sample_sets(drawn_under)))
     return {
         "questions": progress.questions // len(draws.each),
         "samples": progress.returned,

@@ -113,7 +113,7 @@ async def score_file(
 ) -> dict[str, Any]:
     """Write the sets with a column of scores, by which later methods may go (`by=COLUMN`).
 
-    Scores are kept in `<output>.scores.jsonl` as they come; the output is written when all are there.
+    Each score is saved in `<output>.scores.jsonl` at once; the output is written after the last score.
 
     Raises:
         DataError: The output is no kind of file that can be written.
@@ -126,18 +126,22 @@ async def score_file(
     usage = Usage()
     async with AsyncExitStack() as stack:
         inner = await _opened(stack, scorer.reward_model, scorer.model_ref, calls)
-        kept = KeptRewardModel(inner, ScoreLog(JsonlLog(output.with_name(f"{output.name}.scores.jsonl"))))
-        stack.push_async_callback(kept.aclose)
+        reward_model = KeptRewardModel(
+            inner, ScoreLog(JsonlLog(output.with_name(f"{output.name}.scores.jsonl")))
+        )
+        stack.push_async_callback(reward_model.aclose)
         show = stack.enter_context(run.status_line())
         for stored in samples:
-            scores = await _scores(kept, stored, keep_thinking)
-            values.append([None if one is None else reduced(one, steps) for one in scores])
-            flags.update("failed" if one is None else one.flag or "scored" for one in scores)
+            scores = await _scores(reward_model, stored, keep_thinking)
+            values.append([None if score is None else reduced(score, steps) for score in scores])
+            flags.update("failed" if score is None else score.flag or "scored" for score in scores)
             # Equal samples of a set are scored once.
-            usage += sum((one.usage for one in {id(one): one for one in scores if one}.values()), Usage())
+            usage += sum(
+                (score.usage for score in {id(score): score for score in scores if score}.values()), Usage()
+            )
             show(f"{len(values)} sets, {usage.total_tokens} tokens")
     if not flags["scored"]:
-        raise BackendError(f"{kept.identity} scores none of the samples: {dict(flags)!r}.")
+        raise BackendError(f"{reward_model.identity} scores none of the samples: {dict(flags)!r}.")
     write_rows(output, _rows(samples, values, column))
     save_settings(output.with_name(f"{output.name}.config.json"), settings)
     return {
@@ -145,7 +149,7 @@ async def score_file(
         "samples": flags.total(),
         **dict(flags),
         "column": column,
-        "reward_model": kept.identity,
+        "reward_model": reward_model.identity,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "calls": usage.calls,
@@ -154,7 +158,7 @@ async def score_file(
 
 
 def _column(samples: SampleFile, output: Path, scorer: RewardModelOptions) -> str:
-    """The column's name, after a look at what is to be written."""
+    """The name of the column, after a check of the output."""
     kind = parse_spec(scorer.reward_model)[0]
     column = scorer.column or f"{kind}_scores"
     if not is_score_column(column):
@@ -183,31 +187,31 @@ def _with_url(text: str, options: Mapping[str, str], factory: Any, model: ModelR
         raise InvalidArgumentError(
             f"--base-url {model.base_url!r}: {text!r} runs in this process. Use the reward model 'server'."
         )
-    given = ",".join(
+    options_text = ",".join(
         f"{key}={value}" for key, value in ({"base_url": model.base_url} | dict(options)).items()
     )
-    return f"{parse_spec(text)[0]}[{given}]"
+    return f"{parse_spec(text)[0]}[{options_text}]"
 
 
 async def _scores(
     reward_model: RewardModel, stored: StoredSet, keep_thinking: bool
 ) -> list[RewardScore | None]:
     """One score per sample; `None` for draws that failed."""
-    shown = stored.sample_set if keep_thinking else stored.sample_set.without_thinking()
-    texts = list(dict.fromkeys(one.text for one in shown.samples if not one.failed))
-    given = await reward_model.score(shown.question, texts) if texts else []
-    by_text = dict(zip(texts, given, strict=True))
-    return [None if one.failed else by_text[one.text] for one in shown.samples]
+    sample_set = stored.sample_set if keep_thinking else stored.sample_set.without_thinking()
+    texts = list(dict.fromkeys(sample.text for sample in sample_set.samples if not sample.failed))
+    scores = await reward_model.score(sample_set.question, texts) if texts else []
+    by_text = dict(zip(texts, scores, strict=True))
+    return [None if sample.failed else by_text[sample.text] for sample in sample_set.samples]
 
 
 def _rows(samples: SampleFile, values: list[list[float | None]], column: str) -> Iterator[dict[str, Any]]:
     """The sets as rows, with the scores beside them and in each sample."""
-    for stored, given in zip(samples, values, strict=True):
+    for stored, column_values in zip(samples, values, strict=True):
         scored = tuple(
-            replace(one, scores={name: old for name, old in one.scores.items() if name != column})
+            replace(sample, scores={name: old for name, old in sample.scores.items() if name != column})
             if value is None
-            else replace(one, scores={**one.scores, column: value})
-            for one, value in zip(stored.sample_set.samples, given, strict=True)
+            else replace(sample, scores={**sample.scores, column: value})
+            for sample, value in zip(stored.sample_set.samples, column_values, strict=True)
         )
         sample_set = replace(stored.sample_set, samples=scored)
-        yield StoredSet(sample_set, stored.problem, {**stored.row, column: given}).to_row()
+        yield StoredSet(sample_set, stored.problem, {**stored.row, column: column_values}).to_row()

@@ -1,4 +1,4 @@
-"""Scores are kept as they come: what was scored once is never paid for twice, killed or not."""
+"""A log of scores. A killed command continues from it, and no sample is scored twice."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class ScoreLog:
 
     def __init__(self, log: JsonlLog | None = None) -> None:
         self._log = log
-        self._places: dict[str, int] = {}
+        self._offsets: dict[str, int] = {}
         self._known: dict[str, RewardScore] = {}
         self._refresh()
 
     def get(self, key: str) -> RewardScore | None:
         """The score of that key."""
-        if self._log is not None and key in self._places:
-            return _from_row(self._log.row_at(self._places[key]))
+        if self._log is not None and key in self._offsets:
+            return _from_row(self._log.row_at(self._offsets[key]))
         return self._known.get(key)
 
     def put(self, identity: str, scores: dict[str, RewardScore]) -> None:
@@ -54,7 +54,7 @@ class ScoreLog:
         for offset, row in self._log.new_rows() if self._log else ():
             try:
                 _from_row(row)
-                self._places[row["key"]] = offset
+                self._offsets[row["key"]] = offset
             except (KeyError, TypeError) as error:
                 where = self._log and self._log.path
                 raise DataError(f"{where}: a row is no score ({error}). Use another file.") from error
@@ -64,7 +64,7 @@ class SharedRewardModels:
     """The reward models of one run: each is there once, however often it is named, and keeps its scores.
 
     Args:
-        log: Where scores are kept.
+        log: The log of the scores.
     """
 
     def __init__(self, log: ScoreLog) -> None:
@@ -76,17 +76,17 @@ class SharedRewardModels:
         return self._models.setdefault(model.identity, KeptRewardModel(model, self._log))
 
     async def aclose(self) -> None:
-        """Free what they hold."""
+        """Close the reward models."""
         for model in self._models.values():
             await model.aclose()
 
 
 class KeptRewardModel:
-    """A reward model whose scores are looked up first. A score's usage is told each time as it was at first.
+    """A reward model whose scores are looked up first. A stored score has the usage of its first call.
 
     Args:
         inner: The reward model.
-        log: Where its scores are kept.
+        log: The log of its scores.
     """
 
     def __init__(self, inner: RewardModel, log: ScoreLog) -> None:
@@ -119,23 +119,25 @@ class KeptRewardModel:
         keys = [digest([self.identity, text, sample])[:32] for sample in samples]
         lock = self._locks.setdefault(text, asyncio.Lock())
         async with lock:  # calls on one question may share samples
-            known = {key: found for key in set(keys) if (found := self._log.get(key)) is not None}
+            known = {key: score for key in set(keys) if (score := self._log.get(key)) is not None}
             new = {key: sample for key, sample in zip(keys, samples, strict=True) if key not in known}
             if self.batched or not new:
-                known |= await self._asked(question, new)
+                known |= await self._score_new(question, new)
             else:
-                for one in await gathered(self._asked(question, {key: new[key]}) for key in new):
-                    known |= one
+                for new_scores in await gathered(self._score_new(question, {key: new[key]}) for key in new):
+                    known |= new_scores
         return [known[key] for key in keys]
 
-    async def _asked(self, question: Question, new: dict[str, str]) -> dict[str, RewardScore]:
+    async def _score_new(self, question: Question, new: dict[str, str]) -> dict[str, RewardScore]:
         """Scores of samples that have none, by key; kept at once."""
         scores = await self._inner.score(question, list(new.values())) if new else []
-        given = dict(zip(new, scores, strict=True))
-        # What was refused without a call may turn out otherwise another time: the context may be set larger.
-        kept = {key: one for key, one in given.items() if one.value is not None or one.usage.calls}
-        self._log.put(self.identity, kept)
-        return given
+        score_by_key = dict(zip(new, scores, strict=True))
+        # A refusal without a call is not stored: with a larger context the sample may be scored.
+        stored = {
+            key: score for key, score in score_by_key.items() if score.value is not None or score.usage.calls
+        }
+        self._log.put(self.identity, stored)
+        return score_by_key
 
     async def aclose(self) -> None:
         """As of the reward model."""

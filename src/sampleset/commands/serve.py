@@ -64,19 +64,19 @@ def serve(
     server, settings = load()
     if (config is None) == (not model):
         raise InvalidArgumentError("Give --config serve.yaml, or --model REF (say, embedded).")
-    where, given = "the options", dict[str, Any]()
+    where, values = "the options", dict[str, Any]()
     if config is not None:
         if base_url or samples or aggregator:
             raise InvalidArgumentError(
                 "--base-url, -k and --aggregator go with --model; the file says them itself."
             )
-        where, given = str(config), settings.read_serve_config(config)
+        where, values = str(config), settings.read_serve_config(config)
     else:
         key_env = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else None
-        own = {"k": samples, "aggregator": aggregator}
-        given["models"] = {
+        overrides = {"k": samples, "aggregator": aggregator}
+        values["models"] = {
             name: settings.default_alias(name, base_url, key_env if base_url else None)
-            | {key: value for key, value in own.items() if value is not None}
+            | {key: value for key, value in overrides.items() if value is not None}
             for name in model or ()
         }
     flags = {
@@ -85,5 +85,5 @@ def serve(
         "api_keys_file": str(api_keys_file) if api_keys_file else None,
         "keep_runs": keep_runs,
     }
-    given |= {name: value for name, value in flags.items() if value is not None}
-    server.run(settings.serve_config(given, where), quiet=quiet)
+    values |= {name: value for name, value in flags.items() if value is not None}
+    server.run(settings.serve_config(values, where), quiet=quiet)

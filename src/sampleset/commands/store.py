@@ -1,4 +1,4 @@
-"""A store looked over: what is damaged in it, and set aside on request."""
+"""Check a store for damaged rows, and set them aside on request."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def store(
     else:
         for damage in check.damage:
             print(damage)
-        whole = ", ".join(f"{count} in {name}" for name, count in check.rows.items())
-        print(f"{len(check.damage)} damaged rows; whole rows: {whole}")
+        counts = ", ".join(f"{count} in {name}" for name, count in check.rows.items())
+        print(f"{len(check.damage)} damaged rows; whole rows: {counts}")
         for path in aside:
             print(f"set aside: {path}")
     if aside:

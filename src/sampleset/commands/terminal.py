@@ -1,4 +1,4 @@
-"""What commands print on a terminal: samples side by side, answers of several methods, result tables."""
+"""Output for a terminal: samples side by side, answers of several methods, result tables."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def print_samples(sample_set: SampleSet) -> None:
     answers = answers_of(sample_set)
     width = max(_NARROW, (console.width - 2) // max(1, min(sample_set.n, console.width // _NARROW)))
     panels: list[Panel] = []
-    for place, sample in enumerate(sample_set.samples):
-        answer = answers[place]
+    for index, sample in enumerate(sample_set.samples):
+        answer = answers[index]
         text = sample.error if sample.error is not None else sample.text.strip()
-        shown = Text(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …")
+        body = Text(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …")
         foot = Text(f"answer: {answer}" if answer is not None else "no answer", style="bold")
-        panels.append(Panel(Group(shown, Text(), foot), title=f"sample {place + 1}", width=width))
+        panels.append(Panel(Group(body, Text(), foot), title=f"sample {index + 1}", width=width))
     console.print(Columns(panels, padding=(0, 0)))
 
 
 def print_answers(answers: Sequence[Answer], right: Sequence[bool | None], labels: Sequence[str]) -> None:
-    """Print what each method answered to one question, and whether it is right."""
+    """Print the answer of each method to one question, and whether it is right."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("method", "answer", "", "confidence", "tokens", "notes"):
         table.add_column(heading, justify="right" if heading in ("confidence", "tokens") else "left")

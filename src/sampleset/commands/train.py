@@ -81,6 +81,8 @@ def _read_recipe(method: str, path: Path, overrides: list[str]) -> Recipe:
             f"{path} is of a run by {settings['method']!r}. Give that method, or a recipe without one."
         )
     for key, value in parse_overrides(overrides).items():
-        held = settings.get(key)
-        settings[key] = {**held, **value} if isinstance(held, dict) and isinstance(value, dict) else value
+        previous = settings.get(key)
+        settings[key] = (
+            {**previous, **value} if isinstance(previous, dict) and isinstance(value, dict) else value
+        )
     return recipe_of(settings, str(path))

@@ -1,4 +1,4 @@
-"""What the integrations share: one model for all calls with the same options, and chats as questions."""
+"""Shared by the integrations: one model for all calls with the same options, chats as questions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def answer_in_background(
         answer_kind: How answers are compared; by default as mathematics.
         params: Sampling parameters by our names; `None` among them is left out.
     """
-    messages = [Message(role=str(one["role"]), content=_text(one["content"])) for one in chat]
+    messages = [Message(role=str(message["role"]), content=_text(message["content"])) for message in chat]
     known = {name: value for name, value in (params or {}).items() if value is not None}
     return in_background(
         _answer(messages, (model, base_url, api_key, aggregator), int(k), answer_kind, known)
@@ -47,7 +47,7 @@ def answer_in_background(
 
 
 def reply_text(answered: Answered) -> str:
-    """What stands for the reply of one call: the text that the answer was read from, or the answer itself."""
+    """The reply of one call: the text that the answer was read from, or the answer itself."""
     return answered.text or answered.answer or ""
 
 
@@ -57,7 +57,7 @@ def vote_table(answered: Answered) -> dict[str, Any]:
     return {
         "answer": answered.answer,
         "confidence": answered.confidence,
-        "votes": [{"answer": one.answer, "votes": one.votes} for one in candidates],
+        "votes": [{"answer": candidate.answer, "votes": candidate.votes} for candidate in candidates],
         "samples": answered.sample_set.n,
         "tokens": answered.usage.total_tokens,
         "flags": list(answered.result.flags),
@@ -74,8 +74,8 @@ async def _answer(
     if key not in _models:
         model, base_url, api_key, aggregator = key
         _models[key] = SampledModel(model, k, aggregator, base_url=base_url, api_key=api_key)
-    asked = next((one["content"] for one in reversed(messages) if one["role"] == "user"), "")
-    return await _models[key].answer(asked, messages, answer_kind=answer_kind, k=k, params=params)
+    question = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
+    return await _models[key].answer(question, messages, answer_kind=answer_kind, k=k, params=params)
 
 
 def _text(content: object) -> str:
@@ -83,10 +83,10 @@ def _text(content: object) -> str:
         return content
     if isinstance(content, list):
         parts = cast("list[Any]", content)
-        if all(isinstance(one, Mapping) and "text" in one for one in parts):
-            return "".join(str(one["text"]) for one in parts)
-    shown = str(cast("Any", content))[:80]
-    raise InvalidArgumentError(f"Messages of text only can be sampled, got {shown!r}.")
+        if all(isinstance(part, Mapping) and "text" in part for part in parts):
+            return "".join(str(part["text"]) for part in parts)
+    excerpt = str(cast("Any", content))[:80]
+    raise InvalidArgumentError(f"Messages of text only can be sampled, got {excerpt!r}.")
 
 
 def close_models() -> None:

@@ -59,7 +59,7 @@ class SampledModelAPI(ModelAPI):
             raise InvalidArgumentError("sampleset/ models call no tools. Take the tools out of the task.")
         answered = await asyncio.wrap_future(
             answer_in_background(
-                [{"role": one.role, "content": one.text} for one in input],
+                [{"role": message.role, "content": message.text} for message in input],
                 model=self.model_name,
                 base_url=self.base_url,
                 api_key=self.api_key,
@@ -104,13 +104,13 @@ def aggregated(k: int = 5, aggregator: str = "majority_vote", answer_kind: str =
             )
             for index, output in enumerate(outputs)
         )
-        choices = tuple(str(one.value) for one in state.choices) or None
+        choices = tuple(str(choice.value) for choice in state.choices) or None
         kind = "choice" if choices and answer_kind == "maths" else answer_kind
         question = Question(str(state.sample_id), state.input_text, choices, kind)
-        drawn = SampleSet(question, samples)
-        answered = Answered(drawn, await method.aggregate(drawn.without_thinking()))
+        sample_set = SampleSet(question, samples)
+        answered = Answered(sample_set, await method.aggregate(sample_set.without_thinking()))
         text = reply_text(answered)
-        chosen = next((one for one in outputs if one.completion == text), None)
+        chosen = next((output for output in outputs if output.completion == text), None)
         state.output = chosen or ModelOutput.from_content(str(model), text)
         state.messages.append(ChatMessageAssistant(content=text, source="generate"))
         state.metadata["sampleset"] = vote_table(answered)

@@ -32,19 +32,19 @@ class SampledProvider(CustomLLM):
 
     def completion(self, *arguments: Any, **options: Any) -> ModelResponse:
         """One reply, waited for."""
-        return _response(_asked(options).result(), options)
+        return _response(_answered(options).result(), options)
 
     async def acompletion(self, *arguments: Any, **options: Any) -> ModelResponse:
         """One reply."""
-        return _response(await asyncio.wrap_future(_asked(options)), options)
+        return _response(await asyncio.wrap_future(_answered(options)), options)
 
     def streaming(self, *arguments: Any, **options: Any) -> Iterator[GenericStreamingChunk]:
         """The reply in one chunk: there is nothing to stream before all samples are back."""
-        yield _chunk(_asked(options).result())
+        yield _chunk(_answered(options).result())
 
     async def astreaming(self, *arguments: Any, **options: Any) -> AsyncIterator[GenericStreamingChunk]:
         """The reply in one chunk."""
-        yield _chunk(await asyncio.wrap_future(_asked(options)))
+        yield _chunk(await asyncio.wrap_future(_answered(options)))
 
 
 provider = SampledProvider()
@@ -52,21 +52,21 @@ provider = SampledProvider()
 
 def register(name: str = "sampleset") -> None:
     """Make the provider known to LiteLLM in this process."""
-    known = [one for one in litellm.custom_provider_map if one["provider"] != name]
+    known = [entry for entry in litellm.custom_provider_map if entry["provider"] != name]
     litellm.custom_provider_map = [*known, {"provider": name, "custom_handler": provider}]
     litellm.utils.custom_llm_setup()
 
 
-def _asked(options: dict[str, Any]) -> Future[Answered]:
-    given = options["optional_params"]
+def _answered(options: dict[str, Any]) -> Future[Answered]:
+    params = options["optional_params"]
     # Options that LiteLLM does not know come in `extra_body` or beside the others.
-    ours = {**(given.get("extra_body") or {}), **given}
+    ours = {**(params.get("extra_body") or {}), **params}
     return answer_in_background(
         options["messages"],
         model=options["model"],
         base_url=options.get("api_base") or None,
         api_key=options.get("api_key") or None,
-        params={name: given.get(theirs) for theirs, name in _NAMES.items()},
+        params={name: params.get(theirs) for theirs, name in _NAMES.items()},
         **{name: ours[name] for name in _OURS if ours.get(name) is not None},
     )
 

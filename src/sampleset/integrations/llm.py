@@ -21,7 +21,7 @@ class SampledLLM(llm.Model):
     can_stream = False
 
     class Options(llm.Options):
-        """What `-o NAME VALUE` takes."""
+        """The options of `-o NAME VALUE`."""
 
         model: str = Field(
             description="As sampleset takes it: embedded, a .gguf path, a name", default="embedded"

@@ -21,7 +21,7 @@ def mcp_server(model: SampledModel, aggregator: str, k: int) -> Any:
     """The server; `run()` serves standard input and output.
 
     Args:
-        model: Who is sampled.
+        model: The model that is sampled.
         aggregator: How `vote` decides, where it asks no model; else it takes the majority vote.
         k: Samples of a question where the client does not say.
 
@@ -52,8 +52,8 @@ def mcp_server(model: SampledModel, aggregator: str, k: int) -> Any:
     async def vote(question: str, texts: list[str], answer_kind: str = "maths") -> dict[str, Any]:
         """Combine solutions of a question that you have already in one answer; equal answers vote as one."""
         try:
-            asked = with_answer_kind(Question(question[:64], question), answer_kind)
-            sample_set = SampleSet.of(asked, texts[:MOST_SAMPLES])
+            full_question = with_answer_kind(Question(question[:64], question), answer_kind)
+            sample_set = SampleSet.of(full_question, texts[:MOST_SAMPLES])
             return vote_table(Answered(sample_set, await voter.aggregate(sample_set)))
         except SampleSetError as error:
             raise tool_error(str(error)) from error

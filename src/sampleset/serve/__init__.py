@@ -7,7 +7,7 @@
     upstreams   one draw: from an OpenAI-compatible server, or from a model in this process
     draws       k draws of one request: retries, hedges, quorum, deadline, stopping rule
     answering   the draws → one message: a vote by value, or an aggregator
-    aliases     what a configured name stands for, opened
+    aliases     the configured names, opened
     replies     completions, chunks, usage and errors as they go over the wire
     streaming   server-sent events; a client that leaves cancels its work
     limits      concurrent requests, queue, body size, keys, origins

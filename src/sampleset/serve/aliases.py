@@ -1,4 +1,4 @@
-"""What a configured model name stands for, opened: who samples, who reads, and one request carried out."""
+"""The aliases of the server, opened: the models that sample and read, and the answer to one request."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from sampleset.specs import build, models_of, needs_model, with_default_model
 
 NO_KEY = "not-needed"
 _MOST_READ = 200_000
-"""Characters of the prompts that an aggregator reads which are kept for the page."""
+"""The page keeps this many characters of the prompts that an aggregator reads."""
 
 _reads: ContextVar[list[str] | None] = ContextVar("reads", default=None)
 """Prompts that this request's aggregator has read."""
 _voice: ContextVar[Voice | None] = ContextVar("voice", default=None)
-"""Who is told what it writes."""
+"""Listens to the text that the aggregator of this request writes."""
 _budgets: ContextVar[Sequence[Budget]] = ContextVar("budgets", default=())
-"""What this request may cost."""
+"""Caps on the cost of this request."""
 
 
 def _context() -> CallContext:
-    """What concerns the calls of the request at hand: its caps, its notes, and who is shown the words."""
+    """The context of the calls of this request: its caps, its notes, and the listener of the text."""
     voice = _voice.get()
     return CallContext(
         budgets=_budgets.get(),
@@ -63,10 +63,10 @@ class Alias:
     """A model name of this server, ready to answer.
 
     Attributes:
-        plan: Those who sample by share; draw i goes to number i modulo their count.
-        aggregator: The usual one's spec.
+        plan: The members that sample, each as often as its share; draw i goes to member i modulo their count.
+        aggregator: The spec of the usual aggregator.
         methods: Aggregators by spec.
-        readers: Names of the models that they ask, by spec.
+        readers: Names of the models that the aggregators ask, by spec.
         here: Names of the models that run in this process.
     """
 
@@ -81,28 +81,30 @@ class Alias:
     @property
     def is_local(self) -> bool:
         """Whether one of its upstreams is a model in this process."""
-        return any(one.is_local for one in self.plan)
+        return any(member.is_local for member in self.plan)
 
-    def told_at_start(self) -> str:
-        """Who samples and who decides, in a line."""
+    def startup_line(self) -> str:
+        """The line that names the models that sample and the aggregator."""
 
-        def named(models: Iterable[str]) -> str:
-            return " + ".join(f"{one} (in this process)" if one in self.here else one for one in models)
+        def joined(models: Iterable[str]) -> str:
+            return " + ".join(
+                f"{model} (in this process)" if model in self.here else model for model in models
+            )
 
-        samplers = named(dict.fromkeys(one.model for one in self.plan))
-        reading = named(self.readers[self.aggregator])
+        samplers = joined(dict.fromkeys(member.model for member in self.plan))
+        reading = joined(self.readers[self.aggregator])
         decides = self.aggregator + (f", read by {reading}" if reading else "")
         return f"{self.name}: {self.config.k} samples of {samplers}; {decides}"
 
-    def shown(self) -> dict[str, Any]:
-        """What `/v1/models` tells of it beside its name."""
+    def listing(self) -> dict[str, Any]:
+        """The fields of `/v1/models` beside the name."""
         config = self.config
         return {
             "k": config.k,
             "max_k": config.max_k,
             "aggregator": self.aggregator,
             "aggregators": list(self.methods),
-            "upstreams": list(dict.fromkeys(one.model for one in self.plan)),
+            "upstreams": list(dict.fromkeys(member.model for member in self.plan)),
             "text_only": self.is_local,
             "ignores": list(config.ignore),
         }
@@ -113,10 +115,10 @@ class Alias:
         """Answer number `number` of a request.
 
         Args:
-            request: What is asked.
-            number: Which of its answers.
-            on_event: Told how far it is.
-            on_delta: Told what the aggregator writes of the message while it writes it.
+            request: The request.
+            number: The number of the answer, from 0.
+            on_event: Called with (kind, fields) at each step.
+            on_delta: Called with (field, text) while the aggregator writes the message.
 
         Raises:
             ApiError: Too few samples came back.
@@ -125,9 +127,9 @@ class Alias:
         patience = Patience(config.max_retries, config.timeout)
         plan = [self.plan[(number * k + index) % len(self.plan)] for index in range(k)]
         seed = request.seed + number * k
-        drawn = await draw_all(request, plan, seed, patience, config.hedge_after, on_event)
+        draws = await draw_all(request, plan, seed, patience, config.hedge_after, on_event)
         asks = bool(self.readers[request.aggregator])
-        settled = asks and await is_settled(request, drawn)
+        settled = asks and await is_settled(request, draws)
         if request.ballot == "text" and asks and not settled:
             on_event(
                 "aggregating", {"aggregator": request.aggregator, "models": self.readers[request.aggregator]}
@@ -135,36 +137,36 @@ class Alias:
         method = self.methods[request.aggregator]
         reads: list[str] = []
         withholds = request.min_confidence is not None
-        own = (
+        tokens = (
             _reads.set(reads),
-            # What may be withheld is not shown while it is written.
+            # A message that may be withheld is not streamed.
             _voice.set(None if on_delta is None or withholds else voice_of(method, on_delta)),
             _budgets.set(request.budgets),
         )
         try:
-            outcome = await choose(request, drawn, method, config.aggregation_deadline, settled=settled)
+            outcome = await choose(request, draws, method, config.aggregation_deadline, settled=settled)
             outcome = withheld(outcome, request.min_confidence, config.withheld_text)
         finally:
-            _reads.reset(own[0])
-            _voice.reset(own[1])
-            _budgets.reset(own[2])
+            _reads.reset(tokens[0])
+            _voice.reset(tokens[1])
+            _budgets.reset(tokens[2])
         if reads:
             on_event("read", {"prompts": reads, "text": outcome.text})
-        return Answered(drawn, outcome)
+        return Answered(draws, outcome)
 
-    async def told(self, request: ChatRequest, draws: Sequence[Draw]) -> dict[str, Any]:
+    async def vote_table(self, request: ChatRequest, draws: Sequence[Draw]) -> dict[str, Any]:
         """The vote so far, as JSON values."""
-        found, answers = await vote_so_far(request, draws)
+        counted, answers = await vote_so_far(request, draws)
         candidates = [
             {
-                "answer": one.answer,
-                "votes": one.votes,
-                "indices": [draws[place].index for place in one.indices],
+                "answer": candidate.answer,
+                "votes": candidate.votes,
+                "indices": [draws[number].index for number in candidate.indices],
             }
-            for one in found
+            for candidate in counted
         ]
-        said = {str(draw.index): answer for draw, answer in zip(draws, answers, strict=True)}
-        return {"candidates": candidates, "answers": said, "draws": len(draws)}
+        answer_by_index = {str(draw.index): answer for draw, answer in zip(draws, answers, strict=True)}
+        return {"candidates": candidates, "answers": answer_by_index, "draws": len(draws)}
 
 
 class Models:
@@ -177,7 +179,7 @@ class Models:
         self.aliases: dict[str, Alias] = {}
 
     async def open(self) -> None:
-        """Open and load what can be; servers are not asked before the first request.
+        """Open the models of this process. Servers are not asked before the first request.
 
         Raises:
             SampleSetError: A model is not there, or an aggregator cannot be built.
@@ -197,73 +199,82 @@ class Models:
 
     async def _opened(self, name: str, config: AliasConfig) -> Alias:
         plan: list[ServedMember] = []
-        for one in config.upstreams:
-            backend = await self._sampled(one)
-            plan += [ServedMember(backend, one, config, self._tariff(backend.model, config))] * one.count
+        for member in config.upstreams:
+            backend = await self._sampled(member)
+            plan += [
+                ServedMember(backend, member, config, self._tariff(backend.model, config))
+            ] * member.count
         reader = config.aggregator_model or config.upstreams[0]
         is_trained = record_of(await self._backend(reader)) is not None
         usual = config.aggregator or ("ssa" if is_trained else "majority_vote")
         specs = [usual, *config.aggregators]
         if config.aggregator_model is None and not is_trained:
-            # Who names `ssa` and no trained model means the one of this package.
+            # `ssa` without a trained model means the model of this package.
             usual, *others = map(with_default_model, specs)
             config = replace(config, aggregators=tuple(others))
-        here = {one.model for one in plan if one.is_local}
-        alias = Alias(name, config, plan, usual, here=here)
+        local = {member.model for member in plan if member.is_local}
+        alias = Alias(name, config, plan, usual, here=local)
         for spec in dict.fromkeys((usual, *config.aggregators, *ALWAYS_ALLOWED)):
-            ready: dict[str | None, Backend] = {}
-            for named in models_of(spec):
-                model = reader if named is None else reader_named(named)
+            backends: dict[str | None, Backend] = {}
+            for name_read in models_of(spec):
+                model = reader if name_read is None else reader_named(name_read)
                 backend = await self._backend(model)
-                ready[named] = self._reading(backend, config)
+                backends[name_read] = self._reading(backend, config)
                 if not takes_requests(backend):
                     alias.here.add(backend.model)
-            alias.methods[spec] = await self._built(spec, ready, reader, config)
-            alias.readers[spec] = [one.model for one in ready.values()]
+            alias.methods[spec] = await self._built(spec, backends, reader, config)
+            alias.readers[spec] = [member.model for member in backends.values()]
         return alias
 
     async def _built(
-        self, spec: str, ready: dict[str | None, Backend], reader: Member, config: AliasConfig
+        self, spec: str, backends: dict[str | None, Backend], reader: Member, config: AliasConfig
     ) -> Aggregator:
-        """The aggregator; where it wants more than every server has, they are asked what they are."""
+        """The aggregator. If it needs an ability that not every server has, the servers are asked."""
         try:
-            return build(spec, ready.get(None), ready, _within_caps(config))
+            return build(spec, backends.get(None), backends, _within_caps(config))
         except (InvalidArgumentError, UnsupportedByBackendError) as refusal:
-            for named in ready:
-                model = reader if named is None else reader_named(named)
+            for name in backends:
+                model = reader if name is None else reader_named(name)
                 if takes_requests(await self._backend(model)):
                     try:
-                        ready[named] = self._reading(await self._backend(model, asked=True), config)
+                        backends[name] = self._reading(await self._backend(model, is_checked=True), config)
                     except BackendError as error:
                         raise InvalidArgumentError(f"{refusal} ({error})") from error
-            return build(spec, ready.get(None), ready, _within_caps(config))
+            return build(spec, backends.get(None), backends, _within_caps(config))
 
-    async def _sampled(self, one: Member) -> Backend:
+    async def _sampled(self, member: Member) -> Backend:
         """The model of a member that samples."""
-        backend = await self._backend(one)
-        # A trained aggregator reads; what it was trained from, on the same engine, samples.
+        backend = await self._backend(member)
+        # A trained aggregator reads; its base model samples on the same engine.
         plain: Callable[[], Backend] | None = getattr(backend, "plain", None)
         if plain is not None and record_of(backend) is not None:
             backend = self._backends.setdefault(("plain", backend.model), plain())
         return backend
 
-    async def _backend(self, one: Member, asked: bool = False) -> Backend:
-        """The model, opened once; a server is asked what it is only on request."""
-        key = (one.model, one.base_url, one.api_key_env, one.context_size, one.omit, asked)
+    async def _backend(self, member: Member, is_checked: bool = False) -> Backend:
+        """The model, opened once. A server is asked for its abilities only if `is_checked`."""
+        key = (
+            member.model,
+            member.base_url,
+            member.api_key_env,
+            member.context_size,
+            member.omit,
+            is_checked,
+        )
         if key not in self._backends:
-            # A key in the environment is for the server it is meant for, not for every one that is named.
-            named = one.model, one.base_url, one.api_key or (NO_KEY if one.base_url else None)
-            if asked or runs_here(one.model):
-                self._backends[key] = await ready_backend(*named, one.context_size, one.omit)
+            # A key in the environment is meant for one server, not for every server that is named.
+            address = member.model, member.base_url, member.api_key or (NO_KEY if member.base_url else None)
+            if is_checked or runs_here(member.model):
+                self._backends[key] = await ready_backend(*address, member.context_size, member.omit)
                 return self._backends[key]
-            backend = open_backend(*named, one.context_size, one.omit)
+            backend = open_backend(*address, member.context_size, member.omit)
             self._backends[key] = backend
             if not takes_requests(backend):
                 await backend.check()
         return self._backends[key]
 
     def _tariff(self, model: str, config: AliasConfig) -> Price | None:
-        """What a model's tokens cost, where there is a cap in money."""
+        """The price of a model's tokens; `None` without a cap in money."""
         if self.prices is None or config.max_cost is None:
             return None
         self.prices.check([model])
@@ -297,4 +308,6 @@ def _within_caps(config: AliasConfig) -> Callable[[RewardModel], RewardModel]:
 def _note(messages: Sequence[Message]) -> None:
     reads = _reads.get()
     if reads is not None and sum(map(len, reads)) < _MOST_READ:
-        reads.append("\n\n".join(f"{one['role']}:\n{one['content']}" for one in messages)[:_MOST_READ])
+        reads.append(
+            "\n\n".join(f"{message['role']}:\n{message['content']}" for message in messages)[:_MOST_READ]
+        )

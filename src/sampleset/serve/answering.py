@@ -45,14 +45,14 @@ class Outcome:
         message: The assistant's message.
         finish_reason: Why it ends.
         logprobs: Of the chosen sample.
-        answer: What was decided; `None` where nothing could be compared.
-        confidence: The aggregator's own, `None` if it has none.
-        candidates: The distinct answers and who gives them, by place among the draws.
-        chosen: Which of them was decided on; `None` for an answer that no sample gives.
+        answer: The decided answer; `None` where nothing could be compared.
+        confidence: The confidence of the aggregator, `None` if it has none.
+        candidates: The distinct answers, each with the indices of its draws.
+        chosen: The index of the decided candidate; `None` for an answer that no sample gives.
         usage: Of the aggregation.
         flags: Notes by name.
-        text: What the aggregator went by, or wrote.
-        sample: Whose message this is; `None` where the aggregator worded it.
+        text: The text that the aggregator chose or wrote.
+        sample: The sample that gives the message; `None` if the aggregator wrote it.
     """
 
     message: Mapping[str, Any]
@@ -68,44 +68,44 @@ class Outcome:
     sample: Generation | None = None
 
 
-async def is_settled(request: ChatRequest, drawn: Drawn) -> bool:
-    """Whether the vote answers, its rule being met, and no aggregator is asked."""
+async def is_settled(request: ChatRequest, draws: Drawn) -> bool:
+    """Whether the rule is met, so that the vote answers and no aggregator is asked."""
     if request.rule is None or not request.settled_by_vote or request.ballot != "text":
         return False
-    return request.rule.met(await classes_of(await _shown(request, drawn.draws)))
+    return request.rule.met(await classes_of(await _sample_set(request, draws.draws)))
 
 
 async def choose(
-    request: ChatRequest, drawn: Drawn, aggregator: Aggregator, seconds: float, *, settled: bool = False
+    request: ChatRequest, draws: Drawn, aggregator: Aggregator, seconds: float, *, settled: bool = False
 ) -> Outcome:
     """The answer that these draws make.
 
     Args:
-        request: What was asked.
-        drawn: The draws, a quorum at least.
+        request: The request.
+        draws: The draws, a quorum at least.
         aggregator: For text.
         seconds: Time for the aggregator; then the vote answers, flagged `aggregator_failed`.
         settled: Whether the vote answers text instead, flagged `settled_by_vote`.
     """
     if request.ballot == "text":
-        shown = await _shown(request, drawn.draws)
+        sample_set = await _sample_set(request, draws.draws)
         if settled:
-            answer = vote_answer(shown, aggregator.name, await tally(shown), ["settled_by_vote"], 0)
+            answer = vote_answer(sample_set, aggregator.name, await tally(sample_set), ["settled_by_vote"], 0)
         else:
-            answer = await _aggregated(shown, aggregator, seconds)
-        return await _outcome(request, drawn, answer, aggregator)
-    keys = await _ballots(request, drawn.draws)
+            answer = await _aggregated(sample_set, aggregator, seconds)
+        return await _outcome(request, draws, answer, aggregator)
+    keys = await _ballots(request, draws.draws)
     candidates = by_value(keys)
     decision = _decision(request, candidates)
     if decision is None:
-        return _first(drawn, ())
+        return _first(draws, ())
     winner = decision.winner
     first = winner.indices[0]
     if keys[first] == _WORDS:
-        words = Drawn([drawn.draws[place] for place in winner.indices])
+        words = Drawn([draws.draws[index] for index in winner.indices])
         outcome = await choose(_of_words(request), words, aggregator, seconds)
         return replace(outcome, candidates=_among_all(outcome.candidates, winner.indices))
-    reply = cast("Generation", drawn.draws[first].generation)
+    reply = cast("Generation", draws.draws[first].generation)
     return Outcome(
         reply.whole_message,
         reply.finish_reason or "stop",
@@ -142,23 +142,27 @@ async def vote_so_far(
 ) -> tuple[Sequence[Candidate], Sequence[str | None]]:
     """The distinct answers of the draws that are back, the most votes first, and the answer of each draw."""
     if request.ballot == "text":
-        counted = await tally(await _shown(request, draws))
+        counted = await tally(await _sample_set(request, draws))
         candidates, answers = counted.candidates, counted.answers
     else:
         keys = await _ballots(request, draws)
         candidates, answers = by_value(keys), [None if key is None else shown_value(key) for key in keys]
         decision = _decision(request, candidates)
         if decision is not None and keys[decision.winner.indices[0]] == _WORDS:
-            places = decision.winner.indices
-            found, said = await vote_so_far(_of_words(request), [draws[place] for place in places])
-            candidates = _among_all(found, places)
-            for place, answer in zip(places, said, strict=True):
-                answers[place] = answer
-    return sorted(candidates, key=lambda one: -one.votes), answers
+            indices = decision.winner.indices
+            counted_words, word_answers = await vote_so_far(
+                _of_words(request), [draws[index] for index in indices]
+            )
+            candidates = _among_all(counted_words, indices)
+            for index, answer in zip(indices, word_answers, strict=True):
+                answers[index] = answer
+    return sorted(candidates, key=lambda candidate: -candidate.votes), answers
 
 
 def _decision(request: ChatRequest, candidates: Sequence[Candidate]) -> Decision | None:
-    return decide(candidates, [float(one.votes) for one in candidates], "seeded", 0, request.question.id)
+    return decide(
+        candidates, [float(candidate.votes) for candidate in candidates], "seeded", 0, request.question.id
+    )
 
 
 def _of_words(request: ChatRequest) -> ChatRequest:
@@ -166,34 +170,39 @@ def _of_words(request: ChatRequest) -> ChatRequest:
     return replace(request, ballot=request.words_ballot)
 
 
-def _among_all(candidates: Sequence[Candidate], places: Sequence[int]) -> list[Candidate]:
-    """Candidates of the draws at these places only, by place among all draws."""
-    return [replace(one, indices=tuple(places[at] for at in one.indices)) for one in candidates]
+def _among_all(candidates: Sequence[Candidate], positions: Sequence[int]) -> list[Candidate]:
+    """The candidates of some draws, with indices among all draws."""
+    return [
+        replace(candidate, indices=tuple(positions[at] for at in candidate.indices))
+        for candidate in candidates
+    ]
 
 
 async def _ballots(request: ChatRequest, draws: Sequence[Draw]) -> list[Hashable]:
-    """What each draw votes for, read off the event loop: JSON may be long."""
-    return await asyncio.to_thread(lambda: [ballot(one.generation, request.ballot) for one in draws])
+    """The vote of each draw, read outside the event loop, because JSON may be long."""
+    return await asyncio.to_thread(lambda: [ballot(draw.generation, request.ballot) for draw in draws])
 
 
 _WORDS = ("words",)
-"""What a reply that calls no tool votes for, where tools are offered."""
+"""The vote of a reply that calls no tool, where tools are offered."""
 
 
 def ballot(reply: Generation | None, kind: str) -> Hashable:
-    """What a reply votes for; `None` abstains. Equal votes have equal JSON values."""
+    """The vote of a reply; `None` abstains. Equal votes have equal JSON values."""
     if reply is None:
         return None
     if kind == "tools":
         calls = cast("list[Any]", reply.whole_message.get("tool_calls") or [])
         if not calls:
             return _WORDS if reply.text else None
-        named = [cast("dict[str, Any]", one.get("function") or one.get("custom") or {}) for one in calls]
-        votes = [(one.get("name"), _call_value(one)) for one in named]
+        functions = [
+            cast("dict[str, Any]", call.get("function") or call.get("custom") or {}) for call in calls
+        ]
+        votes = [(call.get("name"), _call_value(call)) for call in functions]
         # Parallel calls are a set: their order says nothing.
         return ("calls", tuple(sorted(votes, key=repr)))
-    found = json_value(after_thinking(Sample(0, reply.text, reply.finish_reason)))
-    return None if found is None else ("json", found)
+    value = json_value(after_thinking(Sample(0, reply.text, reply.finish_reason)))
+    return None if value is None else ("json", value)
 
 
 def _call_value(call: Mapping[str, Any]) -> Hashable:
@@ -236,12 +245,14 @@ def _refuse(name: str) -> None:
 
 
 def by_value(keys: Sequence[Hashable]) -> list[Candidate]:
-    """Who votes for what; an answer is shown as JSON."""
-    places: dict[Hashable, list[int]] = {}
-    for place, key in enumerate(keys):
+    """The candidates of the votes, with each answer as JSON."""
+    indices_by_key: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
         if key is not None:
-            places.setdefault(key, []).append(place)
-    return [Candidate(shown_value(key), len(own), tuple(own)) for key, own in places.items()]
+            indices_by_key.setdefault(key, []).append(index)
+    return [
+        Candidate(shown_value(key), len(indices), tuple(indices)) for key, indices in indices_by_key.items()
+    ]
 
 
 def shown_value(key: Hashable) -> str:
@@ -269,14 +280,14 @@ def _plain(key: Hashable) -> Any:
     return value
 
 
-async def _shown(request: ChatRequest, draws: Sequence[Draw]) -> SampleSet:
+async def _sample_set(request: ChatRequest, draws: Sequence[Draw]) -> SampleSet:
     """The draws as aggregators see them."""
 
     def made() -> SampleSet:
-        shown = SampleSet(request.question, tuple(draw.sample for draw in draws)).without_thinking()
-        for sample in shown.samples:
+        sample_set = SampleSet(request.question, tuple(draw.sample for draw in draws)).without_thinking()
+        for sample in sample_set.samples:
             hash(sample.text)  # which a text remembers: tallies are looked up by it, on the event loop
-        return shown
+        return sample_set
 
     return await beside(_length(draws), made)
 
@@ -285,30 +296,30 @@ def _length(draws: Sequence[Draw]) -> int:
     return sum(len(draw.sample.text) for draw in draws)
 
 
-async def _aggregated(shown: SampleSet, aggregator: Aggregator, seconds: float) -> Answer:
+async def _aggregated(sample_set: SampleSet, aggregator: Aggregator, seconds: float) -> Answer:
     try:
         async with asyncio.timeout(seconds):
-            return await aggregator.aggregate(shown)
+            return await aggregator.aggregate(sample_set)
     except Exception as error:
         if not isinstance(error, SampleSetError | TimeoutError):
             log_fault(error)
         flag = "cap_reached" if isinstance(error, CapReachedError) else "aggregator_failed"
-        return vote_answer(shown, aggregator.name, await tally(shown), [flag], 0)
+        return vote_answer(sample_set, aggregator.name, await tally(sample_set), [flag], 0)
 
 
-async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregator: Aggregator) -> Outcome:
-    """The message that says what the aggregator has decided."""
+async def _outcome(request: ChatRequest, draws: Drawn, answer: Answer, aggregator: Aggregator) -> Outcome:
+    """The message that gives the aggregator's answer."""
     if answer.answer is None and WITHHELD & set(answer.flags):
         usage, flags = answer.usage, answer.flags
         return Outcome({}, "stop", None, answer.confidence, answer.candidates, usage=usage, flags=flags)
     if answer.answer is None:
-        return _first(drawn, answer.flags, answer.usage)
+        return _first(draws, answer.flags, answer.usage)
     agreeing = await _agreeing(request.question, answer)
     is_own = writes_solutions(aggregator) and not _BY_VOTE & set(answer.flags)
     giving = None
     if not request.answer_only:
         giving = await beside(
-            _length(drawn.draws) + len(answer.text), lambda: _giving(drawn, answer, agreeing, is_own)
+            _length(draws.draws) + len(answer.text), lambda: _giving(draws, answer, agreeing, is_own)
         )
     wrote = answer.text if answer.usage.calls else ""
     thought, words = told_apart(wrote, thinks(aggregator))
@@ -335,41 +346,43 @@ async def _outcome(request: ChatRequest, drawn: Drawn, answer: Answer, aggregato
     )
 
 
-def _giving(drawn: Drawn, answer: Answer, agreeing: int | None, is_own: bool) -> Draw | None:
-    """A draw whose sample says what was decided; `None` if the aggregator wrote a solution of its own."""
-    for one in drawn.draws:
-        if one.generation is not None and after_thinking(one.sample) == answer.text:
-            return one
+def _giving(draws: Drawn, answer: Answer, agreeing: int | None, is_own: bool) -> Draw | None:
+    """A draw whose sample gives the decided answer; `None` if the aggregator wrote a solution itself."""
+    for draw in draws.draws:
+        if draw.generation is not None and after_thinking(draw.sample) == answer.text:
+            return draw
     if agreeing is None or is_own:
         return None
-    return drawn.draws[answer.candidates[agreeing].indices[0]]
+    return draws.draws[answer.candidates[agreeing].indices[0]]
 
 
 async def _agreeing(question: Question, answer: Answer) -> int | None:
-    """The candidate that equals what was decided, by the kind of the answers; compared off the event loop."""
+    """The candidate that equals the decided answer, by the answer kind; compared off the event loop."""
     decided = answer.answer or ""
-    stated = [one.answer for one in answer.candidates]
+    stated = [candidate.answer for candidate in answer.candidates]
     if decided in stated:
         return stated.index(decided)
     same = kind_of(question).same
-    for place, one in enumerate(stated):
-        if (await same(one, decided)).equal is True:
-            return place
+    for index, text in enumerate(stated):
+        if (await same(text, decided)).equal is True:
+            return index
     return None
 
 
-def _first(drawn: Drawn, flags: tuple[str, ...], usage: Usage = _NOTHING) -> Outcome:
+def _first(draws: Drawn, flags: tuple[str, ...], usage: Usage = _NOTHING) -> Outcome:
     """The first sample, where nothing can be compared; one that is whole before one that was cut off."""
-    own = next((one for one in drawn.generations if one.finish_reason != "length"), drawn.generations[0])
+    first = next(
+        (reply for reply in draws.generations if reply.finish_reason != "length"), draws.generations[0]
+    )
     noted = tuple(dict.fromkeys((*flags, "no_answers")))
     return Outcome(
-        own.whole_message,
-        own.finish_reason or "stop",
+        first.whole_message,
+        first.finish_reason or "stop",
         None,
         None,
         (),
-        logprobs=own.token_logprobs,
+        logprobs=first.token_logprobs,
         usage=usage,
         flags=noted,
-        sample=own,
+        sample=first,
     )

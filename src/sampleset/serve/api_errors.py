@@ -1,6 +1,6 @@
 """Errors as OpenAI's clients know them: a status and `{"error": {message, type, param, code}}`.
 
-A message holds neither a key nor a prompt. What an upstream said stands in one only where it is about the
+A message holds neither a key nor a prompt. It quotes an upstream only where the quote is about the
 request itself (a schema it does not take, say); it goes to the client that sent the request, and to no log.
 """
 
@@ -68,8 +68,8 @@ def api_error(error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, ContextOverflowError):
-        told = str(error) if error.said is None else error.said
-        return ApiError(400, told, param="messages", code="context_length_exceeded")
+        message = str(error) if error.said is None else error.said
+        return ApiError(400, message, param="messages", code="context_length_exceeded")
     if isinstance(error, RefusedPromptError):
         if error.said is None:
             return ApiError(502, "The upstream's content filter withheld the reply.", code="content_filter")
@@ -79,7 +79,7 @@ def api_error(error: Exception) -> ApiError:
     if isinstance(error, RequestRefusedError):
         return ApiError(400, f"The upstream refuses the request: {error.said}")
     if isinstance(error, BackendError) and error.kind is not None:
-        # What a server says of its key or model is for whoever runs this one.
+        # A server's words about its key or model are for the operator of this server.
         why = next(
             (why for kind, why in _WHY.items() if isinstance(error, kind)), f"could not answer ({error.kind})"
         )
@@ -111,6 +111,6 @@ _WHY = {
 def log_fault(error: BaseException) -> None:
     """Where an unforeseen error arose, without its message: that may quote a prompt or a key."""
     chain = [error, *filter(None, (error.__cause__, error.__context__))]
-    for one in chain:
-        frames = traceback.extract_tb(one.__traceback__)[-3:]
-        _log.error("%s at %s", type(one).__name__, ", ".join(f"{f.filename}:{f.lineno}" for f in frames))
+    for link in chain:
+        frames = traceback.extract_tb(link.__traceback__)[-3:]
+        _log.error("%s at %s", type(link).__name__, ", ".join(f"{f.filename}:{f.lineno}" for f in frames))

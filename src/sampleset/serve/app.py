@@ -84,9 +84,9 @@ class Server:
     """The application's state and its endpoints.
 
     Args:
-        config: What it was told.
-        models: Its models, opened.
-        keys: Who may ask.
+        config: The configuration.
+        models: The models, opened.
+        keys: The keys of the clients.
     """
 
     def __init__(self, config: ServeConfig, models: Models, keys: Keys) -> None:
@@ -98,15 +98,15 @@ class Server:
         self._runs = Runs(config.keep_runs, config.runs_folder)
         self._created = int(time.time())
         aliases = models.aliases
-        self._configs = {name: one.config for name, one in aliases.items()}
-        self._usual = {name: one.aggregator for name, one in aliases.items()}
-        self._local = {name: one.is_local for name, one in aliases.items()}
+        self._configs = {name: alias.config for name, alias in aliases.items()}
+        self._usual = {name: alias.aggregator for name, alias in aliases.items()}
+        self._local = {name: alias.is_local for name, alias in aliases.items()}
 
     def app(self) -> Starlette:
         """The ASGI application."""
         routes = [
             *(
-                Route(path, self._endpoint(self._asked(dialect), dialect), methods=["POST", "OPTIONS"])
+                Route(path, self._endpoint(self._chat_route(dialect), dialect), methods=["POST", "OPTIONS"])
                 for path, dialect in _DIALECTS.items()
             ),
             Route(
@@ -149,7 +149,7 @@ class Server:
 
         return answer
 
-    def _asked(self, dialect: type[Dialect]) -> Handler:
+    def _chat_route(self, dialect: type[Dialect]) -> Handler:
         """The handler of requests in a dialect."""
 
         async def answer(request: Request) -> Response | EventStream:
@@ -161,7 +161,7 @@ class Server:
         started = time.monotonic()
         turn = self._allowances.begin(request.state.caller)
         try:
-            asked, translation = await read_body(
+            chat_request, translation = await read_body(
                 request,
                 self._config,
                 lambda body: parse_request(body, self._configs, self._usual, self._local, dialect),
@@ -170,7 +170,7 @@ class Server:
             try:
                 self._gate.enter()
             except ApiError as full:
-                self._metrics.add("requests", model=asked.alias, status=str(full.status))
+                self._metrics.add("requests", model=chat_request.alias, status=str(full.status))
                 raise
         except BaseException:
             turn.end()
@@ -182,25 +182,34 @@ class Server:
 
         def done(status: int, error: Exception | None) -> None:
             seconds = time.monotonic() - started
-            self._metrics.answered(asked.alias, status, seconds)
+            self._metrics.answered(chat_request.alias, status, seconds)
             if status == 500 and error is not None:
                 log_fault(error)
-            log.info("%s k=%d n=%d: %d in %.0f ms", asked.alias, asked.k, asked.n, status, seconds * 1000)
+            log.info(
+                "%s k=%d n=%d: %d in %.0f ms",
+                chat_request.alias,
+                chat_request.k,
+                chat_request.n,
+                status,
+                seconds * 1000,
+            )
 
-        alias = self._models.aliases[asked.alias]
-        chat = Chat(asked, alias, self._gate, self._metrics, self._runs, self._models.prices, done, self.stop)
-        if asked.stream:
+        alias = self._models.aliases[chat_request.alias]
+        chat = Chat(
+            chat_request, alias, self._gate, self._metrics, self._runs, self._models.prices, done, self.stop
+        )
+        if chat_request.stream:
             return EventStream(
                 lambda emit: chat.stream(translation.events(emit)), self._config.keep_alive, leave
             )
         try:
-            found = await unless_gone(chat.whole(), request.receive)
+            completion = await unless_gone(chat.complete(), request.receive)
         finally:
             leave()
-        if found is None:
+        if completion is None:
             return Response(status_code=400)
-        body = await beside(chat.size, lambda: json.dumps(translation.whole(found)).encode())
-        flags = sorted(flags_of(found) & WITHHELD)
+        body = await beside(chat.size, lambda: json.dumps(translation.reply(completion)).encode())
+        flags = sorted(flags_of(completion) & WITHHELD)
         headers = {WITHHELD_HEADER: ", ".join(flags)} if flags else None
         return LongResponse(body, headers=headers, media_type="application/json")
 
@@ -216,22 +225,22 @@ class Server:
         return JSONResponse(self._row(name))
 
     def _row(self, name: str) -> dict[str, object]:
-        own = {**self._models.aliases[name].shown(), "keeps_runs": bool(self._runs)}
+        alias_row = {**self._models.aliases[name].listing(), "keeps_runs": bool(self._runs)}
         return {
             "id": name,
             "object": "model",
             "created": self._created,
             "owned_by": "sampleset",
-            "sampleset": own,
+            "sampleset": alias_row,
         }
 
     async def _run(self, request: Request) -> Response:
-        found = self._runs.read(request.path_params["name"])
-        if found is None:
+        text = self._runs.read(request.path_params["name"])
+        if text is None:
             raise ApiError(
                 404, "There is no run of that name, or it is no longer kept.", code="run_not_found"
             )
-        return Response(found, media_type="application/json", headers={"Cache-Control": "no-store"})
+        return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     async def _measure(self, request: Request) -> Response:
         text = self._metrics.text(self._gate.active, self._gate.waiting)
@@ -240,7 +249,10 @@ class Server:
     async def _no_route(self, request: Request, error: Exception) -> Response:
         status: int = getattr(error, "status_code", 404)
         what = "has no such route" if status == 404 else f"does not take {request.method} here"
-        dialect = next((one for path, one in _DIALECTS.items() if request.url.path.startswith(path)), Dialect)
+        dialect = next(
+            (dialect_type for path, dialect_type in _DIALECTS.items() if request.url.path.startswith(path)),
+            Dialect,
+        )
         origin = request.headers.get("origin")
         if origin not in self._config.allow_origins:
             origin = None
@@ -258,13 +270,13 @@ class Server:
         path = request.path_params.get("path", "playground.html")
         is_font = path.startswith("katex/fonts/") and path.count("/") == 2 and path.endswith(".woff2")
         wing = "report" if path.startswith(("katex/", "page.")) else "serve"
-        found = resources.files("sampleset") / wing / "page" / path
+        file = resources.files("sampleset") / wing / "page" / path
         is_known = path in (*_FILES, "playground.html") or (is_font and _FONT.fullmatch(Path(path).name))
-        if not is_known or not found.is_file():
+        if not is_known or not file.is_file():
             return _error(ApiError(404, "There is no such file."))
         kind = _KINDS[Path(path).suffix]
         headers = _SECURITY | ({"Cache-Control": "max-age=86400"} if path.startswith("katex/") else {})
-        return Response(found.read_bytes(), media_type=kind, headers=headers)
+        return Response(file.read_bytes(), media_type=kind, headers=headers)
 
 
 async def _uncounted(request: Request) -> Response:

@@ -14,7 +14,7 @@ from sampleset.serve.aliases import Alias, Answered
 from sampleset.serve.api_errors import api_error, log_fault
 from sampleset.serve.limits import Gate
 from sampleset.serve.metrics import Metrics
-from sampleset.serve.replies import Head, completion, sample, told, totals
+from sampleset.serve.replies import Head, choice_fields, completion, sample, totals
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.runs import Runs
 from sampleset.serve.streaming import Emit, Stop
@@ -38,14 +38,14 @@ class Chat:
     """One request in work.
 
     Args:
-        request: What is asked.
-        alias: Who answers.
-        gate: Where it waits for its turn.
-        metrics: What is counted.
-        runs: Where it is kept for replay.
-        prices: What tokens cost.
+        request: The request.
+        alias: The alias that answers.
+        gate: The queue of requests.
+        metrics: The counters of the server.
+        runs: The store that keeps the run for replay.
+        prices: The prices of tokens.
         on_done: Called at its end.
-        stop: What ends it before its answer.
+        stop: Ends the request when the server stops.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class Chat:
     @property
     def size(self) -> int:
         """Characters of all that was drawn and asked: what writing a reply or a run may take."""
-        drawn = sum(len(draw.sample.text) for draws in self._draws for draw in draws)
-        return drawn + len(self._request.question.text)
+        length = sum(len(draw.sample.text) for draws in self._draws for draw in draws)
+        return length + len(self._request.question.text)
 
-    async def whole(self) -> dict[str, Any]:
+    async def complete(self) -> dict[str, Any]:
         """The body of the reply.
 
         Raises:
@@ -137,13 +137,16 @@ class Chat:
         self._listening = None
         summed = self._totals(answers)
         await beside(self.size, lambda: self._keep(completion(head, request, answers, summed)))
-        for index, one in enumerate(answers):
-            for number, delta in enumerate(_deltas(one, self._spoken[index])):
+        for index, answer in enumerate(answers):
+            for number, delta in enumerate(_deltas(answer, self._spoken[index])):
                 emit(head.chunk(index, delta))
                 if number % _PIECES_AT_ONCE == _PIECES_AT_ONCE - 1:
                     await asyncio.sleep(0)
-            last = head.chunk(index, {}, one.outcome.finish_reason)
-            last["choices"][0] |= {"logprobs": one.outcome.logprobs, "sampleset": told(one, request.samples)}
+            last = head.chunk(index, {}, answer.outcome.finish_reason)
+            last["choices"][0] |= {
+                "logprobs": answer.outcome.logprobs,
+                "sampleset": choice_fields(answer, request.samples),
+            }
             emit(last)
         if request.include_usage:
             emit({**head.body("chat.completion.chunk"), "choices": [], **summed})
@@ -165,7 +168,7 @@ class Chat:
                     self._note(number, name, sample(draw))
                 self._news[number].set()
             elif name == "drawn":
-                self._metrics.drawn(fields["drawn"])
+                self._metrics.add_draws(fields["drawn"])
             elif name == "words":
                 self._hear(number, fields["index"], fields["text"])
             else:
@@ -181,14 +184,14 @@ class Chat:
         return await self._alias.answer(self._request, number, on_event, speaking)
 
     def _hear(self, number: int, index: int, text: str) -> None:
-        """Remember what a sample says, to be told with what the others say."""
+        """Buffer the text of a sample. The texts of all samples are sent together."""
         words = self._words[number]
         if not words:
             asyncio.get_running_loop().call_later(_WORDS_SECONDS, self._tell_words, number)
         words[index] = words.get(index, "") + text
 
     def _tell_words(self, number: int) -> None:
-        """Tell what samples have said since it was last told."""
+        """Send the texts that samples have written since the last event."""
         words, self._words[number] = self._words[number], {}
         if words and self._listening is not None:
             event = {"event": "words", "choice": number, "texts": words}
@@ -210,14 +213,14 @@ class Chat:
 
     async def _tell_votes(self, number: int) -> None:
         """Tell the vote so far whenever samples have come back, that of all samples at last."""
-        told = 0
-        while not self._is_decided or told < len(self._draws[number]):
+        counted = 0
+        while not self._is_decided or counted < len(self._draws[number]):
             await self._news[number].wait()
             self._news[number].clear()
             draws = list(self._draws[number])
-            if len(draws) > told:
-                told = len(draws)
-                self._note(number, "vote", await self._alias.told(self._request, draws))
+            if len(draws) > counted:
+                counted = len(draws)
+                self._note(number, "vote", await self._alias.vote_table(self._request, draws))
 
     def _totals(self, answers: Sequence[Answered]) -> dict[str, Any]:
         summed = totals(self._alias, self._request, answers, self._prices)
@@ -248,19 +251,19 @@ class Chat:
             del body["sampleset"]["run"]
 
 
-def _deltas(one: Answered, spoken: Mapping[str, str]) -> list[dict[str, Any]]:
-    """What is left of the message: what only some servers give, then in pieces the texts, then tool calls."""
-    message = one.outcome.message
-    whole = {name: value for name, value in message.items() if name not in _KNOWN and value is not None}
-    deltas = [whole] if whole else []
+def _deltas(answer: Answered, spoken: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The rest of the message: fields of some servers only, the texts in pieces, then the tool calls."""
+    message = answer.outcome.message
+    extras = {name: value for name, value in message.items() if name not in _KNOWN and value is not None}
+    deltas = [extras] if extras else []
     for name in _TEXTS:
-        text, told = message.get(name), spoken.get(name, "")
+        text, streamed = message.get(name), spoken.get(name, "")
         if isinstance(text, str):
             # Where the aggregator broke off, or its words were of no use, what answers instead follows.
-            left = text[len(told) :] if text.startswith(told) else f"\n\n{text}"
+            left = text[len(streamed) :] if text.startswith(streamed) else f"\n\n{text}"
             deltas += [{name: left[start : start + _PIECE]} for start in range(0, len(left), _PIECE)]
         elif text is not None:
             deltas.append({name: text})
     if calls := message.get("tool_calls"):
-        deltas.append({"tool_calls": [{"index": place, **call} for place, call in enumerate(calls)]})
+        deltas.append({"tool_calls": [{"index": position, **call} for position, call in enumerate(calls)]})
     return deltas

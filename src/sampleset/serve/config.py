@@ -1,4 +1,4 @@
-"""What the server is told: `serve.yaml` → frozen records. Unknown keys and wrong types are errors.
+"""The configuration of the server: `serve.yaml` → frozen records. Unknown keys and wrong types are errors.
 
 models:
   careful:
@@ -41,12 +41,12 @@ IGNORABLE = {
         name
         for table in (PARAMETERS, COMPLETIONS, RESPONSES, MESSAGES)
         for name, parameter in table.items()
-        # One API's prompt is stored and refused, the other's is what is asked.
+        # The prompt of one API is stored and refused; that of the other is the question.
         if parameter.how != "honoured" and name != "prompt"
     ),
     *("seed", "stop", "stop_sequences", "temperature", "top_p"),
 }
-"""Parameters that an alias may leave aside: what is left is still a request."""
+"""Parameters that an alias may leave aside. The rest is still a request."""
 
 
 def served_kind(spec: str) -> str:
@@ -68,10 +68,10 @@ def served_kind(spec: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AliasConfig:
-    """What a model name of this server stands for.
+    """The configuration of one model name of this server.
 
     Attributes:
-        upstreams: Who samples.
+        upstreams: The models that sample.
         k: Samples of one answer; by default the sum of the counts where that is above 1, else 5.
         aggregator: How they become one answer; by default `ssa` if who reads is a trained aggregator, else
             `majority_vote`. `ssa` with nobody trained to read is that of this package, in this process.
@@ -82,7 +82,7 @@ class AliasConfig:
         temperature: Where the request says none.
         max_tokens: Of one sample, where the request says none.
         quorum: Fewest samples an answer is made of.
-        deadline: Seconds for the samples; then what is there has to do.
+        deadline: Seconds for the samples. After that the answer is made of the samples that are there.
         aggregation_deadline: Seconds for the aggregator; then the vote answers.
         timeout: Seconds of one try of one call.
         max_retries: Further tries after a transient error.
@@ -90,7 +90,7 @@ class AliasConfig:
         stop: A stopping rule, `beta:0.95` say.
         settled_by_vote: Whether the vote answers where the rule is met, and the aggregator is not asked.
         min_confidence: Least confidence of an answer that is given; others are withheld.
-        withheld_text: What the message says where an answer is withheld.
+        withheld_text: The text of the message if an answer is withheld.
         ignore: Parameters that a request may carry and this alias leaves aside, `logprobs` say.
         usage: What `usage` in a reply counts, where the request does not say.
         max_concurrency: Calls in flight to each of its models.
@@ -136,7 +136,7 @@ class AliasConfig:
         if not self.upstreams:
             raise InvalidArgumentError("An alias needs upstreams: [{model: NAME, base_url: URL}, ...].")
         if self.k == 0:
-            total = sum(one.count for one in self.upstreams)
+            total = sum(member.count for member in self.upstreams)
             object.__setattr__(self, "k", total if total > 1 else 5)
         require_valid(self)
         if self.k > self.max_k or self.quorum > self.k:
@@ -162,11 +162,11 @@ class AliasConfig:
 
     @property
     def has_caps(self) -> bool:
-        """Whether what a request may cost is capped."""
+        """Whether the cost of a request is capped."""
         return self.max_total_tokens is not None or self.max_cost is not None
 
     def budgets(self) -> list[Budget]:
-        """What one request may cost."""
+        """The caps on the cost of one request."""
         return Caps(tokens=self.max_total_tokens, money=self.max_cost).run_budgets()
 
     def stopping_rule(self) -> StoppingRule | None:
@@ -179,14 +179,14 @@ class ServeConfig:
     """The whole server.
 
     Attributes:
-        models: What each model name stands for.
+        models: The alias of each model name.
         host: Address to bind.
         port: Port to bind; 0 takes a free one.
         open_to_all: Allow an address other machines reach without API keys.
         api_keys_file: File of keys that clients may use, one a line; `SAMPLESET_API_KEYS` adds more.
         allow_origins: Web origins, beside the server's own, whose pages may ask.
         max_concurrent: Requests in work at once.
-        max_queue: Requests that may wait; the next is told 429.
+        max_queue: Requests that may wait; the next gets status 429.
         max_body_bytes: Longest request body.
         max_connections: Connections at once; never more than half of the files that the process may open.
         max_connections_per_peer: The same of one address; never more than three quarters of all.
@@ -234,7 +234,7 @@ class ServeConfig:
         if not self.models:
             raise InvalidArgumentError("The configuration names no models. Add `models: {NAME: {...}}`.")
         require_valid(self)
-        if self.prices is None and any(one.max_cost is not None for one in self.models.values()):
+        if self.prices is None and any(alias.max_cost is not None for alias in self.models.values()):
             raise InvalidArgumentError("max_cost needs to know what tokens cost: give prices, too.")
         if self.runs_folder is not None and not self.keep_runs:
             raise InvalidArgumentError(f"runs_folder={self.runs_folder!r} needs keep_runs, say 100.")
@@ -245,20 +245,20 @@ def read_serve_config(path: Path) -> dict[str, Any]:
     return read_settings(path)
 
 
-def serve_config(given: Mapping[str, Any], where: str = "serve.yaml") -> ServeConfig:
+def serve_config(settings: Mapping[str, Any], where: str = "serve.yaml") -> ServeConfig:
     """The records that a mapping describes.
 
     Raises:
         DataError: An unknown key, or a value of the wrong type.
         InvalidArgumentError: A value out of range.
     """
-    models = given.get("models")
+    models = settings.get("models")
     if not isinstance(models, dict) or not models:
         raise DataError(f"{where}: expected `models: {{NAME: {{upstreams: [...]}}}}`.")
     aliases: dict[str, AliasConfig] = {}
     for name, entry in cast("dict[Any, Any]", models).items():
         aliases[str(name)] = _alias(entry, f"{where}: models.{name}")
-    return typed_record(ServeConfig, {**given, "models": aliases}, where)
+    return typed_record(ServeConfig, {**settings, "models": aliases}, where)
 
 
 def default_alias(ref: str, base_url: str | None, api_key_env: str | None) -> dict[str, Any]:
@@ -293,7 +293,7 @@ def _alias(entry: object, where: str) -> AliasConfig:
         raise DataError(f"{where}: upstreams: seed: the request names it. Leave it away.")
     values["upstreams"] = tuple(members)
     if (reader := values.get("aggregator_model")) is not None:
-        whole = {"model": reader} if isinstance(reader, str) else reader
-        found = typed_record(Member, whole, f"{where}: aggregator_model")
-        values["aggregator_model"] = require_reader(found, f"{where}: aggregator_model")
+        member_settings = {"model": reader} if isinstance(reader, str) else reader
+        aggregator_model = typed_record(Member, member_settings, f"{where}: aggregator_model")
+        values["aggregator_model"] = require_reader(aggregator_model, f"{where}: aggregator_model")
     return typed_record(AliasConfig, values, where)

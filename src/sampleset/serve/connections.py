@@ -1,8 +1,8 @@
 """Connections: how many a peer and all together may hold, and how long a request may take to arrive.
 
 A connection without a request in work is closed when its next request has begun and its header, or its body,
-is not whole in time. A new one beyond the limit takes the place of the oldest that has nothing in work; only
-where there is none is it turned away, with a 503.
+is not whole in time. A new connection beyond the limit replaces the oldest without work. If there
+is none, the new connection gets status 503.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class _Limited(_Protocol):
         super().resume_writing()
 
     def _watch(self, waits_for: str) -> None:
-        """Limit the time until what is waited for is whole; the clock runs on where that is the same."""
+        """Limit the time until the header or body is whole. For the same part the clock runs on."""
         if waits_for == self._waits_for:
             return
         self._waits_for = waits_for

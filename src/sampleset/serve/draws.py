@@ -1,6 +1,6 @@
 """k draws of one request by the engine of draws; no single upstream's error ends the request.
 
-A failed draw abstains. What an upstream refuses, and why too few draws came back, becomes the client's error.
+A failed draw abstains. A refusal of an upstream, or the reason for too few draws, becomes the client's error.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Drawn:
 
     @property
     def generations(self) -> list[Generation]:
-        """What came of the draws that did not fail."""
+        """The generations of the draws that did not fail."""
         return [draw.generation for draw in self.draws if draw.generation is not None]
 
 
@@ -68,8 +68,8 @@ async def draw_all(
     """The draws of one answer.
 
     Args:
-        request: What is asked.
-        plan: Who makes each of the k draws.
+        request: The request.
+        plan: The member that makes each of the k draws.
         seed: Of the first.
         patience: With one call.
         hedge_after: Seconds until a draw that is not back is drawn a second time.
@@ -78,7 +78,7 @@ async def draw_all(
     Raises:
         ApiError: Fewer than the quorum came back; says why.
     """
-    drawn, refusals = Drawn(), list[ApiError]()
+    result, refusals = Drawn(), list[ApiError]()
 
     def translate(event: DrawEvent) -> None:
         match event:
@@ -86,7 +86,7 @@ async def draw_all(
                 for draw in draws:
                     on_event("sample", {"draw": draw})
             case Retried(indices, reason):
-                drawn.retries[reason] += 1
+                result.retries[reason] += 1
                 on_event("retry", {"indices": list(indices), "reason": reason})
             case Hedged(indices):
                 on_event("hedge", {"indices": list(indices)})
@@ -99,7 +99,7 @@ async def draw_all(
     members = {id(member): member for member in plan}
     drawers = await beside(
         len(request.question.text),
-        lambda: {place: member.drawer(request, patience) for place, member in members.items()},
+        lambda: {number: member.drawer(request, patience) for number, member in members.items()},
     )
     work = QuestionDraws(
         request.question,
@@ -121,24 +121,24 @@ async def draw_all(
     try:
         await work.run()
     finally:
-        drawn.draws = [draw for _, draw in sorted(work.draws.items())]
-        drawn.stopped, drawn.hedges, drawn.cancelled = work.stopped, work.hedges, work.cancelled
-        on_event("drawn", {"drawn": drawn})
-    if len(drawn.generations) < request.quorum:
-        raise _too_few(request, drawn, refusals)
-    return drawn
+        result.draws = [draw for _, draw in sorted(work.draws.items())]
+        result.stopped, result.hedges, result.cancelled = work.stopped, work.hedges, work.cancelled
+        on_event("drawn", {"drawn": result})
+    if len(result.generations) < request.quorum:
+        raise _too_few(request, result, refusals)
+    return result
 
 
-def _too_few(request: ChatRequest, drawn: Drawn, refusals: Sequence[ApiError]) -> ApiError:
-    reasons = Counter(draw.sample.error or "" for draw in drawn.draws if draw.sample.failed)
-    if refusals and len(refusals) >= len(drawn.draws) and not drawn.generations:
+def _too_few(request: ChatRequest, draws: Drawn, refusals: Sequence[ApiError]) -> ApiError:
+    reasons = Counter(draw.sample.error or "" for draw in draws.draws if draw.sample.failed)
+    if refusals and len(refusals) >= len(draws.draws) and not draws.generations:
         return refusals[0]
-    told = ", ".join(f"{count} times {reason}" for reason, count in reasons.most_common(5))
+    counts = ", ".join(f"{count} times {reason}" for reason, count in reasons.most_common(5))
     slow = all(reason.startswith(("the deadline", "no reply")) for reason in reasons)
     return ApiError(
         504 if slow else 502,
-        f"{len(drawn.generations)} of {len(drawn.draws)} samples came back, "
-        f"{request.quorum} are needed: {told}.",
+        f"{len(draws.generations)} of {len(draws.draws)} samples came back, "
+        f"{request.quorum} are needed: {counts}.",
         code="too_few_samples",
         retry_after=1,
     )

@@ -45,7 +45,7 @@ class Gate:
     """
 
     def __init__(self, max_concurrent: int, max_queue: int) -> None:
-        self._places = asyncio.Semaphore(max_concurrent)
+        self._slots = asyncio.Semaphore(max_concurrent)
         self._max_concurrent, self._max_queue = max_concurrent, max_queue
         self._mean = 1.0
         self._inside = self.active = 0
@@ -72,14 +72,14 @@ class Gate:
         self._inside += 1
 
     def leave(self) -> None:
-        """Give back the place of a request that was let in."""
+        """Free the slot of a request that was let in."""
         self._inside -= 1
 
     @asynccontextmanager
     async def place(self) -> AsyncGenerator[None]:
-        """Wait for a place in work, keep it, give it back."""
+        """Wait for a slot, hold it, free it."""
         clock = asyncio.get_running_loop().time
-        await self._places.acquire()
+        await self._slots.acquire()
         self.active += 1
         started = clock()
         try:
@@ -87,7 +87,7 @@ class Gate:
         finally:
             self.active -= 1
             self._mean += 0.1 * (clock() - started - self._mean)
-            self._places.release()
+            self._slots.release()
 
 
 class Keys:
@@ -110,9 +110,9 @@ class Keys:
         if not self._digests:
             return None
         bearer = _BEARER.fullmatch(authorization.strip())
-        given = _digest(bearer[1] if bearer else "")
-        if bearer and any([hmac.compare_digest(given, known) for known in self._digests]):
-            return given.hex()[:16]
+        digest = _digest(bearer[1] if bearer else "")
+        if bearer and any([hmac.compare_digest(digest, known) for known in self._digests]):
+            return digest.hex()[:16]
         raise ApiError(
             401, "Incorrect or missing API key: send 'Authorization: Bearer KEY'.", code="invalid_api_key"
         )
@@ -120,7 +120,7 @@ class Keys:
 
 @dataclass(slots=True)
 class _Account:
-    """What a caller has in work, and what came of it within the last minute."""
+    """The requests that a caller has in work, and its traffic of the last minute."""
 
     requests: int = 0
     size: int = 0
@@ -143,7 +143,7 @@ class Turn:
         self._allowances.count(self._caller, size)
 
     def end(self) -> None:
-        """Give back what it took."""
+        """Release the request and its bytes."""
         if not self._is_over:
             self._is_over = True
             self._allowances.release(self._caller, self._size)
@@ -202,7 +202,7 @@ class Allowances:
         account.size -= size
 
     def _forget(self) -> None:
-        """Drop what is older than a minute, and callers of whom nothing is left."""
+        """Drop entries older than a minute, and callers without entries."""
         begun = self._clock() - _MINUTE
         for caller, account in list(self._accounts.items()):
             while account.minute and account.minute[0][0] <= begun:
@@ -236,13 +236,13 @@ def read_keys(config: ServeConfig) -> Keys:
         if not listed:
             raise InvalidArgumentError(f"{str(path)!r} holds no key. Write one a line.")
         keys += listed
-    found = Keys([key for key in keys if key])
-    if not found and config.host not in _LOOPBACK and not config.open_to_all:
+    keys_read = Keys([key for key in keys if key])
+    if not keys_read and config.host not in _LOOPBACK and not config.open_to_all:
         raise InvalidArgumentError(
             f"host={config.host!r} is reached by other machines, and there are no API keys. Set "
             f"api_keys_file or {KEYS_VARIABLE}, or open_to_all: true if everybody may ask."
         )
-    return found
+    return keys_read
 
 
 def check_origin(request: Request, config: ServeConfig, keys: Keys) -> str | None:
@@ -270,7 +270,7 @@ def check_origin(request: Request, config: ServeConfig, keys: Keys) -> str | Non
 async def read_body(
     request: Request, config: ServeConfig, read: Callable[[Any], T], turn: Turn | None = None
 ) -> T:
-    """What is read out of the JSON value of a request's body; beside the event loop where it is long.
+    """The result of `read` for a request's JSON body; made outside the event loop where the body is long.
 
     Args:
         request: The request.

@@ -28,7 +28,7 @@ class ServedMember:
             the texts of the messages.
         entry: Its own parameters, which win over the request's, its role and its weight.
         alias: How many calls may be in flight, and the prompt put around a lone question.
-        tariff: What its tokens cost, for a cap in money.
+        tariff: The price of its tokens, for a cap in money.
 
     Attributes:
         is_local: Whether it runs in this process, and reads texts only.
@@ -56,17 +56,17 @@ class ServedMember:
     def _in_role(self, prompt: Prompt) -> Prompt:
         """The request's prompt in this member's role, with its own parameters."""
         entry = self._entry
-        named = {
+        options = {
             "temperature": entry.temperature,
             "top_p": entry.top_p,
             "top_k": entry.top_k,
             "max_completion_tokens": entry.max_tokens,
         }
-        own = {name: value for name, value in named.items() if value is not None}
-        if not own and entry.system is None:
+        role_options = {name: value for name, value in options.items() if value is not None}
+        if not role_options and entry.system is None:
             return prompt
         messages = prompt if entry.system is None else in_role(prompt, entry.system)
-        return Prompt(messages, {**(prompt.extra or {}), **own})
+        return Prompt(messages, {**(prompt.extra or {}), **role_options})
 
     def _as_text(self, request: ChatRequest, prompt: Prompt) -> list[Message]:
         """The messages as a model in this process takes them."""
@@ -83,7 +83,7 @@ class ServedMember:
 
 
 def reason_of(error: SampleSetError) -> str:
-    """Why a draw failed, without what an upstream or a prompt said."""
+    """Why a draw failed, without text of an upstream or a prompt."""
     while isinstance(error.__cause__, BackendError):
         error = error.__cause__
     if isinstance(error, CapReachedError):
@@ -113,6 +113,6 @@ def in_role(messages: Sequence[Mapping[str, Any]], role: str) -> list[Mapping[st
     first, *rest = messages
     if first["role"] not in ("system", "developer"):
         return [{"role": "system", "content": role}, *messages]
-    said = first["content"]
-    content = f"{role}\n\n{said}" if isinstance(said, str) else [{"type": "text", "text": role}, *said]
+    body = first["content"]
+    content = f"{role}\n\n{body}" if isinstance(body, str) else [{"type": "text", "text": role}, *body]
     return [{**first, "content": content}, *rest]

@@ -38,21 +38,21 @@ class Metrics:
         counts[bisect_left(_BUCKETS, seconds)] += 1
         total[0] += seconds
 
-    def drawn(self, drawn: Drawn) -> None:
+    def add_draws(self, draws: Drawn) -> None:
         """Count an answer's draws."""
-        for one in drawn.draws:
-            self.add("samples", model=one.model, outcome="failed" if one.sample.failed else "returned")
-        for reason, count in drawn.retries.items():
-            # A reason in a reply's own words would make a label of its own every time.
+        for draw in draws.draws:
+            self.add("samples", model=draw.model, outcome="failed" if draw.sample.failed else "returned")
+        for reason, count in draws.retries.items():
+            # A reason in the words of a reply would make a new label every time.
             self.add("retries", count, reason=reason if len(reason) < 40 else "other")
-        self.add("hedges", drawn.hedges)
-        self.add("cancelled", drawn.cancelled)
+        self.add("hedges", draws.hedges)
+        self.add("cancelled", draws.cancelled)
 
     def text(self, active: int, waiting: int) -> str:
         """All of them."""
         lines: list[str] = []
-        for name, told in _HELP.items():
-            lines += [f"# HELP {name} {told}", f"# TYPE {name} counter"]
+        for name, help_text in _HELP.items():
+            lines += [f"# HELP {name} {help_text}", f"# TYPE {name} counter"]
             lines += [f"{name}{_labels(labels)} {value}" for labels, value in self._counters[name].items()]
         name = "sampleset_request_seconds"
         lines += [
@@ -60,17 +60,17 @@ class Metrics:
             f"# TYPE {name} histogram",
         ]
         for model, (counts, total) in self._seconds.items():
-            seen = 0
+            below = 0
             for bound, count in zip((*map(str, _BUCKETS), "+Inf"), counts, strict=True):
-                seen += count
-                lines.append(f"{name}_bucket{_labels((('model', model), ('le', bound)))} {seen}")
+                below += count
+                lines.append(f"{name}_bucket{_labels((('model', model), ('le', bound)))} {below}")
             label = _labels((("model", model),))
-            lines += [f"{name}_sum{label} {total[0]:.6f}", f"{name}_count{label} {seen}"]
-        for name, told, value in (
+            lines += [f"{name}_sum{label} {total[0]:.6f}", f"{name}_count{label} {below}"]
+        for name, help_text, value in (
             ("sampleset_requests_active", "Requests in work.", active),
             ("sampleset_requests_waiting", "Requests in the queue.", waiting),
         ):
-            lines += [f"# HELP {name} {told}", f"# TYPE {name} gauge", f"{name} {value}"]
+            lines += [f"# HELP {name} {help_text}", f"# TYPE {name} gauge", f"{name} {value}"]
         return "\n".join(lines) + "\n"
 
 

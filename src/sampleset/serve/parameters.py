@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 from sampleset.serve.api_errors import ApiError
 
 Check = Callable[[Any], str | None]
-"""What is wrong with a value, `None` if nothing."""
+"""Returns what a value has to be, `None` if the value is right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Parameter:
     """One field of a request.
 
     Attributes:
-        how: What becomes of it.
+        how: How the server treats it.
         says: How it is meant under aggregation, or why it is refused.
-        check: What is wrong with a value.
+        check: Checks a value.
         harmless: Values that ask for nothing, and are no reason to refuse.
     """
 
@@ -48,7 +48,7 @@ def number(low: float, high: float) -> Check:
     return check
 
 
-def whole(low: int, high: int) -> Check:
+def whole_number(low: int, high: int) -> Check:
     """Checks that a value is a whole number within these bounds."""
 
     def check(value: Any) -> str | None:
@@ -86,7 +86,7 @@ def an_object(value: Any) -> str | None:
 def _stop(value: Any) -> str | None:
     listed: object = [value] if isinstance(value, str) else value
     texts = cast("list[Any]", listed) if isinstance(listed, list) else [None]
-    if len(texts) <= 16 and all(isinstance(one, str) and one for one in texts):
+    if len(texts) <= 16 and all(isinstance(stop, str) and stop for stop in texts):
         return None
     return "a text, or a list of at most 16"
 
@@ -101,8 +101,8 @@ def _logit_bias(value: Any) -> str | None:
 def _tools(value: Any) -> str | None:
     if not isinstance(value, list) or len(cast("list[Any]", value)) > 128:
         return "a list of at most 128 tools"
-    for one in cast("list[Any]", value):
-        tool = cast("dict[str, Any]", one) if isinstance(one, dict) else {}
+    for entry in cast("list[Any]", value):
+        tool = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
         if tool.get("type") not in ("function", "custom") or not isinstance(tool.get(tool["type"]), dict):
             return "a list of {type: function, function: {name, parameters}}"
     return None
@@ -115,10 +115,10 @@ def _tool_choice(value: Any) -> str | None:
 
 
 def _response_format(value: Any) -> str | None:
-    named = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    if named.get("type") in ("text", "json_object"):
+    response_format = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    if response_format.get("type") in ("text", "json_object"):
         return None
-    if named.get("type") == "json_schema" and isinstance(named.get("json_schema"), dict):
+    if response_format.get("type") == "json_schema" and isinstance(response_format.get("json_schema"), dict):
         return None
     return "{type: text}, {type: json_object} or {type: json_schema, json_schema: {...}}"
 
@@ -138,11 +138,11 @@ PARAMETERS: dict[str, Parameter] = {
         "honoured", "pass to the samples untouched: many turns, system, images, tool results"
     ),
     "model": Parameter("honoured", "a name of `/v1/models`", short_text),
-    "n": Parameter("honoured", "n independent answers, each of its own k samples", whole(1, 128)),
+    "n": Parameter("honoured", "n independent answers, each of its own k samples", whole_number(1, 128)),
     "seed": Parameter(
         "honoured",
         "draw i of answer j uses seed + j·k + i; without one, a random base",
-        whole(-LARGEST, 2**62),
+        whole_number(-LARGEST, 2**62),
     ),
     "stream": Parameter("honoured", "see Streaming", flag),
     "stream_options": Parameter(
@@ -153,9 +153,9 @@ PARAMETERS: dict[str, Parameter] = {
     "temperature": Parameter("honoured", "of each sample; 0 makes the samples alike", number(0, 2)),
     "top_p": Parameter("honoured", "of each sample", number(0, 1)),
     "max_completion_tokens": Parameter(
-        "honoured", "of each sample, not of their sum; wins over `max_tokens`", whole(1, LARGEST)
+        "honoured", "of each sample, not of their sum; wins over `max_tokens`", whole_number(1, LARGEST)
     ),
-    "max_tokens": Parameter("honoured", "the same", whole(1, LARGEST)),
+    "max_tokens": Parameter("honoured", "the same", whole_number(1, LARGEST)),
     "stop": Parameter("honoured", "ends each sample", _stop),
     "tools": Parameter(
         "passed", "calls are voted on: name and arguments, as JSON values", _tools, harmless=(None, [])
@@ -174,7 +174,7 @@ PARAMETERS: dict[str, Parameter] = {
         flag,
         harmless=(None, False),
     ),
-    "top_logprobs": Parameter("passed", "the same", whole(0, 20)),
+    "top_logprobs": Parameter("passed", "the same", whole_number(0, 20)),
     "frequency_penalty": Parameter("passed", _ASKS_AN_UPSTREAM, number(-2, 2), harmless=(None, 0)),
     "presence_penalty": Parameter("passed", _ASKS_AN_UPSTREAM, number(-2, 2), harmless=(None, 0)),
     "logit_bias": Parameter("passed", _ASKS_AN_UPSTREAM, _logit_bias, harmless=(None, {})),
@@ -193,7 +193,7 @@ PARAMETERS: dict[str, Parameter] = {
     "prompt_cache_options": Parameter("passed", _ASKS_AN_UPSTREAM, an_object),
     "moderation": Parameter("passed", _ASKS_AN_UPSTREAM, an_object),
     "top_k": Parameter(
-        "passed", "not OpenAI's; vLLM, llama.cpp and models in this process take it", whole(-1, 10**6)
+        "passed", "not OpenAI's; vLLM, llama.cpp and models in this process take it", whole_number(-1, 10**6)
     ),
     "min_p": Parameter("passed", "not OpenAI's; vLLM and llama.cpp take it", number(0, 1)),
     "repetition_penalty": Parameter("passed", "not OpenAI's; vLLM takes it", number(0, 10)),
@@ -201,7 +201,7 @@ PARAMETERS: dict[str, Parameter] = {
         "passed", "not OpenAI's; vLLM, SGLang and llama.cpp take it", an_object
     ),
     "sampleset": Parameter("honoured", "overrides, see Overrides", an_object),
-    "budget": Parameter("honoured", "its_hub's word for k", whole(1, 10**6)),
+    "budget": Parameter("honoured", "its_hub's word for k", whole_number(1, 10**6)),
     "audio": Parameter("refused", "spoken answers cannot be voted on"),
     "functions": Parameter("refused", "superseded by `tools`"),
     "function_call": Parameter("refused", "superseded by `tool_choice`"),
@@ -212,14 +212,14 @@ PARAMETERS: dict[str, Parameter] = {
 }
 
 OVERRIDES: dict[str, Parameter] = {
-    "k": Parameter("honoured", "samples of each answer, up to the alias's `max_k`", whole(1, 10**6)),
+    "k": Parameter("honoured", "samples of each answer, up to the alias's `max_k`", whole_number(1, 10**6)),
     "aggregator": Parameter("honoured", "one that the alias allows: see `/v1/models`", short_text),
     "answer_kind": Parameter(
         "honoured",
         "how answers are read and compared: `maths`, `text`, `choice`, `json`, `number:0.5`, ...",
         short_text,
     ),
-    "quorum": Parameter("honoured", "fewest samples an answer is made of", whole(1, 10**6)),
+    "quorum": Parameter("honoured", "fewest samples an answer is made of", whole_number(1, 10**6)),
     "deadline": Parameter("honoured", "seconds for the samples, up to the alias's own", number(0.001, 10**6)),
     "stop": Parameter("honoured", "a stopping rule (`beta:0.95`), or `none`", short_text),
     "settled_by_vote": Parameter(
@@ -250,24 +250,24 @@ OVERRIDES: dict[str, Parameter] = {
 }
 
 
-def check_fields(given: Mapping[str, Any], known: Mapping[str, Parameter], prefix: str = "") -> None:
+def check_fields(fields: Mapping[str, Any], known: Mapping[str, Parameter], prefix: str = "") -> None:
     """Return if every field is known, is not refused, and has a value that it takes.
 
     Args:
-        given: The fields of a request, without those that are `null`.
+        fields: The fields of a request, without those that are `null`.
         known: The table of the API.
-        prefix: What stands before their names, where they are the fields of an object.
+        prefix: The prefix of their names, where they are the fields of an object.
 
     Raises:
         ApiError: 400; names the field.
     """
-    for name, value in given.items():
+    for name, value in fields.items():
         if name not in known:
             near = difflib.get_close_matches(name[:80], list(known), n=1)
             hint = f" Did you mean '{prefix}{near[0]}'?" if near else ""
-            shown = f"{prefix}{name}"[:80]
+            path = f"{prefix}{name}"[:80]
             raise ApiError(
-                400, f"Unrecognized request argument: {shown!r}.{hint}", param=shown, code="unknown_parameter"
+                400, f"Unrecognized request argument: {path!r}.{hint}", param=path, code="unknown_parameter"
             )
         parameter = known[name]
         if parameter.how == "refused" and value not in parameter.harmless:

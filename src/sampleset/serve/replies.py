@@ -1,4 +1,4 @@
-"""Completions, chunks and usage as OpenAI's clients expect them; what is ours stands under `sampleset`."""
+"""Completions, chunks and usage as OpenAI's clients expect them; our fields stand under `sampleset`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sampleset.types import Usage
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What all parts of one reply have in common."""
+    """The fields that all parts of one reply share."""
 
     model: str
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(14)}")
@@ -44,12 +44,12 @@ def completion(
     choices = [
         {
             "index": index,
-            "message": {"refusal": None, **one.outcome.message, "role": "assistant"},
-            "logprobs": one.outcome.logprobs,
-            "finish_reason": one.outcome.finish_reason,
-            "sampleset": told(one, request.samples),
+            "message": {"refusal": None, **answer.outcome.message, "role": "assistant"},
+            "logprobs": answer.outcome.logprobs,
+            "finish_reason": answer.outcome.finish_reason,
+            "sampleset": choice_fields(answer, request.samples),
         }
-        for index, one in enumerate(answers)
+        for index, answer in enumerate(answers)
     ]
     return {**head.body("chat.completion"), "choices": choices, **totals}
 
@@ -59,90 +59,92 @@ def flags_of(body: Mapping[str, Any]) -> set[str]:
     return {flag for choice in body["choices"] for flag in choice["sampleset"]["flags"]}
 
 
-def told(one: Answered, samples: bool) -> dict[str, Any]:
-    """What is ours of one choice."""
-    outcome, drawn = one.outcome, one.drawn
-    errors = Counter(draw.sample.error for draw in drawn.draws if draw.sample.failed)
+def choice_fields(answer: Answered, samples: bool) -> dict[str, Any]:
+    """The `sampleset` field of one choice."""
+    outcome, draws = answer.outcome, answer.drawn
+    errors = Counter(draw.sample.error for draw in draws.draws if draw.sample.failed)
     candidates = [
         {
             "answer": each.answer,
             "votes": each.votes,
-            "indices": [drawn.draws[at].index for at in each.indices],
+            "indices": [draws.draws[at].index for at in each.indices],
             **({} if each.probability is None else {"probability": each.probability}),
         }
         for each in outcome.candidates
     ]
     chosen = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "answer": outcome.answer,
         "confidence": outcome.confidence,
-        "agreement": None if outcome.answer is None else (chosen.votes if chosen else 0) / len(drawn.draws),
+        "agreement": None if outcome.answer is None else (chosen.votes if chosen else 0) / len(draws.draws),
         "candidates": candidates,
         "chosen": outcome.chosen,
         "flags": list(outcome.flags),
         "draws": {
-            "returned": len(drawn.generations),
+            "returned": len(draws.generations),
             "failed": dict(errors),
-            "retries": dict(drawn.retries),
-            "hedges": drawn.hedges,
-            "cancelled": drawn.cancelled,
-            "stopped": drawn.stopped,
+            "retries": dict(draws.retries),
+            "hedges": draws.hedges,
+            "cancelled": draws.cancelled,
+            "stopped": draws.stopped,
         },
     }
-    return found | ({"samples": [sample(draw) for draw in drawn.draws]} if samples else {})
+    return fields | ({"samples": [sample(draw) for draw in draws.draws]} if samples else {})
 
 
 def sample(draw: Draw) -> dict[str, Any]:
     """One draw, as an event or in a list."""
     reply = draw.generation
-    found: dict[str, Any] = {"index": draw.index, "model": draw.model, "seed": draw.sample.seed}
-    found["seconds"] = round(draw.seconds or 0.0, 3)
+    fields: dict[str, Any] = {"index": draw.index, "model": draw.model, "seed": draw.sample.seed}
+    fields["seconds"] = round(draw.seconds or 0.0, 3)
     if reply is None:
-        return found | {"error": draw.sample.error}
-    found |= {"text": reply.text, "finish_reason": reply.finish_reason}
-    found |= {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
+        return fields | {"error": draw.sample.error}
+    fields |= {"text": reply.text, "finish_reason": reply.finish_reason}
+    fields |= {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
     for name in ("tool_calls", "reasoning_content"):
         if reply.whole_message.get(name):
-            found[name] = reply.whole_message[name]
-    return found
+            fields[name] = reply.whole_message[name]
+    return fields
 
 
 def totals(
     alias: Alias, request: ChatRequest, answers: Sequence[Answered], prices: Prices | None
 ) -> dict[str, Any]:
     """`usage`, and beside it what each stage took and cost."""
-    replies = [reply for one in answers for reply in one.drawn.generations]
-    lost = sum(one.drawn.cancelled + sum(one.drawn.retries.values()) for one in answers)
+    replies = [reply for answer in answers for reply in answer.drawn.generations]
+    lost = sum(answer.drawn.cancelled + sum(answer.drawn.retries.values()) for answer in answers)
     sampling = Usage(
-        sum(one.prompt_tokens or 0 for one in replies),
-        sum(one.completion_tokens or 0 for one in replies),
+        sum(reply.prompt_tokens or 0 for reply in replies),
+        sum(reply.completion_tokens or 0 for reply in replies),
         len(replies),
-        sum(one.completion_tokens is None for one in replies) + lost,
+        sum(reply.completion_tokens is None for reply in replies) + lost,
     )
-    aggregation = sum((one.outcome.usage for one in answers), Usage())
+    aggregation = sum((answer.outcome.usage for answer in answers), Usage())
     usage = _last_reading(answers) if request.usage == "last" else _usage(sampling + aggregation, replies)
-    own: dict[str, Any] = {
+    extras: dict[str, Any] = {
         "aggregator": request.aggregator if request.ballot == "text" else f"vote by value ({request.ballot})",
         "k": request.k,
         "seed": request.seed,
         "usage": {"sampling": stage(sampling), "aggregation": stage(aggregation)},
     }
     if request.ignored:
-        own["ignored"] = list(request.ignored)
+        extras["ignored"] = list(request.ignored)
     if prices is not None:
-        own["cost"] = _cost(alias, request, answers, aggregation, prices)
-    return {"usage": usage, "sampleset": own}
+        extras["cost"] = _cost(alias, request, answers, aggregation, prices)
+    return {"usage": usage, "sampleset": extras}
 
 
 def _last_reading(answers: Sequence[Answered]) -> dict[str, Any]:
-    """The conversation as one sample read it, and what it answered: its length, not its price.
+    """The tokens of the conversation as one sample read it, and of its answer: a length, not a price.
 
-    An answer that the aggregator worded counts what the aggregator wrote for it.
+    An answer that the aggregator wrote counts the aggregator's tokens.
     """
-    replies = [one.outcome.sample or one.drawn.generations[0] for one in answers]
+    replies = [answer.outcome.sample or answer.drawn.generations[0] for answer in answers]
     written = [
-        one.outcome.usage.completion_tokens if one.outcome.sample is None else reply.completion_tokens or 0
-        for one, reply in zip(answers, replies, strict=True)
+        answer.outcome.usage.completion_tokens
+        if answer.outcome.sample is None
+        else reply.completion_tokens or 0
+        for answer, reply in zip(answers, replies, strict=True)
     ]
     # n answers are to one prompt.
     return _usage(Usage(replies[0].prompt_tokens or 0, sum(written)), replies, replies[:1])
@@ -184,8 +186,8 @@ def _cost(
 ) -> dict[str, Any]:
     """Money by stage; `None` where a model has no price."""
     sampling: float | None = 0.0
-    for one in answers:
-        for draw in one.drawn.draws:
+    for answer in answers:
+        for draw in answer.drawn.draws:
             price = prices.models.get(draw.model)
             if price is None or sampling is None:
                 sampling = None
@@ -196,9 +198,9 @@ def _cost(
     readers = alias.readers[request.aggregator]
     reading: float | None = 0.0
     if aggregation.total_tokens:
-        # Tokens of several readers are not told apart: then only one price for all makes a sum.
-        found = {prices.models.get(model) for model in readers}
-        price = found.pop() if len(found) == 1 else None
+        # Tokens of several readers are summed: only one price for all gives a cost.
+        prices_found = {prices.models.get(model) for model in readers}
+        price = prices_found.pop() if len(prices_found) == 1 else None
         reading = (
             None if price is None else price.of(aggregation.prompt_tokens, aggregation.completion_tokens)
         )

@@ -1,4 +1,4 @@
-"""The body of a chat request → what is asked, every field checked before a token is spent."""
+"""The body of a chat request → a checked request: every field is checked before a token is spent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _MOST_MESSAGES = 4096
 _LONGEST_NAME = 64
 # Not sent with a draw: read here, or asking for nothing.
-_KEPT_HERE = {name for name, one in PARAMETERS.items() if one.how == "refused"} | {
+_KEPT_HERE = {name for name, parameter in PARAMETERS.items() if parameter.how == "refused"} | {
     "budget",
     "max_tokens",
     "messages",
@@ -41,7 +41,7 @@ _KEPT_HERE = {name for name, one in PARAMETERS.items() if one.how == "refused"} 
     "stream",
     "stream_options",
 }
-# What a model in this process understands.
+# The fields that a model in this process understands.
 _LOCAL_FIELDS = ("temperature", "top_p", "top_k", "max_completion_tokens", "stop")
 _LARGEST_SEED = 2**31 - 1
 
@@ -53,7 +53,7 @@ class ChatRequest:
     Attributes:
         alias: The model name asked for.
         prompt: The messages as the client sent them, and the fields that every draw is asked with.
-        question: What an aggregator is told is asked.
+        question: The question as an aggregator reads it.
         n: Independent answers.
         k: Samples of each.
         seed: Of the first draw of the first answer.
@@ -63,8 +63,8 @@ class ChatRequest:
         rule: When the draws so far settle the vote.
         settled_by_vote: Whether the vote answers where it is settled.
         min_confidence: Least confidence of an answer that is given; `None` gives all.
-        budgets: What the request may cost.
-        ballot: What is voted on.
+        budgets: Caps on the cost of the request.
+        ballot: The kind of value that is voted on.
         words_ballot: The same where tools are offered, and most samples call none.
         stream: Whether events are wanted.
         include_usage: Whether the stream ends in a chunk with the usage.
@@ -108,25 +108,25 @@ def parse_request(
     local: Mapping[str, bool],
     dialect: type[Dialect] = Dialect,
 ) -> tuple[ChatRequest, Dialect]:
-    """The chat request that a JSON body makes, and what puts its reply into the body's dialect.
+    """The chat request of a JSON body, and the dialect that translates the reply.
 
     Args:
         body: The body, decoded.
-        aliases: What model names stand for.
+        aliases: The alias of each model name.
         usual: Their aggregators.
         local: Whether one of their upstreams is a model in this process, which takes text only.
         dialect: The API that it is a request of.
 
     Raises:
-        ApiError: 400 or 404; says which field, and what it takes.
+        ApiError: 400 or 404; names the field and its valid values.
     """
-    given, ignored = _fields(body, aliases, dialect.parameters)
-    translation = dialect(given)
+    fields, ignored = _fields(body, aliases, dialect.parameters)
+    translation = dialect(fields)
     try:
         if dialect is not Dialect:
-            given, more = _fields(translation.chat_body(), aliases, PARAMETERS)
+            fields, more = _fields(translation.chat_body(), aliases, PARAMETERS)
             ignored += more
-        return _chat_request(given, ignored, aliases, usual, local), translation
+        return _chat_request(fields, ignored, aliases, usual, local), translation
     except ApiError as error:
         error.param = dialect.names.get(error.param or "", error.param)
         raise
@@ -138,88 +138,90 @@ def _fields(
     """The fields of a body, checked, and the names of those that its alias leaves aside."""
     if not isinstance(body, dict):
         raise ApiError(400, "The body must be a JSON object with 'model' and 'messages'.")
-    given = {name: value for name, value in cast("dict[str, Any]", body).items() if value is not None}
-    name = given.get("model")
+    fields = {name: value for name, value in cast("dict[str, Any]", body).items() if value is not None}
+    name = fields.get("model")
     alias = aliases.get(name) if isinstance(name, str) else None
-    ignored = () if alias is None else tuple(name for name in alias.ignore if name in given)
-    given = {name: value for name, value in given.items() if name not in ignored}
-    check_fields(given, parameters)
-    return given, ignored
+    ignored = () if alias is None else tuple(name for name in alias.ignore if name in fields)
+    fields = {name: value for name, value in fields.items() if name not in ignored}
+    check_fields(fields, parameters)
+    return fields, ignored
 
 
 def _chat_request(
-    given: Mapping[str, Any],
+    body: Mapping[str, Any],
     ignored: tuple[str, ...],
     aliases: Mapping[str, AliasConfig],
     usual: Mapping[str, str],
     local: Mapping[str, bool],
 ) -> ChatRequest:
     """The request that the fields of a chat request make."""
-    own = cast("dict[str, Any]", given.get("sampleset", {}))
-    own = {name: value for name, value in own.items() if value is not None}
-    check_fields(own, OVERRIDES, "sampleset.")
-    name, alias = _alias(given, aliases)
-    messages = _messages(given.get("messages"))
-    n, k = given.get("n", 1), own.get("k", given.get("budget", alias.k))
+    overrides = cast("dict[str, Any]", body.get("sampleset", {}))
+    overrides = {name: value for name, value in overrides.items() if value is not None}
+    check_fields(overrides, OVERRIDES, "sampleset.")
+    name, alias = _alias(body, aliases)
+    messages = _messages(body.get("messages"))
+    n, k = body.get("n", 1), overrides.get("k", body.get("budget", alias.k))
     _at_most(n, alias.max_n, "n")
-    _at_most(k, alias.max_k, "sampleset.k" if "k" in own else "budget")
-    fields = _sampling_fields(given, alias, n * k)
+    _at_most(k, alias.max_k, "sampleset.k" if "k" in overrides else "budget")
+    fields = _sampling_fields(body, alias, n * k)
     if local[name]:
         _require_text_only(name, messages, fields)
     if alias.has_caps:
         _require_countable(messages)
-    aggregator = _allowed(own.get("aggregator", usual[name]), alias, usual[name])
-    if given.get("logprobs") and not _gives_a_sample(aggregator):
+    aggregator = _allowed(overrides.get("aggregator", usual[name]), alias, usual[name])
+    if body.get("logprobs") and not _gives_a_sample(aggregator):
         raise ApiError(
             400,
             f"logprobs are those of one sample, and {aggregator!r} may write an answer of its own. Leave "
             "them away, or ask with sampleset.aggregator='majority_vote'.",
             param="logprobs",
         )
-    of_words = "json" if given.get("response_format", {}).get("type", "text") != "text" else "text"
+    of_words = "json" if body.get("response_format", {}).get("type", "text") != "text" else "text"
     return ChatRequest(
         alias=name,
         prompt=Prompt(messages, fields),
-        question=replace(question_of(messages), answer_kind=_kind(own, alias)),
+        question=replace(question_of(messages), answer_kind=_kind(overrides, alias)),
         n=n,
         k=k,
-        seed=given.get("seed", secrets.randbelow(_LARGEST_SEED - n * k * 2)),
+        seed=body.get("seed", secrets.randbelow(_LARGEST_SEED - n * k * 2)),
         aggregator=aggregator,
-        quorum=min(own.get("quorum", min(alias.quorum, k)), k),
-        deadline=min(own.get("deadline", alias.deadline), alias.deadline),
-        rule=(rule := _rule(own, alias)),
-        settled_by_vote=_settled_by_vote(own, alias, rule),
+        quorum=min(overrides.get("quorum", min(alias.quorum, k)), k),
+        deadline=min(overrides.get("deadline", alias.deadline), alias.deadline),
+        rule=(rule := _rule(overrides, alias)),
+        settled_by_vote=_settled_by_vote(overrides, alias, rule),
         min_confidence=max(
-            (one for one in (own.get("min_confidence"), alias.min_confidence) if one is not None),
+            (value for value in (overrides.get("min_confidence"), alias.min_confidence) if value is not None),
             default=None,
         ),
         budgets=alias.budgets(),
-        ballot="tools" if given.get("tools") and given.get("tool_choice") != "none" else of_words,
+        ballot="tools" if body.get("tools") and body.get("tool_choice") != "none" else of_words,
         words_ballot=of_words,
-        stream=given.get("stream", False),
-        include_usage=given.get("stream_options", {}).get("include_usage") is True,
-        progress=bool(own.get("progress")),
-        words=own.get("progress") == "words" and given.get("stream") is True,
-        samples=own.get("samples", False),
-        answer_only=own.get("content") == "answer",
-        usage=own.get("usage", alias.usage),
+        stream=body.get("stream", False),
+        include_usage=body.get("stream_options", {}).get("include_usage") is True,
+        progress=bool(overrides.get("progress")),
+        words=overrides.get("progress") == "words" and body.get("stream") is True,
+        samples=overrides.get("samples", False),
+        answer_only=overrides.get("content") == "answer",
+        usage=overrides.get("usage", alias.usage),
         ignored=ignored,
     )
 
 
 def question_of(messages: Sequence[Mapping[str, Any]]) -> Question:
-    """What an aggregator is told is asked: the last user turn, after the earlier turns as context."""
-    last = max((place for place, one in enumerate(messages) if one["role"] == "user"), default=0)
-    asked = plain_text(messages[last])
-    turns = [(one["role"], plain_text(one)) for place, one in enumerate(messages) if place != last]
-    told = [f"{role.capitalize()}: {text}" for role, text in turns if text]
-    if told:
-        asked = "The conversation so far:\n\n" + "\n\n".join(told) + f"\n\nThe message to answer:\n\n{asked}"
-    return Question(id=digest(asked)[:12], text=asked)
+    """The question as an aggregator reads it: the last user turn, after the earlier turns as context."""
+    last = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=0)
+    text = plain_text(messages[last])
+    turns = [
+        (message["role"], plain_text(message)) for index, message in enumerate(messages) if index != last
+    ]
+    history = [f"{role.capitalize()}: {text}" for role, text in turns if text]
+    if history:
+        text = "The conversation so far:\n\n" + "\n\n".join(history) + f"\n\nThe message to answer:\n\n{text}"
+    return Question(id=digest(text)[:12], text=text)
 
 
 def plain_text(message: Mapping[str, Any]) -> str:
-    """The words of a message, without halves of characters; what is no text is named in brackets."""
+    """The words of a message, without halves of characters; a part without text is named in brackets."""
     content = message.get("content")
     if isinstance(content, str):
         return text_of(content)
@@ -228,12 +230,12 @@ def plain_text(message: Mapping[str, Any]) -> str:
         str(part.get("text", "")) if part.get("type") == "text" else f"[{part.get('type')}]" for part in parts
     ]
     calls = cast("list[dict[str, Any]]", message.get("tool_calls") or [])
-    words += [f"[called {mapping_of(one.get('function')).get('name', 'a tool')}]" for one in calls]
+    words += [f"[called {mapping_of(call.get('function')).get('name', 'a tool')}]" for call in calls]
     return text_of("\n".join(words))
 
 
-def _alias(given: Mapping[str, Any], aliases: Mapping[str, AliasConfig]) -> tuple[str, AliasConfig]:
-    name = given.get("model")
+def _alias(body: Mapping[str, Any], aliases: Mapping[str, AliasConfig]) -> tuple[str, AliasConfig]:
+    name = body.get("model")
     if name is None:
         raise ApiError(400, "'model' is missing; name one of /v1/models.", param="model")
     if name not in aliases:
@@ -246,14 +248,14 @@ def _alias(given: Mapping[str, Any], aliases: Mapping[str, AliasConfig]) -> tupl
     return name, aliases[name]
 
 
-def _messages(given: object) -> list[Mapping[str, Any]]:
+def _messages(value: object) -> list[Mapping[str, Any]]:
     """The messages, looked at and left as they are."""
-    listed = cast("list[Any]", given) if isinstance(given, list) else []
+    listed = cast("list[Any]", value) if isinstance(value, list) else []
     if not 1 <= len(listed) <= _MOST_MESSAGES:
         raise ApiError(400, f"'messages' must be a list of 1 to {_MOST_MESSAGES}.", param="messages")
-    for place, one in enumerate(listed):
-        where = f"messages[{place}]"
-        message = cast("dict[str, Any]", one) if isinstance(one, dict) else {}
+    for index, entry in enumerate(listed):
+        where = f"messages[{index}]"
+        message = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
         if message.get("role") not in _ROLES:
             raise ApiError(400, f"'{where}.role' must be one of {', '.join(_ROLES)}.", param=f"{where}.role")
         content = message.get("content")
@@ -275,20 +277,20 @@ def _are_parts(content: object) -> bool:
     return (
         bool(content)
         and _are_objects(content)
-        and all(isinstance(one.get("type"), str) for one in list_of(content))
+        and all(isinstance(part.get("type"), str) for part in list_of(content))
     )
 
 
-def _are_objects(given: object) -> bool:
-    return isinstance(given, list) and all(isinstance(one, dict) for one in cast("list[Any]", given))
+def _are_objects(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in cast("list[Any]", value))
 
 
-def _sampling_fields(given: Mapping[str, Any], alias: AliasConfig, draws: int) -> dict[str, Any]:
-    """What every draw is asked with; its token limit is kept within the alias's."""
-    fields = {name: one for name, one in given.items() if name not in _KEPT_HERE}
+def _sampling_fields(body: Mapping[str, Any], alias: AliasConfig, draws: int) -> dict[str, Any]:
+    """The fields of every draw's request. The token limit stays within that of the alias."""
+    fields = {name: value for name, value in body.items() if name not in _KEPT_HERE}
     if alias.temperature is not None:
         fields.setdefault("temperature", alias.temperature)
-    asked = given.get("max_completion_tokens", given.get("max_tokens"))
+    limit_asked = body.get("max_completion_tokens", body.get("max_tokens"))
     room = [alias.max_sample_tokens] if alias.max_sample_tokens else []
     if alias.max_request_tokens is not None:
         # A draw that is slow may be made twice.
@@ -301,21 +303,21 @@ def _sampling_fields(given: Mapping[str, Any], alias: AliasConfig, draws: int) -
                 param="sampleset.k",
             )
         room.append(alias.max_request_tokens // calls)
-    if asked is not None and room and asked > min(room):
+    if limit_asked is not None and room and limit_asked > min(room):
         raise ApiError(
             400,
-            f"max_tokens={asked} for each of {draws} samples is above the {min(room)} that this model "
+            f"max_tokens={limit_asked} for each of {draws} samples is above the {min(room)} that this model "
             "allows. Lower it, or sampleset.k.",
             param="max_tokens",
         )
-    limit = asked or min([*room, *([alias.max_tokens] if alias.max_tokens else [])], default=None)
+    limit = limit_asked or min([*room, *([alias.max_tokens] if alias.max_tokens else [])], default=None)
     if limit is not None:
         fields["max_completion_tokens"] = limit
     return fields
 
 
 def _require_text_only(name: str, messages: Sequence[Mapping[str, Any]], fields: Mapping[str, Any]) -> None:
-    """Refuse what a model in this process would not see."""
+    """Refuse parts that a model in this process does not see."""
     for field in fields:
         if field not in _LOCAL_FIELDS and fields[field] not in PARAMETERS[field].harmless:
             raise ApiError(
@@ -324,32 +326,36 @@ def _require_text_only(name: str, messages: Sequence[Mapping[str, Any]], fields:
                 param=field,
                 code="unsupported_parameter",
             )
-    for place, one in enumerate(messages):
-        parts = cast("list[dict[str, Any]]", one["content"] if isinstance(one.get("content"), list) else [])
-        if one["role"] in ("tool", "function") or any(part["type"] != "text" for part in parts):
+    for index, message in enumerate(messages):
+        parts = cast(
+            "list[dict[str, Any]]", message["content"] if isinstance(message.get("content"), list) else []
+        )
+        if message["role"] in ("tool", "function") or any(part["type"] != "text" for part in parts):
             raise ApiError(
                 400,
-                f"{name!r} runs in the server's process and reads text only; messages[{place}] holds more.",
-                param=f"messages[{place}]",
+                f"{name!r} runs in the server's process and reads text only; messages[{index}] holds more.",
+                param=f"messages[{index}]",
                 code="unsupported_content",
             )
 
 
 def _require_countable(messages: Sequence[Mapping[str, Any]]) -> None:
     """Refuse images and sound under a cap: what they cost is not known beforehand."""
-    for place, one in enumerate(messages):
-        parts = cast("list[dict[str, Any]]", one["content"] if isinstance(one.get("content"), list) else [])
+    for index, message in enumerate(messages):
+        parts = cast(
+            "list[dict[str, Any]]", message["content"] if isinstance(message.get("content"), list) else []
+        )
         if any(part["type"] not in ("text", "refusal") for part in parts):
             raise ApiError(
                 400,
-                f"This model's cost is capped, so that it takes text only; messages[{place}] holds more.",
-                param=f"messages[{place}]",
+                f"This model's cost is capped, so that it takes text only; messages[{index}] holds more.",
+                param=f"messages[{index}]",
                 code="unsupported_content",
             )
 
 
 def _gives_a_sample(aggregator: str) -> bool:
-    """Whether what an aggregator answers is surely one of the samples."""
+    """Whether the answer of an aggregator is surely one of the samples."""
     name, options = parse_spec(aggregator)
     return name in SELECTORS or options.get("mode") == "select" or options.get("model") == EMBEDDED_SSA
 
@@ -357,9 +363,9 @@ def _gives_a_sample(aggregator: str) -> bool:
 def _allowed(aggregator: str, alias: AliasConfig, usual: str) -> str:
     """The aggregator as the alias names it; `ssa` may stand for `ssa:model=embedded-ssa`."""
     allowed = dict.fromkeys((usual, *alias.aggregators, *ALWAYS_ALLOWED))
-    for one in allowed:
-        if aggregator == one or f"{aggregator}:model={EMBEDDED_SSA}" == one:
-            return one
+    for spec in allowed:
+        if aggregator == spec or f"{aggregator}:model={EMBEDDED_SSA}" == spec:
+            return spec
     raise ApiError(
         400,
         f"This model does not allow the aggregator {aggregator[:80]!r}. It allows: {', '.join(allowed)}.",
@@ -367,30 +373,30 @@ def _allowed(aggregator: str, alias: AliasConfig, usual: str) -> str:
     )
 
 
-def _kind(own: Mapping[str, Any], alias: AliasConfig) -> str:
+def _kind(overrides: Mapping[str, Any], alias: AliasConfig) -> str:
     try:
-        return served_kind(own.get("answer_kind", alias.answer_kind))
+        return served_kind(overrides.get("answer_kind", alias.answer_kind))
     except InvalidArgumentError as error:
         raise ApiError(400, str(error), param="sampleset.answer_kind") from error
 
 
-def _rule(own: Mapping[str, Any], alias: AliasConfig) -> StoppingRule | None:
-    if "stop" not in own:
+def _rule(overrides: Mapping[str, Any], alias: AliasConfig) -> StoppingRule | None:
+    if "stop" not in overrides:
         return alias.stopping_rule()
     try:
-        return None if own["stop"] == "none" else parse_stop(own["stop"])
+        return None if overrides["stop"] == "none" else parse_stop(overrides["stop"])
     except SampleSetError as error:
         raise ApiError(400, str(error), param="sampleset.stop") from error
 
 
-def _settled_by_vote(own: Mapping[str, Any], alias: AliasConfig, rule: StoppingRule | None) -> bool:
-    if own.get("settled_by_vote") and rule is None:
+def _settled_by_vote(overrides: Mapping[str, Any], alias: AliasConfig, rule: StoppingRule | None) -> bool:
+    if overrides.get("settled_by_vote") and rule is None:
         raise ApiError(
             400,
             "sampleset.settled_by_vote needs the rule that settles it: give sampleset.stop, beta:0.95 say.",
             param="sampleset.settled_by_vote",
         )
-    return own.get("settled_by_vote", alias.settled_by_vote)
+    return overrides.get("settled_by_vote", alias.settled_by_vote)
 
 
 def _at_most(value: int, limit: int, field: str) -> None:

@@ -24,7 +24,7 @@ class Runs:
     def __init__(self, most: int, folder: str | None = None) -> None:
         self._most = most
         self._folder = Path(folder) if folder and most else None
-        self._held: OrderedDict[str, str] = OrderedDict()
+        self._texts: OrderedDict[str, str] = OrderedDict()
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -36,18 +36,18 @@ class Runs:
         return secrets.token_urlsafe(12) if self._most else None
 
     def keep(self, name: str, run: dict[str, Any]) -> None:
-        """Keep a run, and drop what is older than the newest so many."""
+        """Keep a run, and drop the oldest runs beyond the limit."""
         text = json.dumps(run)
         if self._folder is None:
-            self._held[name] = text
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
+            self._texts[name] = text
+            while len(self._texts) > self._most:
+                self._texts.popitem(last=False)
             return
         path = self._folder / f"{name}.json"
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
-        kept = sorted(self._folder.glob("*.json"), key=lambda one: one.stat().st_mtime_ns)
-        for old in kept[: -self._most]:
+        paths = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        for old in paths[: -self._most]:
             old.unlink(missing_ok=True)
 
     def read(self, name: str) -> str | None:
@@ -55,6 +55,6 @@ class Runs:
         if not _NAME.fullmatch(name):
             return None
         if self._folder is None:
-            return self._held.get(name)
+            return self._texts.get(name)
         path = self._folder / f"{name}.json"
         return path.read_text("utf-8") if path.is_file() else None

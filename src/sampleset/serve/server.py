@@ -58,7 +58,7 @@ class GracefulServer(uvicorn.Server):
             self._on_start(self.servers[0].sockets[0].getsockname()[1])
 
     async def shutdown(self, sockets: Any = None) -> None:
-        """Stop, and end what is in work once its time is over."""
+        """Stop, and cancel requests in work after their time is over."""
         late = asyncio.get_running_loop().call_later(self._drain, self._cut_off)
         try:
             await super().shutdown(sockets)
@@ -66,7 +66,7 @@ class GracefulServer(uvicorn.Server):
             late.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop; on a second signal, whichever it is, without waiting for what is in work."""
+        """Stop; on a second signal, whichever it is, without waiting for requests in work."""
         if self.should_exit:
             self._cut_off()
             asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, setattr, self, "force_exit", True)
@@ -79,13 +79,13 @@ class GracefulServer(uvicorn.Server):
             yield
             return
         loop = asyncio.get_running_loop()
-        for one in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(one, self.handle_exit, one, None)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
         try:
             yield
         finally:
-            for one in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(one)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
 
 async def serve(
@@ -193,4 +193,4 @@ def _announce(config: ServeConfig, models: Models, port: int) -> None:
     names = ", ".join(models.aliases)
     print(f"serving {names} at http://{host}:{port}/v1, playground at http://{host}:{port}/", file=sys.stderr)
     for alias in models.aliases.values():
-        print(f"  {alias.told_at_start()}", file=sys.stderr)
+        print(f"  {alias.startup_line()}", file=sys.stderr)

@@ -26,20 +26,20 @@ _COMMENT = b": keep-alive\n\n"
 
 
 class Stop:
-    """The end of a server: what is then still in work ends in an error that its client understands."""
+    """The end of a server. Work that is not done ends in an error that its client understands."""
 
     def __init__(self) -> None:
         self._is_over = False
         self._working = set[asyncio.Task[Any]]()
 
     def cut_off(self) -> None:
-        """End what is in work."""
+        """Cancel all work."""
         self._is_over = True
         for task in self._working:
             task.cancel()
 
     async def unless(self, work: Awaitable[T]) -> T:
-        """What the work returns. No task is made for it: most requests end before the server does.
+        """Return the result of the work. No task is made for it: most requests end before the server does.
 
         Raises:
             ApiError: 503, the server was stopped before, and the work was cancelled.
@@ -134,7 +134,7 @@ class LongResponse(Response):
 
 
 async def unless_gone(work: Awaitable[T], receive: Receive) -> T | None:
-    """What the work returns; `None`, and the work cancelled, if the client leaves before."""
+    """Return the result of the work. If the client leaves before, cancel the work and return `None`."""
     task, listener = asyncio.ensure_future(work), asyncio.create_task(_gone(receive))
     try:
         await asyncio.wait((task, listener), return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,7 @@
-"""What an aggregator writes, told while it writes it.
+"""The text of an aggregator, streamed while it is written.
 
 The aggregator says what that is (`Writing`). A thought becomes the reply's `reasoning_content`, a solution
-its `content`. Of an aggregator that says nothing, nothing is told before it has decided.
+its `content`. The text of an aggregator without a `Writing` is not streamed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Voice:
     """The words of one aggregator for one answer.
 
     Args:
-        field: What they are of the message.
+        field: The field of the message that they belong to.
         call: Number of the call that writes them, from 0.
         on_delta: Called with each piece.
     """
@@ -36,41 +36,41 @@ class Voice:
         self._call, self._on_delta = call, on_delta
         self._calls = self._tries = 0
         self._heard = ""
-        self._told: dict[Field, int] = {}
+        self._passed_on: dict[Field, int] = {}
 
     def speaks(self) -> bool:
-        """Whether the call that begins now is the one; to be asked once a call."""
+        """Whether the call that begins now is the streamed call. Ask once a call."""
         self._calls += 1
         return self._calls - 1 == self._call
 
     def listener(self) -> OnText:
         """The listener of one try. Only the first try is passed on: words cannot be unsaid."""
         self._tries += 1
-        return self._hear if self._tries == 1 else lambda place, text: None
+        return self._hear if self._tries == 1 else lambda index, text: None
 
-    def _hear(self, place: int, text: str) -> None:
+    def _hear(self, index: int, text: str) -> None:
         self._heard += text
         parts = so_far(self._heard, self._field == "reasoning_content")
-        for field, said in zip(_FIELDS, parts, strict=True):
-            if new := said[self._told.get(field, 0) :]:
-                self._told[field] = len(said)
+        for field, part in zip(_FIELDS, parts, strict=True):
+            if new := part[self._passed_on.get(field, 0) :]:
+                self._passed_on[field] = len(part)
                 self._on_delta(field, new)
 
 
 def so_far(text: str, thinks: bool) -> tuple[str, str]:
     """Thought and words of a text that goes on, as far as nothing that comes can change them."""
-    held = next((cut for cut in range(len(text) - 1, len(text) - 9, -1) if _may_be_tag(text[cut:])), None)
-    thought, words = told_apart(text[:held], thinks)
-    # What names an answer is worded once it is read.
+    end = next((cut for cut in range(len(text) - 1, len(text) - 9, -1) if _may_be_tag(text[cut:])), None)
+    thought, words = told_apart(text[:end], thinks)
+    # A text that names an answer is worded after it is read.
     return thought, "" if thinks else words
 
 
 def told_apart(text: str, thinks: bool) -> tuple[str, str]:
-    """Thought and words of what an aggregator wrote, without tags.
+    """Thought and words of an aggregator's text, without tags.
 
     Args:
-        text: What it wrote.
-        thinks: Whether what stands before its answer is thought, if no tag says so.
+        text: The text that it wrote.
+        thinks: Whether the text before its answer is thought, if no tag says so.
     """
     thought, mark, words = text.partition("</think>")
     if not mark and (thinks or text.lstrip().startswith("<think>")):
@@ -87,11 +87,11 @@ def thinks(aggregator: Aggregator) -> bool:
 
 
 def writes_solutions(aggregator: Aggregator) -> bool:
-    """Whether what an aggregator writes is a solution, or that of one it is made of is."""
+    """Whether an aggregator, or an aggregator that it is made of, writes solutions."""
     writing = writing_of(aggregator)
     if writing is not None and writing.words == "solution":
         return True
-    parts = (getattr(aggregator, one.name) for one in fields(cast("Any", aggregator)))
+    parts = (getattr(aggregator, option.name) for option in fields(cast("Any", aggregator)))
     return any(
         is_dataclass(part) and hasattr(part, "aggregate") and writes_solutions(cast("Aggregator", part))
         for part in parts
@@ -99,7 +99,7 @@ def writes_solutions(aggregator: Aggregator) -> bool:
 
 
 def voice_of(aggregator: Aggregator, on_delta: OnDelta) -> Voice | None:
-    """The voice of an aggregator; `None` if nothing of what it writes is surely shown."""
+    """The voice of an aggregator; `None` if none of its text is sure to be shown."""
     writing = writing_of(aggregator)
     if writing is None or writing.call is None:
         return None

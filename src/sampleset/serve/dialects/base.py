@@ -1,4 +1,4 @@
-"""What a dialect is: an API whose requests are chat requests in other words.
+"""The base of a dialect: an API whose requests are chat requests in other words.
 
 A request of any dialect becomes the body of a chat request and is answered as such; its reply is put into the
 form of the dialect, whole or event by event. Nothing here knows of samples.
@@ -23,15 +23,15 @@ class Dialect:
         given: The fields of the request, checked by `parameters`, without those that are `null`.
 
     Attributes:
-        parameters: What becomes of each field.
+        parameters: How each field is treated.
         names: Fields of the chat API that this one names otherwise, for errors.
     """
 
     parameters: ClassVar[Mapping[str, Parameter]] = PARAMETERS
     names: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        self._given = given
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self._body = body
 
     def chat_body(self) -> dict[str, Any]:
         """The body of the chat request that asks the same.
@@ -39,14 +39,14 @@ class Dialect:
         Raises:
             ApiError: 400; a part of a field is of no kind that is served.
         """
-        return dict(self._given)
+        return dict(self._body)
 
-    def whole(self, completion: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The body of the reply, of that of the chat request."""
+    def reply(self, completion: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The body of the reply, made from the chat completion."""
         return completion
 
     def events(self, emit: Emit) -> Emit:
-        """What takes the events of the chat stream, and calls `emit` with those of the dialect."""
+        """A callback for events of the chat stream. It calls `emit` with events of the dialect."""
         return emit
 
     @classmethod
@@ -60,14 +60,18 @@ class Dialect:
         return {"error": error}
 
 
-def named(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def renamed(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """The fields that are in both, under the names of the chat API."""
-    return {names[name]: value for name, value in given.items() if name in names}
+    return {names[name]: value for name, value in body.items() if name in names}
 
 
 def same_names(parameters: Mapping[str, Parameter]) -> dict[str, str]:
     """The fields of a table that the chat API knows under the same name."""
-    return {name: name for name, one in parameters.items() if name in PARAMETERS and one.how != "refused"}
+    return {
+        name: name
+        for name, parameter in parameters.items()
+        if name in PARAMETERS and parameter.how != "refused"
+    }
 
 
 def parts_of(content: object, where: str) -> list[Mapping[str, Any]]:

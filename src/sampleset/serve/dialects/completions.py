@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from sampleset.serve.dialects.base import Dialect, named, same_names
+from sampleset.serve.dialects.base import Dialect, renamed, same_names
 from sampleset.serve.parameters import PARAMETERS, Parameter
 from sampleset.serve.streaming import Emit
 from sampleset.wire.values import list_of, mapping_of, text_of
@@ -48,14 +48,14 @@ class Completions(Dialect):
 
     def chat_body(self) -> dict[str, Any]:
         """The prompt as the only message."""
-        prompt = self._given.get("prompt")
+        prompt = self._body.get("prompt")
         messages = [
             {"role": "user", "content": text}
             for text in ([prompt] if isinstance(prompt, str) else list_of(prompt))
         ]
-        return {**named(self._given, _CHAT_NAMES), "messages": messages}
+        return {**renamed(self._body, _CHAT_NAMES), "messages": messages}
 
-    def whole(self, completion: Mapping[str, Any]) -> Mapping[str, Any]:
+    def reply(self, completion: Mapping[str, Any]) -> Mapping[str, Any]:
         """The texts of the messages."""
         choices = [
             _choice(choice, choice["message"].get("content"), sampleset=choice["sampleset"])
@@ -74,8 +74,8 @@ class Completions(Dialect):
             for choice in value["choices"]:
                 text = choice["delta"].get("content")
                 if text or choice["finish_reason"] or "sampleset" in value:
-                    own = {name: choice[name] for name in ("sampleset",) if name in choice}
-                    choices.append(_choice(choice, text, **own))
+                    extras = {name: choice[name] for name in ("sampleset",) if name in choice}
+                    choices.append(_choice(choice, text, **extras))
             if choices or not value["choices"]:
                 emit({**value, **_head(value), "choices": choices})
 
@@ -86,11 +86,11 @@ def _head(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": f"cmpl-{body['id'].removeprefix('chatcmpl-')}", "object": "text_completion"}
 
 
-def _choice(choice: Mapping[str, Any], content: object, **own: Any) -> dict[str, Any]:
+def _choice(choice: Mapping[str, Any], content: object, **extras: Any) -> dict[str, Any]:
     return {
         "index": choice["index"],
         "text": text_of(content),
         "logprobs": None,
         "finish_reason": choice["finish_reason"],
-        **mapping_of(own),
+        **mapping_of(extras),
     }

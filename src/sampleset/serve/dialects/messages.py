@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from sampleset.serve.api_errors import ApiError
-from sampleset.serve.dialects.base import Dialect, joined, named, parts_of
+from sampleset.serve.dialects.base import Dialect, joined, parts_of, renamed
 from sampleset.serve.parameters import PARAMETERS, Parameter, an_object, one_of, refusal
 from sampleset.serve.streaming import Emit
 from sampleset.wire.values import list_of, mapping_of, text_of
@@ -79,27 +79,27 @@ class Messages(Dialect):
 
     def chat_body(self) -> dict[str, Any]:
         """The system message, then the turns."""
-        given = self._given
-        body = named(given, {name: name for name in _SAME} | {"stop_sequences": "stop"})
-        turns = list_of(given.get("messages"))
+        request = self._body
+        body = renamed(request, {name: name for name in _SAME} | {"stop_sequences": "stop"})
+        turns = list_of(request.get("messages"))
         messages = [
-            message for place, turn in enumerate(turns) for message in _turns(turn, f"messages[{place}]")
+            message for index, turn in enumerate(turns) for message in _turns(turn, f"messages[{index}]")
         ]
-        if given.get("system"):
-            messages.insert(0, {"role": "system", "content": _text(given["system"], "system")})
+        if request.get("system"):
+            messages.insert(0, {"role": "system", "content": _text(request["system"], "system")})
         body["messages"] = messages
-        if given.get("tools"):
+        if request.get("tools"):
             body["tools"] = [
-                _tool(mapping_of(tool), f"tools[{place}]")
-                for place, tool in enumerate(list_of(given["tools"]))
+                _tool(mapping_of(tool), f"tools[{index}]")
+                for index, tool in enumerate(list_of(request["tools"]))
             ]
-        body |= _choice(mapping_of(given.get("tool_choice")))
-        body |= _output(mapping_of(given.get("output_config")))
-        if user := mapping_of(given.get("metadata")).get("user_id"):
+        body |= _choice(mapping_of(request.get("tool_choice")))
+        body |= _output(mapping_of(request.get("output_config")))
+        if user := mapping_of(request.get("metadata")).get("user_id"):
             body["user"] = user
         return body | ({"stream_options": {"include_usage": True}} if body.get("stream") else {})
 
-    def whole(self, completion: Mapping[str, Any]) -> Mapping[str, Any]:
+    def reply(self, completion: Mapping[str, Any]) -> Mapping[str, Any]:
         """The message in blocks."""
         choice = completion["choices"][0]
         message, blocks = mapping_of(choice["message"]), list[dict[str, Any]]()
@@ -130,12 +130,12 @@ class Messages(Dialect):
             kind = _ERRORS.get(status or 500, "api_error")
         if error["code"] == "context_length_exceeded" and "prompt is too long" not in message:
             message = f"prompt is too long: {message}"
-        named = {name: error[name] for name in ("param", "code") if error[name] is not None}
-        return {"type": "error", "error": {"type": kind, "message": message, **named}, "request_id": None}
+        details = {name: error[name] for name in ("param", "code") if error[name] is not None}
+        return {"type": "error", "error": {"type": kind, "message": message, **details}, "request_id": None}
 
     @property
     def _thinks(self) -> bool:
-        return mapping_of(self._given.get("thinking")).get("type", "disabled") != "disabled"
+        return mapping_of(self._body.get("thinking")).get("type", "disabled") != "disabled"
 
 
 class _Events:
@@ -152,7 +152,7 @@ class _Events:
         self._block: str | None = None
         self._index = 0
         self._end: dict[str, Any] = {}
-        self._own: Mapping[str, Any] = {}
+        self._extras: Mapping[str, Any] = {}
 
     def __call__(self, value: Mapping[str, Any] | str) -> None:
         """Take an event of the chat stream."""
@@ -175,7 +175,7 @@ class _Events:
         self._tell(choice["delta"])
         if choice["finish_reason"] is not None:
             self._end["stop_reason"] = _end(choice["finish_reason"], self._has_called)
-            self._own = choice.get("sampleset", {})
+            self._extras = choice.get("sampleset", {})
 
     def _tell(self, delta: Mapping[str, Any]) -> None:
         if self._thinks and (thought := delta.get("reasoning_content")):
@@ -212,43 +212,43 @@ class _Events:
                 "type": "message_delta",
                 "delta": {"stop_sequence": None, **self._end},
                 "usage": _usage(value["usage"]),
-                "sampleset": {**self._own, **value["sampleset"]},
+                "sampleset": {**self._extras, **value["sampleset"]},
             }
         )
         self._emit({"type": "message_stop"})
 
 
 def _turns(turn: object, where: str) -> list[dict[str, Any]]:
-    """A turn as chat messages: results of tools are messages of their own, before what the user says."""
+    """A turn as chat messages. Results of tools are separate messages, before the user's text."""
     message = mapping_of(turn)
     role = message.get("role")
     if role not in ("user", "assistant", "system"):
         raise ApiError(400, f"'{where}.role' must be user or assistant.", param=f"{where}.role")
-    results, said, calls = list[dict[str, Any]](), list[Mapping[str, Any]](), list[dict[str, Any]]()
+    results, contents, calls = list[dict[str, Any]](), list[Mapping[str, Any]](), list[dict[str, Any]]()
     for number, part in enumerate(parts_of(message.get("content"), f"{where}.content")):
-        place = f"{where}.content[{number}]"
+        path = f"{where}.content[{number}]"
         match part.get("type"):
             case "text":
-                said.append({"type": "text", "text": text_of(part.get("text"))})
+                contents.append({"type": "text", "text": text_of(part.get("text"))})
             case "image":
-                said.append({"type": "image_url", "image_url": {"url": _image(part, f"{place}.source")}})
+                contents.append({"type": "image_url", "image_url": {"url": _image(part, f"{path}.source")}})
             case "tool_use":
                 function = {"name": part.get("name"), "arguments": json.dumps(part.get("input", {}))}
                 calls.append({"id": part.get("id"), "type": "function", "function": function})
             case "tool_result":
-                text = _text(part.get("content") or "", f"{place}.content")
+                text = _text(part.get("content") or "", f"{path}.content")
                 text = f"Error: {text}" if part.get("is_error") is True else text
                 results.append({"role": "tool", "tool_call_id": part.get("tool_use_id"), "content": text})
             case "thinking" | "redacted_thinking":
                 pass
             case kind:
                 raise refusal(
-                    f"{place}.type", f"{str(kind)[:80]!r} is none of text, image, tool_use, tool_result"
+                    f"{path}.type", f"{str(kind)[:80]!r} is none of text, image, tool_use, tool_result"
                 )
-    if not said and not calls:
+    if not contents and not calls:
         return results
-    own: dict[str, Any] = {"role": role, "content": joined(said) if said else None}
-    return [*results, own | ({"tool_calls": calls} if calls else {})]
+    turn_message: dict[str, Any] = {"role": role, "content": joined(contents) if contents else None}
+    return [*results, turn_message | ({"tool_calls": calls} if calls else {})]
 
 
 def _text(content: object, where: str) -> str:
@@ -286,13 +286,13 @@ def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
     known = {"auto": "auto", "any": "required", "none": "none"}
     kind = choice.get("type")
     if kind == "tool":
-        told: Any = {"type": "function", "function": {"name": choice.get("name")}}
+        tool_choice: Any = {"type": "function", "function": {"name": choice.get("name")}}
     elif isinstance(kind, str) and kind in known:
-        told = known[kind]
+        tool_choice = known[kind]
     else:
         raise refusal("tool_choice.type", "it is auto, any, tool or none")
     single = {"parallel_tool_calls": False} if choice.get("disable_parallel_tool_use") is True else {}
-    return {"tool_choice": told, **single}
+    return {"tool_choice": tool_choice, **single}
 
 
 def _output(config: Mapping[str, Any]) -> dict[str, Any]:

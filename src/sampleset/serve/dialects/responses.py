@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 from sampleset.serve.api_errors import ApiError
-from sampleset.serve.dialects.base import Dialect, joined, named, parts_of, same_names
+from sampleset.serve.dialects.base import Dialect, joined, parts_of, renamed, same_names
 from sampleset.serve.parameters import PARAMETERS, Parameter, an_object, check_fields, flag, one_of, refusal
 from sampleset.serve.streaming import Emit
 from sampleset.wire.values import list_of, mapping_of, text_of
@@ -106,26 +106,26 @@ class Responses(Dialect):
 
     def chat_body(self) -> dict[str, Any]:
         """The instructions and the input as messages."""
-        given = self._given
-        body = named(given, _CHAT_NAMES)
-        asked = given.get("input")
-        messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else _messages(asked)
-        if given.get("instructions"):
-            messages.insert(0, {"role": "system", "content": given["instructions"]})
+        request = self._body
+        body = renamed(request, _CHAT_NAMES)
+        turns = request.get("input")
+        messages = [{"role": "user", "content": turns}] if isinstance(turns, str) else _messages(turns)
+        if request.get("instructions"):
+            messages.insert(0, {"role": "system", "content": request["instructions"]})
         body["messages"] = messages
         body |= self._format() | self._reasoning()
-        if given.get("tools"):
+        if request.get("tools"):
             body["tools"] = [
-                _tool(mapping_of(tool), f"tools[{place}]")
-                for place, tool in enumerate(list_of(given["tools"]))
+                _tool(mapping_of(tool), f"tools[{index}]")
+                for index, tool in enumerate(list_of(request["tools"]))
             ]
-        if "tool_choice" in given:
-            body["tool_choice"] = _choice(given["tool_choice"])
-        if "message.output_text.logprobs" in given.get("include", ()):
+        if "tool_choice" in request:
+            body["tool_choice"] = _choice(request["tool_choice"])
+        if "message.output_text.logprobs" in request.get("include", ()):
             body["logprobs"] = True
         return body | ({"stream_options": {"include_usage": True}} if body.get("stream") else {})
 
-    def whole(self, completion: Mapping[str, Any]) -> Mapping[str, Any]:
+    def reply(self, completion: Mapping[str, Any]) -> Mapping[str, Any]:
         """The response that a stream of the same reply ends with."""
         events = _Events(self, lambda event: None)
         choice = completion["choices"][0]
@@ -139,15 +139,15 @@ class Responses(Dialect):
         return _Events(self, emit)
 
     def response(self, head: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-        """A response object with what was asked for in it.
+        """A response object with the fields of the request.
 
         Args:
             head: A body of the chat API with the same id.
-            more: What has come of it so far.
+            more: Its fields so far.
         """
-        given = self._given
-        form = mapping_of(given.get("text"))
-        reasoning = mapping_of(given.get("reasoning"))
+        request = self._body
+        form = mapping_of(request.get("text"))
+        reasoning = mapping_of(request.get("reasoning"))
         return {
             "id": f"resp_{_token(head)}",
             "object": "response",
@@ -157,30 +157,32 @@ class Responses(Dialect):
             "background": False,
             "error": None,
             "incomplete_details": None,
-            "instructions": given.get("instructions"),
-            "max_output_tokens": given.get("max_output_tokens"),
-            "metadata": given.get("metadata", {}),
+            "instructions": request.get("instructions"),
+            "max_output_tokens": request.get("max_output_tokens"),
+            "metadata": request.get("metadata", {}),
             "model": head["model"],
             "output": [],
-            "parallel_tool_calls": given.get("parallel_tool_calls", True),
+            "parallel_tool_calls": request.get("parallel_tool_calls", True),
             "previous_response_id": None,
             "reasoning": {"effort": reasoning.get("effort"), "summary": None},
             "store": False,
-            "temperature": given.get("temperature"),
+            "temperature": request.get("temperature"),
             "text": {"format": {"type": "text"}, **form},
-            "tool_choice": given.get("tool_choice", "auto"),
-            "tools": given.get("tools", []),
-            "top_p": given.get("top_p"),
+            "tool_choice": request.get("tool_choice", "auto"),
+            "tools": request.get("tools", []),
+            "top_p": request.get("top_p"),
             "truncation": "disabled",
             "usage": None,
-            "user": given.get("user"),
+            "user": request.get("user"),
             **more,
         }
 
     def _format(self) -> dict[str, Any]:
-        text = {name: one for name, one in mapping_of(self._given.get("text")).items() if one is not None}
+        text = {
+            name: value for name, value in mapping_of(self._body.get("text")).items() if value is not None
+        }
         check_fields(text, _FORMAT, "text.")
-        body = named(text, {"verbosity": "verbosity"})
+        body = renamed(text, {"verbosity": "verbosity"})
         form = dict(mapping_of(text.get("format")))
         if form.get("type") == "json_schema":
             schema = {
@@ -190,10 +192,10 @@ class Responses(Dialect):
         return body | ({"response_format": form} if form else {})
 
     def _reasoning(self) -> dict[str, Any]:
-        reasoning = mapping_of(self._given.get("reasoning"))
+        reasoning = mapping_of(self._body.get("reasoning"))
         known = {name: value for name, value in reasoning.items() if value is not None}
         check_fields(known, _REASONING, "reasoning.")
-        return named(known, {"effort": "reasoning_effort"})
+        return renamed(known, {"effort": "reasoning_effort"})
 
 
 class _Events:
@@ -214,7 +216,7 @@ class _Events:
         self._number = 0
         self._kind = self._id = self._text = ""
         self._end = "stop"
-        self._own: Mapping[str, Any] = {}
+        self._extras: Mapping[str, Any] = {}
 
     def __call__(self, value: Mapping[str, Any] | str) -> None:
         """Take an event of the chat stream."""
@@ -239,7 +241,7 @@ class _Events:
             self._send("sampleset.progress", sampleset=value["sampleset"])
         self._tell(choice["delta"], _token(value))
         if choice["finish_reason"] is not None:
-            self._end, self._own = choice["finish_reason"], choice["sampleset"]
+            self._end, self._extras = choice["finish_reason"], choice["sampleset"]
             self._close(mapping_of(choice["logprobs"]).get("content"))
 
     def _tell(self, delta: Mapping[str, Any], token: str) -> None:
@@ -251,47 +253,47 @@ class _Events:
                 self._close()
                 self._open(kind, f"{'rs' if kind == 'reasoning' else 'msg'}_{token}_{len(self._output)}")
             self._text += text
-            self._send(f"response.{_DELTAS[kind]}.delta", **self._place, delta=text, **_logprobs(kind))
+            self._send(f"response.{_DELTAS[kind]}.delta", **self._position, delta=text, **_logprobs(kind))
         for call in list_of(delta.get("tool_calls")):
             self._close()
             function = mapping_of(call.get("function"))
             arguments = text_of(function.get("arguments"))
-            place = {"output_index": len(self._output), "item_id": f"fc_{token}_{len(self._output)}"}
+            position = {"output_index": len(self._output), "item_id": f"fc_{token}_{len(self._output)}"}
             item: dict[str, Any] = {
                 "type": "function_call",
-                "id": place["item_id"],
+                "id": position["item_id"],
                 "call_id": call.get("id"),
                 "name": function.get("name"),
             }
             self._add({**item, "arguments": "", "status": "in_progress"})
-            self._send("response.function_call_arguments.delta", **place, delta=arguments)
+            self._send("response.function_call_arguments.delta", **position, delta=arguments)
             self._send(
                 "response.function_call_arguments.done",
-                **place,
+                **position,
                 arguments=arguments,
                 name=function.get("name"),
             )
             self._done({**item, "arguments": arguments, "status": "completed"})
 
     @property
-    def _place(self) -> dict[str, Any]:
+    def _position(self) -> dict[str, Any]:
         return {"output_index": len(self._output), "item_id": self._id, "content_index": 0}
 
     def _open(self, kind: str, name: str) -> None:
         self._kind, self._id, self._text = kind, name, ""
         self._add(self._item([], "in_progress"))
-        self._send("response.content_part.added", **self._place, part=self._part(None))
+        self._send("response.content_part.added", **self._position, part=self._part(None))
 
     def _close(self, logprobs: object = None) -> None:
         """End the item that is open, if there is one."""
         if not self._kind:
             return
         part, name = self._part(logprobs), "refusal" if self._kind == "refusal" else "text"
-        own: dict[str, Any] = {name: self._text}
+        content: dict[str, Any] = {name: self._text}
         if self._kind == "output_text":
-            own["logprobs"] = part["logprobs"]
-        self._send(f"response.{_DELTAS[self._kind]}.done", **self._place, **own)
-        self._send("response.content_part.done", **self._place, part=part)
+            content["logprobs"] = part["logprobs"]
+        self._send(f"response.{_DELTAS[self._kind]}.done", **self._position, **content)
+        self._send("response.content_part.done", **self._position, part=part)
         self._done(self._item([part], "incomplete" if self._end in _CUT_OFF else "completed"))
         self._kind = ""
 
@@ -304,10 +306,10 @@ class _Events:
 
     def _item(self, content: list[dict[str, Any]], status: str) -> dict[str, Any]:
         if self._kind == "reasoning":
-            own: dict[str, Any] = {"type": "reasoning", "summary": []}
+            fields: dict[str, Any] = {"type": "reasoning", "summary": []}
         else:
-            own = {"type": "message", "role": "assistant"}
-        return {"id": self._id, **own, "content": content, "status": status}
+            fields = {"type": "message", "role": "assistant"}
+        return {"id": self._id, **fields, "content": content, "status": status}
 
     def _add(self, item: Mapping[str, Any]) -> None:
         self._send("response.output_item.added", output_index=len(self._output), item=item)
@@ -326,7 +328,7 @@ class _Events:
             incomplete_details={"reason": reason} if reason else None,
             output=self._output,
             usage=_usage(value["usage"]),
-            sampleset={**self._own, **value["sampleset"]},
+            sampleset={**self._extras, **value["sampleset"]},
         )
         self._send(f"response.{status}", response=self.response)
 
@@ -346,8 +348,8 @@ def _logprobs(kind: str) -> dict[str, Any]:
 def _messages(items: object) -> list[dict[str, Any]]:
     """Items as chat messages; calls of functions belong to the assistant's turn before them."""
     messages: list[dict[str, Any]] = []
-    for place, entry in enumerate(list_of(items)):
-        item, where = mapping_of(entry), f"input[{place}]"
+    for index, entry in enumerate(list_of(items)):
+        item, where = mapping_of(entry), f"input[{index}]"
         match item.get("type", "message"):
             case "message":
                 parts = parts_of(item.get("content"), f"{where}.content")
@@ -363,8 +365,8 @@ def _messages(items: object) -> list[dict[str, Any]]:
                 output = item.get("output")
                 parts = parts_of(output, f"{where}.output") if output else []
                 content = [_part(part, f"{where}.output[{number}]") for number, part in enumerate(parts)]
-                told = joined(content) if content else ""
-                messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": told})
+                output_text = joined(content) if content else ""
+                messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": output_text})
             case "reasoning":
                 pass
             case kind:
@@ -397,7 +399,7 @@ def _part(part: Mapping[str, Any], where: str) -> dict[str, Any]:
             return {"type": "image_url", "image_url": {"url": part["image_url"], **detail}}
         case "input_file" if isinstance(part.get("file_data"), str):
             names = {name: name for name in ("file_data", "filename")}
-            return {"type": "file", "file": named(part, names)}
+            return {"type": "file", "file": renamed(part, names)}
         case kind:
             says = "texts, images by image_url and files by file_data are; nothing is stored or fetched here"
             raise refusal(where, f"{str(kind)[:80]!r}: {says}")
