@@ -101,9 +101,9 @@ class Judged:
     async def group(self, answers: Sequence[str | None]) -> Grouping:
         """The classes that the judge makes."""
         judge, question = self._party()
-        said = await judge.classify(question, answers)
-        keys = [None if answer is None else _class(said, answer, question) for answer in answers]
-        return grouped_by(keys, answers, sorted(said.notes))
+        judgements = await judge.classify(question, answers)
+        keys = [None if answer is None else _class(judgements, answer, question) for answer in answers]
+        return grouped_by(keys, answers, sorted(judgements.notes))
 
     async def read_and_group(
         self, texts: Sequence[tuple[str, bool] | None], choices: int | None
@@ -122,8 +122,8 @@ class Judged:
         if plain_text(a) == plain_text(b):
             return Verdict(True, "judge")
         judge, question = self._party()
-        said = await judge.classify(question, [a, b])
-        return Verdict(_class(said, a, question) == _class(said, b, question), "judge")
+        judgements = await judge.classify(question, [a, b])
+        return Verdict(_class(judgements, a, question) == _class(judgements, b, question), "judge")
 
     async def matches_gold(self, answer: str, gold: str) -> Verdict:
         """Whether the judge calls the answer the gold one; equal texts need no judge."""
@@ -131,10 +131,10 @@ class Judged:
         if texts[0] == texts[1]:
             return Verdict(True, "text")
         judge, question = self._party()
-        said = await judge.grade(question, gold, [answer])
-        if texts not in said.right:
+        judgements = await judge.grade(question, gold, [answer])
+        if texts not in judgements.right:
             raise _unknown(answer, question)
-        return Verdict(said.right[texts], "judge")
+        return Verdict(judgements.right[texts], "judge")
 
     def _party(self) -> tuple[Judge, Question]:
         if self.judge is None:
@@ -150,11 +150,11 @@ class Judged:
         return self.judge, self.question
 
 
-def _class(said: Judgements, answer: str, question: Question) -> int:
+def _class(judgements: Judgements, answer: str, question: Question) -> int:
     text = plain_text(answer)
-    if text not in said.classes:
+    if text not in judgements.classes:
         raise _unknown(answer, question)
-    return said.classes[text]
+    return judgements.classes[text]
 
 
 def _unknown(answer: str, question: Question) -> InvalidArgumentError:

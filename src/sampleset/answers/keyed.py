@@ -39,7 +39,7 @@ class Keyed:
 
     def group(self, answers: Sequence[str | None], budget: Budget | None = None) -> Grouping:
         """One group per key."""
-        return grouped_by([None if one is None else self.key(one) for one in answers], answers)
+        return grouped_by([None if answer is None else self.key(answer) for answer in answers], answers)
 
     def restricts(self, answers: Sequence[str | None], grouping: Grouping) -> bool:
         """Always: an answer's key is its own."""
@@ -76,10 +76,10 @@ class Text(Keyed):
 
     def read(self, text: str, choices: int | None = None, truncated: bool = False) -> Extracted | None:
         """The marked text; without a mark all of it, unless it was cut off."""
-        found = marked_text(text)
-        if found is None and not truncated:
-            found = Extracted(after_reasoning(text).strip(), "whole_reply")
-        return found if found and found.text and len(found.text) <= MAX_TEXT else None
+        answer = marked_text(text)
+        if answer is None and not truncated:
+            answer = Extracted(after_reasoning(text).strip(), "whole_reply")
+        return answer if answer and answer.text and len(answer.text) <= MAX_TEXT else None
 
     def key(self, answer: str) -> Hashable:
         """The text, normalised unless exact."""
@@ -98,20 +98,20 @@ class Choice(Keyed):
 
     def key(self, answer: str) -> Hashable:
         """The letter of `B`, `(B)` or `B. mitosis`."""
-        found = extract_answer(f"<answer>{answer[:MAX_TEXT]}</answer>", choices=_LETTERS, truncated=True)
-        return found.text if found else None
+        extracted = extract_answer(f"<answer>{answer[:MAX_TEXT]}</answer>", choices=_LETTERS, truncated=True)
+        return extracted.text if extracted else None
 
 
 def grouped_by(
     keys: Sequence[Hashable], answers: Sequence[str | None], notes: Sequence[str] = ()
 ) -> Grouping:
     """One group per key, in order of first appearance; `None` is no key."""
-    places: dict[Hashable, list[int]] = {}
-    for place, key in enumerate(keys):
+    indices_by_key: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
         if key is not None:
-            places.setdefault(key, []).append(place)
+            indices_by_key.setdefault(key, []).append(index)
     return Grouping(
-        tuple(AnswerGroup(answers[one[0]] or "", tuple(one)) for one in places.values()),
+        tuple(AnswerGroup(answers[indices[0]] or "", tuple(indices)) for indices in indices_by_key.values()),
         tuple(sorted(set(notes))),
     )
 
@@ -134,6 +134,6 @@ def marked_text(text: str) -> Extracted | None:
     tagged = tagged_text(text)
     if tagged:
         return Extracted(tagged, "answer_tag")
-    marks = [found.end() for found in _MARKED.finditer(text)]
+    marks = [match.end() for match in _MARKED.finditer(text)]
     rest = text[marks[-1] :].strip() if marks else ""
     return Extracted(rest, "phrase") if rest else None

@@ -351,10 +351,10 @@ class Kinds:
         judge = None
         if self.judge is not None and self.kind(problem.question).asks_model:
             judge, answers = self.judge, list(answers)
-            said = await judge.classify(problem.question, answers)
+            judgements = await judge.classify(problem.question, answers)
             if problem.answer is not None:
-                said = await judge.grade(problem.question, problem.answer, answers)
-            judge = Recorded(said)
+                judgements = await judge.grade(problem.question, problem.answer, answers)
+            judge = Recorded(judgements)
         return Kinds(judge, self.run_code, inline=True)
 
 

@@ -96,13 +96,13 @@ def own_turn(text: str, states_answer: re.Pattern[str]) -> str:
         stated = states_answer.search(text, begin) if need_answer else None
         if need_answer and stated is None:
             continue
-        for found in islice(pattern.finditer(text, stated.end() if stated else begin), _MOST_TURNS):
-            before = text[begin : found.start()]
-            if found[0] == "</s>" and "<s>" in before[before.rfind("\n") + 1 :]:
+        for match in islice(pattern.finditer(text, stated.end() if stated else begin), _MOST_TURNS):
+            before = text[begin : match.start()]
+            if match[0] == "</s>" and "<s>" in before[before.rfind("\n") + 1 :]:
                 continue  # tags that the sentence speaks of
-            if need_answer and found["number"] and re.search(rf"(?i)\b{found['noun']} ?\d", before):
+            if need_answer and match["number"] and re.search(rf"(?i)\b{match['noun']} ?\d", before):
                 continue  # the parts of the question itself
             if before.strip():
-                text = text[: found.start()]
+                text = text[: match.start()]
                 break
     return text

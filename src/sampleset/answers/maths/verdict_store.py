@@ -123,12 +123,12 @@ class _Store:
 
     def get(self, mode: str, answer: str, gold: str) -> tuple[bool, str] | None:
         def look_up(connection: sqlite3.Connection) -> tuple[bool, str] | None:
-            found: tuple[Any, ...] | None = connection.execute(
+            row: tuple[Any, ...] | None = connection.execute(
                 "SELECT equal, rule FROM verdicts WHERE key = ?", (_key(mode, answer, gold),)
             ).fetchone()
             # A damaged file may hold anything.
-            if found and found[0] in (0, 1) and isinstance(found[1], str):
-                return bool(found[0]), found[1]
+            if row and row[0] in (0, 1) and isinstance(row[1], str):
+                return bool(row[0]), row[1]
             return None
 
         return self._run(look_up)
