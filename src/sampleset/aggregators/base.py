@@ -155,7 +155,7 @@ async def grouped(question: Question, answers: Sequence[str | None]) -> Grouping
 
 
 def read_reply(question: Question, text: str) -> Extracted | None:
-    """The final answer of a reply that is over at its closing tag: only what is marked counts."""
+    """The final answer of a reply that ends at its closing tag: only a marked answer counts."""
     # The opening mark is of the prompt's making; a model that closes it nowhere may still mark its answer.
     return kind_of(question).read(text.lstrip().removeprefix("<think>"), choices_of(question), truncated=True)
 

@@ -1,6 +1,6 @@
 """A threshold on confidence: an answer that is not sure enough is withheld. Ours; no paper.
 
-Labelled sets show what a confidence is worth: `sampleset evaluate` draws accuracy against the share that is
+Labelled sets show the worth of a confidence: `sampleset evaluate` draws accuracy against the share that is
 answered. Where the vote answers in the aggregator's place, its share of the answers is the confidence. Any
 other answer without a confidence passes no threshold.
 

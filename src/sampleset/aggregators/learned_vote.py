@@ -1,7 +1,7 @@
 """A vote that has learned from labelled questions what speaks for an answer. Ours; no paper.
 
 The candidates of a set are ranked by `a·log(votes) + Σ w·feature`, where a candidate's feature is the mean
-over its samples: a listwise logistic model (the conditional logit of McFadden 1974). What is looked at stands
+over its samples: a listwise logistic model (the conditional logit of McFadden 1974). The features stand
 in `sampleset.vote_features`; the weights are fitted by `sampleset fit-vote` and stand in a file. A reader's
 or a reward model's score is one more feature, its multiple fitted where it is used.
 
@@ -137,7 +137,7 @@ class VoteModel:
             that lack them. `None` where nothing such was fitted.
         reader: Identity of the reader whose score is a feature, `None` without one.
         reward_model: Identity of the reward model whose score is a feature.
-        training: What it was fitted on, what that is worth, and the verdict.
+        training: The data it was fitted on, its measured worth, and the verdict.
     """
 
     vote_weight: float
@@ -322,10 +322,10 @@ class LearnedVote:
     ) -> Answer:
         import numpy as np
 
-        groups = [one.indices for one in counted.candidates]
-        votes = np.log([float(one.votes) for one in counted.candidates])
+        groups = [candidate.indices for candidate in counted.candidates]
+        votes = np.log([float(candidate.votes) for candidate in counted.candidates])
         parts = candidate_features(columns, model.names, groups)
-        weights = np.array([one.weight for one in model.features])
+        weights = np.array([feature.weight for feature in model.features])
         logits = model.vote_weight * votes + parts @ weights
         shares = np.exp(logits - logits.max())
         shares = shares / shares.sum()
@@ -334,7 +334,7 @@ class LearnedVote:
         )
         assert decision is not None  # two candidates at least
         best = counted.candidates.index(decision.winner)
-        share = decision.winner.votes / sum(one.votes for one in counted.candidates)
+        share = decision.winner.votes / sum(candidate.votes for candidate in counted.candidates)
         second = int(np.argmax(np.where(np.arange(len(groups)) == best, -np.inf, logits)))
         spoken = dict(zip(model.names, ((parts[best] - parts[second]) * weights).tolist(), strict=True))
         spoken = {"votes": float(model.vote_weight * (votes[best] - votes[second])), **spoken}
@@ -346,8 +346,8 @@ class LearnedVote:
             text=sample_set.samples[decision.winner.indices[0]].text,
             confidence=None if away else model.confidence(float(shares[best]), share, False),
             candidates=tuple(
-                replace(one, probability=probability)
-                for one, probability in zip(counted.candidates, shares.tolist(), strict=True)
+                replace(candidate, probability=probability)
+                for candidate, probability in zip(counted.candidates, shares.tolist(), strict=True)
             ),
             flags=(*counted.notes, *flags, *(["tie"] if decision.tied else [])),
             evidence={name: round(value, 4) for name, value in spoken.items() if abs(value) >= 5e-5},
@@ -421,7 +421,7 @@ async def told_columns(
         if len(probabilities) == len(counted.candidates) and None not in probabilities:
             candidate_values = [math.log(max(value or 0.0, _LEAST_PROBABILITY)) for value in probabilities]
         else:
-            candidate_values = await _named(sample_set, counted, answer.answer)
+            candidate_values = await _equal_candidate(sample_set, counted, answer.answer)
         for candidate, value in zip(counted.candidates, candidate_values, strict=True):
             for index in candidate.indices:
                 values[index] = value
@@ -435,7 +435,7 @@ async def told_columns(
     return columns, usage, flags
 
 
-async def _named(sample_set: SampleSet, counted: Tally, answer: str | None) -> list[float]:
+async def _equal_candidate(sample_set: SampleSet, counted: Tally, answer: str | None) -> list[float]:
     """1 for the candidate that equals an answer, 0 for the others."""
     if answer is None:
         return [0.0] * len(counted.candidates)

@@ -217,22 +217,27 @@ class LLMAggregator:
         order = shown_order(sample_set, self.seed, permutation)
         if self.fold and counted.candidates:
             firsts = {candidate.indices[0]: candidate for candidate in counted.candidates}
-            shown = [
+            responses = [
                 Shown(sample_set.samples[index].text, firsts[index].votes)
                 for index in order
                 if index in firsts
             ]
         else:
-            shown = [Shown(sample_set.samples[index].text) for index in order]
+            responses = [Shown(sample_set.samples[index].text) for index in order]
         question = sample_set.question
-        shown = await cut_down(
-            shown, self.show, self.keep_end_tokens, choices_of(question), self.backend, question.answer_kind
+        responses = await cut_down(
+            responses,
+            self.show,
+            self.keep_end_tokens,
+            choices_of(question),
+            self.backend,
+            question.answer_kind,
         )
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self._reply_tokens)
-        return await aggregation_messages(sample_set.question, shown, self.mode, self.backend, budget)
+        return await aggregation_messages(sample_set.question, responses, self.mode, self.backend, budget)
 
     def _weighed(self, sample_set: SampleSet, candidates: Sequence[Candidate]) -> tuple[float, list[float]]:
-        """The multiple of a candidate's log-probability, and what is added to it for each of them."""
+        """The multiple of a candidate's log-probability, and each candidate's addend to it."""
         confidences = candidate_confidences(sample_set, candidates)
         score_weight, vote_weight = self.score_weight, self.vote_weight
         if confidences is None:

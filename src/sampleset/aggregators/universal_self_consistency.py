@@ -66,14 +66,14 @@ class UniversalSelfConsistency:
         samples = [Shown(sample_set.samples[index].text) for index in order]
         question = sample_set.question
         choices, kind = choices_of(question), question.answer_kind
-        shown = await cut_down(samples, self.show, None, choices, self.backend, kind)
+        responses = await cut_down(samples, self.show, None, choices, self.backend, kind)
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self.max_tokens)
-        messages = await consistency_messages(sample_set.question, shown, self.backend, budget)
+        messages = await consistency_messages(sample_set.question, responses, self.backend, budget)
         if can_score(self.backend):
-            written, usage = await _likeliest(self.backend, messages, len(shown))
+            written, usage = await _likeliest(self.backend, messages, len(responses))
         else:
             written, usage = await self._reply(messages)
-        chosen = chosen_response(written, len(shown))
+        chosen = chosen_response(written, len(responses))
         answer = counted.answers[order[chosen]] if chosen is not None else None
         if chosen is None or answer is None:
             flags = ("unreadable_reply" if chosen is None else "chose_no_answer", "fallback_vote")

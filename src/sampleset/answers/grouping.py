@@ -21,11 +21,11 @@ _NOTES = {"ambiguous": "ambiguous_parentheses"}
 
 @dataclass(frozen=True, slots=True)
 class AnswerGroup:
-    """Answers that are one.
+    """Answers that are equal.
 
     Attributes:
         answer: As its first member writes it.
-        indices: Places of the members in what was grouped, rising.
+        indices: Indices of the members among the grouped answers, rising.
     """
 
     answer: str
@@ -38,7 +38,7 @@ class Grouping:
 
     Attributes:
         groups: In order of first appearance; `None` entries belong to no group.
-        notes: What was decided on the whole set or left undecided, by name and sorted:
+        notes: Names, sorted, of decisions on the set, and of comparisons left undecided:
             `percent_read_as_number`, `ambiguous_parentheses`, `mixed_units`, `timeout`, ...
     """
 
@@ -66,7 +66,7 @@ def group_answers(answers: Sequence[str | None], budget: Budget | None = None) -
 
     Args:
         answers: Final answers; `None` is no answer and in no group.
-        budget: Processor time for the comparisons; what it does not suffice for is undecided.
+        budget: Processor time for the comparisons; comparisons beyond it are undecided.
     """
     budget = budget or Budget()
     notes: set[str] = set()

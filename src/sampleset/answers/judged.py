@@ -1,7 +1,7 @@
 """The answer kind `judge`: answers are equal when a language model says that they mean the same.
 
 The kind holds its judge and awaits it. `sampleset.grading.judge` has the judge that asks a model; `Recorded`
-repeats what was said before, where no model can be asked.
+repeats earlier judgements, where no model can be asked.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _TEXT = Text()
 
 @dataclass(slots=True)
 class Judgements:
-    """What a judge has said about the answers to one question.
+    """A judge's verdicts on the answers to one question.
 
     Attributes:
         classes: Number of its class, by the answer's plain text.
         representatives: The answer that stands for each class: its first.
         right: Whether an answer is the gold one, by the plain texts of both; `None` where it did not say.
-        notes: What went wrong: `judge_unreadable`, `too_many_comparisons`.
+        notes: Faults: `judge_unreadable`, `too_many_comparisons`.
     """
 
     classes: dict[str, int] = field(default_factory=dict[str, int])
@@ -41,30 +41,30 @@ class Judge(Protocol):
     """Decides whether answers mean the same."""
 
     async def classify(self, question: Question, answers: Iterable[str | None]) -> Judgements:
-        """All that was said about the question, these answers put into classes of equal ones."""
+        """All judgements on the question, with these answers put into classes of equal ones."""
         ...
 
     async def grade(self, question: Question, gold: str, answers: Iterable[str | None]) -> Judgements:
-        """All that was said about the question, each of these answers compared with the gold one."""
+        """All judgements on the question, with each of these answers compared with the gold one."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
-    """A judge that repeats what was said about one question and asks no model.
+    """A judge that repeats earlier judgements on one question and asks no model.
 
     Attributes:
-        judgements: What was said.
+        judgements: The judgements.
     """
 
     judgements: Judgements
 
     async def classify(self, question: Question, answers: Iterable[str | None]) -> Judgements:
-        """What was said."""
+        """The recorded judgements."""
         return self.judgements
 
     async def grade(self, question: Question, gold: str, answers: Iterable[str | None]) -> Judgements:
-        """What was said."""
+        """The recorded judgements."""
         return self.judgements
 
 
@@ -114,7 +114,7 @@ class Judged:
         return answers, await self.group(answers)
 
     def restricts(self, answers: Sequence[str | None], grouping: Grouping) -> bool:
-        """Whether there is nothing to note: what was said holds for every set."""
+        """Whether there is nothing to note: the judgements hold for every set."""
         return not grouping.notes
 
     async def same(self, a: str, b: str) -> Verdict:

@@ -18,7 +18,7 @@ from sampleset.answers.maths.reasoning import after_reasoning
 from sampleset.answers.maths.workers import Budget
 
 MAX_TEXT = 100_000
-"""Characters of an answer that is not mathematics; what is longer is none."""
+"""Characters of an answer that is not mathematics; a longer text is no answer."""
 _LETTERS = 26
 
 _MARKED = re.compile(
@@ -35,7 +35,7 @@ class Keyed:
 
     @abstractmethod
     def key(self, answer: str) -> Hashable:
-        """What equal answers share, `None` for what is no answer."""
+        """The key that equal answers share, `None` for a text that is no answer."""
 
     def group(self, answers: Sequence[str | None], budget: Budget | None = None) -> Grouping:
         """One group per key."""
@@ -123,13 +123,13 @@ def plain_text(text: str) -> str:
 
 
 def tagged_text(text: str) -> str | None:
-    """What the last answer tags hold, of which the closing one may be missing; `None` without any."""
+    """The content of the last answer tags; the closing tag may be missing. `None` without tags."""
     _, mark, rest = text.rpartition("<answer>")
     return rest.partition("</answer>")[0].strip() if mark else None
 
 
 def marked_text(text: str) -> Extracted | None:
-    """What the last answer tags hold, or what follows the last line that opens with `Answer:`."""
+    """The content of the last answer tags, or the text behind the last `Answer:` that opens a line."""
     text = after_reasoning(text)
     tagged = tagged_text(text)
     if tagged:

@@ -2,7 +2,7 @@
 
 `JsonlLog` is the append-only file under everything that costs tokens. Each append is one write under an
 exclusive lock, so processes may share a log, and a kill loses at most the rows not yet handed to it. A
-torn last line (a kill or a full disk in mid-write) is cut off by whoever appends next. Rows are in the
+torn last line (a kill or a full disk in mid-write) is cut off by the next append. Rows are in the
 operating system's hands when `append` returns; a power cut may lose what it has not written back.
 """
 

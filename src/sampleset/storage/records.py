@@ -3,7 +3,7 @@
 Unknown fields survive a round trip without reaching an aggregator: a `StoredSet` keeps the row it came
 from, its `sample_set` holds known fields only. A list of texts, or of sample rows, per question is read under
 the names `samples`, `completions`, `responses` and `generations` (ours; search-and-learn;
-large_language_monkeys). What is shaped otherwise is brought into this shape in `storage.foreign`.
+large_language_monkeys). `storage.foreign` brings other shapes into this one.
 
 A column `scores` or `<name>_scores` with one number per sample becomes `Sample.scores[<column>]`; a
 `null` in it is no score. Of a list of numbers per sample, the scores of its steps, the last is the score; it
@@ -282,7 +282,7 @@ def sample_from_row(row: Row, index: int | None = None) -> Sample:
             )
     if "logprobs" in values:
         values["logprobs"] = LogprobSummary(**_numbers(values["logprobs"], "logprobs", _LOGPROB_FIELDS))
-    # Parquet fills in what a row lacks of the others' names.
+    # Parquet fills in a null for a name that only other rows have.
     values["scores"] = _numbers(values.get("scores", {}), "scores")
     return Sample(index=position, text=text, **values)
 

@@ -238,7 +238,7 @@ def _suffix_of(start: bytes) -> str:
     try:
         parse_line(first)
     except DataError:
-        # A line longer than what was looked at, or an object over several lines.
+        # A line longer than the part that was read, or an object over several lines.
         return ".json" if newline else ".jsonl"
     return ".jsonl"
 
@@ -305,7 +305,7 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         rows = csv.DictReader(text, delimiter="\t" if path.name.endswith(".tsv") else ",")
         try:
             for row in rows:
-                # An empty cell is a column that the row lacks; what is beyond the header has no name.
+                # An empty cell is a column that the row lacks; cells beyond the header have no name.
                 yield rows.line_num, {name: cell for name, cell in row.items() if name and cell}
         except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(f"{path}: damaged after line {rows.line_num} ({error}).") from error

@@ -336,7 +336,7 @@ def pooled(question: Question, drawn: Iterable[tuple[str, Sample]]) -> SampleSet
 
 
 POOL = "pool"
-"""What a pooled set says for its model; each of its samples names its own."""
+"""The model's name of a pooled set; each of its samples names the model that drew it."""
 
 
 def is_store(folder: Path) -> bool:

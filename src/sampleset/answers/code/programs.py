@@ -28,7 +28,7 @@ ALL_CPU_SECONDS = 8.0
 _PYTHON = ("", "python", "python3", "py")
 
 Outputs = tuple[str | None, ...]
-"""What a program prints for each input, `None` where it fails."""
+"""The output of a program for each input, `None` where it fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Code:
         return Verdict(works and outputs == self._outputs(b), "outputs")
 
     def matches_gold(self, answer: str, gold: str) -> Verdict:
-        """Whether a program prints what the gold program prints, or what the gold states."""
+        """Whether a program prints the outputs of the gold program, or those that the gold states."""
         expected = self._expected(gold)
         return Verdict(expected is not None and self._outputs(answer) == expected, "outputs")
 

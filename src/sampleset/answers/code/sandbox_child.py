@@ -1,7 +1,7 @@
-"""The inside of the sandbox: a script of its own that runs one program and tells what it printed.
+"""The inside of the sandbox: a separate script that runs one program and reports its output.
 
 It is started by `sandbox.py` as `python -I -S sandbox_child.py`, imports nothing of the package, reads one
-JSON request from standard input and writes one JSON response. It goes into namespaces of its own (users,
+JSON request from standard input and writes one JSON response. It enters new namespaces (users,
 processes, network, mounts, IPC), forks the process that is to become the program, waits, and kills it at the
 time limit. That process builds a root of the interpreter's folders, read-only, and an empty /tmp, gives up
 every privilege, and has the kernel refuse the calls by which programs make processes, sockets, signals and
@@ -159,7 +159,7 @@ def _become_program(request: dict[str, Any], output: int) -> None:
 
 
 def _refuse_calls() -> None:
-    """Have the kernel answer the refused calls with "not permitted", from here on and for good."""
+    """Have the kernel answer the refused calls with "not permitted", from here on and permanently."""
     machine = os.uname().machine
     if machine not in _REFUSED:
         raise OSError(f"no list of system calls for {machine}; there is one for {' and '.join(_REFUSED)}")

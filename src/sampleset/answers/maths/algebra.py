@@ -39,7 +39,7 @@ _PLAIN_GREEK = re.compile(r"\\(?!gamma|Gamma|ell|hbar)[A-Za-z]+")
 
 
 class Algebra:
-    """What a worker knows: the parser, and the expressions it has read."""
+    """The state of a worker: the parser, and the expressions it has read."""
 
     def __init__(self) -> None:
         import sympy  # pyright: ignore[reportMissingTypeStubs]

@@ -172,7 +172,7 @@ def _compare_structures(first: Form, second: Form, mode: Mode, budget: Budget) -
 
 
 def _sides(first: Form, second: Form, mode: Mode) -> tuple[str, str]:
-    """What the algebra compares: beside an equation, a named value is one too."""
+    """The two sides that the algebra compares: beside an equation, a named value is an equation too."""
     left, right = first.latex, second.latex
     if mode != "vote":
         left_is, right_is = "=" in left, "=" in right

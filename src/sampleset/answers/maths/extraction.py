@@ -23,7 +23,7 @@ from sampleset.answers.maths.unmarked import (
 )
 
 MAX_ANSWER = 500
-"""Characters; what is longer is not a final answer."""
+"""Characters; a longer text is not a final answer."""
 _WINDOW = 100_000
 _NEAR_END = 8_000
 _MAX_TRIES = 20
@@ -142,7 +142,7 @@ def extract_answer(text: str, *, choices: int | None = None, truncated: bool = F
     the model invented after its answer. Only the last 100,000 characters are read.
 
     Args:
-        text: What the model wrote.
+        text: The model's text.
         choices: Number of lettered options; only letters within them are answers.
         truncated: The text was cut off, so only markers count.
     """
@@ -203,7 +203,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _of_json(text: str) -> str | None:
-    """What a reply that is a JSON object, or a Python dictionary, holds as its answer."""
+    """The answer in a reply that is a JSON object or a Python dictionary."""
     body = text.strip()
     if body.endswith("```"):
         opening = body.rfind("```", 0, len(body) - 3)
@@ -477,7 +477,7 @@ def _accept(content: str, rule: str) -> Extracted | None:
     if _PLACEHOLDER.fullmatch(content) and not _VARIABLE.fullmatch(content):
         return None
     if rule == "phrase" and r"\boxed" in content:
-        return None  # a box with something in it is a marker of its own; this one is empty
+        return None  # a box that holds something is another marker; this one is empty
     if rule == "phrase" and (_is_prose(content) or read(content).kind in ("expression", "opaque")):
         words = content.split()
         # "There are 4 cows and 3 hens" leaves open which number it is.

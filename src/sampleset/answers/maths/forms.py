@@ -168,19 +168,19 @@ def _form(text: str, nesting: int) -> Form:
     number = read_numeral(text)
     if number:
         return number_form(number)
-    found = notation_of(text)
-    if found:
-        return found
+    form = notation_of(text)
+    if form:
+        return form
     if nesting < _MAX_NESTING and balanced(text.translate(TURNED)):
-        found = (
+        form = (
             _approximated(text, nesting)
             or _bracketed(text, nesting)
             or _listed(text, nesting)
             or _relation(text, nesting)
             or _ratio(text, nesting)
         )
-        if found:
-            return found
+        if form:
+            return form
     words = _WORD.findall(text)
     if (
         _WORDS.fullmatch(text)

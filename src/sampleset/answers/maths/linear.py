@@ -15,7 +15,7 @@ from sampleset.answers.maths.patterns import lazy_pattern
 
 _LONGEST = 200
 _FAR_APART = Fraction(1, 10**5)
-"""Relative; what is closer to a decimal is a question of tolerance, which the algebra knows."""
+"""Relative; the algebra decides about values closer to a decimal, by its tolerance."""
 _TOKEN = lazy_pattern(r" *(\\frac|\\cdot|\\times|\d{1,12}(?:\.\d{1,12})?(?![\d.])|[A-Za-z]|[-+*/(){}]) *")
 _NOT_VARIABLES = frozenset("eEiI")
 _PRODUCT = frozenset(("*", r"\cdot", r"\times"))

@@ -37,11 +37,11 @@ _ONES = [
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 NUMBER_WORDS = {
     **{name: value for value, name in enumerate(_ONES)},
-    **{name: 10 * place for place, name in enumerate(_TENS, start=2)},
+    **{name: 10 * tens for tens, name in enumerate(_TENS, start=2)},
     **{
-        f"{ten}-{_ONES[one]}": 10 * place + one
-        for place, ten in enumerate(_TENS, start=2)
-        for one in range(1, 10)
+        f"{name}-{_ONES[ones]}": 10 * tens + ones
+        for tens, name in enumerate(_TENS, start=2)
+        for ones in range(1, 10)
     },
 }
 """Names of the numbers to ninety-nine."""

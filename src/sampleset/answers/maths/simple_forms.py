@@ -1,4 +1,4 @@
-"""What an answer is once it is read, and the kinds without parts: numbers, bases, residues, remainders."""
+"""The form of an answer that is read, and the kinds without parts: numbers, bases, residues, remainders."""
 
 from __future__ import annotations
 

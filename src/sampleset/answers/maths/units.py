@@ -184,7 +184,7 @@ def _unit(name: str) -> str | None:
 
 
 def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
-    """What a canonical unit measures, by kind and power, and how much of it; `None` where not known."""
+    """The dimensions of a canonical unit, by kind and power, and its size; `None` where not known."""
     above, *below = unit.split("/")
     dimensions: dict[str, int] = {}
     factor = Fraction(1)
