@@ -1,4 +1,4 @@
-"""Asking a model to write one new solution out of several: what the methods that fuse have in common."""
+"""The base of the aggregators that fuse: a model writes one new solution out of several."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ class Fuser:
 
     @property
     def writing(self) -> Writing | None:
-        """A solution; which call writes the last one is for each method to say."""
+        """A solution; each method says which call writes the last one."""
         return Writing("solution", call=None)
 
     async def write(
-        self, question: Question, shown: Sequence[Shown], index: int, backend: Backend | None = None
+        self, question: Question, solutions: Sequence[Shown], index: int, backend: Backend | None = None
     ) -> Sample:
         """A new solution made of these, in this order.
 
         Args:
             question: What they answer.
-            shown: The solutions.
-            index: Its place among the new ones; with the seed it gives the draw's seed.
+            solutions: The solutions.
+            index: Index among the new solutions; with the seed it gives the draw's seed.
             backend: The model that writes it, where it is another one.
 
         Raises:
@@ -71,7 +71,7 @@ class Fuser:
         """
         backend = backend or self.backend
         cut = await cut_down(
-            shown, self.show, self.keep_end_tokens, choices_of(question), backend, question.answer_kind
+            solutions, self.show, self.keep_end_tokens, choices_of(question), backend, question.answer_kind
         )
         budget = prompt_budget(backend, self.max_prompt_tokens, self.max_tokens)
         messages = await fusion_messages(question, cut, backend, budget)
@@ -115,7 +115,7 @@ async def concluded(
 
     Where it abstains the majority vote of the set answers, flagged `fallback_vote`. Flagged
     `unreadable_reply` where one of the last solutions states no answer, and `new_answer` where no sample of
-    the set gives the one that was found.
+    the set gives the answer of the final aggregator.
 
     Args:
         name: The aggregator's name.
@@ -126,17 +126,17 @@ async def concluded(
         spent: Tokens spent until then.
         seed: Seed of ties in the fallback vote.
     """
-    given = await final.aggregate(last)
-    usage = spent + given.usage
+    final_answer = await final.aggregate(last)
+    usage = spent + final_answer.usage
     written = await tally(last)
     notes = ["unreadable_reply"] if None in written.answers else []
-    notes += [flag for flag in given.flags if flag not in ("unanimous", "no_answers", *counted.notes)]
-    if given.answer is None:
+    notes += [flag for flag in final_answer.flags if flag not in ("unanimous", "no_answers", *counted.notes)]
+    if final_answer.answer is None:
         flags = tuple(dict.fromkeys((*notes, "fallback_vote")))
         fallen = vote_answer(sample_set, name, counted, flags, seed)
-        return replace(fallen, text=given.text or last.samples[0].text, usage=usage)
-    known = [one.answer for one in counted.candidates]
-    grouping = await grouped(sample_set.question, [*known, given.answer])
+        return replace(fallen, text=final_answer.text or last.samples[0].text, usage=usage)
+    known = [candidate.answer for candidate in counted.candidates]
+    grouping = await grouped(sample_set.question, [*known, final_answer.answer])
     if len(grouping.groups) > len(known):
         notes.append("new_answer")
     elif "new_answer" in notes:  # new to the last solutions, not to the set
@@ -144,9 +144,9 @@ async def concluded(
     return Answer(
         id=sample_set.id,
         aggregator=name,
-        answer=given.answer,
-        text=given.text,
-        confidence=given.confidence if last.n > 1 else None,
+        answer=final_answer.answer,
+        text=final_answer.text,
+        confidence=final_answer.confidence if last.n > 1 else None,
         candidates=counted.candidates,
         usage=usage,
         flags=tuple(dict.fromkeys((*counted.notes, *notes))),

@@ -45,23 +45,23 @@ async def scores_of(
             value is None and sample.logprobs for value, sample in zip(values, samples, strict=True)
         )
         return Scores(values, flags=(f"{by}_not_recorded",) if older else ())
-    texts = list(dict.fromkeys(one.text for one in samples if not one.failed))
-    given = await reward_model.score(sample_set.question, texts) if texts else []
-    by_text = {text: reduced(score, steps) for text, score in zip(texts, given, strict=True)}
+    texts = list(dict.fromkeys(sample.text for sample in samples if not sample.failed))
+    scores = await reward_model.score(sample_set.question, texts) if texts else []
+    by_text = {text: reduced(score, steps) for text, score in zip(texts, scores, strict=True)}
     _require_finite(by_text.values(), f"of {reward_model.model!r}", sample_set.id)
-    flags = dict.fromkeys(f"reward_{score.flag}" for score in given if score.flag)
+    flags = dict.fromkeys(f"reward_{score.flag}" for score in scores if score.flag)
     return Scores(
-        [None if one.failed else by_text[one.text] for one in samples],
-        sum((score.usage for score in given), Usage()),
+        [None if sample.failed else by_text[sample.text] for sample in samples],
+        sum((score.usage for score in scores), Usage()),
         tuple(flags),
     )
 
 
-def _require_finite(values: Iterable[float | None], named: str, question_id: str) -> None:
+def _require_finite(values: Iterable[float | None], source: str, question_id: str) -> None:
     for value in values:
         if value is not None and not math.isfinite(value):
             raise InvalidArgumentError(
-                f"Score {named} of a sample of question {question_id!r} is {value!r}; it must be finite. "
+                f"Score {source} of a sample of question {question_id!r} is {value!r}; it must be finite. "
                 "Leave it out: a sample may lack its score."
             )
 
@@ -76,22 +76,22 @@ def sample_score(sample: Sample, by: str, steps: Reduction = "last") -> float | 
     """
     if by in LOGPROBS:
         return None if sample.logprobs is None else getattr(sample.logprobs, LOGPROBS[by])
-    whole = sample.scores.get(by)
-    return whole if steps == "last" else sample.scores.get(f"{by}.{steps}", whole)
+    score = sample.scores.get(by)
+    return score if steps == "last" else sample.scores.get(f"{by}.{steps}", score)
 
 
-def kept_places(values: Sequence[float | None], places: Sequence[int], share: float) -> set[int]:
-    """The places of the best share, rounded up, of those that have a score; the earlier of equals.
+def kept_places(values: Sequence[float | None], indices: Sequence[int], share: float) -> set[int]:
+    """The indices of the best share, rounded up, of those that have a score; the earlier of equals.
 
-    All places where none has a score.
+    All indices where none has a score.
     """
-    scored = [(value, place) for place in places if (value := values[place]) is not None]
+    scored = [(value, index) for index in indices if (value := values[index]) is not None]
     if not scored:
-        return set(places)
+        return set(indices)
     # The rounding of a product must not keep one more: 0.1 of 30 is 3.
-    count = max(1, math.ceil(share * len(places) - 1e-9))
-    best = sorted(scored, key=lambda one: (-one[0], one[1]))
-    return {place for _, place in best[:count]}
+    count = max(1, math.ceil(share * len(indices) - 1e-9))
+    best = sorted(scored, key=lambda pair: (-pair[0], pair[1]))
+    return {index for _, index in best[:count]}
 
 
 def require_one_source(by: str, reward_model: RewardModel | None) -> None:

@@ -31,7 +31,7 @@ from sampleset.types import Answer, Candidate, Question, SampleSet, Usage
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What an aggregator has its model write, for those who show it while it is written.
+    """The words that an aggregator has its model write, for callers that show them during the writing.
 
     Attributes:
         words: `thought`, reasoning that ends in an answer; or `solution`, a new solution, which is the reply.
@@ -65,7 +65,7 @@ class Aggregator(Protocol):
 
 
 def writing_of(aggregator: Aggregator) -> Writing | None:
-    """What an aggregator writes that may be shown; `None` by default."""
+    """The words of an aggregator that may be shown; `None` by default."""
     return getattr(aggregator, "writing", None)
 
 
@@ -81,7 +81,7 @@ class Tally:
     Attributes:
         answers: One per sample; `None` where a sample failed or states none.
         candidates: Classes of equal answers, in the order they first appear.
-        notes: What was noted while answers were read and compared.
+        notes: Flags from reading and comparing the answers.
     """
 
     answers: tuple[str | None, ...]
@@ -114,16 +114,16 @@ def remember_tally(sample_set: SampleSet, counted: Tally) -> None:
 
 def tally_of(answers: tuple[str | None, ...], grouping: Grouping) -> Tally:
     """The tally of answers that are grouped; one that is in no group turned out to be none."""
-    held = {place for group in grouping.groups for place in group.indices}
+    grouped_indices = {index for group in grouping.groups for index in group.indices}
     return Tally(
-        tuple(answer if place in held else None for place, answer in enumerate(answers)),
+        tuple(answer if index in grouped_indices else None for index, answer in enumerate(answers)),
         tuple(Candidate(group.answer, len(group.indices), group.indices) for group in grouping.groups),
         grouping.notes,
     )
 
 
 Readable = tuple[AnswerKind, int | None, tuple[tuple[str, bool] | None, ...]]
-"""What a tally depends on: the kind of the answers with all that it compares them by, the number of choices,
+"""The inputs of a tally: the kind of the answers with all that it compares them by, the number of choices,
 and text and truncation of each sample that did not fail.
 """
 
@@ -155,7 +155,7 @@ async def grouped(question: Question, answers: Sequence[str | None]) -> Grouping
 
 
 def read_reply(question: Question, text: str) -> Extracted | None:
-    """The final answer of a reply that is over at its closing tag: only what is marked counts."""
+    """The final answer of a reply that ends at its closing tag: only a marked answer counts."""
     # The opening mark is of the prompt's making; a model that closes it nowhere may still mark its answer.
     return kind_of(question).read(text.lstrip().removeprefix("<think>"), choices_of(question), truncated=True)
 
@@ -188,23 +188,23 @@ def decide(
             not on the order of the samples. `first`: the one that appears first.
         seed: Seed of that draw.
         question_id: The question's id.
-        answers: What the places of the candidates hold; without them a candidate is known by its first
-            writing only, and with `$5` and `5` in one candidate that draw depends on which came first.
+        answers: The samples' answers, by index. Without them a candidate is known by its first writing only,
+            and with `$5` and `5` in one candidate that draw depends on which came first.
     """
     if not candidates:
         return None
     heaviest = max(weights)
     # Sums of the same weights in another order differ in the last bits.
     tied = [
-        one
-        for one, weight in zip(candidates, weights, strict=True)
+        candidate
+        for candidate, weight in zip(candidates, weights, strict=True)
         if weight >= heaviest - 1e-9 * abs(heaviest)
     ]
     if ties == "first" or len(tied) == 1:
         return Decision(tied[0], len(tied) > 1)
 
-    def least_text(one: Candidate) -> str:
-        written = [answers[place] for place in one.indices] if answers else [one.answer]
+    def least_text(candidate: Candidate) -> str:
+        written = [answers[index] for index in candidate.indices] if answers else [candidate.answer]
         return min(canonical(answer) for answer in written if answer is not None)
 
     return Decision(sorted(tied, key=least_text)[tie_place(len(tied), seed, question_id)], True)
@@ -221,7 +221,7 @@ def vote_answer(sample_set: SampleSet, name: str, counted: Tally, flags: Sequenc
 
     Flagged `unanimous` where there is one candidate, `no_answers` (and abstaining) where there is none.
     """
-    votes = [float(one.votes) for one in counted.candidates]
+    votes = [float(candidate.votes) for candidate in counted.candidates]
     decision = decide(counted.candidates, votes, "seeded", seed, sample_set.id, counted.answers)
     state = {0: ("no_answers",), 1: ("unanimous",)}.get(len(counted.candidates), ())
     return Answer(
@@ -236,41 +236,41 @@ def vote_answer(sample_set: SampleSet, name: str, counted: Tally, flags: Sequenc
 
 def place_of(candidate: Candidate, counted: Tally) -> int:
     """The first sample that states a candidate's answer as the candidate is written."""
-    as_written = (place for place in candidate.indices if counted.answers[place] == candidate.answer)
+    as_written = (index for index in candidate.indices if counted.answers[index] == candidate.answer)
     return next(as_written, candidate.indices[0])
 
 
 def shown_order(sample_set: SampleSet, seed: int, permutation: int) -> list[int]:
-    """Places of the samples that did not fail, in the order in which a model is shown them."""
-    places = [place for place, sample in enumerate(sample_set.samples) if not sample.failed]
-    random.Random(f"{seed}:{permutation}:{sample_set.id}").shuffle(places)
-    return places
+    """Indices of the samples that did not fail, in the order in which a model reads them."""
+    order = [index for index, sample in enumerate(sample_set.samples) if not sample.failed]
+    random.Random(f"{seed}:{permutation}:{sample_set.id}").shuffle(order)
+    return order
 
 
 _TEMPLATE_TOKENS = 64
 _UNKNOWN_CONTEXT = 4096
 
 
-def prompt_budget(backend: Backend, asked: int | None, reply_tokens: int) -> int:
-    """Tokens a prompt may take: what the context leaves beside the reply and the chat template's marks.
+def prompt_budget(backend: Backend, limit: int | None, reply_tokens: int) -> int:
+    """Tokens a prompt may take: the context less the reply and the chat template's marks.
 
     Args:
-        backend: The model; one that does not tell its context is taken to have 4,096 tokens.
-        asked: The user's own limit.
+        backend: The model; if it does not state its context, that counts as 4,096 tokens.
+        limit: The user's own limit.
         reply_tokens: Most tokens of the reply.
 
     Raises:
         ContextOverflowError: The limit, or the reply alone, exceeds the context.
     """
     room = (backend.context_size or _UNKNOWN_CONTEXT) - reply_tokens - _TEMPLATE_TOKENS
-    if asked is None and room > 0:
+    if limit is None and room > 0:
         return room
-    if asked is None or (asked > room and backend.context_size is not None):
+    if limit is None or (limit > room and backend.context_size is not None):
         raise ContextOverflowError(
-            f"max_prompt_tokens={asked} and max_tokens={reply_tokens} do not fit the context of "
+            f"max_prompt_tokens={limit} and max_tokens={reply_tokens} do not fit the context of "
             f"{backend.model!r}, {backend.context_size} tokens. Lower one of them."
         )
-    return asked
+    return limit
 
 
 def usage_of(replies: Sequence[Generation]) -> Usage:

@@ -54,16 +54,16 @@ class BestOfN:
             BackendError: The reward model cannot be asked.
         """
         counted = await tally(sample_set)
-        given = await scores_of(sample_set, self.by, self.reward_model, self.steps)
+        scores = await scores_of(sample_set, self.by, self.reward_model, self.steps)
         scored = [
-            (score, place)
-            for place, score in enumerate(given.values)
-            if counted.answers[place] is not None and score is not None
+            (score, index)
+            for index, score in enumerate(scores.values)
+            if counted.answers[index] is not None and score is not None
         ]
         if not scored:
-            flags = (*given.flags, "no_scores", "fallback_vote")
+            flags = (*scores.flags, "no_scores", "fallback_vote")
             fallen = vote_answer(sample_set, self.name, counted, flags, self.seed)
-            return replace(fallen, usage=given.usage)
+            return replace(fallen, usage=scores.usage)
         _, best = max(scored, key=lambda pair: (pair[0], -pair[1]))
         return Answer(
             id=sample_set.id,
@@ -71,6 +71,6 @@ class BestOfN:
             answer=counted.answers[best],
             text=sample_set.samples[best].text,
             candidates=counted.candidates,
-            usage=given.usage,
-            flags=(*counted.notes, *given.flags),
+            usage=scores.usage,
+            flags=(*counted.notes, *scores.flags),
         )

@@ -1,7 +1,7 @@
-"""Answers with a promise: what a certificate does not cover is withheld. Ours; no paper.
+"""Answers with a promise: an answer that the certificate does not cover is withheld. Ours; no paper.
 
 `sampleset certify` finds the threshold on the confidence of `inner` above which at most so many answers are
-wrong (Learn then Test, arXiv 2110.01052); see `sampleset.risk.thresholds` for what it assumes.
+wrong (Learn then Test, arXiv 2110.01052); see `sampleset.risk.thresholds` for its assumptions.
 
 Cost: the calls of `inner`.
 """
@@ -55,7 +55,7 @@ class Certified:
 
     @property
     def writing(self) -> Writing | None:
-        """What the other writes, none of which is surely shown."""
+        """The words of `inner`; none of them is surely shown."""
         writing = writing_of(self.inner)
         return None if writing is None else replace(writing, call=None)
 

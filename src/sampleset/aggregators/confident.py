@@ -1,6 +1,6 @@
 """A threshold on confidence: an answer that is not sure enough is withheld. Ours; no paper.
 
-Labelled sets show what a confidence is worth: `sampleset evaluate` draws accuracy against the share that is
+Labelled sets show the worth of a confidence: `sampleset evaluate` draws accuracy against the share that is
 answered. Where the vote answers in the aggregator's place, its share of the answers is the confidence. Any
 other answer without a confidence passes no threshold.
 
@@ -36,7 +36,7 @@ class Confident:
     """Return another aggregator's answer where its confidence is high enough, else abstain.
 
     A withheld answer is `None`, flagged `low_confidence` or, where the other states no confidence,
-    `no_confidence`. Its confidence, candidates and text stay, for whoever decides what happens next.
+    `no_confidence`. Its confidence, candidates and text stay, so that the caller can decide what follows.
 
     Attributes:
         min_confidence: Least confidence of an answer that is given, in [0, 1].
@@ -52,7 +52,7 @@ class Confident:
 
     @property
     def writing(self) -> Writing | None:
-        """What the other writes, none of which is surely shown."""
+        """The words of `inner`; none of them is surely shown."""
         writing = writing_of(self.inner)
         return None if writing is None else replace(writing, call=None)
 
@@ -75,14 +75,14 @@ def withheld_below(threshold: float, answer: Answer) -> Answer:
     """The answer, withheld if its confidence is below the threshold."""
     if answer.answer is None:
         return answer
-    chosen = next((one for one in answer.candidates if one.answer == answer.answer), None)
+    chosen = next((candidate for candidate in answer.candidates if candidate.answer == answer.answer), None)
     flag = doubt(threshold, answer.confidence, answer.candidates, chosen, answer.flags)
     return answer if flag is None else replace(answer, answer=None, flags=(*answer.flags, flag))
 
 
 def stated_confidence(answer: Answer) -> float | None:
     """The confidence of an answer: its own or, where the vote answers, its share of the votes."""
-    chosen = next((one for one in answer.candidates if one.answer == answer.answer), None)
+    chosen = next((candidate for candidate in answer.candidates if candidate.answer == answer.answer), None)
     return _confidence(answer.confidence, answer.candidates, chosen, answer.flags)
 
 

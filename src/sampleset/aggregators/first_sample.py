@@ -1,5 +1,4 @@
-"""The first sample: what one gets without any aggregation, pass@1 in the papers (Chen et al. 2021, arXiv
-2107.03374).
+"""The first sample, without any aggregation: pass@1 in the papers (Chen et al. 2021, arXiv 2107.03374).
 
 Departure: pass@1 is a mean over all samples, which the report states apart; this is one draw.
 

@@ -57,8 +57,8 @@ class GenerativeSelfAggregation(Fuser):
 
         async def written(number: int) -> Sample:
             order = shown_order(sample_set, self.seed, number)
-            shown = [Shown(sample_set.samples[place].text) for place in order]
-            return await self.write(sample_set.question, shown, number)
+            solutions = [Shown(sample_set.samples[index].text) for index in order]
+            return await self.write(sample_set.question, solutions, number)
 
         samples = await gathered(written(number) for number in range(self.permutations))
         last = SampleSet(sample_set.question, tuple(samples))

@@ -45,14 +45,14 @@ class Guarded:
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The other's answer, or the vote's."""
         counted = await tally(sample_set)
-        given = replace(await self.inner.aggregate(sample_set), aggregator=self.name)
-        if given.answer is None:
-            return given
-        known = [one.answer for one in counted.candidates]
-        groups = (await grouped(sample_set.question, [given.answer, *known])).groups
-        equal = [place for group in groups if 0 in group.indices for place in group.indices if place > 0]
-        if sum(counted.candidates[place - 1].votes for place in equal) >= self.votes:
-            return given
+        answer = replace(await self.inner.aggregate(sample_set), aggregator=self.name)
+        if answer.answer is None:
+            return answer
+        known = [candidate.answer for candidate in counted.candidates]
+        groups = (await grouped(sample_set.question, [answer.answer, *known])).groups
+        equal = [index for group in groups if 0 in group.indices for index in group.indices if index > 0]
+        if sum(counted.candidates[index - 1].votes for index in equal) >= self.votes:
+            return answer
         vote = vote_answer(sample_set, self.name, counted, (), self.seed)
-        flags = tuple(dict.fromkeys((*given.flags, "guarded", *vote.flags)))
-        return replace(vote, usage=given.usage, flags=flags)
+        flags = tuple(dict.fromkeys((*answer.flags, "guarded", *vote.flags)))
+        return replace(vote, usage=answer.usage, flags=flags)

@@ -1,11 +1,11 @@
 """A vote that has learned from labelled questions what speaks for an answer. Ours; no paper.
 
 The candidates of a set are ranked by `a·log(votes) + Σ w·feature`, where a candidate's feature is the mean
-over its samples: a listwise logistic model (the conditional logit of McFadden 1974). What is looked at stands
+over its samples: a listwise logistic model (the conditional logit of McFadden 1974). The features stand
 in `sampleset.vote_features`; the weights are fitted by `sampleset fit-vote` and stand in a file. A reader's
 or a reward model's score is one more feature, its multiple fitted where it is used.
 
-The file knows what it was fitted on. A set that looks unlike that is answered by the vote; see `Home`.
+The file describes the sets it was fitted on. The vote answers a set that is unlike them; see `Home`.
 
 Cost with n samples: no call; with a reader or a reward model that of theirs, on sets at home with a choice.
 """
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FeatureWeight:
-    """What one feature counts.
+    """The weight of one feature.
 
     Attributes:
         name: As its group in `sampleset.vote_features` calls it.
@@ -61,7 +61,7 @@ class FeatureWeight:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """What the sets fitted on look like, and how far from that a set may be.
+    """The range of the sets that a vote was fitted on, and how far from it a set may be.
 
     Attributes:
         answer_kind: The kind of their answers, without its option.
@@ -130,14 +130,14 @@ class VoteModel:
     Attributes:
         vote_weight: Multiple of the log of a candidate's votes.
         features: What counts beside the votes.
-        home: What it was fitted on.
+        home: The range of the sets it was fitted on.
         certainty: Multiples of 1, of the logit of the pick's probability, of its share of the votes, and of
-            whether the set is unanimous, by which the probability that the pick is right is told.
+            whether the set is unanimous; they give the probability that the pick is right.
         blind: The same fitted without what some records lack (token confidences, scores): it decides sets
             that lack them. `None` where nothing such was fitted.
         reader: Identity of the reader whose score is a feature, `None` without one.
         reward_model: Identity of the reward model whose score is a feature.
-        training: What it was fitted on, what that is worth, and the verdict.
+        training: The data it was fitted on, its measured worth, and the verdict.
     """
 
     vote_weight: float
@@ -156,13 +156,13 @@ class VoteModel:
     @property
     def names(self) -> tuple[str, ...]:
         """The features, in order."""
-        return tuple(one.name for one in self.features)
+        return tuple(feature.name for feature in self.features)
 
     def confidence(self, probability: float, share: float, unanimous: bool) -> float:
         """Probability that the pick is right.
 
         Args:
-            probability: What the model gives the pick among the candidates.
+            probability: The model's probability of the pick among the candidates.
             share: Its share of the answering samples.
             unanimous: Whether it is the only candidate.
         """
@@ -172,7 +172,7 @@ class VoteModel:
 
 
 def certainty_terms(probability: float, share: float, unanimous: bool) -> tuple[float, float, float, float]:
-    """What the certainty of a pick is told by: 1, the bounded logit, the share, and unanimity."""
+    """The terms of a pick's certainty: 1, the bounded logit, the share, and unanimity."""
     if unanimous:
         return 1.0, 0.0, share, 1.0
     inner = min(max(probability, 1e-9), 1 - 1e-9)
@@ -198,8 +198,8 @@ def _model_of(values: Any) -> VoteModel:
     model = VoteModel(
         vote_weight=_number(values["vote_weight"]),
         features=tuple(
-            FeatureWeight(str(one["name"]), _number(one["weight"]), _number(one["spread"]))
-            for one in values["features"]
+            FeatureWeight(str(feature["name"]), _number(feature["weight"]), _number(feature["spread"]))
+            for feature in values["features"]
         ),
         home=Home(
             answer_kind=str(home["answer_kind"]),
@@ -269,15 +269,15 @@ class LearnedVote:
         object.__setattr__(self, "_model", model)
         reader = None if self.reader is None else reader_identity(self.reader)
         reward = None if self.reward_model is None else self.reward_model.identity
-        for option, fitted, named in (
+        for option, fitted, actual in (
             ("reader", model.reader, reader),
             ("reward_model", model.reward_model, reward),
         ):
-            if fitted != named:
+            if fitted != actual:
                 wanted = f"without a {option}" if fitted is None else f"with {option} {fitted!r}"
                 raise InvalidArgumentError(
-                    f"{self.file!r} was fitted {wanted}, and {named!r} is given. Give the same {option}, or "
-                    "fit the vote again."
+                    f"{self.file!r} was fitted {wanted}, and {actual!r} is given. Give the same {option}, "
+                    "or fit the vote again."
                 )
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
@@ -285,31 +285,31 @@ class LearnedVote:
         counted = await tally(sample_set)
         if not counted.candidates:
             return vote_answer(sample_set, self.name, counted, (), self.seed)
-        found = columns_of(sample_set, counted)
-        answering = [place for one in counted.candidates for place in one.indices]
-        model = fitting_model(self._model, found, answering)
+        set_columns = columns_of(sample_set, counted)
+        answering = [index for candidate in counted.candidates for index in candidate.indices]
+        model = fitting_model(self._model, set_columns, answering)
         if model is None:
             return vote_answer(sample_set, self.name, counted, ("features_missing",), self.seed)
-        home, columns = model.home, with_absent_members(found, model.names, sample_set.n)
-        seen = () if model is self._model else ("blind",)
+        home, columns = model.home, with_absent_members(set_columns, model.names, sample_set.n)
+        blind = () if model is self._model else ("blind",)
         kind = sample_set.question.answer_kind.partition(":")[0]
         means = means_of(columns, home.names, answering)
         flags = home.strangeness(kind, models_of_set(sample_set), sample_set.n, means)
         if flags and self.away == "vote":
             return vote_answer(sample_set, self.name, counted, ("away", *flags, "fallback_vote"), self.seed)
-        flags = (*seen, "away", *flags) if flags else seen
+        flags = (*blind, "away", *flags) if flags else blind
         if len(counted.candidates) == 1:
             vote = vote_answer(sample_set, self.name, counted, flags, self.seed)
             return replace(vote, confidence=None if "away" in flags else model.confidence(1.0, 1.0, True))
-        told, usage, notes = await told_columns(
+        read_columns, usage, notes = await told_columns(
             sample_set, counted, self.reader, self.reward_model, self.steps
         )
-        if any(None in column for column in told.values()):
+        if any(None in column for column in read_columns.values()):
             return replace(
                 vote_answer(sample_set, self.name, counted, (*notes, "features_missing"), self.seed),
                 usage=usage,
             )
-        picked = self._picked(sample_set, counted, model, {**columns, **told}, (*notes, *flags))
+        picked = self._picked(sample_set, counted, model, {**columns, **read_columns}, (*notes, *flags))
         return replace(picked, usage=usage)
 
     def _picked(
@@ -322,10 +322,10 @@ class LearnedVote:
     ) -> Answer:
         import numpy as np
 
-        groups = [one.indices for one in counted.candidates]
-        votes = np.log([float(one.votes) for one in counted.candidates])
+        groups = [candidate.indices for candidate in counted.candidates]
+        votes = np.log([float(candidate.votes) for candidate in counted.candidates])
         parts = candidate_features(columns, model.names, groups)
-        weights = np.array([one.weight for one in model.features])
+        weights = np.array([feature.weight for feature in model.features])
         logits = model.vote_weight * votes + parts @ weights
         shares = np.exp(logits - logits.max())
         shares = shares / shares.sum()
@@ -334,7 +334,7 @@ class LearnedVote:
         )
         assert decision is not None  # two candidates at least
         best = counted.candidates.index(decision.winner)
-        share = decision.winner.votes / sum(one.votes for one in counted.candidates)
+        share = decision.winner.votes / sum(candidate.votes for candidate in counted.candidates)
         second = int(np.argmax(np.where(np.arange(len(groups)) == best, -np.inf, logits)))
         spoken = dict(zip(model.names, ((parts[best] - parts[second]) * weights).tolist(), strict=True))
         spoken = {"votes": float(model.vote_weight * (votes[best] - votes[second])), **spoken}
@@ -346,8 +346,8 @@ class LearnedVote:
             text=sample_set.samples[decision.winner.indices[0]].text,
             confidence=None if away else model.confidence(float(shares[best]), share, False),
             candidates=tuple(
-                replace(one, probability=probability)
-                for one, probability in zip(counted.candidates, shares.tolist(), strict=True)
+                replace(candidate, probability=probability)
+                for candidate, probability in zip(counted.candidates, shares.tolist(), strict=True)
             ),
             flags=(*counted.notes, *flags, *(["tie"] if decision.tied else [])),
             evidence={name: round(value, 4) for name, value in spoken.items() if abs(value) >= 5e-5},
@@ -362,14 +362,14 @@ def reader_identity(reader: Aggregator) -> str:
 
 def models_of_set(sample_set: SampleSet) -> set[str]:
     """Names of the models that drew a set's samples, without their engines; empty where none is recorded."""
-    names = {member_of(one.model or sample_set.model) for one in sample_set.samples}
+    names = {member_of(sample.model or sample_set.model) for sample in sample_set.samples}
     return {name for name in names if name is not None}
 
 
 def columns_by_group(sample_set: SampleSet, counted: Tally) -> dict[str, Columns]:
     """The features of a set by group, without those that a model is asked for."""
-    shown = CountedSet(sample_set, counted.answers, counted.candidates)
-    return {group: VOTE_FEATURES.get(group).columns(shown) for group in VOTE_FEATURES.names()}
+    counted_set = CountedSet(sample_set, counted.answers, counted.candidates)
+    return {group: VOTE_FEATURES.get(group).columns(counted_set) for group in VOTE_FEATURES.names()}
 
 
 def columns_of(sample_set: SampleSet, counted: Tally) -> dict[str, Sequence[float | None]]:
@@ -414,35 +414,35 @@ async def told_columns(
     columns: dict[str, list[float | None]] = {}
     usage, flags = Usage(), ()
     if reader is not None:
-        said = await reader.aggregate(sample_set)
-        usage += said.usage
+        answer = await reader.aggregate(sample_set)
+        usage += answer.usage
         values = [0.0] * sample_set.n
-        given = [one.probability for one in said.candidates]
-        if len(given) == len(counted.candidates) and None not in given:
-            told = [math.log(max(one or 0.0, _LEAST_PROBABILITY)) for one in given]
+        probabilities = [candidate.probability for candidate in answer.candidates]
+        if len(probabilities) == len(counted.candidates) and None not in probabilities:
+            candidate_values = [math.log(max(value or 0.0, _LEAST_PROBABILITY)) for value in probabilities]
         else:
-            told = await _named(sample_set, counted, said.answer)
-        for candidate, value in zip(counted.candidates, told, strict=True):
-            for place in candidate.indices:
-                values[place] = value
+            candidate_values = await _equal_candidate(sample_set, counted, answer.answer)
+        for candidate, value in zip(counted.candidates, candidate_values, strict=True):
+            for index in candidate.indices:
+                values[index] = value
         columns[READER] = list(values)
     if reward_model is not None:
         scores = await scores_of(sample_set, "confidence", reward_model, steps)
         usage += scores.usage
         flags = scores.flags
-        answering = {place for one in counted.candidates for place in one.indices}
-        columns[REWARD] = [value if place in answering else 0.0 for place, value in enumerate(scores.values)]
+        answering = {index for candidate in counted.candidates for index in candidate.indices}
+        columns[REWARD] = [value if index in answering else 0.0 for index, value in enumerate(scores.values)]
     return columns, usage, flags
 
 
-async def _named(sample_set: SampleSet, counted: Tally, answer: str | None) -> list[float]:
+async def _equal_candidate(sample_set: SampleSet, counted: Tally, answer: str | None) -> list[float]:
     """1 for the candidate that equals an answer, 0 for the others."""
     if answer is None:
         return [0.0] * len(counted.candidates)
-    known = [one.answer for one in counted.candidates]
+    known = [candidate.answer for candidate in counted.candidates]
     groups = (await grouped(sample_set.question, [answer, *known])).groups
-    equal = {place - 1 for group in groups if 0 in group.indices for place in group.indices if place > 0}
-    return [float(place in equal) for place in range(len(known))]
+    equal = {index - 1 for group in groups if 0 in group.indices for index in group.indices if index > 0}
+    return [float(index in equal) for index in range(len(known))]
 
 
 def candidate_features(columns: Columns, names: Sequence[str], groups: Sequence[Sequence[int]]) -> Floats:
@@ -451,7 +451,7 @@ def candidate_features(columns: Columns, names: Sequence[str], groups: Sequence[
 
     if not names:
         return np.zeros((len(groups), 0))
-    answering = [place for group in groups for place in group]
+    answering = [index for group in groups for index in group]
     values = np.array([columns[name] for name in names], dtype=np.float64)
     centre = values[:, answering].mean(axis=1)
     return np.array([values[:, list(group)].mean(axis=1) - centre for group in groups])
@@ -459,4 +459,4 @@ def candidate_features(columns: Columns, names: Sequence[str], groups: Sequence[
 
 def means_of(columns: Columns, names: Sequence[str], answering: Sequence[int]) -> list[float]:
     """Mean of each feature over the samples that state an answer, all of which have it."""
-    return [sum(columns[name][place] or 0.0 for place in answering) / len(answering) for name in names]
+    return [sum(columns[name][index] or 0.0 for index in answering) / len(answering) for name in names]

@@ -141,7 +141,7 @@ class LLMAggregator:
         self, sample_set: SampleSet, counted: Tally, prompts: Sequence[Sequence[Message]]
     ) -> Answer:
         assert can_score(self.backend)
-        texts = [one.answer + ANSWER_CLOSE for one in counted.candidates]
+        texts = [candidate.answer + ANSWER_CLOSE for candidate in counted.candidates]
         score_weight, prior = self._weighed(sample_set, counted.candidates)
         mean = [0.0] * len(texts)
         usage = Usage()
@@ -163,8 +163,8 @@ class LLMAggregator:
             text=sample_set.samples[decision.winner.indices[0]].text,
             confidence=mean[counted.candidates.index(decision.winner)],
             candidates=tuple(
-                replace(one, probability=probability)
-                for one, probability in zip(counted.candidates, mean, strict=True)
+                replace(candidate, probability=probability)
+                for candidate, probability in zip(counted.candidates, mean, strict=True)
             ),
             usage=usage,
             flags=counted.notes,
@@ -182,23 +182,23 @@ class LLMAggregator:
             seed = first_seed(messages, self.seed + number)
             replies += await self.backend.generate(messages, params, [seed])
         read = [read_reply(sample_set.question, prefilled + reply.text) for reply in replies]
-        answers = [found.text if found else None for found in read]
+        answers = [reply_answer.text if reply_answer else None for reply_answer in read]
         grouping = await grouped(sample_set.question, answers)
         flags = [*counted.notes]
-        if any(found is None for found in read):
+        if any(reply_answer is None for reply_answer in read):
             flags.append("unreadable_reply")
-        if any(found is not None and found.rule != "answer_tag" for found in read):
+        if any(reply_answer is not None and reply_answer.rule != "answer_tag" for reply_answer in read):
             flags.append("untagged_answer")
         if not grouping.groups:
-            own = [flag for flag in flags if flag not in counted.notes]
-            fallen = vote_answer(sample_set, self.name, counted, (*own, "fallback_vote"), self.seed)
+            reply_flags = [flag for flag in flags if flag not in counted.notes]
+            fallen = vote_answer(sample_set, self.name, counted, (*reply_flags, "fallback_vote"), self.seed)
             return replace(fallen, text=replies[0].text, usage=usage_of(replies))
-        orders = [Candidate(one.answer, len(one.indices), one.indices) for one in grouping.groups]
-        votes = [float(one.votes) for one in orders]
+        orders = [Candidate(group.answer, len(group.indices), group.indices) for group in grouping.groups]
+        votes = [float(candidate.votes) for candidate in orders]
         decision = decide(orders, votes, "seeded", self.seed, sample_set.id, answers)
         assert decision is not None  # at least one group
         winner = decision.winner
-        known = [one.answer for one in counted.candidates]
+        known = [candidate.answer for candidate in counted.candidates]
         if len((await grouped(sample_set.question, [*known, winner.answer])).groups) > len(known):
             flags.append("new_answer")
         return Answer(
@@ -216,23 +216,28 @@ class LLMAggregator:
         """The prompt for one order of the samples."""
         order = shown_order(sample_set, self.seed, permutation)
         if self.fold and counted.candidates:
-            firsts = {one.indices[0]: one for one in counted.candidates}
-            shown = [
-                Shown(sample_set.samples[place].text, firsts[place].votes)
-                for place in order
-                if place in firsts
+            firsts = {candidate.indices[0]: candidate for candidate in counted.candidates}
+            responses = [
+                Shown(sample_set.samples[index].text, firsts[index].votes)
+                for index in order
+                if index in firsts
             ]
         else:
-            shown = [Shown(sample_set.samples[place].text) for place in order]
+            responses = [Shown(sample_set.samples[index].text) for index in order]
         question = sample_set.question
-        shown = await cut_down(
-            shown, self.show, self.keep_end_tokens, choices_of(question), self.backend, question.answer_kind
+        responses = await cut_down(
+            responses,
+            self.show,
+            self.keep_end_tokens,
+            choices_of(question),
+            self.backend,
+            question.answer_kind,
         )
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self._reply_tokens)
-        return await aggregation_messages(sample_set.question, shown, self.mode, self.backend, budget)
+        return await aggregation_messages(sample_set.question, responses, self.mode, self.backend, budget)
 
     def _weighed(self, sample_set: SampleSet, candidates: Sequence[Candidate]) -> tuple[float, list[float]]:
-        """The multiple of a candidate's log-probability, and what is added to it for each of them."""
+        """The multiple of a candidate's log-probability, and each candidate's addend to it."""
         confidences = candidate_confidences(sample_set, candidates)
         score_weight, vote_weight = self.score_weight, self.vote_weight
         if confidences is None:
@@ -240,8 +245,8 @@ class LLMAggregator:
             vote_weight = vote_weight if self.blind_vote_weight is None else self.blind_vote_weight
         known = confidences or [0.0] * len(candidates)
         return score_weight, [
-            vote_weight * math.log(one.votes) + self.confidence_weight * confidence
-            for one, confidence in zip(candidates, known, strict=True)
+            vote_weight * math.log(candidate.votes) + self.confidence_weight * confidence
+            for candidate, confidence in zip(candidates, known, strict=True)
         ]
 
     @property
@@ -253,10 +258,12 @@ class LLMAggregator:
 
 def candidate_confidences(sample_set: SampleSet, candidates: Sequence[Candidate]) -> list[float] | None:
     """Mean over each candidate's samples of their mean token log-probability; `None` where any lacks it."""
-    known = [[sample_set.samples[place].logprobs for place in one.indices] for one in candidates]
-    if any(one is None for group in known for one in group):
+    by_candidate = [
+        [sample_set.samples[index].logprobs for index in candidate.indices] for candidate in candidates
+    ]
+    if any(logprobs is None for group in by_candidate for logprobs in group):
         return None
-    return [fmean(one.mean for one in group if one is not None) for group in known]
+    return [fmean(logprobs.mean for logprobs in group if logprobs is not None) for group in by_candidate]
 
 
 def softmax(logits: Sequence[float]) -> list[float]:

@@ -3,7 +3,7 @@ the layer before wrote; a last model writes the answer. With one model it is Sel
 2502.00674).
 
 Departures: the sample set, drawn from one model or from several, is the first layer; every agent is shown
-the solutions in an order of its own; any aggregator may take the place of the last model.
+the solutions in another order; any aggregator may replace the last model.
 
 Cost with n samples and solutions of L tokens, `layers` layers of A agents: layers·A + 1 calls (without
 `final`). A prompt holds Q + n·L tokens in the first layer and Q + A·L in the others, with Q those of the
@@ -66,8 +66,8 @@ class MixtureOfAgents(Fuser):
         for number in range(self.layers):
             first = number * self.agents
             agents = [
-                self._agent(sample_set, layer, first + place, models[place % len(models)])
-                for place in range(self.agents)
+                self._agent(sample_set, layer, first + agent, models[agent % len(models)])
+                for agent in range(self.agents)
             ]
             layer = await gathered(agents)
             usage += SampleSet(sample_set.question, tuple(layer)).usage
@@ -84,4 +84,4 @@ class MixtureOfAgents(Fuser):
     ) -> Sample:
         order = list(layer)
         random.Random(f"{self.seed}:{index}:{sample_set.id}").shuffle(order)
-        return await self.write(sample_set.question, [Shown(one.text) for one in order], index, model)
+        return await self.write(sample_set.question, [Shown(sample.text) for sample in order], index, model)

@@ -98,7 +98,7 @@ class PairwiseKnockout:
 
 
 class _Tournament:
-    """The tournament of one set; competitors are places of samples.
+    """The tournament of one set; competitors are indices of samples.
 
     Attributes:
         usage: Tokens spent so far.
@@ -109,34 +109,34 @@ class _Tournament:
     def __init__(self, options: PairwiseKnockout, sample_set: SampleSet, counted: Tally) -> None:
         self._options = options
         self._set = sample_set
-        self._class = {place: one for one in counted.candidates for place in one.indices}
-        firsts = {one.indices[0] for one in counted.candidates}
+        self._class = {index: candidate for candidate in counted.candidates for index in candidate.indices}
+        firsts = {candidate.indices[0] for candidate in counted.candidates}
         competing = firsts if options.fold else set(self._class)
-        self._left = [one for one in shown_order(sample_set, options.seed, 0) if one in competing]
+        self._left = [index for index in shown_order(sample_set, options.seed, 0) if index in competing]
         self.usage = Usage()
         self.readable = self.undecided = 0
 
     async def winner(self) -> int:
-        """The place of the sample that wins all its matches."""
+        """The index of the sample that wins all its matches."""
         while len(self._left) > 1:
             pairs = list(zip(self._left[::2], self._left[1::2], strict=False))
             bye = self._left[2 * len(pairs) :]
             self._left = [*await gathered(self._match(*pair) for pair in pairs), *bye]
         return self._left[0]
 
-    async def _match(self, one: int, other: int) -> int:
-        mine, its = self._class[one], self._class[other]
+    async def _match(self, first: int, second: int) -> int:
+        mine, its = self._class[first], self._class[second]
         if mine is its:
-            return one
-        there, back = await gathered([self._judge(one, other), self._judge(other, one)])
+            return first
+        there, back = await gathered([self._judge(first, second), self._judge(second, first)])
         self.usage += there.usage + back.usage
         margins = [margin for margin in (there.margin, back.margin) if margin is not None]
         self.readable += len(margins)
         margin = (there.margin or 0.0) - (back.margin or 0.0)
         if margin == 0:
             self.undecided += 1
-            return one if self._votes_prefer(mine, its) else other
-        return one if margin > 0 else other
+            return first if self._votes_prefer(mine, its) else second
+        return first if margin > 0 else second
 
     def _votes_prefer(self, mine: Candidate, its: Candidate) -> bool:
         if mine.votes != its.votes:
@@ -145,26 +145,26 @@ class _Tournament:
         first = random.Random(f"{self._options.seed}:{self._set.id}:{pair}").choice(pair)
         return first == mine.indices[0]
 
-    async def _judge(self, one: int, other: int) -> _Judgement:
-        asked, samples = self._options, self._set.samples
-        backend, question = asked.backend, self._set.question
+    async def _judge(self, first_index: int, second_index: int) -> _Judgement:
+        options, samples = self._options, self._set.samples
+        backend, question = options.backend, self._set.question
         first, second = await cut_down(
-            [Shown(samples[one].text), Shown(samples[other].text)],
-            asked.show,
-            asked.keep_end_tokens,
+            [Shown(samples[first_index].text), Shown(samples[second_index].text)],
+            options.show,
+            options.keep_end_tokens,
             choices_of(question),
             backend,
             question.answer_kind,
         )
-        budget = prompt_budget(backend, asked.max_prompt_tokens, asked.max_tokens)
+        budget = prompt_budget(backend, options.max_prompt_tokens, options.max_tokens)
         messages = await judge_messages(question, first, second, backend, budget)
         if can_score(backend):
             scores = await backend.score(messages, [" 1", " 2"])
             spent = Usage(scores[0].prompt_tokens, sum(score.tokens for score in scores), calls=1)
             return _Judgement(scores[0].logprob - scores[1].logprob, spent)
-        params = SamplingParams(temperature=0.0, max_tokens=asked.max_tokens)
-        (reply,) = await backend.generate(messages, params, [asked.seed])
-        named = chosen_response(opening_of(messages) + reply.text, 2)
-        margin = None if named is None else (1.0, -1.0)[named]
+        params = SamplingParams(temperature=0.0, max_tokens=options.max_tokens)
+        (reply,) = await backend.generate(messages, params, [options.seed])
+        chosen = chosen_response(opening_of(messages) + reply.text, 2)
+        margin = None if chosen is None else (1.0, -1.0)[chosen]
         uncounted = int(reply.completion_tokens is None)
         return _Judgement(margin, Usage(reply.prompt_tokens or 0, reply.completion_tokens or 0, 1, uncounted))

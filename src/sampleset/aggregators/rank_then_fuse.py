@@ -59,30 +59,30 @@ class RankThenFuse(Fuser):
         if not counted.candidates or (self.skip_unanimous and len(counted.candidates) == 1):
             return vote_answer(sample_set, self.name, counted, (), self.seed)
         best, notes = self._best(sample_set, counted)
-        shown = [
-            Shown(sample_set.samples[place].text, best[place])
-            for place in shown_order(sample_set, self.seed, 0)
-            if place in best
+        solutions = [
+            Shown(sample_set.samples[index].text, best[index])
+            for index in shown_order(sample_set, self.seed, 0)
+            if index in best
         ]
-        written = await self.write(sample_set.question, shown, 0)
+        written = await self.write(sample_set.question, solutions, 0)
         last = SampleSet(sample_set.question, (written,))
         noted = Tally(counted.answers, counted.candidates, (*counted.notes, *notes))
         vote = MajorityVote(seed=self.seed)
         return await concluded(self.name, sample_set, noted, last, vote, last.usage, self.seed)
 
     def _best(self, sample_set: SampleSet, counted: Tally) -> tuple[dict[int, int], tuple[str, ...]]:
-        """Place and votes of the sample that stands for each of the best answers; what is to be noted."""
+        """Index and votes of the sample that stands for each of the best answers; the flags."""
         ranked: list[tuple[float, int, int]] = []
         scored = False
         for candidate in counted.candidates:
-            place, score = candidate.indices[0], float("-inf")
+            best_index, score = candidate.indices[0], float("-inf")
             for index in candidate.indices if self.by != "votes" else ():
-                found = sample_score(sample_set.samples[index], self.by)
-                scored = scored or found is not None
-                if found is not None and found > score:
-                    place, score = index, found
-            ranked.append((score, candidate.votes, place))
+                value = sample_score(sample_set.samples[index], self.by)
+                scored = scored or value is not None
+                if value is not None and value > score:
+                    best_index, score = index, value
+            ranked.append((score, candidate.votes, best_index))
         # Sorting is stable, so that ties stay in the order of appearance.
-        ranked.sort(key=lambda one: one[:2] if scored else one[1], reverse=True)
+        ranked.sort(key=lambda row: row[:2] if scored else row[1], reverse=True)
         notes = () if scored or self.by == "votes" else ("no_scores",)
-        return {place: votes for _, votes, place in ranked[: self.top]}, notes
+        return {best_index: votes for _, votes, best_index in ranked[: self.top]}, notes

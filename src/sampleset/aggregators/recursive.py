@@ -73,4 +73,4 @@ class Recursive(Fuser):
     async def _member(self, sample_set: SampleSet, members: Sequence[Sample], index: int) -> Sample:
         draw = random.Random(f"{self.seed}:{index}:{sample_set.id}")
         chosen = draw.sample(members, min(self.subset, len(members)))
-        return await self.write(sample_set.question, [Shown(one.text) for one in chosen], index)
+        return await self.write(sample_set.question, [Shown(sample.text) for sample in chosen], index)

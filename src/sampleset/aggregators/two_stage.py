@@ -55,17 +55,21 @@ class TwoStage:
         groups = -(-len(order) // self.group)
         if groups == 1:
             return replace(await self.inner.aggregate(sample_set), aggregator=self.name)
-        given = await gathered(
+        group_answers = await gathered(
             self.inner.aggregate(sample_set.subset(sorted(order[start::groups]))) for start in range(groups)
         )
         samples = tuple(
             _as_sample(answer, index, sample_set.question)
-            for index, answer in enumerate(given)
+            for index, answer in enumerate(group_answers)
             if answer.answer is not None
         )
-        spent = sum((answer.usage for answer in given), Usage())
+        spent = sum((answer.usage for answer in group_answers), Usage())
         notes = ["group_abstained"] if len(samples) < groups else []
-        notes += ["group_fallback_vote"] if any("fallback_vote" in one.flags for one in given) else []
+        notes += (
+            ["group_fallback_vote"]
+            if any("fallback_vote" in answer.flags for answer in group_answers)
+            else []
+        )
         if not samples:
             fallen = vote_answer(sample_set, self.name, counted, (*notes, "fallback_vote"), self.seed)
             return replace(fallen, usage=spent)
@@ -77,8 +81,8 @@ class TwoStage:
 
 def _as_sample(answer: Answer, index: int, question: Question) -> Sample:
     """A group's answer as a sample that states it."""
-    found = kind_of(question).read(answer.text, choices_of(question))
-    if found is not None and found.text == answer.answer:
+    stated_answer = kind_of(question).read(answer.text, choices_of(question))
+    if stated_answer is not None and stated_answer.text == answer.answer:
         return Sample(index, answer.text)
     if question.answer_kind == DEFAULT_KIND:
         stated = f"The final answer is \\boxed{{{answer.answer}}}."

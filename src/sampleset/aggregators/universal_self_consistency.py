@@ -63,20 +63,20 @@ class UniversalSelfConsistency:
         if len(counted.candidates) < 2:
             return vote_answer(sample_set, self.name, counted, (), self.seed)
         order = shown_order(sample_set, self.seed, 0)
-        whole = [Shown(sample_set.samples[place].text) for place in order]
+        samples = [Shown(sample_set.samples[index].text) for index in order]
         question = sample_set.question
         choices, kind = choices_of(question), question.answer_kind
-        shown = await cut_down(whole, self.show, None, choices, self.backend, kind)
+        responses = await cut_down(samples, self.show, None, choices, self.backend, kind)
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self.max_tokens)
-        messages = await consistency_messages(sample_set.question, shown, self.backend, budget)
+        messages = await consistency_messages(sample_set.question, responses, self.backend, budget)
         if can_score(self.backend):
-            written, usage = await _likeliest(self.backend, messages, len(shown))
+            written, usage = await _likeliest(self.backend, messages, len(responses))
         else:
             written, usage = await self._reply(messages)
-        named = chosen_response(written, len(shown))
-        answer = counted.answers[order[named]] if named is not None else None
-        if named is None or answer is None:
-            flags = ("unreadable_reply" if named is None else "chose_no_answer", "fallback_vote")
+        chosen = chosen_response(written, len(responses))
+        answer = counted.answers[order[chosen]] if chosen is not None else None
+        if chosen is None or answer is None:
+            flags = ("unreadable_reply" if chosen is None else "chose_no_answer", "fallback_vote")
             fallen = vote_answer(sample_set, self.name, counted, flags, self.seed)
             return replace(fallen, text=written, usage=usage)
         return Answer(
@@ -99,6 +99,6 @@ async def _likeliest(backend: ScoringBackend, messages: Sequence[Message], n: in
     """The reply that names the likeliest of n responses; the first of equals."""
     numbers = [f" {number}" for number in range(1, n + 1)]
     scores = await backend.score(messages, numbers)
-    best = max(range(n), key=lambda place: (scores[place].logprob, -place))
+    best = max(range(n), key=lambda index: (scores[index].logprob, -index))
     tokens = sum(score.tokens for score in scores)
     return opening_of(messages) + numbers[best], Usage(scores[0].prompt_tokens, tokens, calls=1)

@@ -80,17 +80,17 @@ class WeightedVote:
             BackendError: The reward model cannot be asked.
         """
         counted = await tally(sample_set)
-        given = await scores_of(sample_set, self.by, self.reward_model, self.steps)
-        answering = [place for place, answer in enumerate(counted.answers) if answer is not None]
-        weights, notes = self._weights(given.values, answering, sample_set.id)
-        notes = (*counted.notes, *given.flags, *notes)
-        sums = [sum(weights[place] for place in one.indices) for one in counted.candidates]
+        scores = await scores_of(sample_set, self.by, self.reward_model, self.steps)
+        answering = [index for index, answer in enumerate(counted.answers) if answer is not None]
+        weights, notes = self._weights(scores.values, answering, sample_set.id)
+        notes = (*counted.notes, *scores.flags, *notes)
+        sums = [sum(weights[index] for index in candidate.indices) for candidate in counted.candidates]
         decision = decide(counted.candidates, sums, self.ties, self.seed, sample_set.id, counted.answers)
         if decision is None:
             flags = (*notes, "no_answers")
-            return Answer(sample_set.id, self.name, None, usage=given.usage, flags=flags)
-        won = sum(weights[place] for place in decision.winner.indices)
-        heaviest = max(decision.winner.indices, key=lambda place: weights[place])
+            return Answer(sample_set.id, self.name, None, usage=scores.usage, flags=flags)
+        won = sum(weights[index] for index in decision.winner.indices)
+        heaviest = max(decision.winner.indices, key=lambda index: weights[index])
         return Answer(
             id=sample_set.id,
             aggregator=self.name,
@@ -98,7 +98,7 @@ class WeightedVote:
             text=sample_set.samples[heaviest].text,
             confidence=won / total if (total := sum(weights)) > 0 else None,
             candidates=counted.candidates,
-            usage=given.usage,
+            usage=scores.usage,
             flags=(*notes, *(["tie"] if decision.tied else [])),
         )
 
@@ -112,9 +112,9 @@ class WeightedVote:
         rest = iter(weights)
         filled = [mean if score is None else next(rest) for score in scores]
         if self.keep is not None:
-            kept = kept_places(scores, answering, self.keep)
-            filled = [weight if place in kept else 0.0 for place, weight in enumerate(filled)]
-        if answering and not any(filled[place] > 0 for place in answering):
+            best = kept_places(scores, answering, self.keep)
+            filled = [weight if index in best else 0.0 for index, weight in enumerate(filled)]
+        if answering and not any(filled[index] > 0 for index in answering):
             return [1.0] * len(scores), ("no_weights",)
         return filled, ("weights_missing",) if None in scores else ()
 
@@ -123,9 +123,9 @@ class WeightedVote:
             return [math.exp(score) for score in scores]
         for score in scores:
             if score < 0 and not self.softmax:
-                named = repr(self.by) if self.reward_model is None else f"of {self.reward_model.model!r}"
+                source = repr(self.by) if self.reward_model is None else f"of {self.reward_model.model!r}"
                 raise InvalidArgumentError(
-                    f"Score {named} of a sample of question {question_id!r} is {score!r}; a weight must "
+                    f"Score {source} of a sample of question {question_id!r} is {score!r}; a weight must "
                     "be at least 0. Use softmax=true, or best_of_n, which needs an order only."
                 )
         if not self.softmax:

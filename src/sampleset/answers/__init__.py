@@ -1,4 +1,4 @@
-"""Final answers: what a model's answer is, and whether two answers are equal, by the kind of the answer.
+"""Final answers: reads a model's answer, and decides whether two answers are equal, by the answer's kind.
 
 Votes, grades and rewards all decide through this package. Importing it is light; math-verify
 and sympy are imported in worker processes only, when two expressions need algebra.

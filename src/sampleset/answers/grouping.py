@@ -21,11 +21,11 @@ _NOTES = {"ambiguous": "ambiguous_parentheses"}
 
 @dataclass(frozen=True, slots=True)
 class AnswerGroup:
-    """Answers that are one.
+    """Answers that are equal.
 
     Attributes:
         answer: As its first member writes it.
-        indices: Places of the members in what was grouped, rising.
+        indices: Indices of the members among the grouped answers, rising.
     """
 
     answer: str
@@ -38,7 +38,7 @@ class Grouping:
 
     Attributes:
         groups: In order of first appearance; `None` entries belong to no group.
-        notes: What was decided on the whole set or left undecided, by name and sorted:
+        notes: Names, sorted, of decisions on the set, and of comparisons left undecided:
             `percent_read_as_number`, `ambiguous_parentheses`, `mixed_units`, `timeout`, ...
     """
 
@@ -66,20 +66,20 @@ def group_answers(answers: Sequence[str | None], budget: Budget | None = None) -
 
     Args:
         answers: Final answers; `None` is no answer and in no group.
-        budget: Processor time for the comparisons; what it does not suffice for is undecided.
+        budget: Processor time for the comparisons; comparisons beyond it are undecided.
     """
     budget = budget or Budget()
     notes: set[str] = set()
     buckets: dict[Hashable, _Bucket] = {}
     by_text: dict[str, _Bucket] = {}
-    for place, answer in enumerate(answers):
+    for index, answer in enumerate(answers):
         if answer is None:
             continue
         bucket = by_text.get(answer)
         if bucket is None:
             form = read(answer)
             bucket = by_text[answer] = buckets.setdefault(_key(form), _Bucket(form, []))
-        bucket.members.append(place)
+        bucket.members.append(index)
     merged = _merge_by_algebra(list(buckets.values()), notes, budget)
     groups = (AnswerGroup(_text(answers, bucket, notes), tuple(sorted(bucket.members))) for bucket in merged)
     return Grouping(tuple(sorted(groups, key=lambda group: group.indices[0])), tuple(sorted(notes)))
@@ -98,7 +98,7 @@ def groups_restrict(answers: Sequence[str | None], grouping: Grouping) -> bool:
     if grouping.notes:
         return False
     for group in grouping.groups:
-        forms = [read(answer) for place in group.indices if (answer := answers[place]) is not None]
+        forms = [read(answer) for index in group.indices if (answer := answers[index]) is not None]
         readings = {(form.number.unit, form.number.percent) for form in forms if form.number}
         if len({_key(form) for form in forms}) > 1 or len(readings) > 1:
             return False
@@ -107,7 +107,7 @@ def groups_restrict(answers: Sequence[str | None], grouping: Grouping) -> bool:
 
 def _text(answers: Sequence[str | None], bucket: _Bucket, notes: set[str]) -> str:
     """The first writing of the commonest reading: of `5 m`, `5 cm`, `5 cm`, the second."""
-    texts = [answer for place in sorted(bucket.members) if (answer := answers[place]) is not None]
+    texts = [answer for index in sorted(bucket.members) if (answer := answers[index]) is not None]
     if len(set(texts)) == 1:
         return texts[0]
     numbers = [form.number for form in map(read, texts)]
@@ -126,14 +126,16 @@ def _text(answers: Sequence[str | None], bucket: _Bucket, notes: set[str]) -> st
 def _mixed(readings: Iterable[tuple[str | None, bool]]) -> set[str]:
     percent = any(is_percent for _, is_percent in readings)
     units = {unit for unit, _ in readings if unit}
-    differ = any(not units_agree(one, other) for one, other in combinations(sorted(units), 2))
+    differ = any(not units_agree(first, second) for first, second in combinations(sorted(units), 2))
     noted = {"percent_read_as_number": percent, "mixed_units": differ}
     return {name for name, holds in noted.items() if holds}
 
 
 def _merge_by_algebra(buckets: list[_Bucket], notes: set[str], budget: Budget) -> list[_Bucket]:
     """Each bucket joins the first earlier one that equals it."""
-    buckets = sorted(buckets, key=lambda one: (one.form.kind in _PLAIN, one.form.text, one.form.latex))
+    buckets = sorted(
+        buckets, key=lambda bucket: (bucket.form.kind in _PLAIN, bucket.form.text, bucket.form.latex)
+    )
     merged: list[_Bucket] = []
     strikes: dict[int, int] = defaultdict(int)
     left = _MAX_COMPARISONS
@@ -149,8 +151,8 @@ def _merge_by_algebra(buckets: list[_Bucket], notes: set[str], budget: Budget) -
                 merged.append(bucket)
                 break
             left -= 1
-            one, other = sorted((earlier.form, bucket.form), key=lambda form: form.text)
-            verdict = compare_forms(one, other, "vote", budget.part(TIME_LIMIT))
+            first, second = sorted((earlier.form, bucket.form), key=lambda form: form.text)
+            verdict = compare_forms(first, second, "vote", budget.part(TIME_LIMIT))
             if verdict.equal:
                 earlier.members.extend(bucket.members)
                 break

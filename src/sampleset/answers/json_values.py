@@ -56,13 +56,13 @@ class Json(Keyed):
 
     def key(self, answer: str) -> Hashable:
         """The value in a form that can be compared."""
-        found = _value(answer)
-        if found is None:
+        parsed = _value(answer)
+        if parsed is None:
             return None
-        (value,) = found
+        (value,) = parsed
         if self.keys and isinstance(value, dict):
-            held = cast("dict[str, Any]", value)
-            value = {key: held[key] for key in self.keys if key in held}
+            members = cast("dict[str, Any]", value)
+            value = {key: members[key] for key in self.keys if key in members}
         return _comparable(value)
 
 
@@ -99,15 +99,15 @@ def _written(text: str) -> str | None:
         if _value(block) is not None:
             return block.strip()
     text = text[-MAX_TEXT:]
-    last, place, left = "", 0, _MOST_WORK
-    while left > 0 and (opening := _OPENING.search(text, place)):
+    last, position, left = "", 0, _MOST_WORK
+    while left > 0 and (opening := _OPENING.search(text, position)):
         start = opening.start()
         try:
-            _, place = _DECODER.raw_decode(text, start)
-            last = text[start:place]
+            _, position = _DECODER.raw_decode(text, start)
+            last = text[start:position]
         except (ValueError, RecursionError) as error:
             left -= max(_LEAST_WORK, getattr(error, "pos", len(text)) - start)
-            place = start + 1
+            position = start + 1
     return last if _value(last) is not None else None
 
 
@@ -125,7 +125,7 @@ def _value(text: str) -> tuple[Any] | None:
 def _is_shallow(value: Any) -> bool:
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
-        level = [inner for one in level if isinstance(one, list | dict) for inner in _members(one)]
+        level = [inner for item in level if isinstance(item, list | dict) for inner in _members(item)]
         if not level:
             return True
     return False

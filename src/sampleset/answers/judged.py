@@ -1,7 +1,7 @@
 """The answer kind `judge`: answers are equal when a language model says that they mean the same.
 
 The kind holds its judge and awaits it. `sampleset.grading.judge` has the judge that asks a model; `Recorded`
-repeats what was said before, where no model can be asked.
+repeats earlier judgements, where no model can be asked.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _TEXT = Text()
 
 @dataclass(slots=True)
 class Judgements:
-    """What a judge has said about the answers to one question.
+    """A judge's verdicts on the answers to one question.
 
     Attributes:
         classes: Number of its class, by the answer's plain text.
         representatives: The answer that stands for each class: its first.
         right: Whether an answer is the gold one, by the plain texts of both; `None` where it did not say.
-        notes: What went wrong: `judge_unreadable`, `too_many_comparisons`.
+        notes: Faults: `judge_unreadable`, `too_many_comparisons`.
     """
 
     classes: dict[str, int] = field(default_factory=dict[str, int])
@@ -41,30 +41,30 @@ class Judge(Protocol):
     """Decides whether answers mean the same."""
 
     async def classify(self, question: Question, answers: Iterable[str | None]) -> Judgements:
-        """All that was said about the question, these answers put into classes of equal ones."""
+        """All judgements on the question, with these answers put into classes of equal ones."""
         ...
 
     async def grade(self, question: Question, gold: str, answers: Iterable[str | None]) -> Judgements:
-        """All that was said about the question, each of these answers compared with the gold one."""
+        """All judgements on the question, with each of these answers compared with the gold one."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
-    """A judge that repeats what was said about one question and asks no model.
+    """A judge that repeats earlier judgements on one question and asks no model.
 
     Attributes:
-        judgements: What was said.
+        judgements: The judgements.
     """
 
     judgements: Judgements
 
     async def classify(self, question: Question, answers: Iterable[str | None]) -> Judgements:
-        """What was said."""
+        """The recorded judgements."""
         return self.judgements
 
     async def grade(self, question: Question, gold: str, answers: Iterable[str | None]) -> Judgements:
-        """What was said."""
+        """The recorded judgements."""
         return self.judgements
 
 
@@ -101,9 +101,9 @@ class Judged:
     async def group(self, answers: Sequence[str | None]) -> Grouping:
         """The classes that the judge makes."""
         judge, question = self._party()
-        said = await judge.classify(question, answers)
-        keys = [None if answer is None else _class(said, answer, question) for answer in answers]
-        return grouped_by(keys, answers, sorted(said.notes))
+        judgements = await judge.classify(question, answers)
+        keys = [None if answer is None else _class(judgements, answer, question) for answer in answers]
+        return grouped_by(keys, answers, sorted(judgements.notes))
 
     async def read_and_group(
         self, texts: Sequence[tuple[str, bool] | None], choices: int | None
@@ -114,7 +114,7 @@ class Judged:
         return answers, await self.group(answers)
 
     def restricts(self, answers: Sequence[str | None], grouping: Grouping) -> bool:
-        """Whether there is nothing to note: what was said holds for every set."""
+        """Whether there is nothing to note: the judgements hold for every set."""
         return not grouping.notes
 
     async def same(self, a: str, b: str) -> Verdict:
@@ -122,8 +122,8 @@ class Judged:
         if plain_text(a) == plain_text(b):
             return Verdict(True, "judge")
         judge, question = self._party()
-        said = await judge.classify(question, [a, b])
-        return Verdict(_class(said, a, question) == _class(said, b, question), "judge")
+        judgements = await judge.classify(question, [a, b])
+        return Verdict(_class(judgements, a, question) == _class(judgements, b, question), "judge")
 
     async def matches_gold(self, answer: str, gold: str) -> Verdict:
         """Whether the judge calls the answer the gold one; equal texts need no judge."""
@@ -131,10 +131,10 @@ class Judged:
         if texts[0] == texts[1]:
             return Verdict(True, "text")
         judge, question = self._party()
-        said = await judge.grade(question, gold, [answer])
-        if texts not in said.right:
+        judgements = await judge.grade(question, gold, [answer])
+        if texts not in judgements.right:
             raise _unknown(answer, question)
-        return Verdict(said.right[texts], "judge")
+        return Verdict(judgements.right[texts], "judge")
 
     def _party(self) -> tuple[Judge, Question]:
         if self.judge is None:
@@ -150,11 +150,11 @@ class Judged:
         return self.judge, self.question
 
 
-def _class(said: Judgements, answer: str, question: Question) -> int:
+def _class(judgements: Judgements, answer: str, question: Question) -> int:
     text = plain_text(answer)
-    if text not in said.classes:
+    if text not in judgements.classes:
         raise _unknown(answer, question)
-    return said.classes[text]
+    return judgements.classes[text]
 
 
 def _unknown(answer: str, question: Question) -> InvalidArgumentError:

@@ -18,7 +18,7 @@ from sampleset.answers.maths.reasoning import after_reasoning
 from sampleset.answers.maths.workers import Budget
 
 MAX_TEXT = 100_000
-"""Characters of an answer that is not mathematics; what is longer is none."""
+"""Characters of an answer that is not mathematics; a longer text is no answer."""
 _LETTERS = 26
 
 _MARKED = re.compile(
@@ -35,11 +35,11 @@ class Keyed:
 
     @abstractmethod
     def key(self, answer: str) -> Hashable:
-        """What equal answers share, `None` for what is no answer."""
+        """The key that equal answers share, `None` for a text that is no answer."""
 
     def group(self, answers: Sequence[str | None], budget: Budget | None = None) -> Grouping:
         """One group per key."""
-        return grouped_by([None if one is None else self.key(one) for one in answers], answers)
+        return grouped_by([None if answer is None else self.key(answer) for answer in answers], answers)
 
     def restricts(self, answers: Sequence[str | None], grouping: Grouping) -> bool:
         """Always: an answer's key is its own."""
@@ -76,10 +76,10 @@ class Text(Keyed):
 
     def read(self, text: str, choices: int | None = None, truncated: bool = False) -> Extracted | None:
         """The marked text; without a mark all of it, unless it was cut off."""
-        found = marked_text(text)
-        if found is None and not truncated:
-            found = Extracted(after_reasoning(text).strip(), "whole_reply")
-        return found if found and found.text and len(found.text) <= MAX_TEXT else None
+        answer = marked_text(text)
+        if answer is None and not truncated:
+            answer = Extracted(after_reasoning(text).strip(), "whole_reply")
+        return answer if answer and answer.text and len(answer.text) <= MAX_TEXT else None
 
     def key(self, answer: str) -> Hashable:
         """The text, normalised unless exact."""
@@ -98,20 +98,20 @@ class Choice(Keyed):
 
     def key(self, answer: str) -> Hashable:
         """The letter of `B`, `(B)` or `B. mitosis`."""
-        found = extract_answer(f"<answer>{answer[:MAX_TEXT]}</answer>", choices=_LETTERS, truncated=True)
-        return found.text if found else None
+        extracted = extract_answer(f"<answer>{answer[:MAX_TEXT]}</answer>", choices=_LETTERS, truncated=True)
+        return extracted.text if extracted else None
 
 
 def grouped_by(
     keys: Sequence[Hashable], answers: Sequence[str | None], notes: Sequence[str] = ()
 ) -> Grouping:
     """One group per key, in order of first appearance; `None` is no key."""
-    places: dict[Hashable, list[int]] = {}
-    for place, key in enumerate(keys):
+    indices_by_key: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
         if key is not None:
-            places.setdefault(key, []).append(place)
+            indices_by_key.setdefault(key, []).append(index)
     return Grouping(
-        tuple(AnswerGroup(answers[one[0]] or "", tuple(one)) for one in places.values()),
+        tuple(AnswerGroup(answers[indices[0]] or "", tuple(indices)) for indices in indices_by_key.values()),
         tuple(sorted(set(notes))),
     )
 
@@ -123,17 +123,17 @@ def plain_text(text: str) -> str:
 
 
 def tagged_text(text: str) -> str | None:
-    """What the last answer tags hold, of which the closing one may be missing; `None` without any."""
+    """The content of the last answer tags; the closing tag may be missing. `None` without tags."""
     _, mark, rest = text.rpartition("<answer>")
     return rest.partition("</answer>")[0].strip() if mark else None
 
 
 def marked_text(text: str) -> Extracted | None:
-    """What the last answer tags hold, or what follows the last line that opens with `Answer:`."""
+    """The content of the last answer tags, or the text behind the last `Answer:` that opens a line."""
     text = after_reasoning(text)
     tagged = tagged_text(text)
     if tagged:
         return Extracted(tagged, "answer_tag")
-    marks = [found.end() for found in _MARKED.finditer(text)]
+    marks = [match.end() for match in _MARKED.finditer(text)]
     rest = text[marks[-1] :].strip() if marks else ""
     return Extracted(rest, "phrase") if rest else None

@@ -55,7 +55,7 @@ class AnswerKind(Protocol):
         """Return if answers can be compared here and now.
 
         Raises:
-            InvalidArgumentError: They cannot; the message says what is missing.
+            InvalidArgumentError: They cannot; the message names the missing part.
         """
         ...
 
@@ -118,7 +118,7 @@ class Rules(Protocol):
 
         Args:
             answers: Final answers; `None` is none.
-            budget: What comparing may take; what is undecided then stays apart and is noted.
+            budget: Processor time for comparing; answers still undecided then stay apart, with a note.
         """
         ...
 
@@ -342,7 +342,7 @@ class Kinds:
         return replace(question, kinds=self)
 
     async def recorded(self, problem: Problem, answers: Iterable[str | None]) -> Kinds:
-        """Kinds for another process: what a judge has to say about these answers is said, rules are not run.
+        """Kinds for another process: the judge judges these answers now; rules are not run.
 
         Args:
             problem: The question, and the gold answer if it has one.
@@ -351,10 +351,10 @@ class Kinds:
         judge = None
         if self.judge is not None and self.kind(problem.question).asks_model:
             judge, answers = self.judge, list(answers)
-            said = await judge.classify(problem.question, answers)
+            judgements = await judge.classify(problem.question, answers)
             if problem.answer is not None:
-                said = await judge.grade(problem.question, problem.answer, answers)
-            judge = Recorded(said)
+                judgements = await judge.grade(problem.question, problem.answer, answers)
+            judge = Recorded(judgements)
         return Kinds(judge, self.run_code, inline=True)
 
 
@@ -369,12 +369,12 @@ def answer_kind(spec: str) -> AnswerKind:
 
 
 def kind_of(question: Question) -> AnswerKind:
-    """The kind of a question's answers, with what the question carries for it."""
+    """The kind of a question's answers, with the judge and permissions that the question carries."""
     return cast("AnswerKind", (question.kinds or _BARE).kind(question))
 
 
 def kinds_of(question: Question) -> Kinds:
-    """What a question carries for comparing its answers; nothing but the rules if it carries nothing."""
+    """The kinds that a question carries for comparing its answers; by default those of the rules alone."""
     return question.kinds if isinstance(question.kinds, Kinds) else _BARE
 
 

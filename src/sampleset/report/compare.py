@@ -167,8 +167,8 @@ def _method_pair(text: str, a: Evaluation, b: Evaluation) -> tuple[str, str]:
         for run in (a, b)
     ]
     parts = text.split("=")
-    for place in range(1, len(parts)):
-        pair = "=".join(parts[:place]), "=".join(parts[place:])
+    for cut in range(1, len(parts)):
+        pair = "=".join(parts[:cut]), "=".join(parts[cut:])
         if pair[0] in names[0] and pair[1] in names[1]:
             return pair
     raise InvalidArgumentError(
@@ -178,13 +178,13 @@ def _method_pair(text: str, a: Evaluation, b: Evaluation) -> tuple[str, str]:
 
 
 def _pairs(a: Evaluation, b: Evaluation) -> tuple[list[tuple[str, str]], list[str]]:
-    """Names of the files to compare, and what to say of the others."""
+    """Names of the files to compare, and notes on the others."""
     names_a, names_b = [file.source for file in a.files], [file.source for file in b.files]
     if len(names_a) == len(names_b) == 1 and names_a != names_b:
-        told = (
+        opening = (
             f"The files have different names, {names_a[0]} and {names_b[0]}; as each run has one, they are "
         )
-        return [(names_a[0], names_b[0])], [f"{told}compared."]
+        return [(names_a[0], names_b[0])], [f"{opening}compared."]
     shared = [name for name in names_a if name in names_b]
     if not shared:
         raise DataError(
@@ -199,12 +199,14 @@ def _pairs(a: Evaluation, b: Evaluation) -> tuple[list[tuple[str, str]], list[st
 
 
 def _problems(folder: Path) -> dict[str, dict[str, _Problem]]:
-    """By file and id: of each question only what is compared, so that large runs fit into memory."""
-    found: dict[str, dict[str, _Problem]] = {}
+    """By file and id, only the compared fields of each question, so that large runs fit into memory."""
+    problems: dict[str, dict[str, _Problem]] = {}
     for row in question_rows(folder / "questions.jsonl"):
         text = hashlib.blake2b(str(row["question"]).encode("utf-8", "replace"), digest_size=12).digest()
-        found.setdefault(row["file"], {})[row["id"]] = _Problem(text, str(row.get("gold")), row["accuracies"])
-    return found
+        problems.setdefault(row["file"], {})[row["id"]] = _Problem(
+            text, str(row.get("gold")), row["accuracies"]
+        )
+    return problems
 
 
 def _labels(run: Evaluation, source: str) -> list[str]:
@@ -275,13 +277,13 @@ def _setting_changes(
 ) -> Iterator[SettingChange]:
     described = [_described(report_a, a), _described(report_b, b)]
     for name in dict.fromkeys([*described[0], *described[1]]):
-        mine, theirs = (one.get(name, _MISSING) for one in described)
+        mine, theirs = (settings.get(name, _MISSING) for settings in described)
         if mine != theirs:
             yield SettingChange(name, mine, theirs)
 
 
 def _described(report: Mapping[str, Any], run: Evaluation) -> dict[str, Any]:
-    """What a run was made with, what it found it on included."""
+    """The settings of a run and the data it read."""
     settings: Mapping[str, Any] = report.get("settings") or {}
     return {
         "files": [file.source for file in run.files],
@@ -293,7 +295,7 @@ def _described(report: Mapping[str, Any], run: Evaluation) -> dict[str, Any]:
         "seed": run.seed,
         "resamples": run.resamples,
         "version": report.get("version"),
-        # `output_dir` always differs, and the rest of these were told above.
+        # `output_dir` always differs, and the rest of these stand above.
         **{name: value for name, value in settings.items() if name not in _TOLD},
     }
 

@@ -26,24 +26,24 @@ def comparison_dict(comparison: Comparison) -> dict[str, Any]:
 
 def comparison_tables(comparison: Comparison) -> list[RenderableType]:
     """A table per file for the terminal, 80 columns wide at least."""
-    shown: list[RenderableType] = [Text("\n".join(_opening(comparison)))]
+    renderables: list[RenderableType] = [Text("\n".join(_opening(comparison)))]
     for file in comparison.files:
         table = new_table()
         table.add_column("k", justify="right")
         table.add_column("method", overflow="fold")
         add_numbers(table, "A\n%", "B\n%", "B − A", "95 %\ninterval", "mended/\nspoilt", "exact\np")
-        for one in file.methods:
+        for method in file.methods:
             table.add_row(
-                f"{one.k}",
-                label_text(one.label),
-                percent(one.accuracy_a),
-                percent(one.accuracy_b),
-                *difference_text(one.difference, one.interval),
-                f"{one.mended}/{one.spoilt}",
-                p_value(one.p_value),
+                f"{method.k}",
+                label_text(method.label),
+                percent(method.accuracy_a),
+                percent(method.accuracy_b),
+                *difference_text(method.difference, method.interval),
+                f"{method.mended}/{method.spoilt}",
+                p_value(method.p_value),
             )
-        shown.append(titled(_title(file), table, _file_notes(file)))
-    return [*shown, Text("\n".join(_captions(comparison)), style="dim")]
+        renderables.append(titled(_title(file), table, _file_notes(file)))
+    return [*renderables, Text("\n".join(_captions(comparison)), style="dim")]
 
 
 def comparison_markdown(comparison: Comparison) -> str:
@@ -53,17 +53,17 @@ def comparison_markdown(comparison: Comparison) -> str:
     for file in comparison.files:
         rows = [
             (
-                f"{one.k}",
-                inline(one.label),
-                percent(one.accuracy_a),
-                percent(one.accuracy_b),
-                points(one.difference),
-                points_range(one.interval),
-                f"{one.mended}/{one.spoilt}",
-                p_value(one.p_value),
-                f"{one.problems:,}",
+                f"{method.k}",
+                inline(method.label),
+                percent(method.accuracy_a),
+                percent(method.accuracy_b),
+                points(method.difference),
+                points_range(method.interval),
+                f"{method.mended}/{method.spoilt}",
+                p_value(method.p_value),
+                f"{method.problems:,}",
             )
-            for one in file.methods
+            for method in file.methods
         ]
         parts += [f"## {inline(_title(file))}", bullets(_file_notes(file)), markdown_table(headings, rows, 2)]
         if changed := _changed(file):
@@ -82,7 +82,10 @@ def write_comparison(folder: Path, comparison: Comparison) -> list[Path]:
 
 
 def _opening(comparison: Comparison) -> list[str]:
-    differing = [f"{one.name}: {_short(one.a)} in A, {_short(one.b)} in B." for one in comparison.settings]
+    differing = [
+        f"{setting.name}: {_short(setting.a)} in A, {_short(setting.b)} in B."
+        for setting in comparison.settings
+    ]
     return [
         f"A is {comparison.a}, B is {comparison.b}.",
         *comparison.notes,
@@ -114,14 +117,14 @@ def _file_notes(file: FileChange) -> list[str]:
 
 def _changed(file: FileChange) -> list[str]:
     lines: list[str] = []
-    for one in file.methods:
+    for method in file.methods:
         for word, count, ids in (
-            ("mended", one.mended, one.mended_ids),
-            ("spoilt", one.spoilt, one.spoilt_ids),
+            ("mended", method.mended, method.mended_ids),
+            ("spoilt", method.spoilt, method.spoilt_ids),
         ):
             if count:
                 more = " …" if count > len(ids) else ""
-                lines.append(f"k = {one.k}, {one.label}: {word} {count:,}: {', '.join(ids)}{more}")
+                lines.append(f"k = {method.k}, {method.label}: {word} {count:,}: {', '.join(ids)}{more}")
     return lines
 
 

@@ -20,14 +20,14 @@ def curve_csv(evaluation: Evaluation) -> str:
     return _csv(
         {
             "file": file.source,
-            "k": one.k,
-            "problems": one.problems,
-            "maj_at_k": one.maj_at_k,
-            **_interval("interval", one.interval),
-            "pass_at_k": one.pass_at_k,
+            "k": point.k,
+            "problems": point.problems,
+            "maj_at_k": point.maj_at_k,
+            **_interval("interval", point.interval),
+            "pass_at_k": point.pass_at_k,
         }
         for file in evaluation.files
-        for one in file.curve
+        for point in file.curve
     )
 
 
@@ -38,16 +38,16 @@ def breakdowns_csv(evaluation: Evaluation) -> str:
             "file": file.source,
             "k": point.k,
             "breakdown": name,
-            "value": one.value,
-            "weight": one.weight,
+            "value": part.value,
+            "weight": part.weight,
             "method": label,
             "accuracy": accuracy,
         }
         for file in evaluation.files
         for point in file.points
         for name, slices in point.breakdowns.items()
-        for one in slices
-        for label, accuracy in [*one.accuracy.items(), ("oracle", one.oracle)]
+        for part in slices
+        for label, accuracy in [*part.accuracy.items(), ("oracle", part.oracle)]
     )
 
 

@@ -41,7 +41,7 @@ def write_report(
 
     Args:
         folder: Where they go; made if need be.
-        evaluation: What was found.
+        evaluation: The results.
         settings: How it was made.
         questions: `questions.jsonl` of the evaluation, read as a stream.
         browse: Questions per file in the page at most.

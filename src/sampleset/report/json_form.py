@@ -24,7 +24,7 @@ def report_dict(evaluation: Evaluation, settings: Mapping[str, Any]) -> dict[str
     It has the fields of `Evaluation`, and beside them notes to read, which nothing reads back.
 
     Args:
-        evaluation: What was found.
+        evaluation: The results.
         settings: How it was made; values that JSON lacks become text.
     """
     report: dict[str, Any] = {
@@ -34,14 +34,14 @@ def report_dict(evaluation: Evaluation, settings: Mapping[str, Any]) -> dict[str
         **plain(asdict(evaluation)),
         "captions": captions(evaluation),
     }
-    for macro, told in zip(evaluation.macro, report["macro"], strict=True):
-        told["notes"] = macro_notes(macro)
-    for file, told in zip(evaluation.files, report["files"], strict=True):
-        told["notes"] = file_notes(file)
-        for point, told_point in zip(file.points, told["points"], strict=True):
-            told_point["notes"] = point_notes(point)
-            for method, told_method in zip(point.methods, told_point["methods"], strict=True):
-                told_method["notes"] = method_notes(method, point)
+    for macro, entry in zip(evaluation.macro, report["macro"], strict=True):
+        entry["notes"] = macro_notes(macro)
+    for file, entry in zip(evaluation.files, report["files"], strict=True):
+        entry["notes"] = file_notes(file)
+        for point, point_entry in zip(file.points, entry["points"], strict=True):
+            point_entry["notes"] = point_notes(point)
+            for method, method_entry in zip(point.methods, point_entry["methods"], strict=True):
+                method_entry["notes"] = method_notes(method, point)
     return report
 
 
@@ -75,22 +75,22 @@ def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _record(kind: Any, value: object, place: str) -> object:
+def _record(kind: Any, value: object, path: str) -> object:
     if not isinstance(value, Mapping):
-        raise _wrong(place, "an object", value)
-    given = cast("Mapping[str, Any]", value)
+        raise _wrong(path, "an object", value)
+    values = cast("Mapping[str, Any]", value)
     hints = _hints(kind)
     read: dict[str, object] = {}
     for field in fields(kind):
-        inner = f"{place}.{field.name}".removeprefix("report.")
-        if field.name in given:
-            read[field.name] = _value(hints[field.name], given[field.name], inner)
+        inner = f"{path}.{field.name}".removeprefix("report.")
+        if field.name in values:
+            read[field.name] = _value(hints[field.name], values[field.name], inner)
         elif field.default is MISSING and field.default_factory is MISSING:
             raise DataError(f"The report lacks the field {inner!r}. Make it again with `sampleset evaluate`.")
     return kind(**read)
 
 
-def _value(kind: Any, value: object, place: str) -> object:
+def _value(kind: Any, value: object, path: str) -> object:
     """The value as the field's type has it; the types are those that the records of results use."""
     if kind is Any:
         return value
@@ -98,36 +98,36 @@ def _value(kind: Any, value: object, place: str) -> object:
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        return _value(next(one for one in arguments if one is not type(None)), value, place)
+        return _value(next(argument for argument in arguments if argument is not type(None)), value, path)
     if origin is tuple:
         if not isinstance(value, list):
-            raise _wrong(place, "a list", value)
+            raise _wrong(path, "a list", value)
         listed = cast("list[object]", value)
-        return tuple(_value(arguments[0], one, f"{place}[{number}]") for number, one in enumerate(listed))
+        return tuple(_value(arguments[0], item, f"{path}[{number}]") for number, item in enumerate(listed))
     if origin is Mapping:
         if not isinstance(value, Mapping):
-            raise _wrong(place, "an object", value)
+            raise _wrong(path, "an object", value)
         return {
-            key: _value(arguments[1], one, f"{place}[{key!r}]")
-            for key, one in cast("Mapping[str, object]", value).items()
+            key: _value(arguments[1], item, f"{path}[{key!r}]")
+            for key, item in cast("Mapping[str, object]", value).items()
         }
     if is_dataclass(kind):
-        return _record(kind, value, place)
-    return _scalar(kind, value, place)
+        return _record(kind, value, path)
+    return _scalar(kind, value, path)
 
 
-def _scalar(kind: Any, value: object, place: str) -> object:
+def _scalar(kind: Any, value: object, path: str) -> object:
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise _wrong(
-            place, {int: "a whole number", float: "a number", str: "text"}.get(kind, "a value"), value
+            path, {int: "a whole number", float: "a number", str: "text"}.get(kind, "a value"), value
         )
     return value
 
 
-def _wrong(place: str, wanted: str, value: object) -> DataError:
-    shown = repr(value)
+def _wrong(path: str, wanted: str, value: object) -> DataError:
+    text = repr(value)
     return DataError(
-        f"The report's field {place!r} holds {shown if len(shown) <= 60 else shown[:60] + '…'}, not {wanted}."
+        f"The report's field {path!r} holds {text if len(text) <= 60 else text[:60] + '…'}, not {wanted}."
     )

@@ -19,7 +19,7 @@ from sampleset.report.markdown import report_markdown
 
 @dataclass(frozen=True)
 class Report:
-    """What an evaluation found.
+    """The results of an evaluation.
 
     Attributes:
         evaluation: All figures, as records.
@@ -63,16 +63,16 @@ class Report:
         file = self.evaluation.files[0]
         labels = dict.fromkeys(method.label for point in file.points for method in point.methods)
         for label in labels:
-            found = [
+            results = [
                 (point.k, method)
                 for point in file.points
                 for method in point.methods
                 if method.label == label
             ]
-            right = [method.accuracy for _, method in found]
-            below = [method.accuracy - method.interval.low for _, method in found]
-            above = [method.interval.high - method.accuracy for _, method in found]
-            axes.errorbar([k for k, _ in found], right, [below, above], marker="o", capsize=3, label=label)
+            right = [method.accuracy for _, method in results]
+            below = [method.accuracy - method.interval.low for _, method in results]
+            above = [method.interval.high - method.accuracy for _, method in results]
+            axes.errorbar([k for k, _ in results], right, [below, above], marker="o", capsize=3, label=label)
         axes.set_xlabel("k")
         axes.set_ylabel("share right")
         axes.set_title(file.source)

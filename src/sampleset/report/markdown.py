@@ -1,4 +1,4 @@
-"""Evaluation → Markdown: every number with what a reader needs to judge it."""
+"""Evaluation → Markdown: every number with the facts that a reader needs to judge it."""
 
 from __future__ import annotations
 
@@ -106,22 +106,30 @@ def _file(file: FileResult, evaluation: Evaluation) -> list[str]:
     return parts
 
 
-def _by_k(found: Sequence[PointResult]) -> str:
-    labels = list(dict.fromkeys(method.label for point in found for method in point.methods))
-    rows = [("one sample", *(percent(point.sample_accuracy) for point in found))]
+def _by_k(points: Sequence[PointResult]) -> str:
+    labels = list(dict.fromkeys(method.label for point in points for method in point.methods))
+    rows = [("one sample", *(percent(point.sample_accuracy) for point in points))]
     for label in labels:
-        by_k = [next((one.accuracy for one in point.methods if one.label == label), None) for point in found]
+        by_k = [
+            next((method.accuracy for method in point.methods if method.label == label), None)
+            for point in points
+        ]
         rows.append((inline(label), *(percent(share) for share in by_k)))
-    rows.append(("oracle", *(percent(point.oracle) for point in found)))
-    rows.append(("problems", *(f"{point.problems:,}" for point in found)))
-    return markdown_table(("method", *(f"k = {point.k}" for point in found)), rows)
+    rows.append(("oracle", *(percent(point.oracle) for point in points)))
+    rows.append(("problems", *(f"{point.problems:,}" for point in points)))
+    return markdown_table(("method", *(f"k = {point.k}" for point in points)), rows)
 
 
 def _point(point: PointResult, evaluation: Evaluation) -> list[str]:
-    told = [(method.label, method_notes(method, point)) for method in point.methods]
+    notes_by_label = [(method.label, method_notes(method, point)) for method in point.methods]
     parts = [f"### k = {point.k}", _main_table(point, evaluation)]
     parts.append(
-        bullets([*point_notes(point), *(f"{name}: {'; '.join(said)}." for name, said in told if said)])
+        bullets(
+            [
+                *point_notes(point),
+                *(f"{name}: {'; '.join(notes)}." for name, notes in notes_by_label if notes),
+            ]
+        )
     )
     parts += ["#### What becomes of hard and easy problems, at the same k", _recovery_table(point)]
     parts.append(
@@ -229,12 +237,12 @@ def _breakdown(point: PointResult, name: str) -> str:
     heading = {"right_samples": f"right of {point.k}"}.get(name, name)
     rows = [
         (
-            inline(one.value),
-            weight(one.weight),
-            *(percent(one.accuracy.get(label)) for label in labels),
-            percent(one.oracle),
+            inline(part.value),
+            weight(part.weight),
+            *(percent(part.accuracy.get(label)) for label in labels),
+            percent(part.oracle),
         )
-        for one in point.breakdowns[name]
+        for part in point.breakdowns[name]
     ]
     return markdown_table((inline(heading), "problems", *map(inline, labels), "oracle"), rows)
 
@@ -242,12 +250,12 @@ def _breakdown(point: PointResult, name: str) -> str:
 def _curve(curve: Sequence[CurvePoint]) -> str:
     rows = [
         (
-            f"{one.k}",
-            f"{one.problems:,}",
-            percent(one.maj_at_k),
-            percent_range(one.interval),
-            percent(one.pass_at_k),
+            f"{point.k}",
+            f"{point.problems:,}",
+            percent(point.maj_at_k),
+            percent_range(point.interval),
+            percent(point.pass_at_k),
         )
-        for one in curve
+        for point in curve
     ]
     return markdown_table(("k", "problems", "maj@k %", "95 % interval", "pass@k %"), rows, texts=0)

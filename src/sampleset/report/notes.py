@@ -102,11 +102,11 @@ def file_notes(file: FileResult) -> list[str]:
     if file.without_gold:
         notes.append(f"Left out, having no gold answer: {plural(file.without_gold, 'problem')}.")
     if file.unreadable_gold_count:
-        named = ", ".join(file.unreadable_gold)
+        names = ", ".join(file.unreadable_gold)
         more = " …" if file.unreadable_gold_count > len(file.unreadable_gold) else ""
         notes.append(
             "Left out, the gold answer not being readable: "
-            f"{plural(file.unreadable_gold_count, 'problem')} ({named}{more})."
+            f"{plural(file.unreadable_gold_count, 'problem')} ({names}{more})."
         )
     if file.stopped:
         notes.append(
@@ -121,7 +121,7 @@ def file_notes(file: FileResult) -> list[str]:
 
 
 def point_notes(point: PointResult) -> list[str]:
-    """What to know of all numbers at one k, one sentence each."""
+    """Notes on all numbers at one k, one sentence each."""
     notes = [f"{plural(point.problems, 'problem')}, k = {point.k}; {_subsets(point)}."]
     if point.left_out:
         notes.append(f"Left out, having fewer than {point.k} samples: {plural(point.left_out, 'problem')}.")
@@ -130,12 +130,12 @@ def point_notes(point: PointResult) -> list[str]:
         notes.append("The tokens of the samples are not recorded in this file.")
     elif use.calls:
         noun = plural(point.k, "sample")
-        told = f"Drawing the {noun} takes {round(use.total):,} tokens per question"
+        note = f"Drawing the {noun} takes {round(use.total):,} tokens per question"
         if use.uncounted:
-            told += (
+            note += (
                 f"; those of {percent(use.uncounted)} % of them are guessed from the length of their texts"
             )
-        notes.append(f"{told}.")
+        notes.append(f"{note}.")
     return notes
 
 
@@ -143,12 +143,12 @@ def _subsets(point: PointResult) -> str:
     if point.subsets == 1:
         return "every method reads the same samples"
     many = f"{point.subsets:.3g}" if point.subsets % 1 else f"{point.subsets:.0f}"
-    drawn = "all there are" if point.all_subsets else "drawn by the seed"
-    return f"every method reads the same {many} subsets per problem, {drawn}"
+    choice = "all there are" if point.all_subsets else "drawn by the seed"
+    return f"every method reads the same {many} subsets per problem, {choice}"
 
 
 def method_notes(method: MethodResult, point: PointResult) -> list[str]:
-    """What to know of a method's numbers at one k: abstentions, fallbacks, failures."""
+    """Notes on a method's numbers at one k: abstentions, fallbacks, failures."""
     answers = round(point.problems * point.subsets)
     notes = [
         text.format(n=_of(count, answers))
@@ -156,9 +156,9 @@ def method_notes(method: MethodResult, point: PointResult) -> list[str]:
         if (count := method.flags.get(flag, 0))
     ]
     if method.evidence:
-        loud = sorted(method.evidence.items(), key=lambda one: -one[1])[:_LOUDEST]
-        told = ", ".join(f"{name} {size:.2f}" for name, size in loud)
-        notes.append(f"what decided, in nats per question: {told}")
+        loud = sorted(method.evidence.items(), key=lambda pair: -pair[1])[:_LOUDEST]
+        sizes = ", ".join(f"{name} {size:.2f}" for name, size in loud)
+        notes.append(f"what decided, in nats per question: {sizes}")
     if method.failed and not method.flags.get("failed"):
         notes.append(f"failed on {percent(method.failed)} %, counted as no answer")
     if method.abstained:

@@ -54,20 +54,20 @@ def report_tables(evaluation: Evaluation) -> list[RenderableType]:
 
     The notes on how numbers are made stand once, at the end.
     """
-    shown: list[RenderableType] = []
+    renderables: list[RenderableType] = []
     for file in evaluation.files:
         if not file.points:
-            shown.append(_lines(f"{file.source}: no problem has enough samples.", file_notes(file)))
+            renderables.append(_lines(f"{file.source}: no problem has enough samples.", file_notes(file)))
             continue
-        shown.append(_point_table(file, file.points[-1], evaluation))
+        renderables.append(_point_table(file, file.points[-1], evaluation))
         if len(file.points) > 1:
-            shown.append(_k_table(file))
-    shown += [_macro_table(evaluation.macro[-1])] if evaluation.macro else []
+            renderables.append(_k_table(file))
+    renderables += [_macro_table(evaluation.macro[-1])] if evaluation.macro else []
     if len(evaluation.macro) > 1:
-        shown.append(_macro_k_table(evaluation.macro))
-    told = captions(evaluation) + ([macro_caption(evaluation)] if evaluation.macro else [])
-    shown.append(_lines("", told))
-    return shown
+        renderables.append(_macro_k_table(evaluation.macro))
+    lines = captions(evaluation) + ([macro_caption(evaluation)] if evaluation.macro else [])
+    renderables.append(_lines("", lines))
+    return renderables
 
 
 def new_table() -> Table:
@@ -79,17 +79,17 @@ class FittingTable(Table):
     """A table that leaves out its last columns where the terminal is too narrow for all of them."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The columns that fit, and which do not."""
+        """The columns that fit, and a note that names the others."""
         widths = [self._needed(console, column) for column in self.columns]
         count = len(widths)
         while count > 2 and sum(widths[:count]) + _GAP * (count - 1) > options.max_width:
             count -= 1
-        whole, self.columns = self.columns, self.columns[:count]
+        all_columns, self.columns = self.columns, self.columns[:count]
         try:
             yield from super().__rich_console__(console, options)
         finally:
-            self.columns = whole
-        if left_out := [" ".join(str(column.header).split()) for column in whole[count:]]:
+            self.columns = all_columns
+        if left_out := [" ".join(str(column.header).split()) for column in all_columns[count:]]:
             yield Text(f"Too narrow for: {', '.join(left_out)}.", style="dim")
 
     def _needed(self, console: Console, column: Column) -> int:
@@ -100,8 +100,8 @@ class FittingTable(Table):
 
 def titled(title: str, table: Table, notes: Sequence[str] = ()) -> Group:
     """A table below its title and above its notes, which may be wider than it."""
-    told = [Text("\n".join(notes), style="dim")] if notes else []
-    return Group(Text(title, style="bold"), table, *told)
+    lines = [Text("\n".join(notes), style="dim")] if notes else []
+    return Group(Text(title, style="bold"), table, *lines)
 
 
 def add_numbers(table: Table, *headings: str) -> None:
@@ -111,7 +111,7 @@ def add_numbers(table: Table, *headings: str) -> None:
 
 
 def label_text(label: str) -> Text:
-    """A method's label; a long one takes a second line for its options, lest it break within a name."""
+    """A method's label. The options of a long label take a second line, so that no name is broken."""
     return Text(label.replace(":", ":\n", 1) if len(label) > 18 else label)
 
 
@@ -122,11 +122,11 @@ def difference_text(difference: float, interval: Interval) -> tuple[Text, Text]:
 
 
 def _point_table(file: FileResult, point: PointResult, evaluation: Evaluation) -> Group:
-    told = [(method.label, method_notes(method, point)) for method in point.methods]
+    notes_by_label = [(method.label, method_notes(method, point)) for method in point.methods]
     notes = [
         *point_notes(point),
         *file_notes(file),
-        *(f"{label}: {'; '.join(notes)}." for label, notes in told if notes),
+        *(f"{label}: {'; '.join(notes)}." for label, notes in notes_by_label if notes),
     ]
     table = new_table()
     table.add_column("method", overflow="fold")
@@ -134,14 +134,14 @@ def _point_table(file: FileResult, point: PointResult, evaluation: Evaluation) -
     costly = evaluation.currency is not None
     add_numbers(table, "Holm\np", f"tokens,\n{evaluation.currency}" if costly else "agg.\ntokens")
     table.add_row(ONE_SAMPLE, percent(point.sample_accuracy), end_section=True)
-    for place, method in enumerate(point.methods, start=1):
+    for number, method in enumerate(point.methods, start=1):
         table.add_row(
             label_text(method.label),
             percent(method.accuracy),
             percent_range(method.interval),
             *_against_vote(method),
             f"{tokens(method.usage)}\n{money(method.cost)}" if costly else tokens(method.usage),
-            end_section=place == len(point.methods),
+            end_section=number == len(point.methods),
         )
     table.add_row("oracle (bounds selectors only)", percent(point.oracle))
     return titled(f"{file.source}, k = {point.k}", table, notes)
@@ -155,63 +155,69 @@ def _against_vote(method: MethodResult) -> tuple[str | Text, ...]:
 
 
 def _k_table(file: FileResult) -> Group:
-    shown, note = _thinned(file.points)
+    points, note = _thinned(file.points)
     labels = list(dict.fromkeys(method.label for point in file.points for method in point.methods))
     table = new_table()
     table.add_column("k", overflow="fold")
-    add_numbers(table, *(f"{point.k}" for point in shown))
-    table.add_row("one sample", *(percent(point.sample_accuracy) for point in shown), end_section=True)
+    add_numbers(table, *(f"{point.k}" for point in points))
+    table.add_row("one sample", *(percent(point.sample_accuracy) for point in points), end_section=True)
     for label in labels:
-        found = [next((one for one in point.methods if one.label == label), None) for point in shown]
-        cells = (percent(None if one is None else one.accuracy) for one in found)
+        methods = [
+            next((method for method in point.methods if method.label == label), None) for point in points
+        ]
+        cells = (percent(None if method is None else method.accuracy) for method in methods)
         table.add_row(label_text(label), *cells, end_section=label == labels[-1])
-    table.add_row("oracle", *(percent(point.oracle) for point in shown))
+    table.add_row("oracle", *(percent(point.oracle) for point in points))
     return titled(f"{file.source}, right % by k", table, note)
 
 
 def _macro_table(macro: MacroPoint) -> Group:
-    named = f"{', '.join(macro.files[:12])}{' …' if len(macro.files) > 12 else ''}"
+    names = f"{', '.join(macro.files[:12])}{' …' if len(macro.files) > 12 else ''}"
     table = new_table()
     table.add_column("method", overflow="fold")
     add_numbers(table, "right\n%", "95 %\ninterval", "vs\nvote", "95 %\ninterval")
-    for place, method in enumerate(macro.methods, start=1):
+    for number, method in enumerate(macro.methods, start=1):
         same = method.difference == 0 and method.difference_interval == Interval(0.0, 0.0)
         table.add_row(
             label_text(method.label),
             percent(method.accuracy),
             percent_range(method.interval),
             *(("–", "") if same else difference_text(method.difference, method.difference_interval)),
-            end_section=place == len(macro.methods),
+            end_section=number == len(macro.methods),
         )
     table.add_row("pass@k (bounds selectors only)", percent(macro.pass_at_k))
     return titled(
-        f"Mean over {len(macro.files)} files, k = {macro.k}", table, [f"Files: {named}.", *macro_notes(macro)]
+        f"Mean over {len(macro.files)} files, k = {macro.k}", table, [f"Files: {names}.", *macro_notes(macro)]
     )
 
 
 def _macro_k_table(macro: Sequence[MacroPoint]) -> Group:
-    shown, note = _thinned(macro)
+    points, note = _thinned(macro)
     labels = list(dict.fromkeys(method.label for point in macro for method in point.methods))
-    if any(files_of(method, point) for point in shown for method in point.methods):
+    if any(files_of(method, point) for point in points for method in point.methods):
         note.append("Some means leave out files in which the method fell back to the vote.")
-    if any(before.files != after.files for before, after in pairwise(shown)):
+    if any(before.files != after.files for before, after in pairwise(points)):
         note.append("Not every k is of the same files: columns are comparable downwards only.")
     table = new_table()
     table.add_column("k", overflow="fold")
-    add_numbers(table, *(f"{point.k}" for point in shown))
+    add_numbers(table, *(f"{point.k}" for point in points))
     for label in labels:
-        found = [next((one for one in point.methods if one.label == label), None) for point in shown]
-        table.add_row(label_text(label), *(percent(None if one is None else one.accuracy) for one in found))
-    table.add_row("files", *(f"{len(point.files)}" for point in shown))
+        methods = [
+            next((method for method in point.methods if method.label == label), None) for point in points
+        ]
+        table.add_row(
+            label_text(label), *(percent(None if method is None else method.accuracy) for method in methods)
+        )
+    table.add_row("files", *(f"{len(point.files)}" for point in points))
     return titled("Mean over files, right % by k", table, note)
 
 
-def _thinned(found: Sequence[_Point]) -> tuple[list[_Point], list[str]]:
-    if len(found) <= _MOST_COLUMNS:
-        return list(found), []
-    step = (len(found) - 1) / (_MOST_COLUMNS - 1)
-    kept = [found[round(number * step)] for number in range(_MOST_COLUMNS)]
-    return kept, [f"{len(kept)} of {len(found)} values of k; the report's files have all."]
+def _thinned(points: Sequence[_Point]) -> tuple[list[_Point], list[str]]:
+    if len(points) <= _MOST_COLUMNS:
+        return list(points), []
+    step = (len(points) - 1) / (_MOST_COLUMNS - 1)
+    thinned = [points[round(number * step)] for number in range(_MOST_COLUMNS)]
+    return thinned, [f"{len(thinned)} of {len(points)} values of k; the report's files have all."]
 
 
 def _lines(first: str, more: Sequence[str]) -> Text:

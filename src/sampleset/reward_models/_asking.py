@@ -1,4 +1,4 @@
-"""What the kinds that ask a backend share: the prompts, and one sample after the other.
+"""The base of the kinds that ask a backend: the prompts, and one sample after the other.
 
 Prompts are short on purpose: the models that read them differ. Their version is part of a score's key.
 """
@@ -95,7 +95,7 @@ class AskingRewardModel:
         return await gathered(self._scored(question, sample) for sample in samples)
 
     async def aclose(self) -> None:
-        """Nothing: the backend belongs to whoever opened it."""
+        """Do nothing: the caller that opened the backend closes it."""
 
     async def _scored(self, question: Question, sample: str) -> RewardScore:
         if not sample.strip():
@@ -111,8 +111,8 @@ class AskingRewardModel:
 def solution_messages(preamble: str, question: Question, sample: str, form: str) -> list[Message]:
     """The chat that shows a question and one solution and asks for a verdict on it."""
     solution = defuse(sample.strip(), choices_of(question), question.answer_kind)
-    shown = f"Question:\n{broken_up(question_text(question))}\n\nSolution:\n{solution}"
-    return [{"role": "user", "content": f"{preamble}\n\n{shown}\n\n{form}"}]
+    text = f"Question:\n{broken_up(question_text(question))}\n\nSolution:\n{solution}"
+    return [{"role": "user", "content": f"{preamble}\n\n{text}\n\n{form}"}]
 
 
 def usage_of(reply: Generation) -> Usage:
@@ -122,7 +122,7 @@ def usage_of(reply: Generation) -> Usage:
 
 
 def conclusion_of(reply: str) -> str:
-    """The end of what a reply says after its thinking."""
+    """The end of a reply, without its thinking."""
     return reply.rpartition("</think>")[2][-MOST_READ:]
 
 

@@ -1,11 +1,9 @@
-"""Reward models of Hugging Face's library in this process, on CUDA or a CPU: loading, batches, what is too
-long.
+"""Reward models of Hugging Face's library in this process, on CUDA or a CPU: loading, batches, long samples.
 
 Only safetensors are loaded, and no code that comes with a model. The samples of a call are read in batches of
 like length, padded on the right; attention is causal, so that padding changes no score but by rounding.
 
-Samples are untrusted: what a tokenizer would take for one of its special tokens is broken up by a space
-first.
+Samples are untrusted: a space breaks up text that a tokenizer would read as one of its special tokens.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ from sampleset.reward_models.base import RewardScore, require_finite
 from sampleset.types import Question, Usage
 
 _TEXT_MARKS = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")
-"""Marks of chat templates that are no tokens of their own."""
+"""Marks of chat templates that are not special tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +40,16 @@ class Reading:
 
     Attributes:
         tokens: Question, sample and marks.
-        places: Where in them the model's outputs count, rising; one per score.
+        positions: Indices of the tokens whose outputs count, in rising order; one per score.
     """
 
     tokens: list[int]
-    places: list[int]
+    positions: list[int]
 
 
 @dataclass(eq=False)
 class LocalRewardModel:
-    """What the kinds that run in this process share. Loads at the first call.
+    """The base of the kinds that run in this process. The model loads at the first call.
 
     A sample whose reading exceeds the context gets no score, flagged `too_long`: cut at either end, it would
     be another solution. A sample without text is flagged `empty`.
@@ -60,7 +58,7 @@ class LocalRewardModel:
         model: When given: a folder with `config.json`, or a Hub id; then the identity, as of a backend.
         device: `cpu`, `cuda` or `cuda:N`; by default CUDA where there is one.
         dtype: By default bfloat16 on CUDA and float32 on a CPU.
-        context_size: Most tokens of a reading; by default, and at most, what the model was made for.
+        context_size: Most tokens of a reading; by default, and at most, the model's context.
         batch_tokens: Tokens of a batch, padding included; a longer reading is read by itself.
     """
 
@@ -130,60 +128,60 @@ class LocalRewardModel:
         """How the model reads a sample; `None` if it has too many steps."""
 
     @abstractmethod
-    def outputs(self, model: Any, tokens: Any, mask: Any, places: Sequence[int]) -> Any:
+    def outputs(self, model: Any, tokens: Any, mask: Any, positions: Sequence[int]) -> Any:
         """Scores of a batch.
 
         Args:
             model: The loaded model.
             tokens: (B, T), padded on the right.
             mask: (B, T), 1 where there is a token.
-            places: P places in rising order.
+            positions: P indices of tokens, in rising order.
 
         Returns:
             (B, P).
         """
 
     def make_score(self, values: Sequence[float], usage: Usage) -> RewardScore:
-        """What the scores at a reading's places say: those of its steps."""
+        """The reward score of the outputs at a reading's positions; by default each is a step's score."""
         return RewardScore(values[-1], tuple(values), usage)
 
     def _score(self, question: Question, samples: Sequence[str]) -> list[RewardScore]:
         with self._lock:
             loaded = self._loaded = self._loaded or self._load()
             scores, readings = self._readings(loaded, question, samples)
-            for places in self._batches(readings, loaded):
-                values = self._values(loaded, [readings[place] for place in places])
-                for place, found in zip(places, values, strict=True):
-                    require_finite(found, self.model)
-                    usage = Usage(prompt_tokens=len(readings[place].tokens), calls=1)
-                    scores[place] = self.make_score(found, usage)
+            for batch in self._batches(readings, loaded):
+                values = self._values(loaded, [readings[index] for index in batch])
+                for index, outputs in zip(batch, values, strict=True):
+                    require_finite(outputs, self.model)
+                    usage = Usage(prompt_tokens=len(readings[index].tokens), calls=1)
+                    scores[index] = self.make_score(outputs, usage)
         return cast("list[RewardScore]", scores)
 
     def _readings(
         self, loaded: Loaded, question: Question, samples: Sequence[str]
     ) -> tuple[list[RewardScore | None], dict[int, Reading]]:
-        """How samples are read, by place, and the scores of those that are not."""
-        asked = self._plain(question_text(question))
+        """The readings of samples, by index, and the scores of samples that are not read."""
+        plain_question = self._plain(question_text(question))
         scores: list[RewardScore | None] = [None] * len(samples)
         readings: dict[int, Reading] = {}
-        for place, sample in enumerate(samples):
+        for index, sample in enumerate(samples):
             text = self._plain(sample.strip())
             if not text:
-                scores[place] = RewardScore(None, flag="empty")
+                scores[index] = RewardScore(None, flag="empty")
                 continue
-            reading = self.read(loaded.tokenizer, asked, text)
+            reading = self.read(loaded.tokenizer, plain_question, text)
             if reading is None or len(reading.tokens) > (self.context_size or len(reading.tokens)):
-                scores[place] = RewardScore(None, flag="too_long")
+                scores[index] = RewardScore(None, flag="too_long")
                 continue
-            readings[place] = reading
+            readings[index] = reading
         return scores, readings
 
     def _load(self) -> Loaded:
         loaded = load_model(self._files, self.device, self.dtype, True, self.architecture())
         config = loaded.model.config.get_text_config()
         self._limit_context(getattr(config, "max_position_embeddings", None))
-        special = [one.content for one in loaded.tokenizer.added_tokens_decoder.values() if one.special]
-        self._marks = [one for one in (*special, *_TEXT_MARKS, self.mark or "") if len(one) > 1]
+        special = [mark.content for mark in loaded.tokenizer.added_tokens_decoder.values() if mark.special]
+        self._marks = [mark for mark in (*special, *_TEXT_MARKS, self.mark or "") if len(mark) > 1]
         self.prepare(loaded)
         return loaded
 
@@ -192,7 +190,7 @@ class LocalRewardModel:
             self.context_size = min(self.context_size or size, size)
 
     def _plain(self, text: str) -> str:
-        """The text, without a lone surrogate, and without what the tokenizer would not take for text."""
+        """The text without lone surrogates; marks that the tokenizer does not read as text are broken up."""
         text = text.encode("utf-8", "replace").decode()
         for mark in self._marks:
             if mark in text:
@@ -200,21 +198,21 @@ class LocalRewardModel:
         return text
 
     def _batches(self, readings: dict[int, Reading], loaded: Loaded) -> Iterator[list[int]]:
-        """Places of readings that fit a batch together, the longest first."""
+        """Indices of readings that fit a batch together, the longest first."""
         alone = loaded.model.config.get_text_config().pad_token_id is None
         batch: list[int] = []
-        for place in sorted(readings, key=lambda place: -len(readings[place].tokens)):
+        for index in sorted(readings, key=lambda index: -len(readings[index].tokens)):
             widest = len(readings[batch[0]].tokens) if batch else 0
             # Where no token stands for padding, some models of transformers take one row only.
             if batch and (alone or widest * (len(batch) + 1) > self.batch_tokens):
                 yield batch
                 batch = []
-            batch.append(place)
+            batch.append(index)
         if batch:
             yield batch
 
     def _values(self, loaded: Loaded, readings: Sequence[Reading]) -> list[list[float]]:
-        """The outputs at each reading's places. Where memory runs out, half as many are read at once."""
+        """The outputs at each reading's positions. Where memory runs out, half as many are read at once."""
         torch = import_extra("torch")
         try:
             return self._pass(torch, loaded, readings)
@@ -228,21 +226,24 @@ class LocalRewardModel:
         return [*self._values(loaded, readings[:half]), *self._values(loaded, readings[half:])]
 
     def _pass(self, torch: Any, loaded: Loaded, readings: Sequence[Reading]) -> list[list[float]]:
-        width = max(len(one.tokens) for one in readings)
+        width = max(len(reading.tokens) for reading in readings)
         padding = loaded.model.config.get_text_config().pad_token_id or 0
-        tokens = [one.tokens + [padding] * (width - len(one.tokens)) for one in readings]
-        mask = [[1] * len(one.tokens) + [0] * (width - len(one.tokens)) for one in readings]
-        places = sorted({place for one in readings for place in one.places})
-        column = {place: number for number, place in enumerate(places)}
+        tokens = [reading.tokens + [padding] * (width - len(reading.tokens)) for reading in readings]
+        mask = [[1] * len(reading.tokens) + [0] * (width - len(reading.tokens)) for reading in readings]
+        positions = sorted({position for reading in readings for position in reading.positions})
+        column = {position: number for number, position in enumerate(positions)}
         with torch.inference_mode(), attention_plans_avoided(loaded.device):
-            found = self.outputs(
+            outputs = self.outputs(
                 loaded.model,
                 torch.tensor(tokens, device=loaded.device),
                 torch.tensor(mask, device=loaded.device),
-                places,
+                positions,
             )
-        rows: list[list[float]] = found.float().cpu().tolist()
-        return [[row[column[place]] for place in one.places] for row, one in zip(rows, readings, strict=True)]
+        rows: list[list[float]] = outputs.float().cpu().tolist()
+        return [
+            [row[column[position]] for position in reading.positions]
+            for row, reading in zip(rows, readings, strict=True)
+        ]
 
 
 def rendered(tokenizer: Any, messages: Sequence[Message], opened: bool = False) -> str:
@@ -258,7 +259,7 @@ def rendered(tokenizer: Any, messages: Sequence[Message], opened: bool = False) 
     jinja: Any = import_extra("jinja2")
     try:
         return tokenizer.apply_chat_template(
-            [dict(one) for one in messages], tokenize=False, add_generation_prompt=opened
+            [dict(message) for message in messages], tokenize=False, add_generation_prompt=opened
         )
     except jinja.TemplateError as error:
         raise BackendError(f"The reward model's chat template does not take the chat ({error}).") from error
@@ -278,8 +279,8 @@ def token_of(tokenizer: Any, text: str, model: str) -> int:
     return tokens[0]
 
 
-def share_of_first(model: Any, tokens: Any, mask: Any, places: Sequence[int], pair: Sequence[int]) -> Any:
-    """How likely the first of two next tokens is against the second, at each place: (B, P)."""
-    kept = tokens.new_tensor(places)
-    logits = model(input_ids=tokens, attention_mask=mask, use_cache=False, logits_to_keep=kept).logits
+def share_of_first(model: Any, tokens: Any, mask: Any, positions: Sequence[int], pair: Sequence[int]) -> Any:
+    """Probability of the first of two next tokens against the second, at each position: (B, P)."""
+    columns = tokens.new_tensor(positions)
+    logits = model(input_ids=tokens, attention_mask=mask, use_cache=False, logits_to_keep=columns).logits
     return logits[:, :, list(pair)].float().softmax(-1)[..., 0]

@@ -1,4 +1,4 @@
-"""Question and samples → scores, without gold: the interface, the steps of a sample, and what is made of
+"""Question and samples → scores, without gold: the interface, the steps of a sample, and the reduction of
 their scores.
 
 One file per kind; its name is the module's name. A reward model is a dataclass whose fields are its options.
@@ -26,7 +26,7 @@ MAX_STEPS = 1000
 
 @dataclass(frozen=True, slots=True)
 class RewardScore:
-    """What a reward model makes of one sample.
+    """The score of one sample.
 
     Attributes:
         value: The score, finite; of a process model that of the last step. `None` where there is none.
@@ -70,7 +70,7 @@ class RewardModel(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Free what the model holds."""
+        """Free the model's memory and connections."""
         ...
 
 

@@ -4,7 +4,7 @@ answer correct?", at once, or after written reasoning and averaged over m votes.
 Departures: any model, not one trained for it; the probability is that of "Yes" against "No", not of "Yes"
 among all tokens. A backend that does not score texts writes its verdict, and the score is the share of
 "Yes" among the votes that can be read: the verdict is the word that a reply opens with, or, after reasoning,
-the one that follows the question it was told to end with, else the one that its last line opens with.
+the one that follows the closing question of the prompt, else the one that its last line opens with.
 
 Cost per sample: one scoring call of a prompt of Q + L + about 60 tokens; with `reason=true` m = `votes`
 replies of up to `max_tokens` and, where the backend scores, as many scoring calls that read the reasoning
@@ -54,7 +54,7 @@ class GenerativeVerifier(AskingRewardModel):
         votes: m, how often it is asked; more than once only where its replies differ.
         max_tokens: Most tokens of the reasoning.
         temperature: Of the reasoning, and of written verdicts where there are several.
-        seed: Seed of the votes, each of which draws with one of its own.
+        seed: Seed of the votes; each vote draws with another seed.
     """
 
     kind: ClassVar[str] = "generative_verifier"
@@ -113,26 +113,26 @@ def read_verdict(reply: str, *, reasoned: bool, was_cut: bool = False) -> float 
     """1 for a reply that says "Yes", 0 for one that says "No", `None` for one that does not say.
 
     Args:
-        reply: What the model wrote.
+        reply: The model's reply.
         reasoned: Its verdict comes last; else first.
         was_cut: The token limit cut the reply off, so its last line may be no conclusion.
     """
     text = conclusion_of(reply)
-    asked = list(_ASKED.finditer(text))
-    found = _VERDICT.match(text, asked[-1].end()) if asked else None
-    if found is None and not (reasoned and was_cut):
-        found = _VERDICT.match(text.rstrip().rpartition("\n")[2] if reasoned else text)
-    return float(found[1].lower() == "yes") if found else None
+    questions = list(_ASKED.finditer(text))
+    match = _VERDICT.match(text, questions[-1].end()) if questions else None
+    if match is None and not (reasoned and was_cut):
+        match = _VERDICT.match(text.rstrip().rpartition("\n")[2] if reasoned else text)
+    return float(match[1].lower() == "yes") if match else None
 
 
 async def _probability(backend: ScoringBackend, messages: list[Message], before: str) -> tuple[float, Usage]:
     """How likely "Yes" is against "No" after the opening words of a reply, and the tokens it took."""
-    asked: list[Message] = list(messages)
+    conversation: list[Message] = list(messages)
     verdicts = ["Yes", "No"]
     if backend.continues_assistant:
-        asked.append({"role": "assistant", "content": f"{before}{VERIFY_OPEN}"})
+        conversation.append({"role": "assistant", "content": f"{before}{VERIFY_OPEN}"})
         verdicts = [" Yes", " No"]
-    return await probability_of_first(backend, asked, verdicts)
+    return await probability_of_first(backend, conversation, verdicts)
 
 
 async def probability_of_first(

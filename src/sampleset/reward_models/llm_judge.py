@@ -72,9 +72,9 @@ class LLMJudge(AskingRewardModel):
 def read_rating(reply: str) -> float | None:
     """The rating that a reply ends in, from 0 to 10; `None` if there is none in that range."""
     text = conclusion_of(reply)
-    found = _SCORE.findall(text)
-    alone = _ALONE.fullmatch(text) if not found else None
-    if not found and alone is None:
+    scores = _SCORE.findall(text)
+    alone = _ALONE.fullmatch(text) if not scores else None
+    if not scores and alone is None:
         return None
-    rating = float(found[-1] if found else alone[1])  # type: ignore[index]
+    rating = float(scores[-1] if scores else alone[1])  # type: ignore[index]
     return rating if 0 <= rating <= 10 else None

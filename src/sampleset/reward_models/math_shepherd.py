@@ -52,22 +52,22 @@ class MathShepherd(LocalRewardModel):
         self._pair, self._tag = (signs[0], signs[1]), tag[0]
 
     def read(self, tokenizer: Any, question: str, sample: str) -> Reading | None:
-        """The tagged text; a place is that of a tag."""
+        """The tagged text; a position is that of a tag."""
         steps = cut_steps(sample)
         if len(steps) > MAX_STEPS:
             return None
         tokens: list[int] = tokenizer.encode(tagged_text(question, steps))
-        places = [place for place, token in enumerate(tokens) if token == self._tag]
-        if len(places) != len(steps):
+        positions = [position for position, token in enumerate(tokens) if token == self._tag]
+        if len(positions) != len(steps):
             raise BackendError(
-                f"{self.model!r} reads {len(places)} tags in a text of {len(steps)} steps. Is it a reward "
+                f"{self.model!r} reads {len(positions)} tags in a text of {len(steps)} steps. Is it a reward "
                 "model of this kind?"
             )
-        return Reading(tokens, places)
+        return Reading(tokens, positions)
 
-    def outputs(self, model: Any, tokens: Any, mask: Any, places: Sequence[int]) -> Any:
+    def outputs(self, model: Any, tokens: Any, mask: Any, positions: Sequence[int]) -> Any:
         """Probability of "+" against "-"."""
-        return share_of_first(model, tokens, mask, places, self._pair)
+        return share_of_first(model, tokens, mask, positions, self._pair)
 
 
 def tagged_text(question: str, steps: Sequence[str]) -> str:

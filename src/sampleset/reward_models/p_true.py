@@ -53,8 +53,8 @@ class PTrue(AskingRewardModel):
 
     async def score_one(self, question: Question, sample: str) -> RewardScore:
         """The probability of 1 against 0."""
-        shown = defuse(sample.strip(), choices_of(question), question.answer_kind)
-        own: Message = {"role": "assistant", "content": f"{shown}{CONFIDENCE}"}
-        messages = [*solve_messages(question, self.prompt), own]
+        solution = defuse(sample.strip(), choices_of(question), question.answer_kind)
+        reply: Message = {"role": "assistant", "content": f"{solution}{CONFIDENCE}"}
+        messages = [*solve_messages(question, self.prompt), reply]
         value, spent = await probability_of_first(self.backend, messages, ["1", "0"])
         return RewardScore(value, usage=spent)

@@ -1,11 +1,11 @@
-"""A verifier head fitted on one's own labels: a linear probe on the hidden states of a small model, untrained
+"""A verifier head fitted on your labels: a linear probe on the hidden states of a small model, untrained
 otherwise, at a sample's end (Alain and Bengio 2016, arXiv 1610.01644; as a verifier of solutions Zhang et al.
 2025, arXiv 2504.05419).
 
 Convention: the chat of the question as `user` and the solution as `assistant`; the hidden states of the last
 token after some layers, one after the other, times the weights in the file. `sampleset fit-probe` writes it.
-A sample that was fitted on has the score of a probe that had not seen its question, so that what is fitted on
-top of the scores, and every figure on the same sets, is honest.
+A sample that was fitted on has the score of a probe fitted without its question. A model fitted on these
+scores, and every figure on the same sets, is therefore honest.
 
 Cost: one forward pass per sample, Q + L tokens (question and sample); none for a sample that was fitted on.
 """
@@ -42,7 +42,7 @@ class ProbeWeights:
         weights: One per number of the states of these layers.
         bias: Added to the product.
         seen: Scores of the samples fitted on, by `sample_key`, from probes that had not seen their question.
-        training: What it was fitted on and how well it tells right from wrong.
+        training: The data it was fitted on, and how well it separates right from wrong.
     """
 
     model: str
@@ -67,9 +67,9 @@ class ProbeWeights:
 
 
 def sample_key(question: Question, sample: str) -> str:
-    """What a sample is known by in a probe's file."""
-    shown = f"{question.text}\0{sample}".encode("utf-8", "replace")
-    return hashlib.sha256(shown).hexdigest()[:16]
+    """The key of a sample in a probe's file."""
+    content = f"{question.text}\0{sample}".encode("utf-8", "replace")
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def read_probe(path: Path) -> tuple[ProbeWeights, str]:
@@ -87,13 +87,13 @@ def read_probe(path: Path) -> tuple[ProbeWeights, str]:
 def _probe_of(values: Any) -> ProbeWeights:
     probe = ProbeWeights(
         str(values["model"]),
-        tuple(int(one) for one in values["layers"]),
-        tuple(float(one) for one in values["weights"]),
+        tuple(int(value) for value in values["layers"]),
+        tuple(float(value) for value in values["weights"]),
         float(values["bias"]),
         {str(key): float(score) for key, score in values["seen"].items()},
         values["training"],
     )
-    if not all(math.isfinite(one) for one in (*probe.weights, probe.bias, *probe.seen.values())):
+    if not all(math.isfinite(value) for value in (*probe.weights, probe.bias, *probe.seen.values())):
         raise ValueError("a number is not finite")
     return probe
 
@@ -128,7 +128,7 @@ class HiddenStates(LocalRewardModel):
         steps = min(LAYERS, count)
         return tuple(sorted({round(count * (step + 1) / steps) for step in range(steps)}))
 
-    def outputs(self, model: Any, tokens: Any, mask: Any, places: Sequence[int]) -> Any:
+    def outputs(self, model: Any, tokens: Any, mask: Any, positions: Sequence[int]) -> Any:
         """The states of the layers that are read, one after the other: (B, P, layers · width)."""
         torch = import_extra("torch")
         loaded = self._loaded
@@ -140,7 +140,7 @@ class HiddenStates(LocalRewardModel):
             output_hidden_states=True,
             logits_to_keep=1,
         ).hidden_states
-        return torch.cat([states[layer][:, list(places)].float() for layer in self.layers(loaded)], dim=-1)
+        return torch.cat([states[layer][:, list(positions)].float() for layer in self.layers(loaded)], dim=-1)
 
     def vectors(self, question: Question, samples: Sequence[str]) -> list[tuple[float, ...] | None]:
         """The states at the end of each sample; `None` for one that is empty or too long.
@@ -152,12 +152,12 @@ class HiddenStates(LocalRewardModel):
         with self._lock:
             loaded = self._loaded = self._loaded or self._load()
             _, readings = self._readings(loaded, question, samples)
-            found: list[tuple[float, ...] | None] = [None] * len(samples)
-            for places in self._batches(readings, loaded):
-                values = cast("list[Any]", self._values(loaded, [readings[place] for place in places]))
-                for place, states in zip(places, values, strict=True):
-                    found[place] = tuple(states[0])
-        return found
+            vectors: list[tuple[float, ...] | None] = [None] * len(samples)
+            for batch in self._batches(readings, loaded):
+                values = cast("list[Any]", self._values(loaded, [readings[index] for index in batch]))
+                for index, states in zip(batch, values, strict=True):
+                    vectors[index] = tuple(states[0])
+        return vectors
 
     @property
     def read_layers(self) -> tuple[int, ...]:
@@ -168,7 +168,7 @@ class HiddenStates(LocalRewardModel):
 @REWARD_MODELS.register("probe")
 @dataclass(eq=False)
 class Probe(HiddenStates):
-    """A linear probe of a small model's hidden states, fitted on one's own labels (`sampleset fit-probe`)."""
+    """A linear probe of a small model's hidden states, fitted on your labels (`sampleset fit-probe`)."""
 
     kind: ClassVar[str] = "probe"
 
@@ -181,11 +181,11 @@ class Probe(HiddenStates):
             raise InvalidArgumentError("A probe is a file: probe[file=PROBE.json]. Make one by fit-probe.")
         self._probe, self._digest = read_probe(Path(self.file))
         super().__post_init__()
-        own = self.model.partition(":")[2] or self.model
-        if own != self._probe.model:
+        model = self.model.partition(":")[2] or self.model
+        if model != self._probe.model:
             raise InvalidArgumentError(
-                f"{self.file!r} was fitted on the states of {self._probe.model!r}, not of {own!r}. Name that "
-                "model, or fit the probe again."
+                f"{self.file!r} was fitted on the states of {self._probe.model!r}, not of {model!r}. "
+                "Name that model, or fit the probe again."
             )
 
     @property
@@ -194,14 +194,14 @@ class Probe(HiddenStates):
         return f"{self.kind}[{self._digest}]:{self.model}"
 
     def _score(self, question: Question, samples: Sequence[str]) -> list[RewardScore]:
-        seen = [self._probe.seen.get(sample_key(question, sample)) for sample in samples]
-        unseen = [sample for sample, score in zip(samples, seen, strict=True) if score is None]
+        stored_scores = [self._probe.seen.get(sample_key(question, sample)) for sample in samples]
+        unseen = [sample for sample, score in zip(samples, stored_scores, strict=True) if score is None]
         fresh = iter(super()._score(question, unseen) if unseen else ())
-        return [next(fresh) if score is None else RewardScore(score) for score in seen]
+        return [next(fresh) if score is None else RewardScore(score) for score in stored_scores]
 
-    def outputs(self, model: Any, tokens: Any, mask: Any, places: Sequence[int]) -> Any:
+    def outputs(self, model: Any, tokens: Any, mask: Any, positions: Sequence[int]) -> Any:
         """The scores, (B, P)."""
-        states = super().outputs(model, tokens, mask, places)
+        states = super().outputs(model, tokens, mask, positions)
         weights = states.new_tensor(self._probe.weights)
         if states.shape[-1] != len(self._probe.weights):
             raise DataError(

@@ -5,8 +5,9 @@ Convention (huggingface.co/Qwen/Qwen2.5-Math-PRM-7B): a chat of the system messa
 score is the softmax probability of label 1 of 2 at its `<extra_0>`. The head is two linear layers with a
 ReLU between them over the last hidden states of Qwen2.
 
-Upstream ships the model as code to be run on loading; here it is a class of our own, and only the weights are
-read. Upstream also drops probabilities that are exactly 0 from its list of steps; here they are kept.
+Upstream ships the model as code to be run on loading; here it is a class of this package, and only the
+weights are read. Upstream also drops probabilities that are exactly 0 from its list of steps; here they are
+kept.
 
 Cost: one forward pass per sample, Q + L + s tokens for s steps, and about 35 of the chat's marks and the
 system message. The context is 4,096 tokens.
@@ -53,22 +54,22 @@ class QwenPRM(LocalRewardModel):
         self._tag = token_of(loaded.tokenizer, TAG, self.model)
 
     def read(self, tokenizer: Any, question: str, sample: str) -> Reading | None:
-        """The tagged chat; a place is that of a tag."""
+        """The tagged chat; a position is that of a tag."""
         steps = cut_steps(sample)
         if len(steps) > MAX_STEPS:
             return None
         tokens: list[int] = tokenizer.encode(rendered(tokenizer, tagged_chat(question, steps)))
-        places = [place for place, token in enumerate(tokens) if token == self._tag]
-        if len(places) != len(steps):
+        positions = [position for position, token in enumerate(tokens) if token == self._tag]
+        if len(positions) != len(steps):
             raise BackendError(
-                f"{self.model!r} reads {len(places)} tags in a chat of {len(steps)} steps. Is it a reward "
+                f"{self.model!r} reads {len(positions)} tags in a chat of {len(steps)} steps. Is it a reward "
                 "model of this kind?"
             )
-        return Reading(tokens, places)
+        return Reading(tokens, positions)
 
-    def outputs(self, model: Any, tokens: Any, mask: Any, places: Sequence[int]) -> Any:
+    def outputs(self, model: Any, tokens: Any, mask: Any, positions: Sequence[int]) -> Any:
         """Probability of label 1."""
-        return model(tokens, mask, tokens.new_tensor(places)).float().softmax(-1)[..., 1]
+        return model(tokens, mask, tokens.new_tensor(positions)).float().softmax(-1)[..., 1]
 
 
 def tagged_chat(question: str, steps: Sequence[str]) -> list[Message]:
@@ -100,9 +101,9 @@ def _architecture() -> Any:
             )
             self.post_init()
 
-        def forward(self, tokens: Any, mask: Any, places: Any) -> Any:
-            """Logits at P places: (B, P, 2)."""
+        def forward(self, tokens: Any, mask: Any, positions: Any) -> Any:
+            """Logits at P positions: (B, P, 2)."""
             states = self.model(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
-            return self.score(states[:, places])
+            return self.score(states[:, positions])
 
     return Qwen2ForProcessRewardModel

@@ -54,7 +54,7 @@ class RLHFlow(LocalRewardModel):
         self._pair = plus, minus
 
     def read(self, tokenizer: Any, question: str, sample: str) -> Reading | None:
-        """The chat of all steps; a place is the token before a "+"."""
+        """The chat of all steps; a position is the token before a "+"."""
         steps = [sample] if self.whole else cut_steps(sample)
         if len(steps) > MAX_STEPS:
             return None
@@ -70,20 +70,22 @@ class RLHFlow(LocalRewardModel):
         text = rendered(tokenizer, chat)
         cut = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         tokens: list[int] = cut["input_ids"]
-        token_at = {start: place for place, (start, end) in enumerate(cut["offset_mapping"]) if end > start}
-        places = [token_at.get(start, 0) for start in starts]
-        if not all(text.startswith(one) for one in openings) or any(
-            tokens[place] != self._pair[0] for place in places
+        token_at = {
+            start: position for position, (start, end) in enumerate(cut["offset_mapping"]) if end > start
+        }
+        positions = [token_at.get(start, 0) for start in starts]
+        if not all(text.startswith(opening) for opening in openings) or any(
+            tokens[position] != self._pair[0] for position in positions
         ):
             raise BackendError(
                 f'The chat template of {self.model!r} does not put "+" where a reply begins. Is it a reward '
                 "model of this kind?"
             )
-        return Reading(tokens, [place - 1 for place in places])
+        return Reading(tokens, [position - 1 for position in positions])
 
-    def outputs(self, model: Any, tokens: Any, mask: Any, places: Sequence[int]) -> Any:
+    def outputs(self, model: Any, tokens: Any, mask: Any, positions: Sequence[int]) -> Any:
         """Probability of "+" against "-"."""
-        return share_of_first(model, tokens, mask, places, self._pair)
+        return share_of_first(model, tokens, mask, positions, self._pair)
 
     def make_score(self, values: Sequence[float], usage: Usage) -> RewardScore:
         """Those of the steps, or of the whole."""

@@ -51,7 +51,7 @@ class SequenceClassifier(LocalRewardModel):
         is_doubled = tokens[:2] == [tokenizer.bos_token_id] * 2
         return Reading(tokens[1:] if is_doubled else tokens, [0])
 
-    def outputs(self, model: Any, tokens: Any, mask: Any, places: Sequence[int]) -> Any:
+    def outputs(self, model: Any, tokens: Any, mask: Any, positions: Sequence[int]) -> Any:
         """The logits, (B, 1)."""
         return model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
 

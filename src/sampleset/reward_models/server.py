@@ -1,6 +1,6 @@
 """A reward model behind a server: vLLM's `/pooling`, `/classify` and `/score`, or any that speaks like them.
 
-Conventions, by `layout` (what is sent) and `endpoint` (what is read):
+Conventions, by `layout` (the request) and `endpoint` (the reply):
 
 - `chat`: the chat of question and solution, through the server's chat template; outcome models.
 - `qwen_prm`: the chat with `<extra_0>` behind each step; two labels a tag, of which the second counts.
@@ -8,11 +8,11 @@ Conventions, by `layout` (what is sent) and `endpoint` (what is read):
 - `pooling` answers with a list of numbers (outcome models) or a row of numbers for every tag or token
   (process and token models; vLLM's pooling type STEP or ALL). A row of one number counts as it is.
 - `classify` answers with the probabilities of the labels: of two the second counts, one counts as it is. vLLM
-  turns the one logit of a reward model into a probability, unless told not to, which `use_activation` does.
+  turns the one logit of a reward model into a probability; `use_activation=false` turns that off.
 - `score` takes question and samples as pairs of texts, in one call.
 
 Shapes as in vLLM 0.10 to 0.18 (vllm/entrypoints/pooling/*/protocol.py), tested against transcripts of them;
-`benchmarks/audits/reward_server.py` compares a running server's scores with those of our own loaders.
+`benchmarks/audits/reward_server.py` compares a running server's scores with those of our loaders.
 
 Cost: one call per sample, or per set with `score`; tokens as the server counts them.
 """
@@ -64,9 +64,9 @@ class ServerRewardModel:
     Attributes:
         model: Name under which the server knows it.
         base_url: Address of the server, with or without `/v1`; by default `OPENAI_BASE_URL`.
-        endpoint: What is asked.
+        endpoint: The path of the API: `pooling`, `classify` or `score`.
         layout: How a sample is laid out.
-        use_activation: Whether the server is to turn logits into probabilities; by default its own way.
+        use_activation: Whether the server turns logits into probabilities; by default the server decides.
         api_key: `OPENAI_API_KEY`, if it is set; never an option, since options are saved.
         max_concurrency: Requests in flight.
         max_retries: Further tries after a transient error.
@@ -126,13 +126,13 @@ class ServerRewardModel:
         """
         if self.endpoint == "score":
             return await self._pairs(question, samples)
-        return await gathered(self._one(question, sample) for sample in samples)
+        return await gathered(self._score_sample(question, sample) for sample in samples)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _one(self, question: Question, sample: str) -> RewardScore:
+    async def _score_sample(self, question: Question, sample: str) -> RewardScore:
         text = _plain(sample.strip())
         if not text:
             return RewardScore(None, flag="empty")
@@ -144,35 +144,35 @@ class ServerRewardModel:
         if reply is None:
             return RewardScore(None, flag="too_long")
         data = list_of(reply.get("data"))
-        found = mapping_of(data[0] if data else None)
+        entry = mapping_of(data[0] if data else None)
         if self.endpoint == "classify":
-            values = [self._pick(found.get("probs"))]
+            values = [self._pick(entry.get("probs"))]
         else:
-            values = self._pooled(found.get("data"), len(steps))
+            values = self._pooled(entry.get("data"), len(steps))
         require_finite(values, self.model)
         scored = tuple(values) if self.layout != "chat" else ()
         return RewardScore(values[-1], scored, _usage(reply))
 
     async def _pairs(self, question: Question, samples: Sequence[str]) -> list[RewardScore]:
-        shown = {place: text for place, one in enumerate(samples) if (text := _plain(one.strip()))}
+        texts = {index: text for index, sample in enumerate(samples) if (text := _plain(sample.strip()))}
         scores = [RewardScore(None, flag="empty") for _ in samples]
-        if not shown:
+        if not texts:
             return scores
-        body = {"text_1": _plain(question_text(question)), "text_2": list(shown.values())}
+        body = {"text_1": _plain(question_text(question)), "text_2": list(texts.values())}
         reply = await self._post(body)
-        if reply is None and len(shown) > 1:
-            # One of them is too long; which, only calls of their own tell.
-            return [one for text in samples for one in await self._pairs(question, [text])]
+        if reply is None and len(texts) > 1:
+            # One sample is too long; a call for each sample finds it.
+            return [score for sample in samples for score in await self._pairs(question, [sample])]
         if reply is None:
             return [RewardScore(None, flag="too_long")]
-        found = [mapping_of(one) for one in list_of(reply.get("data"))]
-        by_index = {one.get("index"): one.get("score") for one in found}
+        entries = [mapping_of(entry) for entry in list_of(reply.get("data"))]
+        by_index = {entry.get("index"): entry.get("score") for entry in entries}
         usage = _usage(reply)
-        for number, place in enumerate(shown):
+        for number, index in enumerate(texts):
             value = self._number(by_index.get(number))
             require_finite([value], self.model)
             # The reply counts the tokens of all pairs together.
-            scores[place] = RewardScore(value, usage=usage if number == 0 else Usage())
+            scores[index] = RewardScore(value, usage=usage if number == 0 else Usage())
         return scores
 
     def _request(self, question: str, text: str, steps: Sequence[str]) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class ServerRewardModel:
             return {"input": math_shepherd.tagged_text(question, steps)}
         messages = [{"role": "user", "content": question}, {"role": "assistant", "content": text}]
         if self.layout == "qwen_prm":
-            messages = [dict(one) for one in qwen_prm.tagged_chat(question, steps)]
+            messages = [dict(message) for message in qwen_prm.tagged_chat(question, steps)]
         return {"messages": messages, "add_generation_prompt": False}
 
     def _pooled(self, data: object, steps: int) -> list[float]:
@@ -242,27 +242,27 @@ class ServerRewardModel:
             BackendError: The server failed for another reason.
         """
         fault = read_fault(reply.status, reply.headers, reply.raw)
-        told = f"{self._where} answers {fault.status}: {self._client.hidden(fault.text)}"
+        message = f"{self._where} answers {fault.status}: {self._client.hidden(fault.text)}"
         match fault.meaning:
             case "overflow":
                 return
             case "key" | "forbidden":
-                raise AuthenticationError(f"{told}. Check OPENAI_API_KEY.")
+                raise AuthenticationError(f"{message}. Check OPENAI_API_KEY.")
             case "credit":
-                raise QuotaError(f"{told}. Add credit to the account, or use another key.")
+                raise QuotaError(f"{message}. Add credit to the account, or use another key.")
             case "limited" | "loading" | "passing":
                 waits_for = {"limited": "limit", "loading": "loading"}.get(fault.meaning)
                 raise TransientBackendError(
-                    told, retry_after=fault.retry_after, waits_for=cast("Any", waits_for), kind=fault.kind
+                    message, retry_after=fault.retry_after, waits_for=cast("Any", waits_for), kind=fault.kind
                 )
             case _:
                 raise BackendError(
-                    f"{told}. Does the server know the model and the endpoint {self.endpoint!r}?"
+                    f"{message}. Does the server know the model and the endpoint {self.endpoint!r}?"
                 )
 
 
 def _plain(text: str) -> str:
-    """The text, with what a server could take for a mark of the chat or for a step's tag broken up."""
+    """The text. Marks of the chat and tags of steps in it are broken up, so that no server reads them."""
     text = text.encode("utf-8", "replace").decode()
     return _MARKS.sub(lambda mark: f"{mark.group()} ", text)
 

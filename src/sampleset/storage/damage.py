@@ -1,4 +1,4 @@
-"""What is damaged in a store, and how it is set aside.
+"""Finds damaged rows of a store, and sets them aside.
 
 A damaged row is written into a file beside its own, `samples.jsonl.damaged`, and overwritten with spaces,
 which every reader skips. No other byte moves, so that a process which has the store open is not disturbed.
@@ -56,11 +56,11 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class StoreCheck:
-    """What a store holds.
+    """The contents of a store.
 
     Attributes:
         rows: Rows that are whole, by file.
-        damage: What is not, in the order of the files.
+        damage: The damaged parts, in the order of the files.
     """
 
     rows: Mapping[str, int]
@@ -68,7 +68,7 @@ class StoreCheck:
 
 
 def check_store(folder: Path) -> StoreCheck:
-    """What is damaged in a store; nothing is changed.
+    """Find the damaged parts of a store; nothing is changed.
 
     Raises:
         InputNotFoundError: There is no store.
@@ -81,34 +81,34 @@ def check_store(folder: Path) -> StoreCheck:
         path = folder / name
         if path.exists():
             with open(path, "rb") as file:
-                found = [part for part in _parts(name, file) if part is not None]
+                damaged_parts = [part for part in _parts(name, file) if part is not None]
                 file.seek(0)
                 rows[name] = sum(part is None for part in _parts(name, file))
-            damage += found
+            damage += damaged_parts
     return StoreCheck(rows, tuple(damage))
 
 
 def repair_store(folder: Path) -> tuple[StoreCheck, list[Path]]:
-    """Set damaged rows aside; returns what was damaged, and the files that hold it now.
+    """Set damaged rows aside; returns the check before the repair, and the files that hold them now.
 
     Raises:
         InputNotFoundError: There is no store.
     """
     before = check_store(folder)
     aside: list[Path] = []
-    for name in dict.fromkeys(one.file for one in before.damage):
+    for name in dict.fromkeys(part.file for part in before.damage):
         path = folder / name
         target = path.with_name(f"{name}.damaged")
         with locked(path) as descriptor, open(path, "rb") as file:
             # Looked for again under the lock: another process may have added rows.
             damage = [part for part in _parts(name, file) if part is not None]
-            with open(target, "ab") as kept:
-                for one in damage:
-                    kept.write(os.pread(descriptor, one.length, one.offset) + b"\n")
-                kept.flush()
-                os.fsync(kept.fileno())
-            for one in damage:
-                _blank(descriptor, one)
+            with open(target, "ab") as aside_file:
+                for part in damage:
+                    aside_file.write(os.pread(descriptor, part.length, part.offset) + b"\n")
+                aside_file.flush()
+                os.fsync(aside_file.fileno())
+            for part in damage:
+                _blank(descriptor, part)
             os.fsync(descriptor)
         aside.append(target)
     return before, aside
@@ -139,7 +139,7 @@ def _parts(name: str, file: Any) -> Iterator[Damage | None]:
 def _damaged_line(
     name: str, number: int, offset: int, content: bytes, reason: str, at: int | None
 ) -> Iterator[Damage | None]:
-    """The parts of a line that is no row: whole rows that stand in it, and what is between them."""
+    """The parts of a line that is no row: complete rows within it, and the text between them."""
     done = 0
     for start, end in _whole_rows(name, content):
         if start > done:

@@ -15,13 +15,13 @@ Rows = Iterator[dict[str, Any]]
 
 def set_rows(sets: Iterable[StoredSet]) -> Rows:
     """Our own shape: one row a question, with the list of its samples."""
-    return (one.to_row() for one in sets)
+    return (stored.to_row() for stored in sets)
 
 
 def completion_rows(sets: Iterable[StoredSet]) -> Rows:
     """One row a sample: `problem_id`, `question`, `answer` (gold), `index`, `completion`, tokens.
 
-    Scores stand in columns of their own names.
+    Each score stands in a column named after it.
     """
     for stored in sets:
         problem = problem_to_row(stored.problem)
@@ -34,12 +34,12 @@ def completion_rows(sets: Iterable[StoredSet]) -> Rows:
 
 def lm_eval_rows(sets: Iterable[StoredSet]) -> Rows:
     """Rows like those of lm-eval's `--log_samples`, the samples as repeats of one request."""
-    for place, stored in enumerate(sets):
+    for index, stored in enumerate(sets):
         texts = [sample.text for sample in stored.sample_set.samples]
         question = stored.problem.question.text
         doc = {name: value for name, value in problem_to_row(stored.problem).items() if name != "schema"}
         yield {
-            "doc_id": place,
+            "doc_id": index,
             "doc": doc,
             "target": stored.problem.answer,
             "arguments": {"gen_args_0": {"arg_0": question, "arg_1": {}}},
@@ -80,7 +80,7 @@ def to_dataset(sets: Iterable[StoredSet | SampleSet]) -> Any:
 
 
 def _stored(sets: Iterable[StoredSet | SampleSet]) -> Iterator[StoredSet]:
-    return (one if isinstance(one, StoredSet) else StoredSet.without_gold(one) for one in sets)
+    return (item if isinstance(item, StoredSet) else StoredSet.without_gold(item) for item in sets)
 
 
 def _module(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 `JsonlLog` is the append-only file under everything that costs tokens. Each append is one write under an
 exclusive lock, so processes may share a log, and a kill loses at most the rows not yet handed to it. A
-torn last line (a kill or a full disk in mid-write) is cut off by whoever appends next. Rows are in the
+torn last line (a kill or a full disk in mid-write) is cut off by the next append. Rows are in the
 operating system's hands when `append` returns; a power cut may lose what it has not written back.
 """
 
@@ -45,7 +45,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     Raises:
         DataError: The suffix is unknown.
     """
-    with _whole(path) as partial:
+    with _complete_file(path) as partial:
         if path.name.endswith(".parquet"):
             return _write_parquet(partial, rows)
         if path.name.endswith(".csv"):
@@ -71,7 +71,7 @@ def check_target(path: Path) -> None:
         raise DataError(f"{path}: unknown kind of file. Name a {', '.join(SUFFIXES)} file.")
     if path.name.endswith(".parquet"):
         pyarrow()
-    there = next(one for one in path.absolute().parents if one.exists())
+    there = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
         raise InvalidArgumentError(f"Nothing can be written to {str(path)!r}. Name another file.")
 
@@ -79,7 +79,7 @@ def check_target(path: Path) -> None:
 @contextmanager
 def new_jsonl(path: Path) -> Generator[Callable[[Mapping[str, Any]], None]]:
     """A function that adds a row to a new JSONL file, which is there, whole, when the block ends well."""
-    with _whole(path) as partial, open(partial, "wb") as file:
+    with _complete_file(path) as partial, open(partial, "wb") as file:
 
         def add(row: Mapping[str, Any]) -> None:
             file.write(_line(row))
@@ -88,12 +88,12 @@ def new_jsonl(path: Path) -> Generator[Callable[[Mapping[str, Any]], None]]:
 
 
 @contextmanager
-def _whole(path: Path) -> Generator[Path]:
+def _complete_file(path: Path) -> Generator[Path]:
     """A file of another name beside the path, which takes its place when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
         process = left.name.rpartition(".")[2]
-        # What a killed process left behind; the files of live ones are in work.
+        # Files that a killed process left; a live process still writes its files.
         if process.isdecimal() and not Path("/proc", process).exists():
             left.unlink(missing_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -116,13 +116,13 @@ def read_problems(path: Path | str, columns: Mapping[str, str] | None = None) ->
         MalformedRecordError: A row holds no problem, or its id stood before.
         DataError: The file is empty.
     """
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for file, number, row in rows_in(Path(path)):
         with located(file, number):
-            problem = problem_from_row(with_columns(row, columns), len(seen))
-            _refuse_repeats(seen, problem.id)
+            problem = problem_from_row(with_columns(row, columns), len(counts))
+            _refuse_repeats(counts, problem.id)
         yield problem
-    if not seen:
+    if not counts:
         raise DataError(f"{path}: no problems in this file.")
 
 
@@ -144,14 +144,14 @@ def read_sample_sets(path: Path | str, columns: Mapping[str, str] | None = None)
 def sets_of(source: Source) -> Iterator[StoredSet]:
     """Sample sets of a source, in the shape that it is recognised to have; see `read_sample_sets`."""
     form = recognised(source)
-    found = _our_rows(source) if form is None else form.sets(source)
-    seen: Counter[str] = Counter()
-    for foreign in found:
+    foreign_sets = _our_rows(source) if form is None else form.sets(source)
+    counts: Counter[str] = Counter()
+    for foreign in foreign_sets:
         with located(foreign.file, foreign.number):
-            stored = stored_set_from_row(source.completed(foreign.with_columns(source.columns)), len(seen))
-            _refuse_repeats(seen, stored.problem.id)
+            stored = stored_set_from_row(source.completed(foreign.with_columns(source.columns)), len(counts))
+            _refuse_repeats(counts, stored.problem.id)
         yield stored
-    if not seen:
+    if not counts:
         raise DataError(f"{source.path}: no sample sets in this file.")
 
 
@@ -285,7 +285,7 @@ def _write_lines(file: IO[bytes], rows: Iterable[Mapping[str, Any]]) -> int:
 
 
 def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Lists and objects stand in their cells as JSON; what a row lacks is an empty cell."""
+    """Lists and objects stand in their cells as JSON; a column that a row lacks is an empty cell."""
     listed = list(rows)
     columns = list(dict.fromkeys(name for row in listed for name in row))
     with open(path, "w", encoding="utf-8", errors="replace", newline="") as file:
@@ -309,7 +309,7 @@ def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     return len(listed)
 
 
-def _refuse_repeats(seen: Counter[str], identity: str) -> None:
-    seen[identity] += 1
-    if seen[identity] > 1:
+def _refuse_repeats(counts: Counter[str], identity: str) -> None:
+    counts[identity] += 1
+    if counts[identity] > 1:
         raise DataError(f"the id {identity!r} stands here a second time; ids must be unique within a file")

@@ -3,7 +3,7 @@
 Unknown fields survive a round trip without reaching an aggregator: a `StoredSet` keeps the row it came
 from, its `sample_set` holds known fields only. A list of texts, or of sample rows, per question is read under
 the names `samples`, `completions`, `responses` and `generations` (ours; search-and-learn;
-large_language_monkeys). What is shaped otherwise is brought into this shape in `storage.foreign`.
+large_language_monkeys). `storage.foreign` brings other shapes into this one.
 
 A column `scores` or `<name>_scores` with one number per sample becomes `Sample.scores[<column>]`; a
 `null` in it is no score. Of a list of numbers per sample, the scores of its steps, the last is the score; it
@@ -100,26 +100,26 @@ class StoredSet:
 
     def to_row(self) -> dict[str, Any]:
         """The row to write back: the known fields as they are now, every other as it was read."""
-        kept = {
+        record = {
             name: value
             for name, value in self.row.items()
             if name not in SAMPLES_COLUMNS and name != "answer_kind"
         }
-        kept["schema"] = SCHEMA_VERSION
-        kept["id"] = self.sample_set.id
-        kept["question"] = self.sample_set.question.text
+        record["schema"] = SCHEMA_VERSION
+        record["id"] = self.sample_set.id
+        record["question"] = self.sample_set.question.text
         if self.sample_set.question.answer_kind != DEFAULT_KIND:
-            kept["answer_kind"] = self.sample_set.question.answer_kind
+            record["answer_kind"] = self.sample_set.question.answer_kind
         if self.sample_set.model is not None:
-            kept["model"] = self.sample_set.model
+            record["model"] = self.sample_set.model
         if self.sample_set.stopped is not None:
-            kept["stopped"] = self.sample_set.stopped
+            record["stopped"] = self.sample_set.stopped
         if self.problem.answer is not None:
-            kept["answer"] = self.problem.answer
+            record["answer"] = self.problem.answer
         rows = [sample_to_row(sample) for sample in self.sample_set.samples]
         is_plain = all(set(row) <= {"index", "text", "scores"} for row in rows)
-        kept["samples"] = [row["text"] for row in rows] if is_plain else rows
-        return kept
+        record["samples"] = [row["text"] for row in rows] if is_plain else rows
+        return record
 
 
 def parse_columns(text: str) -> dict[str, str]:
@@ -148,7 +148,7 @@ def with_columns(row: Row, columns: Mapping[str, str] | None) -> Row:
 
     Args:
         row: A row as it stands in a file.
-        columns: Our name of a column → the file's. What else stands under our name is dropped.
+        columns: Our name of a column → the file's. Any other column under our name is dropped.
 
     Raises:
         DataError: The row lacks a mapped column.
@@ -157,12 +157,12 @@ def with_columns(row: Row, columns: Mapping[str, str] | None) -> Row:
         return row
     values = {ours: column_value(row, theirs, ours) for ours, theirs in columns.items()}
     replaced = {name for ours in columns for name in _ALIASES.get(ours, (ours,))} | set(columns.values())
-    kept = {name: value for name, value in row.items() if name not in replaced}
-    return {**values, **kept}
+    others = {name: value for name, value in row.items() if name not in replaced}
+    return {**values, **others}
 
 
 def column_value(row: Row, name: str, ours: str) -> Any:
-    """What a row holds under a column of the file; `doc.question` and `resps.0` look into what it holds.
+    """The value of a column of the file; `doc.question` and `resps.0` are paths into the value.
 
     Args:
         row: The row.
@@ -176,10 +176,10 @@ def column_value(row: Row, name: str, ours: str) -> Any:
         return row[name]
     value: Any = row
     for step in name.split("."):
-        held: Row = cast("Row", value) if isinstance(value, Mapping) else {}
+        container: Row = cast("Row", value) if isinstance(value, Mapping) else {}
         listed: list[Any] = cast("list[Any]", value) if isinstance(value, list) else []
-        if step in held:
-            value = held[step]
+        if step in container:
+            value = container[step]
         elif step.isdecimal() and int(step) < len(listed):
             value = listed[int(step)]
         else:
@@ -203,7 +203,7 @@ def problem_from_row(row: Row, number: int) -> Problem:
         )
     choices = _from_cell(row.get("choices"))
     if choices is not None and not _is_texts(choices):
-        raise DataError(f"'choices' must be a list of texts, got {_shown(choices)}")
+        raise DataError(f"'choices' must be a list of texts, got {_excerpt(choices)}")
     identity = _text(row, ID_COLUMNS)
     known = {*ID_COLUMNS, *QUESTION_COLUMNS, *ANSWER_COLUMNS, *_PROBLEM_FIELDS}
     return Problem(
@@ -245,7 +245,7 @@ def is_score_column(name: str) -> bool:
 
 
 def without_samples(row: Row) -> dict[str, Any]:
-    """The row without what it says of samples it came with, which others take the place of."""
+    """The row without the columns about its samples; other samples replace them."""
     return {
         name: value for name, value in row.items() if name not in _OF_SAMPLES and not is_score_column(name)
     }
@@ -267,38 +267,38 @@ def sample_from_row(row: Row, index: int | None = None) -> Sample:
         DataError: The text or the index is missing or has the wrong type.
     """
     text = row.get("text", row.get("generation"))
-    place = row.get("index", index)
+    position = row.get("index", index)
     if not isinstance(text, str):
-        raise DataError(f"a sample must have a text, got {_shown(text)}")
-    if not isinstance(place, int):
-        raise DataError(f"a sample's 'index' must be an integer, got {_shown(place)}")
+        raise DataError(f"a sample must have a text, got {_excerpt(text)}")
+    if not isinstance(position, int):
+        raise DataError(f"a sample's 'index' must be an integer, got {_excerpt(position)}")
     values = {name: value for name, value in row.items() if name in _SAMPLE_FIELDS and value is not None}
     for name, value in values.items():
         if _SAMPLE_FIELDS[name] is int and isinstance(value, float) and value.is_integer():
             values[name] = int(value)  # of a table that has gaps
         elif not isinstance(value, _SAMPLE_FIELDS[name]) or isinstance(value, bool):
             raise DataError(
-                f"a sample's {name!r} must be {_SAMPLE_FIELDS[name].__name__}, got {_shown(value)}"
+                f"a sample's {name!r} must be {_SAMPLE_FIELDS[name].__name__}, got {_excerpt(value)}"
             )
     if "logprobs" in values:
         values["logprobs"] = LogprobSummary(**_numbers(values["logprobs"], "logprobs", _LOGPROB_FIELDS))
-    # Parquet fills in what a row lacks of the others' names.
+    # Parquet fills in a null for a name that only other rows have.
     values["scores"] = _numbers(values.get("scores", {}), "scores")
-    return Sample(index=place, text=text, **values)
+    return Sample(index=position, text=text, **values)
 
 
-def _numbers(held: Row, name: str, known: Collection[str] | None = None) -> dict[str, float]:
+def _numbers(row: Row, name: str, known: Collection[str] | None = None) -> dict[str, float]:
     """The numbers that a sample's row holds by name, nulls left out."""
-    found = {key: value for key, value in held.items() if value is not None}
-    missing = {"mean", "min_window"} - found.keys() if known else set[str]()
+    numbers = {key: value for key, value in row.items() if value is not None}
+    missing = {"mean", "min_window"} - numbers.keys() if known else set[str]()
     if (
         missing
-        or not all(known is None or key in known for key in found)
-        or not _is_numbers([*found.values()])
+        or not all(known is None or key in known for key in numbers)
+        or not _is_numbers([*numbers.values()])
     ):
         expected = "numbers by name" if known is None else f"numbers named {', '.join(known)}"
-        raise DataError(f"a sample's {name!r} must be {expected}, or left out; got {_shown(held)}")
-    return found
+        raise DataError(f"a sample's {name!r} must be {expected}, or left out; got {_excerpt(row)}")
+    return numbers
 
 
 def stored_set_from_row(row: Row, number: int) -> StoredSet:
@@ -316,7 +316,7 @@ def stored_set_from_row(row: Row, number: int) -> StoredSet:
         )
     listed = _from_cell(row[column])
     if not _is_list(listed):
-        raise DataError(f"{column!r} must be a list of texts or sample rows, got {_shown(listed)}")
+        raise DataError(f"{column!r} must be a list of texts or sample rows, got {_excerpt(listed)}")
     if not listed:
         raise DataError(f"question {problem.id!r} has no samples")
     scores = _scores(row, len(listed))
@@ -328,7 +328,9 @@ def stored_set_from_row(row: Row, number: int) -> StoredSet:
         )
         for index, item in enumerate(listed)
     )
-    model, stopped = (one if isinstance(one, str) else None for one in map(row.get, ("model", "stopped")))
+    model, stopped = (
+        value if isinstance(value, str) else None for value in map(row.get, ("model", "stopped"))
+    )
     return StoredSet(SampleSet(problem.question, samples, model, stopped), problem, row)
 
 
@@ -372,7 +374,7 @@ def _sample_of(item: object, index: int, scores: Mapping[str, float]) -> Sample:
     if isinstance(item, Mapping):
         row = cast("Row", item)
         return sample_from_row({**row, "scores": {**(row.get("scores") or {}), **scores}}, index)
-    raise DataError(f"sample {index} must be a text or a sample row, got {_shown(item)}")
+    raise DataError(f"sample {index} must be a text or a sample row, got {_excerpt(item)}")
 
 
 def _scores(row: Row, n: int) -> dict[str, list[float | None]]:
@@ -384,11 +386,11 @@ def _scores(row: Row, n: int) -> dict[str, list[float | None]]:
         if _is_numbers(column):
             scores[name] = [None if value is None else float(value) for value in column]
         elif all(value is None or _is_numbers(value) for value in column):
-            steps = [[one for one in cast("list[float | None]", value or []) if one is not None]
+            steps = [[score for score in cast("list[float | None]", value or []) if score is not None]
                      for value in column]  # fmt: skip
-            scores[name] = [one[-1] if one else None for one in steps]
+            scores[name] = [values[-1] if values else None for values in steps]
             for how, reduce in _REDUCTIONS.items():
-                scores[f"{name}.{how}"] = [reduce(one) if one else None for one in steps]
+                scores[f"{name}.{how}"] = [reduce(values) if values else None for values in steps]
     return scores
 
 
@@ -403,19 +405,19 @@ def _text(row: Row, names: Sequence[str]) -> str | None:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
         if value is not None:
-            raise DataError(f"{name!r} must be a text, got {_shown(value)}")
+            raise DataError(f"{name!r} must be a text, got {_excerpt(value)}")
     return None
 
 
 def _answer_kind(row: Row) -> str:
-    """The kind that a row names; what is not known is refused, since its answers would be misread."""
-    named = row.get("answer_kind")
-    if named is None:
+    """The kind that a row names; an unknown kind is refused, since its answers would be misread."""
+    kind = row.get("answer_kind")
+    if kind is None:
         return DEFAULT_KIND
-    if not isinstance(named, str):
-        raise DataError(f"'answer_kind' must be a text, got {_shown(named)}")
+    if not isinstance(kind, str):
+        raise DataError(f"'answer_kind' must be a text, got {_excerpt(kind)}")
     try:
-        return answer_kind(named).spec
+        return answer_kind(kind).spec
     except InvalidArgumentError as error:
         raise DataError(f"'answer_kind' cannot be read: {str(error).rstrip('.')}") from error
 
@@ -425,10 +427,10 @@ def _from_cell(value: object) -> object:
     if not isinstance(value, str) or not value.lstrip().startswith("["):
         return value
     try:
-        held: object = json.loads(value)
+        parsed: object = json.loads(value)
     except (ValueError, RecursionError):
         return value
-    return held if _is_list(held) else value
+    return parsed if _is_list(parsed) else value
 
 
 def _is_list(value: object) -> TypeGuard[list[object]]:
@@ -445,6 +447,6 @@ def _is_numbers(value: object) -> TypeGuard[list[float | None]]:
     )
 
 
-def _shown(value: object) -> str:
+def _excerpt(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

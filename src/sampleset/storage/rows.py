@@ -39,7 +39,7 @@ READABLE = (
     ".arrow",
     ".eval",
 )
-"""What a file may end in to be read as rows."""
+"""The endings of files that are read as rows."""
 
 STDIN = Path("-")
 """The path that stands for standard input."""
@@ -100,24 +100,24 @@ def row_files(path: Path) -> list[Path]:
     if (path / "state.json").is_file():
         return _saved_files(path)
     if (path / "dataset_dict.json").is_file():
-        splits = {one.name: one for one in sorted(path.iterdir()) if (one / "state.json").is_file()}
+        splits = {entry.name: entry for entry in sorted(path.iterdir()) if (entry / "state.json").is_file()}
         return _saved_files(_only_split(path, splits))
     if shards := _shards(path):
         return _only_split(path, shards)
     files = sorted(
         (
-            one
-            for one in path.iterdir()
-            if one.is_file() and one.name.endswith(READABLE) and not one.name.startswith(".")
+            entry
+            for entry in path.iterdir()
+            if entry.is_file() and entry.name.endswith(READABLE) and not entry.name.startswith(".")
         ),
         key=natural,
     )
-    files = [one for one in files if not _is_json(one)] or files
+    files = [entry for entry in files if not _is_json(entry)] or files
     if not files:
         raise InputNotFoundError(
             f"No {', '.join(READABLE)} files in {str(path)!r}. Give a file or a folder of them."
         )
-    kinds = sorted({_kind(one) for one in files})
+    kinds = sorted({_kind(entry) for entry in files})
     if len(kinds) > 1:
         raise DataError(f"{path} holds files of several kinds: {', '.join(kinds)}. Give one of the files.")
     return files
@@ -193,14 +193,14 @@ def _is_json(path: Path) -> bool:
 
 
 def _kind(path: Path) -> str:
-    return next(one for one in READABLE if path.name.removesuffix(".gz").endswith(one))
+    return next(suffix for suffix in READABLE if path.name.removesuffix(".gz").endswith(suffix))
 
 
 def _shards(folder: Path) -> dict[str, list[Path]]:
     """The shards of each split, where a folder is laid out as on the Hub."""
     shards: dict[str, list[Path]] = {}
-    for one in (folder, folder / "data"):
-        for file in sorted(one.iterdir() if one.is_dir() else [], key=natural):
+    for directory in (folder, folder / "data"):
+        for file in sorted(directory.iterdir() if directory.is_dir() else [], key=natural):
             match = _SHARD.match(file.name)
             if match and file.name.endswith(READABLE) and not _PART.match(file.name):
                 shards.setdefault(match["split"], []).append(file)
@@ -219,8 +219,8 @@ def _saved_files(folder: Path) -> list[Path]:
     """The files that `save_to_disk` of Hugging Face's datasets wrote, in order."""
     try:
         state: Any = json.loads((folder / "state.json").read_bytes())
-        # A name, not a path: what is read stays in the folder.
-        return [folder / Path(str(one["filename"])).name for one in state["_data_files"]]
+        # A name, not a path: no file outside the folder is read.
+        return [folder / Path(str(record["filename"])).name for record in state["_data_files"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{folder / 'state.json'}: not what save_to_disk writes ({error!r}).") from error
 
@@ -238,7 +238,7 @@ def _suffix_of(start: bytes) -> str:
     try:
         parse_line(first)
     except DataError:
-        # A line longer than what was looked at, or an object over several lines.
+        # A line longer than the part that was read, or an object over several lines.
         return ".json" if newline else ".jsonl"
     return ".jsonl"
 
@@ -260,10 +260,10 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _read_json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with _opened(path) as file:
-            held: object = json.loads(file.read())
+            document: object = json.loads(file.read())
     except (ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: not JSON ({error}).") from error
-    for number, item in enumerate(_listed(held), 1):
+    for number, item in enumerate(_listed(document), 1):
         if isinstance(item, str):
             yield number, {"text": item}
         elif isinstance(item, dict):
@@ -272,31 +272,31 @@ def _read_json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise DataError(f"{path}: item {number} is {type(item).__name__}, not an object or a text.")
 
 
-def _listed(held: object) -> Iterable[object]:
+def _listed(content: object) -> Iterable[object]:
     """The rows that a JSON document holds: an array, the one array of objects in an object, objects by id, or
     the object itself.
     """
-    if isinstance(held, list):
-        return cast("list[object]", held)
-    if not isinstance(held, dict):
-        return [held]
-    document = cast("dict[str, object]", held)
+    if isinstance(content, list):
+        return cast("list[object]", content)
+    if not isinstance(content, dict):
+        return [content]
+    document = cast("dict[str, object]", content)
     if "question" in document or "problem" in document:
         return [document]
     if _are_objects(document.get("samples")):  # an inspect log, which has other lists, too
         return cast("list[object]", document["samples"])
-    lists = [one for one in document.values() if _are_objects(one)]
+    lists = [item for item in document.values() if _are_objects(item)]
     if len(lists) == 1:
         return cast("list[object]", lists[0])
     values = list(document.values())
-    if values and all(isinstance(one, dict) for one in values):
+    if values and all(isinstance(item, dict) for item in values):
         return [{"id": key, **cast("dict[str, Any]", value)} for key, value in document.items()]
     return [document]
 
 
 def _are_objects(value: object) -> bool:
     listed = cast("list[object]", value) if isinstance(value, list) else []
-    return bool(listed) and all(isinstance(one, dict) for one in listed)
+    return bool(listed) and all(isinstance(item, dict) for item in listed)
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -305,7 +305,7 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         rows = csv.DictReader(text, delimiter="\t" if path.name.endswith(".tsv") else ",")
         try:
             for row in rows:
-                # An empty cell is a column that the row lacks; what is beyond the header has no name.
+                # An empty cell is a column that the row lacks; cells beyond the header have no name.
                 yield rows.line_num, {name: cell for name, cell in row.items() if name and cell}
         except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(f"{path}: damaged after line {rows.line_num} ({error}).") from error
@@ -332,7 +332,7 @@ def _read_arrow(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 batches = ipc.open_stream(source)
             except arrow.ArrowInvalid:
                 file = ipc.open_file(source)
-                batches = (file.get_batch(place) for place in range(file.num_record_batches))
+                batches = (file.get_batch(index) for index in range(file.num_record_batches))
             for batch in batches:
                 for row in batch.to_pylist():
                     number += 1
@@ -345,8 +345,10 @@ def _read_eval(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The samples of an inspect_ai log, a zip with one JSON file each."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [one for one in archive.infolist() if one.filename.startswith("samples/")]
-            for number, member in enumerate(sorted(members, key=lambda one: natural(Path(one.filename))), 1):
+            members = [entry for entry in archive.infolist() if entry.filename.startswith("samples/")]
+            for number, member in enumerate(
+                sorted(members, key=lambda entry: natural(Path(entry.filename))), 1
+            ):
                 with located(path, number):
                     row = parse_line(_member(archive, member))
                 yield number, row
@@ -361,7 +363,7 @@ _LOCAL_HEADER = 30
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """What a file of the zip holds. Python reads zstandard, in which inspect packs, from 3.14 on only."""
+    """The content of a file of the zip. Python reads zstandard, which inspect packs in, from 3.14 on only."""
     if member.file_size > _MOST_BYTES_OF_A_MEMBER:
         raise DataError(
             f"{member.filename} holds {member.file_size} bytes, more than {_MOST_BYTES_OF_A_MEMBER}"
@@ -377,7 +379,7 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row without nulls: a table fills in what a row lacks; JSONL would not have it at all."""
+    """The row without nulls: a table fills in missing values; JSONL leaves them out."""
     return {name: value for name, value in row.items() if value is not None}
 
 

@@ -33,7 +33,7 @@ class SampleFile:
 
     Raises:
         InputNotFoundError: There is nothing at the path.
-        InvalidArgumentError: limit is below 1, or an option does not go with what is there.
+        InvalidArgumentError: limit is below 1, or an option does not fit the input.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SampleFile:
 
     @property
     def name(self) -> str:
-        """The file's or folder's name without what it ends in."""
+        """The file's or folder's name without its ending."""
         name = self.path.resolve().name
         for suffix in sorted(READABLE, key=len, reverse=True):
             name = name.removesuffix(suffix)
@@ -91,8 +91,10 @@ class SampleFile:
         Raises:
             DataError: It cannot be read as sample sets, or holds none.
         """
-        found = self._store.sample_sets(self._configuration) if self._is_store else sets_of(self._source)
-        sets = (stored.with_answer_kind(self._answer_kind) for stored in islice(found, self._limit))
+        stored_sets = (
+            self._store.sample_sets(self._configuration) if self._is_store else sets_of(self._source)
+        )
+        sets = (stored.with_answer_kind(self._answer_kind) for stored in islice(stored_sets, self._limit))
         return sets if self._kinds is None else (stored.with_kinds(self._kinds) for stored in sets)
 
     def with_kinds(self, kinds: Kinds) -> SampleFile:
@@ -114,6 +116,6 @@ def smallest_set(sets: SampleFile) -> tuple[int, str]:
     """Size and id of the smallest set; one that a stopping rule left with fewer samples counts only where
     all sets are such, and then the largest does.
     """
-    sizes = [(one.sample_set.n, one.sample_set.id, one.sample_set.stopped) for one in sets]
-    whole = [(n, identity) for n, identity, stopped in sizes if stopped is None]
-    return min(whole) if whole else max((n, identity) for n, identity, _ in sizes)
+    sizes = [(stored.sample_set.n, stored.sample_set.id, stored.sample_set.stopped) for stored in sets]
+    complete = [(n, identity) for n, identity, stopped in sizes if stopped is None]
+    return min(complete) if complete else max((n, identity) for n, identity, _ in sizes)

@@ -1,4 +1,4 @@
-"""The append-only store of samples: what was drawn once is never paid for twice.
+"""The append-only store of samples: a stored sample is never paid for twice.
 
 A store is a folder:
 
@@ -100,7 +100,7 @@ class SampleStore:
         self._keys_by_problem: dict[str, dict[str, str]] = {}
         self._configurations: dict[str, Configuration] = {}
         self._claims: int | None = None
-        self._held: set[str] = set()
+        self._claimed: set[str] = set()
         if folder.exists() and not folder.is_dir():
             raise InvalidArgumentError(
                 f"{str(folder)!r} is a file; a sample store is a folder. Name another."
@@ -121,7 +121,7 @@ class SampleStore:
         for offset, row in self._rows(self._log, partial(checked_row, "samples.jsonl")):
             self._index(offset, row)
         for _, row in self._rows(self._share_log, partial(checked_row, "shared.jsonl")):
-            self._own(row)
+            self._key_of(row)
         for _, row in self._rows(self._stop_log, partial(checked_row, "stops.jsonl")):
             self._stops[row["key"]] = row["rule"], row["n"]
 
@@ -148,7 +148,9 @@ class SampleStore:
     def add(self, key: str, problem_id: str, configuration: Configuration, samples: Sequence[Sample]) -> None:
         """Append draws; they are safe from a kill once this returns."""
         head = {"schema": SCHEMA_VERSION, "key": key, "problem_id": problem_id}
-        self._log.append(head | sample_to_row(sample) | _told(configuration) for sample in samples)
+        self._log.append(
+            head | sample_to_row(sample) | _configuration_row(configuration) for sample in samples
+        )
         self.refresh()
 
     def share(self, key: str, problem_id: str, configuration: Configuration) -> None:
@@ -157,11 +159,11 @@ class SampleStore:
         """
         if key in self._draws and self._keys_by_problem.get(problem_id, {}).get(configuration.id) != key:
             head = {"schema": SCHEMA_VERSION, "key": key, "problem_id": problem_id}
-            self._share_log.append([head | _told(configuration)])
+            self._share_log.append([head | _configuration_row(configuration)])
             self.refresh()
 
     def add_stop(self, key: str, problem_id: str, rule: str) -> None:
-        """Record that a question's draws are whole as they are. Whoever draws more of them ends that."""
+        """Record that a question's draws are complete. Drawing more samples for it ends that."""
         if self.stopped(key) != rule:
             n = len(self._draws[key])
             head = {"schema": SCHEMA_VERSION, "key": key, "problem_id": problem_id}
@@ -196,11 +198,11 @@ class SampleStore:
             chosen = list(self._configurations.values())
         else:
             wanted = configuration.split(",") if configuration else [None]
-            chosen = list({one.id: one for one in map(self._choose, wanted)}.values())
+            chosen = list({choice.id: choice for choice in map(self._choose, wanted)}.values())
         for problem in self._problems.values():
             keys = self._keys_by_problem.get(problem.id, {})
             # Two configurations that send the same share their draws, which count once.
-            parts = {keys[one.id]: one for one in chosen if one.id in keys}
+            parts = {keys[choice.id]: choice for choice in chosen if choice.id in keys}
             if parts:
                 sample_set = self._set(problem, parts) if len(chosen) == 1 else self._pooled(problem, parts)
                 yield StoredSet(sample_set, problem, without_samples(problem_to_row(problem)))
@@ -211,16 +213,20 @@ class SampleStore:
         return SampleSet(problem.question, samples, configuration.model, self.stopped(key))
 
     def _pooled(self, problem: Problem, parts: Mapping[str, Configuration]) -> SampleSet:
-        drawn = [(one.id, sample) for key, one in parts.items() for sample in self.drawn(key).values()]
-        return pooled(problem.question, drawn)
+        draws = [
+            (configuration.id, sample)
+            for key, configuration in parts.items()
+            for sample in self.drawn(key).values()
+        ]
+        return pooled(problem.question, draws)
 
     def claim(self, key: str) -> bool:
-        """Take a question until `release`, or until the process ends however it ends.
+        """Take a question until `release`, or until the process ends.
 
         Returns:
             Whether it was free.
         """
-        if key in self._held:
+        if key in self._claimed:
             return False
         if self._claims is None:
             path = self.folder / "claims"
@@ -232,21 +238,21 @@ class SampleStore:
         except OSError as error:
             error.filename = str(self.folder / "claims")
             raise
-        self._held.add(key)
+        self._claimed.add(key)
         return True
 
     def release(self, key: str) -> None:
         """Give a claimed question back."""
-        self._held.discard(key)
+        self._claimed.discard(key)
         if self._claims is not None:
             fcntl.fcntl(self._claims, fcntl.F_OFD_SETLK, _byte_lock(fcntl.F_UNLCK, key))
 
     def close(self) -> None:
-        """Give back every claim and write what was appended to the disk itself."""
+        """Give back every claim and flush appended rows to the disk itself."""
         if self._claims is not None:
             os.close(self._claims)
             self._claims = None
-            self._held.clear()
+            self._claimed.clear()
         if self._log.path.exists():
             with open(self._log.path, "rb") as file:
                 os.fsync(file.fileno())
@@ -261,20 +267,20 @@ class SampleStore:
         except MalformedRecordError as error:
             raise self._damaged(str(error)) from error
 
-    def _damaged(self, told: str) -> MalformedRecordError:
+    def _damaged(self, message: str) -> MalformedRecordError:
         return MalformedRecordError(
-            f"{told} `sampleset store check {shlex.quote(str(self.folder))}` tells all that is damaged in "
+            f"{message} `sampleset store check {shlex.quote(str(self.folder))}` tells all that is damaged in "
             "this store; with --repair it sets that aside and keeps the rest."
         )
 
     def _index(self, offset: int, row: dict[str, Any]) -> None:
-        draws, index = self._draws.setdefault(self._own(row), {}), row["index"]
+        draws, index = self._draws.setdefault(self._key_of(row), {}), row["index"]
         # A draw that failed is drawn again later; one that succeeded stands.
         if index not in draws or draws[index].failed:
             draws[index] = _Draw(offset, "error" in row)
 
-    def _own(self, row: dict[str, Any]) -> str:
-        """Note whose draws a row is about, and return their key."""
+    def _key_of(self, row: dict[str, Any]) -> str:
+        """Note the configuration of a row's draws, and return their key."""
         key, problem_id, identity = row["key"], row["problem_id"], row["configuration"]
         if identity not in self._configurations:
             self._configurations[identity] = Configuration(row["model"], row["prompt"], row["params"])
@@ -298,17 +304,17 @@ class SampleStore:
         if not self._configurations:
             raise DataError(f"The sample store {str(self.folder)!r} holds no samples yet.")
         listed = "; ".join(
-            f"{identity}: {one.model}, {one.prompt}, {json.dumps(dict(one.params))}"
-            for identity, one in self._configurations.items()
+            f"{identity}: {known.model}, {known.prompt}, {json.dumps(dict(known.params))}"
+            for identity, known in self._configurations.items()
         )
-        asked = "Choose one with --configuration ID, several with ID,ID, or all"
+        remedy = "Choose one with --configuration ID, several with ID,ID, or all"
         if wanted is not None:
-            asked = f"Configuration {wanted!r} is not one"
-        raise DataError(f"The sample store {str(self.folder)!r} holds {listed}. {asked}.")
+            remedy = f"Configuration {wanted!r} is not one"
+        raise DataError(f"The sample store {str(self.folder)!r} holds {listed}. {remedy}.")
 
 
-def _told(configuration: Configuration) -> dict[str, Any]:
-    """The fields by which a row tells its configuration."""
+def _configuration_row(configuration: Configuration) -> dict[str, Any]:
+    """The fields of a row that identify its configuration."""
     return {
         "configuration": configuration.id,
         "model": configuration.model,
@@ -318,19 +324,19 @@ def _told(configuration: Configuration) -> dict[str, Any]:
 
 
 def pooled(question: Question, drawn: Iterable[tuple[str, Sample]]) -> SampleSet:
-    """Draws of several configurations as one set, numbered anew in an order that tells nothing of them.
+    """Draws of several configurations as one set, numbered anew in an order independent of configuration.
 
     Args:
-        question: What was asked.
+        question: The question.
         drawn: Draws, each with the id of its configuration.
     """
-    ordered = sorted(drawn, key=lambda one: digest([question.id, one[0], one[1].index]))
-    samples = (replace(sample, index=place) for place, (_, sample) in enumerate(ordered))
+    ordered = sorted(drawn, key=lambda draw: digest([question.id, draw[0], draw[1].index]))
+    samples = (replace(sample, index=index) for index, (_, sample) in enumerate(ordered))
     return SampleSet(question, tuple(samples), POOL)
 
 
 POOL = "pool"
-"""What a pooled set says for its model; each of its samples names its own."""
+"""The model's name of a pooled set; each of its samples names the model that drew it."""
 
 
 def is_store(folder: Path) -> bool:

@@ -1,1 +1,1 @@
-"""What a learned vote may look at: one file per group of features, and none of them sees a gold answer."""
+"""The features of a learned vote: one file per group, and none of them sees a gold answer."""

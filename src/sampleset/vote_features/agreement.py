@@ -18,9 +18,9 @@ class Agreement:
         """0 for a sample without words, or without others beside it."""
         words = [_words(text) for text in counted.texts]
         means: list[float] = []
-        for place, mine in enumerate(words):
-            others = [one for number, one in enumerate(words) if number != place]
-            shares = [len(mine & one) / len(mine | one) if mine | one else 0.0 for one in others]
+        for index, mine in enumerate(words):
+            others = [other for number, other in enumerate(words) if number != index]
+            shares = [len(mine & other) / len(mine | other) if mine | other else 0.0 for other in others]
             means.append(sum(shares) / len(shares) if shares else 0.0)
         return {"words_shared": means}
 

@@ -1,8 +1,8 @@
 """A sample set → numbers per sample: the interface of the features that a learned vote weighs.
 
-One file per group of features; its name is the module's name. A group sees what an aggregator sees: the
-question, the samples, their answers. A number that a record does not hold is `None`; a group that has nothing
-to say about a set (numbers of the question, where answers are letters) returns no columns.
+One file per group of features; its name is the module's name. A group sees the same as an aggregator: the
+question, the samples, their answers. A number that a record does not hold is `None`; a group that does not
+apply to a set (numbers of the question, where answers are letters) returns no columns.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ MOST_READ = 20_000
 """Characters of a sample that features read, its last ones."""
 
 MEMBER = "member:"
-"""What the names of features open with that stand for a model of a pool."""
+"""Prefix of the names of features that stand for a model of a pool."""
 
 RECORDED = ("logprobs", "scores")
-"""Groups whose numbers come with the samples, where whoever drew or scored them kept any."""
+"""Groups whose numbers come with the samples, if they were recorded when the samples were drawn or scored."""
 
 QUESTION = "question_"
-"""What the names of features open with that are the same for all samples of a set."""
+"""Prefix of the names of features that are the same for all samples of a set."""
 
 Columns = Mapping[str, Sequence[float | None]]
 """One number per sample, by the name of the feature."""
@@ -47,7 +47,7 @@ class CountedSet:
     @property
     def texts(self) -> list[str]:
         """The end of each sample's text."""
-        return [one.text[-MOST_READ:] for one in self.sample_set.samples]
+        return [sample.text[-MOST_READ:] for sample in self.sample_set.samples]
 
 
 class VoteFeatures(Protocol):

@@ -27,7 +27,7 @@ class Form:
             "code_block": [float("```" in text) for text in texts],
             "boxed": [float("\\boxed" in text) for text in texts],
             "marked": marked,
-            "cut_off": [float(one.truncated) for one in samples],
+            "cut_off": [float(sample.truncated) for sample in samples],
             "answer_length": [math.log1p(len(answer)) for answer in answers],
             "answer_decimal": [float("." in answer.strip(".")) for answer in answers],
             "answer_negative": [float(answer.lstrip("$ ").startswith(("-", "−"))) for answer in answers],

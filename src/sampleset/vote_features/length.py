@@ -15,7 +15,7 @@ class Length:
         samples = counted.sample_set.samples
         lines = [sum(not line.isspace() for line in text.split("\n") if line) for text in counted.texts]
         return {
-            "characters": [math.log1p(len(one.text)) for one in samples],
+            "characters": [math.log1p(len(sample.text)) for sample in samples],
             "lines": [math.log1p(count) for count in lines],
         }
 

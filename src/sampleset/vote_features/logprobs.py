@@ -13,8 +13,8 @@ class TokenConfidence:
 
     def columns(self, counted: CountedSet) -> Columns:
         """`None` where a sample's log-probabilities were not recorded."""
-        known = [one.logprobs for one in counted.sample_set.samples]
-        return {name: [_number(one, field) for one in known] for name, field in _FIELDS.items()}
+        known = [sample.logprobs for sample in counted.sample_set.samples]
+        return {name: [_number(logprobs, field) for logprobs in known] for name, field in _FIELDS.items()}
 
 
 def _number(summary: LogprobSummary | None, field: str) -> float | None:

@@ -9,10 +9,10 @@ class Members:
     """One feature per model that drew a sample of the set: 1 for its samples, 0 for those of others."""
 
     def columns(self, counted: CountedSet) -> Columns:
-        """No columns where the samples do not say who drew them."""
-        names = [member_of(one.model) for one in counted.sample_set.samples]
+        """One column per model; none where the samples do not name the models that drew them."""
+        names = [member_of(sample.model) for sample in counted.sample_set.samples]
         known = sorted({name for name in names if name is not None})
-        return {f"{MEMBER}{name}": [float(one == name) for one in names] for name in known}
+        return {f"{MEMBER}{name}": [float(member == name) for member in names] for name in known}
 
 
 def member_of(model: str | None) -> str | None:

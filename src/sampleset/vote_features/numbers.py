@@ -1,4 +1,4 @@
-"""What a sample does with numbers: those of the question, its own sums, and those that other samples reach.
+"""A sample's numbers: those of the question, those of its sums, and those that other samples reach.
 
 Every pattern is bounded, and only the last characters of a text are read.
 """
@@ -34,32 +34,36 @@ class Numbers:
         if question.answer_kind.partition(":")[0] not in _KINDS:
             return {}
         wanted = _numbers(question.text[-4_000:])
-        held = [_numbers(text) for text in counted.texts]
+        numbers_by_sample = [_numbers(text) for text in counted.texts]
         sums = [_sums(text) for text in counted.texts]
         shared: list[float] = []
-        named: list[float] = []
-        for place, mine in enumerate(held):
-            others = [numbers for number, numbers in enumerate(held) if number != place]
-            own = mine - wanted
-            hits = sum(number in numbers for number in own for numbers in others)
-            shared.append(hits / (len(own) * len(others)) if own and others else 0.0)
-            answer = _plain(counted.answers[place] or "")
-            named.append(sum(answer in numbers for numbers in others) / len(others) if others else 0.0)
+        answer_shares: list[float] = []
+        for index, mine in enumerate(numbers_by_sample):
+            others = [numbers for number, numbers in enumerate(numbers_by_sample) if number != index]
+            added = mine - wanted
+            hits = sum(number in numbers for number in added for numbers in others)
+            shared.append(hits / (len(added) * len(others)) if added and others else 0.0)
+            answer = _plain(counted.answers[index] or "")
+            answer_shares.append(
+                sum(answer in numbers for numbers in others) / len(others) if others else 0.0
+            )
         return {
-            "numbers_used": [len(mine & wanted) / len(wanted) if wanted else 1.0 for mine in held],
-            "numbers": [math.log1p(len(mine)) for mine in held],
+            "numbers_used": [
+                len(mine & wanted) / len(wanted) if wanted else 1.0 for mine in numbers_by_sample
+            ],
+            "numbers": [math.log1p(len(mine)) for mine in numbers_by_sample],
             "sums_right": [math.log1p(right) for right, _ in sums],
             "sums_wrong": [math.log1p(wrong) for _, wrong in sums],
             "numbers_shared": shared,
-            "answer_named": named,
-            "answer_of_question": [float(_plain(one or "") in wanted) for one in counted.answers],
+            "answer_named": answer_shares,
+            "answer_of_question": [float(_plain(answer or "") in wanted) for answer in counted.answers],
         }
 
 
 @lru_cache(4096)
 def _numbers(text: str) -> frozenset[str]:
     """The distinct numbers of a text, the last ones of a long one."""
-    return frozenset(_plain(found) for found in _NUMBER.findall(text)[-_MOST:])
+    return frozenset(_plain(match) for match in _NUMBER.findall(text)[-_MOST:])
 
 
 @lru_cache(4096)
@@ -67,11 +71,11 @@ def _sums(text: str) -> tuple[int, int]:
     """How many sums of two numbers in a text come out, and how many do not."""
     right = wrong = 0
     for left, sign, other, result in _SUM.findall(text)[-_MOST:]:
-        a, b, c = (float(re.sub(r"[$,]", "", one).replace("−", "-")) for one in (left, other, result))
+        a, b, c = (float(re.sub(r"[$,]", "", number).replace("−", "-")) for number in (left, other, result))
         if sign in "/÷\\div" and b == 0:
             continue
         value = a + b if sign == "+" else a - b if sign in "-−–" else a / b if sign in "/÷\\div" else a * b
-        # A result may be rounded to what it shows.
+        # A result may be rounded to the digits written.
         digits = len(result.partition(".")[2])
         if abs(value - c) <= 0.5 * 10**-digits + 1e-9 * abs(value):
             right += 1

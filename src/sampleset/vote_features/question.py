@@ -1,5 +1,5 @@
-"""What the question looks like. It is the same for all samples of a set, so that no candidate gains by it; a
-fitted vote knows by it when it is asked something else than it was fitted on.
+"""The form of the question. It is the same for all samples of a set, so that no candidate gains by it; it
+shows a fitted vote that a question is unlike those it was fitted on.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class QuestionForm:
         counts = {
             "question_characters": len(text),
             "question_lines": text.count("\n") + 1,
-            "question_digits": sum(one.isdigit() for one in text),
-            "question_signs": sum(not one.isalnum() and not one.isspace() for one in text),
+            "question_digits": sum(character.isdigit() for character in text),
+            "question_signs": sum(not character.isalnum() and not character.isspace() for character in text),
         }
         return {name: [math.log1p(count)] * counted.sample_set.n for name, count in counts.items()}
 

@@ -11,8 +11,8 @@ class Scores:
     def columns(self, counted: CountedSet) -> Columns:
         """`None` where a sample lacks a score that another has."""
         samples = counted.sample_set.samples
-        names = dict.fromkeys(name for one in samples for name in one.scores)
-        return {f"score:{name}": [one.scores.get(name) for one in samples] for name in names}
+        names = dict.fromkeys(name for sample in samples for name in sample.scores)
+        return {f"score:{name}": [sample.scores.get(name) for sample in samples] for name in names}
 
 
 VOTE_FEATURES.register("scores")(Scores())

@@ -28,7 +28,7 @@ ALL_CPU_SECONDS = 8.0
 _PYTHON = ("", "python", "python3", "py")
 
 Outputs = tuple[str | None, ...]
-"""What a program prints for each input, `None` where it fails."""
+"""The output of a program for each input, `None` where it fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,11 @@ class Code:
     def group(self, answers: Sequence[str | None], budget: Budget | None = None) -> Grouping:
         """One group for each way of answering the inputs."""
         outputs = [
-            None if one is None or (budget and budget.is_cancelled) else self._outputs(one) for one in answers
+            None if answer is None or (budget and budget.is_cancelled) else self._outputs(answer)
+            for answer in answers
         ]
-        failed = any(one is not None and not any(part is not None for part in one) for one in outputs)
-        keys = [one if one and any(part is not None for part in one) else None for one in outputs]
+        failed = any(parts is not None and not any(part is not None for part in parts) for parts in outputs)
+        keys = [parts if parts and any(part is not None for part in parts) else None for parts in outputs]
         return grouped_by(keys, answers, ["program_failed"] if failed else [])
 
     def restricts(self, answers: Sequence[str | None], grouping: Grouping) -> bool:
@@ -78,11 +79,11 @@ class Code:
     def same(self, a: str, b: str) -> Verdict:
         """Whether both print the same, and fail on the same inputs if at all."""
         outputs = self._outputs(a)
-        works = any(one is not None for one in outputs)
+        works = any(output is not None for output in outputs)
         return Verdict(works and outputs == self._outputs(b), "outputs")
 
     def matches_gold(self, answer: str, gold: str) -> Verdict:
-        """Whether a program prints what the gold program prints, or what the gold states."""
+        """Whether a program prints the outputs of the gold program, or those that the gold states."""
         expected = self._expected(gold)
         return Verdict(expected is not None and self._outputs(answer) == expected, "outputs")
 
@@ -97,12 +98,12 @@ class Code:
     def _stated(self, gold: str) -> Outputs | None:
         """The outputs that a gold answer states: a JSON list of texts, or the only one as it is."""
         try:
-            found: object = json.loads(gold)
+            document: object = json.loads(gold)
         except (ValueError, RecursionError):
-            found = None
-        listed = cast("list[object]", found) if isinstance(found, list) else []
-        if len(listed) == len(self.inputs) and all(isinstance(one, str) for one in listed):
-            return tuple(_printed(str(one)) for one in listed)
+            document = None
+        listed = cast("list[object]", document) if isinstance(document, list) else []
+        if len(listed) == len(self.inputs) and all(isinstance(text, str) for text in listed):
+            return tuple(_printed(str(text)) for text in listed)
         return (_printed(gold),) if len(self.inputs) == 1 and gold.strip() else None
 
     def _outputs(self, code: str) -> Outputs:
@@ -136,7 +137,7 @@ def code_kind(option: str | None, run_code: RunCode) -> Code:
     except (ValueError, RecursionError):
         inputs = None
     listed = cast("list[object]", inputs) if isinstance(inputs, list) else []
-    texts = [one for one in listed if isinstance(one, str)]
+    texts = [item for item in listed if isinstance(item, str)]
     if not 0 < len(texts) == len(listed) <= MAX_INPUTS:
         raise InvalidArgumentError(
             f"Answer kind 'code:{option[:80]}': the inputs must be a JSON list of 1 to {MAX_INPUTS} texts, "

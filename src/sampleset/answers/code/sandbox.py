@@ -1,6 +1,6 @@
-"""Programs that a model wrote, run in a process of their own. Off, unless the user allows it.
+"""Runs programs that a model wrote, each in a separate process. Off, unless the user allows it.
 
-What the sandbox guards against, and what it does not, stands in the docs, under Answers.
+The docs, under Answers, list the risks that the sandbox guards against, and those it does not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sampleset.caches import BoundedCache
 from sampleset.errors import InvalidArgumentError, UnsupportedByMachineError
 
 RunCode = Literal["off", "sandbox", "limits"]
-"""Whether programs may be run: never; in namespaces of their own; or, where there are none to be had, under
+"""Whether programs may be run: never; in separate namespaces; or, on machines without namespaces, under
 limits of time, memory and files only, with the network and the user's files in reach.
 """
 
@@ -33,7 +33,7 @@ SECONDS = 4.0
 CPU_SECONDS = 2
 MEMORY = 256 * 2**20
 MAX_BYTES = 100_000
-"""Of what a program reads, prints, or writes into one file."""
+"""Most bytes that a program reads, prints, or writes into one file."""
 _GRACE = 60.0
 _PREFIX, _LOCK = "sampleset-run-", ".lock"
 _CHILD = Path(__file__).with_name("sandbox_child.py")
@@ -45,7 +45,7 @@ class Run:
 
     Attributes:
         outcome: `done`, `failed` (an error, or a limit of memory, processor time or files), or `timeout`.
-        output: What it printed; empty unless it is done.
+        output: Its printed text; empty unless it is done.
         seconds: Processor time that it took.
     """
 

@@ -1,7 +1,7 @@
-"""The inside of the sandbox: a script of its own that runs one program and tells what it printed.
+"""The inside of the sandbox: a separate script that runs one program and reports its output.
 
 It is started by `sandbox.py` as `python -I -S sandbox_child.py`, imports nothing of the package, reads one
-JSON request from standard input and writes one JSON response. It goes into namespaces of its own (users,
+JSON request from standard input and writes one JSON response. It enters new namespaces (users,
 processes, network, mounts, IPC), forks the process that is to become the program, waits, and kills it at the
 time limit. That process builds a root of the interpreter's folders, read-only, and an empty /tmp, gives up
 every privilege, and has the kernel refuse the calls by which programs make processes, sockets, signals and
@@ -138,8 +138,8 @@ def _become_program(request: dict[str, Any], output: int) -> None:
     os.write(source, request["stdin"].encode("utf-8", "replace"))
     os.lseek(source, 0, os.SEEK_SET)
     nothing = os.open(os.devnull, os.O_WRONLY)
-    for place, descriptor in enumerate((source, output, nothing)):
-        os.dup2(descriptor, place)
+    for target, descriptor in enumerate((source, output, nothing)):
+        os.dup2(descriptor, target)
     if request["isolated"]:
         _build_root(request["scratch"], request["folders"])
     else:
@@ -159,7 +159,7 @@ def _become_program(request: dict[str, Any], output: int) -> None:
 
 
 def _refuse_calls() -> None:
-    """Have the kernel answer the refused calls with "not permitted", from here on and for good."""
+    """Have the kernel answer the refused calls with "not permitted", from here on and permanently."""
     machine = os.uname().machine
     if machine not in _REFUSED:
         raise OSError(f"no list of system calls for {machine}; there is one for {' and '.join(_REFUSED)}")
@@ -168,12 +168,12 @@ def _refuse_calls() -> None:
     # Calls of another architecture end the program; those of x32 are numbered from 2^30.
     rules = [(load, 0, 0, 4), (if_equal, 1, 0, architecture), (give_back, 0, 0, 0x80000000), (load, 0, 0, 0)]
     tests = [(if_at_least, 0x40000000), *((if_equal, number) for number in numbers)]
-    for place, (test, number) in enumerate(tests):
-        rules.append((test, len(tests) - place, 0, number))
+    for index, (test, number) in enumerate(tests):
+        rules.append((test, len(tests) - index, 0, number))
     rules += [(give_back, 0, 0, 0x7FFF0000), (give_back, 0, 0, 0x00050000 | errno.EPERM)]
     packed = b"".join(struct.pack("HBBI", *rule) for rule in rules)
-    held = ctypes.create_string_buffer(packed, len(packed))
-    program = struct.pack("HxxxxxxP", len(rules), ctypes.addressof(held))
+    buffer = ctypes.create_string_buffer(packed, len(packed))
+    program = struct.pack("HxxxxxxP", len(rules), ctypes.addressof(buffer))
     _check(_LIBC.prctl(_PR_SET_SECCOMP, _SECCOMP_FILTER, program, 0, 0), "seccomp")
 
 

@@ -39,7 +39,7 @@ _PLAIN_GREEK = re.compile(r"\\(?!gamma|Gamma|ell|hbar)[A-Za-z]+")
 
 
 class Algebra:
-    """What a worker knows: the parser, and the expressions it has read."""
+    """The state of a worker: the parser, and the expressions it has read."""
 
     def __init__(self) -> None:
         import sympy  # pyright: ignore[reportMissingTypeStubs]
@@ -101,11 +101,11 @@ class Algebra:
     def same_region(self, first: Region, second: Region) -> tuple[bool | None, str]:
         """Whether two conditions on one real number hold for the same numbers."""
         try:
-            one, other = self._region(first), self._region(second)
-            if one is None or other is None:
+            first_set, second_set = self._region(first), self._region(second)
+            if first_set is None or second_set is None:
                 return False, "unreadable"
-            gap = one.symmetric_difference(other)
-            return bool(one == other or gap.is_empty or gap == self._sympy.S.EmptySet), "region"
+            gap = first_set.symmetric_difference(second_set)
+            return bool(first_set == second_set or gap.is_empty or gap == self._sympy.S.EmptySet), "region"
         except (TypeError, ValueError, ArithmeticError, AttributeError, NotImplementedError):
             return None, "region_unreadable"
 
@@ -113,14 +113,14 @@ class Algebra:
         sympy = self._sympy
         kind, *parts = tree
         if kind == "tex":
-            found = self._read(parts[0])
-            if found is None:
+            value = self._read(parts[0])
+            if value is None:
                 return None
-            if isinstance(found, sympy.Set):
-                return sympy.nsimplify(found.doit(), rational=True)
-            if not self._is_relation(found) or len(found.free_symbols) != 1:
+            if isinstance(value, sympy.Set):
+                return sympy.nsimplify(value.doit(), rational=True)
+            if not self._is_relation(value) or len(value.free_symbols) != 1:
                 return None
-            plain = self._alike(found, found)[0]
+            plain = self._alike(value, value)[0]
             return sympy.nsimplify(plain, rational=True).as_set()
         regions = [self._region(part) for part in parts]
         if any(region is None for region in regions):
@@ -189,7 +189,7 @@ class Algebra:
         if first.shape != second.shape:
             return False
         cells = zip(list(first), list(second), strict=True)
-        verdicts = [self._same_expression(*self._alike(one, other), mode)[0] for one, other in cells]
+        verdicts = [self._same_expression(*self._alike(left, right), mode)[0] for left, right in cells]
         return False if False in verdicts else None if None in verdicts else True
 
     def _same_relation(self, first: Any, second: Any) -> bool | None:
@@ -303,7 +303,7 @@ class Algebra:
         ordered = sorted(symbols, key=str)
         rational = self._sympy.Rational
         return [
-            {symbol: rational(7 + 5 * place + shift, 3) for place, symbol in enumerate(ordered)}
+            {symbol: rational(7 + 5 * index + shift, 3) for index, symbol in enumerate(ordered)}
             for shift in (0, 4, 9, 13, 22)[:count]
         ]
 
@@ -318,22 +318,22 @@ class Algebra:
         return bool(gap <= size * tolerance)
 
 
-def _as_variable(found: re.Match[str]) -> str:
+def _as_variable(match: re.Match[str]) -> str:
     r"""One name, as a word of letters that stands for nothing else: of `E_{1}`, `\text{qef...}`."""
-    if found["command"]:
-        return found[0]
-    if found["letter"]:
-        run = found["run"]
-        return f"{run} {_word(found['letter'] + found['rest3'])} "
-    if found["capital"]:
-        return f" {_word(found['capital'])} "
-    if found["greek"] and not found["rest2"] and _PLAIN_GREEK.fullmatch(found["greek"]):
-        return found[0]
-    name = (found["accent"] or found["greek"]) + (found["rest"] or found["rest2"] or "")
+    if match["command"]:
+        return match[0]
+    if match["letter"]:
+        run = match["run"]
+        return f"{run} {_word(match['letter'] + match['rest3'])} "
+    if match["capital"]:
+        return f" {_word(match['capital'])} "
+    if match["greek"] and not match["rest2"] and _PLAIN_GREEK.fullmatch(match["greek"]):
+        return match[0]
+    name = (match["accent"] or match["greek"]) + (match["rest"] or match["rest2"] or "")
     return f" {_word(name)} "
 
 
 def _word(name: str) -> str:
-    name = re.sub(r"\^\{ ?((?:\\prime ?)+)\}", lambda found: "'" * found[1].count("prime"), name)
+    name = re.sub(r"\^\{ ?((?:\\prime ?)+)\}", lambda match: "'" * match[1].count("prime"), name)
     code = "".join(name.split()).encode().hex()
     return r"\text{q" + "".join(chr(ord("a") + int(digit, 16)) for digit in code) + "}"

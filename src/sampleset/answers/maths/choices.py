@@ -77,9 +77,9 @@ _IN_PARENTHESES = lazy_pattern(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
 def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tuple[str, str] | None:
     """The option a text names last, and its rule: `choice`, or `last_choice` for the last `(B)`."""
     plain = _MARKUP.sub("", _STYLED.sub(r"(\1)", text))
-    whole = _WHOLE.fullmatch(plain)
-    if whole and whole[1].upper() in letters:
-        return whole[1].upper(), "choice"
+    match = _WHOLE.fullmatch(plain)
+    if match and match[1].upper() in letters:
+        return match[1].upper(), "choice"
     for sentence in reversed(_sentences(plain)):
         letter = _stated(sentence, letters)
         if letter:
@@ -89,38 +89,38 @@ def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tup
     leading = _LEADING.match(plain)
     if leading and leading[1] in letters and len(_LETTERED.findall(plain)) == 1:
         return leading[1], "choice"
-    for found in reversed(list(_IN_PARENTHESES.finditer(plain))):
-        if found[1] in letters and not _is_ruled_out(plain, found.start(), found.end() - 1):
-            return found[1], "last_choice"
+    for mark in reversed(list(_IN_PARENTHESES.finditer(plain))):
+        if mark[1] in letters and not _is_ruled_out(plain, mark.start(), mark.end() - 1):
+            return mark[1], "last_choice"
     return None
 
 
 def _sentences(text: str) -> list[str]:
     sentences: list[str] = []
     start = 0
-    for found in _END.finditer(text):
-        sentences.append(text[start : found.start()])
-        start = found.end()
+    for match in _END.finditer(text):
+        sentences.append(text[start : match.start()])
+        start = match.end()
     return [sentence.strip() for sentence in [*sentences, text[start:]] if sentence.strip()]
 
 
 def _stated(sentence: str, letters: Collection[str]) -> str:
     """The last option that a sentence says is right."""
-    whole = sentence[:2000]
-    return _stated_in(_ASIDE.sub(" ", whole).strip(), letters) or _stated_in(whole, letters)
+    opening = sentence[:2000]
+    return _stated_in(_ASIDE.sub(" ", opening).strip(), letters) or _stated_in(opening, letters)
 
 
 def _stated_in(sentence: str, letters: Collection[str]) -> str:
     if re.fullmatch(r"\(?[A-Z][).]?", sentence) and sentence.strip("().") in letters:
         return sentence.strip("().")
-    place, letter = 0, ""
-    while place < len(sentence) and (found := _STATED.search(sentence, place)):
-        group = next(number for number, value in enumerate(found.groups(), start=1) if value)
-        begin, end = found.span(group)
+    position, letter = 0, ""
+    while position < len(sentence) and (match := _STATED.search(sentence, position)):
+        group = next(number for number, value in enumerate(match.groups(), start=1) if value)
+        begin, end = match.span(group)
         is_open = _is_ruled_out(sentence, begin, end) or _OPEN.match(sentence, end)
-        if found[group] in letters and not is_open:
-            letter = found[group]
-        place = end
+        if match[group] in letters and not is_open:
+            letter = match[group]
+        position = end
     return letter
 
 

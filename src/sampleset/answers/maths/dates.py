@@ -27,11 +27,15 @@ _TIME = lazy_pattern(r"(\d{1,2})(?::(\d{2}))?(?: ?([AaPp])\.? ?[Mm]\.?)?( ?(?:no
 def read_date(text: str) -> str | None:
     """`03/05/2021` of `March 5, 2021` and the like; without a year `march 5`; `None` if it is no date."""
     for pattern in (_FIGURES, _ISO, *_WRITTEN):
-        found = pattern.fullmatch(text)
-        if found:
-            name = found["month"].casefold()
-            month = int(name) if name.isdigit() else 1 + [one[:3] for one in _MONTHS].index(name[:3])
-            day, year = int(found["day"]), found["year"]
+        match = pattern.fullmatch(text)
+        if match:
+            name = match["month"].casefold()
+            month = (
+                int(name)
+                if name.isdigit()
+                else 1 + [month_name[:3] for month_name in _MONTHS].index(name[:3])
+            )
+            day, year = int(match["day"]), match["year"]
             if 1 <= day <= 31:
                 return f"{month:02}/{day:02}/{year}" if year else f"{_MONTHS[month - 1]} {day}"
     return None
@@ -39,17 +43,17 @@ def read_date(text: str) -> str | None:
 
 def read_time(text: str) -> str | None:
     """`3:30 pm` of `3:30 p.m.` and `15:30`; `3:30`, of either half of the day, stays; or `None`."""
-    found = _TIME.fullmatch(text)
-    if not found or not (found[2] or found[3] or found[4]):
+    match = _TIME.fullmatch(text)
+    if not match or not (match[2] or match[3] or match[4]):
         return None
-    hour, minute = int(found[1]), int(found[2] or 0)
-    if hour > 24 or minute > 59 or (found[3] and not 1 <= hour <= 12):
+    hour, minute = int(match[1]), int(match[2] or 0)
+    if hour > 24 or minute > 59 or (match[3] and not 1 <= hour <= 12):
         return None
-    half = found[3].lower() if found[3] else ""
-    if found[4]:
+    half = match[3].lower() if match[3] else ""
+    if match[4]:
         if hour != 12:
             return None
-        half = "a" if "mid" in found[4] else "p"
+        half = "a" if "mid" in match[4] else "p"
     elif hour in (0, 24):
         hour, half = 12, "a"
     elif hour > 12:
@@ -59,5 +63,7 @@ def read_time(text: str) -> str | None:
 
 def times_agree(first: str, second: str) -> bool:
     """Whether two times are one where the half of the day may be left out of either."""
-    one, other = first.split(" "), second.split(" ")
-    return one[0] == other[0] and (one[1:] == other[1:] or not (one[1:] and other[1:]))
+    first_parts, second_parts = first.split(" "), second.split(" ")
+    return first_parts[0] == second_parts[0] and (
+        first_parts[1:] == second_parts[1:] or not (first_parts[1:] and second_parts[1:])
+    )

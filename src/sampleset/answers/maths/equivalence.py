@@ -86,11 +86,11 @@ def matches_gold(answer: str, gold: str) -> Verdict:
     if reference.kind == "letter" and form.kind != "letter":
         form = _leading_letter(answer) or form
     if reference.kind == "date" and form.kind != "date":
-        found = _DATE_AND_TIME.fullmatch(answer.strip())
-        form = read(found[1]) if found else form
+        match = _DATE_AND_TIME.fullmatch(answer.strip())
+        form = read(match[1]) if match else form
     if reference.number and form.kind == "expression":
-        found = _SHORT_UNIT.fullmatch(answer.strip())
-        form = read(f"{found[1]} {found[2] or UNIT_LETTERS[found[3]]}") if found else form
+        match = _SHORT_UNIT.fullmatch(answer.strip())
+        form = read(f"{match[1]} {match[2] or UNIT_LETTERS[match[3]]}") if match else form
     based = [_BASE.fullmatch(form.text) for form in (form, reference)]
     if (based[0] and based[0][1] == reference.text) or (based[1] and based[1][1] == form.text):
         return Verdict(True, "base_left_out")
@@ -172,15 +172,15 @@ def _compare_structures(first: Form, second: Form, mode: Mode, budget: Budget) -
 
 
 def _sides(first: Form, second: Form, mode: Mode) -> tuple[str, str]:
-    """What the algebra compares: beside an equation, a named value is one too."""
-    one, other = first.latex, second.latex
+    """The two sides that the algebra compares: beside an equation, a named value is an equation too."""
+    left, right = first.latex, second.latex
     if mode != "vote":
-        one_is, other_is = "=" in one, "=" in other
-        if one_is and not other_is and second.equation:
-            other = second.equation
-        elif other_is and not one_is and first.equation:
-            one = first.equation
-    return one, other
+        left_is, right_is = "=" in left, "=" in right
+        if left_is and not right_is and second.equation:
+            right = second.equation
+        elif right_is and not left_is and first.equation:
+            left = first.equation
+    return left, right
 
 
 def _compare_equations(first: Form, second: Form, mode: Mode, budget: Budget) -> Verdict | None:
@@ -224,8 +224,8 @@ def _compare_times(first: Form, second: Form, mode: Mode) -> Verdict:
             and number.number.value == values[0] / values[1],
             "ratio",
         )
-    one, two = _ratio_of(first), _ratio_of(second)
-    return Verdict(bool(one and two) and ratio_text(one) == ratio_text(two), "ratio")
+    left, right = _ratio_of(first), _ratio_of(second)
+    return Verdict(bool(left and right) and ratio_text(left) == ratio_text(right), "ratio")
 
 
 def _ratio_of(form: Form) -> list[Fraction]:
@@ -387,19 +387,19 @@ def _compare_unordered(left: list[Form], right: list[Form], mode: Mode, budget: 
     texts = [form.text for form in remaining]
     for form in left:
         if form.text in texts:
-            place = texts.index(form.text)
-            del texts[place], remaining[place]
+            index = texts.index(form.text)
+            del texts[index], remaining[index]
         else:
             unmatched.append(form)
     if len(unmatched) > _MAX_UNMATCHED:
         return Verdict(None, "too_long")
     rule, undecided = "text", ""
     for form in unmatched:
-        for place, candidate in enumerate(remaining):
+        for index, candidate in enumerate(remaining):
             verdict = compare_forms(form, candidate, mode, budget)
             if verdict.equal:
                 rule = verdict.rule
-                del remaining[place]
+                del remaining[index]
                 break
             if verdict.equal is None:
                 undecided = verdict.rule
@@ -433,9 +433,9 @@ def _compare_expressions(answer: str, gold: str, mode: Mode, budget: Budget) -> 
 
 
 def _compare_regions(first: Form, second: Form, budget: Budget) -> Verdict:
-    one, other = sorted((first.region, second.region), key=repr)
-    key = ("region", repr(one), repr(other))
-    return _decided(key, budget, lambda: compare_regions(one, other, budget=budget))
+    left, right = sorted((first.region, second.region), key=repr)
+    key = ("region", repr(left), repr(right))
+    return _decided(key, budget, lambda: compare_regions(left, right, budget=budget))
 
 
 def _decided(

@@ -23,7 +23,7 @@ from sampleset.answers.maths.unmarked import (
 )
 
 MAX_ANSWER = 500
-"""Characters; what is longer is not a final answer."""
+"""Characters; a longer text is not a final answer."""
 _WINDOW = 100_000
 _NEAR_END = 8_000
 _MAX_TRIES = 20
@@ -142,23 +142,23 @@ def extract_answer(text: str, *, choices: int | None = None, truncated: bool = F
     the model invented after its answer. Only the last 100,000 characters are read.
 
     Args:
-        text: What the model wrote.
+        text: The model's text.
         choices: Number of lettered options; only letters within them are answers.
         truncated: The text was cut off, so only markers count.
     """
     text = own_turn(after_reasoning(text[-_WINDOW:]), _STATES)
-    letters = [chr(ord("A") + place) for place in range(max(0, min(choices or 0, 26)))]
-    found = None if truncated else _of_json(text)
-    if found is not None and (choices is None or _letter_of(found) in letters):
-        return Extracted(found if choices is None else _letter_of(found), "json")
+    letters = [chr(ord("A") + index) for index in range(max(0, min(choices or 0, 26)))]
+    json_answer = None if truncated else _of_json(text)
+    if json_answer is not None and (choices is None or _letter_of(json_answer) in letters):
+        return Extracted(json_answer if choices is None else _letter_of(json_answer), "json")
     text = _CALCULATOR.sub("", text).replace(r"\"", '"')
     marked = _marked(text, letters if choices is not None else None, truncated)
     if marked is not None:
         return marked
     if choices is not None:
         near = text[-_NEAR_END:]
-        named = letter_of_reply(near, letters, truncated)
-        return Extracted(*named) if named else None
+        letter_and_rule = letter_of_reply(near, letters, truncated)
+        return Extracted(*letter_and_rule) if letter_and_rule else None
     if truncated or _JSON_BLANK.search(text[-_NEAR_END:]):
         return None
     unmarked = answer_of_unmarked(text[-_NEAR_END:])
@@ -203,7 +203,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _of_json(text: str) -> str | None:
-    """What a reply that is a JSON object, or a Python dictionary, holds as its answer."""
+    """The answer in a reply that is a JSON object or a Python dictionary."""
     body = text.strip()
     if body.endswith("```"):
         opening = body.rfind("```", 0, len(body) - 3)
@@ -213,19 +213,21 @@ def _of_json(text: str) -> str | None:
     if not (body.startswith("{") and body.endswith("}")) or len(body) > _MOST_JSON:
         return None
     try:
-        found: object = json.loads(body, parse_float=str, parse_int=str)
+        document: object = json.loads(body, parse_float=str, parse_int=str)
     except (ValueError, RecursionError):
-        written = {found["key"].lower(): found["value"] for found in _KEY_OF_TEXT.finditer(body)}
-        found = {key: value.strip("'\"") for key, value in written.items()}
-    return _answer_in(found, 2)
+        written = {document["key"].lower(): document["value"] for document in _KEY_OF_TEXT.finditer(body)}
+        document = {key: value.strip("'\"") for key, value in written.items()}
+    return _answer_in(document, 2)
 
 
 def _answer_in(value: object, depth: int) -> str | None:
     if isinstance(value, dict) and depth:
-        held = {key.lower().replace(" ", "_"): inner for key, inner in cast("dict[str, Any]", value).items()}
+        members = {
+            key.lower().replace(" ", "_"): inner for key, inner in cast("dict[str, Any]", value).items()
+        }
         for key in _KEYS:
-            if key in held and (found := _answer_in(held[key], depth - 1)) is not None:
-                return found
+            if key in members and (answer := _answer_in(members[key], depth - 1)) is not None:
+                return answer
         return None
     if isinstance(value, list):
         members = [_answer_in(member, 0) for member in cast("list[object]", value)]
@@ -244,8 +246,8 @@ def count_choices(question: str) -> int | None:
 
     The letters run from A without a gap; the text of an option may go on over several lines.
     """
-    letters = [found[1] for line in question[-_WINDOW:].split("\n") if (found := _OPTION_LINE.match(line))]
-    starts = [place for place, letter in enumerate(letters) if letter == "A"]
+    letters = [match[1] for line in question[-_WINDOW:].split("\n") if (match := _OPTION_LINE.match(line))]
+    starts = [index for index, letter in enumerate(letters) if letter == "A"]
     for start in reversed(starts):
         run = 0
         while start + run < len(letters) and letters[start + run] == chr(ord("A") + run):
@@ -260,13 +262,13 @@ def _tagged(text: str) -> Iterator[str]:
     if "<" not in text and "[" not in text:
         return
     end = len(text)
-    for found in list(reversed(list(_TAG.finditer(text))))[:_MAX_TRIES]:
-        content = _END_TAG.split(text[found.end() : end], maxsplit=1)[0]
+    for match in list(reversed(list(_TAG.finditer(text))))[:_MAX_TRIES]:
+        content = _END_TAG.split(text[match.end() : end], maxsplit=1)[0]
         content = content.strip().strip("`").strip()
         box = next(_boxed(content), None)
         phrase = next(_phrased(content), None)
         yield box[0] if box is not None else phrase[0] if phrase is not None else content
-        end = found.start()
+        end = match.start()
 
 
 def _boxed(text: str, truncated: bool = False) -> Iterator[tuple[str, int]]:
@@ -276,15 +278,15 @@ def _boxed(text: str, truncated: bool = False) -> Iterator[tuple[str, int]]:
     there. Boxes with nothing between them but `and`, commas and names are the members of one answer.
     """
     boxes = list(_boxes(text, truncated))
-    place = 0
-    while place < len(boxes):
-        begin, end, content = boxes[place]
+    index = 0
+    while index < len(boxes):
+        begin, end, content = boxes[index]
         contents = [content]
-        place += 1
-        while place < len(boxes) and _are_joined(text[boxes[place][1] : begin]):
-            begin = boxes[place][0]
-            contents.insert(0, boxes[place][2])
-            place += 1
+        index += 1
+        while index < len(boxes) and _are_joined(text[boxes[index][1] : begin]):
+            begin = boxes[index][0]
+            contents.insert(0, boxes[index][2])
+            index += 1
         different = list(dict.fromkeys(content.strip() for content in contents if content.strip()))
         yield (", ".join(different) if len(different) > 1 else contents[-1]), end
 
@@ -330,20 +332,20 @@ def _boxes(text: str, truncated: bool) -> Iterator[tuple[int, int, str]]:
 def _closing_brace(text: str) -> int:
     """Place of the brace that closes the first one, or -1. Other brackets need not close: `{[0,1)}`."""
     depth = 0
-    for found in _BRACE.finditer(text):
-        depth += {"{": 1, "}": -1}.get(found[0], 0)
-        if depth == 0 and found[0] == "}":
-            return found.start()
+    for match in _BRACE.finditer(text):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if depth == 0 and match[0] == "}":
+            return match.start()
     return -1
 
 
 def _hashed(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
     """Contents of `#### 72` lines, last first, and where each ends; headings are left out."""
-    for found in reversed(list(_HASHES.finditer(text, max(begin, len(text) - _NEAR_END)))):
-        content = found[1].strip()
+    for match in reversed(list(_HASHES.finditer(text, max(begin, len(text) - _NEAR_END)))):
+        content = match[1].strip()
         form = read(content)
         if form.kind not in ("words", "opaque") or form.text in ("yes", "no", "true", "false"):
-            yield content, found.end()
+            yield content, match.end()
 
 
 def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
@@ -355,10 +357,10 @@ def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
     near = text[begin_near:]
     marks: list[tuple[int, bool]] = []
     if any(word in near for word in ("nswer", "NSWER", "ption", "hoice", "A:", "a:")):
-        marks += [(found.end(), False) for found in _PHRASE.finditer(text, begin_near)]
-        marks += [(found.end(), False) for found in _HEADING.finditer(text, begin_near)]
+        marks += [(match.end(), False) for match in _PHRASE.finditer(text, begin_near)]
+        marks += [(match.end(), False) for match in _HEADING.finditer(text, begin_near)]
     if may_announce(near):
-        marks += [(found.end(), True) for found in ANNOUNCED.finditer(text, begin_near)]
+        marks += [(match.end(), True) for match in ANNOUNCED.finditer(text, begin_near)]
     for start, is_foreign in sorted(marks, reverse=True)[:_MOST_PHRASES]:
         rest = text[start : start + 2 * MAX_ANSWER].lstrip(' \t*:"`')
         if rest.startswith(("\n", "$$", r"\[")):
@@ -375,10 +377,10 @@ def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
 
 
 def _first_sentence(text: str) -> str:
-    found = SENTENCE_END.search(text)
-    if found and found[0] == "?":
-        return text[: found.end()]
-    return (text[: found.start()] if found else text).strip()
+    match = SENTENCE_END.search(text)
+    if match and match[0] == "?":
+        return text[: match.end()]
+    return (text[: match.start()] if match else text).strip()
 
 
 def _answer_of_sentence(sentence: str) -> str:
@@ -440,14 +442,14 @@ def _without_working(content: str) -> str:
     """Without the parentheses at its end that hold a calculation, or the same number again: of
     "36 (12 + 24 = 36)" and "1/2 (0.5)", what stands before, if it is a number.
     """
-    kept = content
-    while len(kept) <= MAX_ANSWER and (aside := _ASIDE_AT_END.search(kept)):
-        before, inside = kept[: aside.start()], aside[2]
+    result = content
+    while len(result) <= MAX_ANSWER and (aside := _ASIDE_AT_END.search(result)):
+        before, inside = result[: aside.start()], aside[2]
         # "4 (x + 1)" is a product.
         if not _EQUALS.search(inside) and not (aside[1] and _same_number(before, inside)):
             break
-        kept = before
-    return kept if read(kept).number else content
+        result = before
+    return result if read(result).number else content
 
 
 def _same_number(a: str, b: str) -> bool:
@@ -475,7 +477,7 @@ def _accept(content: str, rule: str) -> Extracted | None:
     if _PLACEHOLDER.fullmatch(content) and not _VARIABLE.fullmatch(content):
         return None
     if rule == "phrase" and r"\boxed" in content:
-        return None  # a box with something in it is a marker of its own; this one is empty
+        return None  # a box that holds something is another marker; this one is empty
     if rule == "phrase" and (_is_prose(content) or read(content).kind in ("expression", "opaque")):
         words = content.split()
         # "There are 4 cows and 3 hens" leaves open which number it is.
@@ -511,5 +513,5 @@ def _letter_of(content: str) -> str:
     form = read(content)
     if form.kind == "letter":
         return form.text.upper()
-    found = _LEADING_LETTER.match(content) or _NAMED_OPTION.match(content)
-    return found[1].upper() if found else ""
+    match = _LEADING_LETTER.match(content) or _NAMED_OPTION.match(content)
+    return match[1].upper() if match else ""

@@ -168,19 +168,19 @@ def _form(text: str, nesting: int) -> Form:
     number = read_numeral(text)
     if number:
         return number_form(number)
-    found = notation_of(text)
-    if found:
-        return found
+    form = notation_of(text)
+    if form:
+        return form
     if nesting < _MAX_NESTING and balanced(text.translate(TURNED)):
-        found = (
+        form = (
             _approximated(text, nesting)
             or _bracketed(text, nesting)
             or _listed(text, nesting)
             or _relation(text, nesting)
             or _ratio(text, nesting)
         )
-        if found:
-            return found
+        if form:
+            return form
     words = _WORD.findall(text)
     if (
         _WORDS.fullmatch(text)
@@ -232,24 +232,34 @@ def _algebraic(text: str) -> bool:
 
 def _approximated(text: str, nesting: int) -> Form | None:
     r"""A value written twice, exactly and as a decimal or share: `12\pi \approx 37.7`, `1/4 or 25%`."""
-    found = _APPROXIMATED.fullmatch(text)
-    if found:
-        exact = found["exact"].strip()
-        named = ASSIGNMENT.match(exact)
-        value = exact[named.end() :] if named else exact
-        if "=" in text[found.end("exact") : found.start("near")] and "\\" not in value:
+    match = _APPROXIMATED.fullmatch(text)
+    if match:
+        exact = match["exact"].strip()
+        assignment = ASSIGNMENT.match(exact)
+        value = exact[assignment.end() :] if assignment else exact
+        if "=" in text[match.end("exact") : match.start("near")] and "\\" not in value:
             return None  # a calculation, and what it comes to
         if _CONSTANT.fullmatch(value) and not re.fullmatch(r"-?[\d ]*\.?\d*", value):
             return _form(exact, nesting + 1)
         return None
-    found = _TWO_WAYS.fullmatch(text) if len(text) <= _MAX_TWICE else None
-    if found:
-        one, other = read_numeral(found["exact"].strip()), read_numeral(found["near"].strip())
-        if one and other and (other.decimal or other.percent) and not one.unit and not other.unit:
-            share = abs(one.value - other.value) * 100 <= abs(one.value)
+    match = _TWO_WAYS.fullmatch(text) if len(text) <= _MAX_TWICE else None
+    if match:
+        exact_number, near_number = read_numeral(match["exact"].strip()), read_numeral(match["near"].strip())
+        if (
+            exact_number
+            and near_number
+            and (near_number.decimal or near_number.percent)
+            and not exact_number.unit
+            and not near_number.unit
+        ):
+            share = abs(exact_number.value - near_number.value) * 100 <= abs(exact_number.value)
             # A whole number has no decimal; `0.25 = 25%` has both.
-            if share and (one.value.denominator != 1 or one.decimal or one.value == other.value):
-                return number_form(one)
+            if share and (
+                exact_number.value.denominator != 1
+                or exact_number.decimal
+                or exact_number.value == near_number.value
+            ):
+                return number_form(exact_number)
     return None
 
 
@@ -263,9 +273,9 @@ def _bracketed(text: str, nesting: int) -> Form | None:
     without = _WITHOUT.fullmatch(text)
     if without:
         return _all_but(split_top(without[1], ",;"), nesting)
-    found = _matrix(text, nesting) or _vector(text, nesting) or _built(text, nesting)
-    if found:
-        return found
+    form = _matrix(text, nesting) or _vector(text, nesting) or _built(text, nesting)
+    if form:
+        return form
     aligned = _ALIGNED.fullmatch(text)
     if aligned and r"\\" not in aligned[1]:
         return _form(aligned[1].replace("&", " "), nesting + 1)
@@ -326,9 +336,9 @@ def _all_but(points: list[str], nesting: int) -> Form | None:
 
 def _matrix(text: str, nesting: int) -> Form | None:
     """A matrix, of which a column with one entry a row is one; `[[1, 2], [3, 4]]` is one too."""
-    found = _MATRIX.fullmatch(text)
-    if found:
-        rows = [row.split("&") for row in re.split(r"\\\\(?: ?\[[^\]]*\])?", found[2]) if row.strip()]
+    match = _MATRIX.fullmatch(text)
+    if match:
+        rows = [row.split("&") for row in re.split(r"\\\\(?: ?\[[^\]]*\])?", match[2]) if row.strip()]
     elif text.startswith("[[") and text.endswith("]]"):
         rows = [split_top(row.strip()[1:-1], ",") for row in split_top(text[1:-1], ",")]
     else:
@@ -353,18 +363,18 @@ def _vector(text: str, nesting: int) -> Form | None:
     if not hats and not (set(letters) in ({"i", "j"}, {"i", "j", "k"}) and len(letters) == len(set(letters))):
         return None
     entries: dict[str, str] = {}
-    place = 0
-    while place < len(text):
-        term = _UNIT_VECTOR.match(text, place)
+    position = 0
+    while position < len(text):
+        term = _UNIT_VECTOR.match(text, position)
         if (
             not term
-            or term.end() == place
+            or term.end() == position
             or term[3][-1] in entries
             or term[2].count("(") != term[2].count(")")
         ):
             return None
         entries[term[3][-1]] = f"{term[1]}{term[2].strip() or '1'}".removeprefix("+")
-        place = term.end()
+        position = term.end()
     axes = "ijk" if "k" in entries else "ij"
     return _container("parens", [entries.get(axis, "0") for axis in axes], nesting)
 
@@ -373,9 +383,9 @@ def _built(text: str, nesting: int) -> Form | None:
     r"""`\{x \mid x \ge 0\}` as its condition; `\{x|x=3k, k \in \mathbb{Z}\}` as `3k` and the rest."""
     if not text.startswith(r"\{"):
         return None
-    found = _BUILDER.fullmatch(text)
-    if found:
-        name, condition = found[1], found[2].strip()
+    match = _BUILDER.fullmatch(text)
+    if match:
+        name, condition = match[1], match[2].strip()
         inside = re.match(rf"{re.escape(name)} ?= ?([^=,]+),(.+)$", condition)
         if inside:
             return Form("expression", squeeze(rf"\{{{inside[1]}|{inside[2]}\}}"))
@@ -385,10 +395,10 @@ def _built(text: str, nesting: int) -> Form | None:
             inner = _form(condition, nesting + 1)
             return inner if inner.region else None
         return None
-    found = _SET_OF.fullmatch(text)
+    match = _SET_OF.fullmatch(text)
     return (
-        Form("expression", squeeze(rf"\{{{found[1]}|{found[2]}\}}"))
-        if found and "|" not in found[1]
+        Form("expression", squeeze(rf"\{{{match[1]}|{match[2]}\}}"))
+        if match and "|" not in match[1]
         else None
     )
 
@@ -397,8 +407,8 @@ def _listed(text: str, nesting: int) -> Form | None:
     r"""A bare list: `1, -2`, `1 and 2`, `x = 1, y = 2`, `1 \pm \sqrt{2}`, `1 2 3`."""
     if _NUMBERS_SIDE_BY_SIDE.fullmatch(text) and not _GROUPED.fullmatch(text):
         return _container("list", text.split(" "), nesting)
-    named = _TUPLE_NAME.match(text)
-    outside = text[named.end() if named else len(ratio_name(text)) :]
+    name_match = _TUPLE_NAME.match(text)
+    outside = text[name_match.end() if name_match else len(ratio_name(text)) :]
     if ", " in text or _WORD.search(text):
         outside = without_thousands(outside)
     groups = [members_of(part) for part in split_top(outside, ";")]
@@ -483,10 +493,10 @@ def _set_text(part: Form, member: str) -> str:
 
 def _relation(text: str, nesting: int) -> Form | None:
     """Inequalities in one variable as intervals, and assignments as what is assigned."""
-    named = _TUPLE_NAME.match(text)
-    if named:
-        inner = _form(text[named.end() :], nesting + 1)
-        names = tuple(squeeze(name) for name in split_top(named[1], ","))
+    name_match = _TUPLE_NAME.match(text)
+    if name_match:
+        inner = _form(text[name_match.end() :], nesting + 1)
+        names = tuple(squeeze(name) for name in split_top(name_match[1], ","))
         if inner.kind != "parens" or len(inner.parts) != len(names):
             return inner if inner.kind in ("list", "union") else None
         ordered = sorted(zip(names, (part.text for part in inner.parts), strict=True))
@@ -522,12 +532,12 @@ def _assigned(text: str, nesting: int) -> Form | None:
     left, right = " = ".join(sides[:-1]), sides[-1]
     if not all(sides) or RELATION.search(text) or r"\ne" in text:
         return None
-    named = ASSIGNMENT.match(text)
-    if named and NOT_A_NAME.fullmatch(named[1].strip()):
-        named = None
-    if (named is not None and (len(sides) > 2 or named[1].strip() == left)) or ratio_name(text):
+    assignment = ASSIGNMENT.match(text)
+    if assignment and NOT_A_NAME.fullmatch(assignment[1].strip()):
+        assignment = None
+    if (assignment is not None and (len(sides) > 2 or assignment[1].strip() == left)) or ratio_name(text):
         value = _form(right, nesting + 1)
-        return replace(value, equation=text) if len(sides) == 2 and named and not value.parts else value
+        return replace(value, equation=text) if len(sides) == 2 and assignment and not value.parts else value
     if all(_ARITHMETIC.fullmatch(side) or _CONSTANT.fullmatch(side) for side in sides):
         return _form(right, nesting + 1)
     if len(sides) == 2 and _LONE_NAME.fullmatch(right):

@@ -52,8 +52,8 @@ def _is_readable(form: Form) -> bool:
 
 def _curly_balanced(text: str) -> bool:
     depth = 0
-    for found in _CURLY.finditer(text):
-        depth += 1 if found[1] == "{" else -1
+    for match in _CURLY.finditer(text):
+        depth += 1 if match[1] == "{" else -1
         if depth < 0:
             return False
     return depth == 0

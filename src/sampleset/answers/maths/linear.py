@@ -15,7 +15,7 @@ from sampleset.answers.maths.patterns import lazy_pattern
 
 _LONGEST = 200
 _FAR_APART = Fraction(1, 10**5)
-"""Relative; what is closer to a decimal is a question of tolerance, which the algebra knows."""
+"""Relative; the algebra decides about values closer to a decimal, by its tolerance."""
 _TOKEN = lazy_pattern(r" *(\\frac|\\cdot|\\times|\d{1,12}(?:\.\d{1,12})?(?![\d.])|[A-Za-z]|[-+*/(){}]) *")
 _NOT_VARIABLES = frozenset("eEiI")
 _PRODUCT = frozenset(("*", r"\cdot", r"\times"))
@@ -47,16 +47,16 @@ class _Unreadable(Exception):
 
 def linear_verdict(first: str, second: str) -> bool | None:
     """Whether two LaTeX expressions are equal; `None` where that is not for this module to say."""
-    one, other = _linear(first), _linear(second)
-    if one is None or other is None:
+    left, right = _linear(first), _linear(second)
+    if left is None or right is None:
         return None
-    if (one.constant, one.letters) == (other.constant, other.letters):
+    if (left.constant, left.letters) == (right.constant, right.letters):
         return True
-    if not (one.is_decimal or other.is_decimal):
+    if not (left.is_decimal or right.is_decimal):
         return False
-    if one.letters or other.letters:
+    if left.letters or right.letters:
         return None
-    gap, size = abs(one.constant - other.constant), max(abs(one.constant), abs(other.constant))
+    gap, size = abs(left.constant - right.constant), max(abs(left.constant), abs(right.constant))
     return False if gap > size * _FAR_APART else None
 
 
@@ -65,13 +65,13 @@ def _linear(text: str) -> _Linear | None:
     if len(text) > _LONGEST:
         return None
     tokens: list[str] = []
-    place = 0
-    while place < len(text):
-        found = _TOKEN.match(text, place)
-        if not found:
+    position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if not match:
             return None
-        tokens.append(found[1])
-        place = found.end()
+        tokens.append(match[1])
+        position = match.end()
     try:
         if len(tokens) == 1 and "." in tokens[0]:
             return _Linear(Fraction(tokens[0]), {}, True)
@@ -86,19 +86,19 @@ class _Reader:
     """Reads tokens from left to right, each once."""
 
     def __init__(self, tokens: list[str]) -> None:
-        self._tokens, self._place = tokens, 0
+        self._tokens, self._position = tokens, 0
 
     @property
     def ended(self) -> bool:
         """Whether all is read."""
-        return self._place == len(self._tokens)
+        return self._position == len(self._tokens)
 
     def _next(self) -> str:
-        return "" if self.ended else self._tokens[self._place]
+        return "" if self.ended else self._tokens[self._position]
 
     def _take(self) -> str:
         token = self._next()
-        self._place += 1
+        self._position += 1
         return token
 
     def _require(self, token: str) -> None:

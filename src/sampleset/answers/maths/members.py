@@ -35,15 +35,15 @@ def both_signs(text: str) -> list[str]:
     count = text.count(r"\pm")
     if not count or count > MAX_SIGNS or RELATION.search(text):
         return [text]
-    named = ASSIGNMENT.match(text)
-    text = text[named.end() :] if named else text
+    assignment = ASSIGNMENT.match(text)
+    text = text[assignment.end() :] if assignment else text
     choices = [("+", "-")] * count if r"\mp" not in text else [("+", "-")]
     texts: list[str] = []
     for signs in product(*choices):
         pieces = text.split(r"\pm")
         filled = pieces[0]
-        for place, piece in enumerate(pieces[1:]):
-            filled += (signs[place] if place < len(signs) else signs[0]) + piece
+        for index, piece in enumerate(pieces[1:]):
+            filled += (signs[index] if index < len(signs) else signs[0]) + piece
         filled = filled.replace(r"\mp", "-" if signs[0] == "+" else "+")
         texts.append(re.sub(r"([+-]) +(?=[\d\\A-Za-z(])", r"\1", filled.strip().removeprefix("+").strip()))
     return texts
@@ -52,7 +52,7 @@ def both_signs(text: str) -> list[str]:
 def members_of(text: str) -> list[str]:
     """The members of a list: cut at commas, semicolons and words, both signs written out."""
     members = [piece for part in split_top(text, ",;") for piece in _cut_at_words(part)]
-    return [one for member in members if member.strip() for one in both_signs(member.strip())]
+    return [signed for member in members if member.strip() for signed in both_signs(member.strip())]
 
 
 def _cut_at_words(text: str) -> list[str]:
@@ -60,10 +60,10 @@ def _cut_at_words(text: str) -> list[str]:
         return [text]
     pieces: list[str] = []
     start = 0
-    for found in AND.finditer(text):
-        if balanced(text[start : found.start()].translate(TURNED)):
-            pieces.append(text[start : found.start()])
-            start = found.end()
+    for match in AND.finditer(text):
+        if balanced(text[start : match.start()].translate(TURNED)):
+            pieces.append(text[start : match.start()])
+            start = match.end()
     return [*pieces, text[start:]]
 
 
@@ -71,31 +71,31 @@ def without_thousands(text: str) -> str:
     """Without the commas between thousands, but for those inside brackets: `(2,100)` is a pair."""
     pieces: list[str] = []
     depth = start = 0
-    for place, character in enumerate(text):
+    for index, character in enumerate(text):
         if character in "([{":
             if depth == 0:
-                pieces.append(_THOUSANDS.sub("", text[start:place]))
-                start = place
+                pieces.append(_THOUSANDS.sub("", text[start:index]))
+                start = index
             depth += 1
         elif character in ")]}":
             depth -= 1
             if depth == 0:
-                pieces.append(text[start : place + 1])
-                start = place + 1
+                pieces.append(text[start : index + 1])
+                start = index + 1
     return "".join([*pieces, _THOUSANDS.sub("", text[start:]) if depth <= 0 else text[start:]])
 
 
 def names_of(members: list[str]) -> tuple[str, ...]:
     """The name each member is set equal to; empty unless all have one."""
-    found = [ASSIGNMENT.match(member) for member in members]
-    names = [squeeze(name[1]) for name in found if name]
+    matches = [ASSIGNMENT.match(member) for member in members]
+    names = [squeeze(name[1]) for name in matches if name]
     return tuple(names) if len(names) == len(members) and not any(map(NOT_A_NAME.fullmatch, names)) else ()
 
 
 def are_numbered(names: tuple[str, ...]) -> bool:
     """Whether the names only count, as `x_1, x_2` do for the roots of an equation."""
-    found = [_NUMBERED.fullmatch(name) for name in names]
-    counted = [(name[1], int(name[2])) for name in found if name]
+    matches = [_NUMBERED.fullmatch(name) for name in names]
+    counted = [(name[1], int(name[2])) for name in matches if name]
     return len(counted) == len(names) and sorted(counted) == [
         (counted[0][0], 1 + at) for at in range(len(names))
     ]
@@ -118,6 +118,6 @@ def letters_of(text: str) -> set[str]:
 def ratio_text(values: list[Fraction]) -> str:
     """A ratio in least whole numbers: of 1/2 and 1/3, `3:2`."""
     scale = lcm(*(value.denominator for value in values))
-    whole = [int(value * scale) for value in values]
-    common = gcd(*whole) or 1
-    return ":".join(str(value // common) for value in whole)
+    integers = [int(value * scale) for value in values]
+    common = gcd(*integers) or 1
+    return ":".join(str(value // common) for value in integers)

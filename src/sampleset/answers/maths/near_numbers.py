@@ -45,12 +45,12 @@ class Number:
 
     def read(self, text: str, choices: int | None = None, truncated: bool = False) -> Extracted | None:
         """The final answer, if it is a number."""
-        found = extract_answer(text, truncated=truncated)
-        return found if found and _value(found.text) is not None else None
+        answer = extract_answer(text, truncated=truncated)
+        return answer if answer and _value(answer.text) is not None else None
 
     def group(self, answers: Sequence[str | None], budget: Budget | None = None) -> Grouping:
         """Votes near one centre are one; see the module."""
-        values = [None if one is None else _value(one) for one in answers]
+        values = [None if answer is None else _value(answer) for answer in answers]
         centres = self._centres([value for value in values if value is not None])
         return grouped_by([None if value is None else centres[value] for value in values], answers)
 
@@ -99,9 +99,9 @@ class Number:
             before = [0, *accumulate(votes[value] for value in ordered)]
             spans = [self._span(ordered, value) for value in ordered]
             weights = [before[end] - before[start] for start, end in spans]
-            place = weights.index(max(weights))
-            for value in ordered[slice(*spans[place])]:
-                centres[value] = ordered[place]
+            index = weights.index(max(weights))
+            for value in ordered[slice(*spans[index])]:
+                centres[value] = ordered[index]
                 del votes[value]
             if max(weights) == 1:
                 centres |= {value: value for value in votes}
@@ -123,16 +123,16 @@ def number_kind(option: str | None) -> Number:
     """
     if option is None:
         return Number()
-    found = _TOLERANCE.fullmatch(option)
-    if found is None:
+    match = _TOLERANCE.fullmatch(option)
+    if match is None:
         raise InvalidArgumentError(
             f"Answer kind 'number:{option}': {option!r} is no tolerance. Write number:0.5, number:1e-6 "
             "or number:1%."
         )
-    tolerance = Fraction(found[1]) * Fraction(10) ** int(found[2] or 0) / (100 if found[3] else 1)
-    if found[3] and tolerance >= 1:
+    tolerance = Fraction(match[1]) * Fraction(10) ** int(match[2] or 0) / (100 if match[3] else 1)
+    if match[3] and tolerance >= 1:
         raise InvalidArgumentError(f"Answer kind 'number:{option}': a share must be below 100%.")
-    return Number(tolerance, bool(found[3]), f"number:{option}")
+    return Number(tolerance, bool(match[3]), f"number:{option}")
 
 
 def _value(answer: str) -> Fraction | None:

@@ -37,11 +37,11 @@ _ONES = [
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 NUMBER_WORDS = {
     **{name: value for value, name in enumerate(_ONES)},
-    **{name: 10 * place for place, name in enumerate(_TENS, start=2)},
+    **{name: 10 * tens for tens, name in enumerate(_TENS, start=2)},
     **{
-        f"{ten}-{_ONES[one]}": 10 * place + one
-        for place, ten in enumerate(_TENS, start=2)
-        for one in range(1, 10)
+        f"{name}-{_ONES[ones]}": 10 * tens + ones
+        for tens, name in enumerate(_TENS, start=2)
+        for ones in range(1, 10)
     },
 }
 """Names of the numbers to ninety-nine."""
@@ -161,8 +161,8 @@ class Numeral:
         return value, self.unit if self.unit in ("am", "pm") else ""
 
     def __str__(self) -> str:
-        shown = f"{self.value * 100}%" if self.percent else str(self.value)
-        return f"{shown} {self.unit}" if self.unit else shown
+        text = f"{self.value * 100}%" if self.percent else str(self.value)
+        return f"{text} {self.unit}" if self.unit else text
 
 
 def read_plain(text: str) -> Numeral | None:
@@ -195,24 +195,24 @@ def read_numeral(text: str) -> Numeral | None:
         "", _LAKHS.sub(_without_commas, _DECIMAL_COMMA.sub(_with_point, _CODE.sub(_sign, text)))
     )
     digits = _in_digits(text)
-    found = _NUMBER.fullmatch(_REPEATING.sub(_as_fraction, digits)) if digits else None
-    if not found or (found["sign"] and found["inner"]):
+    match = _NUMBER.fullmatch(_REPEATING.sub(_as_fraction, digits)) if digits else None
+    if not match or (match["sign"] and match["inner"]):
         return None
-    amount = _amount(found)
+    amount = _amount(match)
     if amount is None:
         return None
     value, decimal = amount
-    rest = found["rest"]
+    rest = match["rest"]
     percent = _PERCENT.match(rest)
     if percent:
         rest = rest[percent.end() :]
         value /= 100
     suffix = rest.strip() if rest.strip() in _CURRENCIES else ""
     rest = _ORDINAL.sub("", rest)
-    currency = found["currency"] or suffix
+    currency = match["currency"] or suffix
     money = _CURRENCIES.get(currency)
     scale = 0
-    if found["currency"]:
+    if match["currency"]:
         scale = _MONEY_SCALES.get(rest.strip(), 0)
         rest = "" if scale else rest
         if _PER.match(rest):
@@ -221,7 +221,7 @@ def read_numeral(text: str) -> Numeral | None:
     if not known:
         return None
     value *= 10 ** (scale + power)
-    if "-" in (found["sign"], found["inner"]):
+    if "-" in (match["sign"], match["inner"]):
         value = -value
     if currency and not (money and unit and unit.startswith(f"{money}/")):
         unit = money
@@ -231,38 +231,38 @@ def read_numeral(text: str) -> Numeral | None:
     return Numeral(value, decimal, percent is not None, unit, label)
 
 
-def _sign(found: re.Match[str]) -> str:
-    return found[1] + _CODES[found[2]]
+def _sign(match: re.Match[str]) -> str:
+    return match[1] + _CODES[match[2]]
 
 
-def _with_point(found: re.Match[str]) -> str:
+def _with_point(match: re.Match[str]) -> str:
     """A number with a decimal comma, written with a point: of `1.234,56`, `1234.56`."""
-    whole, part = (group for group in found.groups() if group is not None)
-    return f"{whole.replace('.', '').replace(' ', '')}.{part}"
+    integer, part = (group for group in match.groups() if group is not None)
+    return f"{integer.replace('.', '').replace(' ', '')}.{part}"
 
 
-def _without_commas(found: re.Match[str]) -> str:
-    return found[0].replace(",", "")
+def _without_commas(match: re.Match[str]) -> str:
+    return match[0].replace(",", "")
 
 
 def _share(text: str) -> Numeral | None:
     """`7 out of 20`, `7 in 20`."""
-    found = _OUT_OF.fullmatch(text)
-    return Numeral(Fraction(int(found[1]), int(found[2]))) if found and int(found[2]) else None
+    match = _OUT_OF.fullmatch(text)
+    return Numeral(Fraction(int(match[1]), int(match[2]))) if match and int(match[2]) else None
 
 
 def _ordinal(text: str) -> Numeral | None:
     """`the 14th`, `12^{th}`; with a word after it, it says which, not how many."""
-    found = _THE_ORDINAL.fullmatch(text)
-    return Numeral(Fraction(int(found[1]))) if found else None
+    match = _THE_ORDINAL.fullmatch(text)
+    return Numeral(Fraction(int(match[1]))) if match else None
 
 
 def _measures(text: str) -> Numeral | None:
     """A measure in several units: `1 hour 30 minutes`, `6'2"`, `30 degrees 15'`; in the first of them."""
-    found = _DEGREES.fullmatch(text)
-    if found:
-        value = Fraction(found[2]) + Fraction(found[3]) / 60 + Fraction(found[4] or 0) / 3600
-        return Numeral(-value if found[1] == "-" else value, False, False, "degrees")
+    match = _DEGREES.fullmatch(text)
+    if match:
+        value = Fraction(match[2]) + Fraction(match[3]) / 60 + Fraction(match[4] or 0) / 3600
+        return Numeral(-value if match[1] == "-" else value, False, False, "degrees")
     if text[-1:].isdigit() or not _PART_OF_MEASURE.match(text):
         return None
     pieces = list(_PART_OF_MEASURE.finditer(text))
@@ -273,8 +273,8 @@ def _measures(text: str) -> Numeral | None:
         unit = _QUOTES.get(piece[2]) or UNITS.get(piece[2].rstrip("."))
         if unit is None or (len(pieces) == 1 and piece[2] not in _QUOTES):
             return None
-        whole, _, part = piece[1].partition(" ")
-        value = Fraction(whole) + (Fraction(part) if part else 0)
+        integer, _, part = piece[1].partition(" ")
+        value = Fraction(integer) + (Fraction(part) if part else 0)
         added = converted(value, unit, first) if first else value
         if added is None or (first and (unit == first or added >= 1)):
             return None
@@ -284,12 +284,12 @@ def _measures(text: str) -> Numeral | None:
 
 def _han(text: str) -> Numeral | None:
     """A number in Chinese characters, with a counter behind it or without: `三`, `二十五个`."""
-    found = _HAN.match(text)
-    rest = text[found.end() :] if found else ""
-    if not found or (rest and not _COUNTER.fullmatch(rest)):
+    match = _HAN.match(text)
+    rest = text[match.end() :] if match else ""
+    if not match or (rest and not _COUNTER.fullmatch(rest)):
         return None
     total = section = digit = 0
-    for sign in found[0]:
+    for sign in match[0]:
         if sign in _HAN_DIGITS:
             digit = _HAN_DIGITS[sign]
         elif sign in _HAN_PLACES:
@@ -305,16 +305,16 @@ def _in_digits(text: str) -> str | None:
     """The text with the number words it opens with in digits: `2/3` of `two thirds`, `250 m` of
     `two hundred fifty m`. `None` where it may be a share or a count: `one third cup`, `one third grader`.
     """
-    found = SPELT.match(text) or _COUNT.match(text)
-    if not found:
+    match = SPELT.match(text) or _COUNT.match(text)
+    if not match:
         return text
-    number, rest = _counted(found[0]), text[found.end() :]
-    found = _PART.match(rest)
-    part = found[1].lower() if found else ""
+    number, rest = _counted(match[0]), text[match.end() :]
+    match = _PART.match(rest)
+    part = match[1].lower() if match else ""
     # "3 fifth graders" are no fifths.
-    if not found or (number == 1) == (part in _PLURAL_PARTS):
+    if not match or (number == 1) == (part in _PLURAL_PARTS):
         return f"{number}{rest}"
-    rest = rest[found.end() :]
+    rest = rest[match.end() :]
     if number == 1 and rest and not rest.startswith(" of "):
         return None
     return f"{number}/{_PARTS[part]}{rest}"
@@ -334,16 +334,16 @@ def _counted(text: str) -> int:
     return total + part
 
 
-def _as_fraction(found: re.Match[str]) -> str:
+def _as_fraction(match: re.Match[str]) -> str:
     r"""A repeating decimal as a fraction: of `0.1\overline{6}` and `0.1666...`, `15/90`."""
-    whole, fixed, cycle = found[1], found[2], found[3] or found[4] or found[5]
-    top = int(whole + fixed + cycle) - int(whole + fixed)
+    integer, fixed, cycle = match[1], match[2], match[3] or match[4] or match[5]
+    top = int(integer + fixed + cycle) - int(integer + fixed)
     return f"{top}/{(10 ** len(cycle) - 1) * 10 ** len(fixed)}"
 
 
-def _amount(found: re.Match[str]) -> tuple[Fraction, bool] | None:
+def _amount(match: re.Match[str]) -> tuple[Fraction, bool] | None:
     """Value without its sign, and whether it is written as a decimal."""
-    group = found.groupdict()
+    group = match.groupdict()
     if group["decimal"]:
         return _decimal(group["decimal"]), "." in group["decimal"]
     if group["base"]:
@@ -355,8 +355,8 @@ def _amount(found: re.Match[str]) -> tuple[Fraction, bool] | None:
     if over:
         divisor = _decimal(under)
         return (_decimal(over) / divisor, False) if divisor else None
-    whole, top, bottom = (group[name] or group[f"{name}2"] for name in ("whole", "top", "bottom"))
-    return (int(whole) + Fraction(int(top), int(bottom)), False) if int(bottom) else None
+    integer, top, bottom = (group[name] or group[f"{name}2"] for name in ("whole", "top", "bottom"))
+    return (int(integer) + Fraction(int(top), int(bottom)), False) if int(bottom) else None
 
 
 def _decimal(text: str) -> Fraction:
@@ -371,8 +371,10 @@ def strip_unit(text: str) -> str:
         start -= 1
     if start == len(pieces) or not _read_unit(" " + " ".join(pieces[start:]))[2]:
         return text
-    kept = " ".join(pieces[:start])
-    return text if kept.endswith(("+", "-", "=", "<", ">", "^", "_", ",")) or kept[-1:].isspace() else kept
+    number = " ".join(pieces[:start])
+    return (
+        text if number.endswith(("+", "-", "=", "<", ">", "^", "_", ",")) or number[-1:].isspace() else number
+    )
 
 
 def _read_unit(rest: str) -> tuple[int, str | None, bool]:

@@ -1,4 +1,4 @@
-"""What a model's text says in the end: without its reasoning, and without a next question it invented.
+"""The end of a model's text: without its reasoning, and without a next question that it invented.
 
 Models mark reasoning in many ways. What stands before the last closing mark is left out; after an opening
 mark that is never closed nothing is final.
@@ -29,7 +29,7 @@ _CLOSING = lazy_pattern(
 )
 _STRIPPED_CHANNELS = lazy_pattern(r"analysis.*assistantfinal", re.DOTALL)
 _ANSWERED = lazy_pattern(r"(?:(?<=\n)|(?<=>))[ \t]*<answer>[^<]{1,1000}</answer>\s*$")
-"""Answer tags on a line of their own at the very end close a thought that was left open."""
+"""Answer tags on a separate line at the very end close a thought that was left open."""
 _HEADER = lazy_pattern(
     r"(?:<\|(?:im_start|start_header_id)\|>\s{0,4})?(?:assistant)?\s{0,4}(?:<\|end_header_id\|>)?\s{0,4}"
 )
@@ -54,7 +54,7 @@ _TURNS = ((_END_OF_TURN, False), (_NEXT_TURN, False), (_NEXT_QUESTION, True))
 
 
 def after_reasoning(text: str) -> str:
-    """What a model's text says after its reasoning: all of it if nothing follows, none if that is open."""
+    """The text after the reasoning: the full text if nothing follows it, none if the reasoning is open."""
     if not ("<" in text or "[" in text or "◁" in text or r"\end{think" in text or "assistantfinal" in text):
         return text
     closings = list(_CLOSING.finditer(text))
@@ -87,7 +87,7 @@ def own_turn(text: str, states_answer: re.Pattern[str]) -> str:
 
     Args:
         text: Without reasoning.
-        states_answer: What a text holds that has stated its answer; before that, nothing is cut off.
+        states_answer: Matches the statement of an answer; nothing before the first match is cut off.
     """
     text = text.lstrip()
     start = _HEADER.match(text)
@@ -96,13 +96,13 @@ def own_turn(text: str, states_answer: re.Pattern[str]) -> str:
         stated = states_answer.search(text, begin) if need_answer else None
         if need_answer and stated is None:
             continue
-        for found in islice(pattern.finditer(text, stated.end() if stated else begin), _MOST_TURNS):
-            before = text[begin : found.start()]
-            if found[0] == "</s>" and "<s>" in before[before.rfind("\n") + 1 :]:
+        for match in islice(pattern.finditer(text, stated.end() if stated else begin), _MOST_TURNS):
+            before = text[begin : match.start()]
+            if match[0] == "</s>" and "<s>" in before[before.rfind("\n") + 1 :]:
                 continue  # tags that the sentence speaks of
-            if need_answer and found["number"] and re.search(rf"(?i)\b{found['noun']} ?\d", before):
+            if need_answer and match["number"] and re.search(rf"(?i)\b{match['noun']} ?\d", before):
                 continue  # the parts of the question itself
             if before.strip():
-                text = text[: found.start()]
+                text = text[: match.start()]
                 break
     return text

@@ -1,4 +1,4 @@
-"""What an answer is once it is read, and the kinds without parts: numbers, bases, residues, remainders."""
+"""The form of an answer that is read, and the kinds without parts: numbers, bases, residues, remainders."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ def number_form(number: Numeral) -> Form:
 def _decimal_text(number: Numeral) -> str:
     """The exact decimal expansion, with a decimal point, of a value that has one."""
     value = abs(number.value)
-    places = len(str(value.denominator))
-    digits = str(int(value * 10**places)).rjust(places + 1, "0")
+    decimals = len(str(value.denominator))
+    digits = str(int(value * 10**decimals)).rjust(decimals + 1, "0")
     sign = "-" if number.value < 0 else ""
-    return f"{sign}{digits[:-places]}.{digits[-places:].rstrip('0') or '0'}"
+    return f"{sign}{digits[:-decimals]}.{digits[-decimals:].rstrip('0') or '0'}"
 
 
 def notation_of(text: str) -> Form | None:

@@ -154,7 +154,7 @@ def respell(text: str) -> str:
     text = _PLAIN_POWER.sub("^", text)
     text = _PLAIN_FUNCTION.sub(_function, text)
     text = _PLAIN_SQRT.sub(r"\\sqrt", text)
-    text = _PLAIN_CONSTANT.sub(lambda found: _CONSTANTS[found[1].lower()], text)
+    text = _PLAIN_CONSTANT.sub(lambda match: _CONSTANTS[match[1].lower()], text)
     text = _SPACE_BEFORE_SCRIPT.sub("", _SPACES.sub(" ", _brace(text))).strip()
     text = _SLASH_BEFORE_A_LETTER.sub(_fraction, text)
     if "degrees" in text and _TRIGONOMETRIC.search(text):
@@ -171,11 +171,11 @@ def _plain_latex(text: str) -> tuple[str, bool]:
     if "&" not in text and r"\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)
     text = _HATTED.sub(r"\\hat\1 ", text)
-    text = _DOTTED.sub(lambda found: rf"\overline{{{''.join(filter(None, found.groups()))}}}", text)
-    text = _OVERLINED.sub(lambda found: rf"\overline{{{found[1][::2]}}}", text)
+    text = _DOTTED.sub(lambda match: rf"\overline{{{''.join(filter(None, match.groups()))}}}", text)
+    text = _OVERLINED.sub(lambda match: rf"\overline{{{match[1][::2]}}}", text)
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
-    text = _UNIT_LETTER.sub(lambda found: f" {UNIT_LETTERS[found[1]]} ", text)
+    text = _UNIT_LETTER.sub(lambda match: f" {UNIT_LETTERS[match[1]]} ", text)
     roman = bool(_ROMAN_UNIT.search(text))
     text = text.replace(r"\mathbb", r"\Mathbb")
     for _ in range(3):
@@ -186,33 +186,33 @@ def _plain_latex(text: str) -> tuple[str, bool]:
     return text, roman
 
 
-def _without_command(found: re.Match[str]) -> str:
-    return f" {_DOT_OF_UNITS.sub(' ', found[1])} "
+def _without_command(match: re.Match[str]) -> str:
+    return f" {_DOT_OF_UNITS.sub(' ', match[1])} "
 
 
-def _script(found: re.Match[str]) -> str:
-    raised, below, lowered = found.groups()
+def _script(match: re.Match[str]) -> str:
+    raised, below, lowered = match.groups()
     if below:
         return f" {''.join(map(_RAISED.get, raised))}/{''.join(map(_LOWERED.get, below))}"  # type: ignore[arg-type]
     letters = "".join((_RAISED if raised else _LOWERED)[sign] for sign in raised or lowered)
     return f"{'^' if raised else '_'}{{{letters}}}"
 
 
-def _function(found: re.Match[str]) -> str:
-    return f"\\{_SHORT_ARCS.get(found[1], found[1])}"
+def _function(match: re.Match[str]) -> str:
+    return f"\\{_SHORT_ARCS.get(match[1], match[1])}"
 
 
-def _fraction(found: re.Match[str]) -> str:
+def _fraction(match: re.Match[str]) -> str:
     r"""`2/3x` is two thirds of x, not two over 3x; `2/3 m` may be a length and stays."""
-    after = found.string[found.end() : found.end() + 2]
+    after = match.string[match.end() : match.end() + 2]
     if after.startswith(" ") or not after.isascii():
-        return found[0]
-    return rf"\frac{{{found[1]}}}{{{found[2]}}}"
+        return match[0]
+    return rf"\frac{{{match[1]}}}{{{match[2]}}}"
 
 
-def _unit(found: re.Match[str]) -> str:
-    unit = read_unit(found[1], in_text_command=True)
-    return " " + re.sub(r"\^(\d)", r"^{\1}", unit) if unit else found[0]
+def _unit(match: re.Match[str]) -> str:
+    unit = read_unit(match[1], in_text_command=True)
+    return " " + re.sub(r"\^(\d)", r"^{\1}", unit) if unit else match[0]
 
 
 def too_deep(text: str) -> bool:
@@ -256,19 +256,19 @@ def squeeze(text: str) -> str:
 def closing(text: str, start: int) -> int:
     """Place of the bracket that closes the one at `start`, or -1."""
     depth = 0
-    place = start
-    while place < len(text):
-        character = text[place]
+    position = start
+    while position < len(text):
+        character = text[position]
         if character == "\\":
-            place += 2
+            position += 2
             continue
         if character in "{([":
             depth += 1
         elif character in "})]":
             depth -= 1
             if depth == 0:
-                return place
-        place += 1
+                return position
+        position += 1
     return -1
 
 
@@ -277,7 +277,7 @@ def split_top(text: str, separators: str) -> list[str]:
     parts: list[str] = []
     depth = start = 0
     escaped = False
-    for place, character in enumerate(text):
+    for position, character in enumerate(text):
         if character == "\\" and not escaped:
             escaped = True
             continue
@@ -286,8 +286,8 @@ def split_top(text: str, separators: str) -> list[str]:
         elif character in "})]":
             depth -= 1
         elif character in separators and depth <= 0 and not escaped:
-            parts.append(text[start:place])
-            start = place + 1
+            parts.append(text[start:position])
+            start = position + 1
         escaped = False
     parts.append(text[start:])
     return [part.strip() for part in parts]
@@ -343,13 +343,13 @@ def _brace(text: str) -> str:
     # Places where a parenthesis given as an argument closes; it is rewritten as a brace.
     closers: set[int] = set()
     match = _parentheses(tokens)
-    place = 0
-    while place < len(tokens):
-        token = tokens[place]
-        place += 1
+    position = 0
+    while position < len(tokens):
+        token = tokens[position]
+        position += 1
         if token.isspace() and due:
             continue
-        if place - 1 in closers:
+        if position - 1 in closers:
             output.append("}")
             due = stack.pop() if stack else 0
         elif token == "{":
@@ -366,23 +366,23 @@ def _brace(text: str) -> str:
             output.append(token)
             due = 2 if token in ("\\frac", "\\binom") else 1
             whole_number = token not in ("\\frac", "\\binom")
-            if token == "\\sqrt" and place < len(tokens) and tokens[place] == "[":
-                while place < len(tokens) and tokens[place] != "]":
-                    output.append(tokens[place])
-                    place += 1
-                if place < len(tokens):
+            if token == "\\sqrt" and position < len(tokens) and tokens[position] == "[":
+                while position < len(tokens) and tokens[position] != "]":
+                    output.append(tokens[position])
+                    position += 1
+                if position < len(tokens):
                     output.append("]")
-                    place += 1
+                    position += 1
         elif not due:
             output.append(token)
-        elif token == "(" and whole_number and match.get(place - 1):
+        elif token == "(" and whole_number and match.get(position - 1):
             output.append("{")
             stack.append(due - 1)
             due = 0
-            closers.add(match[place - 1])
-        elif token in "+-" and whole_number and place < len(tokens) and tokens[place].isalnum():
-            output.append("{" + token + tokens[place] + "}")
-            place += 1
+            closers.add(match[position - 1])
+        elif token in "+-" and whole_number and position < len(tokens) and tokens[position].isalnum():
+            output.append("{" + token + tokens[position] + "}")
+            position += 1
             due -= 1
         elif token.isdigit() and not whole_number:
             taken = token[:due]
@@ -399,9 +399,9 @@ def _parentheses(tokens: list[str]) -> dict[int, int]:
     """Place of each opening parenthesis and of the one that closes it."""
     pairs: dict[int, int] = {}
     opened: list[int] = []
-    for place, token in enumerate(tokens):
+    for position, token in enumerate(tokens):
         if token == "(":
-            opened.append(place)
+            opened.append(position)
         elif token == ")" and opened:
-            pairs[opened.pop()] = place
+            pairs[opened.pop()] = position
     return pairs

@@ -138,7 +138,7 @@ def read_unit(text: str, in_text_command: bool = False) -> str | None:
         in_text_command: It stands in `\mathrm{}` or `\text{}`, so single letters are units, too.
     """
     plain = text.replace("(", " ").replace(")", " ") if "/" in text else text
-    place = count = 0
+    position = count = 0
     above: list[str] = []
     below: list[str] = []
     names: list[str] = []
@@ -146,22 +146,22 @@ def read_unit(text: str, in_text_command: bool = False) -> str | None:
     grouped = "/(" in text.replace(" ", "")
     divided = False
     plain = plain.strip()
-    while place < len(plain):
-        found = _TOKEN.match(plain, place)
+    while position < len(plain):
+        match = _TOKEN.match(plain, position)
         count += 1
-        if not found or count > _MAX_TOKENS:
+        if not match or count > _MAX_TOKENS:
             return None
-        unit = _unit(found["name"])
+        unit = _unit(match["name"])
         if unit is None:
             return None
-        power = int(found["power"] or 1)
-        divided = bool(found["slash"]) or (divided and grouped)
+        power = int(match["power"] or 1)
+        divided = bool(match["slash"]) or (divided and grouped)
         if divided:
             power = -power
-        names.append(found["name"])
+        names.append(match["name"])
         powers.append(power)
         (above if power > 0 else below).append(f"{unit}^{abs(power)}" if abs(power) > 1 else unit)
-        place = found.end()
+        position = match.end()
     if not names or (UNITS.get(names[0]) == "degrees" and len(names) > 1):
         return None
     telling = len(names) > 1 and (min(powers) < 0 or any(len(name) > 1 for name in names))
@@ -184,7 +184,7 @@ def _unit(name: str) -> str | None:
 
 
 def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
-    """What a canonical unit measures, by kind and power, and how much of it; `None` where not known."""
+    """The dimensions of a canonical unit, by kind and power, and its size; `None` where not known."""
     above, *below = unit.split("/")
     dimensions: dict[str, int] = {}
     factor = Fraction(1)
@@ -192,12 +192,12 @@ def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
         name, _, exponent = part.partition("^")
         if name == "1":
             continue
-        found = _MEASURES.get(name)
-        if found is None or not (exponent or "1").isdigit():
+        known_measure = _MEASURES.get(name)
+        if known_measure is None or not (exponent or "1").isdigit():
             return None
         power = sign * int(exponent or 1)
-        dimensions[found[0]] = dimensions.get(found[0], 0) + power
-        factor *= found[1] ** power
+        dimensions[known_measure[0]] = dimensions.get(known_measure[0], 0) + power
+        factor *= known_measure[1] ** power
     return tuple(sorted(dimensions.items())), factor
 
 
@@ -208,5 +208,7 @@ def units_agree(first: str, second: str) -> bool:
 
 def converted(value: Fraction, unit: str, other: str) -> Fraction | None:
     """The value in another unit, `None` where the two do not measure the same."""
-    one, two = measure(unit), measure(other)
-    return None if one is None or two is None or one[0] != two[0] else value * one[1] / two[1]
+    source, target = measure(unit), measure(other)
+    return (
+        None if source is None or target is None or source[0] != target[0] else value * source[1] / target[1]
+    )

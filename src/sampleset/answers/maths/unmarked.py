@@ -113,9 +113,9 @@ _SHARES = {"half": "1/2", "a half": "1/2", "quarter": "1/4", "a quarter": "1/4",
 
 def answer_of_unmarked(text: str) -> tuple[str, str] | None:
     """The answer and the rule that found it: `yes_no`, `formula`, `last_result` or `last_number`."""
-    found = _yes_or_no(text)
-    if found:
-        return found
+    answer = _yes_or_no(text)
+    if answer:
+        return answer
     text = _without_check(text)
     formula = _formula(text)
     return (formula, "formula") if formula else _last_result(text) or _last_number(text)
@@ -126,12 +126,12 @@ def _formula(text: str) -> str | None:
 
     Formulas side by side (`$x = 2$ or $x = 9$`) are a list. A plain number is left to the rules for numbers.
     """
-    whole = text.strip().strip("*`")
-    if len(whole) <= _MAX_FORMULA and "\n" not in whole and not _PROSE.search(_MATH.sub("", whole)):
-        form = read(whole)
-        written = form.kind in ("expression", "number") and "\\" in whole and form.latex
+    formula = text.strip().strip("*`")
+    if len(formula) <= _MAX_FORMULA and "\n" not in formula and not _PROSE.search(_MATH.sub("", formula)):
+        form = read(formula)
+        written = form.kind in ("expression", "number") and "\\" in formula and form.latex
         if form.kind in _WHOLE_KINDS or written:
-            return whole.rstrip(".")
+            return formula.rstrip(".")
     sentence = last_sentence(text)
     plural = _PLURAL.search(sentence)
     if plural and read(plural[1]).kind == "list":
@@ -150,9 +150,9 @@ def _formula(text: str) -> str | None:
 
 def _formula_of_sentence(sentence: str) -> str | None:
     spans = [
-        (found.start(), found.end(), content.strip().rstrip("."))
-        for found in _MATH.finditer(sentence)
-        if (content := next(filter(None, found.groups()))).strip() and not _PROSE.search(content)
+        (match.start(), match.end(), content.strip().rstrip("."))
+        for match in _MATH.finditer(sentence)
+        if (content := next(filter(None, match.groups()))).strip() and not _PROSE.search(content)
     ]
     if not spans:
         return None
@@ -166,7 +166,7 @@ def _formula_of_sentence(sentence: str) -> str | None:
     if len(contents) > 1:
         return (
             ", ".join(contents)
-            if all(read(one).kind not in ("words", "opaque") for one in contents)
+            if all(read(content).kind not in ("words", "opaque") for content in contents)
             else None
         )
     form = read(content)
@@ -201,31 +201,31 @@ def number_of_sentence(sentence: str) -> str | None:
     sentence = _without_working(sentence[:_MAX_SENTENCE])
     for _ in range(2):
         sentence = _main_clause(sentence)
-    found = [
-        one
-        for one in NUMBER.finditer(sentence)
-        if not _PART_OF_A_WORD.match(sentence, one.end()) and not _HOUR.search(sentence, 0, one.start())
+    numbers = [
+        match
+        for match in NUMBER.finditer(sentence)
+        if not _PART_OF_A_WORD.match(sentence, match.end()) and not _HOUR.search(sentence, 0, match.start())
     ]
-    if len(found) < 2:
-        return found[0][0] if found else None
-    dates = [one[0] for one in found if _DATE.fullmatch(one[0])]
+    if len(numbers) < 2:
+        return numbers[0][0] if numbers else None
+    dates = [match[0] for match in numbers if _DATE.fullmatch(match[0])]
     if dates:
         return dates[0] if len(set(dates)) == 1 else None
-    clause = _CLAUSE.search(sentence, found[0].end())
+    clause = _CLAUSE.search(sentence, numbers[0].end())
     if clause:
         sentence = sentence[: clause.start()]
-        found = [one for one in found if one.end() <= clause.start()]
-        if len(found) == 1:
-            return found[0][0]
+        numbers = [match for match in numbers if match.end() <= clause.start()]
+        if len(numbers) == 1:
+            return numbers[0][0]
     for pattern in (_TOTAL, _EQUALS):
-        stated = [one[1] for one in pattern.finditer(sentence)]
+        stated = [match[1] for match in pattern.finditer(sentence)]
         if stated:
             return stated[-1]
-    stated = [one[1] for one in _IS.finditer(sentence)]
+    stated = [match[1] for match in _IS.finditer(sentence)]
     if len(stated) == 1:
         return stated[0]
-    between = sentence[found[0].end() : found[1].start()]
-    return found[0][0] if _SIDE.search(between) and between.strip() != "to" else None
+    between = sentence[numbers[0].end() : numbers[1].start()]
+    return numbers[0][0] if _SIDE.search(between) and between.strip() != "to" else None
 
 
 def _main_clause(sentence: str) -> str:
@@ -244,8 +244,8 @@ def _main_clause(sentence: str) -> str:
 
 def _without_working(sentence: str) -> str:
     """Without parentheses that only show how: "17 sodas (9 + 8)", but not "the others (6)"."""
-    kept = _ASIDE.sub(lambda found: found[0] if _BARE.fullmatch(found[1]) else "", sentence)
-    return kept if NUMBER.search(kept) else sentence
+    result = _ASIDE.sub(lambda match: match[0] if _BARE.fullmatch(match[1]) else "", sentence)
+    return result if NUMBER.search(result) else sentence
 
 
 def _without_check(text: str) -> str:
@@ -254,9 +254,9 @@ def _without_check(text: str) -> str:
     if aside and NUMBER.search(last_sentence(text[: aside.start()])):
         text = text[: aside.start()]
     for pattern in (_CHECK, _EXPLANATION):
-        for found in pattern.finditer(text):
-            before = text[: found.start()].rstrip(" \n:")
-            if pattern is _EXPLANATION and _CONCLUSION.search(text, found.end()):
+        for match in pattern.finditer(text):
+            before = text[: match.start()].rstrip(" \n:")
+            if pattern is _EXPLANATION and _CONCLUSION.search(text, match.end()):
                 break
             if NUMBER.search(last_sentence(before)):
                 text = before
@@ -271,15 +271,15 @@ def last_sentence(text: str) -> str:
 
 @lru_cache(64)
 def _last_sentence(text: str) -> str:
-    ends = [found.end() for found in SENTENCE_END.finditer(text) if found.end() < len(text)]
+    ends = [match.end() for match in SENTENCE_END.finditer(text) if match.end() < len(text)]
     return text[ends[-1] if ends else 0 :]
 
 
 def _yes_or_no(text: str) -> tuple[str, str] | None:
     """A last line, or a text of one paragraph, that opens with "Yes," or "No,"."""
     lines = text.strip().splitlines()
-    found = _OPENING_YES_NO.match(lines[-1]) if lines else None
-    return (found[1], "yes_no") if found else None
+    match = _OPENING_YES_NO.match(lines[-1]) if lines else None
+    return (match[1], "yes_no") if match else None
 
 
 def _last_result(text: str) -> tuple[str, str] | None:
@@ -290,10 +290,10 @@ def _last_result(text: str) -> tuple[str, str] | None:
     near = text.rstrip()
     last = last_sentence(near)
     sentence = _without_working(last)
-    said = {_value(number): number for number in NUMBER.findall(sentence)}
-    for found in reversed(list(_RESULT.finditer(near[: len(near) - len(last)] + sentence))):
-        if _value(found[1]) in said:
-            return said[_value(found[1])].strip(), "last_result"
+    spellings = {_value(number): number for number in NUMBER.findall(sentence)}
+    for match in reversed(list(_RESULT.finditer(near[: len(near) - len(last)] + sentence))):
+        if _value(match[1]) in spellings:
+            return spellings[_value(match[1])].strip(), "last_result"
     return None
 
 
@@ -314,7 +314,7 @@ def _last_number(text: str) -> tuple[str, str] | None:
     words = list(SPELT.finditer(text.lower()))
     if not words:
         return None
-    near = [found for found in words if found.start() >= len(text) - len(last_sentence(text))]
+    near = [match for match in words if match.start() >= len(text) - len(last_sentence(text))]
     explained = len(near) > 1 and _SIDE.search(text[near[0].end() : near[1].start()])
     return (near[0] if explained else words[-1])[0], "last_number"
 
@@ -327,16 +327,16 @@ def _in_words(sentence: str) -> str | None:
         (_DOZENS, ("dozen",)),
         (_PARTS, ("half", "quarter", "third")),
     ):
-        found = pattern.search(sentence) if any(word in lowered for word in words) else None
-        if not found or NUMBER.search(sentence[: found.start()] + sentence[found.end() :]):
+        match = pattern.search(sentence) if any(word in lowered for word in words) else None
+        if not match or NUMBER.search(sentence[: match.start()] + sentence[match.end() :]):
             continue
         if pattern is _PARTS:
-            return _SHARES[found[1].lower()]
-        count = read(found[1]).number
+            return _SHARES[match[1].lower()]
+        count = read(match[1]).number
         if pattern is _AND_PARTS:
-            share = read(_SHARES[found[2].lower()]).number
+            share = read(_SHARES[match[2].lower()]).number
             return str(count.value + share.value) if count and share else None
-        dozens = {"a": Fraction(1), "half a": Fraction(1, 2)}.get(found[1].lower())
+        dozens = {"a": Fraction(1), "half a": Fraction(1, 2)}.get(match[1].lower())
         amount = dozens or (count.value if count else None)
         return str(amount * 12) if amount is not None else None
     return None

@@ -6,7 +6,7 @@ may do better on a machine less busy.
 
 The file is an sqlite3 database in WAL mode, so it belongs on a local disk. Each verdict is written at
 once; a kill loses at most the one being written. A row holds a hash of the rules' version and the two
-texts, no text itself. Whoever may write the file decides verdicts: keep it where only you can.
+texts, no text itself. Anyone who can write the file decides verdicts: keep it where only you can.
 
 Nothing here stops a comparison: a file that cannot be opened, is damaged, cannot be written to or
 stays locked for `BUSY_SECONDS` is reported in one `VerdictStoreWarning`, and not used any more.
@@ -79,7 +79,7 @@ def store_verdict(mode: str, answer: str, gold: str, equal: bool, rule: str) -> 
 
 @cache
 def rules_version() -> str:
-    """Changes when a comparison might come out otherwise: with this package's code or what it calls."""
+    """Changes when a comparison might come out otherwise: with this package's code or its libraries."""
     # Imported here, as sqlite3 is: most processes keep no verdicts, and importing this should be light.
     import hashlib
     import platform
@@ -123,12 +123,12 @@ class _Store:
 
     def get(self, mode: str, answer: str, gold: str) -> tuple[bool, str] | None:
         def look_up(connection: sqlite3.Connection) -> tuple[bool, str] | None:
-            found: tuple[Any, ...] | None = connection.execute(
+            row: tuple[Any, ...] | None = connection.execute(
                 "SELECT equal, rule FROM verdicts WHERE key = ?", (_key(mode, answer, gold),)
             ).fetchone()
             # A damaged file may hold anything.
-            if found and found[0] in (0, 1) and isinstance(found[1], str):
-                return bool(found[0]), found[1]
+            if row and row[0] in (0, 1) and isinstance(row[1], str):
+                return bool(row[0]), row[1]
             return None
 
         return self._run(look_up)

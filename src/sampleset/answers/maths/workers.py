@@ -5,7 +5,7 @@ wait in line, one comparison each, so a set with many comparisons takes turns wi
 
 Workers are started with `subprocess`, never by forking the caller, on the first comparison that
 needs one. The pool may be used from any thread (it blocks until the comparison is made), and after
-a fork: the child starts workers of its own.
+a fork: the child starts new workers.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Budget:
         return self._cancelled[0]
 
     def spend(self, seconds: float) -> None:
-        """Take what a comparison took."""
+        """Subtract the processor time of a comparison."""
         self._left -= seconds
         if self._parent is not None:
             self._parent.spend(seconds)
@@ -111,7 +111,7 @@ class _Worker:
         return self._process.poll() is None
 
     def start(self) -> None:
-        """Wait until the worker has imported what it needs.
+        """Wait until the worker has imported its libraries.
 
         Raises:
             _WorkerLost: It did not start.
@@ -295,7 +295,7 @@ def compare_expressions(
         gold: Reference expression; math-verify is not symmetric.
         answer: The expression to compare with it.
         mode: `gold`, asked one way; `same`, asked both ways; `vote`, both ways and without tolerance.
-        budget: What the comparison may take, at most `TIME_LIMIT`.
+        budget: Processor time of the comparison, at most `TIME_LIMIT`.
 
     Returns:
         Equal, unequal, or `None` with the reason: `timeout`, `memory`, `crash`, `cancelled`, `no_worker`, ...

@@ -2,7 +2,7 @@
 
 The page is one file: it loads nothing, and its policy forbids it to. Questions, samples and answers are
 untrusted text. They travel as JSON that cannot close its own element; the script puts them into text nodes,
-and delimited mathematics through KaTeX, which is told to trust nothing.
+and delimited mathematics through KaTeX, whose `trust` option is off.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def report_html(
     """The report as one page that needs no network.
 
     Args:
-        evaluation: What was found.
+        evaluation: The results.
         settings: How it was made.
         questions: Rows of `questions.jsonl`; read once, as a stream.
         browse: Questions per file in the page at most. Those on which methods differ have precedence.
@@ -57,7 +57,7 @@ def report_html(
     chosen = _chosen([file.source for file in evaluation.files], questions, browse)
     for file in data["files"]:
         file["questions"] = chosen[file["source"]].in_file_order()
-        file["questions_in_all"] = chosen[file["source"]].seen
+        file["questions_in_all"] = chosen[file["source"]].count
     style = _template("page.css") + _mathematics_style()
     scripts = [_template(name) for name in _SCRIPTS]
     parts = {
@@ -67,36 +67,36 @@ def report_html(
         "style_hash": f"'{_csp_hash(style)}'",
         "script_hashes": " ".join(f"'{_csp_hash(script)}'" for script in scripts),
     }
-    # One pass, so that nothing put in is looked at again.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _template("page.html"))
+    # One pass, so that inserted text is not searched again.
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _template("page.html"))
 
 
 @dataclass
 class _Chosen:
-    """Questions of one file for the page, each with its place in the file."""
+    """Questions of one file for the page, each with its number in the file."""
 
     browse: int
     room: int
-    seen: int = 0
+    count: int = 0
     telling: list[tuple[int, dict[str, Any]]] = field(default_factory=list[tuple[int, dict[str, Any]]])
     others: list[tuple[int, dict[str, Any]]] = field(default_factory=list[tuple[int, dict[str, Any]]])
 
     def take(self, row: Mapping[str, Any]) -> None:
-        self.seen += 1
+        self.count += 1
         disagree = _methods_disagree(row)
-        kept = self.telling if disagree or len(set(row["right"].values())) > 1 else self.others
-        # Those without a difference are only wanted where the others leave room.
-        if len(self.telling) < self.browse and len(kept) < self.browse:
-            kept.append((self.seen, {**_shortened(row), "disagree": disagree}))
+        rows = self.telling if disagree or len(set(row["right"].values())) > 1 else self.others
+        # Rows without a difference are used only where the others leave room.
+        if len(self.telling) < self.browse and len(rows) < self.browse:
+            rows.append((self.count, {**_shortened(row), "disagree": disagree}))
 
     def in_file_order(self) -> list[dict[str, Any]]:
-        kept: list[tuple[int, dict[str, Any]]] = []
-        for place, row in [*self.telling, *self.others][: self.browse]:
+        rows: list[tuple[int, dict[str, Any]]] = []
+        for number, row in [*self.telling, *self.others][: self.browse]:
             self.room -= len(row["question"]) + sum(map(len, [*row["samples"], *row["texts"].values()]))
-            if self.room < 0 and kept:
+            if self.room < 0 and rows:
                 break
-            kept.append((place, row))
-        return [row for _, row in sorted(kept, key=lambda one: one[0])]
+            rows.append((number, row))
+        return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
 
 def _chosen(sources: list[str], questions: Iterable[Mapping[str, Any]], browse: int) -> dict[str, _Chosen]:
@@ -110,16 +110,16 @@ def _chosen(sources: list[str], questions: Iterable[Mapping[str, Any]], browse: 
 
 def _methods_disagree(row: Mapping[str, Any]) -> bool:
     answers = set(cast("Mapping[str, str | None]", row["answers"]).values())
-    return len(answers) > 1 and len({None if one is None else canonical(one) for one in answers}) > 1
+    return len(answers) > 1 and len({None if answer is None else canonical(answer) for answer in answers}) > 1
 
 
 def _shortened(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row without what only other programs read, long texts cut."""
-    kept = {name: value for name, value in row.items() if name not in ("file", "accuracies")}
-    kept["question"] = _cut(row["question"])
-    kept["samples"] = [_cut(text) for text in row["samples"]]
-    kept["texts"] = {label: _cut(text) for label, text in row["texts"].items()}
-    return kept
+    """The row without the fields that only other programs read; long texts are cut."""
+    short = {name: value for name, value in row.items() if name not in ("file", "accuracies")}
+    short["question"] = _cut(row["question"])
+    short["samples"] = [_cut(text) for text in row["samples"]]
+    short["texts"] = {label: _cut(text) for label, text in row["texts"].items()}
+    return short
 
 
 def _cut(text: str) -> str:
@@ -130,15 +130,15 @@ def _cut(text: str) -> str:
 
 @cache
 def _mathematics_style() -> str:
-    """KaTeX's style with the fonts there are put in; faces of other fonts are left out."""
+    """KaTeX's style with the fonts of the package inlined; faces of other fonts are left out."""
 
-    def face(found: re.Match[str]) -> str:
-        named = re.search(r"url\((fonts/[\w-]+\.woff2)\)", found[0])
-        font = _templates() / "katex" / named[1] if named else None
+    def face(match: re.Match[str]) -> str:
+        url = re.search(r"url\((fonts/[\w-]+\.woff2)\)", match[0])
+        font = _templates() / "katex" / url[1] if url else None
         if font is None or not font.is_file():
             return ""
         inside = base64.b64encode(font.read_bytes()).decode()
-        return re.sub(r"src:[^}]*", f'src:url(data:font/woff2;base64,{inside}) format("woff2")', found[0])
+        return re.sub(r"src:[^}]*", f'src:url(data:font/woff2;base64,{inside}) format("woff2")', match[0])
 
     return re.sub(r"@font-face\{[^}]*\}", face, _template("katex/katex.min.css"))
 

@@ -1,7 +1,7 @@
 """Rows of another tool → rows of ours: the interface of a format, and how it is recognised.
 
-A format looks at the first row of what is read (and at the names of the files) and says whether it is its
-own; nothing else has to be told. One file per format, whose name is the module's name. Grades and scores
+A format looks at the first row of the input (and at the names of the files) and says whether it recognises
+it; no option is needed. One file per format, whose name is the module's name. Grades and scores
 that another tool made with the gold answer in hand never become scores of samples, which aggregators see.
 """
 
@@ -36,7 +36,7 @@ GOLD_COLUMNS = ("answer", "expected_answer", "gold", "ground_truth", "reference_
 
 @dataclass(frozen=True)
 class Source:
-    """What is read: the files, their rows, and the columns that the user mapped.
+    """The input of a read: the files, their rows, and the columns that the user mapped.
 
     Attributes:
         path: As the user gave it.
@@ -73,8 +73,8 @@ class Source:
     @cached_property
     def _known(self) -> dict[tuple[str, str], Problem]:
         """The problems by text, spaces evened, and by id."""
-        by_text = {("text", _even(one.question.text)): one for one in self.problems}
-        return by_text | {("id", one.id): one for one in self.problems}
+        by_text = {("text", _even(problem.question.text)): problem for problem in self.problems}
+        return by_text | {("id", problem.id): problem for problem in self.problems}
 
     def completed(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row with question and gold answer of the problem that it belongs to.
@@ -84,12 +84,12 @@ class Source:
         """
         if not self.problems:
             return row
-        asked, identity = row.get("question"), str(row.get("id"))
-        known = self._known.get(("text", _even(asked))) if isinstance(asked, str) else None
+        question, identity = row.get("question"), str(row.get("id"))
+        known = self._known.get(("text", _even(question))) if isinstance(question, str) else None
         known = known or self._known.get(("id", identity))
         if known is None:
             raise DataError(
-                f"no problem has the id {identity!r} or the question {str(asked)[:60]!r}; "
+                f"no problem has the id {identity!r} or the question {str(question)[:60]!r}; "
                 "are these the problems that the samples were drawn for?"
             )
         return row | problem_to_row(known)
@@ -125,7 +125,7 @@ class Format(Protocol):
     """One shape in which another tool writes samples.
 
     Attributes:
-        title: What it is called in messages.
+        title: Its name in messages.
         general: Whether it goes by names of columns that many files have; such formats are tried last.
     """
 
@@ -145,12 +145,12 @@ FORMATS: Registry[type[Format]] = Registry("format", "sampleset.storage.foreign"
 
 
 def recognised(source: Source) -> Format | None:
-    """The format of what is read, `None` where it is in our own shape or in one that is not known."""
+    """The format of the input, `None` where it is in our own shape or in an unknown one."""
     if not source.first or is_ours(source):
         return None
     formats = [FORMATS.get(name)() for name in FORMATS.names()]
-    formats.sort(key=lambda one: one.general)
-    return next((one for one in formats if one.recognises(source)), None)
+    formats.sort(key=lambda form: form.general)
+    return next((form for form in formats if form.recognises(source)), None)
 
 
 def is_ours(source: Source) -> bool:
@@ -210,9 +210,9 @@ def gold_fields(gold: str | None) -> dict[str, str]:
     if gold is None:
         return {}
     if "####" in gold or r"\boxed" in gold or "\n" in gold.strip():
-        found = extract_answer(gold, truncated=True)
-        if found is not None:
-            return {"answer": found.text, "solution": gold}
+        answer = extract_answer(gold, truncated=True)
+        if answer is not None:
+            return {"answer": answer.text, "solution": gold}
     return {"answer": gold}
 
 
@@ -231,8 +231,10 @@ def question_of_prompt(prompt: object) -> str | None:
     what stands between the last `user` and the closing `assistant`.
     """
     if is_list(prompt):
-        messages = [cast("Row", one) for one in prompt if isinstance(one, Mapping)]
-        texts = [text_of_content(one.get("content")) for one in messages if one.get("role") == "user"]
+        messages = [cast("Row", message) for message in prompt if isinstance(message, Mapping)]
+        texts = [
+            text_of_content(message.get("content")) for message in messages if message.get("role") == "user"
+        ]
         return next((text for text in reversed(texts) if text), None)
     if not isinstance(prompt, str):
         return None
@@ -245,8 +247,8 @@ def text_of_content(content: object) -> str:
     """The text of a message's content, which may come in parts."""
     if isinstance(content, str):
         return content
-    parts = [cast("Row", one) for one in content if isinstance(one, Mapping)] if is_list(content) else []
-    return "".join(str(one["text"]) for one in parts if isinstance(one.get("text"), str))
+    parts = [cast("Row", part) for part in content if isinstance(part, Mapping)] if is_list(content) else []
+    return "".join(str(part["text"]) for part in parts if isinstance(part.get("text"), str))
 
 
 def _even(text: str) -> str:
@@ -265,7 +267,7 @@ def is_mapping(value: object) -> TypeGuard[Row]:
 
 def is_texts(value: object) -> TypeGuard[list[str]]:
     """Whether a value is a list of texts, at least one."""
-    return is_list(value) and bool(value) and all(isinstance(one, str) for one in value)
+    return is_list(value) and bool(value) and all(isinstance(item, str) for item in value)
 
 
 def _is_listed(value: object) -> bool:

@@ -65,10 +65,10 @@ class Completions:
     general: ClassVar[bool] = True
 
     def recognises(self, source: Source) -> bool:
-        """Whether a row has a text of its own beside the question's, or beside an id."""
+        """Whether a row has a text beside the question's text, or beside an id."""
         row = source.first_mapped
-        asked = any(name in row for name in (*PROMPT_COLUMNS, "messages", *_QUESTION_IDS))
-        return asked and _text_column(row) is not None
+        has_question = any(name in row for name in (*PROMPT_COLUMNS, "messages", *_QUESTION_IDS))
+        return has_question and _text_column(row) is not None
 
     def sets(self, source: Source) -> Iterator[ForeignSet]:
         """One set a question."""
@@ -84,11 +84,11 @@ class Completions:
         def samples(row: Row) -> list[dict[str, Any]]:
             return [_sample(row, column)]
 
-        for place, found in enumerate(
+        for index, foreign in enumerate(
             grouped(iter(rows), key, lambda row: _row(row, column, identity), samples)
         ):
-            found.row.setdefault("id", str(place))
-            yield ForeignSet(found.file, found.number, found.row)
+            foreign.row.setdefault("id", str(index))
+            yield ForeignSet(foreign.file, foreign.number, foreign.row)
 
     def _rows(self, source: Source) -> Iterator[Located]:
         for file, number, row in source.rows(_without_greedy(source.files)):
@@ -104,8 +104,8 @@ class Completions:
 
 
 def _without_greedy(files: list[Path]) -> list[Path]:
-    stems = {match["stem"] for one in files if (match := _SEED_FILE.match(one.name))}
-    return [one for one in files if one.name.partition(".")[0] not in stems]
+    stems = {match["stem"] for file in files if (match := _SEED_FILE.match(file.name))}
+    return [file for file in files if file.name.partition(".")[0] not in stems]
 
 
 def _text_column(row: Row) -> str | None:
@@ -114,9 +114,9 @@ def _text_column(row: Row) -> str | None:
 
 
 def _question(row: Row, column: str) -> str | None:
-    held = {name: value for name, value in row.items() if name != column}
+    others = {name: value for name, value in row.items() if name != column}
     names = (*PROMPT_COLUMNS, "messages")
-    return next((asked for name in names if (asked := question_of_prompt(held.get(name)))), None)
+    return next((question for name in names if (question := question_of_prompt(others.get(name)))), None)
 
 
 def _shared_id(rows: list[Located]) -> str | None:
@@ -125,8 +125,8 @@ def _shared_id(rows: list[Located]) -> str | None:
         values = [row.get(name) for _, _, row in rows]
         if any(value is None for value in values) or len({*map(str, values)}) == len(values):
             continue
-        asked = {(str(row[name]), _question(row, _text_column(row) or "")) for _, _, row in rows}
-        if len(asked) == len({*map(str, values)}):
+        pairs = {(str(row[name]), _question(row, _text_column(row) or "")) for _, _, row in rows}
+        if len(pairs) == len({*map(str, values)}):
             return name
     return None
 
@@ -136,27 +136,27 @@ def _row(row: Row, column: str, identity: str | None) -> dict[str, Any]:
     of_completion = {column, "finish_reason", "model", "index", "logprobs", "scores", "error", *_COUNTS}
     dropped = {*of_completion, *PROMPT_COLUMNS, *GOLD_COLUMNS, *ID_COLUMNS, *SAMPLES_COLUMNS, "messages"}
     gold = next((row[name] for name in GOLD_COLUMNS if isinstance(row.get(name), str | int | float)), None)
-    named = row.get(identity) if identity else None
-    asked = _question(row, column)
+    shared = row.get(identity) if identity else None
+    question = _question(row, column)
     return {
-        **({"id": str(named)} if named is not None else {}),
-        **({"question": asked} if asked else {}),
+        **({"id": str(shared)} if shared is not None else {}),
+        **({"question": question} if question else {}),
         **(gold_fields(str(gold)) if gold is not None else {}),
         **{name: value for name, value in row.items() if name not in dropped},
     }
 
 
 def _sample(row: Row, column: str) -> dict[str, Any]:
-    named = ("finish_reason", "model", "error")
-    texts = {name: row[name] for name in named if isinstance(row.get(name), str)}
-    counts = {name: count for name in _COUNTS if (count := _whole(row.get(name))) is not None}
+    names = ("finish_reason", "model", "error")
+    texts = {name: row[name] for name in names if isinstance(row.get(name), str)}
+    counts = {name: count for name in _COUNTS if (count := _integer(row.get(name))) is not None}
     logprobs = row["logprobs"] if is_mapping(row.get("logprobs")) else None
     score = _number(row.get("scores"))
     scores = None if score is None else {"scores": score}
     return sample_row(str(row[column]), **texts, **counts, logprobs=logprobs, scores=scores)
 
 
-def _whole(value: object) -> int | None:
+def _integer(value: object) -> int | None:
     """A whole number, which CSV writes as text."""
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)

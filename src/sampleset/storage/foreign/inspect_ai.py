@@ -1,6 +1,6 @@
 """inspect_ai logs, `.eval` and `.json`: one row a sample and epoch; the epochs are the samples of a question.
 
-What a task's scorers said is left out: they had the target in hand.
+The verdicts of a task's scorers are left out: the scorers saw the target.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class InspectAi:
         """One set a sample's id; of several logs, one a log and id."""
         several = len(source.files) > 1
         for file in source.files:
-            for found in grouped(source.rows([file]), _identity, _row, _samples):
+            for foreign in grouped(source.rows([file]), _identity, _row, _samples):
                 if several:
-                    found.row["id"] = f"{file.name}/{found.row['id']}"
-                yield found
+                    foreign.row["id"] = f"{file.name}/{foreign.row['id']}"
+                yield foreign
 
 
 def _identity(row: Row) -> str:
@@ -69,7 +69,7 @@ def _samples(row: Row) -> list[dict[str, Any]]:
     """The replies of one epoch, as many as `num_choices` asked for; a failed one where there is none."""
     output: Any = row["output"] if is_mapping(row["output"]) else {}
     listed = output.get("choices")
-    choices = [one for one in listed if is_mapping(one)] if is_list(listed) else []
+    choices = [choice for choice in listed if is_mapping(choice)] if is_list(listed) else []
     usage: Any = output.get("usage") if is_mapping(output.get("usage")) else {}
     if not choices:
         error: Any = row.get("error")

@@ -36,8 +36,8 @@ class Lighteval:
 
     def recognises(self, source: Source) -> bool:
         """Whether a row has the fields of either shape."""
-        held = source.first.keys()
-        return {"doc", "model_response"} <= held or {"full_prompt", "predictions"} <= held
+        columns = source.first.keys()
+        return {"doc", "model_response"} <= columns or {"full_prompt", "predictions"} <= columns
 
     def sets(self, source: Source) -> Iterator[ForeignSet]:
         """One set a row. Ids count from 0; of several files they begin with the file's name."""
@@ -60,11 +60,11 @@ def _new(row: Row) -> dict[str, Any]:
         )
     counts: list[int | None] = [None] * len(texts)
     if is_list(tokens) and len(tokens) == len(texts):
-        counts = [len(one) if is_list(one) and one else None for one in tokens]
-    choices, places = doc.get("choices"), doc.get("gold_index")
+        counts = [len(items) if is_list(items) and items else None for items in tokens]
+    choices, indices = doc.get("choices"), doc.get("gold_index")
     return {
         "question": doc.get("query"),
-        **gold_fields(_gold(choices, places)),
+        **gold_fields(_gold(choices, indices)),
         "samples": [
             sample_row(text, completion_tokens=count) for text, count in zip(texts, counts, strict=True)
         ],
@@ -72,11 +72,11 @@ def _new(row: Row) -> dict[str, Any]:
     }
 
 
-def _gold(choices: object, places: object) -> str | None:
+def _gold(choices: object, indices: object) -> str | None:
     """The option that is right; of several the first, as lighteval's own metrics take any of them."""
-    place = places[0] if is_list(places) and places else places
-    if is_texts(choices) and isinstance(place, int) and 0 <= place < len(choices):
-        return choices[place].strip()
+    index = indices[0] if is_list(indices) and indices else indices
+    if is_texts(choices) and isinstance(index, int) and 0 <= index < len(choices):
+        return choices[index].strip()
     return None
 
 

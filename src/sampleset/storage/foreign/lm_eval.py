@@ -40,15 +40,15 @@ class LmEval:
     def sets(self, source: Source) -> Iterator[ForeignSet]:
         """One set a document; of several tasks, ids begin with the task's file."""
         tasks = [file for file in source.files if file.name.startswith("samples_")] or source.files
-        seen: set[str] = set()
+        identities: set[str] = set()
         for file, number, row in source.rows(tasks):
             with located(file, number):
                 identity = str(row["doc_id"])
                 if len(tasks) > 1:
                     identity = f"{_task(file.name)}/{identity}"
-                if identity in seen:
+                if identity in identities:
                     continue  # the same replies through another filter
-                seen.add(identity)
+                identities.add(identity)
                 yield ForeignSet(file, number, _row(row, identity), row)
 
 

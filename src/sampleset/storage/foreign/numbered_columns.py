@@ -23,7 +23,7 @@ class NumberedColumns:
 
     def recognises(self, source: Source) -> bool:
         """Whether a row has a question and numbered columns."""
-        return len(_columns(source.first_mapped)) > 1 and _asked(source.first_mapped) is not None
+        return len(_columns(source.first_mapped)) > 1 and _question(source.first_mapped) is not None
 
     def sets(self, source: Source) -> Iterator[ForeignSet]:
         """One set a row; an empty cell is no sample."""
@@ -31,13 +31,15 @@ class NumberedColumns:
             with located(file, number):
                 mapped = with_columns(row, source.columns)
                 columns = _columns(mapped)
-                kept: dict[str, Any] = {name: value for name, value in mapped.items() if name not in columns}
-                if (asked := _asked(mapped)) is not None:
-                    kept = {"question": asked} | kept
-                yield ForeignSet(file, number, {**kept, "samples": [str(mapped[name]) for name in columns]})
+                values: dict[str, Any] = {
+                    name: value for name, value in mapped.items() if name not in columns
+                }
+                if (question := _question(mapped)) is not None:
+                    values = {"question": question} | values
+                yield ForeignSet(file, number, {**values, "samples": [str(mapped[name]) for name in columns]})
 
 
-def _asked(row: Row) -> str | None:
+def _question(row: Row) -> str | None:
     return first_text(row, PROMPT_COLUMNS)
 
 

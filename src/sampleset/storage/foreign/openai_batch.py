@@ -46,7 +46,7 @@ class OpenAIBatch:
             body = row.get("body")
             if "response" not in row and is_mapping(body):
                 requests[str(row["custom_id"])] = body
-        replies = [one for one in source.rows() if "response" in one[2]]
+        replies = [located_row for located_row in source.rows() if "response" in located_row[2]]
         identities = [str(row["custom_id"]) for _, _, row in replies]
         stems = _stems(identities)
 
@@ -58,8 +58,8 @@ class OpenAIBatch:
         def convert(row: Row) -> dict[str, Any]:
             identity = str(row["custom_id"])
             body = requests.get(identity, {})
-            asked = question_of_prompt(body.get("messages", body.get("input")))
-            return {"id": stems[identity]} | ({} if asked is None else {"question": asked})
+            question = question_of_prompt(body.get("messages", body.get("input")))
+            return {"id": stems[identity]} | ({} if question is None else {"question": question})
 
         yield from grouped(iter(replies), key, convert, _samples)
 
@@ -69,9 +69,9 @@ def _stems(identities: list[str]) -> dict[str, str]:
 
     Where no two ids share it, numbers count questions, and an id is a question's.
     """
-    stems = {one: match["question"] for one in identities if (match := _DRAW.fullmatch(one))}
+    stems = {identity: match["question"] for identity in identities if (match := _DRAW.fullmatch(identity))}
     if len(stems) < len(set(identities)) or len(set(stems.values())) in (1, len(stems)):
-        return {one: one for one in identities}
+        return {identity: identity for identity in identities}
     return stems
 
 
@@ -82,7 +82,7 @@ def _samples(row: Row) -> list[dict[str, Any]]:
     model = body.get("model") if isinstance(body.get("model"), str) else None
     usage: Any = body.get("usage") if is_mapping(body.get("usage")) else {}
     listed = body.get("choices")
-    choices = [one for one in listed if is_mapping(one)] if is_list(listed) else []
+    choices = [choice for choice in listed if is_mapping(choice)] if is_list(listed) else []
     if not choices:
         error = row.get("error") or body.get("error") or f"status {response.get('status_code')}"
         return [sample_row("", finish_reason="error", error=_message(error), model=model)]

@@ -33,32 +33,32 @@ class SsaPasses:
         """One set a question, a sample from each pass, in the order of the passes' names."""
         sets: dict[int, ForeignSet] = {}
         for file in source.files:
-            for place, (_, number, row) in enumerate(source.rows([file])):
+            for index, (_, number, row) in enumerate(source.rows([file])):
                 with located(file, number):
                     cut = _cut(str(row.get("text")))
                     if cut is None:
                         raise DataError("no chat: expected a text with 'user' and 'assistant' lines")
                     question, sample = cut
-                    found = sets.setdefault(
-                        place,
+                    foreign = sets.setdefault(
+                        index,
                         ForeignSet(
-                            file, number, {"id": str(place), "question": question, "samples": []}, row
+                            file, number, {"id": str(index), "question": question, "samples": []}, row
                         ),
                     )
-                    if found.row["question"] != question:
+                    if foreign.row["question"] != question:
                         raise DataError(
-                            f"another question stands at this place than in {found.file.name}; passes have "
+                            f"another question stands at this place than in {foreign.file.name}; passes have "
                             "the same questions in the same order"
                         )
-                    found.row["samples"].append(sample)
+                    foreign.row["samples"].append(sample)
         yield from sets.values()
 
 
 def _cut(text: str) -> tuple[str, str] | None:
     """Question and sample."""
     for user, assistant in _MARKS:
-        _, asked, rest = text.partition(user)
+        _, opened, rest = text.partition(user)
         question, replied, sample = rest.partition(assistant)
-        if asked and replied:
+        if opened and replied:
             return question.strip(), sample.partition(assistant)[0].strip()
     return None

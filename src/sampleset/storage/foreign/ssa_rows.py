@@ -31,7 +31,7 @@ class SsaRows:
 
     def sets(self, source: Source) -> Iterator[ForeignSet]:
         """One set a row."""
-        for place, (file, number, row) in enumerate(source.rows()):
+        for index, (file, number, row) in enumerate(source.rows()):
             with located(file, number):
                 question, below, proposed = str(row.get("question")).partition(_BELOW)
                 samples = _samples(proposed)
@@ -39,7 +39,7 @@ class SsaRows:
                     raise DataError("no proposed answers below the question")
                 gold = row.get("answer")
                 converted = {
-                    "id": str(row.get("id", place)),
+                    "id": str(row.get("id", index)),
                     "question": (question.partition("Question: ")[2] or question).strip(),
                     **(gold_fields(str(gold)) if gold is not None else {}),
                     "samples": samples,

@@ -31,22 +31,22 @@ class Verl:
 
     def recognises(self, source: Source) -> bool:
         """Whether a row has the fields of a dump, or of a generation."""
-        held = source.first.keys()
-        return {"input", "output", "score"} <= held or {"prompt", "responses", "reward_model"} <= held
+        columns = source.first.keys()
+        return {"input", "output", "score"} <= columns or {"prompt", "responses", "reward_model"} <= columns
 
     def sets(self, source: Source) -> Iterator[ForeignSet]:
         """One set a prompt and file (step) of a dump, or one set a row of a generation."""
         if "responses" in source.first:
-            for place, (file, number, row) in enumerate(source.rows()):
+            for index, (file, number, row) in enumerate(source.rows()):
                 with located(file, number):
-                    yield ForeignSet(file, number, _generated(row, place), row)
+                    yield ForeignSet(file, number, _generated(row, index), row)
             return
         several = len(source.files) > 1
         for file in source.files:
-            for place, found in enumerate(grouped(source.rows([file]), _prompt, _row, _samples)):
+            for index, foreign in enumerate(grouped(source.rows([file]), _prompt, _row, _samples)):
                 step = f"{file.name.partition('.')[0]}/" if several else ""
-                found.row["id"] = f"{step}{place}"
-                yield found
+                foreign.row["id"] = f"{step}{index}"
+                yield foreign
 
 
 def _prompt(row: Row) -> str:
@@ -65,12 +65,12 @@ def _samples(row: Row) -> list[str]:
     return [str(row["output"])]
 
 
-def _generated(row: Row, place: int) -> dict[str, Any]:
+def _generated(row: Row, position: int) -> dict[str, Any]:
     reward, about = row["reward_model"], row.get("extra_info")
     gold = reward.get("ground_truth") if is_mapping(reward) else None
-    named = about.get("index") if is_mapping(about) else None
+    index = about.get("index") if is_mapping(about) else None
     return {
-        "id": str(place if named is None else named),
+        "id": str(position if index is None else index),
         "question": question_of_prompt(row["prompt"]),
         **(gold_fields(str(gold)) if isinstance(gold, str | int | float) else {}),
         "samples": row["responses"],
