@@ -15,6 +15,7 @@ from sampleset.aggregators.base import AGGREGATORS
 from sampleset.evaluation import read_prices
 from sampleset.reward_models.base import REWARD_MODELS
 from sampleset.specs import build, build_reward_model, models_of
+from support.garbage import collect_quietly
 
 ROOT = Path(__file__).parents[1]
 
@@ -183,6 +184,7 @@ async def test_the_notebook_runs_within_a_loop(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     notebook = json.loads((ROOT / "docs" / "notebook.ipynb").read_text())
     names: dict[str, Any] = {}
+    collect_quietly()  # of earlier tests; pandas makes so many objects that it would be collected in this one
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             assert not cell["outputs"]

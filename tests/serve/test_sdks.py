@@ -7,8 +7,6 @@ OpenAI's own are tried in `test_openai_sdk.py` and `dialects/`, LangChain and `l
 from __future__ import annotations
 
 import asyncio
-import gc
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from support.garbage import collect_quietly
 from support.running import Running, Upstream, alias, call, local_alias, running
 from support.stub_server import Reply
 
@@ -33,11 +32,8 @@ class City(BaseModel):
 
 @pytest.fixture(autouse=True)
 def left_connections() -> Iterator[None]:
-    """What an SDK leaves open is collected here: its warnings would fail a later test."""
     yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    collect_quietly()
 
 
 @pytest.fixture
