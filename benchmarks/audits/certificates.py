@@ -31,6 +31,7 @@ import numpy as np
 from sampleset.aggregators.confident import stated_confidence
 from sampleset.errors import DataError
 from sampleset.grading.grade import grade
+from sampleset.risk.certificate import SAME
 from sampleset.risk.drift import DriftAlarm
 from sampleset.risk.thresholds import certified_threshold
 from sampleset.specs import build
@@ -73,8 +74,9 @@ def threshold_of(confidences: np.ndarray, right: np.ndarray, risk: float) -> flo
 
 def risk_above(threshold: float, confidences: np.ndarray, right: np.ndarray) -> tuple[float, float]:
     """Share of wrong answers among those above, and the share of questions above."""
-    given = (confidences > threshold + 1e-9) & (confidences >= 0)
-    return (float((~right[given]).mean()) if given.any() else 0.0), float(given.mean())
+    is_answered = (confidences > threshold + SAME) & (confidences >= 0)
+    risk = float((~right[is_answered]).mean()) if is_answered.any() else 0.0
+    return risk, float(is_answered.mean())
 
 
 def line(name: str, data: Labelled, other: Labelled, risk: float, splits: int) -> str:
@@ -137,12 +139,12 @@ async def tables(folder: Path, names: Sequence[str], aggregators: Sequence[str],
     )
     for aggregator in aggregators:
         data = {name: await labelled(folder / f"{name}.jsonl.gz", aggregator) for name in names}
-        for place, name in enumerate(names):
+        for index, name in enumerate(names):
             risk = usual_risk(*data[name])
             if risk is None:
                 print(f"{name}, {aggregator}: no risk below the error can be promised")
                 continue
-            other = data[names[(place + 1) % len(names)]]
+            other = data[names[(index + 1) % len(names)]]
             print(line(f"{name}, {aggregator}", data[name], other, risk, splits), flush=True)
 
 

@@ -5,29 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sampleset.serve.config import default_alias
-from support.running import Running, Upstream, alias, call, running
+from support.running import Running, Upstream, call, running
 from support.stub_server import Reply
 
 EGGS = "A box holds 6 eggs. How many eggs do 3 boxes hold?"
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as server:
-        yield server
-
-
-@pytest.fixture
-def server(upstream: Upstream) -> Iterator[Running]:
-    with running({"careful": alias(upstream, k=3)}) as server:
-        yield server
 
 
 def chat_openai(server: Running, model: str = "careful", **more: Any) -> Any:

@@ -18,12 +18,6 @@ TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"ty
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as server:
-        yield server
-
-
-@pytest.fixture
 def server(upstream: Upstream) -> Iterator[Running]:
     with running({"careful": alias(upstream, k=3, aggregator="majority_vote")}, keep_alive=0.2) as server:
         yield server

@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 from support.garbage import collect_quietly
-from support.running import Running, Upstream, alias, call, local_alias, running
+from support.running import Running, Upstream, call, local_alias, running
 from support.stub_server import Reply
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -34,18 +34,6 @@ class City(BaseModel):
 def left_connections() -> Iterator[None]:
     yield
     collect_quietly()
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as server:
-        yield server
-
-
-@pytest.fixture
-def server(upstream: Upstream) -> Iterator[Running]:
-    with running({"careful": alias(upstream, k=3)}) as server:
-        yield server
 
 
 class TestAnthropic:

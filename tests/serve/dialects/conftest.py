@@ -11,12 +11,6 @@ from support.running import Running, Upstream, alias, running
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as server:
-        yield server
-
-
-@pytest.fixture
 def server(upstream: Upstream) -> Iterator[Running]:
     with running({"careful": alias(upstream, k=3)}, keep_alive=0.2) as server:
         yield server
