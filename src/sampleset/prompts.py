@@ -11,7 +11,7 @@ Samples are untrusted text, defused before they are shown (`untrusted`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -143,6 +143,27 @@ def solve_messages(question: Question, prompt: str = "solve", system: str | None
         messages.append({"role": "user", "content": f"{asked}\n\n{_SOLVE_MATHS}"})
         messages.append({"role": "assistant", "content": solved})
     return [*messages, {"role": "user", "content": f"{question_text(question)}\n\n{form}"}]
+
+
+def solve_prompt_of(messages: Sequence[Mapping[str, object]]) -> str | None:
+    """Name and version of the prompt in `SOLVE_PROMPTS` that a chat is in, its system message included.
+
+    `None` for a chat in other words.
+    """
+    *before, last = ({"role": turn.get("role"), "content": turn.get("content")} for turn in messages)
+    system = before.pop(0)["content"] if before and before[0]["role"] == "system" else None
+    text = last["content"]
+    if last["role"] != "user" or not isinstance(text, str):
+        return None
+    forms = {_SOLVE_MATHS, _SOLVE_CHOICE, *_SOLVE_FORMS.values()}
+    examples = solve_messages(Question("", ""), "worked_examples")[:-1]
+    if text.endswith(f"\n\n{_SOLVE_MATHS}") and before == examples:
+        version = SOLVE_PROMPTS["worked_examples"]
+    elif not before and text.endswith(tuple(f"\n\n{form}" for form in forms)):
+        version = SOLVE_PROMPTS["solve"]
+    else:
+        return None
+    return version + (f", system: {system}" if system else "")
 
 
 def _solve_form(question: Question) -> str:

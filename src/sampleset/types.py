@@ -218,12 +218,14 @@ class SampleSet:
     Attributes:
         stopped: Why there are fewer than were asked for, where that was on purpose: the stopping rule that
             was met (`beta:0.95`), or `cap`. Such a set is whole. `None` for all others.
+        prompt: Name and version of the prompt that the samples were asked with; `None` if not recorded.
     """
 
     question: Question
     samples: tuple[Sample, ...]
     model: str | None = None
     stopped: str | None = None
+    prompt: str | None = None
 
     @property
     def id(self) -> str:

@@ -181,3 +181,46 @@ def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path, run: Run):
     code, _, err = run("aggregate", fresh, "--certificate", tmp_path / "nosuch.json")
     assert code == 2
     assert "No certificate" in err
+
+
+def with_field(path: Path, name: str, value: object, of: range) -> Path:
+    """The sets of a file, some of them with another field, or cut to so many samples."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for number in of:
+        if name == "stopped":
+            rows[number] |= {"stopped": "beta:0.95", "samples": rows[number]["samples"][:3]}
+        else:
+            rows[number][name] = value
+    write_rows(path, rows)
+    return path
+
+
+def test_the_prompt_is_part_of_the_certificate_and_another_voids_it(
+    tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
+):
+    labelled = with_field(sets(tmp_path / "l.jsonl", 300), "prompt_version", "solve-1", range(300))
+    code, out, err = run("certify", labelled, "--risk", 0.05, "--output", tmp_path / "c.json")
+    assert code == 0, err
+    assert "the prompt solve-1." in out
+    assert json.loads((tmp_path / "c.json").read_text())["prompt"] == "solve-1"
+    fresh = with_field(sets(tmp_path / "f.jsonl", 2, seed=1), "prompt_version", "solve-2", range(1, 2))
+    with caplog.at_level(logging.WARNING):
+        code, out, _ = run("aggregate", fresh, "--certificate", tmp_path / "c.json")
+    flags = [json.loads(line)["flags"] for line in out.splitlines()]
+    assert ["certificate_void" in each for each in flags] == [False, True]
+    assert "it is of the prompt 'solve-1', and they are asked with 'solve-2'" in caplog.text
+
+
+def test_sets_of_two_prompts_are_not_certified_together(tmp_path: Path, run: Run):
+    labelled = with_field(sets(tmp_path / "l.jsonl", 300), "prompt_version", "solve-1", range(9))
+    code, _, err = run("certify", labelled, "--output", tmp_path / "c.json")
+    assert code == 2
+    assert "have the prompts none that is recorded, solve-1; certify each by itself" in err
+
+
+def test_sets_that_were_stopped_early_are_not_taken_for_whole(tmp_path: Path, run: Run):
+    labelled = with_field(sets(tmp_path / "l.jsonl", 300), "stopped", None, range(20))
+    code, _, err = run("certify", labelled, "--risk", 0.05, "--output", tmp_path / "c.json")
+    assert code == 2
+    assert "20 of 300 sets were stopped early and have fewer than 5 samples" in err
+    assert "read -k 3 of each" in err

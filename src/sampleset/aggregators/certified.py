@@ -33,9 +33,10 @@ DRIFTED = "drifted"
 class Certified:
     """Return another aggregator's answer where a certificate covers it, else abstain.
 
-    A withheld answer is `None`, flagged `low_confidence`, `no_confidence`, or, of a set with other models or
-    another number of samples than the certificate's, `certificate_void`. Its confidence, candidates and text
-    stay. Once confidences have drifted from those that were certified, answers are flagged `drifted`, too.
+    A withheld answer is `None`, flagged `low_confidence`, `no_confidence`, or, of a set with other models,
+    another prompt or another number of samples than the certificate's, `certificate_void`. Its confidence,
+    candidates and text stay. Once confidences have drifted from those that were certified, answers are
+    flagged `drifted`, too.
 
     Attributes:
         file: The certificate.
@@ -64,7 +65,7 @@ class Certified:
         answer = await self.inner.aggregate(sample_set)
         try:
             self.certificate.require_setting(
-                self.certificate.identity, sample_set.n, models_of_set(sample_set)
+                self.certificate.identity, sample_set.n, models_of_set(sample_set), sample_set.prompt
             )
         except InvalidArgumentError as error:
             _log.warning("Question %s: %s", sample_set.id, error)

@@ -229,7 +229,10 @@ async def answer_question(
         if isinstance(method, Certified):
             certificate = method.certificate
             names = {member_of(sampler.backend.model) for sampler in draws.each}
-            certificate.require_setting(certificate.identity, certificate.k, {name for name in names if name})
+            prompt = " + ".join(sorted({sampler.configuration.prompt for sampler in draws.each}))
+            certificate.require_setting(
+                certificate.identity, certificate.k, {name for name in names if name}, prompt
+            )
         if draws.store is not None and store_folder is not None:
             question = replace(question, id=digest(text)[:12])
             draws.store.add_problems([Problem(question, None)])

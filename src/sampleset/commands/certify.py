@@ -122,12 +122,6 @@ async def certify_files(
         DataError: The sets have no labels, or too few, or no threshold keeps the promise.
         InvalidArgumentError: k is more than a set has, or the sets are of several kinds of answers.
     """
-    smallest = min(stored.sample_set.n for file in files for stored in file)
-    k = smallest if k is None else k
-    if not 1 <= k <= smallest:
-        raise InvalidArgumentError(
-            f"k={k} must lie between 1 and {smallest}, the samples of the smallest set."
-        )
     folder = output.with_suffix(".asked")
     async with opened_methods(
         [aggregator], aggregator_model, calls.patience, calls.max_concurrency, None, run.note
@@ -136,14 +130,16 @@ async def certify_files(
         if isinstance(method, Certified):
             raise InvalidArgumentError("The aggregator has a certificate already. Leave certificate= away.")
         refuse_absent_scores(methods, files)
-        bound = [file.with_kinds(answers.kinds(judge)) for file in files]
+        kinds = answers.kinds(judge)
+        stored_sets = [stored for file in files for stored in file.with_kinds(kinds)]
+        k = _samples_read(stored_sets, k)
         log = AnswerLog(
             JsonlLog(folder / "answers.jsonl") if models_asked(method) else None,
             aggregator_model.context_size,
         )
         labelled = _LabelledAnswers(k)
         with run.status_line() as show:
-            for stored in (stored for file in bound for stored in file):
+            for stored in stored_sets:
                 if not labelled.is_new(stored):
                     continue
                 sample_set = stored.sample_set if keep_thinking else stored.sample_set.without_thinking()
@@ -166,7 +162,7 @@ async def certify_files(
         aggregator=aggregator,
         identity=identity_of(method),
         models=() if labelled.unnamed else tuple(sorted(labelled.models)),
-        prompt=None,
+        prompt=labelled.prompts.pop(),
         k=k,
         answer_kind=labelled.kinds.pop(),
         keep_thinking=keep_thinking,
@@ -174,6 +170,31 @@ async def certify_files(
         data=labelled.data.hexdigest()[:16],
     )
     return certificate, certified
+
+
+def _samples_read(stored_sets: Sequence[StoredSet], k: int | None) -> int:
+    """Samples read of each set: `k`, or as many as each whole set has.
+
+    Raises:
+        InvalidArgumentError: A set has fewer. To leave it out would certify other questions: a stopping rule
+            ends easy ones early.
+    """
+    sizes = [stored.sample_set.n for stored in stored_sets]
+    smallest = min(sizes)
+    if k is None:
+        whole = [stored.sample_set.n for stored in stored_sets if stored.sample_set.stopped is None]
+        k = min(whole or sizes)
+    short = sum(stored.sample_set.n < k and stored.sample_set.stopped is not None for stored in stored_sets)
+    if short:
+        raise InvalidArgumentError(
+            f"{short} of {len(sizes)} sets were stopped early and have fewer than {k} samples: they are not "
+            f"whole. Draw them without --stop, or read -k {smallest} of each."
+        )
+    if not 1 <= k <= smallest:
+        raise InvalidArgumentError(
+            f"k={k} must lie between 1 and {smallest}, the samples of the smallest set."
+        )
+    return k
 
 
 class _LabelledAnswers:
@@ -190,6 +211,7 @@ class _LabelledAnswers:
         self.right: list[bool] = []
         self.models: set[str] = set()
         self.kinds: set[str] = set()
+        self.prompts: set[str | None] = set()
         self.data = hashlib.sha256()
         self.unlabelled = self.unnamed = self.undecided = 0
 
@@ -218,6 +240,7 @@ class _LabelledAnswers:
         self.unnamed += not names
         self.models |= names
         self.kinds.add(stored.problem.question.answer_kind)
+        self.prompts.add(sample_set.prompt)
         texts = [sample.text for sample in sample_set.samples]
         parts = "\0".join([stored.problem.question.text, str(stored.problem.answer), *texts])
         self.data.update(hashlib.sha256(parts.encode("utf-8", "replace")).digest())
@@ -238,6 +261,9 @@ class _LabelledAnswers:
             raise InvalidArgumentError(
                 f"The sets have answers of the kinds {', '.join(sorted(self.kinds))}; certify each by itself."
             )
+        if len(self.prompts) > 1:
+            names = ", ".join(sorted(prompt or "none that is recorded" for prompt in self.prompts))
+            raise InvalidArgumentError(f"The sets have the prompts {names}; certify each by itself.")
         if not self.stated:
             raise InvalidArgumentError(
                 f"{aggregator!r} states no confidence to set a threshold on. Take another aggregator."
@@ -259,7 +285,8 @@ def certificate_lines(certificate: Certificate, certified: CertifiedThreshold) -
         f"are wrong. (This threshold alone: at most {upper:.1%}.)",
         "It holds for questions like these, for "
         f"{certificate.aggregator}, k={certificate.k}, answers of the kind {certificate.answer_kind}"
-        + (f", samples of {', '.join(certificate.models)}." if certificate.models else "."),
+        + (f", samples of {', '.join(certificate.models)}" if certificate.models else "")
+        + (f", the prompt {certificate.prompt}." if certificate.prompt else "."),
         "",
         "answered  wrong  at most  above",
     ]

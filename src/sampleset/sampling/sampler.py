@@ -96,24 +96,32 @@ class Sampler:
         self._tariff = tariff
         ModelCalls(backend, budgets=self._budgets, tariff=tariff)  # raises now if a price is missing
 
-    async def sample(self, question: Question, messages: Sequence[Message] | None = None) -> SampleSet:
+    async def sample(
+        self,
+        question: Question,
+        messages: Sequence[Message] | None = None,
+        drawn: Sequence[Sample] = (),
+    ) -> SampleSet:
         """The sample set of one question.
 
         Args:
             question: The question.
             messages: The prompt; by default the question under the prompt of the options.
+            drawn: Samples that are there already, where no store holds them.
 
         Raises:
             CapReachedError: A cap left too few draws.
             SamplingError: Every draw failed, or fewer than `min_samples` came back.
             BackendError: The backend cannot be asked at all.
         """
-        messages = self._messages(question) if messages is None else messages
+        sent = self._messages(question) if messages is None else messages
         if self.store is None:
-            work = await self._draw(question, messages, ())
+            work = await self._draw(question, sent, drawn)
         else:
-            work = await self._complete(self.store, question, messages)
-        sample_set = SampleSet(question, work.samples, self.backend.model, work.stopped)
+            work = await self._complete(self.store, question, sent)
+        # Messages of the caller's own are in no prompt that has a name.
+        prompt = self.configuration.prompt if messages is None else None
+        sample_set = SampleSet(question, work.samples, self.backend.model, work.stopped, prompt)
         return self._finish(sample_set, work.refusal)
 
     async def sample_many(self, questions: Iterable[Question]) -> AsyncIterator[SampleSet]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sampleset.aggregators.base import Aggregator
+from sampleset.aggregators.certified import Certified
 from sampleset.backends.base import Backend, record_of, takes_requests
 from sampleset.chat import Message
 from sampleset.errors import BackendError, InvalidArgumentError, UnsupportedByBackendError
@@ -18,15 +19,18 @@ from sampleset.models.calls import CallContext, ModelCalls
 from sampleset.models.opening import open_backend, ready_backend, runs_here
 from sampleset.models.retries import Patience
 from sampleset.reward_models.base import RewardModel
+from sampleset.risk.certificate import read_certificate
 from sampleset.sampling.draws import Draw
 from sampleset.sampling.members import Member, reader_named
 from sampleset.serve.answering import Outcome, choose, is_settled, vote_so_far, withheld
 from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig
 from sampleset.serve.draws import Drawn, OnEvent, draw_all
 from sampleset.serve.members import ServedMember
+from sampleset.serve.promises import Promise, certified_by, promise_of, require_prompt, terms_of
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.voice import OnDelta, Voice, voice_of
 from sampleset.specs import build, models_of, needs_model, with_default_model
+from sampleset.vote_features.members import member_of
 
 NO_KEY = "not-needed"
 _MOST_READ = 200_000
@@ -52,10 +56,11 @@ def _context() -> CallContext:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One answer and the draws behind it."""
+    """One answer, the draws behind it, and what became of it under the alias's certificate."""
 
     drawn: Drawn
     outcome: Outcome
+    promise: Promise | None = None
 
 
 @dataclass(slots=True)
@@ -77,6 +82,12 @@ class Alias:
     methods: dict[str, Aggregator] = field(default_factory=dict[str, Aggregator])
     readers: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     here: set[str] = field(default_factory=set[str])
+
+    @property
+    def certified(self) -> Certified | None:
+        """The usual aggregator, if the alias has a certificate."""
+        method = self.methods.get(self.aggregator)
+        return method if isinstance(method, Certified) and self.config.certificate is not None else None
 
     @property
     def is_local(self) -> bool:
@@ -107,6 +118,7 @@ class Alias:
             "upstreams": list(dict.fromkeys(member.model for member in self.plan)),
             "text_only": self.is_local,
             "ignores": list(config.ignore),
+            "certificate": None if self.certified is None else terms_of(self.certified.certificate),
         }
 
     async def answer(
@@ -126,6 +138,8 @@ class Alias:
         config, k = self.config, request.k
         patience = Patience(config.max_retries, config.timeout)
         plan = [self.plan[(number * k + index) % len(self.plan)] for index in range(k)]
+        if self.certified is not None:
+            require_prompt(self.certified.certificate, request, plan)
         seed = request.seed + number * k
         draws = await draw_all(request, plan, seed, patience, config.hedge_after, on_event)
         asks = bool(self.readers[request.aggregator])
@@ -136,7 +150,7 @@ class Alias:
             )
         method = self.methods[request.aggregator]
         reads: list[str] = []
-        withholds = request.min_confidence is not None
+        withholds = request.min_confidence is not None or self.certified is not None
         tokens = (
             _reads.set(reads),
             # A message that may be withheld is not streamed.
@@ -152,7 +166,8 @@ class Alias:
             _budgets.reset(tokens[2])
         if reads:
             on_event("read", {"prompts": reads, "text": outcome.text})
-        return Answered(draws, outcome)
+        promise = None if self.certified is None else promise_of(self.certified, outcome)
+        return Answered(draws, outcome, promise)
 
     async def vote_table(self, request: ChatRequest, draws: Sequence[Draw]) -> dict[str, Any]:
         """The vote so far, as JSON values."""
@@ -206,7 +221,9 @@ class Models:
             ] * member.count
         reader = config.aggregator_model or config.upstreams[0]
         is_trained = record_of(await self._backend(reader)) is not None
-        usual = config.aggregator or ("ssa" if is_trained else "majority_vote")
+        certificate = None if config.certificate is None else read_certificate(Path(config.certificate))
+        by_default = "ssa" if is_trained else "majority_vote"
+        usual = config.aggregator or (by_default if certificate is None else certificate.aggregator)
         specs = [usual, *config.aggregators]
         if config.aggregator_model is None and not is_trained:
             # `ssa` without a trained model means the model of this package.
@@ -224,6 +241,9 @@ class Models:
                     alias.here.add(backend.model)
             alias.methods[spec] = await self._built(spec, backends, reader, config)
             alias.readers[spec] = [member.model for member in backends.values()]
+        if certificate is not None:
+            models = {member_of(member.model) or member.model for member in plan}
+            alias.methods[usual] = certified_by(certificate, config, alias.methods[usual], models)
         return alias
 
     async def _built(

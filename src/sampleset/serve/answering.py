@@ -17,7 +17,8 @@ from decimal import Decimal
 from typing import Any, cast
 
 from sampleset.aggregators.base import Aggregator, Decision, decide, tally, vote_answer
-from sampleset.aggregators.confident import WITHHELD, doubt
+from sampleset.aggregators.certified import Certified
+from sampleset.aggregators.confident import NO_CONFIDENCE, VOID, WITHHELD, doubt
 from sampleset.answers import kind_of
 from sampleset.chat import Generation
 from sampleset.errors import CapReachedError, SampleSetError
@@ -304,6 +305,9 @@ async def _aggregated(sample_set: SampleSet, aggregator: Aggregator, seconds: fl
         if not isinstance(error, SampleSetError | TimeoutError):
             log_fault(error)
         flag = "cap_reached" if isinstance(error, CapReachedError) else "aggregator_failed"
+        if isinstance(aggregator, Certified):  # the vote in its place would be a guess
+            candidates = (await tally(sample_set)).candidates
+            return Answer(sample_set.id, aggregator.name, None, candidates=candidates, flags=(flag, VOID))
         return vote_answer(sample_set, aggregator.name, await tally(sample_set), [flag], 0)
 
 
@@ -312,6 +316,8 @@ async def _outcome(request: ChatRequest, draws: Drawn, answer: Answer, aggregato
     if answer.answer is None and WITHHELD & set(answer.flags):
         usage, flags = answer.usage, answer.flags
         return Outcome({}, "stop", None, answer.confidence, answer.candidates, usage=usage, flags=flags)
+    if answer.answer is None and isinstance(aggregator, Certified):
+        return Outcome({}, "stop", None, None, (), usage=answer.usage, flags=(*answer.flags, NO_CONFIDENCE))
     if answer.answer is None:
         return _first(draws, answer.flags, answer.usage)
     agreeing = await _agreeing(request.question, answer)

@@ -181,7 +181,10 @@ class Chat:
                 self._emit(self._head.chunk(number, {field: text}))
 
         speaking = None if self._emit is None else on_delta
-        return await self._alias.answer(self._request, number, on_event, speaking)
+        answered = await self._alias.answer(self._request, number, on_event, speaking)
+        if answered.promise is not None:
+            self._metrics.add_promise(self._alias.name, answered.promise)
+        return answered
 
     def _hear(self, number: int, index: int, text: str) -> None:
         """Buffer the text of a sample. The texts of all samples are sent together."""

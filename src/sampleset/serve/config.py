@@ -91,6 +91,7 @@ class AliasConfig:
         settled_by_vote: Whether the vote answers where the rule is met, and the aggregator is not asked.
         min_confidence: Least confidence of an answer that is given; others are withheld.
         withheld_text: The text of the message if an answer is withheld.
+        certificate: File of `sampleset certify`: answers that it does not cover are withheld.
         ignore: Parameters that a request may carry and this alias leaves aside, `logprobs` say.
         usage: What `usage` in a reply counts, where the request does not say.
         max_concurrency: Calls in flight to each of its models.
@@ -122,6 +123,7 @@ class AliasConfig:
     settled_by_vote: bool = False
     min_confidence: Annotated[float, Ge(0), Le(1)] | None = None
     withheld_text: str = "No answer: the samples do not agree enough."
+    certificate: str | None = None
     ignore: tuple[str, ...] = ()
     usage: Literal["sum", "last"] = "sum"
     max_concurrency: Annotated[int, Ge(1)] = 64
@@ -154,6 +156,10 @@ class AliasConfig:
         served_kind(self.answer_kind)
         if self.stopping_rule() is None and self.settled_by_vote:
             raise InvalidArgumentError("settled_by_vote needs the rule that settles it, stop: beta:0.95 say.")
+        if self.certificate is not None and self.stop is not None:
+            raise InvalidArgumentError(
+                f"certificate={self.certificate!r} is of all k samples; leave stop={self.stop!r} away."
+            )
         self.budgets()
         if self.has_caps and self.max_tokens is None and self.max_sample_tokens is None:
             raise InvalidArgumentError(

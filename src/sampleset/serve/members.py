@@ -11,7 +11,7 @@ from sampleset.errors import BackendError, CapReachedError, SampleSetError
 from sampleset.models.budget import Tariff
 from sampleset.models.calls import ModelCalls
 from sampleset.models.retries import Limiter, Patience, limiter_for
-from sampleset.prompts import solve_messages
+from sampleset.prompts import solve_messages, solve_prompt_of
 from sampleset.sampling.draws import Drawer
 from sampleset.sampling.members import Member
 from sampleset.serve.config import AliasConfig
@@ -52,6 +52,11 @@ class ServedMember:
             return Drawer(calls, self._as_text(request, prompt), params_of(fields), self._entry.weight)
         _ = prompt.json  # written now, since a long one is not to be written on the event loop
         return Drawer(calls, prompt, _UNSPOKEN, self._entry.weight)
+
+    def prompt_version(self, request: ChatRequest) -> str | None:
+        """Name and version of the prompt that a draw is asked with; `None` for words of the client's own."""
+        prompt = self._in_role(request.prompt)
+        return solve_prompt_of(self._as_text(request, prompt) if self.is_local else prompt)
 
     def _in_role(self, prompt: Prompt) -> Prompt:
         """The request's prompt in this member's role, with its own parameters."""

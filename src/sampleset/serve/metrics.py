@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import defaultdict
 
 from sampleset.serve.draws import Drawn
+from sampleset.serve.promises import Promise
 
 _BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _HELP = {
@@ -14,6 +15,7 @@ _HELP = {
     "sampleset_retries_total": "Upstream calls tried again, by reason.",
     "sampleset_hedges_total": "Draws made a second time because the first was slow.",
     "sampleset_cancelled_total": "Upstream calls cancelled.",
+    "sampleset_promises_total": "Answers under a certificate, by model and decision: answered, abstained.",
     "sampleset_tokens_total": "Tokens by model, stage and kind.",
 }
 
@@ -25,6 +27,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._counters: dict[str, dict[Labels, int]] = {name: defaultdict(int) for name in _HELP}
+        self._alarms: dict[str, bool] = {}
         self._seconds: dict[str, tuple[list[int], list[float]]] = {}
 
     def add(self, name: str, value: int = 1, **labels: str) -> None:
@@ -48,6 +51,11 @@ class Metrics:
         self.add("hedges", draws.hedges)
         self.add("cancelled", draws.cancelled)
 
+    def add_promise(self, model: str, promise: Promise) -> None:
+        """Count an answer under a certificate, and take note of the drift alarm."""
+        self.add("promises", model=model, decision=promise.decision)
+        self._alarms[model] = promise.drifted
+
     def text(self, active: int, waiting: int) -> str:
         """All of them."""
         lines: list[str] = []
@@ -66,6 +74,13 @@ class Metrics:
                 lines.append(f"{name}_bucket{_labels((('model', model), ('le', bound)))} {below}")
             label = _labels((("model", model),))
             lines += [f"{name}_sum{label} {total[0]:.6f}", f"{name}_count{label} {below}"]
+        if self._alarms:
+            name = "sampleset_drift_alarm"
+            lines += [
+                f"# HELP {name} Whether confidences no longer look like those that were certified.",
+                f"# TYPE {name} gauge",
+            ]
+            lines += [f"{name}{_labels((('model', model),))} {int(on)}" for model, on in self._alarms.items()]
         for name, help_text, value in (
             ("sampleset_requests_active", "Requests in work.", active),
             ("sampleset_requests_waiting", "Requests in the queue.", waiting),

@@ -176,6 +176,8 @@ def _chat_request(
             "them away, or ask with sampleset.aggregator='majority_vote'.",
             param="logprobs",
         )
+    if alias.certificate is not None:
+        _require_certified(body, overrides, alias, k)
     of_words = "json" if body.get("response_format", {}).get("type", "text") != "text" else "text"
     return ChatRequest(
         alias=name,
@@ -362,7 +364,8 @@ def _gives_a_sample(aggregator: str) -> bool:
 
 def _allowed(aggregator: str, alias: AliasConfig, usual: str) -> str:
     """The aggregator as the alias names it; `ssa` may stand for `ssa:model=embedded-ssa`."""
-    allowed = dict.fromkeys((usual, *alias.aggregators, *ALWAYS_ALLOWED))
+    others = (*alias.aggregators, *ALWAYS_ALLOWED) if alias.certificate is None else ()
+    allowed = dict.fromkeys((usual, *others))
     for spec in allowed:
         if aggregator == spec or f"{aggregator}:model={EMBEDDED_SSA}" == spec:
             return spec
@@ -371,6 +374,28 @@ def _allowed(aggregator: str, alias: AliasConfig, usual: str) -> str:
         f"This model does not allow the aggregator {aggregator[:80]!r}. It allows: {', '.join(allowed)}.",
         param="sampleset.aggregator",
     )
+
+
+def _require_certified(
+    body: Mapping[str, Any], overrides: Mapping[str, Any], alias: AliasConfig, k: int
+) -> None:
+    """Refuse what the alias's certificate does not hold for, before a token is spent."""
+    differing = {
+        "tools": bool(body.get("tools")) and body.get("tool_choice") != "none",
+        "response_format": body.get("response_format", {}).get("type", "text") != "text",
+        "sampleset.k": k != alias.k,
+        "sampleset.answer_kind": overrides.get("answer_kind", alias.answer_kind) != alias.answer_kind,
+        "sampleset.stop": overrides.get("stop", "none") != "none",
+    }
+    for param, differs in differing.items():
+        if differs:
+            raise ApiError(
+                400,
+                f"This model answers under a certificate of k={alias.k} and answers of the kind "
+                f"{alias.answer_kind}, which does not hold with this {param!r}. Leave it away.",
+                param=param,
+                code="certificate_void",
+            )
 
 
 def _kind(overrides: Mapping[str, Any], alias: AliasConfig) -> str:

@@ -40,7 +40,7 @@ ID_COLUMNS = ("id", "problem_id", "unique_id")
 QUESTION_COLUMNS = ("question", "problem")
 ANSWER_COLUMNS = ("answer", "expected_answer")
 SAMPLES_COLUMNS = ("samples", "completions", "responses", "generations")
-_OF_SAMPLES = {*SAMPLES_COLUMNS, "generation", "model", "stopped"}
+_OF_SAMPLES = {*SAMPLES_COLUMNS, "generation", "model", "stopped", "prompt_version"}
 _PROBLEM_FIELDS = {"schema", "choices", "solution", "subject", "level", "answer_kind"}
 _SAMPLE_FIELDS: dict[str, type] = {
     "finish_reason": str,
@@ -114,6 +114,8 @@ class StoredSet:
             record["model"] = self.sample_set.model
         if self.sample_set.stopped is not None:
             record["stopped"] = self.sample_set.stopped
+        if self.sample_set.prompt is not None:
+            record["prompt_version"] = self.sample_set.prompt
         if self.problem.answer is not None:
             record["answer"] = self.problem.answer
         rows = [sample_to_row(sample) for sample in self.sample_set.samples]
@@ -328,10 +330,11 @@ def stored_set_from_row(row: Row, number: int) -> StoredSet:
         )
         for index, item in enumerate(listed)
     )
-    model, stopped = (
-        value if isinstance(value, str) else None for value in map(row.get, ("model", "stopped"))
+    model, stopped, prompt = (
+        value if isinstance(value, str) else None
+        for value in map(row.get, ("model", "stopped", "prompt_version"))
     )
-    return StoredSet(SampleSet(problem.question, samples, model, stopped), problem, row)
+    return StoredSet(SampleSet(problem.question, samples, model, stopped, prompt), problem, row)
 
 
 def answer_to_row(answer: Answer, sampling: Usage) -> dict[str, Any]:

@@ -210,7 +210,8 @@ class SampleStore:
     def _set(self, problem: Problem, parts: Mapping[str, Configuration]) -> SampleSet:
         ((key, configuration),) = parts.items()
         samples = tuple(self.drawn(key).values())
-        return SampleSet(problem.question, samples, configuration.model, self.stopped(key))
+        stopped = self.stopped(key)
+        return SampleSet(problem.question, samples, configuration.model, stopped, configuration.prompt)
 
     def _pooled(self, problem: Problem, parts: Mapping[str, Configuration]) -> SampleSet:
         draws = [
@@ -218,7 +219,7 @@ class SampleStore:
             for key, configuration in parts.items()
             for sample in self.drawn(key).values()
         ]
-        return pooled(problem.question, draws)
+        return pooled(problem.question, draws, [configuration.prompt for configuration in parts.values()])
 
     def claim(self, key: str) -> bool:
         """Take a question until `release`, or until the process ends.
@@ -323,16 +324,17 @@ def _configuration_row(configuration: Configuration) -> dict[str, Any]:
     }
 
 
-def pooled(question: Question, drawn: Iterable[tuple[str, Sample]]) -> SampleSet:
+def pooled(question: Question, drawn: Iterable[tuple[str, Sample]], prompts: Iterable[str] = ()) -> SampleSet:
     """Draws of several configurations as one set, numbered anew in an order independent of configuration.
 
     Args:
         question: The question.
         drawn: Draws, each with the id of its configuration.
+        prompts: Names and versions of the prompts they were asked with.
     """
     ordered = sorted(drawn, key=lambda draw: digest([question.id, draw[0], draw[1].index]))
     samples = (replace(sample, index=index) for index, (_, sample) in enumerate(ordered))
-    return SampleSet(question, tuple(samples), POOL)
+    return SampleSet(question, tuple(samples), POOL, prompt=" + ".join(sorted(set(prompts))) or None)
 
 
 POOL = "pool"
