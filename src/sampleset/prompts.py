@@ -19,6 +19,7 @@ from sampleset.answers import answer_kind, choices_of, extract_answer
 from sampleset.backends.base import Backend
 from sampleset.chat import Message
 from sampleset.errors import ContextOverflowError
+from sampleset.storage.store import prompt_version
 from sampleset.types import DEFAULT_KIND, Mode, Question
 from sampleset.untrusted import broken_up, defuse, own_part
 
@@ -163,7 +164,7 @@ def solve_prompt_of(messages: Sequence[Mapping[str, object]]) -> str | None:
         version = SOLVE_PROMPTS["solve"]
     else:
         return None
-    return version + (f", system: {system}" if system else "")
+    return prompt_version(version + (f", system: {system}" if system else ""))
 
 
 def _solve_form(question: Question) -> str:

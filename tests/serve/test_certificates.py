@@ -26,8 +26,9 @@ def certificate(path: Path, **changes: Any) -> Path:
     """A certificate of the vote over four samples of the stub."""
     values: dict[str, Any] = {
         "aggregator": "majority_vote", "identity": identity_of(MajorityVote()), "models": ("stub-model",),
-        "prompt": None, "k": 4, "answer_kind": "maths", "keep_thinking": False, "threshold": 0.6, "risk": 0.05,
-        "confidence": 0.95, "n": 300, "answered": 200, "wrong": 2, "files": ("labels",), "data": "0",
+        "prompt": None, "k": 4, "answer_kind": "maths", "keep_thinking": False, "threshold": 0.6,
+        "risk": 0.05, "confidence": 0.95, "n": 300, "answered": 200, "wrong": 2,
+        "files": ("labels",), "data": "0",
         "reference": (0.25,) * 20 + (0.5,) * 30 + (1.0,) * 50,
     }  # fmt: skip
     Certificate(**{**values, **changes}).save(path)
@@ -147,9 +148,12 @@ def test_a_certificate_of_another_setting_is_refused_at_the_start(
     changes: dict[str, Any], settings: dict[str, Any], wanted: str, tmp_path: Path
 ):
     path = certificate(tmp_path / "c.json", **changes)
-    with Upstream() as upstream, pytest.raises(InvalidArgumentError, match=wanted):
-        with running({"m": served(upstream, path, **settings)}):
-            pass
+    with (
+        Upstream() as upstream,
+        pytest.raises(InvalidArgumentError, match=wanted),
+        running({"m": served(upstream, path, **settings)}),
+    ):
+        pass
 
 
 def test_a_request_in_another_prompt_is_refused_before_anything_is_drawn(tmp_path: Path):

@@ -229,7 +229,7 @@ async def answer_question(
         if isinstance(method, Certified):
             certificate = method.certificate
             names = {member_of(sampler.backend.model) for sampler in draws.each}
-            prompt = " + ".join(sorted({sampler.configuration.prompt for sampler in draws.each}))
+            prompt = " + ".join(sorted({sampler.configuration.prompt_version for sampler in draws.each}))
             certificate.require_setting(
                 certificate.identity, certificate.k, {name for name in names if name}, prompt
             )

@@ -47,7 +47,7 @@ class Pool:
         ]
         if not draws:
             raise next(result for result in results if isinstance(result, SamplingError))
-        return pooled(question, draws, [sampler.configuration.prompt for sampler in self.samplers])
+        return pooled(question, draws, [sampler.configuration.prompt_version for sampler in self.samplers])
 
     async def sample_many(self, questions: Sequence[Question]) -> None:
         """Draw for all questions into the store, each member independently of the others.

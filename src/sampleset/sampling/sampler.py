@@ -120,7 +120,7 @@ class Sampler:
         else:
             work = await self._complete(self.store, question, sent)
         # Messages of the caller's own are in no prompt that has a name.
-        prompt = self.configuration.prompt if messages is None else None
+        prompt = self.configuration.prompt_version if messages is None else None
         sample_set = SampleSet(question, work.samples, self.backend.model, work.stopped, prompt)
         return self._finish(sample_set, work.refusal)
 

@@ -58,9 +58,20 @@ class Configuration:
     params: Mapping[str, Any]
 
     @property
+    def prompt_version(self) -> str:
+        """The prompt as sets record it: a system message, which may name a role, by its digest only."""
+        return prompt_version(self.prompt)
+
+    @property
     def id(self) -> str:
         """Eight hexadecimal digits that stand for the configuration."""
         return digest([self.model, self.prompt, self.params])[:8]
+
+
+def prompt_version(prompt: str) -> str:
+    """Name and version of a configuration's prompt, with the digest of its system message."""
+    version, mark, system = prompt.partition(", system: ")
+    return f"{version}, system {digest(system)[:8]}" if mark else version
 
 
 def draw_key(configuration: Configuration, messages: Sequence[Mapping[str, object]]) -> str:
@@ -211,7 +222,9 @@ class SampleStore:
         ((key, configuration),) = parts.items()
         samples = tuple(self.drawn(key).values())
         stopped = self.stopped(key)
-        return SampleSet(problem.question, samples, configuration.model, stopped, configuration.prompt)
+        return SampleSet(
+            problem.question, samples, configuration.model, stopped, configuration.prompt_version
+        )
 
     def _pooled(self, problem: Problem, parts: Mapping[str, Configuration]) -> SampleSet:
         draws = [
@@ -219,7 +232,9 @@ class SampleStore:
             for key, configuration in parts.items()
             for sample in self.drawn(key).values()
         ]
-        return pooled(problem.question, draws, [configuration.prompt for configuration in parts.values()])
+        return pooled(
+            problem.question, draws, [configuration.prompt_version for configuration in parts.values()]
+        )
 
     def claim(self, key: str) -> bool:
         """Take a question until `release`, or until the process ends.
