@@ -217,3 +217,10 @@ def _as_text(message: Message) -> str:
     """The content, and of a message that holds more than a text all of it."""
     content: object = message.get("content")
     return content if isinstance(content, str) and len(message) == 2 else json.dumps(message)
+
+
+def prompt_version(prompt: str) -> str:
+    """Name and version of a configuration's prompt, with the digest of its system message."""
+    version, mark, system = prompt.partition(", system: ")
+    digest = hashlib.sha256(system.encode("utf-8", "replace")).hexdigest()
+    return f"{version}, system {digest[:8]}" if mark else version

@@ -17,9 +17,8 @@ from typing import Literal
 
 from sampleset.answers import answer_kind, choices_of, extract_answer
 from sampleset.backends.base import Backend
-from sampleset.chat import Message
+from sampleset.chat import Message, prompt_version
 from sampleset.errors import ContextOverflowError
-from sampleset.storage.store import prompt_version
 from sampleset.types import DEFAULT_KIND, Mode, Question
 from sampleset.untrusted import broken_up, defuse, own_part
 

@@ -27,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sampleset.chat import prompt_version
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError, MalformedRecordError
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.records import (
@@ -66,12 +67,6 @@ class Configuration:
     def id(self) -> str:
         """Eight hexadecimal digits that stand for the configuration."""
         return digest([self.model, self.prompt, self.params])[:8]
-
-
-def prompt_version(prompt: str) -> str:
-    """Name and version of a configuration's prompt, with the digest of its system message."""
-    version, mark, system = prompt.partition(", system: ")
-    return f"{version}, system {digest(system)[:8]}" if mark else version
 
 
 def draw_key(configuration: Configuration, messages: Sequence[Mapping[str, object]]) -> str:
