@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import errno
 import logging
 import math
@@ -185,7 +186,8 @@ def run(config: ServeConfig, *, quiet: bool = False) -> None:
     except ImportError:
         pass
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(serve(config, quiet=quiet))
+        # What is loaded by now lives as long as the process: each full collection would look through all of it.
+        runner.run(serve(config, lambda server, port: gc.freeze(), quiet=quiet))
 
 
 def _announce(config: ServeConfig, models: Models, port: int) -> None:
