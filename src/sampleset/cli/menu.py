@@ -81,6 +81,9 @@ COMMANDS = {
         "Learn from labelled sets what speaks for an answer, and say what that is worth. Takes seconds.",
         _TRAIN,
     ),
+    "fit-auto": Entry(
+        "Learn from labelled sets when a vote is enough and when a dearer method pays, for auto.", _TRAIN
+    ),
     "fit-probe": Entry(
         "Fit a verifier head on labelled sets: a probe of a small model's hidden states. Resumes.", _TRAIN
     ),
