@@ -354,7 +354,10 @@ def _among_draws(explanation: Mapping[str, Any], draws: Drawn) -> dict[str, Any]
     sides: dict[str, list[dict[str, Any]]] = {}
     for side in {"agreed", "disagreed"} & explanation.keys():
         rows = cast("list[dict[str, Any]]", explanation[side])
-        sides[side] = [{**row, "indices": [draws.draws[at].index for at in row["indices"]]} for row in rows]
+        sides[side] = [
+            {**row, "indices": [draws.draws[at].index for at in cast("list[int]", row["indices"])]}
+            for row in rows
+        ]
     return {**explanation, **sides}
 
 
