@@ -15,8 +15,8 @@ and the vote over them. Its rules are learned on one half of the questions and u
   the small one. It is no aggregator of a set; where it is better, ask the larger model to begin with;
 - `cost`: mean of a question in tokens of the small model; one of the larger counts as three, as it has three
   times the parameters;
-- `better`: share of orders of the questions in which the anytime-valid test says that `auto` is better, at any
-  time; `coin`: the same with who is right drawn anew where just one is, so that it is not better; `gold
+- `better`: share of orders of the questions in which the anytime-valid test says at any time that `auto` is
+  better; `coin`: the same with who is right drawn anew where just one is, so that it is not better; `gold
   shuffled`: with the gold answers of other questions. At most 5 % of `coin` and `gold shuffled` are promised;
 - `cap`: most tokens that an answer took beyond its samples, under each cap.
 """
@@ -258,9 +258,11 @@ async def audited(pair: Pair, orders: int, note: Callable[[str], None]) -> bool:
 
 async def audit(folder: Path, orders: int) -> bool:
     """Print a row for each pair of files; whether all promises hold."""
-    print("| small model's file | questions | k | asks larger | cost | auto | vote, same spend | best fixed | larger alone | "
-          "better | coin | gold shuffled | cap |")  # fmt: skip
-    print("|---|---:|---:|---:|---:|---:|---:|---|---:|---:|---:|---|")
+    print(
+        "| small model's file | questions | k | asks larger | cost | auto | vote, same spend | best fixed | "
+        "larger alone | better | coin | gold shuffled | cap |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---|---:|---:|---:|---:|---|")
     kept = [
         await audited(opened(folder, *names), orders, lambda line: print(line, flush=True)) for names in PAIRS
     ]

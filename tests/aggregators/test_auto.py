@@ -10,6 +10,7 @@ import pytest
 from sampleset.aggregators.auto import Auto, Rule, Rules
 from sampleset.aggregators.generative_self_aggregation import GenerativeSelfAggregation
 from sampleset.aggregators.mixture_of_agents import MixtureOfAgents
+from sampleset.answers import Judgements, Kinds, plain_text
 from sampleset.backends.replay import ReplayBackend
 from sampleset.chat import Generation
 from sampleset.errors import DataError, InvalidArgumentError
@@ -17,7 +18,7 @@ from sampleset.models.calls import ModelCalls
 from sampleset.settings import save_settings
 from sampleset.specs import build, options_of
 from sampleset.storage.records import answer_from_row, answer_to_row
-from sampleset.types import Usage
+from sampleset.types import Question, SampleSet, Usage
 
 SPLIT = ["1", "2", "3", "1", "4"]
 
@@ -203,3 +204,33 @@ def test_roles_come_from_a_text_file_too(tmp_path):
     assert options_of(method)["roles"] == ("A physicist.", "A sceptic, who doubts.")
     with pytest.raises(InvalidArgumentError, match="it holds no text"):
         build("mixture_of_agents:roles=|", ReplayBackend(lambda messages, seed: ""))
+
+
+class SameFirstLetter:
+    """A judge for whom answers mean the same if they begin alike."""
+
+    async def classify(self, question, answers) -> Judgements:
+        judgements = Judgements()
+        for answer in filter(None, answers):
+            number = next(
+                (at for at, other in enumerate(judgements.representatives) if other[0] == answer[0]), None
+            )
+            if number is None:
+                number = len(judgements.representatives)
+                judgements.representatives.append(answer)
+            judgements.classes[plain_text(answer)] = number
+        return judgements
+
+    async def grade(self, question, gold, answers) -> Judgements:
+        raise AssertionError("gold never reaches an aggregator")
+
+
+async def test_open_answers_agree_by_a_models_judgement(make_set):
+    question = Kinds(judge=SameFirstLetter()).bind(Question("q", "Why is the sky blue?", answer_kind="judge"))
+    whole = SampleSet.of(question, ["Rayleigh scattering", "reflected seas", "Rays scatter", "Oxygen"])
+    model = ReplayBackend(lambda messages, seed: "Rayleigh, who said that blue scatters most")
+    given = await Auto(fusion=GenerativeSelfAggregation(ModelCalls(model))).aggregate(whole)
+    assert [(row["answer"], row["votes"]) for row in given.explanation["agreed"]] == [
+        ("Rayleigh scattering", 2)
+    ]
+    assert [row["votes"] for row in given.explanation["disagreed"]] == [1, 1]

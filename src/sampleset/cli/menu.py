@@ -66,6 +66,7 @@ COMMANDS = {
         "Find the confidence above which at most a given share of answers is wrong, with a bound that holds.",
         _SETS,
     ),
+    "worth": Entry("Tell whether a method is better than the vote so far: yes, no, or not known.", _SETS),
     "report": Entry(
         "Print a report and make its pages again, or compare two reports problem by problem.", _SETS
     ),

@@ -9,8 +9,11 @@ martingales: Shafer, Shen, Vereshchagin and Vovk, arXiv 0912.4269.)
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from sampleset.errors import DataError
 
 Verdict = Literal["yes", "no", "not known"]
 
@@ -68,3 +71,27 @@ def _log_half_tail(most: int, trials: int) -> float:
     ]
     top = max(logs)
     return top + math.log(math.fsum(math.exp(value - top) for value in logs)) - trials * math.log(2)
+
+
+def count_row(tests: dict[str, WorthIt], row: Mapping[str, Any], path: str) -> None:
+    """Count a row of a file of feedback in the test of its alias; one without the vote's grade is left out.
+
+    Raises:
+        DataError: It is no such row.
+    """
+    model, right, vote_right = row.get("model"), row.get("right"), row.get("vote_right")
+    if not isinstance(model, str) or not isinstance(right, bool) or not isinstance(vote_right, bool | None):
+        raise DataError(f"{path}: a row is no feedback ({str(row)[:80]}). Name another feedback_file.")
+    if vote_right is not None:
+        tests.setdefault(model, WorthIt()).add(right, vote_right)
+
+
+def worth_fields(test: WorthIt) -> dict[str, Any]:
+    """A test as JSON values."""
+    return {
+        "verdict": test.verdict,
+        "better": test.better,
+        "worse": test.worse,
+        "alike": test.alike,
+        "level": test.level,
+    }
