@@ -11,8 +11,8 @@ and the vote over them. Its rules are learned on one half of the questions and u
   average, no more than `auto` does;
 - `best fixed`: the best single aggregator that costs no more, by the answers (so it has seen them): the vote
   and the weighted vote over any number of samples, and `larger` for all questions;
-- `larger alone`: the vote over as many solutions of the larger model as cost no more, without any sample of
-  the small one. It is no aggregator of a set; where it is better, ask the larger model to begin with;
+- `larger alone`: the vote over solutions of the larger model, of those numbers that cost no more the best,
+  without any sample of the small one. It is no aggregator of a set; where it is better, ask the larger model;
 - `cost`: mean of a question in tokens of the small model; one of the larger counts as three, as it has three
   times the parameters;
 - `better`: share of orders of the questions in which the anytime-valid test says at any time that `auto` is
@@ -225,7 +225,8 @@ async def audited(pair: Pair, orders: int, note: Callable[[str], None]) -> bool:
     samples = cost(votes[pair.k])
     larger = alone[pair.larger.solutions]
     fixed["larger for all"] = [(right, price + samples) for right, price in larger]
-    lone = max((count for count in alone if cost(alone[count]) <= spend), default=1)
+    affordable = [count for count in alone if cost(alone[count]) <= spend] or [1]
+    lone = max(affordable, key=lambda count: accuracy(alone[count]))
     at_spend = max((k for k in sizes if cost(votes[k]) <= spend), default=pair.k)
     name, best = max(
         ((name, accuracy(rows)) for name, rows in fixed.items() if cost(rows) <= spend),
