@@ -89,6 +89,8 @@ def choice_fields(answer: Answered, samples: bool) -> dict[str, Any]:
             "stopped": draws.stopped,
         },
     }
+    if outcome.explanation:
+        fields["explanation"] = dict(outcome.explanation)
     return fields | ({"samples": [sample(draw) for draw in draws.draws]} if samples else {})
 
 

@@ -110,11 +110,12 @@ async def serve(
     models = Models(config)
     try:
         await models.open()
+        answering = Server(config, models, keys)
     except BaseException:
         listener.close()
+        await models.close()
         raise
     try:
-        answering = Server(config, models, keys)
         connections = Connections(config, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         settings = uvicorn.Config(
             answering.app(),

@@ -351,6 +351,7 @@ def answer_to_row(answer: Answer, sampling: Usage) -> dict[str, Any]:
         "usage": {"sampling": as_dict(sampling), "aggregation": as_dict(answer.usage)},
         "flags": list(answer.flags),
         **({"evidence": dict(answer.evidence)} if answer.evidence else {}),
+        **({"explanation": dict(answer.explanation)} if answer.explanation else {}),
     }
 
 
@@ -369,6 +370,7 @@ def answer_from_row(row: Row) -> Answer:
         usage=Usage(**row["usage"]["aggregation"]),
         flags=tuple(row["flags"]),
         evidence=row.get("evidence", {}),
+        explanation=row.get("explanation", {}),
     )
 
 
