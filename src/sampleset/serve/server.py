@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import errno
+import gc
 import logging
 import math
 import resource
@@ -187,7 +187,7 @@ def run(config: ServeConfig, *, quiet: bool = False) -> None:
     except ImportError:
         pass
     with asyncio.Runner(loop_factory=factory) as runner:
-        # What is loaded by now lives as long as the process: each full collection would look through all of it.
+        # What is loaded lives as long as the process; full collections need not look through it.
         runner.run(serve(config, lambda server, port: gc.freeze(), quiet=quiet))
 
 
