@@ -144,6 +144,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "continuous_batching": Benchmark(
         "the batching of transformers against ours, on a CPU", needs=("torch", "transformers")
     ),
+    "auto_worth": Benchmark("whether auto pays, and whether the test of it errs seldom", ("data/draws",)),
     "certificates": Benchmark("whether certified thresholds keep their promise", ("{recorded}/samplesets",)),
     "hostile_replies": Benchmark(
         "hostile texts as answers, as votes and as replies", needs=("aiohttp", "starlette")

@@ -37,7 +37,7 @@ async def test_the_aggregator_of_the_guide_works(make_set):
 def test_the_aggregators_of_the_page_on_them_can_be_named():
     page = (ROOT / "docs" / "aggregators.md").read_text()
     specs = re.findall(r"^--aggregator '(.+)'$", page, re.MULTILINE)
-    assert [models_of(spec) for spec in specs] == [(None,), (None, "CHECKPOINT"), (None,)]
+    assert [models_of(spec) for spec in specs] == [(None,), (None, "CHECKPOINT"), (None,), (None,)]
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) >= set(AGGREGATORS.names()) - {"ssa"}
 
 

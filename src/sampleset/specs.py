@@ -3,9 +3,10 @@
 The key `model` names the model of an aggregator that asks one, where several are compared. An option that
 is itself an aggregator, or a reward model, takes `NAME` or `NAME[key=value,key=value]`, to any depth. One
 that is several models takes their names joined by `+`, or the YAML file of a pool, whose members may be on
-several servers; `FILE.yaml#2` is its second member. A reward model asks the model that `model` names. Any
-aggregator takes `min_confidence`, below which answers are withheld, and `certificate`, a file that says below
-which.
+several servers; `FILE.yaml#2` is its second member. One that is several texts takes them joined by `|`, in
+brackets where one holds a comma, or a text file with one a line. A reward model asks the model that `model`
+names. Any aggregator takes `min_confidence`, below which answers are withheld, and `certificate`, a file that
+says below which.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sampleset.aggregators.base import AGGREGATORS, Aggregator
 from sampleset.aggregators.certified import Certified
 from sampleset.aggregators.confident import MIN_CONFIDENCE, Confident
 from sampleset.backends.base import Backend
-from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 from sampleset.reward_models.base import REWARD_MODELS, RewardModel
 from sampleset.settings import read_settings
 from sampleset.storage.store import digest
@@ -32,6 +33,7 @@ CERTIFICATE = "certificate"
 """The option, which a spec may give to any aggregator: the file of a certificate."""
 
 _MODELS = tuple[Backend, ...]
+_TEXTS = tuple[str, ...]
 _POOLS = (".yaml", ".yml")
 _MOST_AGENTS = 1000
 
@@ -356,6 +358,8 @@ def _convert(text: str, hint: Any, where: str) -> Any:
         if text not in known:
             raise InvalidArgumentError(f"{text!r} is no value for {where}. It takes: {', '.join(known)}.")
         return text
+    if hint == _TEXTS:
+        return _texts(text, where)
     if hint is bool:
         if text.lower() not in ("true", "false"):
             raise InvalidArgumentError(f"{text!r} is no value for {where}. It takes: true, false.")
@@ -364,3 +368,20 @@ def _convert(text: str, hint: Any, where: str) -> Any:
         return hint(text)
     except ValueError as error:
         raise InvalidArgumentError(f"{text!r} is no value for {where}: not a {hint.__name__}.") from error
+
+
+def _texts(text: str, where: str) -> tuple[str, ...]:
+    """The texts of an option: the lines of a `.txt` file, or what stands between `|`."""
+    if text.endswith(".txt"):
+        path = Path(text)
+        if not path.is_file():
+            raise InputNotFoundError(f"No file {text!r} for {where}. Write one text a line.")
+        try:
+            parts = path.read_text("utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{text}: not UTF-8 ({error}), for {where}.") from error
+    else:
+        parts = (text[1:-1] if text.startswith("[") and text.endswith("]") else text).split("|")
+    if not (texts := tuple(part.strip() for part in parts if part.strip())):
+        raise InvalidArgumentError(f"{text!r} is no value for {where}: it holds no text.")
+    return texts

@@ -339,6 +339,8 @@ class Answer:
         flags: Notes by name on what happened on the way (`tie`, `fallback_vote`, ...).
         evidence: What spoke for the answer against the next likeliest, in nats by name, where the method
             weighs named features.
+        explanation: How the answer came about, as JSON values, from methods that choose or fuse: the classes
+            of samples that agree and disagree with it, the method that was taken, and why.
 
     Raises:
         InvalidArgumentError: The confidence is no probability.
@@ -353,6 +355,7 @@ class Answer:
     usage: Usage = Usage()
     flags: tuple[str, ...] = ()
     evidence: Mapping[str, float] = field(default_factory=dict[str, float])
+    explanation: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def _repr_html_(self) -> str:
         rows = [(one.answer, one.votes, one.probability) for one in self.candidates]

@@ -55,6 +55,7 @@ def test_list_names_what_there_is(run: Run):
     code, out, _ = run("list", "aggregators")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
+        "auto",
         "best_of_n",
         "certified",
         "confident",

@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from sampleset.storage.exchange import to_dataset, to_pandas
 from sampleset.storage.files import read_sample_sets, write_rows
 from sampleset.storage.rows import read_rows, stdin_file
 from sampleset.storage.sample_sets import SampleFile
+from sampleset.types import Problem
 from support.command_line import Run
 
 FILES = Path(__file__).parent.parent / "storage" / "foreign" / "files"
@@ -67,21 +70,66 @@ def test_other_problems_than_those_that_were_sampled_are_refused(run: Run, tmp_p
     assert not (tmp_path / "out.jsonl").exists()
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
-def test_a_row_a_completion_reads_back_as_the_same_set(run: Run, tmp_path: Path, sets: Path, suffix: str):
-    rows = tmp_path / f"rows{suffix}"
-    assert run("import", sets, "--form", "completions", "--output", rows)[0] == 0
-    (before,), (after,) = list(read_sample_sets(sets)), list(read_sample_sets(rows))
-    assert [one.text for one in after.sample_set.samples] == [one.text for one in before.sample_set.samples]
-    assert (after.problem.id, after.problem.answer) == ("q", "5")
+RICH = [
+    {
+        "id": "choice/1", "question": "Which, \"A\" or B?\n", "answer": "B", "answer_kind": "choice",
+        "choices": ["a, b", "c"], "subject": "fruit", "level": "2", "solution": "It is B.",
+        "samples": [
+            {
+                "index": 0, "text": "Answer:\n B, \"of course\"", "finish_reason": "stop", "seed": 7,
+                "prompt_tokens": 3, "completion_tokens": 4, "model": "m",
+                "logprobs": {"mean": -0.5, "min_window": -1.25}, "scores": {"rm_scores": 0.25, "mine": -1.5},
+            },
+            {"index": 1, "text": "", "finish_reason": "error", "error": "busy", "model": "m"},
+            {"index": 2, "text": "Answer: A", "finish_reason": "length", "scores": {"rm_scores": 0.5}},
+        ],
+    },
+    {"id": "once", "question": "2+3?", "samples": ["5"]},
+    {"id": "none", "question": "Another?", "stopped": "beta:0.95", "samples": ["\u00e9"]},
+]  # fmt: skip
+"""Sets with every field that a set may have: of the first all, of the others few."""
 
 
-def test_lm_eval_rows_read_back_as_the_same_set(run: Run, tmp_path: Path, sets: Path):
+def bare(problem: Problem) -> Problem:
+    """The problem without the columns that are not ours."""
+    return replace(problem, extra={})
+
+
+@pytest.mark.parametrize("rows", [RICH, RICH[1:], RICH[::-1]], ids=["rich", "once", "reversed"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl", ".jsonl.gz"])
+@pytest.mark.parametrize("form", ["sets", "completions"])
+def test_sets_that_are_written_and_read_again_are_equal(
+    run: Run, tmp_path: Path, form: str, suffix: str, rows: list[dict[str, Any]]
+):
+    write_rows(tmp_path / "sets.jsonl", rows)
+    out = tmp_path / f"out{suffix}"
+    assert run("import", tmp_path / "sets.jsonl", "--form", form, "--output", out)[0] == 0
+    before, after = list(read_sample_sets(tmp_path / "sets.jsonl")), list(read_sample_sets(out))
+    assert [one.sample_set for one in after] == [one.sample_set for one in before]
+    assert [bare(one.problem) for one in after] == [bare(one.problem) for one in before]
+
+
+def test_lm_eval_rows_read_back_as_the_same_texts_and_problems(run: Run, tmp_path: Path):
+    write_rows(tmp_path / "sets.jsonl", RICH)
     rows = tmp_path / "samples_sums.jsonl"
-    assert run("import", sets, "--form", "lm-eval", "--output", rows)[0] == 0
+    assert run("import", tmp_path / "sets.jsonl", "--form", "lm-eval", "--output", rows)[0] == 0
     assert SampleFile(rows).form == "lm-eval samples"
-    (stored,) = read_sample_sets(rows)
-    assert (stored.problem.answer, stored.sample_set.n) == ("5", 3)
+    before, after = list(read_sample_sets(tmp_path / "sets.jsonl")), list(read_sample_sets(rows))
+    assert [bare(one.problem) for one in after] == [bare(one.problem) for one in before]
+    texts = [[[sample.text for sample in one.sample_set.samples] for one in sets] for sets in (before, after)]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("table", ["pandas", "datasets"])
+def test_tables_in_python_read_back_as_equal_sets(tmp_path: Path, table: str):
+    pytest.importorskip("datasets.arrow_dataset" if table == "datasets" else "pandas")
+    write_rows(tmp_path / "sets.jsonl", RICH)
+    before = list(read_sample_sets(tmp_path / "sets.jsonl"))
+    if table == "pandas":
+        to_pandas(before).to_parquet(out := tmp_path / "out.parquet")
+    else:
+        to_dataset(before).save_to_disk(str(out := tmp_path / "saved"))
+    assert [one.sample_set for one in read_sample_sets(out)] == [one.sample_set for one in before]
 
 
 def test_a_form_that_is_not_there_is_named(run: Run, tmp_path: Path, sets: Path):

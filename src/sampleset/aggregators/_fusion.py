@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from sampleset.aggregators.base import (
 )
 from sampleset.answers import choices_of
 from sampleset.backends.base import Backend
-from sampleset.chat import SamplingParams, first_seed
+from sampleset.chat import Message, SamplingParams, first_seed
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import Part, Shown, cut_down, fusion_messages
 from sampleset.types import Answer, Question, Sample, SampleSet, Usage
@@ -56,7 +56,12 @@ class Fuser:
         return Writing("solution", call=None)
 
     async def write(
-        self, question: Question, solutions: Sequence[Shown], index: int, backend: Backend | None = None
+        self,
+        question: Question,
+        solutions: Sequence[Shown],
+        index: int,
+        backend: Backend | None = None,
+        role: str | None = None,
     ) -> Sample:
         """A new solution made of these, in this order.
 
@@ -65,6 +70,7 @@ class Fuser:
             solutions: The solutions.
             index: Index among the new solutions; with the seed it gives the draw's seed.
             backend: The model that writes it, where it is another one.
+            role: The role that it plays, as a system message.
 
         Raises:
             BackendError: The model cannot be asked, or the prompt does not fit it.
@@ -74,7 +80,12 @@ class Fuser:
             solutions, self.show, self.keep_end_tokens, choices_of(question), backend, question.answer_kind
         )
         budget = prompt_budget(backend, self.max_prompt_tokens, self.max_tokens)
+        if role is not None:
+            budget -= len(await backend.tokenize(role))
         messages = await fusion_messages(question, cut, backend, budget)
+        if role is not None:
+            played: Message = {"role": "system", "content": role}
+            messages = [played, *messages]
         params = SamplingParams(temperature=self.temperature, max_tokens=self.max_tokens)
         seed = first_seed(messages, self.seed + index)
         (reply,) = await backend.generate(messages, params, [seed])
@@ -141,6 +152,7 @@ async def concluded(
         notes.append("new_answer")
     elif "new_answer" in notes:  # new to the last solutions, not to the set
         notes.remove("new_answer")
+    equal = {at for group in grouping.groups if len(known) in group.indices for at in group.indices}
     return Answer(
         id=sample_set.id,
         aggregator=name,
@@ -150,4 +162,23 @@ async def concluded(
         candidates=counted.candidates,
         usage=usage,
         flags=tuple(dict.fromkeys((*counted.notes, *notes))),
+        explanation=sides(sample_set, counted, equal),
     )
+
+
+def sides(sample_set: SampleSet, counted: Tally, agreeing: Container[int]) -> dict[str, Any]:
+    """The classes of a set that agree with an answer and those that do not, as JSON values.
+
+    Args:
+        sample_set: The set.
+        counted: Its tally.
+        agreeing: Numbers of the candidates that equal the answer.
+    """
+    parts: dict[str, Any] = {"agreed": [], "disagreed": []}
+    for number, candidate in enumerate(counted.candidates):
+        names = {sample_set.samples[index].model for index in candidate.indices} - {None}
+        row = {"answer": candidate.answer, "votes": candidate.votes, "indices": list(candidate.indices)}
+        row |= {"models": sorted(map(str, names))} if names else {}
+        parts["agreed" if number in agreeing else "disagreed"].append(row)
+    without = sum(answer is None for answer in counted.answers)
+    return parts | ({"without_answer": without} if without else {})

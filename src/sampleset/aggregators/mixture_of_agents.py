@@ -37,6 +37,8 @@ class MixtureOfAgents(Fuser):
         layers: Layers of agents between the samples and the last model.
         agents: Agents in each layer.
         models: The agents' models, in turn; by default all ask `backend`.
+        roles: What each agent is told to be, in turn, as a system message; by default nothing. The last
+            model plays none.
         final: What makes the answer of the last layer; by default `backend` writes one more solution.
     """
 
@@ -44,6 +46,7 @@ class MixtureOfAgents(Fuser):
     layers: int = 1
     agents: int = 3
     models: tuple[Backend, ...] = ()
+    roles: tuple[str, ...] | None = None
     final: Aggregator | None = None
 
     def __post_init__(self) -> None:
@@ -66,7 +69,13 @@ class MixtureOfAgents(Fuser):
         for number in range(self.layers):
             first = number * self.agents
             agents = [
-                self._agent(sample_set, layer, first + agent, models[agent % len(models)])
+                self._agent(
+                    sample_set,
+                    layer,
+                    first + agent,
+                    models[agent % len(models)],
+                    self.roles[agent % len(self.roles)] if self.roles else None,
+                )
                 for agent in range(self.agents)
             ]
             layer = await gathered(agents)
@@ -80,8 +89,14 @@ class MixtureOfAgents(Fuser):
         return await concluded(self.name, sample_set, counted, last, final, usage, self.seed)
 
     async def _agent(
-        self, sample_set: SampleSet, layer: Sequence[Sample], index: int, model: Backend
+        self,
+        sample_set: SampleSet,
+        layer: Sequence[Sample],
+        index: int,
+        model: Backend,
+        role: str | None = None,
     ) -> Sample:
         order = list(layer)
         random.Random(f"{self.seed}:{index}:{sample_set.id}").shuffle(order)
-        return await self.write(sample_set.question, [Shown(sample.text) for sample in order], index, model)
+        shown = [Shown(sample.text) for sample in order]
+        return await self.write(sample_set.question, shown, index, model, role)

@@ -66,6 +66,7 @@ COMMANDS = {
         "Find the confidence above which at most a given share of answers is wrong, with a bound that holds.",
         _SETS,
     ),
+    "worth": Entry("Tell whether a method is better than the vote so far: yes, no, or not known.", _SETS),
     "report": Entry(
         "Print a report and make its pages again, or compare two reports problem by problem.", _SETS
     ),
@@ -80,6 +81,9 @@ COMMANDS = {
     "fit-vote": Entry(
         "Learn from labelled sets what speaks for an answer, and say what that is worth. Takes seconds.",
         _TRAIN,
+    ),
+    "fit-auto": Entry(
+        "Learn from labelled sets when a vote is enough and when a dearer method pays, for auto.", _TRAIN
     ),
     "fit-probe": Entry(
         "Fit a verifier head on labelled sets: a probe of a small model's hidden states. Resumes.", _TRAIN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,6 +149,8 @@ def answer(
     if WITHHELD & set(answered.answer.flags):
         run.note(f"note: {_why_withheld(answered.answer, aggregation)}")
     print(f"answer of {answered.answer.aggregator}: {final_text}" if show else final_text)
+    if show:
+        print("\n".join(explanation_lines(answered.answer.explanation)), end="")
     if output_dir is not None:
         run.next("aggregate", output_dir)
     elif drawing.pool is None and not drawing.model.startswith("replay:"):
@@ -253,6 +255,17 @@ async def answer_question(
         replace(answer, flags=(*answer.flags, *notes)),
         drawn_set.usage + Usage(calls=cancelled, uncounted=cancelled),
     )
+
+
+def explanation_lines(explanation: Mapping[str, Any]) -> list[str]:
+    """How an answer came about, for the terminal; ends in a line break if there is anything to say."""
+    lines: list[str] = []
+    if "method" in explanation:
+        lines.append(f"method: {explanation['method']} ({explanation['aggregator']}), {explanation['why']}")
+    for side in ("agreed", "disagreed"):
+        classes = [f"{row['answer']} ({row['votes']} votes)" for row in explanation.get(side, [])]
+        lines += [f"{side}: {', '.join(classes)}"] if classes else []
+    return [*lines, ""] if lines else []
 
 
 def _why_withheld(answer: Answer, aggregation: AggregationOptions) -> str:

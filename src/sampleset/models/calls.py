@@ -10,7 +10,9 @@ judges and teachers are all asked through it. Each try is billed on its own, sin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,6 +29,7 @@ from sampleset.chat import (
 )
 from sampleset.errors import TransientBackendError, UnsupportedByBackendError
 from sampleset.models.budget import Budget, Meter, Tariff
+from sampleset.models.prices import Prices
 from sampleset.models.retries import Patience, limiter_for, patiently
 
 T = TypeVar("T")
@@ -50,6 +53,25 @@ class CallContext:
 
 
 _NO_CONTEXT = CallContext()
+
+_within: ContextVar[tuple[Sequence[Budget], Prices | None]] = ContextVar("within", default=((), None))
+"""Budgets that an aggregator sets for the calls of one answer, and the prices of those in money."""
+
+
+@contextmanager
+def within(budgets: Sequence[Budget], prices: Prices | None = None) -> Generator[None]:
+    """Around calls: each must fit these budgets, too.
+
+    Args:
+        budgets: The budgets.
+        prices: The prices of all models that are asked, for budgets in money.
+    """
+    outer, known = _within.get()
+    token = _within.set(((*outer, *budgets), prices or known))
+    try:
+        yield
+    finally:
+        _within.reset(token)
 
 
 class ModelCalls:
@@ -158,7 +180,7 @@ class ModelCalls:
                 return await backend.stream(messages, params, seeds, heard)
             return await backend.generate(messages, params, seeds)
 
-        budgets = (*self._budgets, *context.budgets)
+        budgets = self._all_budgets(context)
         return await self._tried(
             (lambda: self._billed(call, budgets, messages, params, len(seeds))) if budgets else call, on_retry
         )
@@ -179,7 +201,7 @@ class ModelCalls:
         texts = sum(len(text.encode("utf-8", "replace")) + TURN_TOKENS for text in continuations)
 
         async def call() -> list[Continuation]:
-            meter = Meter((*self._budgets, *context.budgets), self._tariff, self.model)
+            meter = Meter(self._all_budgets(context), self._priced(), self.model)
             async with meter.billed(self._longest(messages) + texts, 0) as bill:
                 scored = await backend.score(messages, continuations)
                 bill.prompt = max((text.prompt_tokens for text in scored), default=0)
@@ -213,7 +235,7 @@ class ModelCalls:
     ) -> list[Generation]:
         """The call's result. Its worst case is reserved before, its real cost booked after."""
         worst = self._longest(messages) * count, _most_written(messages, params) * count
-        async with Meter(budgets, self._tariff, self.model).billed(*worst) as bill:
+        async with Meter(budgets, self._priced(), self.model).billed(*worst) as bill:
             replies = await call()
             if replies and all(reply.prompt_tokens is not None for reply in replies):
                 bill.prompt = sum(reply.prompt_tokens or 0 for reply in replies)
@@ -221,6 +243,13 @@ class ModelCalls:
             if all(reply.completion_tokens is not None for reply in replies):
                 bill.completion = sum(reply.completion_tokens or 0 for reply in replies)
             return replies
+
+    def _all_budgets(self, context: CallContext) -> tuple[Budget, ...]:
+        return (*self._budgets, *context.budgets, *_within.get()[0])
+
+    def _priced(self) -> Tariff | None:
+        prices = _within.get()[1]
+        return self._tariff or (None if prices is None else prices.models.get(self.model))
 
     def _longest(self, messages: Sequence[Message]) -> int:
         """An upper bound of the prompt's tokens."""

@@ -12,6 +12,7 @@
     streaming   server-sent events; a client that leaves cancels its work
     limits      concurrent requests, queue, body size, keys, origins
     metrics     what `/metrics` tells
+    feedback    what clients say about answers, and whether an alias is worth more than the vote
     runs        stored runs that the page replays
     app         the routes
     server      start, and stop without cutting anybody off

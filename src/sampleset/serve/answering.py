@@ -12,7 +12,7 @@ import asyncio
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, cast
 
@@ -54,6 +54,7 @@ class Outcome:
         flags: Notes by name.
         text: The text that the aggregator chose or wrote.
         sample: The sample that gives the message; `None` if the aggregator wrote it.
+        explanation: How the answer came about, by an aggregator that says so.
     """
 
     message: Mapping[str, Any]
@@ -67,6 +68,7 @@ class Outcome:
     flags: tuple[str, ...] = ()
     text: str = ""
     sample: Generation | None = None
+    explanation: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 async def is_settled(request: ChatRequest, draws: Drawn) -> bool:
@@ -349,7 +351,20 @@ async def _outcome(request: ChatRequest, draws: Drawn, answer: Answer, aggregato
         answer.flags,
         answer.text,
         None if giving is None else giving.generation,
+        _among_draws(answer.explanation, draws),
     )
+
+
+def _among_draws(explanation: Mapping[str, Any], draws: Drawn) -> dict[str, Any]:
+    """The explanation with the indices of draws for those of the set's samples."""
+    sides: dict[str, list[dict[str, Any]]] = {}
+    for side in {"agreed", "disagreed"} & explanation.keys():
+        rows = cast("list[dict[str, Any]]", explanation[side])
+        sides[side] = [
+            {**row, "indices": [draws.draws[at].index for at in cast("list[int]", row["indices"])]}
+            for row in rows
+        ]
+    return {**explanation, **sides}
 
 
 def _giving(draws: Drawn, answer: Answer, agreeing: int | None, is_own: bool) -> Draw | None:

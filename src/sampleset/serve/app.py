@@ -25,6 +25,7 @@ from sampleset.serve.dialects.base import Dialect
 from sampleset.serve.dialects.completions import Completions
 from sampleset.serve.dialects.messages import Messages
 from sampleset.serve.dialects.responses import Responses
+from sampleset.serve.feedback import Feedback
 from sampleset.serve.limits import Allowances, Gate, Keys, check_origin, read_body
 from sampleset.serve.metrics import Metrics
 from sampleset.serve.replies import flags_of
@@ -96,6 +97,7 @@ class Server:
         self.stop = Stop()
         self._metrics = Metrics()
         self._runs = Runs(config.keep_runs, config.runs_folder)
+        self._feedback = Feedback(config.feedback_file)
         self._created = int(time.time())
         aliases = models.aliases
         self._configs = {name: alias.config for name, alias in aliases.items()}
@@ -115,6 +117,7 @@ class Server:
             Route("/v1/models", self._endpoint(self._list), methods=["GET", "OPTIONS"]),
             Route("/v1/models/{name:path}", self._endpoint(self._model), methods=["GET", "OPTIONS"]),
             Route("/v1/runs/{name}", self._endpoint(self._run), methods=["GET", "OPTIONS"]),
+            Route("/feedback", self._endpoint(self._hear), methods=["POST", "OPTIONS"]),
             Route("/metrics", self._endpoint(self._measure), methods=["GET"]),
             Route("/health", self._health, methods=["GET"]),
             Route("/", self._file, methods=["GET"]),
@@ -196,8 +199,9 @@ class Server:
 
         alias = self._models.aliases[chat_request.alias]
         chat = Chat(
-            chat_request, alias, self._gate, self._metrics, self._runs, self._models.prices, done, self.stop
-        )
+            chat_request, alias, self._gate, self._metrics, self._runs, self._models.prices, done, self.stop,
+            self._feedback,
+        )  # fmt: skip
         if chat_request.stream:
             return EventStream(
                 lambda emit: chat.stream(translation.events(emit)), self._config.keep_alive, leave
@@ -242,8 +246,17 @@ class Server:
             )
         return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})
 
+    async def _hear(self, request: Request) -> Response:
+        turn = self._allowances.begin(request.state.caller)
+        try:
+            body = await read_body(request, self._config, lambda body: body, turn)
+        finally:
+            turn.end()
+        return JSONResponse(await self._feedback.receive(body))
+
     async def _measure(self, request: Request) -> Response:
         text = self._metrics.text(self._gate.active, self._gate.waiting)
+        text += "\n".join([*self._feedback.lines(), ""])
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     async def _no_route(self, request: Request, error: Exception) -> Response:

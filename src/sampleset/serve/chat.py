@@ -12,6 +12,7 @@ from sampleset.models.together import gathered
 from sampleset.sampling.draws import Draw
 from sampleset.serve.aliases import Alias, Answered
 from sampleset.serve.api_errors import api_error, log_fault
+from sampleset.serve.feedback import Feedback
 from sampleset.serve.limits import Gate
 from sampleset.serve.metrics import Metrics
 from sampleset.serve.replies import Head, choice_fields, completion, sample, totals
@@ -46,6 +47,7 @@ class Chat:
         prices: The prices of tokens.
         on_done: Called at its end.
         stop: Ends the request when the server stops.
+        feedback: Remembers the answer, for what is said of it later.
     """
 
     def __init__(
@@ -58,10 +60,12 @@ class Chat:
         prices: Prices | None,
         on_done: OnDone,
         stop: Stop | None = None,
+        feedback: Feedback | None = None,
     ) -> None:
         self._request, self._alias, self._gate = request, alias, gate
         self._metrics, self._runs, self._prices, self._on_done = metrics, runs, prices, on_done
         self._stop = stop or Stop()
+        self._feedback = feedback
         self._head = Head(request.alias)
         self._started = time.monotonic()
         self._events: list[dict[str, Any]] = []
@@ -230,6 +234,8 @@ class Chat:
         for name, stage in summed["sampleset"]["usage"].items():
             for kind in ("prompt_tokens", "completion_tokens"):
                 self._metrics.add("tokens", stage[kind], model=self._alias.name, stage=name, kind=kind)
+        if self._feedback is not None:
+            self._feedback.remember(self._head.id, self._request, answers)
         if (run := self._runs.new_name()) is not None:
             summed["sampleset"]["run"] = run
         return summed

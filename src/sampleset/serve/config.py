@@ -210,6 +210,7 @@ class ServeConfig:
         prices: Price file, for costs in replies and metrics.
         keep_runs: Runs kept for replay, the newest ones; 0 keeps none.
         runs_folder: Keep them in this folder instead of in memory.
+        feedback_file: File for feedback on answers, which only grows; without it none is taken.
     """
 
     models: Mapping[str, AliasConfig]
@@ -235,6 +236,7 @@ class ServeConfig:
     prices: str | None = None
     keep_runs: Annotated[int, Ge(0)] = 0
     runs_folder: str | None = None
+    feedback_file: str | None = None
 
     def __post_init__(self) -> None:
         if not self.models:

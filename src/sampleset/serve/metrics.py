@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from sampleset.serve.draws import Drawn
 from sampleset.serve.promises import Promise
@@ -85,8 +86,17 @@ class Metrics:
             ("sampleset_requests_active", "Requests in work.", active),
             ("sampleset_requests_waiting", "Requests in the queue.", waiting),
         ):
-            lines += [f"# HELP {name} {help_text}", f"# TYPE {name} gauge", f"{name} {value}"]
+            lines += gauge(name, help_text, [({}, value)])
         return "\n".join(lines) + "\n"
+
+
+def gauge(name: str, help_text: str, values: Sequence[tuple[Mapping[str, str], int]]) -> list[str]:
+    """The lines of a gauge: its values by their labels."""
+    return [
+        f"# HELP {name} {help_text}",
+        f"# TYPE {name} gauge",
+        *(f"{name}{_labels(tuple(labels.items()))} {value}" for labels, value in values),
+    ]
 
 
 def _labels(labels: Labels) -> str:

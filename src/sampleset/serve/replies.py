@@ -91,6 +91,8 @@ def choice_fields(answer: Answered, samples: bool) -> dict[str, Any]:
     }
     if answer.promise is not None:
         fields["promise"] = answer.promise.fields()
+    if outcome.explanation:
+        fields["explanation"] = dict(outcome.explanation)
     return fields | ({"samples": [sample(draw) for draw in draws.draws]} if samples else {})
 
 

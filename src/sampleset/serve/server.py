@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import math
 import resource
@@ -109,11 +110,12 @@ async def serve(
     models = Models(config)
     try:
         await models.open()
+        answering = Server(config, models, keys)
     except BaseException:
         listener.close()
+        await models.close()
         raise
     try:
-        answering = Server(config, models, keys)
         connections = Connections(config, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         settings = uvicorn.Config(
             answering.app(),
@@ -185,7 +187,8 @@ def run(config: ServeConfig, *, quiet: bool = False) -> None:
     except ImportError:
         pass
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(serve(config, quiet=quiet))
+        # What is loaded lives as long as the process; full collections need not look through it.
+        runner.run(serve(config, lambda server, port: gc.freeze(), quiet=quiet))
 
 
 def _announce(config: ServeConfig, models: Models, port: int) -> None:

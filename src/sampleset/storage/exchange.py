@@ -7,10 +7,13 @@ from importlib import import_module
 from typing import Any
 
 from sampleset.errors import MissingExtraError
-from sampleset.storage.records import StoredSet, problem_to_row, sample_to_row
+from sampleset.storage.records import StoredSet, is_score_column, problem_to_row, sample_to_row
 from sampleset.types import SampleSet
 
 Rows = Iterator[dict[str, Any]]
+
+
+_ABOUT = ("question", "answer", "choices", "answer_kind", "solution", "subject", "level")
 
 
 def set_rows(sets: Iterable[StoredSet]) -> Rows:
@@ -19,16 +22,21 @@ def set_rows(sets: Iterable[StoredSet]) -> Rows:
 
 
 def completion_rows(sets: Iterable[StoredSet]) -> Rows:
-    """One row a sample: `problem_id`, `question`, `answer` (gold), `index`, `completion`, tokens.
+    """One row a sample: `problem_id`, the question's columns, `answer` (gold), `index`, `completion`, tokens.
 
-    Each score stands in a column named after it.
+    A score stands in a column named after it, with `scores.` before a name that does not end in `_scores`.
     """
     for stored in sets:
         problem = problem_to_row(stored.problem)
-        about = {"problem_id": problem.pop("id"), **{name: problem[name] for name in ("question", "answer")}}
+        about = {"problem_id": problem["id"]} | {name: problem[name] for name in _ABOUT if name in problem}
+        if stored.sample_set.stopped is not None:
+            about["stopped"] = stored.sample_set.stopped
         for sample in stored.sample_set.samples:
             row = sample_to_row(sample)
-            scores = row.pop("scores", {})
+            scores = {
+                name if is_score_column(name.partition(".")[0]) else f"scores.{name}": score
+                for name, score in row.pop("scores", {}).items()
+            }
             yield {**about, "index": row.pop("index"), "completion": row.pop("text"), **row, **scores}
 
 
@@ -37,7 +45,7 @@ def lm_eval_rows(sets: Iterable[StoredSet]) -> Rows:
     for index, stored in enumerate(sets):
         texts = [sample.text for sample in stored.sample_set.samples]
         question = stored.problem.question.text
-        doc = {name: value for name, value in problem_to_row(stored.problem).items() if name != "schema"}
+        doc = problem_to_row(stored.problem)
         yield {
             "doc_id": index,
             "doc": doc,

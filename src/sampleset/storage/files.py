@@ -304,9 +304,25 @@ def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     listed = [dict(row) for row in rows]
     # Rows of different shapes share a table: a column that a row lacks is null in it.
     columns = dict.fromkeys(name for row in listed for name in row)
-    table = {name: [row.get(name) for row in listed] for name in columns}
+    table = {name: _of_one_type([row.get(name) for row in listed]) for name in columns}
     parquet.write_table(pyarrow().table(table), path, compression="zstd")
     return len(listed)
+
+
+def _of_one_type(column: list[Any]) -> list[Any]:
+    """The column; where some of its lists hold texts and others sample rows, all hold sample rows."""
+    items = [item for value in column if isinstance(value, list) for item in cast("list[Any]", value)]
+    if {type(item) for item in items} != {str, dict}:
+        return column
+    return [
+        [
+            {"index": place, "text": item} if isinstance(item, str) else item
+            for place, item in enumerate(cast("list[Any]", value))
+        ]
+        if isinstance(value, list)
+        else value
+        for value in column
+    ]
 
 
 def _refuse_repeats(counts: Counter[str], identity: str) -> None:

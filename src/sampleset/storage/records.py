@@ -12,6 +12,7 @@ has their least, product and mean beside it as `<column>.min`, `<column>.product
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -35,6 +36,8 @@ from sampleset.types import (
 )
 
 Row = Mapping[str, Any]
+
+_LONGEST_LITERAL = 1 << 20
 
 ID_COLUMNS = ("id", "problem_id", "unique_id")
 QUESTION_COLUMNS = ("question", "problem")
@@ -60,7 +63,7 @@ _ALIASES = {
     "samples": SAMPLES_COLUMNS,
     **{name: (name,) for name in ("solution", "subject", "level", "choices", "answer_kind", "scores")},
 }
-_REDUCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
+REDUCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "min": min,
     "product": math.prod,
     "mean": lambda steps: math.fsum(steps) / len(steps),
@@ -201,7 +204,8 @@ def problem_from_row(row: Row, number: int) -> Problem:
     if text is None or not text.strip():
         raise DataError(
             f"no question: expected a non-empty text in one of {', '.join(QUESTION_COLUMNS)}; the columns "
-            f"here are {', '.join(row)}. Name yours by --columns question=COLUMN"
+            f"here are {', '.join(row)}. Name yours by --columns question=COLUMN, or add the questions by "
+            "sampleset import SAMPLES --problems DATASET"
         )
     choices = _from_cell(row.get("choices"))
     if choices is not None and not _is_texts(choices):
@@ -350,6 +354,7 @@ def answer_to_row(answer: Answer, sampling: Usage) -> dict[str, Any]:
         "usage": {"sampling": as_dict(sampling), "aggregation": as_dict(answer.usage)},
         "flags": list(answer.flags),
         **({"evidence": dict(answer.evidence)} if answer.evidence else {}),
+        **({"explanation": dict(answer.explanation)} if answer.explanation else {}),
     }
 
 
@@ -368,6 +373,7 @@ def answer_from_row(row: Row) -> Answer:
         usage=Usage(**row["usage"]["aggregation"]),
         flags=tuple(row["flags"]),
         evidence=row.get("evidence", {}),
+        explanation=row.get("explanation", {}),
     )
 
 
@@ -392,7 +398,7 @@ def _scores(row: Row, n: int) -> dict[str, list[float | None]]:
             steps = [[score for score in cast("list[float | None]", value or []) if score is not None]
                      for value in column]  # fmt: skip
             scores[name] = [values[-1] if values else None for values in steps]
-            for how, reduce in _REDUCTIONS.items():
+            for how, reduce in REDUCTIONS.items():
                 scores[f"{name}.{how}"] = [reduce(values) if values else None for values in steps]
     return scores
 
@@ -426,14 +432,25 @@ def _answer_kind(row: Row) -> str:
 
 
 def _from_cell(value: object) -> object:
-    """The value; a list that a cell of a CSV file holds as JSON becomes one."""
+    """The value; a list that a cell of a CSV file holds as JSON, or as pandas writes it, becomes one."""
     if not isinstance(value, str) or not value.lstrip().startswith("["):
         return value
     try:
         parsed: object = json.loads(value)
     except (ValueError, RecursionError):
-        return value
+        parsed = list_of_literal(value.strip())
     return parsed if _is_list(parsed) else value
+
+
+def list_of_literal(text: str) -> list[object] | None:
+    """The list that a text writes as Python does, `['5', "it's"]`; `None` where it is none, or too long."""
+    if not text.startswith("[") or len(text) > _LONGEST_LITERAL:
+        return None
+    try:
+        value: object = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return value if _is_list(value) else None
 
 
 def _is_list(value: object) -> TypeGuard[list[object]]:

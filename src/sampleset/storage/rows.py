@@ -47,6 +47,7 @@ STDIN = Path("-")
 _MOST_BYTES_OF_A_MEMBER = 1 << 28
 _LONGEST_CELL = 1 << 26
 _SHARD = re.compile(r"(?P<split>[A-Za-z_]\w*?)-\d{5}-of-\d{5}\.")
+_SPLIT = re.compile(r"(?P<split>train|test|validation|valid|val|dev)\.")
 _PART = re.compile(r"part[-_.]?\d+|shard[-_.]?\d+|data-\d{5}-of-\d{5}")
 
 T = TypeVar("T")
@@ -104,15 +105,14 @@ def row_files(path: Path) -> list[Path]:
         return _saved_files(_only_split(path, splits))
     if shards := _shards(path):
         return _only_split(path, shards)
-    files = sorted(
-        (
-            entry
-            for entry in path.iterdir()
-            if entry.is_file() and entry.name.endswith(READABLE) and not entry.name.startswith(".")
-        ),
-        key=natural,
-    )
-    files = [entry for entry in files if not _is_json(entry)] or files
+    files = _readable(path)
+    if not files and (configurations := _configurations(path)):
+        if len(configurations) == 1:
+            return row_files(configurations[0])
+        names = ", ".join(entry.name for entry in configurations)
+        raise DataError(
+            f"{path} has several configurations ({names}). Name one of them, as {str(configurations[0])!r}."
+        )
     if not files:
         raise InputNotFoundError(
             f"No {', '.join(READABLE)} files in {str(path)!r}. Give a file or a folder of them."
@@ -197,14 +197,41 @@ def _kind(path: Path) -> str:
 
 
 def _shards(folder: Path) -> dict[str, list[Path]]:
-    """The shards of each split, where a folder is laid out as on the Hub."""
+    """The shards of each split, or its one file, where a folder is laid out as on the Hub."""
     shards: dict[str, list[Path]] = {}
     for directory in (folder, folder / "data"):
         for file in sorted(directory.iterdir() if directory.is_dir() else [], key=natural):
             match = _SHARD.match(file.name)
             if match and file.name.endswith(READABLE) and not _PART.match(file.name):
                 shards.setdefault(match["split"], []).append(file)
+        shards = shards or _split_files(directory)
     return shards
+
+
+def _split_files(folder: Path) -> dict[str, list[Path]]:
+    """The one file of each split, where the files of a folder are named after splits and nothing else."""
+    files = _readable(folder) if folder.is_dir() else []
+    names = {file: match["split"] for file in files if (match := _SPLIT.match(file.name))}
+    return {split: [file] for file, split in names.items()} if len(names) == len(files) else {}
+
+
+def _readable(folder: Path) -> list[Path]:
+    """The files of a folder that hold rows, in natural order; JSON only where there is nothing else."""
+    files = sorted(
+        (
+            entry
+            for entry in folder.iterdir()
+            if entry.is_file() and entry.name.endswith(READABLE) and not entry.name.startswith(".")
+        ),
+        key=natural,
+    )
+    return [entry for entry in files if not _is_json(entry)] or files
+
+
+def _configurations(folder: Path) -> list[Path]:
+    """The folders with shards in a folder of the Hub that has one for each configuration."""
+    folders = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return [entry for entry in folders if _shards(entry)]
 
 
 def _only_split(folder: Path, splits: Mapping[str, T]) -> T:
@@ -281,6 +308,8 @@ def _listed(content: object) -> Iterable[object]:
     if not isinstance(content, dict):
         return [content]
     document = cast("dict[str, object]", content)
+    if rows := _rows_of_columns(document):
+        return rows
     if "question" in document or "problem" in document:
         return [document]
     if _are_objects(document.get("samples")):  # an inspect log, which has other lists, too
@@ -294,6 +323,17 @@ def _listed(content: object) -> Iterable[object]:
     return [document]
 
 
+def _rows_of_columns(document: Mapping[str, object]) -> list[dict[str, Any]]:
+    """The rows of a table that pandas wrote by columns: each an object of values by their row's number."""
+    columns = {
+        name: cast("dict[str, object]", item) for name, item in document.items() if isinstance(item, dict)
+    }
+    numbers = list(next(iter(columns.values()))) if columns else []
+    if len(columns) < len(document) or not all(number.isdecimal() for number in numbers):
+        return []
+    return [{name: column.get(number) for name, column in columns.items()} for number in numbers]
+
+
 def _are_objects(value: object) -> bool:
     listed = cast("list[object]", value) if isinstance(value, list) else []
     return bool(listed) and all(isinstance(item, dict) for item in listed)
@@ -302,13 +342,22 @@ def _are_objects(value: object) -> bool:
 def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     csv.field_size_limit(max(_LONGEST_CELL, csv.field_size_limit()))
     with _opened(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", "replace", newline="") as text:
-        rows = csv.DictReader(text, delimiter="\t" if path.name.endswith(".tsv") else ",")
+        header = text.readline()
+        text.seek(0)
+        rows = csv.DictReader(text, delimiter=_delimiter(path, header))
         try:
             for row in rows:
                 # An empty cell is a column that the row lacks; cells beyond the header have no name.
                 yield rows.line_num, {name: cell for name, cell in row.items() if name and cell}
         except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(f"{path}: damaged after line {rows.line_num} ({error}).") from error
+
+
+def _delimiter(path: Path, header: str) -> str:
+    """What stands between cells: a tab in `.tsv`, else a comma, or what stands in a header without one."""
+    if path.name.endswith(".tsv"):
+        return "\t"
+    return next((mark for mark in (",", ";", "\t") if mark in header), ",")
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -14,7 +14,7 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from sampleset.errors import (
@@ -99,6 +99,7 @@ class Client:
         self._parts = urlsplit(base_url)
         self._key = api_key
         self.where = shown_url(self._parts)
+        self._base, self._query = self.where, f"?{self._parts.query}" if self._parts.query else ""
         self._proxy = _proxy_for(self._parts)
         self._headers = {"Content-Type": "application/json", **_authorization(self._parts, api_key)}
         self._session: aiohttp.ClientSession | None = None
@@ -106,15 +107,11 @@ class Client:
 
     def url(self, path: str) -> str:
         """The address of a path under the base URL, with the base URL's query."""
-        parts = self._parts
-        host = parts.netloc.rpartition("@")[2]
-        return urlunsplit((parts.scheme, host, parts.path.rstrip("/") + path, parts.query, ""))
+        return f"{self._base}{path}{self._query}"
 
     def root_url(self, path: str) -> str:
         """The address of a path at the server's root, beside `/v1`."""
-        parts = self._parts
-        host, root = parts.netloc.rpartition("@")[2], parts.path.rstrip("/").removesuffix("/v1")
-        return urlunsplit((parts.scheme, host, root + path, parts.query, ""))
+        return f"{self._base.removesuffix('/v1')}{path}{self._query}"
 
     async def get(self, url: str, seconds: float) -> Response:
         """The reply to a GET request.
@@ -215,7 +212,6 @@ class Client:
                 connector=aiohttp.TCPConnector(limit=0, ssl=context),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=("User-Agent",),
                 headers={"User-Agent": "sampleset"},
                 read_bufsize=2**18,
             )

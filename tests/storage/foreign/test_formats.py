@@ -155,8 +155,32 @@ def test_a_batch_beside_its_input_is_grouped_by_the_messages(tmp_path: Path):
 
 def test_a_batch_without_its_input_asks_for_the_questions(tmp_path: Path):
     path = jsonl(tmp_path / "out.jsonl", batch_output("q1-0", "5"), batch_output("q1-1", "6"))
-    with pytest.raises(DataError, match="no question"):
+    with pytest.raises(DataError, match="sampleset import SAMPLES --problems"):
         read(path)
+
+
+def batch_response(identity: str, text: str, status: str = "completed") -> dict[str, Any]:
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    output = [
+        {"type": "reasoning", "summary": []},
+        {"type": "message", "role": "assistant", "content": content},
+    ]
+    usage = {"input_tokens": 3, "output_tokens": 4}
+    body = {"object": "response", "model": "m", "status": status, "output": output, "usage": usage}
+    return {"custom_id": identity, "response": {"status_code": 200, "body": body}, "error": None}
+
+
+@pytest.mark.parametrize("field", ["input", "prompt"])
+def test_a_batch_of_responses_or_of_plain_prompts_is_read(tmp_path: Path, field: str):
+    requests = [{"custom_id": f"r{place}", "body": {field: "2+3?"}} for place in range(2)]
+    jsonl(tmp_path / "in.jsonl", *requests)
+    jsonl(tmp_path / "out.jsonl", batch_response("r0", "5"), batch_response("r1", "6", "incomplete"))
+    (stored,) = read_sample_sets(tmp_path)
+    assert stored.sample_set.question.text == "2+3?"
+    assert [
+        (one.text, one.finish_reason, one.prompt_tokens, one.completion_tokens, one.error)
+        for one in stored.sample_set.samples
+    ] == [("5", "stop", 3, 4, None), ("6", "length", 3, 4, None)]
 
 
 def test_rows_of_one_completion_are_joined_by_a_shared_id(tmp_path: Path):
@@ -199,6 +223,32 @@ def test_a_list_in_a_csv_cell_is_read(tmp_path: Path):
     path = tmp_path / "cells.csv"
     path.write_text('id,question,samples\nq,2+3?,"[""5"", ""6""]"\n')
     assert read(path) == [("q", "2+3?", None, ["5", "6"])]
+
+
+@pytest.mark.parametrize("cell", ["['5', '6']", "[\"5\", '6']", "['5',\n '6']"])
+def test_a_list_in_a_csv_cell_is_read_as_pandas_writes_it(tmp_path: Path, cell: str):
+    write_rows(tmp_path / "cells.csv", [{"id": "q", "question": "2+3?", "samples": cell}])
+    assert read(tmp_path / "cells.csv") == [("q", "2+3?", None, ["5", "6"])]
+
+
+@pytest.mark.parametrize("cell", ["[__import__('os')]", "['5'] * 9", "[" * 400 + "]" * 400])
+def test_a_cell_that_is_no_list_of_literals_is_refused(tmp_path: Path, cell: str):
+    write_rows(tmp_path / "cells.csv", [{"id": "q", "question": "2+3?", "samples": cell}])
+    with pytest.raises(DataError):
+        read(tmp_path / "cells.csv")
+
+
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_cells_are_parted_by_what_parts_the_header(tmp_path: Path, mark: str):
+    path = tmp_path / "r.csv"
+    path.write_text(f'\ufeffquestion{mark}output\n2+3?{mark}"5, or 6; \n7"\n2+3?{mark}6\n')
+    assert read(path) == [("0", "2+3?", None, ["5, or 6; \n7", "6"])]
+
+
+def test_a_table_that_pandas_wrote_by_columns_is_read(tmp_path: Path):
+    path = tmp_path / "r.json"
+    path.write_text('{"question": {"0": "2+3?", "1": "2+3?"}, "response": {"0": "5", "1": "6"}}')
+    assert read(path) == [("0", "2+3?", None, ["5", "6"])]
 
 
 def test_an_array_of_sets_is_read(tmp_path: Path):
@@ -271,6 +321,25 @@ def shards(folder: Path, *splits: str) -> None:
 def test_shards_of_the_hub_are_read_in_order(tmp_path: Path):
     shards(tmp_path, "test")
     assert [row[0] for row in read(tmp_path)] == ["test0", "test1"]
+
+
+@pytest.mark.parametrize("layout", ["main/test-00000-of-00001.parquet", "test.parquet", "data/test.parquet"])
+def test_other_layouts_of_the_hub_are_read_and_several_of_a_kind_are_refused(tmp_path: Path, layout: str):
+    for index, name in enumerate((layout, layout.replace("main", "extra").replace("/test", "/train"))):
+        name = name if "main" in layout or index == 0 else name.replace("test", "train")
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_rows(tmp_path / name, [{"id": f"q{index}", "question": "1+1?", "samples": ["2"]}])
+        if index == 0:
+            assert read(tmp_path) == [("q0", "1+1?", None, ["2"])]
+    with pytest.raises(DataError, match="several"):
+        read(tmp_path)
+    assert [row[0] for row in read(tmp_path / ("main" if "main" in layout else "test"))] == ["q0"]
+
+
+def test_a_file_beside_one_that_is_named_after_a_split_is_read_with_it(tmp_path: Path):
+    for name in ("test", "more"):
+        jsonl(tmp_path / f"{name}.jsonl", {"id": name, "question": "1+1?", "samples": ["2"]})
+    assert [row[0] for row in read(tmp_path)] == ["more", "test"]
 
 
 def test_several_splits_are_refused_until_one_is_named(tmp_path: Path):

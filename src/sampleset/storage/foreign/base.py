@@ -221,7 +221,7 @@ def first_text(row: Row, names: Sequence[str]) -> str | None:
     return next((value for name in names if isinstance(value := row.get(name), str) and value.strip()), None)
 
 
-_PROMPT_END = re.compile(r"assistant\s*(?:<think>)?\s*\Z")
+_PROMPT_END = re.compile(r"(?:<\|im_end\|>\s*<\|im_start\|>)?assistant\s*(?:<think>)?\s*\Z")
 
 
 def question_of_prompt(prompt: object) -> str | None:
@@ -240,7 +240,9 @@ def question_of_prompt(prompt: object) -> str | None:
         return None
     end = _PROMPT_END.search(prompt)
     _, user, question = prompt[: end.start()].rpartition("user\n") if end else ("", "", "")
-    return (question if user else prompt).strip() or None
+    if user:
+        return question.strip() or None
+    return prompt if prompt.strip() else None
 
 
 def text_of_content(content: object) -> str:

@@ -26,8 +26,15 @@ from sampleset.storage.foreign.base import (
     question_of_prompt,
     sample_row,
 )
-from sampleset.storage.records import ID_COLUMNS, SAMPLES_COLUMNS, Row, with_columns
-from sampleset.storage.rows import Located, located
+from sampleset.storage.records import (
+    ID_COLUMNS,
+    REDUCTIONS,
+    SAMPLES_COLUMNS,
+    Row,
+    is_score_column,
+    with_columns,
+)
+from sampleset.storage.rows import Located, located, parse_line
 
 TEXT_COLUMNS = (
     "samples",
@@ -68,14 +75,14 @@ class Completions:
         """Whether a row has a text beside the question's text, or beside an id."""
         row = source.first_mapped
         has_question = any(name in row for name in (*PROMPT_COLUMNS, "messages", *_QUESTION_IDS))
-        return has_question and _text_column(row) is not None
+        return has_question and (_text_column(row) is not None or _is_failed(row))
 
     def sets(self, source: Source) -> Iterator[ForeignSet]:
         """One set a question."""
         rows = list(self._rows(source))
         if not rows:
             return
-        column = _text_column(rows[0][2]) or TEXT_COLUMNS[0]
+        column = next((name for _, _, row in rows if (name := _text_column(row))), TEXT_COLUMNS[0])
         identity = _shared_id(rows)
 
         def key(row: Row) -> str:
@@ -94,8 +101,8 @@ class Completions:
         for file, number, row in source.rows(_without_greedy(source.files)):
             with located(file, number):
                 mapped = dict(with_columns(row, source.columns))
-                column = _text_column(mapped)
-                if column is None:
+                is_table = file.name.endswith((".csv", ".csv.gz", ".tsv"))  # an empty cell is absent
+                if _text_column(mapped) is None and not is_table and not _is_failed(mapped):
                     raise DataError(
                         f"no text of a completion in one of {', '.join(TEXT_COLUMNS)}; the columns here are "
                         f"{', '.join(row)}. Name it by --columns samples=COLUMN"
@@ -113,6 +120,11 @@ def _text_column(row: Row) -> str | None:
     return next((name for name in TEXT_COLUMNS if isinstance(row.get(name), str)), None)
 
 
+def _is_failed(row: Row) -> bool:
+    """Whether the draw failed, so that it has no text."""
+    return isinstance(row.get("error"), str) and row.get("finish_reason") == "error"
+
+
 def _question(row: Row, column: str) -> str | None:
     others = {name: value for name, value in row.items() if name != column}
     names = (*PROMPT_COLUMNS, "messages")
@@ -120,13 +132,20 @@ def _question(row: Row, column: str) -> str | None:
 
 
 def _shared_id(rows: list[Located]) -> str | None:
-    """The column whose values rows of one question share: some values come again, each with one question."""
+    """The column whose values rows of one question share, each with one question of its own.
+
+    Where no value comes again, it counts only if no question does either: then each question was drawn once.
+    """
     for name in _QUESTION_IDS:
         values = [row.get(name) for _, _, row in rows]
-        if any(value is None for value in values) or len({*map(str, values)}) == len(values):
+        if any(value is None for value in values):
             continue
         pairs = {(str(row[name]), _question(row, _text_column(row) or "")) for _, _, row in rows}
-        if len(pairs) == len({*map(str, values)}):
+        questions = {question for _, question in pairs}
+        ids = {*map(str, values)}
+        if len(pairs) == len(ids) and (len(ids) < len(values) or len(questions) in (1, len(ids))):
+            if len(ids) == len(values) and len(questions) == 1 and None not in questions:
+                continue  # one question, drawn often: the ids are those of the draws
             return name
     return None
 
@@ -142,7 +161,7 @@ def _row(row: Row, column: str, identity: str | None) -> dict[str, Any]:
         **({"id": str(shared)} if shared is not None else {}),
         **({"question": question} if question else {}),
         **(gold_fields(str(gold)) if gold is not None else {}),
-        **{name: value for name, value in row.items() if name not in dropped},
+        **{name: value for name, value in row.items() if name not in dropped and _score_name(name) is None},
     }
 
 
@@ -150,10 +169,28 @@ def _sample(row: Row, column: str) -> dict[str, Any]:
     names = ("finish_reason", "model", "error")
     texts = {name: row[name] for name in names if isinstance(row.get(name), str)}
     counts = {name: count for name in _COUNTS if (count := _integer(row.get(name))) is not None}
-    logprobs = row["logprobs"] if is_mapping(row.get("logprobs")) else None
-    score = _number(row.get("scores"))
-    scores = None if score is None else {"scores": score}
-    return sample_row(str(row[column]), **texts, **counts, logprobs=logprobs, scores=scores)
+    named = {_score_name(name): _number(value) for name, value in row.items()}
+    scores = {name: value for name, value in named.items() if name is not None and value is not None}
+    logprobs = _object(row.get("logprobs"))
+    return sample_row(str(row.get(column, "")), **texts, **counts, logprobs=logprobs, scores=scores or None)
+
+
+def _score_name(column: str) -> str | None:
+    """The score that a column holds: `scores`, `NAME_scores`, reductions of steps, and `scores.NAME`."""
+    base, _, reduction = column.partition(".")
+    if not is_score_column(base):
+        return None
+    return reduction if base == "scores" and reduction and reduction not in REDUCTIONS else column
+
+
+def _object(value: object) -> Row | None:
+    """An object of JSON, which CSV writes as text."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = parse_line(value)
+        except DataError:
+            return None
+    return {name: item for name, item in value.items() if item is not None} if is_mapping(value) else None
 
 
 def _integer(value: object) -> int | None:

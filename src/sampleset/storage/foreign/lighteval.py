@@ -6,7 +6,6 @@ Since 0.9 a row has `doc`, `model_response` and `metric`; before, `example`, `pr
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 
@@ -20,10 +19,9 @@ from sampleset.storage.foreign.base import (
     is_texts,
     sample_row,
 )
-from sampleset.storage.records import Row
+from sampleset.storage.records import Row, list_of_literal
 from sampleset.storage.rows import located
 
-_LONGEST_LITERAL = 1 << 20
 _NO_TEXTS = "holds no texts: tasks that compare likelihoods draw no samples"
 
 
@@ -99,10 +97,7 @@ def _list(value: object) -> list[Any]:
     """A list, or the list that a text writes as Python does; anything else is a list of it."""
     if is_list(value):
         return value
-    if isinstance(value, str) and value.startswith("[") and len(value) <= _LONGEST_LITERAL:
-        try:
-            literal: object = ast.literal_eval(value)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            return [value]
-        return literal if is_list(literal) else [value]
+    literal = list_of_literal(value) if isinstance(value, str) else None
+    if literal is not None:
+        return literal
     return [] if value is None else [value]

@@ -7,7 +7,7 @@ compare likelihoods of options (`multiple_choice`) draw no samples and are refus
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 from sampleset.errors import DataError
 from sampleset.storage.foreign.base import (
@@ -24,6 +24,7 @@ from sampleset.storage.foreign.base import (
 )
 from sampleset.storage.records import Row
 from sampleset.storage.rows import located
+from sampleset.types import SCHEMA_VERSION
 
 
 @FORMATS.register("lm_eval")
@@ -43,7 +44,8 @@ class LmEval:
         identities: set[str] = set()
         for file, number, row in source.rows(tasks):
             with located(file, number):
-                identity = str(row["doc_id"])
+                doc: object = row["doc"]
+                identity = str(doc["id"] if _is_ours(doc) else row["doc_id"])
                 if len(tasks) > 1:
                     identity = f"{_task(file.name)}/{identity}"
                 if identity in identities:
@@ -57,6 +59,11 @@ def _task(name: str) -> str:
     return name.removeprefix("samples_").rpartition("_")[0] or name
 
 
+def _is_ours(doc: object) -> TypeGuard[Row]:
+    """Whether a document is a problem that `sampleset import --form lm-eval` wrote."""
+    return is_mapping(doc) and doc.get("schema") == SCHEMA_VERSION and {"id", "question"} <= doc.keys()
+
+
 def _row(row: Row, identity: str) -> dict[str, Any]:
     replies = row["resps"]
     texts = replies[0] if is_list(replies) and len(replies) == 1 else replies
@@ -66,6 +73,8 @@ def _row(row: Row, identity: str) -> dict[str, Any]:
             "generate_until, with `repeats` above 1"
         )
     doc: Row = row["doc"] if is_mapping(row["doc"]) else {}
+    if _is_ours(doc):
+        return {**doc, "id": identity, "samples": texts}
     target = row.get("target")
     return {
         "id": identity,

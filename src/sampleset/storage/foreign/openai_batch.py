@@ -53,12 +53,12 @@ class OpenAIBatch:
         def key(row: Row) -> str:
             identity = str(row["custom_id"])
             body = requests.get(identity)
-            return stems[identity] if body is None else json.dumps(body.get("messages", body.get("input")))
+            return stems[identity] if body is None else json.dumps(_prompt(body))
 
         def convert(row: Row) -> dict[str, Any]:
             identity = str(row["custom_id"])
             body = requests.get(identity, {})
-            question = question_of_prompt(body.get("messages", body.get("input")))
+            question = question_of_prompt(_prompt(body))
             return {"id": stems[identity]} | ({} if question is None else {"question": question})
 
         yield from grouped(iter(replies), key, convert, _samples)
@@ -81,8 +81,7 @@ def _samples(row: Row) -> list[dict[str, Any]]:
     body: Any = response.get("body") if is_mapping(response.get("body")) else {}
     model = body.get("model") if isinstance(body.get("model"), str) else None
     usage: Any = body.get("usage") if is_mapping(body.get("usage")) else {}
-    listed = body.get("choices")
-    choices = [choice for choice in listed if is_mapping(choice)] if is_list(listed) else []
+    choices = _choices(body)
     if not choices:
         error = row.get("error") or body.get("error") or f"status {response.get('status_code')}"
         return [sample_row("", finish_reason="error", error=_message(error), model=model)]
@@ -91,12 +90,31 @@ def _samples(row: Row) -> list[dict[str, Any]]:
         sample_row(
             _text(choice),
             finish_reason=choice.get("finish_reason"),
-            prompt_tokens=usage.get("prompt_tokens"),
-            completion_tokens=usage.get("completion_tokens") if alone else None,
+            prompt_tokens=usage.get("prompt_tokens", usage.get("input_tokens")),
+            completion_tokens=usage.get("completion_tokens", usage.get("output_tokens")) if alone else None,
             model=model,
         )
         for choice in choices
     ]
+
+
+def _prompt(body: Row) -> object:
+    """What a request asked, of whichever endpoint."""
+    return next((body[name] for name in ("messages", "input", "prompt") if name in body), None)
+
+
+def _choices(body: Row) -> list[Row]:
+    """The replies; one of `/v1/responses` is its messages together, in the shape of a choice."""
+    listed = body.get("choices")
+    if is_list(listed):
+        return [choice for choice in listed if is_mapping(choice)]
+    output = body.get("output")
+    messages = [item for item in output if is_mapping(item)] if is_list(output) else []
+    messages = [item for item in messages if item.get("type") == "message"]
+    if not messages:
+        return []
+    text = "".join(text_of_content(item.get("content")) for item in messages)
+    return [{"text": text, "finish_reason": "length" if body.get("status") == "incomplete" else "stop"}]
 
 
 def _text(choice: Row) -> str:
