@@ -93,6 +93,20 @@ def test_every_cut_card_has_a_button_that_shows_all_of_it(
     assert not errors
 
 
+def test_a_link_to_a_question_is_followed_in_an_open_report(browser: Any, page_file: Path) -> None:
+    page, errors = opened(browser, f"{page_file.as_uri()}#id=q0&find=q0")
+    chosen = page.locator("[role=option][aria-selected=true]")
+    assert chosen.get_attribute("aria-setsize") == "1"
+
+    page.evaluate("location.hash = '#id=q2'")
+
+    page.wait_for_function("document.querySelectorAll('[role=option]').length > 1")
+    assert chosen.get_attribute("aria-posinset") == "3"
+    assert page.locator("#find").input_value() == ""
+    assert "id=q2" in page.evaluate("location.hash")
+    assert not errors
+
+
 def test_a_card_that_shows_all_of_its_text_has_no_button(browser: Any, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_text(report_html(an_evaluation(), {}, rows_of([a_question()])), "utf-8")

@@ -335,8 +335,9 @@
   function recall() {
     const kept = new URLSearchParams(location.hash.slice(1));
     if (data.files[Number(kept.get("file"))]) state.file = Number(kept.get("file"));
-    for (const name of ["method", "find", "id"]) if (kept.has(name)) state[name] = kept.get(name);
-    if (FILTERS.some((filter) => filter.name === kept.get("filter"))) state.filter = kept.get("filter");
+    if (kept.has("method")) state.method = kept.get("method");
+    for (const name of ["find", "id"]) state[name] = kept.get(name) || "";
+    state.filter = FILTERS.some((filter) => filter.name === kept.get("filter")) ? kept.get("filter") : "all";
     byId("find").value = state.find;
     return Number(kept.get("k"));
   }
@@ -394,6 +395,8 @@
       event.preventDefault();
       open(at + by);
     });
+    // A link into this page that is opened in it; `remember` makes no such event.
+    addEventListener("hashchange", () => showFile(recall() || (point() && point().k), true));
     let width = innerWidth;
     addEventListener("resize", () => {
       showRows();
