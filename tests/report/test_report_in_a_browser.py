@@ -21,6 +21,7 @@ SAMPLES = (
     pytest.param("line\n" * 60, id="short lines, fewer than 900 characters"),
     pytest.param("x" * 3000, id="no space at all"),
     pytest.param(r"\[ \frac{1}{2} \]" * 40, id="mathematics that is tall once it is set"),
+    pytest.param(r"\[ \frac{1}{ \undefined \] that is no mathematics " * 40, id="broken mathematics"),
 )
 
 

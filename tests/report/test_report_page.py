@@ -108,7 +108,6 @@ def test_mathematics_is_set_without_trust_and_within_bounds() -> None:
 
     for option in (
         "trust: false",
-        "throwOnError: false",
         "maxExpand: 100",
         "maxSize: 10",
         "LONGEST_FORMULA =",

@@ -55,13 +55,13 @@ const mathematics = (() => {
     try {
       // Macros are made anew for each formula, so that none can redefine a command for the next.
       katex.render(source, host, {
-        displayMode: display, trust: false, throwOnError: false, strict: "ignore", maxExpand: 100, maxSize: 10,
-        errorColor: "currentColor", globalGroup: false, macros: {},
+        displayMode: display, trust: false, throwOnError: true, strict: "ignore", maxExpand: 100, maxSize: 10,
+        globalGroup: false, macros: {},
       });
-    } catch { // too deep, or not text that KaTeX can read at all
+    } catch { // not mathematics, or too deep
       host.replaceChildren(whole);
     }
-    if (host.querySelector(".katex-error") || tooLarge(host)) host.replaceChildren(whole);
+    if (tooLarge(host)) host.replaceChildren(whole);
     return host;
   }
 
