@@ -96,18 +96,12 @@ class Sampler:
         self._tariff = tariff
         ModelCalls(backend, budgets=self._budgets, tariff=tariff)  # raises now if a price is missing
 
-    async def sample(
-        self,
-        question: Question,
-        messages: Sequence[Message] | None = None,
-        drawn: Sequence[Sample] = (),
-    ) -> SampleSet:
+    async def sample(self, question: Question, messages: Sequence[Message] | None = None) -> SampleSet:
         """The sample set of one question.
 
         Args:
             question: The question.
             messages: The prompt; by default the question under the prompt of the options.
-            drawn: Samples that are there already, where no store holds them.
 
         Raises:
             CapReachedError: A cap left too few draws.
@@ -116,7 +110,7 @@ class Sampler:
         """
         sent = self._messages(question) if messages is None else messages
         if self.store is None:
-            work = await self._draw(question, sent, drawn)
+            work = await self._draw(question, sent, ())
         else:
             work = await self._complete(self.store, question, sent)
         # Messages of the caller's own are in no prompt that has a name.
