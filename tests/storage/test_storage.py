@@ -96,9 +96,10 @@ def test_an_unknown_suffix_is_refused(tmp_path: Path):
         list(read_rows(path))
 
 
-def test_a_gzip_file_cut_short_is_said_to_be_damaged(tmp_path: Path):
-    path = tmp_path / "rows.jsonl.gz"
-    path.write_bytes(gzip.compress(b'{"a": 1}\n' * 10_000)[:60])
+@pytest.mark.parametrize(("name", "line"), [("rows.jsonl.gz", b'{"a": 1}\n'), ("rows.csv.gz", b"a;b\n")])
+def test_a_gzip_file_cut_short_is_said_to_be_damaged(tmp_path: Path, name: str, line: bytes):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(line * 10_000)[:30])
     with pytest.raises(DataError, match="damaged after line"):
         list(read_rows(path))
 

@@ -342,15 +342,17 @@ def _are_objects(value: object) -> bool:
 def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     csv.field_size_limit(max(_LONGEST_CELL, csv.field_size_limit()))
     with _opened(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", "replace", newline="") as text:
-        header = text.readline()
-        text.seek(0)
-        rows = csv.DictReader(text, delimiter=_delimiter(path, header))
+        number = 0
         try:
+            header = text.readline()
+            text.seek(0)
+            rows = csv.DictReader(text, delimiter=_delimiter(path, header))
             for row in rows:
+                number = rows.line_num
                 # An empty cell is a column that the row lacks; cells beyond the header have no name.
-                yield rows.line_num, {name: cell for name, cell in row.items() if name and cell}
+                yield number, {name: cell for name, cell in row.items() if name and cell}
         except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{path}: damaged after line {rows.line_num} ({error}).") from error
+            raise DataError(f"{path}: damaged after line {number} ({error}).") from error
 
 
 def _delimiter(path: Path, header: str) -> str:
