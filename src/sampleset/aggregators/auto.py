@@ -42,6 +42,7 @@ _SAVED = SavedKind(
 METHODS = ("vote", "weighted", "reader", "fusion")
 """From the cheapest to the dearest."""
 _ASKING = ("reader", "fusion")
+_UNSTATED = "no sample states an answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,23 @@ class Signs:
 
     share: float
     agrees: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Votes:
+    """The votes that cost nothing.
+
+    Attributes:
+        counted: The set's tally.
+        vote: The vote's answer.
+        weighted: The weighted vote's answer; `None` where it was not needed for the signs.
+        signs: `None` where no sample states an answer.
+    """
+
+    counted: Tally
+    vote: Answer
+    weighted: Answer | None
+    signs: Signs | None
 
 
 @AGGREGATORS.register("auto")
@@ -259,46 +277,45 @@ class Auto:
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The answer of the method that the rules choose, or of the dearest cheaper one that fits the cap."""
-        counted = await tally(sample_set)
-        methods = self.methods
-        vote = await methods["vote"].aggregate(sample_set)
-        signs = await self.signs(sample_set)
-        if signs is None:
-            return self._explained(vote, sample_set, counted, set(), "vote", "no sample states an answer", {})
+        votes = await self._votes(sample_set)
+        if votes.signs is None:
+            return self._explained(votes.vote, sample_set, votes.counted, set(), "vote", _UNSTATED, {})
+        signs, answer, method = votes.signs, votes.vote, "vote"
         chosen, why = self._chosen(sample_set, signs)
-        said = {"share": round(signs.share, 4), "confidence_agrees": signs.agrees}
-        names = list(methods)[: list(methods).index(chosen) + 1]
-        spent, fell = Usage(), False
-        for name in reversed(names):
-            if name == "vote":
-                answer = vote
+        tried = list(self.methods)[1 : list(self.methods).index(chosen) + 1]
+        spent = Usage()
+        for name in reversed(tried):
+            if name == "weighted" and votes.weighted is not None:
+                part, cost = votes.weighted, Usage()
             else:
-                part, cost = await self._within_caps(methods[name], sample_set)
-                if part is None:
-                    spent, fell = spent + cost, True
-                    why = f"{why}; {name} did not fit the cap"
-                    continue
-                answer = part
-            if fell:
-                asks = name in _ASKING
-                flag = "cap_lowered" if asks else "cap_reached"
-                answer = replace(answer, usage=answer.usage + spent, flags=(*answer.flags, flag))
-            agreeing = await _agreeing(sample_set, counted, answer.answer)
-            return self._explained(answer, sample_set, counted, agreeing, name, why, said)
-        raise AssertionError("the vote costs nothing")  # pragma: no cover
+                part, cost = await self._within_caps(self.methods[name], sample_set)
+            if part is not None:
+                answer, method = part, name
+                break
+            spent, why = spent + cost, f"{why}; {name} did not fit the cap"
+        if method != chosen:
+            flag = "cap_lowered" if method in _ASKING else "cap_reached"
+            answer = replace(answer, usage=answer.usage + spent, flags=(*answer.flags, flag))
+        agreeing = await _agreeing(sample_set, votes.counted, answer.answer)
+        said = {"share": round(signs.share, 4), "confidence_agrees": signs.agrees}
+        return self._explained(answer, sample_set, votes.counted, agreeing, method, why, said)
 
     async def signs(self, sample_set: SampleSet) -> Signs | None:
         """What the rules go by; `None` where no sample states an answer."""
+        return (await self._votes(sample_set)).signs
+
+    async def _votes(self, sample_set: SampleSet) -> _Votes:
         counted = await tally(sample_set)
+        vote = await self.methods["vote"].aggregate(sample_set)
         if not counted.candidates:
-            return None
+            return _Votes(counted, vote, None, None)
         most = max(candidate.votes for candidate in counted.candidates)
         share = most / sum(candidate.votes for candidate in counted.candidates)
         if share == 1 or list(_models_in(self.weighted)):
-            return Signs(share, True)
-        vote = await self.methods["vote"].aggregate(sample_set)
+            return _Votes(counted, vote, None, Signs(share, True))
         weighted = await self.weighted.aggregate(sample_set)
-        return Signs(share, await _same(sample_set, vote.answer, weighted.answer))
+        agrees = await _same(sample_set, vote.answer, weighted.answer)
+        return _Votes(counted, vote, weighted, Signs(share, agrees))
 
     def _chosen(self, sample_set: SampleSet, signs: Signs) -> tuple[str, str]:
         """Name of the method, and why."""

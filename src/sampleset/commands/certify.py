@@ -27,6 +27,7 @@ from sampleset.commands.options import (
     VerdictFile,
     argument,
     option,
+    require_json,
     saved_settings,
 )
 from sampleset.commands.run import Run, print_json, run_async
@@ -37,8 +38,7 @@ from sampleset.grading.grade import grade
 from sampleset.risk.certificate import Certificate, certificate_of
 from sampleset.risk.thresholds import CertifiedThreshold, certified_threshold
 from sampleset.settings import save_settings
-from sampleset.specs import identity_of, models_asked
-from sampleset.storage.files import JsonlLog
+from sampleset.specs import identity_of
 from sampleset.storage.records import StoredSet
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.types import Answer, SampleSet
@@ -74,8 +74,7 @@ def certify(
     ),
 ) -> None:
     """Find the confidence above which at most a given share of answers is wrong, with a bound that holds."""
-    if output.suffix != ".json":
-        raise InvalidArgumentError(f"--output {str(output)!r} must be a .json file.")
+    require_json(output)
     settings = saved_settings(
         "certify", reader, sets, answers, calls, samples=samples, aggregator=aggregator, k=k, risk=risk,
         confidence=confidence, verdicts=verdicts, output=output,
@@ -122,7 +121,6 @@ async def certify_files(
         DataError: The sets have no labels, or too few, or no threshold keeps the promise.
         InvalidArgumentError: k is more than a set has, or the sets are of several kinds of answers.
     """
-    folder = output.with_suffix(".asked")
     async with opened_methods(
         [aggregator], aggregator_model, calls.patience, calls.max_concurrency, None, run.note
     ) as (methods, judge):
@@ -133,10 +131,7 @@ async def certify_files(
         kinds = answers.kinds(judge)
         stored_sets = [stored for file in files for stored in file.with_kinds(kinds)]
         k = _samples_read(stored_sets, k)
-        log = AnswerLog(
-            JsonlLog(folder / "answers.jsonl") if models_asked(method) else None,
-            aggregator_model.context_size,
-        )
+        log = AnswerLog.beside(output, method, aggregator_model.context_size)
         labelled = _LabelledAnswers(k)
         with run.status_line() as show:
             for stored in stored_sets:

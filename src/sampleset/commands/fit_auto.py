@@ -23,16 +23,15 @@ from sampleset.commands.options import (
     VerdictFile,
     argument,
     option,
+    require_json,
     saved_settings,
 )
 from sampleset.commands.run import Run, print_json, run_async
 from sampleset.datasets.base import question_key
-from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import AnswerLog
 from sampleset.grading.grade import grade
 from sampleset.settings import save_settings
-from sampleset.specs import models_asked
-from sampleset.storage.files import JsonlLog
 from sampleset.storage.records import StoredSet
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.fit_auto import LabelledSet, fitted_rules
@@ -62,8 +61,7 @@ def fit_auto(
     output: Annotated[Path, option("--output", help="The rules, a .json file.")] = Path("auto.json"),
 ) -> None:
     """Learn from labelled sets when a vote is enough and when a dearer method pays, for auto."""
-    if output.suffix != ".json":
-        raise InvalidArgumentError(f"--output {str(output)!r} must be a .json file.")
+    require_json(output)
     if k is not None and k < 1:
         raise InvalidArgumentError(f"k={k} must be at least 1.")
     settings = saved_settings(
@@ -114,10 +112,7 @@ async def fit_auto_files(
         if not isinstance(auto, Auto) or auto.file is not None:
             raise InvalidArgumentError(f"{spec!r} must be auto:OPTIONS, without file=.")
         refuse_absent_scores(methods, files)
-        folder = output.with_suffix(".asked")
-        log = AnswerLog(
-            JsonlLog(folder / "answers.jsonl") if models_asked(auto) else None, aggregator_model.context_size
-        )
+        log = AnswerLog.beside(output, auto, aggregator_model.context_size)
         labelled: list[LabelledSet] = []
         questions, unlabelled = set[str](), 0
         with run.status_line() as show:
@@ -159,9 +154,7 @@ async def labelled_set(
     if signs is None:
         return None
     for name, method in auto.methods.items():
-        answer = await log.answer(method, sample_set)
-        if "failed" in answer.flags:
-            raise DataError(f"{name} fails on question {sample_set.id!r}: {answer.text}")
+        answer = await log.answer_or_raise(method, sample_set, name)
         right[name] = (await grade(answer.answer, stored.problem)).correct is True
         tokens[name] = float(answer.usage.total_tokens)
     kind = sample_set.question.answer_kind.partition(":")[0]

@@ -20,6 +20,7 @@ from sampleset.commands.options import (
     VerdictFile,
     argument,
     option,
+    require_json,
     saved_settings,
 )
 from sampleset.commands.run import Run, print_json, run_async
@@ -56,8 +57,7 @@ def fit_probe(
     verdicts: VerdictFile = None,
 ) -> None:
     """Fit a verifier head on labelled sets: a probe of a small model's hidden states. Resumes."""
-    if output.suffix != ".json":
-        raise InvalidArgumentError(f"--output {str(output)!r} must be a .json file.")
+    require_json(output)
     if folds < 2:
         raise InvalidArgumentError(f"--folds {folds} must be at least 2.")
     settings = saved_settings(

@@ -21,15 +21,15 @@ from sampleset.commands.options import (
     VerdictFile,
     argument,
     option,
+    require_json,
     saved_settings,
 )
 from sampleset.commands.run import Run, print_json, run_async
-from sampleset.errors import DataError, InvalidArgumentError
+from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import AnswerLog, parse_sizes
 from sampleset.reward_models.base import Reduction
 from sampleset.settings import save_settings
 from sampleset.specs import models_asked
-from sampleset.storage.files import JsonlLog
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.fit_vote import VoteFit
 from sampleset.training.fit_vote import fit_vote as fitted
@@ -131,8 +131,7 @@ async def fit_vote_file(
         DataError: The sets have no labels, or too few.
         BackendError: The reader or the reward model cannot be asked.
     """
-    if output.suffix != ".json":
-        raise InvalidArgumentError(f"--output {str(output)!r} must be a .json file.")
+    require_json(output)
     options, reader = fitting.labels(keep_thinking), fitting.reader
     specs = [reader] if reader else []
     if fitting.reward_model:
@@ -150,7 +149,7 @@ async def fit_vote_file(
         if reader and folder is not None:
             if not models_asked(methods[reader]):
                 raise InvalidArgumentError(f"--reader {reader!r} asks no model; the vote counts by itself.")
-            log = AnswerLog(JsonlLog(folder / "answers.jsonl"), aggregator_model.context_size)
+            log = AnswerLog.beside(output, methods[reader], aggregator_model.context_size)
             logged_reader = _LoggedReader(methods[reader], log)
         if fitting.reward_model:
             weighing = methods[specs[-1]]
@@ -194,10 +193,7 @@ class _LoggedReader:
         Raises:
             DataError: It fails on the set.
         """
-        answer = await self.log.answer(self.inner, sample_set)
-        if "failed" in answer.flags:
-            raise DataError(f"{self.inner.name} fails on question {sample_set.id!r}: {answer.text}")
-        return answer
+        return await self.log.answer_or_raise(self.inner, sample_set, self.inner.name)
 
 
 def spec_of_fit(output: Path, fitting: FitOptions) -> str:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 import typer
 
 from sampleset import __version__
+from sampleset.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from sampleset.answers import Judge, Kinds
@@ -76,6 +77,16 @@ class OptionGroup:
             for option in fields(self)
             if NOT_SAVED not in getattr(hints[option.name], "__metadata__", ())
         }
+
+
+def require_json(output: Path) -> None:
+    """Return if the value of `--output` names a JSON file.
+
+    Raises:
+        InvalidArgumentError: It does not.
+    """
+    if output.suffix != ".json":
+        raise InvalidArgumentError(f"--output {str(output)!r} must be a .json file.")
 
 
 def saved_settings(command: str, *groups: OptionGroup, **values: object) -> dict[str, Any]:

@@ -106,9 +106,7 @@ async def worth_of_sets(
                 continue
             whole = stored.sample_set if keep_thinking else stored.sample_set.without_thinking()
             read = whole.subset(range(whole.n if k is None else min(k, whole.n)))
-            answer = await log.answer(methods[spec], read)
-            if "failed" in answer.flags:
-                raise DataError(f"{spec} fails on question {read.id!r}: {answer.text}")
+            answer = await log.answer_or_raise(methods[spec], read, spec)
             count = _at_same_spend(stored, read.n, answer.usage.total_tokens)
             vote = await MajorityVote().aggregate(whole.subset(range(count)))
             test.add(await _is_right(answer.answer, stored), await _is_right(vote.answer, stored))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.errors import (
@@ -12,7 +13,7 @@ from sampleset.errors import (
     PromptError,
     TransientBackendError,
 )
-from sampleset.specs import options_of
+from sampleset.specs import models_asked, options_of
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.records import answer_from_row, answer_to_row
 from sampleset.storage.store import digest
@@ -38,6 +39,16 @@ class AnswerLog:
         self._answers: dict[str, Answer] = {}
         self._offsets: dict[str, int] = {}
         self._refresh()
+
+    @classmethod
+    def beside(cls, output: Path, aggregator: Aggregator, context_size: int | None) -> AnswerLog:
+        """The log in the folder `OUTPUT.asked`, for a command that writes one file.
+
+        It is in memory if the aggregator asks no model.
+        """
+        asks = bool(models_asked(aggregator))
+        file = output.with_suffix(".asked") / "answers.jsonl"
+        return cls(JsonlLog(file) if asks else None, context_size)
 
     def _refresh(self) -> None:
         if self._log is None:
@@ -74,6 +85,17 @@ class AnswerLog:
         else:
             self._log.append([{"key": key, **answer_to_row(answer, sample_set.usage)}])
             self._refresh()
+        return answer
+
+    async def answer_or_raise(self, aggregator: Aggregator, sample_set: SampleSet, label: str) -> Answer:
+        """As `answer`, for work that every set counts in.
+
+        Raises:
+            DataError: The method, called `label` in the message, fails on the set.
+        """
+        answer = await self.answer(aggregator, sample_set)
+        if "failed" in answer.flags:
+            raise DataError(f"{label} fails on question {sample_set.id!r}: {answer.text}")
         return answer
 
 

@@ -76,12 +76,11 @@ class Metrics:
             label = _labels((("model", model),))
             lines += [f"{name}_sum{label} {total[0]:.6f}", f"{name}_count{label} {below}"]
         if self._alarms:
-            name = "sampleset_drift_alarm"
-            lines += [
-                f"# HELP {name} Whether confidences no longer look like those that were certified.",
-                f"# TYPE {name} gauge",
-            ]
-            lines += [f"{name}{_labels((('model', model),))} {int(on)}" for model, on in self._alarms.items()]
+            lines += gauge(
+                "sampleset_drift_alarm",
+                "Whether confidences no longer look like those that were certified.",
+                [({"model": model}, int(on)) for model, on in self._alarms.items()],
+            )
         for name, help_text, value in (
             ("sampleset_requests_active", "Requests in work.", active),
             ("sampleset_requests_waiting", "Requests in the queue.", waiting),

@@ -111,11 +111,6 @@ async def serve(
     try:
         await models.open()
         answering = Server(config, models, keys)
-    except BaseException:
-        listener.close()
-        await models.close()
-        raise
-    try:
         connections = Connections(config, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         settings = uvicorn.Config(
             answering.app(),
@@ -143,6 +138,7 @@ async def serve(
         server = GracefulServer(settings, started, answering.stop.cut_off, config.drain)
         await server.serve([listener])
     finally:
+        listener.close()
         await models.close()
 
 

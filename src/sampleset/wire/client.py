@@ -80,7 +80,7 @@ class Client:
         api_key: The server's key; `None` if it needs none.
 
     Attributes:
-        where: The address without password and query, for messages.
+        where: The address without password and query.
 
     Raises:
         InvalidArgumentError: The address, the key or the proxy of the environment cannot be used.
@@ -99,7 +99,7 @@ class Client:
         self._parts = urlsplit(base_url)
         self._key = api_key
         self.where = shown_url(self._parts)
-        self._base, self._query = self.where, f"?{self._parts.query}" if self._parts.query else ""
+        self._query = f"?{self._parts.query}" if self._parts.query else ""
         self._proxy = _proxy_for(self._parts)
         self._headers = {"Content-Type": "application/json", **_authorization(self._parts, api_key)}
         self._session: aiohttp.ClientSession | None = None
@@ -107,11 +107,11 @@ class Client:
 
     def url(self, path: str) -> str:
         """The address of a path under the base URL, with the base URL's query."""
-        return f"{self._base}{path}{self._query}"
+        return f"{self.where}{path}{self._query}"
 
     def root_url(self, path: str) -> str:
         """The address of a path at the server's root, beside `/v1`."""
-        return f"{self._base.removesuffix('/v1')}{path}{self._query}"
+        return f"{self.where.removesuffix('/v1')}{path}{self._query}"
 
     async def get(self, url: str, seconds: float) -> Response:
         """The reply to a GET request.
