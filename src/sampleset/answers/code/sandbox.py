@@ -74,8 +74,8 @@ def refuse_unless_allowed(how: RunCode) -> None:
     if how == "off":
         raise InvalidArgumentError(
             "Answer kind 'code' runs programs that a model wrote, and that is off. Read in "
-            "docs/reference/answers.md what the sandbox guards against; then allow it with --run-code sandbox "
-            "(or SAMPLESET_RUN_CODE=sandbox), in Python with Kinds(run_code='sandbox')."
+            "docs/reference/answers.md what the sandbox guards against; then allow it with --run-code "
+            "sandbox (or SAMPLESET_RUN_CODE=sandbox), in Python with Kinds(run_code='sandbox')."
         )
     _probed(how)
 
