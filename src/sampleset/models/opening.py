@@ -31,12 +31,12 @@ def open_backend(
 
     Args:
         ref: `embedded`; `embedded-ssa`, the trained aggregator on it; a folder of `sampleset export` with
-            another `adapter.gguf` on it: these run on the fastest engine that is installed and right for this
-            machine; a path to a `.gguf` file; any other folder of `sampleset export`; `openvino:REF` or `llamacpp:REF` for any of these on that
-            engine, and `openvino:FOLDER` for a converted folder; a folder with `config.json` or
-            `adapter_config.json` for a Hugging Face model or LoRA adapter in this process;
-            `transformers:REF` for any of those, a `.gguf` file or a Hub id; `replay:FILE` for the samples
-            stored in a file; `NAME:REF` for the backend that another package, or a file in
+            another `adapter.gguf` on it: these run on the fastest engine that is installed and right for
+            this machine; a path to a `.gguf` file; any other folder of `sampleset export`; `openvino:REF`
+            or `llamacpp:REF` for any of these on that engine, and `openvino:FOLDER` for a converted folder;
+            a folder with `config.json` or `adapter_config.json` for a Hugging Face model or LoRA adapter in
+            this process; `transformers:REF` for any of those, a `.gguf` file or a Hub id; `replay:FILE` for
+            the samples stored in a file; `NAME:REF` for the backend that another package, or a file in
             `sampleset/backends`, registers as NAME; with a base URL, the name of a model of that
             OpenAI-compatible server; without one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`, fetched
             unless it is in the local cache, or, with a key, the name of a model of OpenAI (without a slash).
