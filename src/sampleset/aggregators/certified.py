@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, Writing, writing_of
-from sampleset.aggregators.confident import LOW_CONFIDENCE, NO_CONFIDENCE, VOID, stated_confidence
+from sampleset.aggregators.confident import LOW_CONFIDENCE, NO_CONFIDENCE, stated_confidence
 from sampleset.aggregators.learned_vote import models_of_set
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.errors import InvalidArgumentError
-from sampleset.risk.certificate import Certificate, read_certificate
+from sampleset.risk.certificate import VOID, Certificate, read_certificate
 from sampleset.risk.drift import DriftAlarm
 from sampleset.types import Answer, SampleSet
 

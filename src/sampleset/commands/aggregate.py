@@ -14,13 +14,12 @@ from sampleset.commands.opening import (
     refuse_absent_scores,
 )
 from sampleset.commands.options import (
-    AGGREGATION,
-    AGGREGATOR_NAMES,
     AnswerOptions,
     CertificateFile,
     Engine,
     MinConfidence,
     SetOptions,
+    aggregator_option,
     argument,
     option,
     saved_settings,
@@ -48,12 +47,7 @@ def aggregate(
     run: Run,
     aggregator: Annotated[
         str | None,
-        option(
-            "--aggregator",
-            help="NAME or NAME:key=value,...; default: the certificate's, or majority_vote.",
-            panel=AGGREGATION,
-            autocompletion=AGGREGATOR_NAMES,
-        ),
+        aggregator_option("NAME or NAME:key=value,...; default: the certificate's, or majority_vote."),
     ] = None,
     k: Annotated[int | None, option("-k", "--k", help="Samples read per question; all by default.")] = None,
     min_confidence: MinConfidence = None,

@@ -29,7 +29,6 @@ from sampleset.commands.opening import (
 )
 from sampleset.commands.options import (
     AGGREGATION,
-    AGGREGATOR_NAMES,
     NOT_SAVED,
     AggregatorUrl,
     AnswerOptions,
@@ -37,6 +36,7 @@ from sampleset.commands.options import (
     KeepThinking,
     MinConfidence,
     OptionGroup,
+    aggregator_option,
     argument,
     option,
     saved_settings,
@@ -75,12 +75,7 @@ class AggregationOptions(OptionGroup):
 
     aggregator: Annotated[
         str | None,
-        option(
-            "--aggregator",
-            help="NAME or NAME:key=value,...; default: ssa for the embedded model, or the vote.",
-            panel=AGGREGATION,
-            autocompletion=AGGREGATOR_NAMES,
-        ),
+        aggregator_option("NAME or NAME:key=value,...; default: ssa for the embedded model, or the vote."),
     ] = None
     aggregator_model: Annotated[
         str | None, option("--aggregator-model", help="Model an aggregator asks.", panel=AGGREGATION)
