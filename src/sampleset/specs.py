@@ -292,6 +292,8 @@ def options_of(aggregator: Aggregator) -> Mapping[str, Any]:
             options[field.name] = value.model
         elif isinstance(value, tuple) and any(isinstance(part, Backend) for part in cast("Any", value)):
             options[field.name] = [model.model for model in cast("Any", value)]
+        elif isinstance(value, tuple) and any(map(dataclasses.is_dataclass, cast("Any", value))):
+            options[field.name] = [dict(options_of(part)) for part in cast("Any", value)]
         elif dataclasses.is_dataclass(cast("Any", value)):
             inner = cast("Any", value)
             name_option = (

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from sampleset.aggregators.base import Aggregator
+from sampleset.aggregators.certified import Certified, Escalating, SetStep
+from sampleset.aggregators.confident import Confident
 from sampleset.answers import default_verdict_path
 from sampleset.commands.opening import CallOptions, ModelRef, opened_methods, refuse_absent_scores
 from sampleset.commands.options import (
@@ -28,7 +31,7 @@ from sampleset.risk.certificate import Certificate, read_certificate, require_or
 from sampleset.risk.thresholds import CertifiedThreshold
 from sampleset.sampling.members import Member
 from sampleset.settings import typed_record
-from sampleset.specs import models_of, parse_spec
+from sampleset.specs import identity_of, models_of, parse_spec
 from sampleset.storage.store import digest
 
 STEP_FORM = "MODEL[certificate=FILE,k=20,aggregator=NAME]"
@@ -44,7 +47,8 @@ class FurtherStep:
             model.
         k: Samples; by default the certificate's, or those of the step before.
         aggregator: How they become an answer; by default the certificate's, or that of the step before.
-        certificate: What it answers under; `None` promises nothing.
+        file: The certificate that it answers under; `None` promises nothing.
+        certificate: What the file holds.
         min_confidence: Least confidence of an answer, where there is no certificate.
     """
 
@@ -52,6 +56,7 @@ class FurtherStep:
     member: Member | None
     k: int | None
     aggregator: str | None
+    file: Path | None
     certificate: Certificate | None
     min_confidence: float | None
 
@@ -60,8 +65,8 @@ class FurtherStep:
         usual = before if self.certificate is None else self.certificate.aggregator
         return self.aggregator or usual
 
-    def size(self, before: int) -> int:
-        """Samples of a question."""
+    def size(self, before: int | None) -> int | None:
+        """Samples of a question; `None`: all."""
         return self.k or (before if self.certificate is None else self.certificate.k)
 
 
@@ -106,10 +111,28 @@ def parse_step(text: str) -> FurtherStep:
         raise InvalidArgumentError(f"{where}: k={settings.k} must be at least 1.")
     if settings.aggregator is not None:
         models_of(settings.aggregator)
-    certificate = None if settings.certificate is None else read_certificate(Path(settings.certificate))
+    file = None if settings.certificate is None else Path(settings.certificate)
+    certificate = None if file is None else read_certificate(file)
+    if certificate is not None and settings.min_confidence is not None:
+        raise InvalidArgumentError(f"{where}: the certificate decides; leave min_confidence away.")
     if certificate is not None and settings.k not in (None, certificate.k):
         certificate.require_setting(certificate.identity, settings.k or 0)
-    return FurtherStep(text, member, settings.k, settings.aggregator, certificate, settings.min_confidence)
+    return FurtherStep(
+        text, member, settings.k, settings.aggregator, file, certificate, settings.min_confidence
+    )
+
+
+def promised(method: Aggregator, file: Path | None, min_confidence: float | None) -> Aggregator:
+    """The aggregator as a step: under its certificate, or with its least confidence.
+
+    Raises:
+        InvalidArgumentError: The certificate is of another aggregator.
+    """
+    if file is None:
+        return method if min_confidence is None else Confident(min_confidence, method)
+    certified = Certified(str(file), method)
+    certified.certificate.require_setting(identity_of(method), certified.certificate.k)
+    return certified
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +170,10 @@ class PromiseOptions(OptionGroup):
     def further(self) -> list[FurtherStep]:
         """The further steps, checked with what comes before them."""
         steps = [parse_step(text) for text in self.escalate or ()]
+        if steps and self.min_confidence is not None and (self.certificate or self.risk):
+            raise InvalidArgumentError(
+                "--escalate: the certificate decides what is sure enough; leave --min-confidence away."
+            )
         thresholds = [self.certificate or self.risk or self.min_confidence] if steps else []
         thresholds += [step.certificate or step.min_confidence for step in steps[:-1]]
         for number, threshold in enumerate(thresholds, start=1):
@@ -157,17 +184,63 @@ class PromiseOptions(OptionGroup):
                 )
         return steps
 
-    def require_order(self, first: Certificate | None, further: Sequence[FurtherStep]) -> None:
-        """Return if the certificates belong to these steps.
 
-        Raises:
-            InvalidArgumentError: One was made for another place.
-        """
-        require_order([first, *(step.certificate for step in further)])
+@dataclass(frozen=True, slots=True)
+class StoredSteps:
+    """An escalation over stored samples: the first step, and those that read the same sets after it.
 
-    def without_labels(self, certificate: Path | None) -> PromiseOptions:
-        """The options with a certificate in place of labels."""
-        return replace(self, risk=None, labelled=None, certificate=certificate)
+    Attributes:
+        spec: The first step's aggregator.
+        k: Samples that it reads; `None` reads all.
+        file: Its certificate.
+        min_confidence: Its least confidence, where it has none.
+        further: The further steps.
+    """
+
+    spec: str
+    k: int | None
+    file: Path | None
+    min_confidence: float | None
+    further: Sequence[FurtherStep]
+
+    def __post_init__(self) -> None:
+        for step in self.further:
+            if step.member is not None:
+                raise InvalidArgumentError(
+                    f"--escalate {step.text!r} names a model, and sets are aggregated without drawing. Leave "
+                    "the model away, or ask it: sampleset answer."
+                )
+        first = None if self.file is None else read_certificate(self.file)
+        require_order([first, *(step.certificate for step in self.further)])
+
+    @property
+    def specs(self) -> list[str]:
+        """The aggregators of the steps."""
+        specs = [self.spec]
+        for step in self.further:
+            specs.append(step.spec(specs[-1]))
+        return specs
+
+    @property
+    def sizes(self) -> list[int | None]:
+        """Samples that the steps read; `None` reads all."""
+        sizes = [self.k]
+        for step in self.further:
+            sizes.append(step.size(sizes[-1]))
+        return sizes
+
+    def method(self, methods: Mapping[str, Aggregator]) -> Escalating:
+        """The aggregator that takes the steps."""
+        files = [
+            (self.file, self.min_confidence),
+            *((step.file, step.min_confidence) for step in self.further),
+        ]
+        return Escalating(
+            tuple(
+                SetStep(spec, promised(methods[spec], *promise), k)
+                for spec, promise, k in zip(self.specs, files, self.sizes, strict=True)
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)

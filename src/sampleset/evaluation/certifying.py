@@ -196,31 +196,6 @@ def _samples_read(stored_sets: Sequence[StoredSet], k: int | None) -> int:
     return k
 
 
-def _samples_read(stored_sets: Sequence[StoredSet], k: int | None) -> int:
-    """Samples read of each set: `k`, or as many as each whole set has.
-
-    Raises:
-        InvalidArgumentError: A set has fewer. To leave it out would certify other questions: a stopping rule
-            ends easy ones early.
-    """
-    sizes = [stored.sample_set.n for stored in stored_sets]
-    smallest = min(sizes)
-    if k is None:
-        whole = [stored.sample_set.n for stored in stored_sets if stored.sample_set.stopped is None]
-        k = min(whole or sizes)
-    short = sum(stored.sample_set.n < k and stored.sample_set.stopped is not None for stored in stored_sets)
-    if short:
-        raise InvalidArgumentError(
-            f"{short} of {len(sizes)} sets were stopped early and have fewer than {k} samples: they are not "
-            f"whole. Draw them without --stop, or read -k {smallest} of each."
-        )
-    if not 1 <= k <= smallest:
-        raise InvalidArgumentError(
-            f"k={k} must lie between 1 and {smallest}, the samples of the smallest set."
-        )
-    return k
-
-
 class LabelledAnswers:
     """The answers to labelled questions, each question once."""
 
