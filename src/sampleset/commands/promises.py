@@ -6,12 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.aggregators.certified import Certified, Escalating, SetStep
 from sampleset.aggregators.confident import Confident
-from sampleset.answers import default_verdict_path
 from sampleset.commands.opening import CallOptions, ModelRef, opened_methods, refuse_absent_scores
 from sampleset.commands.options import (
     AGGREGATION,
@@ -26,13 +25,12 @@ from sampleset.commands.options import (
 from sampleset.commands.run import Run
 from sampleset.errors import InvalidArgumentError
 from sampleset.evaluation import AnswerLog
-from sampleset.evaluation.certifying import EarlierStep, Labelled, certified_by_labels
+from sampleset.evaluation.certifying import EarlierStep, Labelled, certificate_path, certified_by_labels
 from sampleset.risk.certificate import Certificate, read_certificate, require_order
 from sampleset.risk.thresholds import CertifiedThreshold
 from sampleset.sampling.members import Member
 from sampleset.settings import typed_record
 from sampleset.specs import identity_of, models_of, parse_spec
-from sampleset.storage.store import digest
 
 STEP_FORM = "MODEL[certificate=FILE,k=20,aggregator=NAME]"
 
@@ -336,8 +334,7 @@ async def certificate_of_labels(
     """
     if promise.risk is None or promise.labelled is None:
         return promise.certificate
-    made_of: list[Any] = [str(promise.labelled.resolve()), aggregator, k, promise.risk, aggregator_model.ref]
-    cached = default_verdict_path().parent / "certificates" / f"{digest(made_of)[:16]}.json"
+    cached = certificate_path([promise.labelled, aggregator, k, promise.risk, aggregator_model.ref])
     output = cached if output_dir is None else output_dir / "certificate.json"
     labels = LabelOptions((promise.labelled,), SetOptions(keep_thinking=keep_thinking), answers)
     certificate, certified = await certified_files(

@@ -12,11 +12,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from pathlib import Path
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.aggregators.certified import Certified
 from sampleset.aggregators.confident import stated_confidence
 from sampleset.aggregators.learned_vote import models_of_set
+from sampleset.answers import default_verdict_path
 from sampleset.datasets.base import question_key
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.evaluation.answer_log import AnswerLog
@@ -25,6 +27,7 @@ from sampleset.risk.certificate import Certificate, certificate_of, require_orde
 from sampleset.risk.thresholds import CertifiedThreshold, certified_threshold
 from sampleset.specs import identity_of
 from sampleset.storage.records import StoredSet
+from sampleset.storage.store import digest
 from sampleset.types import SampleSet
 
 
@@ -117,6 +120,16 @@ async def certified_by_labels(
         answers.certificate, spec, identity_of(method), k, risk, confidence, labelled.files, note,
         keep_thinking=labelled.keep_thinking, after=after,
     )  # fmt: skip
+
+
+def certificate_path(made_of: Sequence[object]) -> Path:
+    """The file in the user's cache for a certificate that is made in passing.
+
+    Args:
+        made_of: All that it depends on; a path counts by where it leads.
+    """
+    parts = [str(part.resolve()) if isinstance(part, Path) else part for part in made_of]
+    return default_verdict_path().parent / "certificates" / f"{digest(parts)[:16]}.json"
 
 
 async def _left_by(
