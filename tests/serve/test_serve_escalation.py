@@ -18,6 +18,7 @@ from sampleset.risk.certificate import Certificate, read_certificate
 from sampleset.serve.config import serve_config
 from sampleset.specs import identity_of
 from sampleset.storage.files import write_rows
+from support.browser import DESK, PHONE, faint_texts, opened, overflow
 from support.running import Running, Upstream, alias, running
 
 WITHHELD = "Ask a person."
@@ -323,3 +324,34 @@ def test_the_server_certifies_on_labels_at_its_start(
     write_rows(tmp_path / "labels.jsonl", rows[:30])
     with pytest.raises(DataError, match="it takes 80 answered ones"), running({"m": settings}):
         pass
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", [PHONE, DESK], ids=["phone", "desk"])
+def test_a_person_sees_what_was_answered_escalated_and_withheld(
+    browser: Any, server: Running, scheme: str, screen: dict[str, int]
+):
+    page, errors = opened(browser, server.url, color_scheme=scheme, viewport=screen)
+    for text, decision, final in (
+        ("An easy one?", "Answered", "7"),
+        ("A hard one?", "Escalated", "9"),
+        ("A hard and impossible one?", "Abstained", WITHHELD),
+    ):
+        page.get_by_label("Question", exact=True).fill(text)
+        page.get_by_role("button", name="Ask").click()
+        page.get_by_text(decision, exact=True).wait_for()
+        page.get_by_text("Tokens", exact=True).wait_for()
+        assert page.locator("#final").inner_text() == final
+        assert faint_texts(page) == []
+        assert overflow(page) == 0
+        steps_shown = page.locator("#taken li").all_inner_texts()
+        assert len(steps_shown) == (1 if decision == "Answered" else 2)
+        if decision == "Escalated":
+            assert page.locator(".sample").count() == 2
+            assert "handed on, the confidence of" in steps_shown[0]
+            assert "At most 10 % of the answers given are wrong, with 95 %" in page.inner_text("#terms")
+    link = page.url
+    again = browser.new_page()
+    again.goto(link)
+    again.get_by_text("Abstained", exact=True).wait_for()
+    assert not errors

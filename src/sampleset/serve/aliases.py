@@ -158,7 +158,7 @@ class Alias:
             "k": config.k,
             "max_k": config.max_k,
             "aggregator": self.aggregator,
-            "aggregators": list(self.methods),
+            "aggregators": [self.aggregator] if config.is_bound else list(self.methods),
             "upstreams": list(dict.fromkeys(member.model for member in self.plan)),
             "text_only": self.is_local,
             "ignores": list(config.ignore),
