@@ -72,10 +72,19 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class CoveragePoint:
-    """Accuracy on the share `coverage` of problems on which the method is most confident."""
+    """Accuracy on the share `coverage` of problems on which the method is most confident.
+
+    Attributes:
+        coverage: The share.
+        accuracy: Share of right answers.
+        most_wrong: Upper bound of the share of wrong ones, at 95 % (Clopper-Pearson), for this threshold
+            alone; `sampleset certify` chooses among many, and so promises less. `None` where it was not
+            computed: points closer than a twentieth to another.
+    """
 
     coverage: float
     accuracy: float
+    most_wrong: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
