@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,12 +25,15 @@ from sampleset.errors import CapReachedError, SampleSetError
 from sampleset.risk.certificate import VOID
 from sampleset.sampling.draws import Draw
 from sampleset.sampling.stopping import classes_of
-from sampleset.serve.api_errors import log_fault
+from sampleset.serve.api_errors import log_fault, place_of_error
 from sampleset.serve.draws import Drawn
+from sampleset.serve.members import reason_of
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.voice import thinks, told_apart, writes_solutions
 from sampleset.types import Answer, Candidate, Question, Sample, SampleSet, Usage, after_thinking
 from sampleset.wire.beside import beside
+
+_log = logging.getLogger("sampleset.serve")
 
 _MOST_JSON = 1_000_000
 _DEEPEST = 100
@@ -313,8 +317,19 @@ async def _aggregated(
         async with asyncio.timeout(seconds):
             return await aggregator.aggregate(sample_set)
     except Exception as error:
-        if not isinstance(error, SampleSetError | TimeoutError):
+        if isinstance(error, TimeoutError):
+            reason = f"no answer within {seconds:g} s"
+        elif isinstance(error, SampleSetError):
+            reason = f"{reason_of(error)}, {place_of_error(error)}"
+        else:
+            reason = type(error).__name__
             log_fault(error)
+        _log.warning(
+            "The aggregator %s failed (%s); %s.",
+            aggregator.name,
+            reason,
+            "the vote answers" if may_guess else "no answer is given",
+        )
         flag = "cap_reached" if isinstance(error, CapReachedError) else "aggregator_failed"
         if not may_guess:
             candidates = (await tally(sample_set)).candidates
