@@ -261,7 +261,7 @@ def test_a_later_step_is_certified_on_what_the_earlier_one_leaves(
     assert (later["n"], later["k"], later["models"]) == (left, 3, ["large"])
     assert later["after"] == read_certificate(certificate).digest
     assert "after the earlier step left them" in out
-    assert f"--escalate '[certificate={tmp_path / 'later.json'}]'" in err
+    assert f"--escalate 'LARGER[certificate={tmp_path / 'later.json'}]'" in err
 
 
 def test_the_same_labels_for_two_steps_are_said(certificate: Path, tmp_path: Path, run: Run):

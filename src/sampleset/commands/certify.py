@@ -88,8 +88,11 @@ def certify(
     print("\n".join(certificate_lines(certificate, certified)))
     if after:
         first, *others = [*after, output]
-        steps = [part for path in others for part in ("--escalate", f"[certificate={path}]")]
-        run.next("aggregate", (after_sets or samples)[0], "--certificate", first, *steps)
+        # Sets of its own are most likely of another model.
+        model = "LARGER" if after_sets else ""
+        steps = [part for path in others for part in ("--escalate", f"{model}[certificate={path}]")]
+        ask = ("answer", "QUESTION", "--model", "SMALL") if model else ("aggregate", samples[0])
+        run.next(*ask, "--certificate", first, *steps)
         return
     run.next(
         "aggregate", samples[0], "-k", certificate.k, "--aggregator", aggregator, "--certificate", output
