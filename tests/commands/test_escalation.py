@@ -95,6 +95,8 @@ def test_a_last_step_without_a_certificate_answers_and_says_so(tmp_path: Path, r
         (["[certificate=LATER,aggregator=weighted_vote]"], "the aggregator, or its model, is another"),
         (["replay:x[kk=5]"], "unknown key 'kk'"),
         (["[k=0]"], "k=0 must be at least 1"),
+        (["[min_confidence=2]"], "min_confidence=2.0 must lie between 0 and 1"),
+        (["replay:x[count=3]"], "write k=3"),
         (["[temperature=1.0]"], "temperature is of a model, and none is named"),
         (["[k=5"], "is no step"),
         ([""], "is no step"),

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.aggregators.certified import Certified, Escalating, SetStep
-from sampleset.aggregators.confident import Confident
+from sampleset.aggregators.confident import Confident, require_confidence
 from sampleset.commands.opening import CallOptions, ModelRef, opened_methods, refuse_absent_scores
 from sampleset.commands.options import (
     AGGREGATION,
@@ -105,6 +105,12 @@ def parse_step(text: str) -> FurtherStep:
     member = typed_record(Member, {"model": model, **member_values}, where) if model else None
     if member is None and member_values:
         raise InvalidArgumentError(f"{where}: {min(member_values)} is of a model, and none is named.")
+    if member is not None and member.count != 1:
+        raise InvalidArgumentError(
+            f"{where}: write k={member.count}; count is of a pool, where models share k."
+        )
+    if settings.min_confidence is not None:
+        require_confidence(settings.min_confidence)
     if settings.k is not None and settings.k < 1:
         raise InvalidArgumentError(f"{where}: k={settings.k} must be at least 1.")
     if settings.aggregator is not None:
