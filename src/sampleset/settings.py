@@ -265,6 +265,7 @@ def _checked_value(kind: type[Any], name: str, value: object, where: str) -> Any
 _RANGES = {
     "greater_than_equal": "at least {ge:g}",
     "greater_than": "above {gt:g}",
+    "less_than": "below {lt:g}",
     "less_than_equal": "at most {le:g}",
     "finite_number": "a finite number",
 }

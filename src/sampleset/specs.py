@@ -25,6 +25,7 @@ from sampleset.aggregators.confident import MIN_CONFIDENCE, Confident
 from sampleset.backends.base import Backend
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 from sampleset.reward_models.base import REWARD_MODELS, RewardModel
+from sampleset.risk.certificate import require_order
 from sampleset.settings import read_settings
 from sampleset.storage.store import digest
 from sampleset.types import LOGPROBS
@@ -205,6 +206,7 @@ def build(
     if certificate is None:
         return aggregator
     certified = Certified(certificate, aggregator)
+    require_order([certified.certificate])
     certified.certificate.require_setting(identity_of(aggregator), certified.certificate.k)
     return certified
 
@@ -290,6 +292,8 @@ def options_of(aggregator: Aggregator) -> Mapping[str, Any]:
             options[field.name] = value.model
         elif isinstance(value, tuple) and any(isinstance(part, Backend) for part in cast("Any", value)):
             options[field.name] = [model.model for model in cast("Any", value)]
+        elif isinstance(value, tuple) and any(map(dataclasses.is_dataclass, cast("Any", value))):
+            options[field.name] = [dict(options_of(part)) for part in cast("Any", value)]
         elif dataclasses.is_dataclass(cast("Any", value)):
             inner = cast("Any", value)
             name_option = (

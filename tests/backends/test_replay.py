@@ -31,6 +31,14 @@ async def test_of_questions_that_hold_one_another_the_longest_is_meant():
     assert reply.text == "1+1+5"
 
 
+async def test_a_question_is_found_before_the_beginning_of_a_reply():
+    """A reader's prompt ends in the first words of its answer."""
+    stored = SampleSet(Question("q", "What is it?"), (Sample(0, "a"),))
+    asked = [*ASK, {"role": "assistant", "content": "<answer>"}]
+    (reply,) = await ReplayBackend.of_sets([stored]).generate(asked, SamplingParams(), [0])
+    assert reply.text == "a"
+
+
 async def test_a_question_it_does_not_know_is_refused():
     backend = ReplayBackend.of_sets([])
     with pytest.raises(UnsupportedByBackendError, match="replay knows 0 questions"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sampleset.risk.certificate import read_certificate
 from sampleset.storage.files import write_rows
 from support.command_line import Run
 
@@ -224,3 +225,106 @@ def test_sets_that_were_stopped_early_are_not_taken_for_whole(tmp_path: Path, ru
     assert code == 2
     assert "20 of 300 sets were stopped early and have fewer than 5 samples" in err
     assert "read -k 3 of each" in err
+
+
+def pair(folder: Path, count: int, *, seed: int = 0) -> tuple[Path, Path]:
+    """Sets of a small model, and of a larger one on the same questions: right on most of the hard ones."""
+    first = sets(folder / f"small{seed}.jsonl", count, seed=seed)
+    generator = random.Random(seed + 100)
+    rows = []
+    for line in first.read_text().splitlines():
+        row = json.loads(line)
+        is_sure = generator.random() < 0.7
+        wrong = "8" if row["answer"] == "7" else "7"
+        texts = [row["answer"]] * 3 if is_sure else [wrong, wrong, row["answer"]]
+        samples = [
+            {"text": f"\\boxed{{{text}}} ({place})", "model": "large"} for place, text in enumerate(texts)
+        ]
+        rows.append({**row, "samples": samples})
+    write_rows(folder / f"large{seed}.jsonl", rows)
+    return first, folder / f"large{seed}.jsonl"
+
+
+def test_a_later_step_is_certified_on_what_the_earlier_one_leaves(
+    certificate: Path, tmp_path: Path, run: Run
+):
+    small, large = pair(tmp_path, 600, seed=5)
+    command = ("certify", large, "--after", certificate, "--after-sets", small, "--risk", 0.05)
+    code, out, err = run(*command, "--output", tmp_path / "later.json")
+    assert code == 0, err
+    left = sum(
+        len({one["text"][:8] for one in json.loads(row)["samples"]}) > 1
+        for row in small.read_text().splitlines()
+    )
+    assert f"step 1 leaves {left} of 600 questions" in err
+    later = json.loads((tmp_path / "later.json").read_text())
+    assert (later["n"], later["k"], later["models"]) == (left, 3, ["large"])
+    assert later["after"] == read_certificate(certificate).digest
+    assert "after the earlier step left them" in out
+    assert f"--escalate 'LARGER[certificate={tmp_path / 'later.json'}]'" in err
+
+
+def test_the_same_labels_for_two_steps_are_said(certificate: Path, tmp_path: Path, run: Run):
+    again = sets(tmp_path / "again.jsonl", 300)
+    write_rows(tmp_path / "right.jsonl", [
+        {**json.loads(line), "samples": [{"text": f"\\boxed{{{json.loads(line)['answer']}}}"}]}
+        for line in again.read_text().splitlines()
+    ])  # fmt: skip
+    code, _, err = run(
+        "certify", tmp_path / "right.jsonl", "--after", certificate, "--after-sets", again, "--risk", 0.1,
+        "--output", tmp_path / "later.json",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "step 1 was certified on these questions, too" in err
+
+
+def test_a_certificate_of_a_later_step_is_void_alone(certificate: Path, tmp_path: Path, run: Run):
+    small, large = pair(tmp_path, 600, seed=5)
+    later = tmp_path / "later.json"
+    command = ("certify", large, "--after", certificate, "--after-sets", small, "--risk", 0.05)
+    assert run(*command, "--output", later)[0] == 0
+    code, out, err = run("aggregate", large, "--certificate", later)
+    assert (code, out) == (2, "")
+    assert "it is of questions that an earlier step left unanswered" in err
+    code, _, err = run("certify", large, "--after", later, "--output", tmp_path / "third.json")
+    assert code == 2
+    assert "an earlier step left unanswered" in err
+
+
+def test_a_report_is_certified_like_its_sets(certificate: Path, tmp_path: Path, run: Run):
+    labelled = tmp_path / "labelled.jsonl"
+    report = tmp_path / "report"
+    methods = ("--aggregator", "first_sample", "--aggregator", "majority_vote")
+    assert run("evaluate", labelled, "-k", 5, *methods, "--output-dir", report)[0] == 0
+    code, out, err = run("certify", report, "--risk", 0.05, "--output", tmp_path / "other.json")
+    assert code == 0, err
+    assert "Answers with a confidence above 0.600 are given" in out
+    assert json.loads((tmp_path / "other.json").read_text()) == json.loads(certificate.read_text())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--aggregator", "first_sample"), "'first_sample' states no confidence"),
+        (("--aggregator", "ssa"), "has no method 'ssa'. It has: first_sample, majority_vote"),
+        (("-k", 3), "A report is certified alone"),
+    ],
+)
+def test_what_a_report_cannot_certify_is_refused(
+    options: tuple[object, ...], says: str, tmp_path: Path, run: Run
+):
+    labelled, report = sets(tmp_path / "l.jsonl", 80), tmp_path / "report"
+    assert run("evaluate", labelled, "-k", 5, "--aggregator", "first_sample", "--output-dir", report)[0] == 0
+    code, _, err = run("certify", report, *options, "--output", tmp_path / "c.json")
+    assert code == 2
+    assert says in err
+
+
+def test_a_report_without_what_a_certificate_names_is_refused(tmp_path: Path, run: Run):
+    labelled, report = sets(tmp_path / "l.jsonl", 80), tmp_path / "report"
+    assert run("evaluate", labelled, "-k", 5, "--aggregator", "majority_vote", "--output-dir", report)[0] == 0
+    rows = [json.loads(line) for line in (report / "questions.jsonl").read_text().splitlines()]
+    write_rows(report / "questions.jsonl", [{k: v for k, v in row.items() if k != "models"} for row in rows])
+    code, _, err = run("certify", report, "--output", tmp_path / "c.json")
+    assert code == 2
+    assert "was made by an older version" in err

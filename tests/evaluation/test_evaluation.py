@@ -20,6 +20,7 @@ from sampleset.errors import (
 )
 from sampleset.evaluation import AnswerLog, Evaluation, EvaluationOptions, QuestionResult, evaluate
 from sampleset.evaluation.results import MethodResult, Rate
+from sampleset.evaluation.totals import ConfidenceTotals
 from sampleset.models.prices import Price, Prices
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.records import StoredSet, stored_set_from_row
@@ -474,3 +475,16 @@ async def test_another_context_size_may_give_another_answer(tmp_path: Path):
         log = AnswerLog(JsonlLog(tmp_path / "answers.jsonl"), size)
         await log.answer(Reader(), SETS[0].sample_set)
     assert asked.total() == 3
+
+
+def test_the_bound_of_the_risk_is_that_of_clopper_and_pearson():
+    totals = ConfidenceTotals()
+    for number in range(60):
+        totals.add(1 - number / 100, number < 30, 1.0)
+    calibration = totals.summary(60)
+    assert calibration is not None
+    bounds = {round(at.coverage * 60): at.most_wrong for at in calibration.coverage}
+    assert len(bounds) == 60
+    assert {count for count, bound in bounds.items() if bound is not None} == set(range(3, 61, 3))
+    assert bounds[30] == pytest.approx(1 - 0.05 ** (1 / 30))
+    assert bounds[60] == pytest.approx(0.6126, abs=1e-4)

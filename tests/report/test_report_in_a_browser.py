@@ -32,7 +32,7 @@ def page_file(tmp_path: Path) -> Path:
         0.1,
         1.0,
         (Bin(0.5, 0.6, 0.5, 1.0, 3.0), Bin(0.9, 1.0, 0.95, 0.8, 40.0)),
-        (CoveragePoint(0.02, 1.0), CoveragePoint(0.5, 0.9), CoveragePoint(1.0, 0.8)),
+        (CoveragePoint(0.02, 1.0), CoveragePoint(0.5, 0.9, 0.15), CoveragePoint(1.0, 0.8, 0.24)),
     )
     weighted = replace(VOTE, label=LONG_LABEL, p_holm=1.0, calibration=few, flags={"no_weights": 4})
     methods = (VOTE, READER, weighted)

@@ -205,3 +205,16 @@ def test_a_label_or_a_setting_cannot_break_the_markdown() -> None:
 )
 def test_what_is_guessed_of_the_samples_tokens_is_noted(use: TokenUse, note: str) -> None:
     assert note in flat(printed(an_evaluation(a_file(a_point(sampling=use)))))
+
+
+def test_markdown_bounds_the_errors_of_the_surest_answers() -> None:
+    text = flat(report_markdown(an_evaluation(a_file(a_point(methods=(VOTE,)))), {}))
+    assert "#### How often the surest answers are wrong" in text
+    assert "| majority_vote | – | 0.0 (≤ 77.6) of 50.0 | – | 50.0 (≤ 90.2) of 100.0 |" in text
+    assert "`sampleset certify`" in text
+
+
+def test_markdown_has_no_table_of_errors_where_no_method_states_a_confidence() -> None:
+    silent = replace(VOTE, calibration=None)
+    text = report_markdown(an_evaluation(a_file(a_point(methods=(silent,)))), {})
+    assert "surest answers" not in text

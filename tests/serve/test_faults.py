@@ -19,6 +19,7 @@ import pytest
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.serve.config import serve_config
 from sampleset.serve.limits import read_keys
+from sampleset.storage.files import write_rows
 from support.running import Running, Upstream, alias, running
 from support.stub_server import FAULTS, Reply, StubServer
 
@@ -109,7 +110,7 @@ def test_one_upstream_may_fail_altogether():
     assert (draws["returned"], draws["failed"]) == (2, {"status 401": 2})
 
 
-def test_an_aggregator_that_fails_leaves_it_to_the_vote():
+def test_an_aggregator_that_fails_leaves_it_to_the_vote(caplog: pytest.LogCaptureFixture):
     with Upstream() as upstream, StubServer(script=["500"] * 9) as reader:
         said = cycle(["\\boxed{4}", "\\boxed{5}", "\\boxed{4}"])
         upstream.says = lambda request: next(said)
@@ -119,6 +120,27 @@ def test_an_aggregator_that_fails_leaves_it_to_the_vote():
             told = ask(server).json()["choices"][0]["sampleset"]
     assert told["answer"] == "4"
     assert "aggregator_failed" in told["flags"]
+    assert "The aggregator llm_aggregator failed (status 500, at " in caplog.text
+    assert "the vote answers" in caplog.text
+
+
+def test_auto_asks_a_replayed_reader_of_another_file(tmp_path: Path):
+    """A reader's prompt ends in the beginning of its reply; the question stands before it."""
+    question = "What is 2 + 2?"
+    files = {"small": ["\\boxed{4}", "\\boxed{5}"], "large": ["<answer>\\boxed{4}</answer>"]}
+    for name, texts in files.items():
+        samples = [{"text": text} for text in texts]
+        write_rows(tmp_path / f"{name}.jsonl", [{"id": "q", "question": question, "samples": samples}])
+    reader = f"llm_aggregator[mode=direct,model=replay:{tmp_path / 'large.jsonl'}]"
+    settings = {
+        "upstreams": [{"model": f"replay:{tmp_path / 'small.jsonl'}"}],
+        "k": 2,
+        "aggregator": f"auto:reader={reader}",
+    }
+    with running({"careful": settings}) as server:
+        told = ask(server).json()["choices"][0]["sampleset"]
+    assert told["explanation"]["method"] == "reader"
+    assert "aggregator_failed" not in told["flags"]
 
 
 def test_an_aggregator_reads_the_conversation_and_words_a_new_answer():

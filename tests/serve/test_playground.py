@@ -56,7 +56,7 @@ def test_every_element_that_the_script_looks_for_stands_in_the_page():
 
 def test_every_event_of_a_stream_is_known_to_the_page():
     script = source("playground.js")
-    for event in ("sample", "vote", "retry", "aggregating", "read", "words"):
+    for event in ("sample", "vote", "retry", "aggregating", "escalating", "read", "words"):
         assert f'event.event === "{event}"' in script, event
 
 

@@ -48,7 +48,10 @@ VOTE = MethodResult(
     undecided=0.0,
     flips=Rate(0.25, 4.0),
     calibration=Calibration(
-        0.125, 1.0, (Bin(0.5, 0.6, 0.5, 0.5, 4.0),), (CoveragePoint(0.5, 1.0), CoveragePoint(1.0, 0.5))
+        0.125,
+        1.0,
+        (Bin(0.5, 0.6, 0.5, 0.5, 4.0),),
+        (CoveragePoint(0.5, 1.0, 0.776), CoveragePoint(1.0, 0.5, 0.902)),
     ),
     usage=TokenUse(0.0, 0.0, 0.0),
     cost=None,

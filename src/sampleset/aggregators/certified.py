@@ -1,4 +1,5 @@
-"""Answers with a promise: an answer that the certificate does not cover is withheld. Ours; no paper.
+"""Answers with a promise: an answer that the certificate does not cover is withheld, or handed to further
+steps. Ours; no paper.
 
 `sampleset certify` finds the threshold on the confidence of `inner` above which at most so many answers are
 wrong (Learn then Test, arXiv 2110.01052); see `sampleset.risk.thresholds` for its assumptions.
@@ -9,20 +10,25 @@ Cost: the calls of `inner`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, Writing, writing_of
-from sampleset.aggregators.confident import LOW_CONFIDENCE, NO_CONFIDENCE, VOID, stated_confidence
+from sampleset.aggregators.confident import LOW_CONFIDENCE, NO_CONFIDENCE, Confident, stated_confidence
 from sampleset.aggregators.learned_vote import models_of_set
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.errors import InvalidArgumentError
-from sampleset.risk.certificate import Certificate, read_certificate
+from sampleset.risk.certificate import VOID, Certificate, read_certificate
 from sampleset.risk.drift import DriftAlarm
-from sampleset.types import Answer, SampleSet
+from sampleset.risk.escalation import STEP_FAILED, Step, Trail, escalate
+from sampleset.types import Answer, SampleSet, Usage
 
 _log = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 DRIFTED = "drifted"
 """Flag of answers after the confidences ceased to look as they did when the threshold was certified."""
@@ -89,3 +95,65 @@ class Certified:
             return replace(answer, flags=flags)
         flag = NO_CONFIDENCE if confidence is None else LOW_CONFIDENCE
         return replace(answer, answer=None, flags=(*flags, flag))
+
+
+@dataclass(frozen=True)
+class SetStep:
+    """One step of an escalation over the samples of a set.
+
+    Attributes:
+        spec: The aggregator, as it was typed.
+        inner: The aggregator, `Certified` or `Confident` where the step hands on what it is not sure of.
+        k: Samples that it reads, the first of the set; `None` reads all.
+    """
+
+    spec: str
+    inner: Aggregator
+    k: int | None = None
+
+
+@dataclass(frozen=True)
+class Escalating:
+    """Takes steps over one set until one answers: another aggregator, or more of the samples.
+
+    The answer's explanation holds the decision and what each step said, under `promise`.
+
+    Attributes:
+        steps: The steps, in their order.
+    """
+
+    name: ClassVar[str] = "escalating"
+    steps: tuple[SetStep, ...]
+
+    async def aggregate(self, sample_set: SampleSet) -> Answer:
+        """The answer of the first step that gives one, else none."""
+
+        async def attempt(step: SetStep) -> Answer:
+            size = sample_set.n if step.k is None else step.k
+            return await step.inner.aggregate(sample_set.subset(range(min(size, sample_set.n))))
+
+        trail = await escalate(
+            [step_of(step.spec, step.inner, partial(attempt, step)) for step in self.steps], _itself
+        )
+        return concluded(trail)
+
+
+def step_of(name: str, method: Aggregator | None, attempt: Callable[[], Awaitable[R]]) -> Step[R]:
+    """A step by an aggregator, under its certificate or least confidence if it has one."""
+    certificate = method.certificate if isinstance(method, Certified) else None
+    least = method.min_confidence if isinstance(method, Confident) else None
+    return Step(name, certificate, attempt, least)
+
+
+def concluded(trail: Trail[Answer]) -> Answer:
+    """The answer that steps lead to: the last step's, withheld if a further one failed; tokens are of all."""
+    answer = trail.results[-1]
+    if trail.has_failed:
+        answer = replace(answer, answer=None, flags=(*answer.flags, STEP_FAILED))
+    explanation = {**answer.explanation, "promise": trail.fields()}
+    usage = sum((result.usage for result in trail.results), Usage())
+    return replace(answer, explanation=explanation, usage=usage)
+
+
+def _itself(answer: Answer) -> Answer:
+    return answer

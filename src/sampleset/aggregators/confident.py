@@ -16,15 +16,15 @@ from typing import ClassVar
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, Writing, writing_of
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.errors import InvalidArgumentError
+from sampleset.risk.certificate import VOID
+from sampleset.risk.escalation import STEP_FAILED
 from sampleset.types import Answer, Candidate, SampleSet
 
 MIN_CONFIDENCE = "min_confidence"
 """The option, which a spec may give to any aggregator."""
 LOW_CONFIDENCE, NO_CONFIDENCE = "low_confidence", "no_confidence"
 """Flags of a withheld answer: its confidence is below the threshold, or it has none."""
-VOID = "certificate_void"
-"""Flag of an answer that a certificate does not hold for."""
-WITHHELD = frozenset({LOW_CONFIDENCE, NO_CONFIDENCE, VOID})
+WITHHELD = frozenset({LOW_CONFIDENCE, NO_CONFIDENCE, VOID, STEP_FAILED})
 _BY_VOTE = frozenset(
     {"unanimous", "fallback_vote", "settled_by_vote", "cap_reached", "aggregator_failed", "guarded"}
 )

@@ -57,13 +57,16 @@ class ReplayBackend:
     def of_sets(cls, sample_sets: Iterable[SampleSet], model: str = "replay") -> ReplayBackend:
         """A backend that answers a question with its stored sample number `seed` modulo n.
 
-        A question is recognised by its text in the last message. If several texts match, the longest counts.
+        A question is recognised by its text in the user's last message. If several texts match, the longest
+        counts.
         """
         by_text = {sample_set.question.text: sample_set for sample_set in sample_sets}
         longest_first = sorted(by_text, key=len, reverse=True)
 
         def reply(messages: Sequence[Message], seed: int) -> Generation | Exception:
-            prompt = messages[-1]["content"]
+            # After it may stand the beginning of a reply, which a reader is to go on with.
+            turns = [turn["content"] for turn in messages if turn["role"] == "user"]
+            prompt = (turns or [messages[-1]["content"]])[-1]
             stored = next((by_text[text] for text in longest_first if text in prompt), None)
             if stored is None:
                 return UnsupportedByBackendError(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 
 from sampleset.aggregators.base import Aggregator, tally, vote_answer
-from sampleset.aggregators.certified import Certified
-from sampleset.aggregators.confident import VOID, WITHHELD, require_confidence, withheld_below
+from sampleset.aggregators.certified import Certified, concluded
+from sampleset.aggregators.confident import WITHHELD, require_confidence, withheld_below
 from sampleset.answers import kind_of, with_answer_kind
 from sampleset.backends.base import Backend, record_of
 from sampleset.commands.opening import (
+    CallOptions,
     Drawing,
     DrawingOptions,
     ModelRef,
@@ -29,31 +32,32 @@ from sampleset.commands.opening import (
 )
 from sampleset.commands.options import (
     AGGREGATION,
-    AGGREGATOR_NAMES,
     NOT_SAVED,
     AggregatorUrl,
     AnswerOptions,
-    CertificateFile,
     KeepThinking,
-    MinConfidence,
     OptionGroup,
+    aggregator_option,
     argument,
     option,
     saved_settings,
 )
 from sampleset.commands.progress import sampling_line
+from sampleset.commands.promises import FurtherStep, PromiseOptions, certificate_of_labels, promised
 from sampleset.commands.run import Run, print_json, run_async
 from sampleset.commands.score_log import ScoreLog, SharedRewardModels
 from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed, without_engine
 from sampleset.errors import CapReachedError, InvalidArgumentError
 from sampleset.grading.judge import LLMJudge
+from sampleset.models.budget import Budget
 from sampleset.models.calls import ModelCalls
 from sampleset.reward_models.base import RewardModel
-from sampleset.risk.certificate import read_certificate
+from sampleset.risk.certificate import VOID, read_certificate, require_order
+from sampleset.risk.escalation import Step, StepReport, Trail, escalate
 from sampleset.sampling.pool import Pool
 from sampleset.sampling.stopping import StoppingRule, classes_in
 from sampleset.settings import save_settings
-from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model, withholding
+from sampleset.specs import build, models_asked, models_of, needs_model, with_default_model
 from sampleset.storage.records import answer_to_row, sample_to_row
 from sampleset.storage.store import digest
 from sampleset.types import Answer, Problem, Question, SampleSet, Usage
@@ -69,18 +73,43 @@ class Answered:
     sampling: Usage
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerStep:
+    """One way to the answer.
+
+    Attributes:
+        drawing: Who draws, and how.
+        aggregator: The spec of how the samples become the answer.
+        reader: The model that the aggregator asks; `None` takes the one that is sampled.
+        file: The certificate that it answers under.
+        min_confidence: Least confidence of an answer, where it has none.
+        is_of_several: Whether other steps come before or after it. Then nothing answers in a failed
+            aggregator's place.
+    """
+
+    drawing: Drawing
+    aggregator: str
+    reader: ModelRef | None
+    file: Path | None = None
+    min_confidence: float | None = None
+    is_of_several: bool = False
+
+    @property
+    def name(self) -> str:
+        """What answers, in words."""
+        pool, k = self.drawing.pool, self.drawing.options.n
+        models = [self.drawing.model.ref] if pool is None else [member.model for member in pool]
+        k = k if pool is None else sum(member.count for member in pool)
+        return f"{k} samples of {' + '.join(dict.fromkeys(models))}, {self.aggregator}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class AggregationOptions(OptionGroup):
     """How the samples of a question become its answer."""
 
     aggregator: Annotated[
         str | None,
-        option(
-            "--aggregator",
-            help="NAME or NAME:key=value,...; default: ssa for the embedded model, or the vote.",
-            panel=AGGREGATION,
-            autocompletion=AGGREGATOR_NAMES,
-        ),
+        aggregator_option("NAME or NAME:key=value,...; default: ssa for the embedded model, or the vote."),
     ] = None
     aggregator_model: Annotated[
         str | None, option("--aggregator-model", help="Model an aggregator asks.", panel=AGGREGATION)
@@ -94,13 +123,7 @@ class AggregationOptions(OptionGroup):
             panel=AGGREGATION,
         ),
     ] = False
-    min_confidence: MinConfidence = None
-    certificate: CertificateFile = None
     keep_thinking: KeepThinking = False
-
-    def __post_init__(self) -> None:
-        if self.min_confidence is not None:
-            require_confidence(self.min_confidence)
 
     def model_ref(self, api_key: str | None) -> ModelRef | None:
         """The model that the aggregator asks, if it is not the one that is sampled."""
@@ -116,6 +139,7 @@ def answer(
     question: Annotated[str, argument("The question; - reads it from stdin.")],
     drawing: DrawingOptions,
     aggregation: AggregationOptions,
+    promise: PromiseOptions,
     answers: AnswerOptions,
     run: Run,
     show: Annotated[bool, typer.Option("--show", help="Print the samples side by side."), NOT_SAVED] = False,
@@ -129,13 +153,32 @@ def answer(
     who = drawing.drawing()
     reader = aggregation.model_ref(drawing.api_key)
     usual = _usual_aggregator(who, reader)
-    if aggregation.certificate is not None:
-        certificate = read_certificate(aggregation.certificate)
+    if promise.certificate is not None:
+        certificate = read_certificate(promise.certificate)
         certificate.require_setting(certificate.identity, drawing.samples)
         usual = certificate.aggregator
-    aggregation = replace(aggregation, aggregator=aggregation.aggregator or usual)
-    settings = saved_settings("answer", drawing, aggregation, answers, question=text, output_dir=output_dir)
-    answered = run_async(answer_question(text, who, aggregation, reader, answers, output_dir, settings, run))
+    first = AnswerStep(who, aggregation.aggregator or usual, reader)
+    aggregation = replace(aggregation, aggregator=first.aggregator)
+    further = promise.further()
+    settings = saved_settings(
+        "answer", drawing, aggregation, promise, answers, question=text, output_dir=output_dir
+    )
+    calls = CallOptions(
+        max_concurrency=drawing.max_concurrency, max_retries=drawing.max_retries, timeout=drawing.timeout
+    )
+
+    async def answered_by_steps() -> Answered:
+        if aggregation.settled_by_vote and promise.risk is not None:
+            raise InvalidArgumentError("--risk certifies the aggregator; leave --settled-by-vote away.")
+        file = await certificate_of_labels(
+            promise, first.aggregator, drawing.samples, reader or who.model, answers, calls, output_dir, run,
+            keep_thinking=aggregation.keep_thinking,
+        )  # fmt: skip
+        step = replace(first, file=file, min_confidence=promise.min_confidence)
+        steps = answer_steps(step, further)
+        return await answer_by_steps(text, steps, aggregation, answers, output_dir, settings, run)
+
+    answered = run_async(answered_by_steps())
     if run.as_json:
         row = answer_to_row(answered.answer, answered.sampling)
         print_json(row | {"samples": [sample_to_row(sample) for sample in answered.sample_set.samples]})
@@ -147,7 +190,7 @@ def answer(
     final = answered.answer.answer
     final_text = "(no answer)" if final is None else final
     if WITHHELD & set(answered.answer.flags):
-        run.note(f"note: {_why_withheld(answered.answer, aggregation)}")
+        run.note(f"note: {_why_withheld(answered.answer, promise)}")
     print(f"answer of {answered.answer.aggregator}: {final_text}" if show else final_text)
     if show:
         print("\n".join(explanation_lines(answered.answer.explanation)), end="")
@@ -160,27 +203,118 @@ def answer(
         raise typer.Exit(1)
 
 
-async def answer_question(
+def answer_steps(first: AnswerStep, further: Sequence[FurtherStep]) -> list[AnswerStep]:
+    """All steps, each with what it does not name from the step before.
+
+    Raises:
+        InvalidArgumentError: Their certificates do not belong together, or the caps are of another kind.
+    """
+    steps = [first]
+    if not further:
+        require_order([None if first.file is None else read_certificate(first.file)])
+        return steps
+    if first.drawing.options.caps.question_tokens is not None:
+        raise InvalidArgumentError(
+            "--max-question-tokens with --escalate: there is one question. Give --max-total-tokens."
+        )
+    for step in further:
+        before = steps[-1]
+        drawing, reader = before.drawing, before.reader
+        if step.member is not None:
+            model = drawing.model_of(step.member)
+            options = step.member.options(drawing.options)
+            drawing = replace(drawing, model=model, pool=None, options=options)
+        size = step.size(before.drawing.options.n)
+        if step.member is None and step.k is not None and drawing.pool is not None:
+            raise InvalidArgumentError(
+                f"--escalate {step.text!r}: the pool says how many each of its members draws. Name a model."
+            )
+        drawing = replace(drawing, options=replace(drawing.options, n=size or before.drawing.options.n))
+        usual = _usual_aggregator(drawing, reader) if step.member is not None else before.aggregator
+        steps.append(AnswerStep(drawing, step.spec(usual), reader, step.file, step.min_confidence))
+    files = [step.file for step in steps]
+    require_order([None if file is None else read_certificate(file) for file in files])
+    for step in steps:
+        models_of(step.aggregator)
+        if step.file is not None:
+            certificate = read_certificate(step.file)
+            certificate.require_setting(certificate.identity, step.drawing.options.n)
+    return [replace(step, is_of_several=True) for step in steps]
+
+
+async def answer_by_steps(
     text: str,
-    drawing: Drawing,
+    steps: Sequence[AnswerStep],
     aggregation: AggregationOptions,
-    aggregator_model: ModelRef | None,
     answers: AnswerOptions,
     store_folder: Path | None,
     settings: dict[str, Any],
     run: Run,
+) -> Answered:
+    """The answer of the first step that gives one. Samples of an earlier step on the same model are used
+    again, and all steps share the run's caps.
+    """
+    first = steps[0]
+    if len(steps) == 1:
+        return await answer_question(text, first, aggregation, answers, store_folder, settings, run)
+    budgets = first.drawing.options.caps.run_budgets()
+    with TemporaryDirectory() as folder:
+        store = store_folder or Path(folder)
+
+        async def attempt(step: AnswerStep) -> Answered:
+            return await answer_question(text, step, aggregation, answers, store, settings, run, budgets)
+
+        def tell(number: int, report: StepReport) -> None:
+            run.note(f"note: step {number} does not answer, {report.why}. Next: {steps[number].name}")
+
+        trail = await escalate(
+            [
+                Step(
+                    step.name,
+                    None if step.file is None else read_certificate(step.file),
+                    partial(attempt, step),
+                    step.min_confidence,
+                )
+                for step in steps
+            ],
+            lambda answered: answered.answer,
+            on_next=tell,
+        )
+    final = concluded(Trail(tuple(result.answer for result in trail.results), trail.reports))
+    drawn = {
+        (sample.model, sample.seed, sample.text, sample.index): sample
+        for result in trail.results
+        for sample in result.sample_set.samples
+    }
+    last = trail.results[-1].sample_set
+    lost = sum(result.sampling.calls - result.sample_set.n for result in trail.results)
+    sampling = replace(last, samples=tuple(drawn.values())).usage + Usage(calls=lost, uncounted=lost)
+    return Answered(last, final, sampling)
+
+
+async def answer_question(
+    text: str,
+    step: AnswerStep,
+    aggregation: AggregationOptions,
+    answers: AnswerOptions,
+    store_folder: Path | None,
+    settings: dict[str, Any],
+    run: Run,
+    budgets: list[Budget] | None = None,
 ) -> Answered:
     """Draw samples for one question and aggregate them. An aggregator that asks a model asks, by default,
     the one that was sampled (of a pool, the first), and so does the judge of answers; `ssa` asks the one of
     this package unless the sampled one is trained. Their calls fit the run's caps, too. Where they do not, or
     need not be made, the vote answers, flagged `cap_reached` or `settled_by_vote`.
     """
+    drawing, aggregator, aggregator_model = step.drawing, step.aggregator, step.reader
     options = drawing.options
     if aggregation.settled_by_vote and options.stop is None:
         raise InvalidArgumentError("--settled-by-vote needs the rule that settles it: give --stop, too.")
-    if aggregation.certificate is not None and options.stop is not None:
+    if step.file is not None and options.stop is not None:
         raise InvalidArgumentError("A certificate is of all k samples; leave --stop away, or --certificate.")
-    aggregator = aggregation.aggregator or _usual_aggregator(drawing, aggregator_model)
+    if step.min_confidence is not None:
+        require_confidence(step.min_confidence)
     models_of(aggregator)  # refused before a model is opened
     question = with_answer_kind(Question(id="question", text=text), answers.answer_kind)
     async with AsyncExitStack() as stack:
@@ -188,7 +322,12 @@ async def answer_question(
         ours = await stack.enter_async_context(_embedded_pair(drawing, aggregator, aggregator_model))
         draws = await stack.enter_async_context(
             opened_samplers(
-                drawing, store_folder, 1, lambda now: show(sampling_line(now), now.questions, now.total), ours
+                drawing,
+                store_folder,
+                1,
+                lambda now: show(sampling_line(now), now.questions, now.total),
+                ours,
+                budgets,
             )
         )
 
@@ -225,9 +364,9 @@ async def answer_question(
                 )
             return rewards(model)
 
-        method = build(
-            withholding(aggregator, None, aggregation.certificate), readers.get(None), readers, shared
-        )
+        method = build(aggregator, readers.get(None), readers, shared)
+        if step.file is not None:
+            method = promised(method, step.file, None)
         if isinstance(method, Certified):
             certificate = method.certificate
             names = {member_of(sampler.backend.model) for sampler in draws.each}
@@ -243,9 +382,10 @@ async def answer_question(
         show("aggregating")
         sample_set = drawn_set if aggregation.keep_thinking else drawn_set.without_thinking()
         rule = options.stop if aggregation.settled_by_vote and models_asked(method) else None
-        answer = await _answer(method, sample_set, rule, run)
-        if aggregation.min_confidence is not None:
-            answer = withheld_below(aggregation.min_confidence, answer)
+        may_guess = not (step.is_of_several or isinstance(method, Certified))
+        answer = await _answer(method, sample_set, rule, run, may_guess=may_guess)
+        if step.min_confidence is not None:
+            answer = withheld_below(step.min_confidence, answer)
     warn_of_identical(draws.progress)
     note_judge_usage(judge, run.note)
     notes = ["capped"] if draws.progress.capped else ["stopped_early"] if drawn_set.stopped else []
@@ -260,6 +400,10 @@ async def answer_question(
 def explanation_lines(explanation: Mapping[str, Any]) -> list[str]:
     """How an answer came about, for the terminal; ends in a line break if there is anything to say."""
     lines: list[str] = []
+    if "promise" in explanation:
+        promise = explanation["promise"]
+        lines.append(f"{promise['decision']}: {promise['why']}")
+        lines += [f"  {row['decision']}, {row['why']}: {row['name']}" for row in promise["steps"]]
     if "method" in explanation:
         lines.append(f"method: {explanation['method']} ({explanation['aggregator']}), {explanation['why']}")
     for side in ("agreed", "disagreed"):
@@ -268,13 +412,15 @@ def explanation_lines(explanation: Mapping[str, Any]) -> list[str]:
     return [*lines, ""] if lines else []
 
 
-def _why_withheld(answer: Answer, aggregation: AggregationOptions) -> str:
+def _why_withheld(answer: Answer, promise: PromiseOptions) -> str:
+    if steps := answer.explanation.get("promise"):
+        return f"{steps['why']}: the answer is withheld. --show prints samples."
     if VOID in answer.flags:
         return "the certificate does not hold for these samples, so the answer is withheld."
     if answer.confidence is None:
         return f"{answer.aggregator} states no confidence, so its answer is withheld."
-    least = "" if aggregation.min_confidence is None else f", below {aggregation.min_confidence:g}"
-    least = ", not above the certificate's threshold" if aggregation.certificate else least
+    least = "" if promise.min_confidence is None else f", below {promise.min_confidence:g}"
+    least = ", not above the certificate's threshold" if promise.min_confidence is None else least
     return f"the confidence is {answer.confidence:.2f}{least}: the answer is withheld. --show prints samples."
 
 
@@ -303,8 +449,13 @@ async def _embedded_pair(
         yield {drawing.model: plain, reader: trained}
 
 
-async def _answer(method: Aggregator, sample_set: SampleSet, rule: StoppingRule | None, run: Run) -> Answer:
-    """The method's answer, or the vote's where the rule says that it is settled or a cap forbids to ask."""
+async def _answer(
+    method: Aggregator, sample_set: SampleSet, rule: StoppingRule | None, run: Run, *, may_guess: bool
+) -> Answer:
+    """The method's answer, or the vote's where the rule says that it is settled or a cap forbids to ask.
+
+    Where the vote may not guess in the method's place, there is no answer then.
+    """
     counted = await tally(sample_set)
     if rule is not None and rule.met(classes_in(counted)):
         return vote_answer(sample_set, method.name, counted, ["settled_by_vote"], 0)
@@ -312,7 +463,7 @@ async def _answer(method: Aggregator, sample_set: SampleSet, rule: StoppingRule 
         return await method.aggregate(sample_set)
     except CapReachedError as refusal:
         run.note(f"note: {method.name} was not asked. {refusal}")
-        if isinstance(method, Certified):
+        if not may_guess:
             return Answer(
                 sample_set.id, method.name, None, candidates=counted.candidates, flags=("cap_reached", VOID)
             )

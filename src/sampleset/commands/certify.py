@@ -2,72 +2,61 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from sampleset.aggregators.certified import Certified
-from sampleset.aggregators.confident import stated_confidence
-from sampleset.aggregators.learned_vote import models_of_set
 from sampleset.answers import default_verdict_path, use_verdict_store
-from sampleset.commands.opening import (
-    CallOptions,
-    ModelRef,
-    ReaderOptions,
-    opened_methods,
-    refuse_absent_scores,
-)
+from sampleset.commands.opening import CallOptions, ReaderOptions
 from sampleset.commands.options import (
-    AGGREGATION,
-    AGGREGATOR_NAMES,
+    RISK_HELP,
     AnswerOptions,
     SetOptions,
     VerdictFile,
+    aggregator_option,
     argument,
     option,
     require_json,
     saved_settings,
 )
+from sampleset.commands.promises import LabelOptions, certified_files
 from sampleset.commands.run import Run, print_json, run_async
-from sampleset.datasets.base import question_key
-from sampleset.errors import DataError, InvalidArgumentError
-from sampleset.evaluation import AnswerLog
-from sampleset.grading.grade import grade
-from sampleset.risk.certificate import Certificate, certificate_of
-from sampleset.risk.thresholds import CertifiedThreshold, certified_threshold
+from sampleset.errors import InvalidArgumentError
+from sampleset.report.certifying import certified_report, is_report
+from sampleset.risk.certificate import Certificate
+from sampleset.risk.thresholds import CertifiedThreshold
 from sampleset.settings import save_settings
-from sampleset.specs import identity_of
-from sampleset.storage.records import StoredSet
-from sampleset.storage.sample_sets import SampleFile
-from sampleset.types import Answer, SampleSet
 
 EXAMPLE = "sampleset certify sets.jsonl --aggregator weighted_vote --risk 0.05 --output certificate.json"
 _SHOWN = 8
 
 
 def certify(
-    samples: Annotated[list[Path], argument("Stores or files of sample sets, with gold answers.")],
+    samples: Annotated[
+        list[Path],
+        argument("Stores or files of sample sets, with gold answers, or a report of `evaluate`."),
+    ],
     reader: ReaderOptions,
     sets: SetOptions,
     answers: AnswerOptions,
     calls: CallOptions,
     run: Run,
-    aggregator: Annotated[
-        str,
-        option(
-            "--aggregator",
-            help="NAME or NAME:key=value,key=value.",
-            panel=AGGREGATION,
-            autocompletion=AGGREGATOR_NAMES,
-        ),
-    ] = "majority_vote",
+    aggregator: Annotated[str, aggregator_option("NAME or NAME:key=value,key=value.")] = "majority_vote",
     k: Annotated[
         int | None, option("-k", "--k", help="Samples read per question; by default as many as all have.")
     ] = None,
-    risk: Annotated[float, option("--risk", help="Largest share of wrong answers among those given.")] = 0.05,
+    risk: Annotated[float, option("--risk", help=RISK_HELP)] = 0.05,
     confidence: Annotated[float, option("--confidence", help="Probability that the promise holds.")] = 0.95,
+    after: Annotated[
+        list[Path] | None,
+        option(
+            "--after",
+            help="Certificate of an earlier step: certify on what it leaves. Repeatable, in order.",
+        ),
+    ] = None,
+    after_sets: Annotated[
+        list[Path] | None,
+        option("--after-sets", help="Sets that the earlier step reads, where they are others. Repeatable."),
+    ] = None,
     verdicts: VerdictFile = None,
     output: Annotated[Path, option("--output", help="The certificate, a .json file.")] = Path(
         "certificate.json"
@@ -77,192 +66,37 @@ def certify(
     require_json(output)
     settings = saved_settings(
         "certify", reader, sets, answers, calls, samples=samples, aggregator=aggregator, k=k, risk=risk,
-        confidence=confidence, verdicts=verdicts, output=output,
+        confidence=confidence, after=after, after_sets=after_sets, verdicts=verdicts, output=output,
     )  # fmt: skip
     use_verdict_store(verdicts or default_verdict_path())
-    files = [sets.sample_file(path, answers, run.note) for path in samples]
-    certificate, certified = run_async(
-        certify_files(
-            files, answers, aggregator, k, reader.model_ref(), calls, output, risk, confidence, run,
-            keep_thinking=sets.keep_thinking,
-        )
-    )  # fmt: skip
+    if any(is_report(path) for path in samples):
+        if len(samples) > 1 or after or k is not None:
+            raise InvalidArgumentError("A report is certified alone, and at its own k: leave the rest away.")
+        certificate, certified = certified_report(samples[0], aggregator, risk, confidence, run.note)
+    else:
+        labels = LabelOptions(tuple(samples), sets, answers, tuple(after or ()), tuple(after_sets or ()))
+        certificate, certified = run_async(
+            certified_files(
+                labels, aggregator, k, reader.model_ref(), calls, output, risk, confidence, run
+            )
+        )  # fmt: skip
     certificate.save(output)
     save_settings(output.with_suffix(".config.json"), settings)
     if run.as_json:
         print_json(summary_of(certificate, certified))
         return
     print("\n".join(certificate_lines(certificate, certified)))
+    if after:
+        first, *others = [*after, output]
+        # Sets of its own are most likely of another model.
+        model = "LARGER" if after_sets else ""
+        steps = [part for path in others for part in ("--escalate", f"{model}[certificate={path}]")]
+        ask = ("answer", "QUESTION", "--model", "SMALL") if model else ("aggregate", samples[0])
+        run.next(*ask, "--certificate", first, *steps)
+        return
     run.next(
         "aggregate", samples[0], "-k", certificate.k, "--aggregator", aggregator, "--certificate", output
     )
-
-
-async def certify_files(
-    files: Sequence[SampleFile],
-    answers: AnswerOptions,
-    aggregator: str,
-    k: int | None,
-    aggregator_model: ModelRef,
-    calls: CallOptions,
-    output: Path,
-    risk: float,
-    confidence: float,
-    run: Run,
-    *,
-    keep_thinking: bool,
-) -> tuple[Certificate, CertifiedThreshold]:
-    """Answer the labelled sets, grade the answers and find the threshold.
-
-    The folder `OUTPUT.asked` stores the answers of models. Of several sets on one question the first
-    counts: the promise is about questions.
-
-    Raises:
-        DataError: The sets have no labels, or too few, or no threshold keeps the promise.
-        InvalidArgumentError: k is more than a set has, or the sets are of several kinds of answers.
-    """
-    async with opened_methods(
-        [aggregator], aggregator_model, calls.patience, calls.max_concurrency, None, run.note
-    ) as (methods, judge):
-        method = methods[aggregator]
-        if isinstance(method, Certified):
-            raise InvalidArgumentError("The aggregator has a certificate already. Leave certificate= away.")
-        refuse_absent_scores(methods, files)
-        kinds = answers.kinds(judge)
-        stored_sets = [stored for file in files for stored in file.with_kinds(kinds)]
-        k = _samples_read(stored_sets, k)
-        log = AnswerLog.beside(output, method, aggregator_model.context_size)
-        labelled = _LabelledAnswers(k)
-        with run.status_line() as show:
-            for stored in stored_sets:
-                if not labelled.is_new(stored):
-                    continue
-                sample_set = stored.sample_set if keep_thinking else stored.sample_set.without_thinking()
-                sample_set = sample_set.subset(range(k))
-                answer = await log.answer(method, sample_set)
-                labelled.add(stored, sample_set, answer, (await grade(answer.answer, stored.problem)).correct)
-                show(f"{len(labelled.right)} sets read")
-    labelled.require(aggregator)
-    if labelled.unlabelled or labelled.undecided:
-        run.note(
-            f"note: {labelled.unlabelled} sets without gold are left out; {labelled.undecided} answers that "
-            "could not be compared count as wrong"
-        )
-    certified = await asyncio.to_thread(
-        certified_threshold, labelled.confidences, labelled.right, risk, confidence
-    )
-    certificate = certificate_of(
-        certified,
-        labelled.stated,
-        aggregator=aggregator,
-        identity=identity_of(method),
-        models=() if labelled.unnamed else tuple(sorted(labelled.models)),
-        prompt=labelled.prompts.pop(),
-        k=k,
-        answer_kind=labelled.kinds.pop(),
-        keep_thinking=keep_thinking,
-        files=tuple(file.name for file in files),
-        data=labelled.data.hexdigest()[:16],
-    )
-    return certificate, certified
-
-
-def _samples_read(stored_sets: Sequence[StoredSet], k: int | None) -> int:
-    """Samples read of each set: `k`, or as many as each whole set has.
-
-    Raises:
-        InvalidArgumentError: A set has fewer. To leave it out would certify other questions: a stopping rule
-            ends easy ones early.
-    """
-    sizes = [stored.sample_set.n for stored in stored_sets]
-    smallest = min(sizes)
-    if k is None:
-        whole = [stored.sample_set.n for stored in stored_sets if stored.sample_set.stopped is None]
-        k = min(whole or sizes)
-    short = sum(stored.sample_set.n < k and stored.sample_set.stopped is not None for stored in stored_sets)
-    if short:
-        raise InvalidArgumentError(
-            f"{short} of {len(sizes)} sets were stopped early and have fewer than {k} samples: they are not "
-            f"whole. Draw them without --stop, or read -k {smallest} of each."
-        )
-    if not 1 <= k <= smallest:
-        raise InvalidArgumentError(
-            f"k={k} must lie between 1 and {smallest}, the samples of the smallest set."
-        )
-    return k
-
-
-class _LabelledAnswers:
-    """The answers to labelled questions, each question once.
-
-    Args:
-        k: Samples read of a question.
-    """
-
-    def __init__(self, k: int) -> None:
-        self._k = k
-        self._questions: set[str] = set()
-        self.confidences: list[float | None] = []
-        self.right: list[bool] = []
-        self.models: set[str] = set()
-        self.kinds: set[str] = set()
-        self.prompts: set[str | None] = set()
-        self.data = hashlib.sha256()
-        self.unlabelled = self.unnamed = self.undecided = 0
-
-    @property
-    def stated(self) -> list[float]:
-        """The confidences that there are."""
-        return [value for value in self.confidences if value is not None]
-
-    def is_new(self, stored: StoredSet) -> bool:
-        """Whether the set has a gold answer, and is the first on its question."""
-        key = question_key(stored.problem.question.text)
-        if stored.problem.answer is None:
-            self.unlabelled += 1
-            return False
-        if key in self._questions:
-            return False
-        self._questions.add(key)
-        return True
-
-    def add(self, stored: StoredSet, sample_set: SampleSet, answer: Answer, correct: bool | None) -> None:
-        """Count one answer; one that could not be compared with gold is wrong."""
-        self.confidences.append(None if answer.answer is None else stated_confidence(answer))
-        self.right.append(correct is True)
-        self.undecided += correct is None
-        names = models_of_set(sample_set)
-        self.unnamed += not names
-        self.models |= names
-        self.kinds.add(stored.problem.question.answer_kind)
-        self.prompts.add(sample_set.prompt)
-        texts = [sample.text for sample in sample_set.samples]
-        parts = "\0".join([stored.problem.question.text, str(stored.problem.answer), *texts])
-        self.data.update(hashlib.sha256(parts.encode("utf-8", "replace")).digest())
-
-    def require(self, aggregator: str) -> None:
-        """Return if a threshold can be looked for.
-
-        Raises:
-            DataError: There are no labels.
-            InvalidArgumentError: There are several kinds of answers, or no confidences.
-        """
-        if not self.right:
-            raise DataError(
-                f"None of the {self.unlabelled} sample sets has a gold answer. Name the column: --columns "
-                "answer=NAME."
-            )
-        if len(self.kinds) > 1:
-            raise InvalidArgumentError(
-                f"The sets have answers of the kinds {', '.join(sorted(self.kinds))}; certify each by itself."
-            )
-        if len(self.prompts) > 1:
-            names = ", ".join(sorted(prompt or "none that is recorded" for prompt in self.prompts))
-            raise InvalidArgumentError(f"The sets have the prompts {names}; certify each by itself.")
-        if not self.stated:
-            raise InvalidArgumentError(
-                f"{aggregator!r} states no confidence to set a threshold on. Take another aggregator."
-            )
 
 
 def certificate_lines(certificate: Certificate, certified: CertifiedThreshold) -> list[str]:
@@ -281,7 +115,8 @@ def certificate_lines(certificate: Certificate, certified: CertifiedThreshold) -
         "It holds for questions like these, for "
         f"{certificate.aggregator}, k={certificate.k}, answers of the kind {certificate.answer_kind}"
         + (f", samples of {', '.join(certificate.models)}" if certificate.models else "")
-        + (f", the prompt {certificate.prompt}." if certificate.prompt else "."),
+        + (f", the prompt {certificate.prompt}" if certificate.prompt else "")
+        + (", after the earlier step left them." if certificate.after else "."),
         "",
         "answered  wrong  at most  above",
     ]

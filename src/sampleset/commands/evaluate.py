@@ -18,8 +18,6 @@ from sampleset.commands.opening import (
     refuse_absent_scores,
 )
 from sampleset.commands.options import (
-    AGGREGATION,
-    AGGREGATOR_NAMES,
     AnswerOptions,
     Engine,
     OptionGroup,
@@ -27,6 +25,7 @@ from sampleset.commands.options import (
     Seed,
     SetOptions,
     VerdictFile,
+    aggregator_option,
     argument,
     option,
     saved_settings,
@@ -58,12 +57,7 @@ class MethodOptions(OptionGroup):
 
     aggregator: Annotated[
         list[str] | None,
-        option(
-            "--aggregator",
-            help="NAME or NAME:key=value,...; repeatable.",
-            panel=AGGREGATION,
-            autocompletion=AGGREGATOR_NAMES,
-        ),
+        aggregator_option("NAME or NAME:key=value,...; repeatable."),
     ] = None
     k: Annotated[
         str | None, option("-k", "--k", help="Sizes, as 5,10,20 or 1-12; by default the smallest set's.")

@@ -17,10 +17,10 @@ from sampleset.commands.opening import (
     refuse_absent_scores,
 )
 from sampleset.commands.options import (
-    AGGREGATION,
     AnswerOptions,
     SetOptions,
     VerdictFile,
+    aggregator_option,
     argument,
     option,
     require_json,
@@ -48,11 +48,7 @@ def fit_auto(
     run: Run,
     aggregator: Annotated[
         str,
-        option(
-            "--aggregator",
-            help="The methods to choose from, as auto:reader=ssa,fusion=rank_then_fuse[model=REF].",
-            panel=AGGREGATION,
-        ),
+        aggregator_option("The methods to choose from, as auto:reader=ssa,fusion=rank_then_fuse[model=REF]."),
     ] = "auto",
     k: Annotated[
         int | None, option("-k", "--k", help="Samples read per question; all of each set by default.")

@@ -309,6 +309,7 @@ async def opened_samplers(
     questions: int,
     on_progress: Callable[[SamplingProgress], None] | None = None,
     opened_before: Mapping[ModelRef, Backend] | None = None,
+    budgets: list[Budget] | None = None,
 ) -> AsyncGenerator[Samplers]:
     """One sampler, or one per member of the pool; each model is opened once, and the store after them.
 
@@ -318,6 +319,7 @@ async def opened_samplers(
         questions: The number of questions.
         on_progress: Called with the totals whenever they change.
         opened_before: Backends that are open already; they stay open.
+        budgets: Budgets that other samplers share, too; by default new ones, of the options' caps.
     """
     who = [(drawing.model, drawing.options)]
     if drawing.pool is not None:
@@ -325,7 +327,7 @@ async def opened_samplers(
         default = 1.0 if any(member.weight is not None for member in members) else None
         who = [(drawing.model_of(member), member.options(drawing.options, default)) for member in members]
     progress, caps = SamplingProgress(total=questions * len(who)), drawing.options.caps
-    budgets, samplers = caps.run_budgets(), list[Sampler]()
+    budgets, samplers = caps.run_budgets() if budgets is None else budgets, list[Sampler]()
     of_question = None
     if caps.question_tokens is not None:
         of_question = QuestionBudgets(

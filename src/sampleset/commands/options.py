@@ -62,7 +62,14 @@ def names(registry: str) -> Callable[[str], list[str]]:
     return complete
 
 
-AGGREGATOR_NAMES = names("aggregators.base:AGGREGATORS")
+def aggregator_option(help: str) -> Any:
+    """The option that names an aggregator."""
+    return option(
+        "--aggregator",
+        help=help,
+        panel=AGGREGATION,
+        autocompletion=names("aggregators.base:AGGREGATORS"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +233,7 @@ CertificateFile = Annotated[
         panel=AGGREGATION,
     ),
 ]
+RISK_HELP = "Largest share of wrong answers among those given."
 MinConfidence = Annotated[
     float | None,
     option("--min-confidence", help="Withhold an answer that is less sure, 0 to 1.", panel=AGGREGATION),

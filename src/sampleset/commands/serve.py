@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sampleset.commands.options import AGGREGATION, AGGREGATOR_NAMES, MODEL, RUN, SAMPLES, option
+from sampleset.commands.options import MODEL, RUN, SAMPLES, aggregator_option, option
 from sampleset.errors import InvalidArgumentError
 
 SERVER = "Server"
@@ -36,12 +36,7 @@ def serve(
     ] = None,
     aggregator: Annotated[
         str | None,
-        option(
-            "--aggregator",
-            help="How --model's samples become one answer.",
-            panel=AGGREGATION,
-            autocompletion=AGGREGATOR_NAMES,
-        ),
+        aggregator_option("How --model's samples become one answer."),
     ] = None,
     host: Annotated[
         str | None, option("--host", help="Address to bind; 127.0.0.1 by default.", panel=SERVER)

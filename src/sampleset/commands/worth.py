@@ -9,10 +9,9 @@ from typing import Annotated, Any
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.commands.opening import CallOptions, ReaderOptions, opened_methods, refuse_absent_scores
 from sampleset.commands.options import (
-    AGGREGATION,
-    AGGREGATOR_NAMES,
     AnswerOptions,
     SetOptions,
+    aggregator_option,
     argument,
     option,
 )
@@ -37,12 +36,7 @@ def worth(
     run: Run,
     aggregator: Annotated[
         str,
-        option(
-            "--aggregator",
-            help="Of sets: the method, as auto:file=auto.json.",
-            panel=AGGREGATION,
-            autocompletion=AGGREGATOR_NAMES,
-        ),
+        aggregator_option("Of sets: the method, as auto:file=auto.json."),
     ] = "auto",
     k: Annotated[
         int | None, option("-k", "--k", help="Of sets: samples the method reads; the vote may read more.")

@@ -13,6 +13,7 @@ from sampleset.errors import (
     PromptError,
     TransientBackendError,
 )
+from sampleset.risk.escalation import STEP_FAILED
 from sampleset.specs import models_asked, options_of
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.records import answer_from_row, answer_to_row
@@ -80,6 +81,8 @@ class AnswerLog:
             answer = await aggregator.aggregate(sample_set)
         except (PromptError, TransientBackendError) as error:
             return Answer(sample_set.id, aggregator.name, None, text=str(error), flags=("failed",))
+        if STEP_FAILED in answer.flags:
+            return answer  # a later run tries the step again
         if self._log is None:
             self._answers[key] = answer
         else:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sampleset.types import DEFAULT_KIND
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -70,10 +72,19 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class CoveragePoint:
-    """Accuracy on the share `coverage` of problems on which the method is most confident."""
+    """Accuracy on the share `coverage` of problems on which the method is most confident.
+
+    Attributes:
+        coverage: The share.
+        accuracy: Share of right answers.
+        most_wrong: Upper bound of the share of wrong ones, at 95 % (Clopper-Pearson), for this threshold
+            alone; `sampleset certify` chooses among many, and so promises less. `None` where it was not
+            computed: points closer than a twentieth to another.
+    """
 
     coverage: float
     accuracy: float
+    most_wrong: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +157,7 @@ class MethodResult:
         flags: Number of answers with each flag.
         evidence: For a method that weighs named features: mean absolute contribution of each feature to the
             lead over the next likeliest candidate, in nats per question.
+        identity: Digest of its name and options, by which a certificate knows it.
     """
 
     label: str
@@ -172,6 +184,7 @@ class MethodResult:
     matched: MatchedVote | None
     flags: Mapping[str, int]
     evidence: Mapping[str, float] = field(default_factory=dict[str, float])
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,11 +336,15 @@ class QuestionResult:
         sample_right: Their grades.
         answers: Answers by method label; `None` abstains.
         right: Grades by method label; `None` if undecided.
-        confidences: Confidences by method label, for methods that state one.
+        confidences: Confidences by method label, for methods that state one; where the vote answers in a
+            method's place, its share.
         texts: Texts by method label, if the method wrote one that is not a sample.
         accuracies: By k (as text) and method label: share of right answers over the subsets of this problem.
         evidence: By method label, for methods that weigh named features: contribution of each feature to the
             answer's lead over the next likeliest, in nats.
+        models: Names of the models that drew the samples, without their engines; empty where none is named.
+        answer_kind: How answers are compared.
+        prompt: Name and version of the prompt that the samples were asked with.
     """
 
     file: str
@@ -347,6 +364,9 @@ class QuestionResult:
     texts: Mapping[str, str]
     accuracies: Mapping[str, Mapping[str, float]]
     evidence: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    models: tuple[str, ...] = ()
+    answer_kind: str = DEFAULT_KIND
+    prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sampleset.aggregators.base import Aggregator, remember_tally
+from sampleset.aggregators.confident import stated_confidence
+from sampleset.aggregators.learned_vote import models_of_set
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.answers import kind_of
 from sampleset.evaluation.parts import Parts
@@ -350,7 +352,9 @@ class _Scorer:
             answers={label: answer.answer for label, answer in first.items()},
             right={label: await self._grade(answer.answer) for label, answer in first.items()},
             confidences={
-                label: answer.confidence for label, answer in first.items() if answer.confidence is not None
+                label: confidence
+                for label, answer in first.items()
+                if (confidence := stated_confidence(answer)) is not None
             },
             evidence={label: answer.evidence for label, answer in first.items() if answer.evidence},
             texts={
@@ -362,6 +366,9 @@ class _Scorer:
                 str(k): {label: scores.right / point.subsets for label, scores in point.methods.items()}
                 for k, point in points.items()
             },
+            models=tuple(sorted(models_of_set(self._set.subset(subset)))),
+            answer_kind=problem.question.answer_kind,
+            prompt=self._set.prompt,
         )
 
 

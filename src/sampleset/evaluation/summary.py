@@ -31,7 +31,7 @@ from sampleset.metrics import (
     paired_bootstrap,
 )
 from sampleset.models.prices import Prices
-from sampleset.specs import models_asked, options_of
+from sampleset.specs import identity_of, models_asked, options_of
 
 RESAMPLES = 10_000
 
@@ -164,6 +164,7 @@ class FileSummary:
             matched=self._matched(k, point, sums, usage),
             flags=dict(sorted(sums.flags.items())),
             evidence={name: size / problems for name, size in sums.evidence.items()},
+            identity=identity_of(self.aggregators[label]),
         )
 
     def _difference_interval(self, label: str, differences: Sequence[float]) -> Interval:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ from typing import TypeVar
 from sampleset.evaluation.results import Bin, Calibration, CoveragePoint
 from sampleset.evaluation.scoring import MethodScores, PointScores, ProblemScores, SampleTokens
 from sampleset.metrics import pass_at_k
+from sampleset.risk.thresholds import upper_bound
 
 K = TypeVar("K", str, tuple[str, str])
 
@@ -19,6 +21,8 @@ SliceKey = tuple[str, str]
 
 _CELLS = 1000
 _BINS = 10
+_BOUNDS = 20
+_ROUNDING = 1e-6
 
 
 def _floats() -> array[float]:
@@ -65,12 +69,19 @@ class ConfidenceTotals:
                 yield Bin(number / _BINS, (number + 1) / _BINS, confidence / weight, right / weight, weight)
 
     def _coverage(self, problems: int) -> Iterable[CoveragePoint]:
-        weight = right = 0.0
+        weight = right = bounded = 0.0
+        last = next(cell for cell in range(_CELLS + 1) if self.weight[cell] > 0)
         for cell in range(_CELLS, -1, -1):
             if self.weight[cell] > 0:
                 weight += self.weight[cell]
                 right += self.right[cell]
-                yield CoveragePoint(weight / problems, right / weight)
+                bound = None
+                if cell == last or weight >= bounded + problems / _BOUNDS:
+                    # A problem with several subsets counts as one answer, wrong ones rounded up.
+                    bounded, whole = weight, max(1, math.floor(weight + _ROUNDING))
+                    wrong = min(whole, math.ceil(weight - right - _ROUNDING))
+                    bound = upper_bound(wrong, whole, 0.95)
+                yield CoveragePoint(weight / problems, right / weight, bound)
 
 
 @dataclass(slots=True)

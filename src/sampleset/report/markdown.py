@@ -18,6 +18,7 @@ from sampleset.evaluation.results import (
 from sampleset.report.json_form import plain
 from sampleset.report.notes import (
     MATCHED_CAPTION,
+    RISK_CAPTION,
     captions,
     file_notes,
     macro_caption,
@@ -38,6 +39,8 @@ from sampleset.report.wording import (
     tokens,
     weight,
 )
+
+_COVERAGES = (0.25, 0.5, 0.75, 1.0)
 
 
 def report_markdown(evaluation: Evaluation, settings: Mapping[str, Any]) -> str:
@@ -139,6 +142,8 @@ def _point(point: PointResult, evaluation: Evaluation) -> list[str]:
         "squared difference of confidence and correctness, lower is better, over the share answered with a "
         "confidence."
     )
+    if any(method.calibration for method in point.methods):
+        parts += ["#### How often the surest answers are wrong", _risk_table(point), RISK_CAPTION]
     if any(method.matched for method in point.methods):
         parts += ["#### Against the vote at a matched token budget", _matched_table(point), MATCHED_CAPTION]
     for name, slices in point.breakdowns.items():
@@ -204,6 +209,26 @@ def _calibration_cells(method: MethodResult) -> tuple[str, str]:
     if method.calibration is None:
         return "–", "–"
     return f"{method.calibration.brier:.3f}", percent(method.calibration.answered)
+
+
+def _risk_table(point: PointResult) -> str:
+    """Wrong answers where the questions of most confidence are answered, and at most how many."""
+    rows: list[tuple[str, ...]] = []
+    for method in point.methods:
+        if method.calibration is None:
+            continue
+        cells = [inline(method.label)]
+        bounded = [at for at in method.calibration.coverage if at.most_wrong is not None]
+        for share in _COVERAGES:
+            near = [at for at in bounded if abs(at.coverage - share) <= 0.1]
+            at = min(near, key=lambda at: abs(at.coverage - share), default=None)
+            if at is None or at.most_wrong is None:
+                cells.append("–")
+            else:
+                wrong = f"{percent(1 - at.accuracy)} (≤ {percent(at.most_wrong)})"
+                cells.append(f"{wrong} of {percent(at.coverage)}")
+        rows.append(tuple(cells))
+    return markdown_table(("method", *(f"about {share:.0%} answered" for share in _COVERAGES)), rows)
 
 
 def _matched_table(point: PointResult) -> str:

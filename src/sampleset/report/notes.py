@@ -91,6 +91,13 @@ MATCHED_CAPTION = (
 )
 
 
+RISK_CAPTION = (
+    "Wrong answers in percent of those given, if only the questions of most confidence are answered, and in "
+    "brackets the 95 % upper bound (Clopper-Pearson), for each threshold alone. A threshold that is chosen "
+    "by looking at several needs a stricter test: `sampleset certify`."
+)
+
+
 def _compared(evaluation: Evaluation) -> str:
     if evaluation.comparisons == 1:
         return "1 comparison, which leaves it as it is"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 
 SAME = 1e-9
 """Confidences that differ by less are one: they went through text."""
+
+VOID = "certificate_void"
+"""Flag of an answer that a certificate does not hold for."""
 
 _SAVED = SavedKind("certificate", 1, "Certify the sets again", "sampleset.certificate")
 _REFERENCE = 400
@@ -44,6 +50,8 @@ class Certificate:
         files: Names of the files that held them.
         data: Digest of their questions and samples.
         reference: Confidences of the labelled questions, at most 400, in rising order, to see a drift by.
+        after: Digest of the earlier step's certificate, which did not cover these questions; `None` for the
+            first step of an escalation, or the only one.
     """
 
     aggregator: str
@@ -62,6 +70,13 @@ class Certificate:
     files: tuple[str, ...]
     data: str
     reference: tuple[float, ...]
+    after: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """A digest of the whole certificate, by which a later step's names it."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
     def gives(self, confidence: float | None) -> bool:
         """Whether an answer of this confidence is given."""
@@ -102,6 +117,38 @@ class Certificate:
 def void(reason: str) -> InvalidArgumentError:
     """The error for a certificate that does not hold here."""
     return InvalidArgumentError(f"The certificate is void: {reason}. Make another: sampleset certify SETS.")
+
+
+def require_order(certificates: Sequence[Certificate | None]) -> None:
+    """Return if certificates belong to the steps of one escalation, in this order.
+
+    Args:
+        certificates: One a step; `None` where a step has none.
+
+    Raises:
+        InvalidArgumentError: One was made for another place, or follows a step without a certificate.
+    """
+    earlier: Certificate | None = None
+    for number, certificate in enumerate(certificates, start=1):
+        if certificate is None:
+            later = [at for at, one in enumerate(certificates[number:], start=number + 1) if one is not None]
+            if later:
+                raise InvalidArgumentError(
+                    f"Step {number} has no certificate, and step {later[0]} after it has one, which holds "
+                    "for what certified steps leave. Put steps without a certificate at the end."
+                )
+            return
+        if certificate.after != (None if earlier is None else earlier.digest):
+            if earlier is None:
+                raise void(
+                    "it is of questions that an earlier step left unanswered. Use it in --escalate, after "
+                    "that step"
+                )
+            raise InvalidArgumentError(
+                f"The certificate of step {number} is void: it was not made after that of step {number - 1}. "
+                "Make another: sampleset certify SETS --after CERTIFICATE."
+            )
+        earlier = certificate
 
 
 def certificate_of(found: CertifiedThreshold, confidences: list[float], **setting: Any) -> Certificate:
@@ -151,7 +198,7 @@ def _certificate(values: Any) -> Certificate:
     texts: dict[str, Any] = {
         name: str(values[name]) for name in ("aggregator", "identity", "answer_kind", "data")
     }
-    prompt = values["prompt"]
+    prompt, after = values["prompt"], values.get("after")
     return Certificate(
         **shares,
         **counts,
@@ -161,4 +208,5 @@ def _certificate(values: Any) -> Certificate:
         prompt=None if prompt is None else str(prompt),
         keep_thinking=bool(values["keep_thinking"]),
         reference=reference,
+        after=None if after is None else str(after),
     )

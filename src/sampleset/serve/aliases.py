@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,22 @@ from sampleset.models.calls import CallContext, ModelCalls
 from sampleset.models.opening import open_backend, ready_backend, runs_here
 from sampleset.models.retries import Patience
 from sampleset.reward_models.base import RewardModel
-from sampleset.risk.certificate import read_certificate
+from sampleset.risk.certificate import read_certificate, require_order
+from sampleset.risk.escalation import STEP_FAILED, Step, StepReport, escalate, terms_of
 from sampleset.sampling.draws import Draw
 from sampleset.sampling.members import Member, reader_named
 from sampleset.serve.answering import Outcome, choose, is_settled, vote_so_far, withheld
 from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, ServeConfig
 from sampleset.serve.draws import Drawn, OnEvent, draw_all
 from sampleset.serve.members import ServedMember
-from sampleset.serve.promises import Promise, certified_by, promise_of, require_prompt, terms_of
+from sampleset.serve.promises import (
+    Promise,
+    certificate_file,
+    certified_by,
+    failure_of,
+    promise_of,
+    require_prompt,
+)
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.voice import OnDelta, Voice, voice_of
 from sampleset.specs import build, models_of, needs_model, with_default_model
@@ -56,11 +65,30 @@ def _context() -> CallContext:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One answer, the draws behind it, and what became of it under the alias's certificate."""
+    """One answer and the draws behind it.
+
+    Attributes:
+        drawn: The draws.
+        outcome: The answer made of them.
+        k: Samples that were asked for.
+        aggregator: The spec of what made it.
+        readers: Names of the models that this asks.
+        promise: What became of the answer under the alias's certificates.
+        earlier: The steps before, which did not answer.
+    """
 
     drawn: Drawn
     outcome: Outcome
+    k: int
+    aggregator: str
+    readers: Sequence[str] = ()
     promise: Promise | None = None
+    earlier: Sequence[Answered] = ()
+
+    @property
+    def attempts(self) -> tuple[Answered, ...]:
+        """All steps that came to a result, this one last."""
+        return (*self.earlier, self)
 
 
 @dataclass(slots=True)
@@ -73,6 +101,8 @@ class Alias:
         methods: Aggregators by spec.
         readers: Names of the models that the aggregators ask, by spec.
         here: Names of the models that run in this process.
+        is_step: Whether it is one of several steps. Then nothing answers in a failed aggregator's place.
+        further: The further steps, where an answer is not sure enough.
     """
 
     name: str
@@ -82,6 +112,19 @@ class Alias:
     methods: dict[str, Aggregator] = field(default_factory=dict[str, Aggregator])
     readers: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     here: set[str] = field(default_factory=set[str])
+    is_step: bool = False
+    further: list[Alias] = field(default_factory=list["Alias"])
+
+    @property
+    def steps(self) -> tuple[Alias, ...]:
+        """This alias and its further steps."""
+        return (self, *self.further)
+
+    @property
+    def step_name(self) -> str:
+        """What answers, in words."""
+        models = " + ".join(dict.fromkeys(member.model for member in self.plan))
+        return f"{self.config.k} samples of {models}, {self.aggregator}"
 
     @property
     def certified(self) -> Certified | None:
@@ -92,7 +135,7 @@ class Alias:
     @property
     def is_local(self) -> bool:
         """Whether one of its upstreams is a model in this process."""
-        return any(member.is_local for member in self.plan)
+        return any(member.is_local for step in self.steps for member in step.plan)
 
     def startup_line(self) -> str:
         """The line that names the models that sample and the aggregator."""
@@ -105,7 +148,8 @@ class Alias:
         samplers = joined(dict.fromkeys(member.model for member in self.plan))
         reading = joined(self.readers[self.aggregator])
         decides = self.aggregator + (f", read by {reading}" if reading else "")
-        return f"{self.name}: {self.config.k} samples of {samplers}; {decides}"
+        line = f"{self.name}: {self.config.k} samples of {samplers}; {decides}"
+        return "; else ".join([line, *(step.step_name for step in self.further)])
 
     def listing(self) -> dict[str, Any]:
         """The fields of `/v1/models` beside the name."""
@@ -114,11 +158,12 @@ class Alias:
             "k": config.k,
             "max_k": config.max_k,
             "aggregator": self.aggregator,
-            "aggregators": list(self.methods),
+            "aggregators": [self.aggregator] if config.is_bound else list(self.methods),
             "upstreams": list(dict.fromkeys(member.model for member in self.plan)),
             "text_only": self.is_local,
             "ignores": list(config.ignore),
             "certificate": None if self.certified is None else terms_of(self.certified.certificate),
+            "escalate": [step.step_name for step in self.further],
         }
 
     async def answer(
@@ -135,39 +180,102 @@ class Alias:
         Raises:
             ApiError: Too few samples came back.
         """
+        if not self.further and self.certified is None:
+            answered = await self._attempt(request, number, on_event, on_delta)
+            outcome = withheld(answered.outcome, request.min_confidence, self.config.withheld_text)
+            return replace(answered, outcome=outcome)
+        requests = self._requests(request)
+        for step, part in zip(self.steps, requests, strict=True):
+            if step.certified is not None:
+                require_prompt(step.certified.certificate, part, step.plan)
+
+        def tell_next(at: int, report: StepReport) -> None:
+            step = self.steps[at]
+            on_event(
+                "escalating", {"step": at + 1, "name": step.step_name, "k": step.config.k, **report.fields()}
+            )
+
+        trail = await escalate(
+            [
+                Step(
+                    step.step_name,
+                    None if step.certified is None else step.certified.certificate,
+                    partial(step._attempt, part, number, on_event),
+                    step.config.min_confidence,
+                )
+                for step, part in zip(self.steps, requests, strict=True)
+            ],
+            lambda answered: answered.outcome,
+            partial(failure_of, self.name),
+            tell_next,
+        )
+        *earlier, last = trail.results
+        outcome = last.outcome
+        if trail.has_failed:
+            outcome = replace(outcome, answer=None, flags=(*outcome.flags, STEP_FAILED))
+        least = request.min_confidence
+        if self.further and least == self.config.min_confidence:
+            least = None  # the first step's, which it has gone by
+        outcome = withheld(outcome, least, self.config.withheld_text)
+        drifted = any(step.certified.alarm.alarmed for step in self.steps if step.certified is not None)
+        promise = promise_of(trail, outcome, least, in_steps=bool(self.further), drifted=drifted)
+        return replace(last, outcome=outcome, promise=promise, earlier=tuple(earlier))
+
+    def _requests(self, request: ChatRequest) -> list[ChatRequest]:
+        """The request as each step answers it, with seeds of its own."""
+        requests, seed = [request], request.seed + request.n * request.k
+        for step in self.further:
+            config = step.config
+            requests.append(
+                replace(
+                    request,
+                    k=config.k,
+                    seed=seed,
+                    aggregator=step.aggregator,
+                    quorum=min(config.quorum, config.k),
+                    deadline=min(request.deadline, config.deadline),
+                )
+            )
+            seed += request.n * config.k
+        return requests
+
+    async def _attempt(
+        self, request: ChatRequest, number: int, on_event: OnEvent, on_delta: OnDelta | None = None
+    ) -> Answered:
+        """The answer of this step alone. An answer that it is not to give is withheld."""
         config, k = self.config, request.k
         patience = Patience(config.max_retries, config.timeout)
         plan = [self.plan[(number * k + index) % len(self.plan)] for index in range(k)]
-        if self.certified is not None:
-            require_prompt(self.certified.certificate, request, plan)
         seed = request.seed + number * k
         draws = await draw_all(request, plan, seed, patience, config.hedge_after, on_event)
-        asks = bool(self.readers[request.aggregator])
-        settled = asks and await is_settled(request, draws)
-        if request.ballot == "text" and asks and not settled:
-            on_event(
-                "aggregating", {"aggregator": request.aggregator, "models": self.readers[request.aggregator]}
-            )
+        readers = self.readers[request.aggregator]
+        settled = bool(readers) and await is_settled(request, draws)
+        if request.ballot == "text" and readers and not settled:
+            on_event("aggregating", {"aggregator": request.aggregator, "models": readers})
         method = self.methods[request.aggregator]
         reads: list[str] = []
-        withholds = request.min_confidence is not None or self.certified is not None
         tokens = (
             _reads.set(reads),
-            # A message that may be withheld is not streamed.
-            _voice.set(None if on_delta is None or withholds else voice_of(method, on_delta)),
+            # A message that may be withheld is not streamed: steps come without `on_delta`.
+            _voice.set(
+                None if on_delta is None or request.min_confidence is not None else voice_of(method, on_delta)
+            ),
             _budgets.set(request.budgets),
         )
+        may_guess = not self.is_step and self.certified is None
         try:
-            outcome = await choose(request, draws, method, config.aggregation_deadline, settled=settled)
-            outcome = withheld(outcome, request.min_confidence, config.withheld_text)
+            outcome = await choose(
+                request, draws, method, config.aggregation_deadline, settled=settled, may_guess=may_guess
+            )
         finally:
             _reads.reset(tokens[0])
             _voice.reset(tokens[1])
             _budgets.reset(tokens[2])
+        if self.is_step:
+            outcome = withheld(outcome, config.min_confidence, config.withheld_text)
         if reads:
             on_event("read", {"prompts": reads, "text": outcome.text})
-        promise = None if self.certified is None else promise_of(self.certified, outcome)
-        return Answered(draws, outcome, promise)
+        return Answered(draws, outcome, k, request.aggregator, readers)
 
     async def vote_table(self, request: ChatRequest, draws: Sequence[Draw]) -> dict[str, Any]:
         """The vote so far, as JSON values."""
@@ -201,7 +309,13 @@ class Models:
         """
         try:
             for name, config in self._config.models.items():
-                self.aliases[name] = await self._opened(name, config)
+                alias = await self._opened(name, config)
+                for number, step in enumerate(config.escalate, start=2):
+                    alias.further.append(await self._opened(f"{name}, step {number}", step))
+                for step in alias.steps:
+                    step.is_step = bool(alias.further)
+                require_order([step.certified and step.certified.certificate for step in alias.steps])
+                self.aliases[name] = alias
         except BaseException:
             await self.close()
             raise
@@ -241,6 +355,12 @@ class Models:
                     alias.here.add(backend.model)
             alias.methods[spec] = await self._built(spec, backends, reader, config)
             alias.readers[spec] = [member.model for member in backends.values()]
+        if config.labelled is not None:
+            config = replace(
+                config, risk=None, labelled=None,
+                certificate=await certificate_file(config, usual, alias.methods[usual]),
+            )  # fmt: skip
+            alias.config, certificate = config, read_certificate(Path(config.certificate or ""))
         if certificate is not None:
             models = {member_of(member.model) or member.model for member in plan}
             alias.methods[usual] = certified_by(certificate, config, alias.methods[usual], models)

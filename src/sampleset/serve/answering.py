@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,19 +18,22 @@ from decimal import Decimal
 from typing import Any, cast
 
 from sampleset.aggregators.base import Aggregator, Decision, decide, tally, vote_answer
-from sampleset.aggregators.certified import Certified
-from sampleset.aggregators.confident import NO_CONFIDENCE, VOID, WITHHELD, doubt
+from sampleset.aggregators.confident import NO_CONFIDENCE, WITHHELD, doubt
 from sampleset.answers import kind_of
 from sampleset.chat import Generation
 from sampleset.errors import CapReachedError, SampleSetError
+from sampleset.risk.certificate import VOID
 from sampleset.sampling.draws import Draw
 from sampleset.sampling.stopping import classes_of
-from sampleset.serve.api_errors import log_fault
+from sampleset.serve.api_errors import log_fault, place_of_error
 from sampleset.serve.draws import Drawn
+from sampleset.serve.members import reason_of
 from sampleset.serve.requests import ChatRequest
 from sampleset.serve.voice import thinks, told_apart, writes_solutions
 from sampleset.types import Answer, Candidate, Question, Sample, SampleSet, Usage, after_thinking
 from sampleset.wire.beside import beside
+
+_log = logging.getLogger("sampleset.serve")
 
 _MOST_JSON = 1_000_000
 _DEEPEST = 100
@@ -79,7 +83,13 @@ async def is_settled(request: ChatRequest, draws: Drawn) -> bool:
 
 
 async def choose(
-    request: ChatRequest, draws: Drawn, aggregator: Aggregator, seconds: float, *, settled: bool = False
+    request: ChatRequest,
+    draws: Drawn,
+    aggregator: Aggregator,
+    seconds: float,
+    *,
+    settled: bool = False,
+    may_guess: bool = True,
 ) -> Outcome:
     """The answer that these draws make.
 
@@ -89,14 +99,15 @@ async def choose(
         aggregator: For text.
         seconds: Time for the aggregator; then the vote answers, flagged `aggregator_failed`.
         settled: Whether the vote answers text instead, flagged `settled_by_vote`.
+        may_guess: Whether the vote, or the first sample, may answer in a failed aggregator's place.
     """
     if request.ballot == "text":
         sample_set = await _sample_set(request, draws.draws)
         if settled:
             answer = vote_answer(sample_set, aggregator.name, await tally(sample_set), ["settled_by_vote"], 0)
         else:
-            answer = await _aggregated(sample_set, aggregator, seconds)
-        return await _outcome(request, draws, answer, aggregator)
+            answer = await _aggregated(sample_set, aggregator, seconds, may_guess=may_guess)
+        return await _outcome(request, draws, answer, aggregator, may_guess=may_guess)
     keys = await _ballots(request, draws.draws)
     candidates = by_value(keys)
     decision = _decision(request, candidates)
@@ -299,26 +310,41 @@ def _length(draws: Sequence[Draw]) -> int:
     return sum(len(draw.sample.text) for draw in draws)
 
 
-async def _aggregated(sample_set: SampleSet, aggregator: Aggregator, seconds: float) -> Answer:
+async def _aggregated(
+    sample_set: SampleSet, aggregator: Aggregator, seconds: float, *, may_guess: bool
+) -> Answer:
     try:
         async with asyncio.timeout(seconds):
             return await aggregator.aggregate(sample_set)
     except Exception as error:
-        if not isinstance(error, SampleSetError | TimeoutError):
+        if isinstance(error, TimeoutError):
+            reason = f"no answer within {seconds:g} s"
+        elif isinstance(error, SampleSetError):
+            reason = f"{reason_of(error)}, {place_of_error(error)}"
+        else:
+            reason = type(error).__name__
             log_fault(error)
+        _log.warning(
+            "The aggregator %s failed (%s); %s.",
+            aggregator.name,
+            reason,
+            "the vote answers" if may_guess else "no answer is given",
+        )
         flag = "cap_reached" if isinstance(error, CapReachedError) else "aggregator_failed"
-        if isinstance(aggregator, Certified):  # the vote in its place would be a guess
+        if not may_guess:
             candidates = (await tally(sample_set)).candidates
             return Answer(sample_set.id, aggregator.name, None, candidates=candidates, flags=(flag, VOID))
         return vote_answer(sample_set, aggregator.name, await tally(sample_set), [flag], 0)
 
 
-async def _outcome(request: ChatRequest, draws: Drawn, answer: Answer, aggregator: Aggregator) -> Outcome:
+async def _outcome(
+    request: ChatRequest, draws: Drawn, answer: Answer, aggregator: Aggregator, *, may_guess: bool
+) -> Outcome:
     """The message that gives the aggregator's answer."""
     if answer.answer is None and WITHHELD & set(answer.flags):
         usage, flags = answer.usage, answer.flags
         return Outcome({}, "stop", None, answer.confidence, answer.candidates, usage=usage, flags=flags)
-    if answer.answer is None and isinstance(aggregator, Certified):
+    if answer.answer is None and not may_guess:
         return Outcome({}, "stop", None, None, (), usage=answer.usage, flags=(*answer.flags, NO_CONFIDENCE))
     if answer.answer is None:
         return _first(draws, answer.flags, answer.usage)

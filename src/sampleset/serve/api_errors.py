@@ -108,6 +108,12 @@ _WHY = {
 }
 
 
+def place_of_error(error: BaseException) -> str:
+    """The file and line where an error arose."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"at {frames[-1].filename}:{frames[-1].lineno}" if frames else "at an unknown place"
+
+
 def log_fault(error: BaseException) -> None:
     """Where an unforeseen error arose, without its message: that may quote a prompt or a key."""
     chain = [error, *filter(None, (error.__cause__, error.__context__))]

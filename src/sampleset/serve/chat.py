@@ -71,6 +71,7 @@ class Chat:
         self._events: list[dict[str, Any]] = []
         self._draws: list[list[Draw]] = [[] for _ in range(request.n)]
         self._listening: Callable[[dict[str, Any]], None] | None = None
+        self._turns: list[int] = [0] * request.n
         self._news: list[asyncio.Event] = [asyncio.Event() for _ in range(request.n)]
         self._words: list[dict[int, str]] = [{} for _ in range(request.n)]
         self._spoken: list[dict[str, str]] = [{} for _ in range(request.n)]
@@ -173,6 +174,11 @@ class Chat:
                 self._news[number].set()
             elif name == "drawn":
                 self._metrics.add_draws(fields["drawn"])
+            elif name == "escalating":  # the next step draws anew
+                self._draws[number].clear()
+                self._words[number].clear()
+                self._turns[number] += 1
+                self._note(number, name, fields)
             elif name == "words":
                 self._hear(number, fields["index"], fields["text"])
             else:
@@ -220,17 +226,17 @@ class Chat:
 
     async def _tell_votes(self, number: int) -> None:
         """Tell the vote so far whenever samples have come back, that of all samples at last."""
-        counted = 0
-        while not self._is_decided or counted < len(self._draws[number]):
+        counted = (0, 0)
+        while not self._is_decided or counted < (self._turns[number], len(self._draws[number])):
             await self._news[number].wait()
             self._news[number].clear()
             draws = list(self._draws[number])
-            if len(draws) > counted:
-                counted = len(draws)
+            before, counted = counted, (self._turns[number], len(draws))
+            if draws and counted > before:
                 self._note(number, "vote", await self._alias.vote_table(self._request, draws))
 
     def _totals(self, answers: Sequence[Answered]) -> dict[str, Any]:
-        summed = totals(self._alias, self._request, answers, self._prices)
+        summed = totals(self._request, answers, self._prices)
         for name, stage in summed["sampleset"]["usage"].items():
             for kind in ("prompt_tokens", "completion_tokens"):
                 self._metrics.add("tokens", stage[kind], model=self._alias.name, stage=name, kind=kind)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from sampleset.answers import answer_kind
 from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, embedded_ssa_is_installed, without_engine
@@ -92,6 +92,10 @@ class AliasConfig:
         min_confidence: Least confidence of an answer that is given; others are withheld.
         withheld_text: The text of the message if an answer is withheld.
         certificate: File of `sampleset certify`: answers that it does not cover are withheld.
+        risk: Largest share of wrong answers among those given, certified on `labelled` at the start.
+        labelled: File or store of sample sets with gold answers, for `risk`.
+        escalate: Further steps, each an alias in all that it does not name: an answer that is not sure enough
+            is asked of the next one.
         ignore: Parameters that a request may carry and this alias leaves aside, `logprobs` say.
         usage: What `usage` in a reply counts, where the request does not say.
         max_concurrency: Calls in flight to each of its models.
@@ -124,6 +128,9 @@ class AliasConfig:
     min_confidence: Annotated[float, Ge(0), Le(1)] | None = None
     withheld_text: str = "No answer: the samples do not agree enough."
     certificate: str | None = None
+    risk: Annotated[float, Gt(0), Lt(1)] | None = None
+    labelled: str | None = None
+    escalate: tuple[AliasConfig, ...] = ()
     ignore: tuple[str, ...] = ()
     usage: Literal["sum", "last"] = "sum"
     max_concurrency: Annotated[int, Ge(1)] = 64
@@ -156,15 +163,47 @@ class AliasConfig:
         served_kind(self.answer_kind)
         if self.stopping_rule() is None and self.settled_by_vote:
             raise InvalidArgumentError("settled_by_vote needs the rule that settles it, stop: beta:0.95 say.")
-        if self.certificate is not None and self.stop is not None:
-            raise InvalidArgumentError(
-                f"certificate={self.certificate!r} is of all k samples; leave stop={self.stop!r} away."
-            )
+        self._require_promise()
         self.budgets()
         if self.has_caps and self.max_tokens is None and self.max_sample_tokens is None:
             raise InvalidArgumentError(
                 "max_total_tokens and max_cost need the worst case of a sample: give max_tokens, too."
             )
+
+    def _require_promise(self) -> None:
+        """Refuse settings that no certificate, or no escalation, can act on."""
+        if self.certificate is not None and self.stop is not None:
+            raise InvalidArgumentError(
+                f"certificate={self.certificate!r} is of all k samples; leave stop={self.stop!r} away."
+            )
+        if (self.risk is None) != (self.labelled is None):
+            raise InvalidArgumentError("risk and labelled go together; give both, or a certificate.")
+        if self.risk is not None and (self.certificate is not None or self.stop is not None):
+            raise InvalidArgumentError(
+                f"risk={self.risk:g} makes a certificate of all k samples; leave certificate and stop away."
+            )
+        steps = (self, *self.escalate) if self.escalate else ()
+        for number, step in enumerate(steps, start=1):
+            is_certified = step.certificate is not None or step.risk is not None
+            if number < len(steps) and not is_certified and step.min_confidence is None:
+                raise InvalidArgumentError(
+                    f"escalate: step {number} says of no answer that it is unsure. Give it a certificate, or "
+                    "min_confidence."
+                )
+            if is_certified and step.min_confidence is not None:
+                raise InvalidArgumentError(
+                    f"escalate: the certificate of step {number} decides what is sure enough; leave "
+                    "min_confidence away."
+                )
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether requests must leave k, aggregator and kind of answers as they are."""
+        return self.certificate is not None or bool(self.escalate)
+
+    def most_draws(self, k: int) -> int:
+        """Samples of one answer that takes all steps, k of them in the first."""
+        return k + sum(step.k for step in self.escalate)
 
     @property
     def has_caps(self) -> bool:
@@ -304,4 +343,54 @@ def _alias(entry: object, where: str) -> AliasConfig:
         member_settings = {"model": reader} if isinstance(reader, str) else reader
         aggregator_model = typed_record(Member, member_settings, f"{where}: aggregator_model")
         values["aggregator_model"] = require_reader(aggregator_model, f"{where}: aggregator_model")
+    steps: object = values.pop("escalate", None) or []
+    if not isinstance(steps, list):
+        raise DataError(f"{where}: expected `escalate: [{{k: 20}}, ...]`, a list of further steps.")
+    further = cast("list[object]", steps)
+    values["escalate"] = tuple(
+        _further_step(cast("object", entry), step, f"{where}: escalate: step {number}")
+        for number, step in enumerate(further, start=2)
+    )
     return typed_record(AliasConfig, values, where)
+
+
+def _further_step(alias: object, step: object, where: str) -> AliasConfig:
+    """A further step: the alias it belongs to, and what it names itself."""
+    if not isinstance(step, dict):
+        raise DataError(f"{where}: expected a mapping, {{k: 20, certificate: FILE}} say, got {step!r}.")
+    named = {str(key).replace("-", "_"): value for key, value in cast("dict[Any, Any]", step).items()}
+    if unknown := sorted(set(named) - _OF_STEP):
+        known = ", ".join(sorted(_OF_STEP))
+        raise DataError(f"{where}: unknown key {unknown[0]!r}. A step takes: {known}.")
+    common = {
+        name: value
+        for key, value in cast("dict[Any, Any]", alias).items()
+        if (name := str(key).replace("-", "_")) not in _OF_FIRST_STEP
+    }
+    if "upstreams" in named:
+        common = {name: value for name, value in common.items() if name != "aggregator_model"}
+    merged = {**common, **named}
+    if isinstance(k := merged.get("k"), int) and isinstance(most := merged.get("max_k"), int | None):
+        merged["max_k"] = max(k, most or 32)
+    return _alias(merged, where)
+
+
+_OF_STEP = {
+    *(
+        "upstreams",
+        "k",
+        "aggregator",
+        "aggregator_model",
+        "certificate",
+        "min_confidence",
+        "prompt",
+        "quorum",
+    ),
+    *("deadline", "aggregation_deadline", "timeout", "max_retries", "hedge_after", "max_concurrency"),
+}
+"""The keys that a further step may name. All others are the alias's own."""
+_OF_FIRST_STEP = {
+    *("escalate", "certificate", "risk", "labelled", "min_confidence", "aggregators"),
+    *("stop", "settled_by_vote"),
+}
+"""The keys that a further step does not take over."""

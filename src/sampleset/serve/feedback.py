@@ -89,7 +89,7 @@ class Feedback:
         question = replace(request.question, text="-")
         tokens = outcome.usage.total_tokens
         self._replies[_token(identity)] = Reply(
-            request.alias, request.aggregator, question, outcome.answer, vote.answer, is_vote, tokens
+            request.alias, answers[0].aggregator, question, outcome.answer, vote.answer, is_vote, tokens
         )
         while len(self._replies) > MOST_REPLIES:
             self._replies.popitem(last=False)

@@ -16,7 +16,7 @@ _HELP = {
     "sampleset_retries_total": "Upstream calls tried again, by reason.",
     "sampleset_hedges_total": "Draws made a second time because the first was slow.",
     "sampleset_cancelled_total": "Upstream calls cancelled.",
-    "sampleset_promises_total": "Answers under a certificate, by model and decision: answered, abstained.",
+    "sampleset_promises_total": "Answers by model and decision; escalated: by a further step.",
     "sampleset_tokens_total": "Tokens by model, stage and kind.",
 }
 

@@ -1,24 +1,31 @@
-"""An alias's certificate at work: what it holds for, and what became of each answer under it."""
+"""An alias's certificates at work: what they hold for, and what became of each answer under them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.aggregators.certified import Certified
-from sampleset.errors import InvalidArgumentError
+from sampleset.errors import InvalidArgumentError, SampleSetError
+from sampleset.evaluation import AnswerLog
+from sampleset.evaluation.certifying import Labelled, certificate_path, certified_by_labels
 from sampleset.risk.certificate import Certificate, void
+from sampleset.risk.escalation import Decision, Trail
 from sampleset.serve.answering import Outcome
-from sampleset.serve.api_errors import ApiError
+from sampleset.serve.api_errors import ApiError, api_error
 from sampleset.serve.config import AliasConfig
 from sampleset.serve.members import ServedMember
 from sampleset.serve.requests import ChatRequest
 from sampleset.specs import identity_of
+from sampleset.storage.sample_sets import SampleFile
+from sampleset.types import DEFAULT_KIND
 
-Decision = Literal["answered", "abstained"]
+_log = logging.getLogger("sampleset.serve")
 
 _OWN_WORDS = "words of the client's own"
 
@@ -28,20 +35,18 @@ class Promise:
     """What became of one answer.
 
     Attributes:
-        decision: Whether it is given.
-        why: The reason in a sentence.
-        terms: The certificate's figures.
-        drifted: Whether the confidences no longer look like those that were certified.
+        decision: Whether it is given, and by the first step or a further one.
+        details: The reason, the certificate's figures and the steps, as a reply shows them.
+        drifted: Whether the confidences of a step no longer look like those that were certified.
     """
 
     decision: Decision
-    why: str
-    terms: dict[str, Any]
+    details: dict[str, Any]
     drifted: bool
 
     def fields(self) -> dict[str, Any]:
         """The field `promise` of a reply."""
-        return {"decision": self.decision, "why": self.why, **self.terms, "drifted": self.drifted}
+        return {**self.details, "decision": self.decision, "drifted": self.drifted}
 
 
 def certified_by(
@@ -63,6 +68,33 @@ def certified_by(
     return Certified(config.certificate or "", method)
 
 
+async def certificate_file(config: AliasConfig, spec: str, method: Aggregator) -> str:
+    """The file of the certificate that `risk` and `labelled` ask for, made now, in the user's cache.
+
+    Raises:
+        DataError: There are too few labels, or no threshold keeps the promise.
+    """
+    assert config.labelled is not None
+    assert config.risk is not None
+    labelled = Path(config.labelled)
+    output = certificate_path([labelled, spec, config.k, config.risk, identity_of(method)])
+    kind = None if config.answer_kind == DEFAULT_KIND else config.answer_kind
+    sets = list(SampleFile(labelled, answer_kind=kind))
+    certificate, certified = await certified_by_labels(
+        spec, method, Labelled(sets, (labelled.name,)), config.k, config.risk, 0.95,
+        AnswerLog.beside(output, method, None), note=lambda line: _log.info("%s: %s", labelled.name, line),
+    )  # fmt: skip
+    certificate.save(output)
+    _log.info(
+        "Certified on %d labelled questions of %s: %.1f%% of them are answered (%s).",
+        certificate.n,
+        labelled.name,
+        100 * certified.coverage,
+        output,
+    )
+    return str(output)
+
+
 def require_prompt(certificate: Certificate, request: ChatRequest, plan: Iterable[ServedMember]) -> None:
     """Return if a request's draws are asked with the certificate's prompt.
 
@@ -79,36 +111,31 @@ def require_prompt(certificate: Certificate, request: ChatRequest, plan: Iterabl
         raise ApiError(400, str(error), param="messages", code="certificate_void") from error
 
 
-def terms_of(certificate: Certificate) -> dict[str, Any]:
-    """The figures of a certificate that a reply shows."""
-    return {
-        "risk": certificate.risk,
-        "certainty": certificate.confidence,
-        "threshold": certificate.threshold,
-        "labels": certificate.n,
-        "prompt": certificate.prompt,
-    }
+def promise_of(
+    trail: Trail[Any], outcome: Outcome, least: float | None, *, in_steps: bool, drifted: bool
+) -> Promise:
+    """What became of an answer.
 
-
-def promise_of(certified: Certified, outcome: Outcome) -> Promise:
-    """What became of an answer."""
-    certificate, threshold = certified.certificate, f"{certified.certificate.threshold:.3f}"
-    confidence = outcome.confidence
-    stated = "" if confidence is None else f" of {confidence:.3f}"
-    if outcome.answer is not None:
-        decision: Decision = "answered"
-        why = f"the confidence{stated} is above {threshold}"
-    else:
+    Args:
+        trail: The steps that were taken.
+        outcome: The outcome that the reply shows.
+        least: The least confidence that the request asks for.
+        in_steps: Whether the alias has further steps.
+        drifted: Whether a step's confidences have drifted.
+    """
+    details, decision = trail.fields(), trail.decision
+    if not in_steps:
+        del details["steps"]
+    if decision != "abstained" and outcome.answer is None:
         decision = "abstained"
-        flags = set(outcome.flags)
-        if "cap_reached" in flags:
-            why = "the aggregator was not asked: the cap of this request is reached"
-        elif "aggregator_failed" in flags:
-            why = "the aggregator failed"
-        elif "certificate_void" in flags:
-            why = f"the certificate is of {certificate.k} samples of its models, and these are others"
-        elif "low_confidence" in flags:
-            why = f"the confidence{stated} is not above {threshold}"
-        else:
-            why = "there is no answer with a confidence"
-    return Promise(decision, why, terms_of(certificate), certified.alarm.alarmed)
+        details["why"] = f"the request asks for a confidence of at least {least or 0:g}"
+    return Promise(decision, details, drifted)
+
+
+def failure_of(alias: str, error: SampleSetError) -> str:
+    """The words for a step that failed, for the client; the operator's log says so, too."""
+    failure = api_error(error)
+    # A message below 500 may quote the request.
+    reason = failure.message if failure.status >= 500 else type(error).__name__
+    _log.warning("%s: a step of the escalation failed, and the answer is withheld: %s", alias, reason)
+    return failure.message

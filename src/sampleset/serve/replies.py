@@ -12,7 +12,7 @@ from typing import Any
 from sampleset.chat import Generation
 from sampleset.evaluation import Prices
 from sampleset.sampling.draws import Draw
-from sampleset.serve.aliases import Alias, Answered
+from sampleset.serve.aliases import Answered
 from sampleset.serve.requests import ChatRequest
 from sampleset.types import Usage
 
@@ -111,19 +111,18 @@ def sample(draw: Draw) -> dict[str, Any]:
     return fields
 
 
-def totals(
-    alias: Alias, request: ChatRequest, answers: Sequence[Answered], prices: Prices | None
-) -> dict[str, Any]:
+def totals(request: ChatRequest, answers: Sequence[Answered], prices: Prices | None) -> dict[str, Any]:
     """`usage`, and beside it what each stage took and cost."""
-    replies = [reply for answer in answers for reply in answer.drawn.generations]
-    lost = sum(answer.drawn.cancelled + sum(answer.drawn.retries.values()) for answer in answers)
+    attempts = [attempt for answer in answers for attempt in answer.attempts]
+    replies = [reply for attempt in attempts for reply in attempt.drawn.generations]
+    lost = sum(attempt.drawn.cancelled + sum(attempt.drawn.retries.values()) for attempt in attempts)
     sampling = Usage(
         sum(reply.prompt_tokens or 0 for reply in replies),
         sum(reply.completion_tokens or 0 for reply in replies),
         len(replies),
         sum(reply.completion_tokens is None for reply in replies) + lost,
     )
-    aggregation = sum((answer.outcome.usage for answer in answers), Usage())
+    aggregation = sum((attempt.outcome.usage for attempt in attempts), Usage())
     usage = _last_reading(answers) if request.usage == "last" else _usage(sampling + aggregation, replies)
     extras: dict[str, Any] = {
         "aggregator": request.aggregator if request.ballot == "text" else f"vote by value ({request.ballot})",
@@ -134,7 +133,7 @@ def totals(
     if request.ignored:
         extras["ignored"] = list(request.ignored)
     if prices is not None:
-        extras["cost"] = _cost(alias, request, answers, aggregation, prices)
+        extras["cost"] = _cost(attempts, prices)
     return {"usage": usage, "sampleset": extras}
 
 
@@ -185,13 +184,12 @@ def stage(usage: Usage) -> dict[str, int]:
     }
 
 
-def _cost(
-    alias: Alias, request: ChatRequest, answers: Sequence[Answered], aggregation: Usage, prices: Prices
-) -> dict[str, Any]:
+def _cost(attempts: Sequence[Answered], prices: Prices) -> dict[str, Any]:
     """Money by stage; `None` where a model has no price."""
     sampling: float | None = 0.0
-    for answer in answers:
-        for draw in answer.drawn.draws:
+    reading: float | None = 0.0
+    for attempt in attempts:
+        for draw in attempt.drawn.draws:
             price = prices.models.get(draw.model)
             if price is None or sampling is None:
                 sampling = None
@@ -199,14 +197,13 @@ def _cost(
                 sampling += price.of(
                     draw.generation.prompt_tokens or 0, draw.generation.completion_tokens or 0
                 )
-    readers = alias.readers[request.aggregator]
-    reading: float | None = 0.0
-    if aggregation.total_tokens:
-        # Tokens of several readers are summed: only one price for all gives a cost.
-        prices_found = {prices.models.get(model) for model in readers}
-        price = prices_found.pop() if len(prices_found) == 1 else None
-        reading = (
-            None if price is None else price.of(aggregation.prompt_tokens, aggregation.completion_tokens)
-        )
+        usage = attempt.outcome.usage
+        if usage.total_tokens and reading is not None:
+            # Tokens of several readers are summed: only one price for all gives a cost.
+            known = {prices.models.get(model) for model in attempt.readers}
+            price = known.pop() if len(known) == 1 else None
+            reading = (
+                None if price is None else reading + price.of(usage.prompt_tokens, usage.completion_tokens)
+            )
     total = None if sampling is None or reading is None else sampling + reading
     return {"currency": prices.currency, "sampling": sampling, "aggregation": reading, "total": total}

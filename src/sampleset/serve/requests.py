@@ -163,7 +163,8 @@ def _chat_request(
     n, k = body.get("n", 1), overrides.get("k", body.get("budget", alias.k))
     _at_most(n, alias.max_n, "n")
     _at_most(k, alias.max_k, "sampleset.k" if "k" in overrides else "budget")
-    fields = _sampling_fields(body, alias, n * k)
+    draws = n * alias.most_draws(k)
+    fields = _sampling_fields(body, alias, draws)
     if local[name]:
         _require_text_only(name, messages, fields)
     if alias.has_caps:
@@ -176,7 +177,7 @@ def _chat_request(
             "them away, or ask with sampleset.aggregator='majority_vote'.",
             param="logprobs",
         )
-    if alias.certificate is not None:
+    if alias.is_bound:
         _require_certified(body, overrides, alias, k)
     of_words = "json" if body.get("response_format", {}).get("type", "text") != "text" else "text"
     return ChatRequest(
@@ -185,7 +186,7 @@ def _chat_request(
         question=replace(question_of(messages), answer_kind=_kind(overrides, alias)),
         n=n,
         k=k,
-        seed=body.get("seed", secrets.randbelow(_LARGEST_SEED - n * k * 2)),
+        seed=body.get("seed", secrets.randbelow(_LARGEST_SEED - draws * 2)),
         aggregator=aggregator,
         quorum=min(overrides.get("quorum", min(alias.quorum, k)), k),
         deadline=min(overrides.get("deadline", alias.deadline), alias.deadline),
@@ -364,7 +365,7 @@ def _gives_a_sample(aggregator: str) -> bool:
 
 def _allowed(aggregator: str, alias: AliasConfig, usual: str) -> str:
     """The aggregator as the alias names it; `ssa` may stand for `ssa:model=embedded-ssa`."""
-    others = (*alias.aggregators, *ALWAYS_ALLOWED) if alias.certificate is None else ()
+    others = (*alias.aggregators, *ALWAYS_ALLOWED) if not alias.is_bound else ()
     allowed = dict.fromkeys((usual, *others))
     for spec in allowed:
         if aggregator == spec or f"{aggregator}:model={EMBEDDED_SSA}" == spec:
@@ -391,8 +392,8 @@ def _require_certified(
         if differs:
             raise ApiError(
                 400,
-                f"This model answers under a certificate of k={alias.k} and answers of the kind "
-                f"{alias.answer_kind}, which does not hold with this {param!r}. Leave it away.",
+                f"This model answers under a certificate, or in steps, with k={alias.k} and answers of the "
+                f"kind {alias.answer_kind}, which does not go with this {param!r}. Leave it away.",
                 param=param,
                 code="certificate_void",
             )

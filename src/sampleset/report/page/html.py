@@ -115,7 +115,8 @@ def _methods_disagree(row: Mapping[str, Any]) -> bool:
 
 def _shortened(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row without the fields that only other programs read; long texts are cut."""
-    short = {name: value for name, value in row.items() if name not in ("file", "accuracies")}
+    left_out = ("file", "accuracies", "models", "answer_kind", "prompt")
+    short = {name: value for name, value in row.items() if name not in left_out}
     short["question"] = _cut(row["question"])
     short["samples"] = [_cut(text) for text in row["samples"]]
     short["texts"] = {label: _cut(text) for label, text in row["texts"].items()}

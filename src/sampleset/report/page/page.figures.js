@@ -356,14 +356,20 @@ const figures = (() => {
     const enough = (one) => ({ ...one, of: { ...one.of, coverage: one.of.coverage.filter((at) => at.coverage * point.problems >= FEW) } });
     const confident = stated(point, methods), shown = confident.map(enough).filter((one) => one.of.coverage.length);
     if (!shown.length) return empty(host, confident.length ? `A confidence is stated on fewer than ${FEW} problems.` : "None of the methods shown states a confidence.");
-    const shares = shown.flatMap((one) => one.of.coverage.map((at) => at.accuracy));
+    const least = (one) => one.of.coverage.filter((at) => at.most_wrong != null).map((at) => ({ x: at.coverage, y: 1 - at.most_wrong }));
+    const shares = shown.flatMap((one) => [...one.of.coverage.map((at) => at.accuracy), ...least(one).map((at) => at.y)]);
     const room = tagRoom(shown.map((one) => one.label), host.clientWidth);
     const area = plot(host, {
       label: shown.map((one) => `${one.label}: ${percent(one.of.coverage[one.of.coverage.length - 1].accuracy)} % at ${percent(one.of.answered)} % coverage`).join("; "),
       lows: [Math.min(...shares)], highs: [Math.max(...shares)], room, xName: "problems answered, %", yName: "right, %",
       marks: [0, 0.25, 0.5, 0.75, 1].map((value) => ({ value, text: `${100 * value}` })), across: (value) => value,
     });
-    lines(area, shown.map((one) => ({ ...one, points: one.of.coverage.map((at) => ({ x: at.coverage, y: at.accuracy, told: `${one.label}, coverage ${percent(at.coverage)} %` })) })), 3);
+    lines(area, shown.map((one) => ({ ...one, points: one.of.coverage.map((at) => ({ x: at.coverage, y: at.accuracy, told: `${one.label}, coverage ${percent(at.coverage)} %${at.most_wrong == null ? "" : `, at least ${percent(1 - at.most_wrong)} %`}` })) })), 3);
+    for (const one of shown) {
+      const group = draw("g", { class: colour(one.number) });
+      group.append(draw("path", { class: "line bound", d: path(least(one).map((at) => [area.x(at.x), area.y(at.y)])) }));
+      area.svg.append(group);
+    }
     if (room) tags(area, shown.map((one) => ({ text: one.label, kind: `tag ${colour(one.number)}`, x: area.right + 4, y: area.y(one.of.coverage[one.of.coverage.length - 1].accuracy) })));
   }
 

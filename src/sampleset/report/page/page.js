@@ -139,7 +139,7 @@
       recovery: `At k = ${here.k}. Minority recovery: right where the vote is wrong and some sample is right. All-wrong recovery: right where no sample is; only a method that writes answers of its own can. Harm: not right where the vote is; lower is better.`,
       breakdown: `At k = ${here.k}.${state.by === "right_samples" ? "" : " Dashed: some sample is right."} Pale: fewer than ${figures.FEW} problems, where chance decides.`,
       reliability: `At k = ${here.k}. On the diagonal the confidence is true; below it, too high. Bars: 95 % intervals. Larger marks: more problems, ${figures.FEW} at least. ${here.methods.filter((method) => method.calibration).map((method) => `${method.label}: Brier ${method.calibration.brier.toFixed(3)} over ${percent(method.calibration.answered)} %`).join("; ")}.`,
-      coverage: `At k = ${here.k}. Accuracy if only those problems were answered on which the method is most confident, from ${figures.FEW} problems on.`,
+      coverage: `At k = ${here.k}. Accuracy if only those problems were answered on which the method is most confident, from ${figures.FEW} problems on. Dotted: at least so many are right, with 95 % confidence, for each share alone. To choose a share by these questions needs a stricter test: sampleset certify.`,
     };
     if (!here.methods.some((method) => method.calibration)) captions.reliability = captions.coverage = "";
     for (const [name, caption] of Object.entries(captions)) byId(`${name}-caption`).textContent = caption;

@@ -22,7 +22,13 @@
     low_confidence: "the confidence is below what this model asks for, so the answer is withheld",
     no_confidence: "the aggregator states no confidence, so the answer is withheld",
     settled_by_vote: "the vote was settled; the aggregator was not asked",
+    certificate_void: "the certificate does not hold for this answer, so it is withheld",
+    step_failed: "a further step failed, and nothing guesses in its place",
+    drifted: "confidences no longer look like those that were certified",
+    cap_reached: "the cap of this request left no room for a dearer method",
   };
+  const DECISIONS = { answered: "Answered", escalated: "Escalated", abstained: "Abstained" };
+  const HANDED_ON = { answered: "answered", escalated: "handed on", abstained: "no answer" };
   let models = {}, run = null, leave = null;
 
   // --- elements ---------------------------------------------------------------------------------------------
@@ -52,6 +58,7 @@
   }
   const put = (host, text) => mathematics.put(host, typeset() ? withBoxes(text) : text, typeset());
   const percent = (share) => `${Math.round(share * 100)} %`;
+  const shareOf = (share) => `${Number((share * 100).toFixed(2))} %`;
   const seconds = (value) => (value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`);
   const whole = (value) => value.toLocaleString("en");
   const plural = (count, one) => `${whole(count)} ${one}${count === 1 ? "" : "s"}`;
@@ -104,7 +111,7 @@
   }
 
   // --- one run ----------------------------------------------------------------------------------------------
-  const fresh = (k, aggregator) => ({ k, aggregator, samples: new Map(), words: new Map(), colours: new Map(), candidates: [], retries: 0, stage: "sampling", started: performance.now(), final: null, totals: null, reads: null, thought: "", wrote: "", text: "", error: null, at: null });
+  const fresh = (k, aggregator) => ({ k, aggregator, samples: new Map(), words: new Map(), colours: new Map(), candidates: [], retries: 0, handed: [], stage: "sampling", started: performance.now(), final: null, totals: null, reads: null, thought: "", wrote: "", text: "", error: null, at: null });
 
   function take(event) {
     if (event.event === "words") {
@@ -114,6 +121,11 @@
     if (event.event === "sample") run.samples.set(event.index, event);
     else if (event.event === "vote") run.candidates = event.candidates;
     else if (event.event === "retry") { run.retries++; for (const index of event.indices ?? []) run.words.delete(index); }
+    else if (event.event === "escalating") {
+      // The next step draws anew.
+      Object.assign(run, { k: event.k, samples: new Map(), words: new Map(), colours: new Map(), candidates: [], stage: "sampling" });
+      run.handed.push(event);
+    }
     else if (event.event === "aggregating") run.stage = `${event.aggregator} reads the samples`;
     else if (event.event === "read") { run.reads = event.prompts; run.wrote = event.text; }
     if (event.at !== undefined) run.at = event.at;
@@ -233,6 +245,7 @@
     if (part === "stage") return;
     if (part === "words") { drawReads(); return drawSamples(); }
     drawVerdict();
+    drawPromise();
     drawNumbers();
     drawVotes();
     drawReads();
@@ -244,6 +257,7 @@
     const failed = run.samples.size - back;
     const parts = [run.final || run.error ? `${back} of ${run.k} samples` : `${back} of ${run.k} samples are back`];
     if (failed) parts.push(`${failed} failed`);
+    if (run.handed.length) parts.push(`step ${run.handed.length + 1}`);
     if (run.retries) parts.push(`${run.retries} tried again`);
     if (!run.final && !run.error) parts.push(run.stage === "sampling" ? seconds((performance.now() - run.started) / 1000) : run.stage);
     if (run.final?.draws.stopped) parts.push(`stopped early by ${run.final.draws.stopped}`);
@@ -268,6 +282,29 @@
     const flags = (run.final?.flags ?? []).map((flag) => FLAGS[flag] ?? flag.replaceAll("_", " "));
     $("flags").hidden = flags.length === 0;
     $("flags").textContent = flags.length ? `Note: ${flags.join("; ")}.` : "";
+  }
+
+  // What became of the answer under a certificate, by which step, and how a method that chooses came to it.
+  function drawPromise() {
+    const promise = run.final?.promise, told = run.final?.explanation;
+    const before = run.final ? null : run.handed.at(-1);
+    $("promise").hidden = !(promise || before);
+    const decision = promise?.decision ?? "escalated";
+    $("decision").textContent = promise ? DECISIONS[decision] : "Asking further";
+    $("decision").className = `decision ${decision}`;
+    $("why").textContent = promise ? `${promise.why}.` : before ? `${before.why}. Next: ${before.name}.` : "";
+    const bound = promise?.risk === undefined ? "" : `At most ${shareOf(promise.risk)} of the answers given are wrong, with ${shareOf(promise.certainty)} confidence, by ${plural(promise.labels, "labelled question")}.`;
+    const none = promise && promise.certified === false ? "This step has no certificate: nothing is promised of its errors." : "";
+    $("terms").textContent = promise?.decision === "abstained" ? "" : bound || none;
+    $("taken").replaceChildren(...(promise?.steps ?? []).map((step) => element("li", "", `${step.name}: ${HANDED_ON[step.decision]}, ${step.why}.`)));
+    const classes = (rows) => rows.map((row) => `${row.answer} (${plural(row.votes, "vote")})`).join(", ");
+    const lines = told ? [
+      told.method && `Method: ${told.method} (${told.aggregator}), ${told.why}.`,
+      told.agreed?.length && `Agreed: ${classes(told.agreed)}.`,
+      told.disagreed?.length && `Disagreed: ${classes(told.disagreed)}.`,
+    ].filter(Boolean) : [];
+    $("explanation").hidden = lines.length === 0;
+    $("explanation").replaceChildren(...lines.map((line) => element("p", "", line)));
   }
 
   function slice(votes, name) {
