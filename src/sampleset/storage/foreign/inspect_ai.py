@@ -8,19 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from sampleset.storage.foreign.base import (
-    FORMATS,
-    ForeignSet,
-    Source,
-    gold_fields,
-    grouped,
-    is_list,
-    is_mapping,
-    is_texts,
-    question_of_prompt,
-    sample_row,
-    text_of_content,
-)
+from sampleset.storage.foreign._chats import is_list, is_mapping, question_of_prompt, text_of_content
+from sampleset.storage.foreign._replies import sample_row
+from sampleset.storage.foreign.base import FORMATS, ForeignSet, Source, gold_fields, grouped, is_texts
 from sampleset.storage.records import Row
 
 _REASONS = {"max_tokens": "length", "model_length": "length"}
