@@ -31,7 +31,7 @@ from sampleset.commands.options import (
     saved_settings,
 )
 from sampleset.commands.run import Run, print_json, run_async
-from sampleset.datasets.base import question_key
+from sampleset.datasets.base import GOLD_REMEDY, question_key
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.evaluation import AnswerLog
 from sampleset.grading.grade import grade
@@ -248,10 +248,7 @@ class _LabelledAnswers:
             InvalidArgumentError: There are several kinds of answers, or no confidences.
         """
         if not self.right:
-            raise DataError(
-                f"None of the {self.unlabelled} sample sets has a gold answer. Name the column: --columns "
-                "answer=NAME."
-            )
+            raise DataError(f"None of the {self.unlabelled} sample sets has a gold answer. {GOLD_REMEDY}")
         if len(self.kinds) > 1:
             raise InvalidArgumentError(
                 f"The sets have answers of the kinds {', '.join(sorted(self.kinds))}; certify each by itself."
