@@ -43,8 +43,9 @@ def _identity(row: Row) -> str:
 
 def _row(row: Row) -> dict[str, Any]:
     target = row.get("target")
-    gold = target[0] if is_texts(target) else target
     choices = row.get("choices")
+    # Of several targets any is right; beside options all of them together are.
+    gold = (", ".join(target) if choices else target[0]) if is_texts(target) else target
     about = row.get("metadata")
     return {
         "id": _identity(row),
