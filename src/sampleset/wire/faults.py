@@ -292,7 +292,7 @@ def refused_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[st
     """
     if fault.status not in (400, 404, 422) or fault.meaning in ("overflow", "filtered", "key", "credit"):
         return None
-    text = fault.text
+    text = _HINT.sub("", fault.text)
     if "max_tokens" in optional and "max_tokens" in fields and "max_completion_tokens" in text:
         return "max_tokens"
     sent = [
@@ -335,6 +335,8 @@ def _is_of_field(name: str, value: object, fault: Fault) -> bool:
     return bool(fault.codes & _UNSUPPORTED) or re.search(_REFUSAL, fault.text, re.IGNORECASE) is not None
 
 
+# A hint names another field than the refused one.
+_HINT = re.compile(r",?\s*did you mean[^.\n]*", re.IGNORECASE)
 # Fields that change the distribution of draws. They are left out only if the server clearly refuses them.
 _MATTERING = ("temperature", "top_p", "stop")
 _UNSUPPORTED = frozenset(
