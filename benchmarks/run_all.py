@@ -128,7 +128,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "server_load": Benchmark("the server beside others", peers=SERVER_PEERS, needs=("aiohttp", "starlette")),
     "server_faults": Benchmark("the server under faults", needs=("aiohttp", "starlette")),
     "server_hold_ups": Benchmark("how long large requests hold others up", needs=("aiohttp", "starlette")),
-    "scale_model": Benchmark("the model of docs/scale.md against measurements", ("--measure",)),
+    "scale_model": Benchmark("the model of docs/reference/scale.md against measurements", ("--measure",)),
     "vllm_server": Benchmark(
         "vLLM: draws of one prompt, and two ways of scoring",
         ("{vllm_url}", "{vllm_model}", "--repeats", "2", "--max-tokens", "8"),

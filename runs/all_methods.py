@@ -1,4 +1,4 @@
-"""Every way of combining samples on every file of recorded sets, as one page.
+"""Every way of combining samples on every file of recorded sets, as tables.
 
     python runs/all_methods.py FILE... --output-dir OUT --page docs/results/all-methods.md
     python runs/all_methods.py FILE... --output-dir OUT --page docs/results/all-methods.md \
@@ -11,14 +11,16 @@ With --reader: beside the vote, the methods that ask a model, on --questions of 
 those whose ids come first by a hash. The cheaper ones first, on all files (--steps), so that a run
 cut short has whole tables; the same command goes on where it stopped and asks nothing twice.
 
-Reports stand in OUT/votes/FILE and OUT/READER/FILE. The page is made of all reports in OUT, with the number
-of questions that each table rests on; its section "What it says" is written by hand, and kept.
+Reports are in OUT/votes/FILE and OUT/READER/FILE. With --page, their figures go to all-methods-free.csv and
+all-methods-asking.csv beside the page, where they replace those of the same file and reader, and the table of
+the page is made of the two CSV files. Its text is written by hand.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
+import csv
+import io
 import re
 import subprocess
 import sys
@@ -26,16 +28,37 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sampleset.aggregators._scores import LOGPROBS, sample_score
-from sampleset.evaluation.results import Evaluation, Interval, MethodResult, PointResult
+from sampleset.evaluation.results import Interval, MethodResult
 from sampleset.metrics import mcnemar_exact, paired_bootstrap
 from sampleset.report.files import evaluation_in, read_report, write_whole
 from sampleset.report.markdown import markdown_table
-from sampleset.report.wording import percent, percent_range, points, points_range
+from sampleset.report.wording import percent, points, points_range
 from sampleset.storage.files import SUFFIXES, write_rows
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.storage.store import digest
 
+Row = dict[str, str]
+
 RESAMPLES = 10_000
+TABLE_HEADING = "## Ten methods side by side"
+MAIN_FILES = {
+    "gsm8k_test_qwen05b_reseeded": "0.5B, 400 questions",
+    "gsm8k_test_qwen15b_reseeded": "1.5B, 200 questions",
+}
+MAIN_METHODS = (
+    "majority_vote",
+    "best_of_n:by=confidence",
+    "weighted_vote:by=confidence",
+    "weighted_vote:by=tail",
+    "ssa:model=embedded-ssa",
+    "llm_aggregator:mode=select",
+    "llm_aggregator:mode=select,vote_weight=1",
+    "universal_self_consistency",
+    "llm_aggregator:mode=direct",
+    "pairwise_knockout",
+)
+"""The table of the page: files of the methods that ask no model, and methods."""
+
 FREE = ("first_sample", "majority_vote", "majority_vote:ties=first")
 ASKING = (
     (
@@ -63,7 +86,7 @@ ASKING = (
     ("recursive:subset=2,rounds=1,max_tokens=320",),
 )
 """Steps of a run, the cheaper ones first; methods that write a solution may write 320 tokens. `ssa` asks the
-packaged aggregator, whoever the reader is.
+packaged aggregator, for any reader.
 """
 
 
@@ -76,7 +99,7 @@ def free_methods(path: Path) -> list[str]:
     """The methods without a model that the file's samples allow."""
     samples = [one for stored in SampleFile(path) for one in stored.sample_set.samples]
     names = [*LOGPROBS, *dict.fromkeys(name for one in samples for name in one.scores)]
-    methods = list(FREE)
+    methods: list[str] = list(FREE)
     for name in names:
         values = [value for one in samples if (value := sample_score(one, name)) is not None]
         if not values:
@@ -132,186 +155,120 @@ def sizes(path: Path, k: int) -> str:
     return ",".join(map(str, sorted({min(k, smallest), smallest})))
 
 
-def findings(page: Path) -> str:
-    """The section "What it says" of a page that is there: it is written by hand, and kept."""
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
-    found = re.search(r"^## What it says\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    return found.group().strip() if found else ""
-
-
-def page(folder: Path, said: str) -> str:
-    """The page of all reports in a folder, and what is said of them."""
-    free = sorted((folder / "votes").glob("*/report.json"))
-    asking = [one for one in sorted(folder.glob("*/*/report.json")) if one.parts[-3] != "votes"]
-    parts = [OPENING, *([said] if said else []), *_summary(free, asking)]
-    parts += ["## Methods that ask no model", FREE_NOTE]
-    for report in free:
-        found = _evaluation(report.parent)
-        for point in found.files[0].points:
-            parts += [_heading(report.parent.name, point), _free_table(point)]
-    parts += ["## Methods that ask a model", ASKING_NOTE] if asking else []
-    for report in asking:
-        found = _evaluation(report.parent)
-        for point in found.files[0].points:
-            reader = report.parts[-3]
-            parts += [_heading(f"{report.parent.name}, read by {reader}", point), _asking_table(point)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _summary(free: Sequence[Path], asking: Sequence[Path]) -> list[str]:
-    """Of each file the vote and the best of either sort of method."""
-    heads = ("file", "k", "questions", "one sample", "vote", "best without a model", "pass@k")
-    rows: list[tuple[str, ...]] = []
-    for report in free:
-        point = _evaluation(report.parent).files[0].points[-1]
-        rows.append((*_named(report, point), _best(point, FREE), percent(point.pass_at_k)))
-    parts = ["## In short", SUMMARY_NOTE, markdown_table(heads, rows)] if rows else []
-    rows = []
-    for report in asking:
-        point = _evaluation(report.parent).files[0].points[-1]
-        trained = next((one for one in point.methods if one.label.startswith("ssa:")), None)
-        packaged = "-" if trained is None else " ".join(list(_shared(trained))[1:3])
-        row = (packaged, _best(point, [*FREE, trained.label if trained else ""]), percent(point.oracle))
-        rows.append((*_named(report, point), report.parts[-3], *row))
-    heads = (*heads[:5], "reader", "`embedded-ssa`", "best that asks the reader", "oracle")
-    return [*parts, markdown_table(heads, rows), *_together(asking)] if rows else parts
-
-
-def _together(asking: Sequence[Path]) -> list[str]:
-    """The methods that were read on several files, over all their questions, each with one subset."""
-    points_of: dict[str, list[tuple[PointResult, MethodResult]]] = {}
-    for report in asking:
-        point = _evaluation(report.parent).files[0].points[-1]
+def rows_of(report: Path) -> Iterator[Row]:
+    """One row for each method and k of a report; shares in percent, differences in points."""
+    evaluation = evaluation_in(report.parent, read_report(report.parent))
+    reader = report.parts[-3]
+    for point in evaluation.files[0].points:
+        head = {"file": report.parent.name} | ({} if reader == "votes" else {"reader": reader})
+        head |= {"k": f"{point.k}", "questions": f"{point.problems}", "subsets": f"{point.subsets:g}"}
+        head |= {"one_sample": share(point.sample_accuracy), "pass_at_k": share(point.pass_at_k)}
+        head |= {"oracle": share(point.oracle)}
+        if reader != "votes":
+            head |= {"drawn_tokens": f"{point.sampling.total:.0f}"}
         for method in point.methods:
-            points_of.setdefault(method.label, []).append((point, method))
-    rows: list[tuple[str, ...]] = []
-    for label, found in points_of.items():
-        if label == "majority_vote" or len(found) < 2:
-            continue
-        questions = sum(point.problems for point, _ in found)
-        mended, spoilt = (sum(getattr(one, name) for _, one in found) for name in ("mended", "spoilt"))
-        differences = [1.0] * mended + [-1.0] * spoilt
-        differences += [0.0] * (questions - len(differences))
-        interval = paired_bootstrap(differences, RESAMPLES, seed=0)
-        right = sum(one.accuracy * point.problems for point, one in found) / questions
-        gain = f"{points(sum(differences) / questions)} ({points_range(Interval(*interval))})"
-        counts = f"{mended} / {spoilt}", f"{mcnemar_exact(mended, spoilt):.3f}"
-        rows.append((f"`{label}`", f"{len(found)}", f"{questions}", percent(right), gain, *counts))
-    heads = ("method", "files", "questions", "right %", "vs vote", "mended / spoilt", "p, alone")
-    return [TOGETHER_NOTE, markdown_table(heads, rows)] if rows else []
+            row = head | {"method": method.label, "right": share(method.accuracy)}
+            row |= span("right", method.interval) | {"vs_vote": "", "vs_vote_low": "", "vs_vote_high": ""}
+            if method.p_holm is not None:
+                row |= {"vs_vote": share(method.difference)} | span("vs_vote", method.difference_interval)
+            row |= {"mended": f"{method.mended}", "spoilt": f"{method.spoilt}"}
+            yield row if reader == "votes" else row | spent(method)
 
 
-def _named(report: Path, point: PointResult) -> tuple[str, ...]:
-    vote = next(one for one in point.methods if one.label == "majority_vote")
-    questions, single = f"{point.problems:,}", percent(point.sample_accuracy)
-    return report.parent.name, f"{point.k}", questions, single, percent(vote.accuracy)
+def spent(method: MethodResult) -> Row:
+    """What a method that asks a model spends a question, and the vote over as many tokens."""
+    fell = sum(count for flag, count in method.flags.items() if flag == "fallback_vote")
+    row = {"fell_back": f"{fell}", "calls": f"{method.usage.calls:.1f}"}
+    row |= {"prompt_tokens": f"{method.usage.prompt:.0f}", "written_tokens": f"{method.usage.completion:.0f}"}
+    names = ("vote_k", "vote_k_wanted", "vote_right", "vs_that_vote", "vs_that_vote_low", "vs_that_vote_high")
+    row |= dict.fromkeys(names, "")
+    if (vote := method.matched) is not None:
+        row |= {"vote_k": f"{vote.k}", "vote_k_wanted": f"{vote.wanted}", "vote_right": share(vote.accuracy)}
+        row |= {"vs_that_vote": share(vote.difference)} | span("vs_that_vote", vote.difference_interval)
+    return row
 
 
-def _best(point: PointResult, without: Sequence[str]) -> str:
-    """The best method but for some: its name, its accuracy, and its difference from the vote."""
-    left = [one for one in point.methods if one.label not in (*without, "majority_vote")]
-    if not left:
-        return "-"
-    best = max(left, key=lambda one: one.accuracy)
-    name, right, against = list(_shared(best))[:3]
-    return f"{name} {right.split(' (')[0]}, {against}"
+def share(value: float | None) -> str:
+    """In percent or points, with one decimal."""
+    return "" if value is None else f"{100 * value:.1f}".replace("-0.0", "0.0")
 
 
-@functools.cache
-def _evaluation(folder: Path) -> Evaluation:
-    return evaluation_in(folder, read_report(folder))
+def span(name: str, interval: Interval) -> Row:
+    """The two ends of an interval as columns."""
+    return {f"{name}_low": share(interval.low), f"{name}_high": share(interval.high)}
 
 
-def _heading(name: str, point: PointResult) -> str:
-    subsets = f"{point.subsets:g} subset{'s' if point.subsets != 1 else ''} each"
-    return (
-        f"### {name}, k = {point.k}\n\n{point.problems:,} questions, {subsets}; one sample "
-        f"{percent(point.sample_accuracy)}, pass@{point.k} {percent(point.pass_at_k)}, "
-        f"oracle on these subsets {percent(point.oracle)}."
+def update(table: Path, reports: Sequence[Path]) -> list[Row]:
+    """The rows of a CSV file; those of the reports replace former ones of the same file and reader."""
+    fresh = [row for report in reports for row in rows_of(report)]
+    sources = {(row["file"], row.get("reader")) for row in fresh}
+    rows: list[Row] = []
+    if table.exists():
+        with table.open(encoding="utf-8", newline="") as lines:
+            rows = [row for row in csv.DictReader(lines) if (row["file"], row.get("reader")) not in sources]
+    rows = sorted([*rows, *fresh], key=lambda row: (row["file"], row.get("reader", ""), int(row["k"])))
+    if rows:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_whole(table, text.getvalue())
+    return rows
+
+
+def page(text: str, free: Sequence[Row], asking: Sequence[Row]) -> str:
+    """The page with the table under its heading made anew."""
+    votes = [row for row in asking if row["method"] == "majority_vote"]
+    read = f"{len(votes)} files, {sum(int(row['questions']) for row in votes)} questions"
+    table = markdown_table(
+        ("method", *(MAIN_FILES.values()), read, "mended / spoilt", "p, alone"),
+        [
+            (f"`{name}`", *(_cell(free, file, name) for file in MAIN_FILES), *_together(asking, name))
+            for name in MAIN_METHODS
+        ],
     )
+    old = rf"({TABLE_HEADING}\n.*?\n\n)\|.*?(?=\n\n)"
+    made, count = re.subn(old, lambda match: match[1] + table.strip(), text, flags=re.DOTALL)
+    if count != 1:
+        raise SystemExit(f"The page has no table under {TABLE_HEADING!r}.")
+    return made
 
 
-def _shared(method: MethodResult) -> Iterator[str]:
-    yield f"`{method.label}`"
-    yield f"{percent(method.accuracy)} ({percent_range(method.interval)})"
-    if method.p_holm is None:
-        yield "-"
-    else:
-        yield f"{points(method.difference)} ({points_range(method.difference_interval)})"
-    yield f"{method.mended} / {method.spoilt}"
+def _cell(free: Sequence[Row], file: str, method: str) -> str:
+    row = next((row for row in free if (row["file"], row["method"]) == (file, method)), None)
+    if row is None:
+        return ""
+    if not row["vs_vote"]:
+        return row["right"]
+    signs = (f"{float(row[name]):+.1f}" for name in ("vs_vote", "vs_vote_low", "vs_vote_high"))
+    gain, low, high = (one.replace("-", "−").replace("+0.0", "0.0") for one in signs)
+    return f"{row['right']}, {gain} ({low}…{high})"
 
 
-def _free_table(point: PointResult) -> str:
-    return markdown_table(
-        ("method", "right %", "vs vote", "mended / spoilt"), map(tuple, map(_shared, point.methods))
+def _together(asking: Sequence[Row], method: str) -> tuple[str, ...]:
+    """Over all files that were read, each with one subset a question: right, mended and spoilt, p."""
+    rows = [row for row in asking if row["method"] == method]
+    if not rows:
+        return "", "", ""
+    questions, mended, spoilt = (
+        sum(int(row[name]) for row in rows) for name in ("questions", "mended", "spoilt")
     )
-
-
-def _asking_table(point: PointResult) -> str:
-    drawn = point.sampling.total
-    rows: list[tuple[str, ...]] = []
-    for method in point.methods:
-        fell = sum(count for flag, count in method.flags.items() if flag == "fallback_vote")
-        matched = method.matched
-        same = (
-            "-"
-            if matched is None
-            else (
-                f"{matched.k} of {matched.wanted}: {percent(matched.accuracy)}, {points(matched.difference)} "
-                f"({points_range(matched.difference_interval)})"
-            )
-        )
-        used = f"{method.usage.calls:.1f} / {method.usage.prompt:,.0f} / {method.usage.completion:,.0f}"
-        rows.append((*_shared(method), f"{fell}", used, same))
-    heads = (
-        "method",
-        "right %",
-        "vs vote, same samples",
-        "mended / spoilt",
-        "fell back",
-        "calls / prompt / written",
-    )
-    table = markdown_table((*heads, "the vote over as many tokens"), rows)
-    guessed = "about " if point.sampling.estimated else ""
-    return f"Drawing the {point.k} samples takes {guessed}{drawn:,.0f} tokens a question.\n\n{table}"
-
-
-OPENING = """# Every method on the same sets
-
-Made by `runs/all_methods.py`, whose opening lines say how. Where the recorded sets come from stands in
-[Votes on recorded sets](recorded-sets.md), what a method does in [Aggregators](../aggregators.md), and
-how a figure is made in [Evaluation](../evaluation.md). In percent of the questions; brackets hold 95 %
-intervals. Each table compares methods on the very same subsets of the samples. The oracle, the share of
-these subsets that hold a right sample, is the ceiling for methods that select; pass@k estimates it from all
-samples of a file."""
-
-SUMMARY_NOTE = """The best method of many is picked on the very questions that it is shown on, which flatters
-it. In the first table the methods that ask no model, at all samples of a set, but for `first_sample` and the
-vote; there are some only where samples carry scores or log-probabilities. In the second those that ask one.
-In brackets the 95 % interval of the difference from the vote, in points."""
-
-TOGETHER_NOTE = """The methods that were read on more than one of these files, over all their questions, each
-counted once: intervals and p (exact McNemar, of one method alone) take the files as they are."""
-
-FREE_NOTE = """On all questions of each file. They draw nothing, so the same number of samples is the same
-number of tokens. `by=confidence`, `window`, `tail` and `bottom` stand where the samples' log-probabilities
-were recorded, `by=..._scores` where a reward model's scores were. `keep=0.5` lets the better half vote; the
-best tenth of so few samples is one sample, `best_of_n`."""
-
-ASKING_NOTE = """On those questions of a file whose ids come first by a hash, as many as each table says: with
-so few, intervals are wide, and a difference whose interval holds 0 is none. The readers are small untrained
-models, chosen because they run here; they say nothing of large ones. `fell back`: questions on which the
-reader's reply could not be used and the vote answered. `calls / prompt / written`: what the method spends a
-question. The last column gives the vote the same tokens: k of the samples that the method's tokens would buy
-besides its own, as far as the file has them, its accuracy, and the method's less the vote's."""
+    right = sum(round(float(row["right"]) * int(row["questions"]) / 100) for row in rows) / questions
+    if method == "majority_vote":
+        return percent(right), "", ""
+    differences = [1.0] * mended + [-1.0] * spoilt
+    differences += [0.0] * (questions - len(differences))
+    interval = Interval(*paired_bootstrap(differences, RESAMPLES, seed=0))
+    gain = f"{percent(right)}, {points(sum(differences) / questions)} ({points_range(interval)})"
+    return gain, f"{mended} / {spoilt}", f"{mcnemar_exact(mended, spoilt):.3f}"
 
 
 def main() -> None:
-    """Ask, and write the page."""
+    """Ask, and write the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("files", type=Path, nargs="*")
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--page", type=Path)
     parser.add_argument("--reader", help="the model to ask: embedded, or a .gguf file")
@@ -330,7 +287,16 @@ def main() -> None:
             for path in read:
                 ask(path, [method for step in ASKING[:count] for method in step], options)
     if options.page:
-        write_whole(options.page, page(options.output_dir, findings(options.page)))
+        reports = sorted(options.output_dir.glob("*/*/report.json"))
+        free = update(
+            options.page.with_name("all-methods-free.csv"),
+            [one for one in reports if one.parts[-3] == "votes"],
+        )
+        asking = update(
+            options.page.with_name("all-methods-asking.csv"),
+            [one for one in reports if one.parts[-3] != "votes"],
+        )
+        write_whole(options.page, page(options.page.read_text(encoding="utf-8"), free, asking))
 
 
 if __name__ == "__main__":

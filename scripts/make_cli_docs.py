@@ -1,6 +1,6 @@
-"""Write docs/cli.md from the `--help` pages.
+"""Write docs/reference/cli.md from the `--help` pages.
 
-    python scripts/make_cli_docs.py docs/cli.md
+    python scripts/make_cli_docs.py docs/reference/cli.md
 
 A test compares the file with what this makes.
 """
@@ -29,7 +29,7 @@ every ten seconds elsewhere. So does the command to go on with (`next: ...`). `-
 def help_pages() -> str:
     """All `--help` pages as one Markdown text."""
     os.environ.update(COLUMNS="100", TERMINAL_WIDTH="100", NO_COLOR="1", TERM="dumb")
-    made = "Made from the `--help` pages by `python scripts/make_cli_docs.py docs/cli.md`."
+    made = "Made from the `--help` pages by `python scripts/make_cli_docs.py docs/reference/cli.md`."
     parts = [f"# Command line\n\n{made}\n", COMPLETION]
     for command in COMMANDS:
         page = CliRunner().invoke(app, [command, "--help"], prog_name="sampleset").output

@@ -1,4 +1,4 @@
-"""Write the reference of the Python API: `python scripts/make_reference.py docs/reference.md`.
+"""Write the reference of the Python API: `python scripts/make_reference.py docs/reference/python-api.md`.
 
 Every name that `sampleset` exports, with its signature and docstring. A test compares the page with the code.
 """

@@ -25,7 +25,7 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 async def test_the_aggregator_of_the_guide_works(make_set):
-    (code,) = blocks("docs/add-an-aggregator.md", "python")
+    (code,) = blocks("docs/guides/add-an-aggregator.md", "python")
     try:
         exec(compile(code, "longest_sample.py", "exec"), {"__name__": "longest_sample"})
         whole = make_set(["1", "2 222 222", "1"])
@@ -35,7 +35,7 @@ async def test_the_aggregator_of_the_guide_works(make_set):
 
 
 def test_the_aggregators_of_the_page_on_them_can_be_named():
-    page = (ROOT / "docs" / "aggregators.md").read_text()
+    page = (ROOT / "docs" / "reference" / "aggregators.md").read_text()
     specs = re.findall(r"^--aggregator '(.+)'$", page, re.MULTILINE)
     assert [models_of(spec) for spec in specs] == [(None,), (None, "CHECKPOINT"), (None,), (None,)]
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) >= set(AGGREGATORS.names()) - {"ssa"}
@@ -50,7 +50,7 @@ def test_the_file_of_an_aggregator_opens_with_its_source_and_its_cost(name: str)
 
 
 def test_the_page_on_reward_models_lists_all_kinds_and_its_specs_can_be_read():
-    page = (ROOT / "docs" / "reward-models.md").read_text()
+    page = (ROOT / "docs" / "reference" / "reward-models.md").read_text()
     assert set(re.findall(r"^\| `(\w+)[`\[]", page, re.MULTILINE)) == set(REWARD_MODELS.names())
     served = re.findall(r"`(server\[.+?\])`", page)
     assert len(served) == 4
@@ -59,14 +59,14 @@ def test_the_page_on_reward_models_lists_all_kinds_and_its_specs_can_be_read():
 
 
 async def test_the_python_of_the_page_on_answers_runs():
-    code = "\n".join(blocks("docs/answers.md", "python"))
+    code = "\n".join(blocks("docs/reference/answers.md", "python"))
     names: dict[str, Any] = {}
     await eval(compile(code, "answers.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)  # noqa: S307
     assert [one.votes for one in names["answer"].candidates] == [2]
 
 
 def test_the_python_of_the_page_on_evaluation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    (code,) = blocks("docs/evaluation.md", "python")
+    (code,) = blocks("docs/reference/evaluation.md", "python")
     rows = [{"id": "a", "question": "?", "answer": "2", "samples": ["2", "3", "2"]}]
     (tmp_path / "sets.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.chdir(tmp_path)
@@ -75,7 +75,7 @@ def test_the_python_of_the_page_on_evaluation_runs(tmp_path: Path, monkeypatch: 
 
 
 def test_the_prices_of_the_page_on_evaluation_can_be_read(tmp_path: Path):
-    (text,) = blocks("docs/evaluation.md", "yaml")
+    (text,) = blocks("docs/reference/evaluation.md", "yaml")
     (tmp_path / "prices.yaml").write_text(text)
     assert read_prices(tmp_path / "prices.yaml").models["gpt-4o-mini"].shared_prompt
 
@@ -102,8 +102,8 @@ def test_the_page_of_commands_is_what_help_says(monkeypatch: pytest.MonkeyPatch)
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "make_cli_docs.py", "/dev/stdout"], capture_output=True, text=True
     )
-    assert done.stdout == (ROOT / "docs" / "cli.md").read_text(), (
-        "run python scripts/make_cli_docs.py docs/cli.md"
+    assert done.stdout == (ROOT / "docs" / "reference" / "cli.md").read_text(), (
+        "run python scripts/make_cli_docs.py docs/reference/cli.md"
     )
 
 
@@ -113,8 +113,8 @@ def test_the_reference_is_what_the_code_says():
         capture_output=True,
         text=True,
     )
-    page = (ROOT / "docs" / "reference.md").read_text()
-    assert done.stdout == page, "run python scripts/make_reference.py docs/reference.md"
+    page = (ROOT / "docs" / "reference" / "python-api.md").read_text()
+    assert done.stdout == page, "run python scripts/make_reference.py docs/reference/python-api.md"
     assert all(f"### {name}\n" in page for name in sampleset.__all__)
 
 
@@ -161,14 +161,14 @@ def draws(folder: Path) -> None:
 def test_the_python_of_the_page_on_python_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     draws(tmp_path)
     monkeypatch.chdir(tmp_path)
-    exec(compile(blocks("docs/python.md", "python")[number], "python.md", "exec"), {})
+    exec(compile(blocks("docs/reference/python.md", "python")[number], "python.md", "exec"), {})
 
 
 def test_the_format_of_the_page_on_formats_works(tmp_path: Path):
     from sampleset.storage.files import read_sample_sets
     from sampleset.storage.foreign.base import FORMATS
 
-    (code,) = blocks("docs/formats.md", "python")
+    (code,) = blocks("docs/reference/formats.md", "python")
     try:
         exec(compile(code, "formats.md", "exec"), {})
         (tmp_path / "logs.jsonl").write_text('{"ask": "2+3?", "replies": ["5", "6"]}\n')

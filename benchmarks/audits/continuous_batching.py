@@ -5,7 +5,7 @@
 Draws the same question alone and beside another under the same seed, by the manager of transformers and by
 `engines.huggingface`: do the tokens stay? Compares the log-probabilities that the manager reports with the
 model's own and with those after temperature. Then both draw one question many times, on one thread:
-processor seconds for each thousand tokens, and their ratio. See docs/design/continuous-batching.md.
+processor seconds for each thousand tokens, and their ratio. See docs/design/tried-and-left.md.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """What a million questions with 32 samples each take: time, money, memory, and what is the bottleneck.
 
-    python benchmarks/load/scale_model.py                      # the tables of docs/scale.md
+    python benchmarks/load/scale_model.py                      # the tables of docs/reference/scale.md
     python benchmarks/load/scale_model.py --measure            # the constants of this machine, and the checks
     python benchmarks/load/scale_model.py --questions 10000 --gpus 1 8 --completion 2000
 

@@ -1,6 +1,6 @@
 # Where things lie. Sourced by the other scripts of this folder.
 #   MODELS  folder with smollm2-135m-instruct.gguf, qwen2.5-coder-0.5b-instruct.gguf, qwen2.5-coder-1.5b-instruct.gguf
-#   DATA    local copies of the datasets (docs/datasets.md); empty: the Hub
+#   DATA    local copies of the datasets (docs/reference/datasets.md); empty: the Hub
 #   WORK    where stores, rows, runs and reports go
 #   DEVICE  cpu or cuda
 set -euo pipefail

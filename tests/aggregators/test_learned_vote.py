@@ -77,6 +77,7 @@ async def test_a_set_without_answers_abstains(written, make_set):
     [
         pytest.param(replace(HOME, answer_kind="text"), "away_kind", id="another kind of answers"),
         pytest.param(replace(HOME, models=("other",)), "away_model", id="another model"),
+        pytest.param(replace(HOME, prompts=("short-1",)), "away_prompt", id="another prompt"),
         pytest.param(replace(HOME, sizes=(7, 9)), "away_size", id="fewer than half the samples"),
         pytest.param(replace(HOME, sizes=(1, 1)), "away_size", id="more than twice the samples"),
         pytest.param(replace(HOME, centre=(-4.0,)), "away_style", id="another look"),
@@ -84,7 +85,7 @@ async def test_a_set_without_answers_abstains(written, make_set):
 )
 async def test_a_set_away_from_home_is_answered_by_the_vote(written, make_set, home: Home, flag: str):
     sets = make_set(["1", "1", "2"], confidences=[-1.5, -1.5, -0.5])
-    sets = replace(sets, model="mine")
+    sets = replace(sets, model="mine", prompt="solve-1")
     path = written(replace(MODEL, home=home))
     answer = await LearnedVote(path).aggregate(sets)
     assert answer.answer == "1"
@@ -92,6 +93,16 @@ async def test_a_set_away_from_home_is_answered_by_the_vote(written, make_set, h
     assert answer.confidence is None
     used = await LearnedVote(path, away="use").aggregate(sets)
     assert (used.answer, used.flags, used.confidence) == ("2", ("away", flag), None)
+
+
+async def test_a_set_without_a_recorded_prompt_is_at_home_and_so_is_any_in_a_file_without_prompts(
+    written, make_set
+):
+    sets = make_set(["1", "1", "2"], confidences=[-1.5, -1.5, -0.5])
+    path = written(replace(MODEL, home=replace(HOME, prompts=("short-1",))))
+    assert (await LearnedVote(path).aggregate(sets)).flags == ()
+    asked = replace(sets, prompt="solve-1")
+    assert (await LearnedVote(written(MODEL)).aggregate(asked)).flags == ()
 
 
 async def test_a_set_whose_model_was_fitted_on_is_at_home_on_another_engine(written, make_set):

@@ -24,7 +24,7 @@ from sampleset.storage.store import SampleStore
 from sampleset.types import Problem, Question, Sample, SampleSet
 from support.command_line import Run
 
-PAGE = Path(__file__).parents[2] / "docs" / "answers.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "answers.md"
 
 
 @pytest.fixture

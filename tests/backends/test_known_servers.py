@@ -1,4 +1,4 @@
-"""Each server of docs/servers.md, as its documentation tells of it, against the client and `serve`."""
+"""Each server of docs/reference/servers.md, as documented, against the client and `serve`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.servers import ANSWER, KNOWN_SERVERS, NEWER_CLAUDE, KnownServer, Kn
 
 CHAT: list[Message] = [{"role": "user", "content": "What is 2 + 2?"}]
 ALL = SamplingParams(temperature=0.7, top_p=0.9, top_k=20, max_tokens=50, stop=("END",))
-PAGE = (Path(__file__).parents[2] / "docs" / "servers.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "servers.md").read_text()
 
 
 @pytest.fixture(params=(*KNOWN_SERVERS, NEWER_CLAUDE), ids=lambda known: known.name)

@@ -15,7 +15,7 @@ from support.command_line import Run
 from support.plugins import install_plugin
 from support.running import running
 
-GUIDE = Path(__file__).parents[2] / "docs" / "add-a-backend.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "add-a-backend.md"
 QUESTION = {"role": "user", "content": "17 and 25?"}
 TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
 

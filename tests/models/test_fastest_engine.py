@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sampleset.backends.base import BACKENDS
+from sampleset.engines.gguf import embedded_ssa_folder
 from sampleset.errors import BackendError
 from sampleset.models import engine, opening
 from sampleset.models.engine import LLAMACPP, OPENVINO, fastest_engine
@@ -59,6 +60,21 @@ def both_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "is_installed", lambda name: True)
     monkeypatch.setattr(Opened, "refusal", None)
     monkeypatch.setattr(type(BACKENDS), "get", lambda self, name: lambda **options: Opened(name, **options))
+
+
+@pytest.mark.usefixtures("both_engines")
+async def test_an_exported_adapter_of_the_embedded_model_runs_on_the_engine_of_the_embedded_model(
+    tmp_path: Path,
+):
+    for path in embedded_ssa_folder().iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    backend = await opening.ready_backend(str(tmp_path))
+    assert backend.model == f"{OPENVINO}:{tmp_path}"
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    (whole / "sampleset.json").write_bytes((tmp_path / "sampleset.json").read_bytes())
+    (whole / "model.gguf").write_bytes(b"GGUF, a model of its own")
+    assert (await opening.ready_backend(str(whole))).model == f"{LLAMACPP}:{whole}"
 
 
 @pytest.mark.usefixtures("both_engines")

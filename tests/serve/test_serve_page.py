@@ -1,4 +1,4 @@
-"""docs/serve.md says what the code does."""
+"""docs/reference/serve.md says what the code does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sampleset.serve.metrics import Metrics
 from sampleset.serve.parameters import OVERRIDES, PARAMETERS, Parameter
 from support.running import running
 
-PAGE = (Path(__file__).parents[2] / "docs" / "serve.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "serve.md").read_text()
 
 
 def section(title: str) -> str:

@@ -1,4 +1,4 @@
-"""Stubs of the servers in docs/servers.md, each with the manners that its documentation and reports tell of.
+"""Stubs of the servers in docs/reference/servers.md, each with the manners that are documented.
 
 A stub takes a chat request as the server does: at its path, with its key, refusing what it refuses. Its
 replies, plain and streamed, hold what those of the server hold beside the usual.
@@ -46,7 +46,7 @@ class KnownServer:
     """A server's manners.
 
     Attributes:
-        name: Its row in docs/servers.md.
+        name: Its row in docs/reference/servers.md.
         path: What stands between the host and `/chat/completions`.
         query: What stands behind it.
         refuses: Its error for a request that it does not take.

@@ -101,8 +101,14 @@ class TinyModel:
 
     def log_probabilities(self, tokens: list[int]) -> NDArray[np.float64]:
         """Log-probabilities of the next token after each of these, (T, V)."""
+        logits = self.states(tokens)[-1] @ self.tensors["output.weight"].T.astype(np.float64)
+        logits -= logits.max(axis=1, keepdims=True)
+        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+    def states(self, tokens: list[int]) -> list[NDArray[np.float64]]:
+        """The hidden states after every layer, (T, width) each; the last ones normed."""
         held = {name: tensor.astype(np.float64) for name, tensor in self.tensors.items()}
-        hidden = held["token_embd.weight"][tokens]
+        hidden, states = held["token_embd.weight"][tokens], list[NDArray[np.float64]]()
         for layer in range(LAYERS):
             normed = rms(hidden) * held[f"blk.{layer}.attn_norm.weight"]
             hidden = hidden + self._attention(held, f"blk.{layer}.", normed)
@@ -110,9 +116,8 @@ class TinyModel:
             gate = normed @ held[f"blk.{layer}.ffn_gate.weight"].T
             inner = gate / (1 + np.exp(-gate)) * (normed @ held[f"blk.{layer}.ffn_up.weight"].T)
             hidden = hidden + inner @ held[f"blk.{layer}.ffn_down.weight"].T
-        logits = rms(hidden) * held["output_norm.weight"] @ held["output.weight"].T
-        logits -= logits.max(axis=1, keepdims=True)
-        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+            states.append(hidden)
+        return [*states[:-1], rms(hidden) * held["output_norm.weight"]]
 
     def _attention(
         self, held: dict[str, NDArray[np.float64]], prefix: str, normed: NDArray[np.float64]

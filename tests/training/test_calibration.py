@@ -1,5 +1,7 @@
 import json
 import math
+import re
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -49,7 +51,7 @@ def _rows(count: int = 40) -> list[TrainingRow]:
 
 def _sure(messages, text: str) -> float:
     """Knows the answer but for every fourth question, and is always far too sure."""
-    number = int(messages[0]["content"].split()[1].rstrip("?"))
+    (number,) = map(int, re.findall(r"Question (\d+)\?", messages[0]["content"]))
     likes = "9" if number % 4 == 0 else "7"
     return -0.1 if text.startswith(likes) else -30.0
 
@@ -168,15 +170,53 @@ async def test_an_overlap_that_cannot_be_checked_is_said(tmp_path: Path, of_rows
     assert not made.overlap_checked
 
 
+def _use_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def opened(_: object):
+        yield _backend()
+
+    monkeypatch.setattr(calibrate_command, "opened", opened)
+
+
+def test_weights_are_fitted_on_labelled_sample_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _use_backend(monkeypatch)
+    write_record(tmp_path, replace(RECORD, keep_end_tokens=90))
+    write_trained_on(tmp_path, ["0" * 12])
+    sets = tmp_path / "own.jsonl"
+    samples = ["It is <answer>9</answer>", "So <answer>7</answer>", "Thus <answer>7</answer>"]
+    lines = [
+        {"id": f"q{n}", "question": f"Question {n}?", "answer": "7", "samples": samples} for n in range(40)
+    ]
+    sets.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = ["calibrate", str(tmp_path), str(sets), "-k", "3", "--json"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)
+    assert (figures["rows"], figures["questions"], figures["overlap_checked"]) == (40, 40, True)
+    assert figures["figures"]["vote"]["accuracy"] == 1.0
+    assert read_record(tmp_path).others["calibration"]["rows"] == "own.rows.jsonl"
+    rows = (tmp_path / "own.rows.jsonl").read_bytes()
+    assert json.loads(rows.splitlines()[0])["keep_end_tokens"] == 90
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert (tmp_path / "own.rows.jsonl").read_bytes() == rows
+
+
+def test_sets_without_labels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _use_backend(monkeypatch)
+    write_record(tmp_path, RECORD)
+    sets = tmp_path / "own.jsonl"
+    sets.write_text(json.dumps({"id": "q", "question": "Question 1?", "samples": ["<answer>1</answer>"] * 3}))
+    done = CliRunner().invoke(app, ["calibrate", str(tmp_path), str(sets), "-k", "3"])
+    assert isinstance(done.exception, DataError)
+    assert "--columns answer=NAME" in str(done.exception)
+
+
 def test_the_command_says_on_stderr_that_an_overlap_could_not_be_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = _write(tmp_path, _rows())
 
-    async def fitted(checkpoint: Path, rows: Path, folds: int, *_: object):
-        return await calibrate(checkpoint, _backend(), rows, folds)
-
-    monkeypatch.setattr(calibrate_command, "_calibrated", fitted)
+    _use_backend(monkeypatch)
     found = CliRunner().invoke(app, ["calibrate", str(tmp_path), str(path), "--json"])
     assert f"not checked whether {tmp_path} was trained on questions of {path}" in found.stderr
     assert json.loads(found.stdout)["overlap_checked"] is False

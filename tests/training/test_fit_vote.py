@@ -1,5 +1,6 @@
 """A vote fitted on labels: its weights, its worth, its home, and labels that teach nothing."""
 
+import asyncio
 import json
 import math
 import random
@@ -341,6 +342,14 @@ def test_a_vote_is_fitted_used_and_reported_by_the_command_line(tmp_path: Path):
     run = CliRunner().invoke(app, command)
     assert run.exit_code == 0, run.output
     assert "away_model" in json.loads(run.stdout)["flags"]  # the replayed model is not the one fitted on
+
+
+def test_the_prompts_that_were_fitted_on_are_recorded():
+    sets = [
+        replace(stored, sample_set=replace(stored.sample_set, prompt="solve-1")) for stored in labelled(60)
+    ]
+    labels = asyncio.run(read_labels([sets], LabelOptions(ks=(3,), subsets=1)))
+    assert fit_vote(labels).model.home.prompts == ("solve-1",)
 
 
 def test_the_command_line_says_what_is_wrong_with_labels(tmp_path: Path):

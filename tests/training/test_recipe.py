@@ -75,13 +75,13 @@ def test_the_recipes_of_the_repository_can_be_read(path: Path):
 
 
 def test_the_recipe_of_the_page_on_training_is_that_of_the_repository():
-    page = ROOT / "docs" / "training.md"
+    page = ROOT / "docs" / "reference" / "training.md"
     (text,) = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     assert yaml.safe_load(text) == yaml.safe_load((ROOT / "recipes" / "select.yaml").read_text())
 
 
 def test_the_defaults_of_grpo_stand_on_the_page_on_training():
-    page = ROOT / "docs" / "training.md"
+    page = ROOT / "docs" / "reference" / "training.md"
     (text,) = re.findall(r"^```\n(grpo:\n.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     assert recipe_of(LEAST | yaml.safe_load(text)).grpo == GrpoOptions()
     assert set(yaml.safe_load(text)["grpo"]) == set(GrpoOptions.__dataclass_fields__)

@@ -5,8 +5,9 @@ is asked.
 
 Departure: a sample without an answer cannot win, and where none has a score the vote decides.
 
-Cost with n samples: no call; with a reward model n scores (docs/reward-models.md), of which process and
-outcome models read n prompts of Q + L tokens, with Q those of the question and L those of a sample.
+Cost with n samples: no call; with a reward model n scores (docs/reference/reward-models.md), of
+which process and outcome models read n prompts of Q + L tokens, with Q those of the question and L those of a
+sample.
 """
 
 from __future__ import annotations

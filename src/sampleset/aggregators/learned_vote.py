@@ -72,6 +72,7 @@ class Home:
         deviation: Standard deviation of each.
         precision: Inverse of their shrunk correlation, shape (names, names).
         limit: Squared distance that one set in a hundred of those fitted on exceeds.
+        prompts: Names and versions of the prompts they were asked with; empty where none was recorded.
     """
 
     answer_kind: str
@@ -82,6 +83,7 @@ class Home:
     deviation: tuple[float, ...]
     precision: tuple[tuple[float, ...], ...]
     limit: float
+    prompts: tuple[str, ...] = ()
 
     def distance(self, means: Floats) -> Floats:
         """Squared Mahalanobis distances of sets' means, shape (sets, names), from home."""
@@ -96,25 +98,33 @@ class Home:
         return float(self.distance(np.array([means]))[0])
 
     def strangeness(
-        self, kind: str, models: AbstractSet[str], size: int, means: Sequence[float]
+        self,
+        kind: str,
+        models: AbstractSet[str],
+        size: int,
+        means: Sequence[float],
+        prompt: str | None = None,
     ) -> tuple[str, ...]:
         """Why a set is not at home, as flags; none for a set that is.
 
         `away_kind`: another kind of answers. `away_model`: a model that drew none of the sets fitted on.
-        `away_size`: fewer than half of the least, or more than twice the most samples. `away_style`: the
-        means of its features lie too far out.
+        `away_prompt`: a prompt that none of them was asked with. `away_size`: fewer than half of the least,
+        or more than twice the most samples. `away_style`: the means of its features lie too far out.
 
         Args:
             kind: The kind of its answers, without the option.
             models: Names of the models that drew it; empty where none is recorded.
             size: Its number of samples.
             means: Mean over its answering samples of each of `names`.
+            prompt: The prompt it was asked with; `None` where none is recorded.
         """
         flags: list[str] = []
         if kind != self.answer_kind:
             flags.append("away_kind")
         if self.models and not models <= set(self.models):
             flags.append("away_model")
+        if self.prompts and prompt is not None and prompt not in self.prompts:
+            flags.append("away_prompt")
         least, most = self.sizes
         if not least / 2 <= size <= 2 * most:
             flags.append("away_size")
@@ -210,6 +220,7 @@ def _model_of(values: Any) -> VoteModel:
             deviation=tuple(map(_number, home["deviation"])),
             precision=tuple(tuple(map(_number, row)) for row in home["precision"]),
             limit=_number(home["limit"]),
+            prompts=tuple(map(str, home.get("prompts", ()))),
         ),
         certainty=cast("Any", tuple(map(_number, values["certainty"]))),
         blind=None if values["blind"] is None else _model_of(values["blind"]),
@@ -294,7 +305,7 @@ class LearnedVote:
         blind = () if model is self._model else ("blind",)
         kind = sample_set.question.answer_kind.partition(":")[0]
         means = means_of(columns, home.names, answering)
-        flags = home.strangeness(kind, models_of_set(sample_set), sample_set.n, means)
+        flags = home.strangeness(kind, models_of_set(sample_set), sample_set.n, means, sample_set.prompt)
         if flags and self.away == "vote":
             return vote_answer(sample_set, self.name, counted, ("away", *flags, "fallback_vote"), self.seed)
         flags = (*blind, "away", *flags) if flags else blind

@@ -4,7 +4,7 @@ Departure: votes are counted over classes of mathematically equal answers, not o
 and 0.5 do not split their votes. The answer is the one most samples give, a majority or not.
 
 Cost with n samples: 0 calls, 0 tokens; with answers of the kind `judge`, at most n·C calls for C classes
-(docs/answers.md).
+(docs/reference/answers.md).
 """
 
 from __future__ import annotations

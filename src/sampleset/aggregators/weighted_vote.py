@@ -11,8 +11,9 @@ Departures: DeepConf takes groups of 2,048 tokens of much longer traces, and a t
 likeliest alternatives; stored here is the drawn token's own log-probability, and a sample weighs its exp, the
 inverse of a perplexity. CISC tunes the temperature on held-out questions; here it is an option.
 
-Cost with n samples: no call; with a reward model n scores, n calls or none of them (docs/reward-models.md):
-with `p_true` n prompts of Q + L tokens, with Q those of the question and L those of a sample.
+Cost with n samples: no call; with a reward model n scores, n calls or none of them
+(docs/reference/reward-models.md): with `p_true` n prompts of Q + L tokens, with Q those of the question and L
+those of a sample.
 """
 
 from __future__ import annotations

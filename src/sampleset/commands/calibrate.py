@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
+from sampleset.backends.base import Backend
 from sampleset.commands.opening import ModelRef, opened
-from sampleset.commands.options import ContextSize, argument, option
+from sampleset.commands.options import AnswerOptions, ContextSize, SetOptions, argument, option
 from sampleset.commands.run import Output, print_json, run_async
-from sampleset.errors import InputNotFoundError
+from sampleset.engines.checkpoint import read_record
+from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
+from sampleset.evaluation import parse_sizes
+from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.calibration import Calibration
 from sampleset.training.calibration import calibrate as fitted
+from sampleset.training.data.build import DataOptions, write_training_rows
+from sampleset.training.data.rows import holds_training_rows
 
 EXAMPLE = "sampleset calibrate runs/select/checkpoint rows.held_back.jsonl"
 
 
 def calibrate(
     checkpoint: Annotated[Path, argument("Folder of a select checkpoint, or of an export of one.")],
-    rows: Annotated[Path, argument("Rows that it was not trained on: ROWS.held_back.jsonl.")],
+    rows: Annotated[
+        Path,
+        argument(
+            "Rows that it was not trained on (ROWS.held_back.jsonl), or labelled sample sets of your own."
+        ),
+    ],
+    sets: SetOptions,
+    answers: AnswerOptions,
     output: Output,
+    k: Annotated[str, option("-k", "--k", help="Of sample sets: sizes to read, as 4-8 or 5.")] = "4-8",
+    subsets: Annotated[int, option("--subsets", help="Of sample sets: most subsets per question.")] = 1,
     folds: Annotated[int, option("--folds", help="Of the cross-validation, by question.")] = 10,
     context_size: ContextSize = None,
 ) -> None:
     """Fit how much a trained aggregator's scores, the votes and the confidence count, on rows held back."""
     if not checkpoint.is_dir():
         raise InputNotFoundError(f"No folder {str(checkpoint)!r}. Name a checkpoint, or an export of one.")
-    if not rows.is_file():
-        raise InputNotFoundError(f"No file {str(rows)!r}. Name rows that `sampleset train-data` held back.")
-    figures = run_async(_calibrated(checkpoint, rows, folds, context_size, output))
+    if not rows.exists():
+        raise InputNotFoundError(
+            f"No file {str(rows)!r}. Name rows that `sampleset train-data` held back, or sample sets."
+        )
+    options = DataOptions(
+        ks=parse_sizes(k), subsets=subsets, easy=1.0, unanimous=0.0, all_wrong=0.0, mode="select",
+        keep_thinking=sets.keep_thinking,
+    )  # fmt: skip
+    labelled = None if holds_training_rows(rows) else sets.sample_file(rows, answers, output.note)
+    figures = run_async(_calibrated(checkpoint, rows, folds, context_size, output, labelled, options))
     if not figures.overlap_checked:
         output.note(
             f"not checked whether {checkpoint} was trained on questions of {rows}: the rows that it was "
@@ -42,13 +64,45 @@ def calibrate(
 
 
 async def _calibrated(
-    checkpoint: Path, rows: Path, folds: int, context_size: int | None, output: Output
+    checkpoint: Path,
+    rows: Path,
+    folds: int,
+    context_size: int | None,
+    output: Output,
+    labelled: SampleFile | None,
+    options: DataOptions,
 ) -> Calibration:
     async with opened(ModelRef(str(checkpoint), None, None, context_size)) as backend:
         with output.status_line() as show:
+            if labelled is not None:
+                rows = await _rows_of_sets(labelled, checkpoint, backend, options)
+                output.note(f"rows of {labelled.path}: {rows}")
             return await fitted(
                 checkpoint, backend, rows, folds, lambda done, of: show(f"{done}/{of} rows scored", done, of)
             )
+
+
+async def _rows_of_sets(
+    labelled: SampleFile, checkpoint: Path, backend: Backend, options: DataOptions
+) -> Path:
+    """Rows of labelled sets as the checkpoint reads them, in its folder; the same sets give the same rows."""
+    record = read_record(checkpoint)
+    if record is None:
+        raise InvalidArgumentError(f"{str(checkpoint)!r} holds no trained aggregator. Name a checkpoint.")
+    path = checkpoint / f"{labelled.name}.rows.jsonl"
+    as_trained = replace(
+        options,
+        keep_end_tokens=record.keep_end_tokens,
+        fold=record.fold,
+        max_prompt_tokens=record.max_prompt_tokens,
+    )
+    count = await write_training_rows(path, [labelled], backend, as_trained)
+    if not count.rows:
+        raise DataError(
+            f"None of the sample sets of {str(labelled.path)!r} has a right and a wrong answer to choose "
+            "between, or none has a gold answer. Name its column: --columns answer=NAME."
+        )
+    return path
 
 
 def _print_figures(figures: Calibration, folds: int) -> None:

@@ -19,7 +19,9 @@ EXAMPLE = "sampleset serve --model embedded --port 8700"
 def serve(
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="What to serve: serve.yaml, see docs/serve.md.", rich_help_panel=RUN),
+        typer.Option(
+            "--config", help="What to serve: serve.yaml, see docs/reference/serve.md.", rich_help_panel=RUN
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,

@@ -72,6 +72,18 @@ def is_exported(folder: Path) -> bool:
     )
 
 
+def is_on_embedded(ref: str) -> bool:
+    """Whether a REF is the embedded model, or an exported adapter of it.
+
+    Raises:
+        DataError: It is a damaged export.
+    """
+    if ref in (EMBEDDED, EMBEDDED_SSA):
+        return True
+    folder = Path(ref).expanduser()
+    return is_exported(folder) and find_gguf(ref).model is None
+
+
 def find_gguf(ref: str) -> GgufFiles:
     """The files of a REF: `embedded`, `embedded-ssa`, a `.gguf` file, or an exported folder.
 

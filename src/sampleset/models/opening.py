@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sampleset.backends.base import BACKENDS, Backend
-from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, is_exported
+from sampleset.engines.gguf import EMBEDDED, EMBEDDED_SSA, is_exported, is_on_embedded
 from sampleset.errors import InputNotFoundError, InvalidArgumentError, SampleSetError
 from sampleset.models.engine import LLAMACPP, OPENVINO, fastest_engine, is_installed
 from sampleset.storage.files import read_sample_sets
@@ -30,13 +30,13 @@ def open_backend(
     """The backend for a model. Nothing is loaded yet; only models of the Hub are fetched now.
 
     Args:
-        ref: `embedded`; `embedded-ssa`, the trained aggregator on it, both on the fastest engine that is
-            installed and right for this machine; a path to a `.gguf` file; a folder of `sampleset export`
-            with `adapter.gguf` or `model.gguf`; `openvino:REF` or `llamacpp:REF` for any of these on that
-            engine, and `openvino:FOLDER` for a converted folder; a folder with `config.json` or
-            `adapter_config.json` for a Hugging Face model or LoRA adapter in this process;
-            `transformers:REF` for any of those, a `.gguf` file or a Hub id; `replay:FILE` for the samples
-            stored in a file; `NAME:REF` for the backend that another package, or a file in
+        ref: `embedded`; `embedded-ssa`, the trained aggregator on it; a folder of `sampleset export` with
+            another `adapter.gguf` on it: these run on the fastest engine that is installed and right for
+            this machine; a path to a `.gguf` file; any other folder of `sampleset export`; `openvino:REF`
+            or `llamacpp:REF` for any of these on that engine, and `openvino:FOLDER` for a converted folder;
+            a folder with `config.json` or `adapter_config.json` for a Hugging Face model or LoRA adapter in
+            this process; `transformers:REF` for any of those, a `.gguf` file or a Hub id; `replay:FILE` for
+            the samples stored in a file; `NAME:REF` for the backend that another package, or a file in
             `sampleset/backends`, registers as NAME; with a base URL, the name of a model of that
             OpenAI-compatible server; without one, a Hub id such as `Qwen/Qwen2.5-0.5B-Instruct`, fetched
             unless it is in the local cache, or, with a key, the name of a model of OpenAI (without a slash).
@@ -65,7 +65,7 @@ def open_backend(
         return replay.of_sets(sample_sets, model=ref)
     if (engine := _engine_named(ref)) is not None and engine != "transformers":
         return BACKENDS.get(engine)(model=ref.partition(":")[2], **sized)
-    if ref in (EMBEDDED, EMBEDDED_SSA):
+    if base_url is None and is_on_embedded(ref):
         return BACKENDS.get(fastest_engine())(model=ref, **sized)
     if ref.startswith("transformers:"):
         return _transformers(ref, sized)
@@ -133,7 +133,7 @@ async def ready_backend(
     Raises:
         BackendError: The model cannot be asked.
     """
-    if ref in (EMBEDDED, EMBEDDED_SSA) and base_url is None and fastest_engine() == OPENVINO:
+    if base_url is None and is_on_embedded(ref) and fastest_engine() == OPENVINO:
         return await _fastest(ref, context_size, on_note or (lambda line: None))
     backend = await _checked(open_backend(ref, base_url, api_key, context_size, omit))
     if getattr(backend, "owner", None) != "vllm":

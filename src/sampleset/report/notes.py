@@ -25,6 +25,7 @@ _FLAGS = {
     "away": "{n} are of sets unlike those it was fitted on",
     "away_kind": "away, the answers being of another kind, are {n}",
     "away_model": "away, being of another model, are {n}",
+    "away_prompt": "away, being asked with another prompt, are {n}",
     "away_size": "away, having far fewer or more samples, are {n}",
     "away_style": "away, the samples or questions looking otherwise, are {n}",
     "blind": "{n} rest on weights for sets without token confidences or scores",

@@ -180,10 +180,15 @@ class LocalRewardModel:
         loaded = load_model(self._files, self.device, self.dtype, True, self.architecture())
         config = loaded.model.config.get_text_config()
         self._limit_context(getattr(config, "max_position_embeddings", None))
-        special = [mark.content for mark in loaded.tokenizer.added_tokens_decoder.values() if mark.special]
-        self._marks = [mark for mark in (*special, *_TEXT_MARKS, self.mark or "") if len(mark) > 1]
+        self._break_up(
+            [mark.content for mark in loaded.tokenizer.added_tokens_decoder.values() if mark.special]
+        )
         self.prepare(loaded)
         return loaded
+
+    def _break_up(self, special: Sequence[str]) -> None:
+        """Note the marks that samples must not hold."""
+        self._marks = [mark for mark in (*special, *_TEXT_MARKS, self.mark or "") if len(mark) > 1]
 
     def _limit_context(self, size: int | None) -> None:
         if size is not None:

@@ -14,17 +14,29 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from sampleset.chat import Message
 from sampleset.engines.huggingface.model import Loaded, import_extra
-from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
+from sampleset.errors import (
+    DataError,
+    InputNotFoundError,
+    InvalidArgumentError,
+    UnsupportedByBackendError,
+)
+from sampleset.models.engine import OPENVINO, fastest_engine
 from sampleset.reward_models._local import LocalRewardModel, Reading, rendered
 from sampleset.reward_models.base import REWARD_MODELS, RewardScore
 from sampleset.settings import SavedKind, read_saved
 from sampleset.types import Question, Usage
+
+if TYPE_CHECKING:
+    # Every list of reward models imports this module.
+    import numpy as np
+    from numpy.typing import NDArray
 
 PROBE_SCHEMA = 1
 _SAVED = SavedKind("probe", PROBE_SCHEMA, "Fit the probe again: sampleset fit-probe SETS", "probe")
@@ -98,14 +110,26 @@ def _probe_of(values: Any) -> ProbeWeights:
     return probe
 
 
+def spaced_layers(layers: int) -> tuple[int, ...]:
+    """Numbers of at most `LAYERS` layers out of so many, from 1, evenly spaced, the last one among them."""
+    steps = min(LAYERS, layers)
+    return tuple(sorted({round(layers * (step + 1) / steps) for step in range(steps)}))
+
+
 @dataclass(eq=False)
 class HiddenStates(LocalRewardModel):
-    """A causal model whose hidden states at a sample's end are read; it gives no score by itself."""
+    """A causal model whose hidden states at a sample's end are read; it gives no score by itself.
+
+    A GGUF model runs on OpenVINO where that is the fastest engine and neither device nor dtype is given, and
+    on transformers otherwise. The states differ by rounding.
+    """
 
     kind: ClassVar[str] = "hidden_states"
     reads_gguf: ClassVar[bool] = True
 
     batch_tokens: int = 2048
+    _fast: Any = field(default=None, init=False, repr=False)
+    """The `StatesModel`, once it is loaded; `None` on transformers."""
 
     def architecture(self) -> Any:
         """A causal language model."""
@@ -116,17 +140,22 @@ class HiddenStates(LocalRewardModel):
 
     def read(self, tokenizer: Any, question: str, sample: str) -> Reading | None:
         """The chat, read at its last token."""
-        chat = rendered(
-            tokenizer, [{"role": "user", "content": question}, {"role": "assistant", "content": sample}]
-        )
-        tokens: list[int] = tokenizer.encode(chat, add_special_tokens=False)
+        chat: list[Message] = [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": sample},
+        ]
+        tokens: list[int]
+        if self._fast is not None:
+            tokens = tokenizer.chat(chat)
+        else:
+            tokens = tokenizer.encode(rendered(tokenizer, chat), add_special_tokens=False)
         return Reading(tokens, [len(tokens) - 1])
 
     def layers(self, loaded: Loaded) -> tuple[int, ...]:
         """The layers that are read."""
-        count: int = loaded.model.config.get_text_config().num_hidden_layers
-        steps = min(LAYERS, count)
-        return tuple(sorted({round(count * (step + 1) / steps) for step in range(steps)}))
+        if self._fast is not None:
+            return self._fast.layers
+        return spaced_layers(loaded.model.config.get_text_config().num_hidden_layers)
 
     def outputs(self, model: Any, tokens: Any, mask: Any, positions: Sequence[int]) -> Any:
         """The states of the layers that are read, one after the other: (B, P, layers · width)."""
@@ -154,15 +183,56 @@ class HiddenStates(LocalRewardModel):
             _, readings = self._readings(loaded, question, samples)
             vectors: list[tuple[float, ...] | None] = [None] * len(samples)
             for batch in self._batches(readings, loaded):
-                values = cast("list[Any]", self._values(loaded, [readings[index] for index in batch]))
-                for index, states in zip(batch, values, strict=True):
-                    vectors[index] = tuple(states[0])
+                for index, states in zip(
+                    batch, self._states(loaded, [readings[index] for index in batch]), strict=True
+                ):
+                    vectors[index] = tuple(states.tolist())
         return vectors
+
+    async def aclose(self) -> None:
+        """Free the model. A later call loads it again."""
+        await super().aclose()
+        self._fast = None
 
     @property
     def read_layers(self) -> tuple[int, ...]:
         """The layers that were read, once some sample was."""
         return () if self._loaded is None else self.layers(self._loaded)
+
+    def _load(self) -> Loaded:
+        if not (self._files.path.is_file() and self.device is None and self.dtype is None):
+            return super()._load()
+        if fastest_engine() != OPENVINO:
+            return super()._load()
+        from sampleset.engines.openvino.cache import converted, group_in
+        from sampleset.engines.openvino.states import StatesModel
+        from sampleset.engines.openvino.text import Tokenizer
+        from sampleset.engines.openvino.weights import read_gguf
+
+        content = read_gguf(self._files.path)
+        try:
+            folder = converted(content)
+        except UnsupportedByBackendError:
+            return super()._load()
+        tokenizer = Tokenizer(folder)
+        self._limit_context(content.setting("context_length"))
+        self._break_up(tokenizer.marks())
+        self._fast = StatesModel(folder, spaced_layers, group_in(folder))
+        return Loaded(self._fast, tokenizer, "cpu")
+
+    def _batches(self, readings: dict[int, Reading], loaded: Loaded) -> Iterator[list[int]]:
+        if self._fast is not None:
+            return iter([list(readings)] if readings else [])
+        return super()._batches(readings, loaded)
+
+    def _states(self, loaded: Loaded, readings: Sequence[Reading]) -> list[NDArray[np.float32]]:
+        """The states at the end of each reading, (layers · width,)."""
+        if self._fast is not None:
+            return self._fast.at_ends([reading.tokens for reading in readings])
+        import numpy as np
+
+        values = cast("list[list[list[float]]]", super()._values(loaded, readings))
+        return [np.array(states[0], np.float32) for states in values]
 
 
 @REWARD_MODELS.register("probe")
@@ -199,16 +269,20 @@ class Probe(HiddenStates):
         fresh = iter(super()._score(question, unseen) if unseen else ())
         return [next(fresh) if score is None else RewardScore(score) for score in stored_scores]
 
-    def outputs(self, model: Any, tokens: Any, mask: Any, positions: Sequence[int]) -> Any:
-        """The scores, (B, P)."""
-        states = super().outputs(model, tokens, mask, positions)
-        weights = states.new_tensor(self._probe.weights)
-        if states.shape[-1] != len(self._probe.weights):
-            raise DataError(
-                f"{self.file!r} holds {len(self._probe.weights)} weights, the model gives {states.shape[-1]} "
-                "numbers. Fit the probe again."
-            )
-        return states @ weights + self._probe.bias
+    def _values(self, loaded: Loaded, readings: Sequence[Reading]) -> list[list[float]]:
+        """One score for each reading."""
+        import numpy as np
+
+        weights = np.array(self._probe.weights)
+        scores: list[list[float]] = []
+        for states in self._states(loaded, readings):
+            if len(states) != len(weights):
+                raise DataError(
+                    f"{self.file!r} holds {len(weights)} weights, the model gives {len(states)} numbers. "
+                    "Fit the probe again."
+                )
+            scores.append([float(states @ weights) + self._probe.bias])
+        return scores
 
     def make_score(self, values: Sequence[float], usage: Usage) -> RewardScore:
         """The product, without steps."""

@@ -191,7 +191,7 @@ class ServerRewardModel:
         if not rows or (self.layout != "chat" and len(rows) != steps):
             raise BackendError(
                 f"{self._where} answers with {len(rows)} rows for {steps} steps. Serve the model with the "
-                "pooling type STEP and the tag of its kind (docs/reward-models.md)."
+                "pooling type STEP and the tag of its kind (docs/reference/reward-models.md)."
             )
         return [self._pick(row) for row in (rows if self.layout != "chat" else rows[-1:])]
 

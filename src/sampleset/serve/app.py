@@ -272,7 +272,7 @@ class Server:
         if origin is not None and request.method == "OPTIONS":
             response = Response(status_code=204)
         else:
-            response = _error(ApiError(status, f"This server {what}; see docs/serve.md."), dialect)
+            response = _error(ApiError(status, f"This server {what}; see docs/reference/serve.md."), dialect)
         _allowing(request, response, origin)
         return response
 

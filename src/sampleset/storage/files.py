@@ -128,7 +128,9 @@ def read_problems(path: Path | str, columns: Mapping[str, str] | None = None) ->
 
 
 def read_sample_sets(path: Path | str, columns: Mapping[str, str] | None = None) -> Iterator[StoredSet]:
-    """Sample sets of a file or a folder, in order. Shapes of other tools are recognised (docs/formats.md).
+    """Sample sets of a file or a folder, in order.
+
+    Files of other tools are recognised by their shape (docs/reference/formats.md).
 
     Args:
         path: The file or folder.

@@ -393,6 +393,7 @@ def home_of(labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, i
     The limit is measured on folds that centre and correlation were not fitted on.
     """
     feature_names = tuple(name for name in names if name not in _ASKED and not name.startswith(MEMBER))
+    prompts = tuple(sorted({labelled_set.prompt for labelled_set in labels.sets if labelled_set.prompt}))
     means, questions = set_means(labels, feature_names)
 
     def home(rows: Floats, limit: float) -> Home:
@@ -410,10 +411,11 @@ def home_of(labels: Labels, names: Sequence[str], kind: str, sizes: tuple[int, i
             tuple(deviation.tolist()),
             tuple(map(tuple, inner)),
             limit,
+            prompts,
         )
 
     if not feature_names or len(set(questions)) < 2 * _INNER_FOLDS:
-        return Home(kind, sizes, tuple(sorted(models)), (), (), (), (), 0.0)
+        return Home(kind, sizes, tuple(sorted(models)), (), (), (), (), 0.0, prompts)
     fold_of = {question: number % _INNER_FOLDS for number, question in enumerate(dict.fromkeys(questions))}
     fold = np.array([fold_of[question] for question in questions])
     far = np.concatenate(
@@ -492,6 +494,7 @@ def used_on(model: VoteModel, labels: Labels) -> Use:
             labelled_set.models,
             labelled_set.n,
             means_of(labelled_set.columns, fitting.home.names, labelled_set.answering),
+            labelled_set.prompt,
         ):
             away += 1
         else:

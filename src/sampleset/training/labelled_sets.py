@@ -74,6 +74,7 @@ class LabelledSet:
         groups: Indices of each candidate's samples.
         right: Whether each candidate is right.
         columns: The features by name: one number per sample, `None` if not recorded.
+        prompt: Name and version of the prompt it was asked with; `None` if not recorded.
     """
 
     question: str
@@ -83,6 +84,7 @@ class LabelledSet:
     groups: tuple[tuple[int, ...], ...]
     right: tuple[bool, ...]
     columns: Mapping[str, Sequence[float | None]]
+    prompt: str | None = None
 
     @property
     def votes(self) -> list[int]:
@@ -241,6 +243,7 @@ async def _labelled(
             groups=tuple(candidate.indices for candidate in counted.candidates),
             right=tuple(right),
             columns=columns,
+            prompt=subset.prompt,
         )
 
 

@@ -68,7 +68,7 @@ class Processes:
             raise InvalidArgumentError(
                 f"accelerate is set to {kind}, which splits the model over the processes; here each holds "
                 "the whole. Launch with `accelerate launch --multi_gpu`, or run `accelerate config` again; "
-                "for models beyond one GPU see docs/scale.md."
+                "for models beyond one GPU see docs/reference/scale.md."
             )
 
     def gathered(self, items: list[T]) -> list[T]:

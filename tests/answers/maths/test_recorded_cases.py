@@ -1,6 +1,6 @@
 r"""Endings of recorded samples on which our answer or grade and another reader's differed.
 
-Each was judged by reading (docs/grading-audit.md). The ids are those of the questions. The texts are
+Each was judged by reading (docs/results/grading-audit.md). The ids are those of the questions. The texts are
 trimmed from samples of GSM8K, MATH, ASDiv, ALG-514, StrategyQA, date understanding and MMLU-Pro sets.
 """
 

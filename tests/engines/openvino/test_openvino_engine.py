@@ -11,7 +11,9 @@ import pytest
 from sampleset.backends.base import Backend, ScoringBackend, StreamingBackend
 from sampleset.backends.openvino import OpenVinoBackend
 from sampleset.chat import SamplingParams
+from sampleset.engines.openvino.cache import converted
 from sampleset.engines.openvino.lora import read_adapter
+from sampleset.engines.openvino.states import StatesModel
 from sampleset.engines.openvino.weights import read_gguf
 from sampleset.errors import BackendError, ContextOverflowError, DataError, InvalidArgumentError
 from support.tiny_gguf import END, HEADS, SIZE, WIDTH, TinyModel, write_adapter
@@ -60,6 +62,34 @@ def expected(model: TinyModel, text: str) -> float:
     prompt, more = tokens_of(RENDERED), tokens_of(text)
     rows = model.log_probabilities(prompt + more)[len(prompt) - 1 : -1]
     return float(rows[np.arange(len(more)), more].sum())
+
+
+def test_states_at_the_end_of_texts_are_those_of_the_model_written_in_numpy(tmp_path: Path):
+    model = TinyModel("qwen2", seed=5)
+    content = read_gguf(model.write(tmp_path / "tiny.gguf"))
+    states = StatesModel(converted(content), lambda layers: (1, layers), group=0, cache_bytes=2**22)
+    question = "What is 2 plus 3, and why is it not 6? Tell me all of it, step by step. "
+    texts = [tokens_of(question + sample) for sample in ("5", "five, since 2 + 3 = 5" * 9, "6")]
+    together = states.at_ends(texts)  # the question is read once
+    alone = [states.at_ends([text])[0] for text in texts]
+    for text, both, single in zip(texts, together, alone, strict=True):
+        right = np.concatenate([layer[-1] for layer in model.states(text)])
+        assert both == pytest.approx(right, abs=0.02)
+        assert single == pytest.approx(right, abs=0.02)
+    assert states.at_ends([]) == []
+    assert states.layers == (1, 2)
+
+
+def test_texts_that_do_not_fit_the_cache_together_are_read_one_after_the_other(tmp_path: Path):
+    content = read_gguf(TinyModel(seed=6).write(tmp_path / "tiny.gguf"))
+    folder = converted(content)
+    texts = [tokens_of(f"{number} and more words {number}" * 3) for number in range(8)]
+    wide = StatesModel(folder, lambda layers: (layers,), group=0, cache_bytes=2**22)
+    narrow = StatesModel(folder, lambda layers: (layers,), group=0, cache_bytes=2**15)
+    for one, other in zip(wide.at_ends(texts), narrow.at_ends(texts), strict=True):
+        assert one == pytest.approx(other, abs=1e-3)
+    with pytest.raises(ContextOverflowError, match="cache"):
+        narrow.at_ends([tokens_of("x" * 2000)])
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])

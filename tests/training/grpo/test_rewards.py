@@ -282,7 +282,9 @@ def test_a_constant_group_has_no_advantage(value: float, size: int, divide: bool
 
 
 def test_the_table_of_the_page_on_training_data_is_true():
-    page = (Path(__file__).parents[3] / "docs/training-data.md").read_text().split("## The reward")[1]
+    page = (
+        (Path(__file__).parents[3] / "docs/reference/training-data.md").read_text().split("## The reward")[1]
+    )
     rows = re.findall(r"^\| `([^`]+)`(.*?) \| (1\.0|0\.05|0|not right)\b", page, re.MULTILINE)
     assert len(rows) == 9
     for completion, note, value in rows:

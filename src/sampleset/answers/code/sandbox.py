@@ -73,9 +73,9 @@ def refuse_unless_allowed(how: RunCode) -> None:
     """
     if how == "off":
         raise InvalidArgumentError(
-            "Answer kind 'code' runs programs that a model wrote, and that is off. Read in docs/answers.md "
-            "what the sandbox guards against; then allow it with --run-code sandbox (or "
-            "SAMPLESET_RUN_CODE=sandbox), in Python with Kinds(run_code='sandbox')."
+            "Answer kind 'code' runs programs that a model wrote, and that is off. Read in "
+            "docs/reference/answers.md what the sandbox guards against; then allow it with --run-code "
+            "sandbox (or SAMPLESET_RUN_CODE=sandbox), in Python with Kinds(run_code='sandbox')."
         )
     _probed(how)
 
@@ -204,6 +204,7 @@ def _started(code: str, stdin: str, how: RunCode) -> Run:
         raise UnsupportedByMachineError(
             f"Programs cannot be run with run_code={how!r} on this machine ({response['text']}). It takes "
             "Linux 5.12 or newer on x86-64 or ARM64, and for 'sandbox' namespaces, which some containers and "
-            "distributions forbid. Use another answer kind, or see docs/answers.md on --run-code limits."
+            "distributions forbid. Use another answer kind, or see --run-code limits in "
+            "docs/reference/answers.md."
         )
     return Run(response["outcome"], response["text"], response["seconds"])

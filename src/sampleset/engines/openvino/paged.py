@@ -6,7 +6,7 @@ blocks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,10 @@ from sampleset.engines.openvino.runtime import (
 from sampleset.errors import BackendError
 
 LOOKED_AT = "looked_at"
-"""Input with the indices, among all tokens of a call, after which logits are computed."""
+"""Input with the indices, among all tokens of a call, after which logits or states are computed."""
+
+LayersOf = Callable[[int], tuple[int, ...]]
+"""Numbers of layers, from 1 and rising, by how many a model has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Piece:
         past: Number of tokens of the text that are in the cache already.
         blocks: Blocks of the text, including those for `tokens`.
         scale: Factor of the adapter's part.
-        looks: Indices in `tokens` after which logits are needed, rising.
+        looks: Indices in `tokens` after which logits or states are needed, rising.
     """
 
     tokens: Sequence[int]
@@ -73,6 +76,7 @@ class PagedModel:
         adapter: The parts of an adapter, by product.
         group: Number of values of an activation per scale; 0 keeps them in floats, `None` leaves it to
             OpenVINO.
+        states_of: The layers whose states `states` gives; without it, `run` gives logits.
 
     Raises:
         BackendError: OpenVINO cannot compile the model.
@@ -85,6 +89,7 @@ class PagedModel:
         threads: int,
         adapter: Mapping[str, LowRank] | None = None,
         group: int | None = None,
+        states_of: LayersOf | None = None,
     ) -> None:
         openvino = import_openvino()
         options: dict[str, Any] = {
@@ -102,7 +107,8 @@ class PagedModel:
             import_transformations().paged_attention_transformation(model)
             if adapter:
                 insert(model, adapter)
-            _look_at_some(model)
+            self.layers = _look_at_some(model, states_of)
+            """Numbers of the layers whose states are computed."""
             model.validate_nodes_and_infer_types()
             compiled = core.compile_model(model, "CPU", options)
             self._request = compiled.create_infer_request()
@@ -132,6 +138,21 @@ class PagedModel:
 
     def run(self, pieces: Sequence[Piece]) -> Logits:
         """Read the pieces; returns the logits of their `looks`, piece after piece."""
+        self._read(pieces)
+        values = self._request.get_tensor("logits").data
+        normaliser = self._request.get_tensor("normaliser").data
+        return Logits(values.reshape(values.shape[0], -1), normaliser.reshape(-1))
+
+    def states(self, pieces: Sequence[Piece]) -> NDArray[np.float32]:
+        """Read the pieces; returns the states after their `looks`, (R, layers · width), piece after piece.
+
+        The last layer's state is normed, as the logits are computed from it.
+        """
+        self._read(pieces)
+        values = self._request.get_tensor("states").data
+        return values.reshape(values.shape[0], -1).copy()
+
+    def _read(self, pieces: Sequence[Piece]) -> None:
         tokens: list[int] = []
         positions: list[int] = []
         looks: list[int] = []
@@ -158,9 +179,6 @@ class PagedModel:
             self._request.set_tensor(SWITCH, self._tensor(np.array(scales, np.float32).reshape(-1, 1, 1)))
         self._request.infer()
         self.tokens_read += len(tokens)
-        values = self._request.get_tensor("logits").data
-        normaliser = self._request.get_tensor("normaliser").data
-        return Logits(values.reshape(values.shape[0], -1), normaliser.reshape(-1))
 
     def copy(self, source: int, target: int) -> None:
         """Copy a block."""
@@ -171,8 +189,11 @@ class PagedModel:
         self._request.set_tensor(name, self._tensor(np.array(values, kind)))
 
 
-def _look_at_some(model: Any) -> None:
-    """Compute the last product for the tokens of `looked_at` only, and the logits' normaliser."""
+def _look_at_some(model: Any, states_of: LayersOf | None) -> tuple[int, ...]:
+    """Compute the results for the tokens of `looked_at` only; returns the layers whose states are results.
+
+    The results are the logits and their normaliser, or states in place of them.
+    """
     ops = import_opset()
     (result,) = model.get_results()
     logits = result.input_value(0)
@@ -183,11 +204,42 @@ def _look_at_some(model: Any) -> None:
     looked_at.output(0).set_names({LOOKED_AT})
     hidden = head.input_value(0)
     axis = 0 if hidden.get_partial_shape()[0].is_dynamic else 1
-    head.input(0).replace_source_output(ops.gather(hidden, looked_at, ops.constant(np.int64(axis))).output(0))
+
+    def looked(values: Any) -> Any:
+        return ops.gather(values, looked_at, ops.constant(np.int64(axis)))
+
+    model.add_parameters([looked_at])
+    if states_of is not None:
+        layers, states = _states(model, states_of, hidden)
+        joined = ops.concat([looked(state) for state in states], -1)
+        joined.output(0).set_names({"states"})
+        model.remove_result(result)
+        model.add_results([ops.result(joined)])
+        return layers
+    head.input(0).replace_source_output(looked(hidden).output(0))
     highest = ops.reduce_max(logits, ops.constant(np.int64(-1)), True)
     weights = ops.exp(ops.subtract(logits, highest))
     total = ops.add(ops.log(ops.reduce_sum(weights, ops.constant(np.int64(-1)), True)), highest)
     total.output(0).set_names({"normaliser"})
     logits.set_names({"logits"})
-    model.add_parameters([looked_at])
     model.add_results([ops.result(total)])
+    return ()
+
+
+def _states(model: Any, states_of: LayersOf, last: Any) -> tuple[tuple[int, ...], list[Any]]:
+    """Numbers of layers, and the states after them; `last` is that of the last one."""
+    ends = {
+        operation.get_friendly_name(): operation.output(0)
+        for operation in model.get_ordered_ops()
+        if operation.get_friendly_name().endswith(".ffn_down")
+    }
+    layers = states_of(len(ends))
+    states: list[Any] = []
+    for layer in layers:
+        if layer == len(ends):
+            states.append(last)
+            continue
+        # The only reader of a layer's last product adds it to the state.
+        (reader,) = ends[f"blk.{layer - 1}.ffn_down"].get_target_inputs()
+        states.append(reader.get_node().output(0))
+    return layers, states

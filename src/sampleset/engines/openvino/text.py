@@ -64,16 +64,31 @@ class Tokenizer:
             BackendError: The template refuses the messages.
         """
         prefill = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None
-        turns = [dict(message) for message in (messages if prefill is None else messages[:-1])]
+        turns = messages if prefill is None else messages[:-1]
+        # Thinking is enabled, as in other backends, unless the reply is begun already.
+        rendered = self._rendered(turns, True, {"enable_thinking": prefill is None})
+        return self.tokens(rendered + (prefill or ""))
+
+    def chat(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens of a rendered chat that is over: no reply is begun after it.
+
+        Raises:
+            BackendError: The template refuses the messages.
+        """
+        return self.tokens(self._rendered(messages, False, {}))
+
+    def marks(self) -> list[str]:
+        """Texts of the special tokens, which the tokenizer reads as such wherever they stand."""
+        likely = [number for number, piece in self._bytes.items() if piece[:1] == b"<" and piece[-1:] == b">"]
+        return [self._bytes[number].decode() for number in likely if not self.reply_bytes(number)]
+
+    def _rendered(self, messages: Sequence[Message], opened: bool, context: dict[str, Any]) -> str:
         try:
             with self._lock:
-                # Thinking is enabled, as in other backends, unless the reply is begun already.
-                rendered: str = self._tokenizer.apply_chat_template(
-                    turns, True, extra_context={"enable_thinking": prefill is None}
-                )
+                turns = [dict(message) for message in messages]
+                return self._tokenizer.apply_chat_template(turns, opened, extra_context=context)
         except (RuntimeError, TypeError, ValueError) as error:
             raise BackendError(f"OpenVINO cannot read the request: {last_line(error)}") from error
-        return self.tokens(rendered + (prefill or ""))
 
     def pieces(self, text: str) -> list[str]:
         """The piece of each token of a text. A character of several tokens is in the last one's piece."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from sampleset.chat import Message
 from sampleset.datasets.base import question_key
-from sampleset.errors import MalformedRecordError
+from sampleset.errors import DataError, MalformedRecordError
 from sampleset.prompts import opening_of
 from sampleset.storage.files import write_rows
 from sampleset.storage.rows import read_rows
@@ -196,6 +196,18 @@ def row_from_json(values: Mapping[str, Any]) -> TrainingRow:
         target=values.get("target"),
         question_digest=values.get("question_digest"),
     )
+
+
+def holds_training_rows(path: Path) -> bool:
+    """Whether a file's first row is a training row, of any schema."""
+    if not path.is_file() or path.suffix != ".jsonl":
+        return False
+    try:
+        for _, first in read_rows(path):
+            return {"prompt_version", "candidates"} <= first.keys()
+    except DataError:
+        pass
+    return False
 
 
 def read_training_rows(path: Path) -> Iterator[TrainingRow]:
