@@ -48,6 +48,15 @@ def _warn_of_halves() -> None:
     _log.warning("A question holds half a character; it is read as U+FFFD. Is the file cut, or not in UTF-8?")
 
 
+def _replace_halves(record: object, *names: str) -> None:
+    """Replace half characters in texts of a record, and say so once."""
+    for name in names:
+        text = getattr(record, name)
+        if isinstance(text, str) and (whole := whole_characters(text)) != text:
+            _warn_of_halves()
+            object.__setattr__(record, name, whole)
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """Text to solve.
@@ -69,10 +78,11 @@ class Question:
 
     def __post_init__(self) -> None:
         # Half a character, of a file or an argument cut inside it, could be neither sent nor stored.
-        text = whole_characters(self.text)
-        if text != self.text:
+        _replace_halves(self, "id", "text")
+        choices = self.choices and tuple(map(whole_characters, self.choices))
+        if choices != self.choices:
             _warn_of_halves()
-            object.__setattr__(self, "text", text)
+            object.__setattr__(self, "choices", choices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,9 @@ class Problem:
     subject: str | None = None
     level: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        _replace_halves(self, "answer", "solution", "subject", "level")
 
     @property
     def id(self) -> str:

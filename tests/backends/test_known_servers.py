@@ -15,14 +15,14 @@ from sampleset.errors import AuthenticationError
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.types import Question
 from support.running import running
-from support.servers import ANSWER, KNOWN_SERVERS, KnownServer, KnownServerStub
+from support.servers import ANSWER, KNOWN_SERVERS, NEWER_CLAUDE, KnownServer, KnownServerStub
 
 CHAT: list[Message] = [{"role": "user", "content": "What is 2 + 2?"}]
 ALL = SamplingParams(temperature=0.7, top_p=0.9, top_k=20, max_tokens=50, stop=("END",))
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "servers.md").read_text()
 
 
-@pytest.fixture(params=KNOWN_SERVERS, ids=lambda known: known.name)
+@pytest.fixture(params=(*KNOWN_SERVERS, NEWER_CLAUDE), ids=lambda known: known.name)
 def known(request: pytest.FixtureRequest) -> KnownServer:
     return request.param
 

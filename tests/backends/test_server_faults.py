@@ -203,6 +203,8 @@ def message_of(**message: Any) -> Reply:
                 "thinking": "Hm.",
                 "thinking_blocks": [{"type": "thinking", "thinking": "Hm."}],
                 "reasoning_text": "Hm.",
+                "thoughts": "Hm.",
+                "reasoning_summary": [{"text": "Hm."}],
             }.items()
         ),
         pytest.param(message_of(content=[{"type": "thinking", "thinking": "Hm."}]), "", id="thinking parts"),
@@ -238,6 +240,13 @@ EVENTS = "".join(
         pytest.param(EVENTS + "data: [DONE]\n\n", "text/event-stream", id="whole"),
         pytest.param(EVENTS.rstrip("\n"), "text/event-stream; charset=utf-8", id="no line break at the end"),
         pytest.param(": waiting\n\n" + EVENTS, "application/json", id="told as JSON"),
+        pytest.param("\ufeff" + EVENTS, "text/event-stream", id="a byte order mark"),
+        pytest.param(EVENTS.replace("\n", "\r\n"), "text/event-stream", id="CRLF"),
+        pytest.param(EVENTS.replace("\n", "\r"), "text/event-stream", id="CR"),
+        pytest.param(
+            EVENTS.replace(', "delta"', ',\ndata: "delta"'), "text/event-stream", id="data over two lines"
+        ),
+        pytest.param(EVENTS.replace("\n\n", "\n"), "text/event-stream", id="no empty lines"),
     ],
 )
 @pytest.mark.parametrize("streamed", [False, True])

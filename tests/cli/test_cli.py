@@ -51,6 +51,13 @@ def test_the_version_is_printed(run: Run):
     assert run("--version")[1] == "0.2.0\n"
 
 
+def test_a_list_fits_a_narrow_terminal(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = run("list", "aggregators")[1].splitlines()
+    assert max(map(len, lines)) <= 60
+    assert lines[0].startswith("auto   ")
+
+
 def test_list_names_what_there_is(run: Run):
     code, out, _ = run("list", "aggregators")
     assert code == 0

@@ -286,6 +286,22 @@ def test_an_answer_of_a_server_is_followed_by_many(tmp_path: Path):
     )
 
 
+def test_a_password_in_the_address_is_shown_and_saved_nowhere(tmp_path: Path):
+    (tmp_path / "p.jsonl").write_text('{"id": "q", "question": "1+1?"}\n')
+    with StubServer() as server:
+        address = server.base_url.replace("//", "//me:hunter2@")
+        told = [
+            sampleset(*words, "--base-url", address, "--model", "stub-model")
+            for words in (
+                ("answer", "1+1?", "-k", 2),
+                ("sample", tmp_path / "p.jsonl", "-n", 2, "--output-dir", tmp_path / "store"),
+            )
+        ]
+    assert "//USER:PASSWORD@" in told[0].stderr
+    saved = [path.read_text() for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert "hunter2" not in "".join([*saved, *(done.stderr + done.stdout for done in told)])
+
+
 def test_a_terminal_shows_a_bar_and_a_pipe_a_plain_line(sets: Path, tmp_path: Path):
     command = ["evaluate", str(sets), "--output-dir", str(tmp_path / "report"), "--workers", "1"]
     leader, follower = pty.openpty()

@@ -94,6 +94,22 @@ def test_every_cut_card_has_a_button_that_shows_all_of_it(
     assert not errors
 
 
+def test_a_table_wider_than_the_phone_scrolls_in_its_own_box(browser: Any, page_file: Path) -> None:
+    page, _ = opened(browser, page_file.as_uri())
+    before, after, edge = page.evaluate(
+        """() => {
+            const box = document.querySelector("#results").parentElement;
+            const last = () => box.querySelector("thead th:last-child").getBoundingClientRect().right;
+            const before = last();
+            box.scrollLeft = box.scrollWidth;
+            return [before, last(), box.getBoundingClientRect().right];
+        }"""
+    )
+    assert before > PHONE["width"]
+    assert after <= edge + 1 <= PHONE["width"] + 1
+    assert overflow(page) == 0
+
+
 def test_a_link_to_a_question_is_followed_in_an_open_report(browser: Any, page_file: Path) -> None:
     page, errors = opened(browser, f"{page_file.as_uri()}#id=q0&find=q0")
     chosen = page.locator("[role=option][aria-selected=true]")

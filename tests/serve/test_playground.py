@@ -113,6 +113,7 @@ def test_the_keyboard_is_enough_and_the_dark_is_dark(browser: Any):
             page.keyboard.type("What is 2 + 3?")
             page.keyboard.press("Control+Enter")
             page.get_by_text("1 of 2", exact=True).wait_for()
+            page.get_by_text("1 of 2 samples say so").wait_for()
             assert page.locator("#final").inner_text() == "5"
             assert page.locator(".vote").first.inner_text().startswith("5")
             assert "What is 2 + 3?" in page.locator("#reads-text").text_content()

@@ -58,6 +58,14 @@ FAULTS: tuple[ServerFault, ...] = (
             "Gemini": Reply(
                 400, [{"error": {"code": 400, "message": _GEMINI_OVERFLOW, "status": "INVALID_ARGUMENT"}}]
             ),
+            "xAI": error_reply(
+                400, "This model's maximum prompt length is 131072 but the request contains 200000 tokens."
+            ),
+            "TGI, older": error_reply(422, "`inputs` must have less than 4095 tokens. Given: 5000"),
+            "Bedrock, characters": Reply(400, {"message": "expected maxLength: 50000, actual: 60000"}),
+            "DashScope": error_reply(400, "Range of input length should be [1, 30720]"),
+            "compared": error_reply(400, "total number of tokens 9,000 > 8,192"),
+            "unknown words": error_reply(400, "prompt token count of 137000 exceeds the limit of 128000"),
             "Bedrock": Reply(400, {"message": "Input is too long for requested model."}),
             "Groq": error_reply(400, "Please reduce the length of the messages or completion."),
             "llama-cpp-python": error_reply(400, "Requested tokens (5000) exceed context window of 4096"),
@@ -84,6 +92,11 @@ FAULTS: tuple[ServerFault, ...] = (
             ),
             "OpenAI": error_reply(400, "Invalid prompt: it was flagged.", code="invalid_prompt"),
             "DeepSeek": error_reply(400, "Content Exists Risk"),
+            "Gemini's own": Reply(400, {"promptFeedback": {"blockReason": "SAFETY"}}),
+            "Gemini, blocked": error_reply(400, "The prompt was blocked: PROHIBITED_CONTENT"),
+            "Zhipu": error_reply(
+                400, "\u8f93\u5165\u53ef\u80fd\u5305\u542b\u4e0d\u5b89\u5168\u5185\u5bb9", code="1301"
+            ),
             "Azure": error_reply(400, "The response was filtered.", code="content_filter"),
             "SAFETY": said("", "SAFETY"),
             "RECITATION": said(_PARTIAL, "RECITATION"),

@@ -147,6 +147,19 @@ def _of_claude(request: Body) -> Reply | None:
     return None
 
 
+def _of_newer_claude(request: Body) -> Reply | None:
+    """Since Opus 4.7 no parameter of sampling is taken."""
+    names = [name for name in ("temperature", "top_p", "top_k") if name in request]
+    return error_reply(400, f"`{names[0]}` is deprecated for this model.") if names else None
+
+
+def _of_gemini_models(request: Body) -> Reply | None:
+    if not request.get("logprobs"):
+        return None
+    said = "Logprobs is not enabled for models/stub-model"
+    return Reply(400, [{"error": {"code": 400, "message": said, "status": "INVALID_ARGUMENT"}}])
+
+
 def _of_ollama(request: Body) -> Reply | None:
     is_odd = "seed" in request and not isinstance(request["seed"], int)
     return error_reply(400, "json: cannot unmarshal number into Go struct field") if is_odd else None
@@ -156,6 +169,8 @@ _FILTERS = {"prompt_filter_results": [{"prompt_index": 0, "content_filter_result
 _REASONS = ("temperature", "top_p", "logprobs", "top_logprobs", "presence_penalty", "frequency_penalty")
 _AZURE_FIRST = f"data: {json.dumps({'id': '', 'model': '', 'choices': [], **_FILTERS})}\n\n"
 _ONE = error_reply(400, "'n' : number must be at most 1")
+
+NEWER_CLAUDE = KnownServer("Claude, since Opus 4.7", refuses=_of_newer_claude)
 
 KNOWN_SERVERS: tuple[KnownServer, ...] = (
     KnownServer("OpenAI", refuses=_unknown((*_REASONS, "max_tokens"), _of_openai)),
@@ -168,7 +183,7 @@ KNOWN_SERVERS: tuple[KnownServer, ...] = (
     KnownServer(
         "Gemini",
         path="/v1beta/openai",
-        refuses=_unknown(("seed", "logprobs", "top_logprobs", "top_k"), _of_gemini),
+        refuses=_any_of(_unknown(("seed", "top_k"), _of_gemini), _of_gemini_models),
         finish="STOP",
         listing={"object": "list", "data": [{"id": "models/stub-model", "object": "model"}]},
     ),
@@ -195,7 +210,7 @@ KNOWN_SERVERS: tuple[KnownServer, ...] = (
         refuses=_any_of(
             _unknown(
                 ("logprobs", "top_logprobs", "logit_bias", "top_k"),
-                lambda sent: error_reply(400, f"property '{sent[0]}' is unsupported"),
+                lambda sent: error_reply(400, f"property '{sent[0]}' is unsupported, did you mean 'stop'?"),
             ),
             _one_choice(_ONE),
         ),
@@ -205,7 +220,7 @@ KNOWN_SERVERS: tuple[KnownServer, ...] = (
     KnownServer(
         "vLLM",
         dress={"kv_transfer_params": None, "prompt_logprobs": None},
-        message={"reasoning_content": None, "tool_calls": []},
+        message={"reasoning": None, "tool_calls": []},
         listing={
             "object": "list",
             "data": [{"id": "stub-model", "owned_by": "vllm", "max_model_len": 4096, "root": "stub/model"}],

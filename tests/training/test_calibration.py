@@ -208,7 +208,7 @@ def test_sets_without_labels_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     sets.write_text(json.dumps({"id": "q", "question": "Question 1?", "samples": ["<answer>1</answer>"] * 3}))
     done = CliRunner().invoke(app, ["calibrate", str(tmp_path), str(sets), "-k", "3"])
     assert isinstance(done.exception, DataError)
-    assert "--columns answer=NAME" in str(done.exception)
+    assert "--columns answer=COLUMN" in str(done.exception)
 
 
 def test_the_command_says_on_stderr_that_an_overlap_could_not_be_checked(

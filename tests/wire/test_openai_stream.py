@@ -72,3 +72,45 @@ def test_the_last_event_needs_no_line_break():
     assert stream.feed(b'data: {"choices": [{"delta": {"content": "4"}, "finish_reason": "stop"}]}') == []
     assert stream.close() == "4"
     assert stream.is_whole
+
+
+def body_of(text: str, size: int) -> dict[str, Any]:
+    """The body of a stream that comes in parts of so many bytes."""
+    stream, raw = StreamedCompletion(), text.encode()
+    for start in range(0, len(raw), size):
+        stream.feed(raw[start : start + size])
+    stream.close()
+    return stream.body()
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+def test_lines_end_as_the_standard_allows_wherever_the_parts_are_cut(end: str, size: int):
+    lines = [
+        'data: {"choices": [{"index": 0, "delta": {"content": "So é "}}]}',
+        "",
+        'data: {"choices": [{"index": 0,',
+        'data: "delta": {"content": "4"}, "finish_reason": "stop"}]}',
+        "",
+    ]
+    body = body_of(end.join(lines) + end, size)
+    assert body["choices"][0]["message"]["content"] == "So é 4"
+
+
+def test_an_error_by_the_name_of_its_event_ends_the_reply_with_its_reason():
+    lines = ['data: {"choices": [{"delta": {"content": "A guess"}}]}', "", "event: error"]
+    for data in ('{"message": "died"}', "died"):
+        fault = completion_of(body_of("\n".join([*lines, f"data: {data}", "", ""]), 1000))
+        assert isinstance(fault, Fault)
+        assert "died" in fault.text
+
+
+def test_data_that_never_become_json_are_an_error():
+    with pytest.raises(ValueError, match="Expecting"):
+        body_of('data: {"choices": [\ndata: oops\n\n', 1000)
+
+
+def test_tokens_that_only_groqs_own_field_counts_are_counted():
+    choice = '{"delta": {"content": "4"}, "finish_reason": "stop"}'
+    event = f'{{"choices": [{choice}], "x_groq": {{"usage": {{"prompt_tokens": 7}}}}}}'
+    assert body_of(f"data: {event}\n\n", 1000)["usage"] == {"prompt_tokens": 7}

@@ -40,6 +40,11 @@ from sampleset.wire.waits import duration_of, wait_of
         pytest.param(
             {"retry-after": "0", "x-ratelimit-reset-requests": "5s"}, "", 5.0, id="zero and a reset"
         ),
+        pytest.param({"x-ms-retry-after-ms": "500"}, "", 0.5, id="Azure's own header"),
+        pytest.param({}, "429 Too Many Requests. Retry-After: 30", 30.0, id="a header in a text"),
+        pytest.param({"ratelimit": "limit=10, remaining=0, reset=30"}, "", 30.0, id="the IETF's header"),
+        pytest.param({"ratelimit": '"default";r=0;t=45'}, "", 45.0, id="the IETF's header, newer"),
+        pytest.param({}, '{"headers": {"X-RateLimit-Reset": "12"}}', 12.0, id="a header in a body"),
         pytest.param({}, "Try again later.", None, id="no time"),
         pytest.param({}, "You sent 20 seconds of audio.", None, id="another time"),
     ],
@@ -52,6 +57,13 @@ def test_a_wait_is_read(headers: dict[str, str], text: str, seconds: float | Non
 def test_a_time_on_the_clock_counts_from_now(scale: int):
     reset = str(round((time.time() + 30) * scale))
     found = wait_of({"x-ratelimit-reset": reset}, "", limited=True)
+    assert found is not None
+    assert 28 < found < 31
+    found = wait_of({}, f'{{"metadata": {{"headers": {{"X-RateLimit-Reset": "{reset}"}}}}}}', limited=True)
+    assert found is not None
+    assert 28 < found < 31
+    utc = datetime.now(UTC) + timedelta(seconds=30)
+    found = wait_of({}, f"Your limit resets at {utc:%Y-%m-%dT%H:%M:%SZ}.", limited=True)
     assert found is not None
     assert 28 < found < 31
     date = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()

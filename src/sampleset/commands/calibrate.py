@@ -10,6 +10,7 @@ from sampleset.backends.base import Backend
 from sampleset.commands.opening import ModelRef, opened
 from sampleset.commands.options import AnswerOptions, ContextSize, SetOptions, argument, option
 from sampleset.commands.run import Output, print_json, run_async
+from sampleset.datasets.base import GOLD_REMEDY
 from sampleset.engines.checkpoint import read_record
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 from sampleset.evaluation import parse_sizes
@@ -100,7 +101,7 @@ async def _rows_of_sets(
     if not count.rows:
         raise DataError(
             f"None of the sample sets of {str(labelled.path)!r} has a right and a wrong answer to choose "
-            "between, or none has a gold answer. Name its column: --columns answer=NAME."
+            f"between, or none has a gold answer. {GOLD_REMEDY}"
         )
     return path
 

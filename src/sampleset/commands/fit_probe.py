@@ -24,7 +24,7 @@ from sampleset.commands.options import (
     saved_settings,
 )
 from sampleset.commands.run import Run, print_json, run_async
-from sampleset.datasets.base import has_readable_gold, question_key
+from sampleset.datasets.base import GOLD_REMEDY, has_readable_gold, question_key
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.grading.grade import grade
 from sampleset.reward_models.probe import HiddenStates, ProbeWeights, sample_key
@@ -106,8 +106,7 @@ async def fit_probe_file(
                 show(f"{read} sets read")
             if not probed:
                 raise DataError(
-                    f"None of the {read} sample sets has a gold answer that can be read. Name the column: "
-                    "--columns answer=NAME."
+                    f"None of the {read} sample sets has a gold answer that can be read. {GOLD_REMEDY}"
                 )
             show(f"fitting on {sum(len(samples.keys) for samples in probed)} samples")
             fit = await asyncio.to_thread(fitted, probed, folds)

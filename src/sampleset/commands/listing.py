@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -39,6 +41,9 @@ _USES = {
 }
 """The end of a command line that uses each kind."""
 
+_NARROWEST = 28
+"""Fewest characters of a terminal's line that what an entry says shares with its name."""
+
 
 def list_(
     output: Output,
@@ -57,8 +62,20 @@ def list_(
         if kind is None:
             print(f"{heading}:")
         for name, says in names.items():
-            print(f"{'' if kind else '  '}{name:<{width}}  {says}")
+            print_entry(f"{'' if kind else '  '}{name:<{width}}  ", says)
     output.next(*(_USES[kind] if kind else ("list", "aggregators")))
+
+
+def print_entry(name: str, says: str) -> None:
+    """Print a line; on a terminal that is too narrow for it, what it says goes on below."""
+    width = shutil.get_terminal_size((0, 0)).columns
+    if not width or len(name) + len(says) <= width:
+        print(name + says)
+        return
+    if width - len(name) < _NARROWEST:
+        print(name.rstrip())
+        name = " " * 6
+    print(textwrap.fill(says, width, initial_indent=name, subsequent_indent=" " * len(name)))
 
 
 def listing(kind: str | None) -> dict[str, dict[str, str]]:

@@ -14,6 +14,7 @@ name, and the value is saved with the settings of the run unless the field is ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
@@ -96,6 +97,10 @@ def require_json(output: Path) -> None:
         raise InvalidArgumentError(f"--output {str(output)!r} must be a .json file.")
 
 
+LOGIN = re.compile(r"//[^/@\s'\"]+@")
+"""User and password in an address."""
+
+
 def saved_settings(command: str, *groups: OptionGroup, **values: object) -> dict[str, Any]:
     """The settings of a run as JSON values; `--config` with the file that holds them repeats the run.
 
@@ -111,6 +116,8 @@ def saved_settings(command: str, *groups: OptionGroup, **values: object) -> dict
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return LOGIN.sub("//", value)  # as keys, passwords are not saved
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, list | tuple):

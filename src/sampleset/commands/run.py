@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
-from sampleset.commands.options import NOT_SAVED, RUN, OptionGroup, option
+from sampleset.commands.options import LOGIN, NOT_SAVED, RUN, OptionGroup, option
 
 if TYPE_CHECKING:
     from sampleset.commands.progress import Show
@@ -92,7 +92,8 @@ class Output(OptionGroup):
     def next(self, *command: object) -> None:
         """Name a command to go on with, on stderr."""
         if not self.as_json:
-            self.note(f"next: {shlex.join(map(str, ('sampleset', *command)))}")
+            line = shlex.join(map(str, ("sampleset", *command)))
+            self.note(f"next: {LOGIN.sub('//USER:PASSWORD@', line)}")
 
     def print_summary(self, summary: dict[str, Any]) -> None:
         """Print a command's summary, empty entries left out, or all of it as JSON."""

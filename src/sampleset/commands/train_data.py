@@ -210,6 +210,11 @@ def train_data(
     else:
         print("\n".join(summary_lines(summary)))
         run.note(f"rows: {output}, summary: {path}")
+        if not summary["rows"]:
+            run.note(
+                "no rows were made; what was left out, and why, stands above. Nothing can be trained on them"
+            )
+            raise typer.Exit(1)
         method = "select" if rows.mode == "select" else "sft" if imitation.target else "grpo"
         run.next("train", method, "RECIPE", "--set", f"rows={output}")
     if not summary["rows"]:

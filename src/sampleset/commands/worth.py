@@ -16,6 +16,7 @@ from sampleset.commands.options import (
     option,
 )
 from sampleset.commands.run import Run, print_json, run_async
+from sampleset.datasets.base import GOLD_REMEDY
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.evaluation import AnswerLog
 from sampleset.grading.grade import grade
@@ -108,7 +109,7 @@ async def worth_of_sets(
             tokens += answer.usage.total_tokens
     total = test.better + test.worse + test.alike
     if not total:
-        raise DataError(f"{sets.path}: no set has a gold answer. Name the column: --columns answer=NAME.")
+        raise DataError(f"{sets.path}: no set has a gold answer. {GOLD_REMEDY}")
     return {
         "against": "the vote at the same spend",
         **worth_fields(test),

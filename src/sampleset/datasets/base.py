@@ -149,6 +149,13 @@ def scorer_for(problem: Problem) -> Callable[[str], float] | None:
     return None if score is None else partial(score, problem=problem)
 
 
+GOLD_REMEDY = (
+    "Name the column by --columns answer=COLUMN, or add gold answers by sampleset import SAMPLES --problems "
+    "DATASET."
+)
+"""What to do where sample sets have no gold answer."""
+
+
 def has_readable_gold(problem: Problem) -> bool:
     """Whether the problem has a gold answer that can be compared with others, by its kind or a scorer."""
     if problem.answer is None:

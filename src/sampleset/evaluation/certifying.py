@@ -19,7 +19,7 @@ from sampleset.aggregators.certified import Certified
 from sampleset.aggregators.confident import stated_confidence
 from sampleset.aggregators.learned_vote import models_of_set
 from sampleset.answers import default_verdict_path
-from sampleset.datasets.base import question_key
+from sampleset.datasets.base import GOLD_REMEDY, question_key
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.evaluation.answer_log import AnswerLog
 from sampleset.grading.grade import grade
@@ -313,10 +313,7 @@ class LabelledAnswers:
     def _require(self, aggregator: str) -> None:
         """Return if a threshold can be looked for."""
         if not self.right:
-            raise DataError(
-                f"None of the {self._unlabelled} sample sets has a gold answer. Name the column: --columns "
-                "answer=NAME."
-            )
+            raise DataError(f"None of the {self._unlabelled} sample sets has a gold answer. {GOLD_REMEDY}")
         if len(self._kinds) > 1:
             raise InvalidArgumentError(
                 f"The sets have answers of the kinds {', '.join(sorted(self._kinds))}; certify each by "

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from sampleset.aggregators.base import Tally, decide, tally
-from sampleset.datasets.base import has_readable_gold
+from sampleset.datasets.base import GOLD_REMEDY, has_readable_gold
 from sampleset.errors import InvalidArgumentError, MissingGoldError
 from sampleset.evaluation.results import Interval
 from sampleset.evaluation.scoring import recorded_tokens
@@ -192,7 +192,7 @@ async def replay_file(
     """
     sizes = [stored.sample_set.n for stored in sets if has_readable_gold(stored.problem)]
     if not sizes:
-        raise MissingGoldError(f"{source}: no sample set has a gold answer that can be read.")
+        raise MissingGoldError(f"{source}: no sample set has a gold answer that can be read. {GOLD_REMEDY}")
     k = options.k or min(sizes)
     if k > max(sizes) and not options.with_replacement:
         raise InvalidArgumentError(

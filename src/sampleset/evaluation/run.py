@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sampleset.aggregators.base import Aggregator, tally
 from sampleset.answers import Kinds, kind_of, kinds_of, use_verdict_store
-from sampleset.datasets.base import has_readable_gold, scorer_for
+from sampleset.datasets.base import GOLD_REMEDY, has_readable_gold, scorer_for
 from sampleset.errors import BackendError, DataError, InvalidArgumentError, MissingGoldError
 from sampleset.evaluation.answer_log import AnswerLog
 from sampleset.evaluation.results import Evaluation, FileResult, QuestionResult
@@ -211,7 +211,7 @@ class _Run:
         if not sizes:
             raise MissingGoldError(
                 f"{source}: none of the {set_count} sample sets has a gold answer that can be read "
-                f"({without_gold} have no gold, {len(unreadable)} one that cannot be read)."
+                f"({without_gold} have no gold, {len(unreadable)} one that cannot be read). {GOLD_REMEDY}"
             )
         if self._prices is not None:
             self._prices.check(models)

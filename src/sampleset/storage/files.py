@@ -24,8 +24,9 @@ from sampleset.errors import (
     DataError,
     InvalidArgumentError,
 )
-from sampleset.storage.foreign.base import ForeignSet, Source, recognised
+from sampleset.storage.foreign.base import ForeignSet, Source, gold_fields, gold_of, recognised
 from sampleset.storage.records import (
+    ANSWER_COLUMNS,
     StoredSet,
     problem_from_row,
     stored_set_from_row,
@@ -161,6 +162,8 @@ def _our_rows(source: Source) -> Iterator[ForeignSet]:
     for file, number, row in source.rows():
         with located(file, number):
             mapped = dict(with_columns(row, source.columns))
+            if not any(name in mapped for name in ANSWER_COLUMNS):
+                mapped |= gold_fields(gold_of(mapped))
         yield ForeignSet(file, number, mapped)
 
 

@@ -15,8 +15,10 @@ from __future__ import annotations
 import ast
 import json
 import math
+import tokenize
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 from typing import Any, TypeGuard, cast
 
 from sampleset.answers import Kinds, answer_kind, with_answer_kind
@@ -207,7 +209,7 @@ def problem_from_row(row: Row, number: int) -> Problem:
             f"here are {', '.join(row)}. Name yours by --columns question=COLUMN, or add the questions by "
             "sampleset import SAMPLES --problems DATASET"
         )
-    choices = _from_cell(row.get("choices"))
+    choices = list_in_cell(row.get("choices"))
     if choices is not None and not _is_texts(choices):
         raise DataError(f"'choices' must be a list of texts, got {_excerpt(choices)}")
     identity = _text(row, ID_COLUMNS)
@@ -320,12 +322,12 @@ def stored_set_from_row(row: Row, number: int) -> StoredSet:
             f"no samples: expected a list in one of {', '.join(SAMPLES_COLUMNS)}; the columns here are "
             f"{', '.join(row)}. Name yours by --columns samples=COLUMN"
         )
-    listed = _from_cell(row[column])
+    listed = list_in_cell(row[column])
     if not _is_list(listed):
         raise DataError(f"{column!r} must be a list of texts or sample rows, got {_excerpt(listed)}")
     if not listed:
         raise DataError(f"question {problem.id!r} has no samples")
-    scores = _scores(row, len(listed))
+    scores = listed_scores({name: row[name] for name in row if is_score_column(name)}, len(listed))
     samples = tuple(
         _sample_of(
             item,
@@ -386,11 +388,11 @@ def _sample_of(item: object, index: int, scores: Mapping[str, float]) -> Sample:
     raise DataError(f"sample {index} must be a text or a sample row, got {_excerpt(item)}")
 
 
-def _scores(row: Row, n: int) -> dict[str, list[float | None]]:
-    """Columns named as scores that hold one number, one list of steps' numbers, or nothing per sample."""
+def listed_scores(columns: Row, n: int) -> dict[str, list[float | None]]:
+    """The scores in columns that hold one number, one list of steps' numbers, or nothing per sample."""
     scores: dict[str, list[float | None]] = {}
-    for name, column in row.items():
-        if not is_score_column(name) or not _is_list(column) or len(column) != n:
+    for name, column in columns.items():
+        if not _is_list(column) or len(column) != n:
             continue
         if _is_numbers(column):
             scores[name] = [None if value is None else float(value) for value in column]
@@ -431,7 +433,7 @@ def _answer_kind(row: Row) -> str:
         raise DataError(f"'answer_kind' cannot be read: {str(error).rstrip('.')}") from error
 
 
-def _from_cell(value: object) -> object:
+def list_in_cell(value: object) -> object:
     """The value; a list that a cell of a CSV file holds as JSON, or as pandas writes it, becomes one."""
     if not isinstance(value, str) or not value.lstrip().startswith("["):
         return value
@@ -443,14 +445,39 @@ def _from_cell(value: object) -> object:
 
 
 def list_of_literal(text: str) -> list[object] | None:
-    """The list that a text writes as Python does, `['5', "it's"]`; `None` where it is none, or too long."""
+    """The list that a text writes as Python does, `['5', "it's"]`; `None` where it is none, or too long.
+
+    Between texts a comma may be missing, as in an array of NumPy's that pandas wrote to a cell.
+    """
     if not text.startswith("[") or len(text) > _LONGEST_LITERAL:
         return None
     try:
+        text = _with_commas(text)
         value: object = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
     return value if _is_list(value) else None
+
+
+def _with_commas(text: str) -> str:
+    """The text with a comma between two texts that follow each other, which Python would join to one."""
+    lines = text.splitlines(keepends=True)
+    starts = [0, *accumulate(map(len, lines))]
+    pieces: list[str] = []
+    end = 0
+    before: int | None = None
+    try:
+        for token in tokenize.generate_tokens(iter(lines).__next__):
+            if token.type in (tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT):
+                continue
+            start = starts[token.start[0] - 1] + token.start[1]
+            if token.type == before == tokenize.STRING:
+                pieces += [text[end:start], ", "]
+                end = start
+            before = token.type
+    except (tokenize.TokenError, SyntaxError, IndexError):
+        return text
+    return "".join([*pieces, text[end:]])
 
 
 def _is_list(value: object) -> TypeGuard[list[object]]:

@@ -30,13 +30,16 @@ READABLE = (
     ".jsonl",
     ".jsonl.gz",
     ".ndjson",
+    ".ndjson.gz",
     ".json",
     ".json.gz",
     ".csv",
     ".csv.gz",
     ".tsv",
+    ".tsv.gz",
     ".parquet",
     ".arrow",
+    ".feather",
     ".eval",
 )
 """The endings of files that are read as rows."""
@@ -67,7 +70,7 @@ def read_rows(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
     path = Path(path)
     if not path.is_file():
         raise InputNotFoundError(f"No file {str(path)!r}. Give a {', '.join(READABLE)} file.")
-    reader = next((read for suffixes, read in _READERS.items() if path.name.endswith(suffixes)), None)
+    reader = next((read for suffixes, read in _READERS.items() if path.name.lower().endswith(suffixes)), None)
     if reader is None:
         raise DataError(f"{path}: unknown kind of file. Give a {', '.join(READABLE)} file.")
     yield from reader(path)
@@ -189,11 +192,11 @@ def pyarrow(module: str = "pyarrow") -> Any:
 
 
 def _is_json(path: Path) -> bool:
-    return path.name.endswith((".json", ".json.gz"))
+    return path.name.lower().endswith((".json", ".json.gz"))
 
 
 def _kind(path: Path) -> str:
-    return next(suffix for suffix in READABLE if path.name.removesuffix(".gz").endswith(suffix))
+    return next(suffix for suffix in READABLE if path.name.lower().removesuffix(".gz").endswith(suffix))
 
 
 def _shards(folder: Path) -> dict[str, list[Path]]:
@@ -202,7 +205,7 @@ def _shards(folder: Path) -> dict[str, list[Path]]:
     for directory in (folder, folder / "data"):
         for file in sorted(directory.iterdir() if directory.is_dir() else [], key=natural):
             match = _SHARD.match(file.name)
-            if match and file.name.endswith(READABLE) and not _PART.match(file.name):
+            if match and file.name.lower().endswith(READABLE) and not _PART.match(file.name):
                 shards.setdefault(match["split"], []).append(file)
         shards = shards or _split_files(directory)
     return shards
@@ -221,7 +224,7 @@ def _readable(folder: Path) -> list[Path]:
         (
             entry
             for entry in folder.iterdir()
-            if entry.is_file() and entry.name.endswith(READABLE) and not entry.name.startswith(".")
+            if entry.is_file() and entry.name.lower().endswith(READABLE) and not entry.name.startswith(".")
         ),
         key=natural,
     )
@@ -253,7 +256,13 @@ def _saved_files(folder: Path) -> list[Path]:
 
 
 def _suffix_of(start: bytes) -> str:
-    for magic, suffix in ((b"PAR1", ".parquet"), (b"\x1f\x8b", ".jsonl.gz"), (b"PK\x03\x04", ".eval")):
+    for magic, suffix in (
+        (b"PAR1", ".parquet"),
+        (b"\x1f\x8b", ".jsonl.gz"),
+        (b"PK\x03\x04", ".eval"),
+        (b"ARROW1", ".arrow"),
+        (b"FEA1", ".feather"),
+    ):
         if start.startswith(magic):
             return suffix
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -287,7 +296,11 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _read_json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with _opened(path) as file:
-            document: object = json.loads(file.read())
+            content = file.read()
+        if _is_lines(content):
+            yield from _read_jsonl(path)
+            return
+        document: object = json.loads(content)
     except (ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: not JSON ({error}).") from error
     for number, item in enumerate(_listed(document), 1):
@@ -297,6 +310,18 @@ def _read_json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, _without_nulls(cast("dict[str, Any]", item))
         else:
             raise DataError(f"{path}: item {number} is {type(item).__name__}, not an object or a text.")
+
+
+def _is_lines(content: bytes) -> bool:
+    """Whether a JSON file holds an object a line, as many write JSONL."""
+    first, newline, rest = content.lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")
+    if not newline or not rest.lstrip().startswith(b"{"):
+        return False
+    try:
+        parse_line(first)
+    except DataError:
+        return False
+    return True
 
 
 def _listed(content: object) -> Iterable[object]:
@@ -324,7 +349,13 @@ def _listed(content: object) -> Iterable[object]:
 
 
 def _rows_of_columns(document: Mapping[str, object]) -> list[dict[str, Any]]:
-    """The rows of a table that pandas wrote by columns: each an object of values by their row's number."""
+    """The rows of a table that pandas wrote by columns, each an object of values by their row's number, or
+    split into names and cells.
+    """
+    names, cells = document.get("columns"), document.get("data")
+    if set(document) == {"columns", "index", "data"} and isinstance(names, list) and isinstance(cells, list):
+        listed = [cast("list[Any]", item) for item in cast("list[object]", cells) if isinstance(item, list)]
+        return [dict(zip(cast("list[str]", names), item, strict=False)) for item in listed]
     columns = {
         name: cast("dict[str, object]", item) for name, item in document.items() if isinstance(item, dict)
     }
@@ -357,7 +388,7 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _delimiter(path: Path, header: str) -> str:
     """What stands between cells: a tab in `.tsv`, else a comma, or what stands in a header without one."""
-    if path.name.endswith(".tsv"):
+    if path.name.lower().endswith((".tsv", ".tsv.gz")):
         return "\t"
     return next((mark for mark in (",", ";", "\t") if mark in header), ",")
 
@@ -375,21 +406,31 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _read_arrow(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    arrow, ipc = pyarrow(), pyarrow("pyarrow.ipc")
+    """The rows of an Arrow stream or file (Feather is one), or of Feather's first version."""
+    arrow = pyarrow()
     number = 0
     try:
         with arrow.memory_map(str(path)) as source:
-            try:
-                batches = ipc.open_stream(source)
-            except arrow.ArrowInvalid:
-                file = ipc.open_file(source)
-                batches = (file.get_batch(index) for index in range(file.num_record_batches))
+            if path.stat().st_size and source.read(4) == b"FEA1":
+                batches = pyarrow("pyarrow.feather").read_table(str(path)).to_batches()
+            else:
+                source.seek(0)
+                batches = _arrow_batches(source)
             for batch in batches:
                 for row in batch.to_pylist():
                     number += 1
                     yield number, _without_nulls(row)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not an Arrow file that can be read ({error}).") from error
+
+
+def _arrow_batches(source: Any) -> Iterable[Any]:
+    arrow, ipc = pyarrow(), pyarrow("pyarrow.ipc")
+    try:
+        return ipc.open_stream(source)
+    except arrow.ArrowInvalid:
+        file = ipc.open_file(source)
+        return (file.get_batch(index) for index in range(file.num_record_batches))
 
 
 def _read_eval(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -435,14 +476,14 @@ def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
+    return cast("IO[bytes]", gzip.open(path, "rb")) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
 _READERS = {
-    (".jsonl", ".jsonl.gz", ".ndjson"): _read_jsonl,
+    (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"): _read_jsonl,
     (".json", ".json.gz"): _read_json,
-    (".csv", ".csv.gz", ".tsv"): _read_csv,
+    (".csv", ".csv.gz", ".tsv", ".tsv.gz"): _read_csv,
     (".parquet",): _read_parquet,
-    (".arrow",): _read_arrow,
+    (".arrow", ".feather"): _read_arrow,
     (".eval",): _read_eval,
 }

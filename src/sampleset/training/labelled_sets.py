@@ -23,7 +23,7 @@ from sampleset.aggregators.learned_vote import (
     models_of_set,
     told_columns,
 )
-from sampleset.datasets.base import has_readable_gold, question_key, scorer_for
+from sampleset.datasets.base import GOLD_REMEDY, has_readable_gold, question_key, scorer_for
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.evaluation.subsets import subsets_of
 from sampleset.grading.grade import grade
@@ -183,7 +183,7 @@ async def read_labels(
     if not sets:
         raise DataError(
             f"None of the {read} sample sets has a gold answer that can be read ({reading.without_gold} have "
-            f"none, {reading.unreadable} one that cannot be read). Name the column: --columns answer=NAME."
+            f"none, {reading.unreadable} one that cannot be read). {GOLD_REMEDY}"
         )
     labels = Labels(tuple(sets), digest.hexdigest()[:16], _notes(reading), dict(reading.groups))
     _require_lessons(labels)

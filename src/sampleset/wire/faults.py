@@ -22,10 +22,20 @@ _MOST_TEXT = 4_000
 _DEEPEST = 6
 
 # Fields in which servers wrap errors, and fields with the error's text. The first that is present counts.
-_WRAPPERS = ("error", "errors", "detail", "fault", "base_resp", "response", "errorMessage")
+_WRAPPERS = (
+    "error",
+    "errors",
+    "detail",
+    "fault",
+    "base_resp",
+    "response",
+    "errorMessage",
+    "Error",
+    "promptFeedback",
+)
 _WORDS = ("message", "msg", "detail", "error_message", "error_msg", "status_msg", "faultstring", "Message")
-_WORDS_LAST = ("reason", "title", "description", "error_description")
-_CODES = ("code", "type", "status", "reason", "error_code", "error_type", "errorCode")
+_WORDS_LAST = ("reason", "title", "description", "error_description", "blockReason")
+_CODES = ("code", "type", "status", "reason", "error_code", "error_type", "errorCode", "blockReason")
 
 _OVERFLOW_CODES = frozenset(
     {
@@ -51,8 +61,14 @@ _OVERFLOW_TEXT = re.compile(
     r"input token count|inputs?`? tokens \+|tokens? \+ `?max_new_tokens|"
     r"reduce (?:the length of|your (?:prompt|message|input))|"
     r"must be at least 1, got -|too many (?:input |prompt )?tokens|"
-    r"(?:input|prompt)[\w ]{0,20} (?:must have|should have|has|contains) "
-    r"(?:less|fewer|more|at most)[\w ]{0,10} than",
+    r"(?:inputs?|prompt)`?[\w ]{0,20} (?:must have|should have|has|contains) "
+    r"(?:less|fewer|more|at most)[\w ]{0,10} than|"
+    r"maximum (?:prompt|input) (?:length|size)|range of (?:input|prompt) length|maxlength: \d+, actual|"
+    r"input token size|too many total text bytes|"
+    # Something of the prompt beside a number and a larger or smaller one: wordings that are not known yet.
+    r"\b(?:prompt|inputs?|messages?|text|total)\b(?:(?!completion|output|per (?:minute|day))[^\n]){0,40}"
+    r"\b(?:tokens?|length|size)\b(?:(?!completion|output|per (?:minute|day))[^\n]){0,40}"
+    r"(?:exceed\w*|longer than|larger than|more than|greater than|over the|above|>)[^\n\d]{0,40}\d[\d,]{2}",
     re.IGNORECASE,
 )
 _FILTER_CODES = frozenset(
@@ -79,7 +95,9 @@ _FILTER_TEXT = re.compile(
     r"requires moderation|moderation (?:failed|blocked|error|reject)|(?:usage|safety) polic|"
     r"safety (?:system|filter|setting|reason|check)|inappropriate content|prohibited content|"
     r"sensitive (?:content|words?|information)|responsible ai|blocked (?:by|due to) |"
-    r"violat\w+ [^.]{0,40}(?:polic|terms|guideline)",
+    r"violat\w+ [^.]{0,40}(?:polic|terms|guideline)|\bnsfw\b|prohibited_content|"
+    r"(?:prompt|request|response|output|content|input) (?:was|is|has been) blocked|"
+    r"\u654f\u611f|\u4e0d\u5b89\u5168|\u8fdd\u89c4",  # sensitive, unsafe, against the rules
     re.IGNORECASE,
 )
 _CREDIT_CODES = frozenset(
@@ -114,6 +132,7 @@ _MODEL_TEXT = re.compile(
 _LOADING_TEXT = re.compile(
     r"\bloading\b|is starting|starting up|warming up|not ready|still being loaded", re.IGNORECASE
 )
+_LOADING_MODEL = re.compile(r"\bmodel\b[^.\n]{0,80}\bis (?:currently |still )?(?:being loaded|loading)", re.I)
 _REFUSAL = (
     r"unsupported|n[o']t\b.{0,20}\bsupport|unknown|unrecogni[sz]ed|unexpected|\bextra\b|extraneous|"
     r"n[o']t (?:be )?(?:permitted|allowed|enabled|available|accepted|valid)|deprecated|only the default|"
@@ -209,6 +228,8 @@ def _meaning(status: int, text: str, codes: frozenset[str], wait: float | None) 
         return "unknown"
     if status in (200, 425, 500, 503) and _LOADING_TEXT.search(text):
         return "loading"
+    if status in (400, 409) and _LOADING_MODEL.search(text):
+        return "loading"
     if status == 503 and wait:
         return "limited"
     return by_status
@@ -292,7 +313,7 @@ def refused_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[st
     """
     if fault.status not in (400, 404, 422) or fault.meaning in ("overflow", "filtered", "key", "credit"):
         return None
-    text = fault.text
+    text = _HINT.sub("", fault.text)
     if "max_tokens" in optional and "max_tokens" in fields and "max_completion_tokens" in text:
         return "max_tokens"
     sent = [
@@ -335,6 +356,8 @@ def _is_of_field(name: str, value: object, fault: Fault) -> bool:
     return bool(fault.codes & _UNSUPPORTED) or re.search(_REFUSAL, fault.text, re.IGNORECASE) is not None
 
 
+# A hint names another field than the refused one.
+_HINT = re.compile(r",?\s*did you mean[^.\n]*", re.IGNORECASE)
 # Fields that change the distribution of draws. They are left out only if the server clearly refuses them.
 _MATTERING = ("temperature", "top_p", "stop")
 _UNSUPPORTED = frozenset(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,7 @@ _THOUGHT = (
     "thinking",
     "thinking_blocks",
 )
+_THOUGHT_NAME = re.compile("reasoning|think|thought")
 _THOUGHT_PARTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_text", "thought")
 # Some servers send NaN or Infinity as log-probabilities. Neither is JSON, and clients could not parse it.
 _DECODER = json.JSONDecoder(parse_constant={"-Infinity": _LOWEST_LOGPROB}.get)
@@ -42,11 +44,13 @@ def read_completion(raw: bytes | bytearray, *, may_be_empty: bool = False) -> Ge
         may_be_empty: Whether an empty text is accepted, as when the model continues a finished message.
     """
     try:
-        body = mapping_of(decoded(raw))
+        content = decoded(raw)
     except (ValueError, RecursionError):
         ending = raw[-40:].decode("utf-8", "replace")
         return damaged(f"answered with broken JSON ({len(raw)} bytes, ending in {ending!r})")
-    return completion_of(body, may_be_empty=may_be_empty)
+    if entries := list_of(content):
+        return _broken(fault_in(entries), "answered without a completion")
+    return completion_of(mapping_of(content), may_be_empty=may_be_empty)
 
 
 def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Generation | Fault:
@@ -55,13 +59,13 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
     if not choices:
         return _without_choices(body)
     choice = mapping_of(choices[0])
-    finish = choice.get("finish_reason")
+    finish = choice.get("finish_reason") or choice.get("native_finish_reason")
     if error := choice.get("error"):
         return _broken(fault_in(error), "answered with an error in its choice")
     end = end_of(finish)
     if end == "broken":
         return damaged(f"broke its reply off (finish reason {finish!r})", "broken reply")
-    message = mapping_of(choice.get("message"))
+    message = mapping_of(choice.get("message")) or mapping_of(choice.get("delta"))
     if not message and isinstance(choice.get("text"), str):
         message = {"role": "assistant", "content": choice["text"]}
     message = _repaired(message, check_calls=end != "limit")
@@ -138,8 +142,8 @@ def _detail(usage: Mapping[str, Any], details: str, name: str) -> int:
 
 
 def _thinks(message: Mapping[str, Any]) -> bool:
-    """Whether a message holds hidden thought."""
-    return any(message.get(name) for name in _THOUGHT)
+    """Whether a message holds hidden thought, by whatever name."""
+    return any(value and _THOUGHT_NAME.search(name) for name, value in message.items())
 
 
 def _repaired(message: Mapping[str, Any], *, check_calls: bool) -> dict[str, Any] | None:

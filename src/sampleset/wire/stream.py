@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from sampleset.wire.values import list_of, mapping_of, text_of
 
 _IN_PIECES = ("arguments", "input")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class StreamedCompletion:
@@ -24,6 +27,9 @@ class StreamedCompletion:
         self.has_begun = self.is_whole = False
         self.length = 0
         self._rest = b""
+        # The name of the event, and the lines of data that are no JSON by themselves.
+        self._event = b""
+        self._data: list[bytes] = []
         self._texts: dict[str, list[str]] = {}
         self._calls: list[dict[str, Any]] = []
         # The position in `_calls` of the call that pieces with an index belong to.
@@ -40,8 +46,14 @@ class StreamedCompletion:
         Raises:
             ValueError: An event is not JSON.
         """
+        if self.length == 0:
+            part = part.removeprefix(_BYTE_ORDER_MARK)
         self.length += len(part)
-        *lines, self._rest = (self._rest + part).split(b"\n")
+        buffer = self._rest + part
+        # A line feed may follow in the next part.
+        end = len(buffer) - buffer.endswith(b"\r")
+        *lines, rest = _LINE_END.split(buffer[:end])
+        self._rest = rest + buffer[end:]
         return list(filter(None, map(self._take, lines)))
 
     def close(self) -> str:
@@ -51,18 +63,20 @@ class StreamedCompletion:
             ValueError: It is an event that is not JSON.
         """
         line, self._rest = self._rest, b""
-        return self._take(line)
+        return self._take(line.removesuffix(b"\r")) + self._take(b"")
 
     def add(self, event: Mapping[str, Any]) -> str:
         """Add an event; returns its content."""
         self.has_begun = True
         self._error = event.get("error") or self._error
-        self._usage = event.get("usage") or self._usage
+        groq = mapping_of(event.get("x_groq"))
+        self._usage = event.get("usage") or groq.get("usage") or self._usage
         before = len(self._texts.get("content", ()))
         for choice in map(mapping_of, list_of(event.get("choices"))):
             if choice.get("index", 0) == 0:
                 self._error = choice.get("error") or self._error
-                self._add(mapping_of(choice.get("delta")) or mapping_of(choice.get("message")))
+                delta = mapping_of(choice.get("delta")) or mapping_of(choice.get("message"))
+                self._add(delta or {"content": choice.get("text")})
                 self._logprobs += list_of(mapping_of(choice.get("logprobs")).get("content"))
                 self._finish_reason = choice.get("finish_reason") or self._finish_reason
                 self.is_whole = self.is_whole or self._finish_reason is not None
@@ -84,14 +98,46 @@ class StreamedCompletion:
         return {"choices": [choice], "usage": self._usage}
 
     def _take(self, line: bytes) -> str:
-        """Read a line; returns its content. A line of bare JSON is an error of the server."""
-        data = line[5:].strip() if line.startswith(b"data:") else line.strip()
-        if not data or (not line.startswith(b"data:") and not data.startswith(b"{")):
+        """Read a line; returns its content. A line of bare JSON is an error of the server.
+
+        Servers that leave the empty line between events out are read, too: an event is complete when its
+        data are JSON. Data over several lines are read at the empty line.
+        """
+        if not line.strip():
+            data, self._data = b"\n".join(self._data), []
+            content = self._add_data(json.loads(data, parse_constant=lambda _: None)) if data else ""
+            self._event = b""
+            return content
+        if line.startswith(b"event:"):
+            self._event = line[6:].strip()
+        is_data = line.startswith(b"data:")
+        data = line[5:].strip() if is_data else line.strip()
+        if not data or (not is_data and not data.startswith(b"{")):
             return ""
         if data == b"[DONE]":
             self.is_whole = True
             return ""
-        return self.add(mapping_of(json.loads(data, parse_constant=lambda _: None)))
+        if self._data:
+            self._data.append(data)
+            return ""
+        try:
+            value = json.loads(data, parse_constant=lambda _: None)
+        except ValueError:
+            if self._event == b"error":
+                value = data.decode("utf-8", "replace")
+            elif is_data:
+                self._data.append(data)
+                return ""
+            else:
+                raise
+        return self._add_data(value)
+
+    def _add_data(self, value: object) -> str:
+        """Add the data of an event, which may be an error by the event's name."""
+        event = mapping_of(value)
+        if self._event == b"error" and not event.get("error"):
+            event = {"error": value or "no reason given"}
+        return self.add(event)
 
     def _add(self, delta: Mapping[str, Any]) -> None:
         for name, value in delta.items():

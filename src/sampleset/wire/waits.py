@@ -23,8 +23,24 @@ _FIELD = re.compile(
     r'"(?:retry_?after|retry_?delay|retry_in|estimated_time)(_ms)?"\s*:\s*"?(\d+(?:\.\d+)?)(ms|s)?"?',
     re.IGNORECASE,
 )
+# A router tells of the headers that its provider sent in the body.
+_RESET_FIELD = re.compile(r'"(?:x-)?rate-?limit-reset(?:-[a-z-]+)?"\s*:\s*"?([^",}\s]+)', re.IGNORECASE)
+_HEADER_IN_TEXT = re.compile(r"\bretry-after\s*[:=]\s*(\d+(?:\.\d+)?)(?![\w.])", re.IGNORECASE)
+_DATE = re.compile(
+    r"(?:again|retry|resets?|available)\s+(?:at|after|on|until)\s+"
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:?00| ?UTC))",
+    re.IGNORECASE,
+)
+# The header `RateLimit` of the IETF's drafts: `limit=10, remaining=0, reset=30`, later `"default";r=0;t=30`.
+_RATE_LIMIT = re.compile(r"\b(?:reset=|t=)(\d+)\b")
 _RESETS = re.compile(
     r"(?:x-)?rate-?limit-reset(?:-(?P<what>[a-z-]+))?|anthropic-ratelimit-(?P<claude>[a-z-]+)-reset"
+)
+_RETRY_HEADERS = (
+    ("retry-after-ms", 0.001),
+    ("x-ms-retry-after-ms", 0.001),
+    ("retry-after", 1.0),
+    ("x-retry-after", 1.0),
 )
 # Numbers above this are a time on the clock, not a number of seconds.
 _EPOCH = 1e9
@@ -33,9 +49,9 @@ _EPOCH = 1e9
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds a server asks to wait, ≥ 0, from `retry-after-ms` or `retry-after` (seconds or HTTP date).
 
-    `None` if neither header holds a readable time.
+    `None` if neither header, nor Azure's `x-ms-retry-after-ms`, holds a readable time.
     """
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+    for name, scale in _RETRY_HEADERS:
         try:
             seconds = float(headers.get(name, "")) * scale
         except ValueError:
@@ -69,8 +85,18 @@ def wait_of(headers: Mapping[str, str], text: str, *, limited: bool) -> float | 
         return duration_of(words[1])
     if (field := _FIELD.search(text)) is not None:
         return float(field[2]) * (0.001 if field[1] or field[3] == "ms" else 1.0)
+    if (written := _HEADER_IN_TEXT.search(text)) is not None:
+        return float(written[1])
+    if (date := _DATE.search(text)) is not None and (left := _seconds_until(_iso(date[1]))) is not None:
+        return left
     until = _reset(headers) if limited else None
+    if until is None and limited and (reset := _RESET_FIELD.search(text)) is not None:
+        until = _seconds_until(reset[1])
     return seconds if until is None else until
+
+
+def _iso(date: str) -> str:
+    return re.sub(r" ?UTC$|Z$", "+00:00", date, flags=re.IGNORECASE)
 
 
 def duration_of(text: str) -> float:
@@ -88,6 +114,8 @@ def _reset(headers: Mapping[str, str]) -> float | None:
         if seconds is not None:
             remaining = lower.get(name.replace("reset", "remaining"))
             (used if remaining is not None and remaining.strip() == "0" else others).append(seconds)
+    if not used and not others and (match := _RATE_LIMIT.search(lower.get("ratelimit", ""))) is not None:
+        return float(match[1])
     return max(used) if used else min(others, default=None)
 
 

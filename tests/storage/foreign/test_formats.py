@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyarrow import feather
 
 from sampleset.errors import DataError, InputNotFoundError, MalformedRecordError
 from sampleset.storage.files import read_problems, read_sample_sets, write_rows
@@ -183,6 +184,193 @@ def test_a_batch_of_responses_or_of_plain_prompts_is_read(tmp_path: Path, field:
     ] == [("5", "stop", 3, 4, None), ("6", "length", 3, 4, None)]
 
 
+def message(reply: str, stop: str = "end_turn") -> dict[str, Any]:
+    content = [{"type": "thinking", "thinking": "17?"}, {"type": "text", "text": reply}]
+    usage = {"input_tokens": 3, "output_tokens": 4}
+    return {"type": "message", "role": "assistant", "model": "m", "content": content, "stop_reason": stop} | {
+        "usage": usage
+    }
+
+
+def test_an_anthropic_batch_beside_its_requests_is_grouped_by_the_messages(tmp_path: Path):
+    requests = [
+        {"custom_id": f"r{place}", "params": {"messages": [{"role": "user", "content": question}]}}
+        for place, question in enumerate(["2+3?", "2+3?", "2+3?", "3+4?"])
+    ]
+    jsonl(tmp_path / "requests.jsonl", *requests)
+    refused = {"type": "error", "error": {"type": "invalid_request_error", "message": "too long"}}
+    jsonl(
+        tmp_path / "results.jsonl",
+        {"custom_id": "r3", "result": {"type": "succeeded", "message": message("7")}},
+        {"custom_id": "r1", "result": {"type": "succeeded", "message": message("5", "max_tokens")}},
+        {"custom_id": "r0", "result": {"type": "errored", "error": refused}},
+        {"custom_id": "r2", "result": {"type": "expired"}},
+    )
+    stored = list(read_sample_sets(tmp_path))
+    assert [one.sample_set.question.text for one in stored] == ["3+4?", "2+3?"]
+    assert [
+        (one.text, one.finish_reason, one.completion_tokens, one.error)
+        for one in stored[1].sample_set.samples
+    ] == [("5", "length", 4, None), ("", "error", None, "too long"), ("", "error", None, "expired")]
+
+
+def test_an_anthropic_batch_without_its_requests_asks_for_the_questions(tmp_path: Path):
+    row = {"custom_id": "q1-0", "result": {"type": "succeeded", "message": message("7")}}
+    with pytest.raises(DataError, match="sampleset import SAMPLES --problems"):
+        read(jsonl(tmp_path / "results.jsonl", row))
+
+
+def test_a_gemini_batch_is_read_with_the_requests_in_its_rows(tmp_path: Path):
+    def row(text: str, reason: str) -> dict[str, Any]:
+        candidate = {"content": {"parts": [{"text": text}], "role": "model"}, "finishReason": reason}
+        request = {"contents": [{"parts": [{"text": "2+3?"}]}]}
+        return {
+            "request": request,
+            "response": {"candidates": [candidate], "modelVersion": "m"},
+            "status": "",
+        }
+
+    (stored,) = read_sample_sets(jsonl(tmp_path / "p.jsonl", row("5", "STOP"), row("6", "MAX_TOKENS")))
+    assert stored.sample_set.question.text == "2+3?"
+    assert [(one.text, one.finish_reason, one.model) for one in stored.sample_set.samples] == [
+        ("5", "stop", "m"),
+        ("6", "length", "m"),
+    ]
+
+
+CHAT = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n2+3?<|im_end|>\n<|im_start|>assistant\n"
+LLAMA = (
+    "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n2+3?<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n"
+)
+USER = {"role": "user", "content": "2+3?"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param({"prompt": "2+3?", "outputs": ["5", "6"]}, id="texts"),
+        pytest.param({"prompt": CHAT, "outputs": [{"text": "5"}, {"text": "6"}]}, id="vllm, chatml"),
+        pytest.param({"prompt": LLAMA, "outputs": ["5", "6"]}, id="llama"),
+        pytest.param({"prompt": "<s>[INST] 2+3? [/INST]", "outputs": ["5", "6"]}, id="mistral"),
+        pytest.param({"prompt": "<bos><start_of_turn>user\n2+3?<end_of_turn>\n<start_of_turn>model\n",
+                      "outputs": ["5", "6"]}, id="gemma"),
+        pytest.param({"prompt": [USER], "outputs": ["5", "6"]}, id="messages"),
+        pytest.param({"messages": [USER], "responses": ["5", "6"]}, id="messages beside"),
+        pytest.param({"prompt": [USER], "completion": [
+            [{"role": "assistant", "content": "5"}], [{"role": "assistant", "content": "6"}]
+        ]}, id="chats as completions"),
+        pytest.param({"question": "2+3?", "response": {"choices": [
+            {"message": {"content": "5"}}, {"message": {"content": [{"type": "text", "text": "6"}]}}
+        ]}}, id="reply of an API"),
+        pytest.param({"question": "2+3?", "code": ["5", "6"], "pred": ["5", "9"], "gt": "5"}, id="code"),
+        pytest.param({"input": "2+3?", "output": ["5", "6"]}, id="output"),
+        pytest.param({"messages": [USER, {"role": "assistant", "content": "5"},
+                                   {"role": "assistant", "content": "6"}]}, id="two turns at the end"),
+        pytest.param({"messages": [[USER, {"role": "assistant", "content": "5"}],
+                                   [USER, {"role": "assistant", "content": "6"}]]}, id="chats in a list"),
+        pytest.param({"conversations": [{"from": "human", "value": "2+3?"}, {"from": "gpt", "value": "5"},
+                                        {"from": "gpt", "value": "6"}]}, id="sharegpt"),
+    ],
+)  # fmt: skip
+def test_a_row_with_all_completions_of_a_question_is_a_set(tmp_path: Path, row: dict[str, Any]):
+    rows = [{"id": name, **row, "ground_truth": "5"} for name in ("a", "b")]
+    rows = rows if "outputs" in row else rows[:1]
+    sets = read(jsonl(tmp_path / "r.jsonl", *rows))
+    assert [one[1:] for one in sets] == [("2+3?", "5", ["5", "6"])] * len(rows)
+    assert [one[0] for one in sets] == ["a", "b"][: len(rows)]
+
+
+def test_rows_of_chats_that_ask_the_same_are_joined(tmp_path: Path):
+    def row(question: str, reply: str) -> dict[str, Any]:
+        before = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello"}]
+        return {
+            "messages": [
+                *before,
+                {"role": "user", "content": question},
+                {"role": "assistant", "content": reply},
+            ]
+        }
+
+    rows = [row("2+3?", "5"), row("3+4?", "7"), row("2+3?", "6")]
+    assert read(jsonl(tmp_path / "r.jsonl", *rows)) == [
+        ("0", "2+3?", None, ["5", "6"]),
+        ("1", "3+4?", None, ["7"]),
+    ]
+
+
+def test_a_call_of_a_tool_is_no_reply(tmp_path: Path):
+    call = {"role": "assistant", "content": "I ask.", "tool_calls": [{"id": "1"}]}
+    chat = [USER, call, {"role": "tool", "content": "5"}, {"role": "assistant", "content": "It is 5."}]
+    assert read(jsonl(tmp_path / "r.jsonl", {"messages": chat}))[0][3] == ["It is 5."]
+
+
+def test_a_null_in_a_list_of_completions_is_a_failed_draw(tmp_path: Path):
+    (stored,) = read_sample_sets(jsonl(tmp_path / "r.jsonl", {"prompt": "2+3?", "outputs": ["5", None]}))
+    assert [one.failed for one in stored.sample_set.samples] == [False, True]
+
+
+def test_what_vllm_says_of_an_output_is_read(tmp_path: Path):
+    output = {"index": 0, "text": "5", "token_ids": [4, 2, 1], "finish_reason": "length"}
+    (stored,) = read_sample_sets(jsonl(tmp_path / "r.jsonl", {"prompt": "2+3?", "outputs": [output]}))
+    (sample,) = stored.sample_set.samples
+    assert (sample.text, sample.completion_tokens, sample.finish_reason) == ("5", 3, "length")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"prompt": "2+3?", "outputs": ["5", "6"], "prm_scores": [[0.5, 0.8], [0.5, 0.2]]}],
+        [{"prompt": "2+3?", "output": "5", "prm_scores": [0.5, 0.8]},
+         {"prompt": "2+3?", "output": "6", "prm_scores": [0.5, 0.2]}],
+    ],
+    ids=["in a list", "in rows"],
+)  # fmt: skip
+def test_scores_of_steps_are_reduced_beside_lists_and_in_rows(tmp_path: Path, rows: list[dict[str, Any]]):
+    (stored,) = read_sample_sets(jsonl(tmp_path / "r.jsonl", *rows))
+    assert [
+        (one.scores["prm_scores"], one.scores["prm_scores.min"]) for one in stored.sample_set.samples
+    ] == [(0.8, 0.5), (0.2, 0.2)]
+
+
+def test_options_of_a_question_are_no_completions(tmp_path: Path):
+    row = {"question": "Which?", "choices": ["a", "b"], "response": "A"}
+    assert read(jsonl(tmp_path / "r.jsonl", row)) == [("0", "Which?", None, ["A"])]
+
+
+def test_a_gold_answer_under_another_name_is_read_beside_our_shape(tmp_path: Path):
+    row = {"question": "2+3?", "samples": ["5"], "ground_truth": 5}
+    assert read(jsonl(tmp_path / "r.jsonl", row)) == [("0", "2+3?", "5", ["5"])]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.filterwarnings("ignore:Feather V1")
+def test_feather_files_are_read(tmp_path: Path, version: int):
+    if version == 1:
+        table = pa.table({"question": ["2+3?", "2+3?"], "response": ["5", "6"]})
+    else:
+        table = pa.table({"question": ["2+3?"], "samples": [["5", "6"]]})
+    feather.write_feather(table, str(tmp_path / "r.feather"), version=version)
+    assert read(tmp_path / "r.feather") == [("0", "2+3?", None, ["5", "6"])]
+
+
+def test_a_json_file_with_an_object_a_line_is_read(tmp_path: Path):
+    row = {"question": "2+3?", "samples": ["5"]}
+    jsonl(tmp_path / "r.json", {"id": "a", **row}, {"id": "b", **row})
+    assert [one[0] for one in read(tmp_path / "r.json")] == ["a", "b"]
+
+
+def test_endings_in_capitals_are_known(tmp_path: Path):
+    (tmp_path / "R.CSV").write_text("question,response\n2+3?,5\n")
+    assert read(tmp_path / "R.CSV") == [("0", "2+3?", None, ["5"])]
+
+
+def test_a_table_that_pandas_split_into_names_and_cells_is_read(tmp_path: Path):
+    path = tmp_path / "r.json"
+    path.write_text('{"columns": ["prompt", "outputs"], "index": [0], "data": [["2+3?", ["5", "6"]]]}')
+    assert read(path) == [("0", "2+3?", None, ["5", "6"])]
+
+
 def test_rows_of_one_completion_are_joined_by_a_shared_id(tmp_path: Path):
     rows = [
         {"problem_id": "a", "question": "2+3?", "completion": "5", "answer": "5", "id": 0},
@@ -225,7 +413,7 @@ def test_a_list_in_a_csv_cell_is_read(tmp_path: Path):
     assert read(path) == [("q", "2+3?", None, ["5", "6"])]
 
 
-@pytest.mark.parametrize("cell", ["['5', '6']", "[\"5\", '6']", "['5',\n '6']"])
+@pytest.mark.parametrize("cell", ["['5', '6']", "[\"5\", '6']", "['5',\n '6']", "['5' '6']", "['5'\n '6']"])
 def test_a_list_in_a_csv_cell_is_read_as_pandas_writes_it(tmp_path: Path, cell: str):
     write_rows(tmp_path / "cells.csv", [{"id": "q", "question": "2+3?", "samples": cell}])
     assert read(tmp_path / "cells.csv") == [("q", "2+3?", None, ["5", "6"])]

@@ -255,7 +255,9 @@
   function drawStage() {
     const back = [...run.samples.values()].filter((one) => !one.error).length;
     const failed = run.samples.size - back;
-    const parts = [run.final || run.error ? `${back} of ${run.k} samples` : `${back} of ${run.k} samples are back`];
+    const chosen = run.final && run.final.answer !== null ? run.candidates.find((one) => one.chosen) : null;
+    const parts = [`${back} of ${run.k} samples are back`];
+    if (run.final || run.error) parts[0] = chosen ? `${chosen.votes} of ${plural(back, "sample")} say so` : `${back} of ${run.k} samples`;
     if (failed) parts.push(`${failed} failed`);
     if (run.handed.length) parts.push(`step ${run.handed.length + 1}`);
     if (run.retries) parts.push(`${run.retries} tried again`);

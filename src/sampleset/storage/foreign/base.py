@@ -7,16 +7,16 @@ that another tool made with the gold answer in hand never become scores of sampl
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeGuard, cast
+from typing import Any, ClassVar, Protocol, TypeGuard
 
 from sampleset.answers import extract_answer
 from sampleset.errors import DataError
 from sampleset.registry import Registry
+from sampleset.storage.foreign._chats import is_list, is_mapping
 from sampleset.storage.records import (
     QUESTION_COLUMNS,
     SAMPLES_COLUMNS,
@@ -31,7 +31,18 @@ from sampleset.types import Problem
 PROMPT_COLUMNS = (*QUESTION_COLUMNS, "prompt", "query", "instruction", "input")
 """Where other tools put the question, the likeliest first."""
 
-GOLD_COLUMNS = ("answer", "expected_answer", "gold", "ground_truth", "reference_answer", "target")
+GOLD_COLUMNS = (
+    "answer",
+    "expected_answer",
+    "gold",
+    "ground_truth",
+    "reference_answer",
+    "target",
+    "gold_answer",
+    "correct_answer",
+    "gt",
+)
+"""Where other tools put the gold answer, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -200,11 +211,6 @@ def grouped(
         yield group.set()
 
 
-def sample_row(text: str, **fields: Any) -> dict[str, Any]:
-    """A sample's row without the fields that are not known."""
-    return {"text": text} | {name: value for name, value in fields.items() if value is not None}
-
-
 def gold_fields(gold: str | None) -> dict[str, str]:
     """`answer`, and `solution` where the gold text is a worked solution that states it at its end."""
     if gold is None:
@@ -216,55 +222,25 @@ def gold_fields(gold: str | None) -> dict[str, str]:
     return {"answer": gold}
 
 
+def gold_of(row: Row) -> str | None:
+    """The gold answer of a row: in one of its columns, or where verl puts it; of several the first."""
+    reward = row.get("reward_model")
+    nested = reward.get("ground_truth") if is_mapping(reward) else None
+    label = row.get("label") if "predict" in row else None  # LLaMA-Factory's predictions
+    for value in (*(row.get(name) for name in GOLD_COLUMNS), nested, label):
+        first = value[0] if is_list(value) and value else value
+        if isinstance(first, str | int | float) and not isinstance(first, bool):
+            return str(first)
+    return None
+
+
 def first_text(row: Row, names: Sequence[str]) -> str | None:
     """The first of these columns that holds a text."""
     return next((value for name in names if isinstance(value := row.get(name), str) and value.strip()), None)
 
 
-_PROMPT_END = re.compile(r"(?:<\|im_end\|>\s*<\|im_start\|>)?assistant\s*(?:<think>)?\s*\Z")
-
-
-def question_of_prompt(prompt: object) -> str | None:
-    """The question in a prompt: the last message of the user, or the text itself.
-
-    A text may be a chat whose markers were lost in decoding, which leaves the names of the roles: then it is
-    what stands between the last `user` and the closing `assistant`.
-    """
-    if is_list(prompt):
-        messages = [cast("Row", message) for message in prompt if isinstance(message, Mapping)]
-        texts = [
-            text_of_content(message.get("content")) for message in messages if message.get("role") == "user"
-        ]
-        return next((text for text in reversed(texts) if text), None)
-    if not isinstance(prompt, str):
-        return None
-    end = _PROMPT_END.search(prompt)
-    _, user, question = prompt[: end.start()].rpartition("user\n") if end else ("", "", "")
-    if user:
-        return question.strip() or None
-    return prompt if prompt.strip() else None
-
-
-def text_of_content(content: object) -> str:
-    """The text of a message's content, which may come in parts."""
-    if isinstance(content, str):
-        return content
-    parts = [cast("Row", part) for part in content if isinstance(part, Mapping)] if is_list(content) else []
-    return "".join(str(part["text"]) for part in parts if isinstance(part.get("text"), str))
-
-
 def _even(text: str) -> str:
     return " ".join(text.split())
-
-
-def is_list(value: object) -> TypeGuard[list[object]]:
-    """Whether a value is a list."""
-    return isinstance(value, list)
-
-
-def is_mapping(value: object) -> TypeGuard[Row]:
-    """Whether a value is an object of JSON."""
-    return isinstance(value, Mapping)
 
 
 def is_texts(value: object) -> TypeGuard[list[str]]:

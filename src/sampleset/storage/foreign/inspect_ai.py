@@ -8,19 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from sampleset.storage.foreign.base import (
-    FORMATS,
-    ForeignSet,
-    Source,
-    gold_fields,
-    grouped,
-    is_list,
-    is_mapping,
-    is_texts,
-    question_of_prompt,
-    sample_row,
-    text_of_content,
-)
+from sampleset.storage.foreign._chats import is_list, is_mapping, question_of_prompt, text_of_content
+from sampleset.storage.foreign._replies import sample_row
+from sampleset.storage.foreign.base import FORMATS, ForeignSet, Source, gold_fields, grouped, is_texts
 from sampleset.storage.records import Row
 
 _REASONS = {"max_tokens": "length", "model_length": "length"}
@@ -53,8 +43,9 @@ def _identity(row: Row) -> str:
 
 def _row(row: Row) -> dict[str, Any]:
     target = row.get("target")
-    gold = target[0] if is_texts(target) else target
     choices = row.get("choices")
+    # Of several targets any is right; beside options all of them together are.
+    gold = (", ".join(target) if choices else target[0]) if is_texts(target) else target
     about = row.get("metadata")
     return {
         "id": _identity(row),

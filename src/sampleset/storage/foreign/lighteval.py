@@ -10,15 +10,9 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 
 from sampleset.errors import DataError
-from sampleset.storage.foreign.base import (
-    FORMATS,
-    ForeignSet,
-    Source,
-    gold_fields,
-    is_list,
-    is_texts,
-    sample_row,
-)
+from sampleset.storage.foreign._chats import is_list
+from sampleset.storage.foreign._replies import sample_row
+from sampleset.storage.foreign.base import FORMATS, ForeignSet, Source, gold_fields, is_texts
 from sampleset.storage.records import Row, list_of_literal
 from sampleset.storage.rows import located
 

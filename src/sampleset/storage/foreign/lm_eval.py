@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, TypeGuard
 
 from sampleset.errors import DataError
+from sampleset.storage.foreign._chats import is_list, is_mapping, question_of_prompt
 from sampleset.storage.foreign.base import (
     FORMATS,
     PROMPT_COLUMNS,
@@ -17,10 +18,7 @@ from sampleset.storage.foreign.base import (
     Source,
     first_text,
     gold_fields,
-    is_list,
-    is_mapping,
     is_texts,
-    question_of_prompt,
 )
 from sampleset.storage.records import Row
 from sampleset.storage.rows import located

@@ -8,16 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from sampleset.storage.foreign.base import (
-    FORMATS,
-    ForeignSet,
-    Source,
-    gold_fields,
-    grouped,
-    is_mapping,
-    is_texts,
-    question_of_prompt,
-)
+from sampleset.storage.foreign._chats import is_mapping, question_of_prompt
+from sampleset.storage.foreign.base import FORMATS, ForeignSet, Source, gold_fields, grouped, is_texts
 from sampleset.storage.records import Row
 from sampleset.storage.rows import located
 
