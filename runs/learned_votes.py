@@ -257,9 +257,9 @@ def readers_table(found: dict[str, dict[str, VoteModel]]) -> str:
 
 
 def findings(page: Path) -> str:
-    """The section "What it says" of a page that is there: it is written by hand, and kept."""
+    """The sections of a page before "Every file": they are written by hand, and kept."""
     text = page.read_text(encoding="utf-8") if page.exists() else ""
-    found = re.search(r"^## What it says\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    found = re.search(r"^## What it says\n.*?(?=^## Every file|\Z)", text, re.MULTILINE | re.DOTALL)
     return found.group().strip() if found else ""
 
 
@@ -291,7 +291,7 @@ def read_in_place(paths: Sequence[Path], option: str, spec: str, folder: Path, m
 KINDS = Kinds(run_code="sandbox")
 OPENING = """# A vote learned from labels
 
-Made by `runs/learned_votes.py`, whose opening lines say how. [You have labels](../you-have-labels.md) says
+Made by `runs/learned_votes.py`, whose opening lines say how. [You have labels](../guides/you-have-labels.md) says
 how to fit one. All figures are in percent of the questions, or points; brackets hold 95 % intervals by a
 paired bootstrap over questions. A file's own figures are cross-validated by question, in ten folds: the
 weights, and the strength of their penalty, come from the other nine. Ties of the vote are counted by their
