@@ -291,8 +291,8 @@ def read_in_place(paths: Sequence[Path], option: str, spec: str, folder: Path, m
 KINDS = Kinds(run_code="sandbox")
 OPENING = """# A vote learned from labels
 
-Made by `runs/learned_votes.py`, whose opening lines say how. [You have labels](../guides/you-have-labels.md) says
-how to fit one. All figures are in percent of the questions, or points; brackets hold 95 % intervals by a
+Made by `runs/learned_votes.py`, whose opening lines say how. [You have labels](../guides/you-have-labels.md)
+says how to fit one. All figures are in percent of the questions, or points; brackets hold 95 % intervals by a
 paired bootstrap over questions. A file's own figures are cross-validated by question, in ten folds: the
 weights, and the strength of their penalty, come from the other nine. Ties of the vote are counted by their
 mean, so that breaking them well is a gain and breaking them by chance is none."""
