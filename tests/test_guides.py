@@ -34,6 +34,7 @@ def commands(name: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["better-answers", "compare", "serve", "you-have-labels"])
 def test_the_commands_of_a_guide_print_what_it_shows(name: str, tmp_path: Path):
     if name == "serve" and not shutil.which("curl"):
@@ -43,6 +44,7 @@ def test_the_commands_of_a_guide_print_what_it_shows(name: str, tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_commands_of_the_guide_on_training_run(tmp_path: Path):
     """With two steps on a hundred sets; what the guide shows is of the whole run."""
     for package in ("torch", "transformers", "peft", "accelerate", "safetensors", "gguf"):

@@ -24,6 +24,7 @@ def test_the_readme_fits_on_a_screen():
 
 @pytest.mark.model
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_commands_of_the_readme_print_what_it_shows(tmp_path: Path):
     listed = commands()
     assert len(listed) == 3
