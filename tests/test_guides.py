@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.pages import ROOT, matches, run_commands
+from support.tiny_gguf import TinyModel
 
 GUIDES = ROOT / "docs" / "guides"
 TRAIN_DRAWS = "data/draws/gsm8k_train_qwen15b.jsonl.gz"
@@ -46,16 +47,17 @@ def test_the_commands_of_a_guide_print_what_it_shows(name: str, tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_commands_of_the_guide_on_training_run(tmp_path: Path):
-    """With two steps on a hundred sets; what the guide shows is of the whole run."""
+    """With a tiny model, two steps and a hundred sets; what the guide shows is of the whole run."""
     for package in ("torch", "transformers", "peft", "accelerate", "safetensors", "gguf"):
         pytest.importorskip(package)
     with gzip.open(ROOT / TRAIN_DRAWS, "rt") as lines:
         (tmp_path / "few.jsonl").write_text("".join(islice(lines, 100)))
+    TinyModel().write(tmp_path / "tiny.gguf")
     tiny = {
         TRAIN_DRAWS: "few.jsonl",
         "-k 4-8 --subsets 3": "-k 4 --subsets 1",
         "--held-back 0.2": "--held-back 0.7",
-        "select.yaml": "select.yaml --set steps=2 --set eval_rows=null",
+        "select.yaml": "select.yaml --set model=tiny.gguf --set steps=2 --set lora.last_layers=1",
         "--limit 100": "--limit 3",
     }
     for command, shown, printed in run_commands(commands("train"), tmp_path, tiny):
