@@ -52,7 +52,7 @@ def test_the_commands_of_the_guide_on_training_run(tmp_path: Path):
         pytest.importorskip(package)
     with gzip.open(ROOT / TRAIN_DRAWS, "rt") as lines:
         (tmp_path / "few.jsonl").write_text("".join(islice(lines, 100)))
-    TinyModel().write(tmp_path / "tiny.gguf")
+    TinyModel().write(tmp_path / "tiny.gguf", context_size=8192)
     tiny = {
         TRAIN_DRAWS: "few.jsonl",
         "-k 4-8 --subsets 3": "-k 4 --subsets 1",
