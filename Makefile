@@ -36,6 +36,7 @@ lint: $(VENV)/.developer
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell *.md docs src scripts runs benchmarks
 
 types: $(VENV)/.developer
 	$(BIN)/pyright --pythonpath $(BIN)/python

@@ -257,9 +257,9 @@ def readers_table(found: dict[str, dict[str, VoteModel]]) -> str:
 
 
 def findings(page: Path) -> str:
-    """The section "What it says" of a page that is there: it is written by hand, and kept."""
+    """The sections of a page before "Every file": they are written by hand, and kept."""
     text = page.read_text(encoding="utf-8") if page.exists() else ""
-    found = re.search(r"^## What it says\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    found = re.search(r"^## What it says\n.*?(?=^## Every file|\Z)", text, re.MULTILINE | re.DOTALL)
     return found.group().strip() if found else ""
 
 

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -81,21 +82,39 @@ def test_the_prices_of_the_page_on_evaluation_can_be_read(tmp_path: Path):
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("number", range(len(blocks("README.md", "python"))))
-def test_the_python_of_the_readme_runs(number: int, tmp_path, monkeypatch: pytest.MonkeyPatch):
+def test_the_python_of_the_first_page_runs(tmp_path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(blocks("README.md", "python")[number], "README.md", "exec"), {"__name__": "__main__"})
+    (code,) = blocks("docs/index.md", "python")
+    exec(compile(code, "index.md", "exec"), {"__name__": "__main__"})
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and the site make them."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    names: Counter[str] = Counter()
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ +(.+)$", prose, re.MULTILINE):
+        name = re.sub(r"[^\w\- ]", "", re.sub(r"\]\([^)]*\)", "", heading).lower()).strip().replace(" ", "-")
+        found.add(f"{name}-{names[name]}" if names[name] else name)
+        names[name] += 1
+    return found
 
 
 @pytest.mark.parametrize(
     "page",
-    [*sorted(str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")), "../README.md"],
+    sorted(
+        str(path.relative_to(ROOT))
+        for pattern in ("*.md", "docs/**/*.md", "adapters/**/*.md", "data/**/*.md", "src/sampleset/data/*.md")
+        for path in ROOT.glob(pattern)
+    ),
 )
-def test_every_link_to_a_file_leads_somewhere(page: str):
-    path = ROOT / "docs" / page
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text()):
+def test_every_link_leads_to_a_file_and_a_heading(page: str):
+    path = ROOT / page
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", path.read_text()):
         if not target.startswith(("http", "mailto")):
-            assert (path.parent / target).exists(), target
+            aim = path.parent / target if target else path
+            assert aim.exists(), target
+            assert not anchor or aim.suffix != ".md" or anchor in anchors(aim), f"{target}#{anchor}"
 
 
 def test_the_page_of_commands_is_what_help_says(monkeypatch: pytest.MonkeyPatch):
@@ -139,14 +158,20 @@ def test_the_schemas_are_those_of_the_records(tmp_path: Path):
     assert made == kept, "run python scripts/make_schemas.py docs/schemas"
 
 
-def test_the_commands_of_the_readme_are_there():
+def test_the_commands_of_the_pages_are_there():
     from typer.main import get_command
 
     from sampleset.cli.main import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
-    used = set(re.findall(r"^\s*sampleset ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert used
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    code = "".join(
+        block
+        for page in pages
+        for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    )
+    used = set(re.findall(r"^(?:\$ )?sampleset ([a-z][a-z-]*)", code, re.MULTILINE))
+    assert {"answer", "evaluate", "sample", "serve", "train"} <= used
     assert used <= known
 
 

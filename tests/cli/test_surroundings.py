@@ -237,6 +237,20 @@ def test_the_next_command_is_named_but_for_programs(sets: Path, tmp_path: Path):
     assert "next:" not in sampleset(*command, "--quiet").stderr
 
 
+@pytest.mark.parametrize("is_on_path", [True, False])
+def test_the_next_command_is_one_that_the_shell_finds(is_on_path: bool, tmp_path: Path):
+    """`make demo` calls the program by its path, in an environment that is not activated."""
+    program = tmp_path / "bin" / "sampleset"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\nfrom sampleset.cli.main import main\nmain()\n")
+    program.chmod(0o755)
+    path = os.pathsep.join([*([str(program.parent)] if is_on_path else []), "/usr/bin", "/bin"])
+    done = subprocess.run(["bin/sampleset", "list"], cwd=tmp_path, env={**os.environ, "PATH": path},
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    name = "sampleset" if is_on_path else "bin/sampleset"
+    assert done.stderr == f"next: {name} list aggregators\n"
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_a_help_page_ends_in_an_example_and_every_command_can_be_quiet(name: str, run: Run):
     code, out, _ = run(name, "--help")

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ async def test_the_demo_shows_samples_answers_and_figures(tmp_path: Path, capsys
     shown = capsys.readouterr().out
     for part in ("sample 5", "majority_vote", "right answer: 18", "one sample", "oracle", "report.html"):
         assert part in shown
+    assert re.fullmatch(
+        r"You saw 5 samples of a question become one answer, and on 2 recorded questions the trained "
+        r"aggregator \(ssa\) right on [\d.]+ % and the majority vote on [\d.]+ %: .+, "
+        r"so 2 questions do not tell which is better\.",
+        shown.splitlines()[-1],
+    )
     assert list(report) == [name for name, _, _ in RECORDED]
     for name, one in report.items():
         (file,) = one["files"]

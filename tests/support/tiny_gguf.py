@@ -65,13 +65,13 @@ class TinyModel:
                     scale = random.uniform(0.5, 1.5, SIZE).astype(np.float32)
                     self.tensors[f"blk.{layer}.{name}.weight"] = scale
 
-    def write(self, path: Path, **settings: Any) -> Path:
+    def write(self, path: Path, context_size: int = 512, **settings: Any) -> Path:
         """The model as a GGUF file, in which a llama's queries and keys are interleaved."""
         import gguf
 
         writer = gguf.GGUFWriter(str(path), settings.pop("architecture", self.architecture))
         writer.add_block_count(LAYERS)
-        writer.add_context_length(512)
+        writer.add_context_length(context_size)
         writer.add_embedding_length(WIDTH)
         writer.add_feed_forward_length(INNER)
         writer.add_head_count(HEADS)

@@ -123,7 +123,7 @@ def test_no_text_keeps_the_features_busy(piece: str):
 
 
 async def test_the_feature_of_the_page_is_one_file_that_runs():
-    page = (Path(__file__).parents[2] / "docs" / "guides" / "you-have-labels.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "learned-vote.md").read_text()
     code = page.split("```python\n")[1].split("```")[0]
     try:
         exec(compile(code, "hedging.py", "exec"), {"__name__": "hedging"})  # noqa: S102
@@ -134,7 +134,7 @@ async def test_the_feature_of_the_page_is_one_file_that_runs():
 
 
 def test_every_group_of_features_stands_on_the_page():
-    page = (Path(__file__).parents[2] / "docs" / "guides" / "you-have-labels.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "learned-vote.md").read_text()
     assert all(f"| `{name}` |" in page for name in VOTE_FEATURES.names())
 
 

@@ -28,6 +28,7 @@ from sampleset.grading.grade import grade
 from sampleset.models.calls import ModelCalls
 from sampleset.models.retries import Patience
 from sampleset.report import report_dict, write_report
+from sampleset.report.wording import percent, points, points_range
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.specs import build, models_of
 from sampleset.storage.files import JsonlLog, new_jsonl
@@ -89,6 +90,7 @@ async def run_demo(
         for name, evaluation in evaluations.items():
             print_evaluation(evaluation)
             print(f"As a page, with every question and its samples: {folder / name / 'report.html'}\n")
+        print(_conclusion(evaluations[RECORDED[0][0]]))
     return {name: report_dict(evaluation, settings) for name, evaluation in evaluations.items()}
 
 
@@ -146,6 +148,26 @@ async def _recorded(
                 )
             write_report(folder / name, evaluation, settings, questions)
     return evaluations
+
+
+def _conclusion(evaluation: Evaluation) -> str:
+    """What the demo shows, in one sentence."""
+    point = evaluation.files[0].points[-1]
+    methods = {method.label: method for method in point.methods}
+    vote, trained = methods["majority_vote"], methods[TRAINED[0]]
+    interval = trained.difference_interval
+    if interval.low > 0:
+        verdict = "the trained aggregator is better"
+    elif interval.high < 0:
+        verdict = "the vote is better"
+    else:
+        verdict = f"so {point.problems} questions do not tell which is better"
+    return (
+        f"You saw {K} samples of a question become one answer, and on {point.problems} recorded questions "
+        f"the trained aggregator ({trained.label}) right on {percent(trained.accuracy)} % and the majority "
+        f"vote on {percent(vote.accuracy)} %: {points(trained.difference)} points, 95 % interval "
+        f"{points_range(interval)}, {verdict}."
+    )
 
 
 def _built(specs: Sequence[str], backend: Backend, trained: Backend) -> dict[str, Aggregator]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -92,7 +93,7 @@ class Output(OptionGroup):
     def next(self, *command: object) -> None:
         """Name a command to go on with, on stderr."""
         if not self.as_json:
-            line = shlex.join(map(str, ("sampleset", *command)))
+            line = shlex.join(map(str, (_program(), *command)))
             self.note(f"next: {LOGIN.sub('//USER:PASSWORD@', line)}")
 
     def print_summary(self, summary: dict[str, Any]) -> None:
@@ -103,6 +104,15 @@ class Output(OptionGroup):
         for name, value in summary.items():
             if value not in (None, [], {}):
                 print(f"{name.replace('_', ' ')}: {value}")
+
+
+def _program() -> str:
+    """What to type for this program: its name, or its path if the shell does not find the name."""
+    path = Path(sys.argv[0])
+    if path.name != "sampleset" or not path.is_file():
+        return "sampleset"
+    found = shutil.which("sampleset")
+    return "sampleset" if found and path.samefile(found) else sys.argv[0]
 
 
 @dataclass(frozen=True, kw_only=True)
