@@ -12,29 +12,15 @@ import httpx
 import openai
 import pytest
 
-from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.errors import DataError, InvalidArgumentError
-from sampleset.risk.certificate import Certificate, read_certificate
+from sampleset.risk.certificate import read_certificate
 from sampleset.serve.config import serve_config
-from sampleset.specs import identity_of
 from sampleset.storage.files import write_rows
 from support.browser import DESK, PHONE, faint_texts, opened, overflow
+from support.certificates import certificate
 from support.running import Running, Upstream, alias, running
 
 WITHHELD = "Ask a person."
-
-
-def certificate(path: Path, **changes: Any) -> Path:
-    """A certificate of the vote over samples of a stub."""
-    values: dict[str, Any] = {
-        "aggregator": "majority_vote", "identity": identity_of(MajorityVote()), "models": ("small",),
-        "prompt": None, "k": 4, "answer_kind": "maths", "keep_thinking": False, "threshold": 0.6,
-        "risk": 0.05, "confidence": 0.95, "n": 300, "answered": 200, "wrong": 2,
-        "files": ("labels",), "data": "0",
-        "reference": (0.25,) * 20 + (0.5,) * 30 + (1.0,) * 50,
-    }  # fmt: skip
-    Certificate(**{**values, **changes}).save(path)
-    return path
 
 
 def small(request: dict[str, Any]) -> str:
@@ -50,7 +36,7 @@ def large(request: dict[str, Any]) -> str:
 
 
 def steps(folder: Path, first: Upstream, second: Upstream, **more: Any) -> dict[str, Any]:
-    one = certificate(folder / "first.json")
+    one = certificate(folder / "first.json", models=("small",))
     two = certificate(
         folder / "later.json", k=2, models=("large",), risk=0.1, after=read_certificate(one).digest
     )
