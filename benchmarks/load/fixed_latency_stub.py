@@ -1,4 +1,4 @@
-"""An upstream that takes little time of its own: every chat request is answered after a fixed latency.
+"""An upstream that takes little processor time: every chat request is answered after a fixed latency.
 
     python benchmarks/load/fixed_latency_stub.py --latency 0.05
 

@@ -40,7 +40,7 @@ GROWTH_MB = 30
 
 
 class Running:
-    """The server in this process, in a thread with a loop of its own, so that its tasks can be counted."""
+    """The server in this process, in a thread with its loop, so that its tasks can be counted."""
 
     def __init__(self, base_url: str) -> None:
         upstream = {"model": "stub-model", "base_url": base_url}

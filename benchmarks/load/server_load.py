@@ -2,7 +2,7 @@
 
     python benchmarks/load/server_load.py [--optillm BIN/optillm] [--its-hub BIN/its-iaas] [--before CHECKOUT]
 
-One stub server on loopback takes a fixed time for every draw. Each system runs in a process of its own and
+One stub server on loopback takes a fixed time for every draw. Each system runs in a separate process and
 votes over k samples; a system whose program is not given, or does not start, is left out with a line that
 says so. `direct` is the client alone: k requests to the stub side by side, the floor of what can be had. The
 systems take turns within each round, so that a busy machine slows all alike; figures are medians of rounds.

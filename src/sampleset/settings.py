@@ -80,7 +80,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
             held: object = inner.setdefault(section, {})
             inner = cast("dict[str, Any]", held)
             if not isinstance(held, dict):
-                raise InvalidArgumentError(f"--set {text!r}: {section!r} already has a value of its own.")
+                raise InvalidArgumentError(f"--set {text!r}: {section!r} already has a value.")
         try:
             inner[last] = yaml.safe_load(value)
         except yaml.YAMLError as error:

@@ -51,8 +51,8 @@ _READER = f"(?:{'|'.join(_READERS)})"
 _REPLY = "(?:answer|choose|select|pick|reply|respond|report|agree|trust|prefer|accept|vote)"
 _WRONGS = ("wrong", "incorrect", "mistaken", "false", "invalid", "flawed", "corrupt", "corrupted")
 _WRONG = f"(?:{'|'.join(_WRONGS)})"
-# Orders to whoever compares samples, in lower case. A solution, however wrong, knows of no other samples and
-# of no reader. A pattern is searched for only where one of its words stands: most texts have none.
+# Orders to a reader that compares samples, in lower case. A solution, however wrong, knows of no other
+# samples and of no reader. A pattern is searched for only where one of its words stands: most texts have none.
 _ORDERS = tuple(
     (words, re.compile(pattern, re.MULTILINE))
     for words, pattern in (

@@ -39,7 +39,10 @@ def test_the_table_says_what_a_stranger_needs() -> None:
     assert "Drawing the 2 samples takes 1,200 tokens per question." in text
     assert "clustered by problem" in text
     assert "corrected by Holm for 1 comparison" in text
-    assert "bounds selectors only: a synthesiser, which may write an answer of its own, can exceed it" in text
+    assert (
+        "bounds selectors only: a synthesiser, which may write an answer that no sample has, can exceed it"
+        in text
+    )
 
 
 def test_the_table_opens_with_one_sample_and_ends_with_the_oracle() -> None:

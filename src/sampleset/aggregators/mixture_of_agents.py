@@ -37,7 +37,7 @@ class MixtureOfAgents(Fuser):
         layers: Layers of agents between the samples and the last model.
         agents: Agents in each layer.
         models: The agents' models, in turn; by default all ask `backend`.
-        roles: What each agent is told to be, in turn, as a system message; by default nothing. The last
+        roles: The role of each agent, in turn, as a system message; by default nothing. The last
             model plays none.
         final: What makes the answer of the last layer; by default `backend` writes one more solution.
     """

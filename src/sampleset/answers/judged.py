@@ -160,6 +160,6 @@ def _class(judgements: Judgements, answer: str, question: Question) -> int:
 def _unknown(answer: str, question: Question) -> InvalidArgumentError:
     return InvalidArgumentError(
         f"Nothing is recorded about the answer {answer[:60]!r} to question {question.id!r}, whose answers a "
-        "judge compares, and no model can be asked here. Where a method writes answers of its own, run it in "
+        "judge compares, and no model can be asked here. Where a method writes new answers, run it in "
         "the process that has the judge."
     )

@@ -1,6 +1,6 @@
 """Kinds of answers that are equal when their keys are, text and choice, and how marked text is read.
 
-Shared by the kinds that stand in files of their own (`json_values`, `near_numbers`, `programs`, `judged`).
+Shared by the kinds that have files (`json_values`, `near_numbers`, `programs`, `judged`).
 """
 
 from __future__ import annotations

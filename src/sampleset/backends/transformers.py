@@ -4,7 +4,7 @@ Concurrent requests, of one question or of many, form large batches. Distinct pr
 of similar length. Draws that end make room, and waiting draws join between two tokens. More calls in flight
 (`max_concurrency`) therefore mean more tokens per second, until the memory for their tokens is full.
 
-A draw picks each token by a random number of its own seed, so it does not depend on other draws. Batches of
+Random numbers of its seed pick each token of a draw, so it does not depend on other draws. Batches of
 another shape round differently, though: in float32 that hardly ever changes a choice, in bfloat16 it does.
 """
 

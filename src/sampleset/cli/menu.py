@@ -99,7 +99,7 @@ COMMANDS = {
         "Serve tools over MCP on stdin and stdout: answer a question by k samples, vote on texts.", _REST
     ),
     "pull": Entry("Fetch a trained aggregator into the cache by its digest, and say how to use it.", _REST),
-    "list": Entry("Print what there is, one line each.", _REST, "listing"),
+    "list": Entry("Print the names of a kind, one line each.", _REST, "listing"),
 }
 """To add a command, add `commands/NAME.py` with a function of that name and an `EXAMPLE`, and a line here. A
 dash in the name is an underscore in Python. A name that Python reserves ends in an underscore.

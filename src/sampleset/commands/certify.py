@@ -88,7 +88,7 @@ def certify(
     print("\n".join(certificate_lines(certificate, certified)))
     if after:
         first, *others = [*after, output]
-        # Sets of its own are most likely of another model.
+        # Further sets are most likely of another model.
         model = "LARGER" if after_sets else ""
         steps = [part for path in others for part in ("--escalate", f"{model}[certificate={path}]")]
         ask = ("answer", "QUESTION", "--model", "SMALL") if model else ("aggregate", samples[0])

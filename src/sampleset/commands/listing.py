@@ -52,7 +52,7 @@ def list_(
         argument("aggregators, backends, datasets, formats, models or reward-models; all by default."),
     ] = None,
 ) -> None:
-    """Print what there is, one line each."""
+    """Print the names of a kind, one line each."""
     entries = listing(kind)
     if output.as_json:
         print_json(entries)

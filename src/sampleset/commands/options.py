@@ -215,7 +215,7 @@ FirstBatch = Annotated[
     int | None,
     option(
         "--first-batch",
-        help="Draws before the rule is first asked; then what there is doubles.",
+        help="Draws before the rule is first asked; then their number doubles.",
         panel=STOPPING,
     ),
 ]

@@ -2,7 +2,7 @@
 
 A later step is certified on the questions that the earlier steps leave, each by its own certificate, so that
 its promise is about the questions that it will get. The earlier certificate should be of other questions: it
-has looked at the labels of its own, and those that it leaves are then no fresh sample.
+was chosen by the labels of its questions, and those that it leaves of them are no fresh sample.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ async def _left_by(
     if answers.digest == certificate.data:
         note(
             f"step {number} was certified on these questions, too. It has seen their labels, so that the "
-            "bound of the next step holds only nearly; certify each step on questions of its own"
+            "bound of the next step holds only nearly; certify each step on other questions"
         )
     kept = [stored for stored in stored_sets if question_key(stored.problem.question.text) in left]
     if not kept:

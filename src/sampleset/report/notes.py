@@ -44,14 +44,14 @@ def captions(evaluation: Evaluation) -> list[str]:
         "widened by the design effect where a problem has several subsets (clustered by problem).",
         "vs vote: accuracy minus the majority vote's on the same subsets, in points, with the 95 % interval "
         f"of a paired bootstrap over problems ({plural(evaluation.resamples, 'resample')}, two made-up "
-        "problems among them, lest methods that seldom differ seem surely equal).",
+        "problems among them, since methods that seldom differ would seem surely equal).",
         "mended/spoilt: problems on which a method is right on more, and on fewer, subsets than the vote. "
         "p: exact McNemar, as a sign test over these problems, corrected by Holm for "
         f"{_compared(evaluation)}.",
         "agg. tokens: what the method itself spends per question, beside the samples; ~ is a guess from the "
         "length of the texts, four characters a token; + says that some calls are not counted.",
         "oracle: share of subsets with a right sample. It bounds selectors only: a synthesiser, which may "
-        "write an answer of its own, can exceed it.",
+        "write an answer that no sample has, can exceed it.",
     ]
 
 
@@ -176,7 +176,7 @@ def method_notes(method: MethodResult, point: PointResult) -> list[str]:
     if method.all_wrong_recovery.rate:
         notes.append(
             f"right on {percent(method.all_wrong_recovery.rate)} % of the subsets where no sample is: "
-            "it writes answers of its own"
+            "it writes answers that no sample has"
         )
     if method.usage.estimated:
         notes.append("its tokens are estimated from the length of the texts")

@@ -36,7 +36,7 @@ class Certificate:
     Attributes:
         aggregator: Its spec, as it was typed.
         identity: Digest of the aggregator's name and options, the models that it asks among them.
-        models: Names of the models that drew the samples, without their engines; empty where none is told.
+        models: Names of the models that drew the samples, without their engines; empty if not recorded.
         prompt: Name and version of the prompt they were asked with; `None` where none is recorded.
         k: Samples of a question.
         answer_kind: How answers are compared.

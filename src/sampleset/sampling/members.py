@@ -147,7 +147,7 @@ def reader_named(name: str) -> Member:
 
 
 def require_reader(member: Member, where: str) -> Member:
-    """The member, which says of a reader what there is to say: which model, on which server.
+    """The member, if it names a model and a server and nothing else.
 
     Raises:
         DataError: It says how to sample, too.

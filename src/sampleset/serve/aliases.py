@@ -222,7 +222,7 @@ class Alias:
         return replace(last, outcome=outcome, promise=promise, earlier=tuple(earlier))
 
     def _requests(self, request: ChatRequest) -> list[ChatRequest]:
-        """The request as each step answers it, with seeds of its own."""
+        """The request as each step answers it, each with other seeds."""
         requests, seed = [request], request.seed + request.n * request.k
         for step in self.further:
             config = step.config

@@ -138,7 +138,7 @@ PARAMETERS: dict[str, Parameter] = {
         "honoured", "pass to the samples untouched: many turns, system, images, tool results"
     ),
     "model": Parameter("honoured", "a name of `/v1/models`", short_text),
-    "n": Parameter("honoured", "n independent answers, each of its own k samples", whole_number(1, 128)),
+    "n": Parameter("honoured", "n independent answers, each of k other samples", whole_number(1, 128)),
     "seed": Parameter(
         "honoured",
         "draw i of answer j uses seed + j·k + i; without one, a random base",
@@ -170,7 +170,7 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "logprobs": Parameter(
         "passed",
-        "those of the chosen sample; 400 with an aggregator that may write an answer of its own",
+        "those of the chosen sample; 400 with an aggregator that may write an answer that no sample has",
         flag,
         harmless=(None, False),
     ),

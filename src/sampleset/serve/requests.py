@@ -173,8 +173,8 @@ def _chat_request(
     if body.get("logprobs") and not _gives_a_sample(aggregator):
         raise ApiError(
             400,
-            f"logprobs are those of one sample, and {aggregator!r} may write an answer of its own. Leave "
-            "them away, or ask with sampleset.aggregator='majority_vote'.",
+            f"logprobs are those of one sample, and {aggregator!r} may write an answer that no sample has. "
+            "Leave them away, or ask with sampleset.aggregator='majority_vote'.",
             param="logprobs",
         )
     if alias.is_bound:

@@ -2,7 +2,7 @@ r"""Equality of LaTeX expressions, relations and regions of the real line, by ma
 
 Runs in worker processes only; both packages are imported when an `Algebra` is made. math-verify's
 parser folds the case of letters, drops primes, and takes `\gamma` for Euler's constant, `I` for the
-imaginary unit; here every name is a variable of its own before the text reaches the parser.
+imaginary unit; here every name becomes a variable before the text reaches the parser.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ COMPLETIONS: dict[str, Parameter] = {
     "best_of": Parameter("refused", "the samples of an answer are `sampleset.k`", harmless=(None, 1)),
     "echo": Parameter("refused", "prompts are not repeated or scored", harmless=(None, False)),
     "logprobs": Parameter(
-        "refused", "an answer of k samples has no log-probabilities of its own; ask `/v1/chat/completions`"
+        "refused", "an answer of k samples has no log-probabilities; ask `/v1/chat/completions`"
     ),
     "suffix": Parameter("refused", "nothing is inserted into texts", harmless=(None, "")),
 }

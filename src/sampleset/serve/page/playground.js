@@ -227,7 +227,7 @@
   }
 
   // --- drawing ----------------------------------------------------------------------------------------------
-  // An answer keeps its colour while the vote goes on, whoever leads.
+  // An answer keeps its colour while the vote goes on, whichever leads.
   function colour(place) {
     const { indices } = run.candidates[place], known = indices.find((index) => run.colours.has(index));
     const own = known === undefined ? new Set(run.colours.values()).size : run.colours.get(known);

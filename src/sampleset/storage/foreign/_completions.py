@@ -263,7 +263,7 @@ def _question(row: Row, column: str | None) -> tuple[str | None, str]:
 
 
 def _shared_id(rows: list[Completed]) -> str | None:
-    """The column whose values rows of one question share, each with one question of its own.
+    """The column whose values rows of one question share, each with one question.
 
     Where no value comes again, it counts if no question does either: then each question was drawn once. It
     counts, too, where each row has several samples: then each row is a set.
