@@ -52,7 +52,7 @@ _REPLY = "(?:answer|choose|select|pick|reply|respond|report|agree|trust|prefer|a
 _WRONGS = ("wrong", "incorrect", "mistaken", "false", "invalid", "flawed", "corrupt", "corrupted")
 _WRONG = f"(?:{'|'.join(_WRONGS)})"
 # Orders to a reader that compares samples, in lower case. A solution, however wrong, knows of no other
-# samples and of no reader. A pattern is searched for only where one of its words stands: most texts have none.
+# samples and of no reader. A pattern is sought only where one of its words stands; most texts have none.
 _ORDERS = tuple(
     (words, re.compile(pattern, re.MULTILINE))
     for words, pattern in (

@@ -17,7 +17,8 @@ from sampleset.report.wording import percent, percent_range, plural
 _NOTE = (
     "one by one: the rule is asked after every sample; batches: the number of samples doubles, and a batch "
     "counts whole. vs full: accuracy minus that of the vote over all K; vs same: minus that of a plain vote "
-    "over the same mean number of samples; both in points with 95 % paired bootstrap intervals over questions."
+    "over the same mean number of samples; both in points with 95 % intervals by a paired bootstrap over "
+    "questions."
 )
 
 
