@@ -59,7 +59,9 @@ def test_a_server_that_does_not_know_seeds_is_sent_none(refusal: Reply):
     with Upstream() as upstream, running({"careful": alias(upstream, k=2)}) as server:
         upstream.says = lambda request: refusal if "seed" in request else "\\boxed{4}"
         assert [ask(server).status_code for _ in range(2)] == [200, 200]
-    assert ["seed" in one for one in upstream.requests] == [True, True, False, False, False, False]
+    sent = ["seed" in one for one in upstream.requests]
+    # The second draw of the first answer may be asked after the refusal of the first one.
+    assert sent in ([True] * count + [False] * 4 for count in (1, 2))
 
 
 @pytest.mark.parametrize(
