@@ -3,6 +3,8 @@
     python runs/learned_votes.py FILE... --output-dir OUT --pairs --page docs/results/learned-vote.md
     python runs/learned_votes.py FILE... --output-dir OUT --page docs/results/learned-vote.md \
         --reader ssa:model=embedded-ssa --read gsm8k_test_qwen05b_reseeded
+    python runs/learned_votes.py FILE... --output-dir OUT --page docs/results/learned-vote.md \
+        --reward-model p_true,model=openvino:embedded --read gsm8k_test_qwen05b_reseeded
 
 Every file is fitted as `sampleset fit-vote FILE` does it, on whole sets. Files whose rows have a column
 `sample_models` are fitted once more as a pool, each sample under its model's name. With --pairs every fitted
@@ -313,7 +315,10 @@ models' names, `no rule` all of it but the kind of answers. The pairs of which s
 look (all others are answered by the vote alone):"""
 
 READERS_NOTE = """A reader's score of every candidate (`reader`), or a reward model's of every sample, as one
-more feature, its multiple fitted on the file's own labels; `features` are the same folds without it."""
+more feature, its multiple fitted on the file's own labels; `features` are the same folds without it. The
+probe was fitted on the file's own labels, too (`sampleset fit-probe FILE --model
+smollm2-135m-instruct.gguf --output probe.json`): each sample has the score of a probe that had not seen its
+question."""
 
 
 def page_of(
