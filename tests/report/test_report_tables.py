@@ -122,7 +122,9 @@ def test_several_files_are_followed_by_their_mean() -> None:
         pytest.param({"usage": TokenUse(1, 1, 1, 0.5)}, "tokens of 50.0 % of its calls", id="uncounted"),
         pytest.param({"usage": TokenUse(1, 1, 1, 0, True)}, "estimated from the length", id="estimated"),
         pytest.param({}, "its tokens buy the vote 9 samples, of which there are 4", id="matched"),
-        pytest.param({"all_wrong_recovery": Rate(0.25, 1)}, "writes answers that no sample has", id="synthesiser"),
+        pytest.param(
+            {"all_wrong_recovery": Rate(0.25, 1)}, "writes answers that no sample has", id="synthesiser"
+        ),
     ],
 )
 def test_what_a_reader_must_know_of_a_method_is_noted(changes: dict[str, Any], note: str) -> None:
