@@ -16,7 +16,7 @@ async def test_the_demo_shows_samples_answers_and_figures(tmp_path: Path, capsys
         assert part in shown
     assert re.fullmatch(
         r"You saw 5 samples of a question become one answer, and on 2 recorded questions the trained "
-        r"aggregator \(ssa\) right on [\d.]+ % and the majority vote on [\d.]+ %: .+, "
+        r"aggregator \(ssa\) was right on [\d.]+ % and the majority vote on [\d.]+ %: .+, "
         r"so 2 questions do not tell which is better\.",
         shown.splitlines()[-1],
     )

@@ -164,8 +164,8 @@ def _conclusion(evaluation: Evaluation) -> str:
         verdict = f"so {point.problems} questions do not tell which is better"
     return (
         f"You saw {K} samples of a question become one answer, and on {point.problems} recorded questions "
-        f"the trained aggregator ({trained.label}) right on {percent(trained.accuracy)} % and the majority "
-        f"vote on {percent(vote.accuracy)} %: {points(trained.difference)} points, 95 % interval "
+        f"the trained aggregator ({trained.label}) was right on {percent(trained.accuracy)} % and the "
+        f"majority vote on {percent(vote.accuracy)} %: {points(trained.difference)} points, 95 % interval "
         f"{points_range(interval)}, {verdict}."
     )
 
