@@ -45,11 +45,7 @@ MAIN_FILES = {
     "gsm8k_test_qwen05b_reseeded": "0.5B, 400 questions",
     "gsm8k_test_qwen15b_reseeded": "1.5B, 200 questions",
 }
-MAIN_METHODS = (
-    "majority_vote",
-    "best_of_n:by=confidence",
-    "weighted_vote:by=confidence",
-    "weighted_vote:by=tail",
+READERS = (
     "ssa:model=embedded-ssa",
     "llm_aggregator:mode=select",
     "llm_aggregator:mode=select,vote_weight=1",
@@ -57,18 +53,18 @@ MAIN_METHODS = (
     "llm_aggregator:mode=direct",
     "pairwise_knockout",
 )
+MAIN_METHODS = (
+    "majority_vote",
+    "best_of_n:by=confidence",
+    "weighted_vote:by=confidence",
+    "weighted_vote:by=tail",
+    *READERS,
+)
 """The table of the page: files of the methods that ask no model, and methods."""
 
 FREE = ("first_sample", "majority_vote", "majority_vote:ties=first")
 ASKING = (
-    (
-        "ssa:model=embedded-ssa",
-        "llm_aggregator:mode=select",
-        "llm_aggregator:mode=select,vote_weight=1",
-        "universal_self_consistency",
-        "llm_aggregator:mode=direct",
-        "pairwise_knockout",
-    ),
+    READERS,
     (
         "weighted_vote:reward_model=generative_verifier",
         "best_of_n:reward_model=generative_verifier",

@@ -52,7 +52,7 @@ from sampleset.grading.judge import LLMJudge
 from sampleset.models.budget import Budget
 from sampleset.models.calls import ModelCalls
 from sampleset.reward_models.base import RewardModel
-from sampleset.risk.certificate import VOID, read_certificate, require_order
+from sampleset.risk.certificate import VOID, Certificate, read_certificate, require_order
 from sampleset.risk.escalation import Step, StepReport, Trail, escalate
 from sampleset.sampling.pool import Pool
 from sampleset.sampling.stopping import StoppingRule, classes_in
@@ -93,6 +93,11 @@ class AnswerStep:
     file: Path | None = None
     min_confidence: float | None = None
     is_of_several: bool = False
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What the file holds."""
+        return None if self.file is None else read_certificate(self.file)
 
     @property
     def name(self) -> str:
@@ -211,7 +216,7 @@ def answer_steps(first: AnswerStep, further: Sequence[FurtherStep]) -> list[Answ
     """
     steps = [first]
     if not further:
-        require_order([None if first.file is None else read_certificate(first.file)])
+        require_order([first.certificate])
         return steps
     if first.drawing.options.caps.question_tokens is not None:
         raise InvalidArgumentError(
@@ -232,12 +237,11 @@ def answer_steps(first: AnswerStep, further: Sequence[FurtherStep]) -> list[Answ
         drawing = replace(drawing, options=replace(drawing.options, n=size or before.drawing.options.n))
         usual = _usual_aggregator(drawing, reader) if step.member is not None else before.aggregator
         steps.append(AnswerStep(drawing, step.spec(usual), reader, step.file, step.min_confidence))
-    files = [step.file for step in steps]
-    require_order([None if file is None else read_certificate(file) for file in files])
-    for step in steps:
+    certificates = [step.certificate for step in steps]
+    require_order(certificates)
+    for step, certificate in zip(steps, certificates, strict=True):
         models_of(step.aggregator)
-        if step.file is not None:
-            certificate = read_certificate(step.file)
+        if certificate is not None:
             certificate.require_setting(certificate.identity, step.drawing.options.n)
     return [replace(step, is_of_several=True) for step in steps]
 
@@ -269,12 +273,7 @@ async def answer_by_steps(
 
         trail = await escalate(
             [
-                Step(
-                    step.name,
-                    None if step.file is None else read_certificate(step.file),
-                    partial(attempt, step),
-                    step.min_confidence,
-                )
+                Step(step.name, step.certificate, partial(attempt, step), step.min_confidence)
                 for step in steps
             ],
             lambda answered: answered.answer,

@@ -214,9 +214,9 @@ def train_data(
             run.note(
                 "no rows were made; what was left out, and why, stands above. Nothing can be trained on them"
             )
-            raise typer.Exit(1)
-        method = "select" if rows.mode == "select" else "sft" if imitation.target else "grpo"
-        run.next("train", method, "RECIPE", "--set", f"rows={output}")
+        else:
+            method = "select" if rows.mode == "select" else "sft" if imitation.target else "grpo"
+            run.next("train", method, "RECIPE", "--set", f"rows={output}")
     if not summary["rows"]:
         raise typer.Exit(1)
 

@@ -29,7 +29,7 @@ UNCERTIFIED = "without a certificate: nothing is promised of its errors"
 
 
 class Verdict(Protocol):
-    """What is asked of a step's result."""
+    """The properties that a step's result must have."""
 
     @property
     def answer(self) -> str | None:
