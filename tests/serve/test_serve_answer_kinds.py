@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from sampleset.errors import InvalidArgumentError
 from sampleset.serve.config import serve_config
 from support.running import Running, Upstream, alias, call, running
+from support.stub_server import Reply
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 
@@ -135,3 +137,94 @@ def test_kinds_that_run_programs_or_ask_or_are_not_there_are_refused(kind: str):
         assert not upstream.requests
     with pytest.raises(InvalidArgumentError):
         serve_config({"models": {"careful": {"upstreams": [{"model": "m"}], "answer_kind": kind}}})
+
+
+POEMS = ["<answer>a calm sea</answer>", "<answer>the ocean is still</answer>", "<answer>a storm</answer>"]
+
+
+def same_poem(request: dict[str, Any]) -> str:
+    """A judge that holds all answers without a storm for the same."""
+    text = request["messages"][-1]["content"]
+    return "no" if "storm" in text else "yes"
+
+
+def judged_alias(upstream: Upstream, judge: Upstream, **more: Any) -> dict[str, Any]:
+    model = {"model": "judge-model", "base_url": judge.base_url}
+    return alias(upstream, **{"answer_kind": "judge", "k": 3, "judge": model, "max_retries": 0, **more})
+
+
+def test_a_judge_compares_the_answers_once_and_its_tokens_count():
+    with Upstream() as upstream, Upstream() as judge:
+        upstream.says = lambda request: POEMS[request["seed"]]
+        judge.says = same_poem
+        with running({"careful": judged_alias(upstream, judge)}) as server:
+            whole = ask(server, seed=0, sampleset={"progress": True}).json()
+            asked = len(judge.requests)
+            streamed = ask(server, seed=0, stream=True, sampleset={"progress": True}).text
+    assert whole["choices"][0]["sampleset"]["candidates"] == [
+        {"answer": "a calm sea", "votes": 2, "indices": [0, 1]},
+        {"answer": "a storm", "votes": 1, "indices": [2]},
+    ]
+    assert whole["choices"][0]["message"]["content"] == POEMS[0]
+    assert asked == 2
+    assert len(judge.requests) == 2 * asked
+    assert whole["sampleset"]["usage"]["judging"]["calls"] == asked
+    assert whole["usage"]["total_tokens"] == 15 * (3 + asked)
+    events = [
+        json.loads(line[6:]).get("sampleset", {}) for line in streamed.splitlines() if line[:7] == "data: {"
+    ]
+    votes = [event for event in events if event.get("event") == "vote"]
+    assert [[row["votes"] for row in vote["candidates"]] for vote in votes] == [[2, 1]]
+
+
+def test_what_a_judge_costs_is_told(tmp_path: Path):
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(
+        "currency: USD\nmodels:\n"
+        "  stub-model: {prompt: 1, completion: 2}\n  judge-model: {prompt: 10, completion: 20}\n"
+    )
+    with Upstream() as upstream, Upstream() as judge:
+        upstream.says = lambda request: POEMS[request["seed"]]
+        judge.says = same_poem
+        with running({"careful": judged_alias(upstream, judge)}, prices=str(prices)) as server:
+            cost = ask(server, seed=0).json()["sampleset"]["cost"]
+    assert cost["judging"] == pytest.approx(2 * (10 * 10 + 5 * 20) / 1e6)
+    assert cost["total"] == pytest.approx(cost["sampling"] + cost["judging"])
+
+
+def test_a_judge_that_is_down_leaves_a_vote_over_texts():
+    with Upstream() as upstream, Upstream() as judge:
+        upstream.says = lambda request: [POEMS[0], POEMS[0], POEMS[2]][request["seed"]]
+        judge.says = lambda request: Reply(500, {"error": {"message": "no"}})
+        with running({"careful": judged_alias(upstream, judge)}) as server:
+            told = ask(server, seed=0).json()["choices"][0]["sampleset"]
+    assert told["answer"] == "a calm sea"
+    assert [row["votes"] for row in told["candidates"]] == [2, 1]
+    assert "aggregator_failed" in told["flags"]
+
+
+def test_feedback_on_judged_answers_says_whether_they_were_right(tmp_path: Path):
+    with Upstream() as upstream, Upstream() as judge:
+        upstream.says = lambda request: POEMS[request["seed"]]
+        judge.says = same_poem
+        own = judged_alias(upstream, judge)
+        with running({"careful": own}, feedback_file=str(tmp_path / "feedback.jsonl")) as server:
+            identity = ask(server, seed=0).json()["id"]
+            gold, right = (
+                httpx.post(f"{server.url}/feedback", json={"id": identity, **said}, timeout=30)
+                for said in ({"gold": "the sea is calm"}, {"right": True})
+            )
+    assert (gold.status_code, gold.json()["error"]["param"]) == (400, "gold")
+    assert right.json()["right"] is True
+
+
+@pytest.mark.parametrize("settings", [{"stop": "beta:0.95"}, {"risk": 0.1, "labelled": "sets.jsonl"}])
+def test_what_compares_before_a_judge_is_asked_is_refused(settings: dict[str, Any]):
+    upstreams = [{"model": "m"}]
+    own = {"upstreams": upstreams, "answer_kind": "judge", "judge": {"model": "j"}, **settings}
+    with pytest.raises(InvalidArgumentError, match="judge"):
+        serve_config({"models": {"careful": own}})
+    with Upstream() as upstream, running({"careful": judged_alias(upstream, upstream)}) as server:
+        reply = ask(server, sampleset={"stop": "beta:0.95"})
+    assert reply.status_code == 400
+    assert "judge" in reply.json()["error"]["message"]

@@ -59,6 +59,11 @@ class LLMJudge:
                     f"{log and log.path}: a row is no judgement. Use another --output-dir."
                 ) from error
 
+    @property
+    def model(self) -> str | None:
+        """The name of the model; `None` until it is opened, when it is first asked."""
+        return None if self._backend is None else self._backend.model
+
     async def classify(self, question: Question, answers: Iterable[str | None]) -> Judgements:
         """All judgements on the question, after these answers were put into classes of equal answers."""
         lock = self._locks.setdefault(question, asyncio.Lock())

@@ -11,10 +11,12 @@ from typing import Any
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.aggregators.certified import Certified
+from sampleset.answers import Kinds, kind_of
 from sampleset.backends.base import Backend, record_of, takes_requests
 from sampleset.chat import Message
 from sampleset.errors import BackendError, InvalidArgumentError, UnsupportedByBackendError
 from sampleset.evaluation import Price, Prices, read_prices
+from sampleset.grading.judge import LLMJudge
 from sampleset.models.budget import Budget
 from sampleset.models.calls import CallContext, ModelCalls
 from sampleset.models.opening import open_backend, ready_backend, runs_here
@@ -63,6 +65,11 @@ def _context() -> CallContext:
     )
 
 
+def _context_of_judge() -> CallContext:
+    """The context of the calls of this request's judge: its caps. What it reads and writes is not shown."""
+    return CallContext(budgets=_budgets.get())
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """One answer and the draws behind it.
@@ -101,6 +108,7 @@ class Alias:
         methods: Aggregators by spec.
         readers: Names of the models that the aggregators ask, by spec.
         here: Names of the models that run in this process.
+        judge: The model that says whether two answers mean the same, if there is one.
         is_step: Whether it is one of several steps. Then nothing answers in a failed aggregator's place.
         further: The further steps, where an answer is not sure enough.
     """
@@ -112,6 +120,7 @@ class Alias:
     methods: dict[str, Aggregator] = field(default_factory=dict[str, Aggregator])
     readers: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     here: set[str] = field(default_factory=set[str])
+    judge: Backend | None = None
     is_step: bool = False
     further: list[Alias] = field(default_factory=list["Alias"])
 
@@ -137,6 +146,13 @@ class Alias:
         """Whether one of its upstreams is a model in this process."""
         return any(member.is_local for step in self.steps for member in step.plan)
 
+    def judged(self, request: ChatRequest) -> ChatRequest:
+        """The request, with a judge of its own if its answers need one, so that its tokens are counted."""
+        if self.judge is None or not kind_of(request.question).asks_model:
+            return request
+        judge = LLMJudge(self.judge)
+        return replace(request, question=Kinds(judge).bind(request.question), judge=judge)
+
     def startup_line(self) -> str:
         """The line that names the models that sample and the aggregator."""
 
@@ -148,6 +164,8 @@ class Alias:
         samplers = joined(dict.fromkeys(member.model for member in self.plan))
         reading = joined(self.readers[self.aggregator])
         decides = self.aggregator + (f", read by {reading}" if reading else "")
+        if self.judge is not None:
+            decides += f", answers judged by {joined([self.judge.model])}"
         line = f"{self.name}: {self.config.k} samples of {samplers}; {decides}"
         return "; else ".join([line, *(step.step_name for step in self.further)])
 
@@ -345,6 +363,11 @@ class Models:
             config = replace(config, aggregators=tuple(others))
         local = {member.model for member in plan if member.is_local}
         alias = Alias(name, config, plan, usual, here=local)
+        if config.judge is not None:
+            backend = await self._backend(config.judge)
+            alias.judge = self._asked(backend, config, _context_of_judge)
+            if not takes_requests(backend):
+                alias.here.add(backend.model)
         for spec in dict.fromkeys((usual, *config.aggregators, *ALWAYS_ALLOWED)):
             backends: dict[str | None, Backend] = {}
             for name_read in models_of(spec):
@@ -421,12 +444,15 @@ class Models:
         return self.prices.models[model]
 
     def _reading(self, backend: Backend, config: AliasConfig) -> Backend:
+        return self._asked(backend, config, _context)
+
+    def _asked(self, backend: Backend, config: AliasConfig, context: Callable[[], CallContext]) -> Backend:
         return ModelCalls(
             backend,
             Patience(config.max_retries, config.timeout),
             config.max_concurrency,
             tariff=self._tariff(backend.model, config),
-            context=_context,
+            context=context,
         )
 
 

@@ -331,6 +331,9 @@ async def _aggregated(
             "the vote answers" if may_guess else "no answer is given",
         )
         flag = "cap_reached" if isinstance(error, CapReachedError) else "aggregator_failed"
+        if kind_of(sample_set.question).asks_model:
+            # The judge may be what failed: the vote compares texts.
+            sample_set = replace(sample_set, question=replace(sample_set.question, answer_kind="text"))
         if not may_guess:
             candidates = (await tally(sample_set)).candidates
             return Answer(sample_set.id, aggregator.name, None, candidates=candidates, flags=(flag, VOID))

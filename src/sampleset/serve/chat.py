@@ -62,6 +62,7 @@ class Chat:
         stop: Stop | None = None,
         feedback: Feedback | None = None,
     ) -> None:
+        request = alias.judged(request)
         self._request, self._alias, self._gate = request, alias, gate
         self._metrics, self._runs, self._prices, self._on_done = metrics, runs, prices, on_done
         self._stop = stop or Stop()
@@ -230,6 +231,8 @@ class Chat:
         while not self._is_decided or counted < (self._turns[number], len(self._draws[number])):
             await self._news[number].wait()
             self._news[number].clear()
+            if self._request.judge is not None and not self._is_decided:
+                continue  # a judge is asked once, when all samples are there
             draws = list(self._draws[number])
             before, counted = counted, (self._turns[number], len(draws))
             if draws and counted > before:

@@ -49,21 +49,45 @@ IGNORABLE = {
 """Parameters that an alias may leave aside. The rest is still a request."""
 
 
-def served_kind(spec: str) -> str:
+def served_kind(spec: str, *, has_judge: bool) -> str:
     """The answer kind as users type it.
 
+    Args:
+        spec: The kind.
+        has_judge: Whether the alias names a model that compares answers of the kind `judge`.
+
     Raises:
-        InvalidArgumentError: There is none, or it runs programs, or it asks a judge.
+        InvalidArgumentError: There is none, or it runs programs, or it asks a judge and there is none.
     """
     kind = answer_kind(spec)
+    if kind.asks_model:
+        if not has_judge:
+            raise InvalidArgumentError(
+                f"Answers of the kind {spec!r} are compared by a model, and this alias names none. Give it "
+                "judge: {model: NAME, base_url: URL}, or take text, choice, json, number or maths."
+            )
+        return kind.spec
     try:
         kind.check()
     except InvalidArgumentError as error:
         raise InvalidArgumentError(
-            f"The server does not compare answers of the kind {spec!r}: it runs no programs and "
-            "asks no judge. Take text, choice, json, number or maths."
+            f"The server does not compare answers of the kind {spec!r}, because it runs no programs. Take "
+            "text, choice, json, number or maths."
         ) from error
     return kind.spec
+
+
+def require_unjudged(kind: str, setting: str) -> None:
+    """Return if a setting does not compare answers before the end, when the judge is asked.
+
+    Raises:
+        InvalidArgumentError: It does, and a model compares them.
+    """
+    if answer_kind(kind).asks_model:
+        raise InvalidArgumentError(
+            f"{setting} compares answers, and the judge of the kind {kind!r} is asked once, when all samples "
+            "are there. Leave one of them away."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +102,7 @@ class AliasConfig:
         aggregator_model: Who reads, for an aggregator that asks a model; by default the first upstream.
         aggregators: Others that a request may choose, beside those that ask no model.
         answer_kind: How answers are read and compared, where the request does not say.
+        judge: Who says whether two answers of the kind `judge` mean the same.
         prompt: Name of a prompt put around a lone question; by default messages pass untouched.
         temperature: Where the request says none.
         max_tokens: Of one sample, where the request says none.
@@ -114,6 +139,7 @@ class AliasConfig:
     aggregator_model: Member | None = None
     aggregators: tuple[str, ...] = ()
     answer_kind: str = DEFAULT_KIND
+    judge: Member | None = None
     prompt: str | None = None
     temperature: Annotated[float, Ge(0)] | None = None
     max_tokens: Annotated[int, Ge(1)] | None = None
@@ -160,7 +186,11 @@ class AliasConfig:
         for name in self.ignore:
             if name not in IGNORABLE:
                 raise UnknownNameError("parameter to ignore", name, IGNORABLE)
-        served_kind(self.answer_kind)
+        served_kind(self.answer_kind, has_judge=self.judge is not None)
+        if self.stop is not None:
+            require_unjudged(self.answer_kind, f"stop={self.stop!r}")
+        if self.labelled is not None:
+            require_unjudged(self.answer_kind, f"labelled={self.labelled!r}")
         if self.stopping_rule() is None and self.settled_by_vote:
             raise InvalidArgumentError("settled_by_vote needs the rule that settles it, stop: beta:0.95 say.")
         self._require_promise()
@@ -339,10 +369,11 @@ def _alias(entry: object, where: str) -> AliasConfig:
     if any(member.seed is not None for member in members):
         raise DataError(f"{where}: upstreams: seed: the request names it. Leave it away.")
     values["upstreams"] = tuple(members)
-    if (reader := values.get("aggregator_model")) is not None:
-        member_settings = {"model": reader} if isinstance(reader, str) else reader
-        aggregator_model = typed_record(Member, member_settings, f"{where}: aggregator_model")
-        values["aggregator_model"] = require_reader(aggregator_model, f"{where}: aggregator_model")
+    for key in ("aggregator_model", "judge"):
+        if (reader := values.get(key)) is not None:
+            member_settings = {"model": reader} if isinstance(reader, str) else reader
+            member = typed_record(Member, member_settings, f"{where}: {key}")
+            values[key] = require_reader(member, f"{where}: {key}")
     steps: object = values.pop("escalate", None) or []
     if not isinstance(steps, list):
         raise DataError(f"{where}: expected `escalate: [{{k: 20}}, ...]`, a list of further steps.")

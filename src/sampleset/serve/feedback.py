@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sampleset.aggregators.base import decide
+from sampleset.answers import kind_of
 from sampleset.grading.grade import grade
 from sampleset.risk.worth import WorthIt, count_row, worth_fields
 from sampleset.serve.aliases import Answered
@@ -86,7 +87,7 @@ class Feedback:
         if len(outcome.answer) + len(vote.answer) > _MOST_CHARACTERS:
             return
         is_vote = outcome.chosen is not None and outcome.candidates[outcome.chosen] == vote
-        question = replace(request.question, text="-")
+        question = replace(request.question, text="-", kinds=None)
         tokens = outcome.usage.total_tokens
         self._replies[_token(identity)] = Reply(
             request.alias, answers[0].aggregator, question, outcome.answer, vote.answer, is_vote, tokens
@@ -191,6 +192,11 @@ def _checked(body: object) -> tuple[str, str | None, bool | None]:
 
 
 async def _is_right(reply: Reply, answer: str, gold: str) -> bool:
+    if kind_of(reply.question).asks_model:
+        raise ApiError(
+            400, "Answers to this question are compared by a judge, who is not asked again. Give 'right'.",
+            param="gold",
+        )  # fmt: skip
     correct = (await grade(answer, Problem(reply.question, gold))).correct
     if correct is None:
         raise ApiError(

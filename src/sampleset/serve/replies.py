@@ -11,6 +11,7 @@ from typing import Any
 
 from sampleset.chat import Generation
 from sampleset.evaluation import Prices
+from sampleset.grading.judge import LLMJudge
 from sampleset.sampling.draws import Draw
 from sampleset.serve.aliases import Answered
 from sampleset.serve.requests import ChatRequest
@@ -123,17 +124,23 @@ def totals(request: ChatRequest, answers: Sequence[Answered], prices: Prices | N
         sum(reply.completion_tokens is None for reply in replies) + lost,
     )
     aggregation = sum((attempt.outcome.usage for attempt in attempts), Usage())
-    usage = _last_reading(answers) if request.usage == "last" else _usage(sampling + aggregation, replies)
+    judging = Usage() if request.judge is None else request.judge.usage
+    if request.usage == "last":
+        usage = _last_reading(answers)
+    else:
+        usage = _usage(sampling + aggregation + judging, replies)
     extras: dict[str, Any] = {
         "aggregator": request.aggregator if request.ballot == "text" else f"vote by value ({request.ballot})",
         "k": request.k,
         "seed": request.seed,
         "usage": {"sampling": stage(sampling), "aggregation": stage(aggregation)},
     }
+    if request.judge is not None:
+        extras["usage"]["judging"] = stage(request.judge.usage)
     if request.ignored:
         extras["ignored"] = list(request.ignored)
     if prices is not None:
-        extras["cost"] = _cost(attempts, prices)
+        extras["cost"] = _cost(attempts, prices, request.judge)
     return {"usage": usage, "sampleset": extras}
 
 
@@ -184,7 +191,7 @@ def stage(usage: Usage) -> dict[str, int]:
     }
 
 
-def _cost(attempts: Sequence[Answered], prices: Prices) -> dict[str, Any]:
+def _cost(attempts: Sequence[Answered], prices: Prices, judge: LLMJudge | None) -> dict[str, Any]:
     """Money by stage; `None` where a model has no price."""
     sampling: float | None = 0.0
     reading: float | None = 0.0
@@ -205,5 +212,11 @@ def _cost(attempts: Sequence[Answered], prices: Prices) -> dict[str, Any]:
             reading = (
                 None if price is None else reading + price.of(usage.prompt_tokens, usage.completion_tokens)
             )
-    total = None if sampling is None or reading is None else sampling + reading
-    return {"currency": prices.currency, "sampling": sampling, "aggregation": reading, "total": total}
+    stages = {"sampling": sampling, "aggregation": reading}
+    if judge is not None:
+        price = prices.models.get(judge.model or "")
+        tokens = judge.usage.prompt_tokens, judge.usage.completion_tokens
+        stages["judging"] = 0.0 if not any(tokens) else None if price is None else price.of(*tokens)
+    costs = [cost for cost in stages.values() if cost is not None]
+    total = sum(costs) if len(costs) == len(stages) else None
+    return {"currency": prices.currency, **stages, "total": total}

@@ -10,10 +10,11 @@ from typing import Any, Literal, cast
 from sampleset.chat import Prompt
 from sampleset.engines.gguf import EMBEDDED_SSA
 from sampleset.errors import InvalidArgumentError, SampleSetError
+from sampleset.grading.judge import LLMJudge
 from sampleset.models.budget import Budget
 from sampleset.sampling.stopping import StoppingRule, parse_stop
 from sampleset.serve.api_errors import ApiError
-from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, served_kind
+from sampleset.serve.config import ALWAYS_ALLOWED, AliasConfig, require_unjudged, served_kind
 from sampleset.serve.dialects.base import Dialect
 from sampleset.serve.parameters import OVERRIDES, PARAMETERS, Parameter, check_fields
 from sampleset.specs import parse_spec
@@ -74,6 +75,7 @@ class ChatRequest:
         answer_only: Whether the content is the answer without a solution.
         usage: What `usage` in the reply counts.
         ignored: Parameters that were sent and are left aside, as the alias says.
+        judge: Compares the answers, if their kind asks a model; of this request alone.
     """
 
     alias: str
@@ -99,6 +101,7 @@ class ChatRequest:
     answer_only: bool
     usage: Literal["sum", "last"]
     ignored: tuple[str, ...]
+    judge: LLMJudge | None = None
 
 
 def parse_request(
@@ -401,7 +404,10 @@ def _require_certified(
 
 def _kind(overrides: Mapping[str, Any], alias: AliasConfig) -> str:
     try:
-        return served_kind(overrides.get("answer_kind", alias.answer_kind))
+        kind = served_kind(overrides.get("answer_kind", alias.answer_kind), has_judge=alias.judge is not None)
+        if _rule(overrides, alias) is not None:
+            require_unjudged(kind, "sampleset.stop")
+        return kind
     except InvalidArgumentError as error:
         raise ApiError(400, str(error), param="sampleset.answer_kind") from error
 
