@@ -8,8 +8,9 @@
 
 Every file is fitted as `sampleset fit-vote FILE` does it, on whole sets. Files whose rows have a column
 `sample_models` are fitted once more as a pool, each sample under its model's name. With --pairs every fitted
-vote is used on every other file: by its rule, by the look of the sets alone, and without a rule. With
---reader the files named by --read are fitted with that reader's score as well. Nothing is drawn by chance.
+vote is used on every other file: by its rule, by the look of the sets alone, and without a rule. The pairs
+are rows of a CSV file beside the page, which later runs read. With --reader the files named by --read are
+fitted with that reader's score as well. Nothing is drawn by chance.
 
 Fits stand in OUT; the page's section "What it says" is written by hand, and kept.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import csv
 import pickle
 import re
 import sys
@@ -197,42 +198,52 @@ def pairs(models: dict[str, VoteModel], labels: dict[str, Labels]) -> dict[str, 
     return found
 
 
-def pair_section(found: dict[str, dict[str, dict[str, Use]]]) -> str:
-    """Counts over all pairs, and the pairs that are not answered by the vote alone."""
-    counts: list[tuple[str, ...]] = []
-    named = {
-        "none": "no rule: weights used anywhere their features are recorded",
-        "look": "by kind, size and look of the sets, models' names unknown",
-        "rule": "the rule as it is, models' names known",
-    }
-    for way, label in named.items():
-        uses = [use[way] for others in found.values() for use in others.values()]
-        worst = min(uses, key=lambda use: use.gain.difference)
-        counts.append(
-            (
-                label,
-                f"{len(uses)}",
-                f"{sum(use.gain.high < 0 for use in uses)}",
-                f"{sum(use.gain.low > 0 for use in uses)}",
-                interval(worst.gain),
-            )
-        )
-    heads = ("use on another file", "pairs", "significantly below the vote", "above it", "worst pair")
-    rows = [
-        (
-            home,
-            other,
-            f"{100 * use['look'].away:.0f}",
-            *(interval(use[way].gain) for way in ("none", "look", "rule")),
-        )
+def pair_rows(found: dict[str, dict[str, dict[str, Use]]]) -> list[dict[str, str | float]]:
+    """A row for each pair and way: shares, not points."""
+    return [
+        {
+            "fitted on": home,
+            "used on": other,
+            "way": way,
+            "away": round(use.away, 4),
+            "over the vote": round(use.gain.difference, 4),
+            "low": round(use.gain.low, 4),
+            "high": round(use.gain.high, 4),
+        }
         for home, others in found.items()
-        for other, use in others.items()
-        if use["look"].away < 0.995
+        for other, uses in others.items()
+        for way, use in uses.items()
     ]
-    table = markdown_table(
-        ("fitted on", "used on", "away %, by look", "no rule", "by look", "the rule as it is"), rows
-    )
-    return f"{markdown_table(heads, counts)}\n\n{PAIRS_NOTE}\n\n{table}"
+
+
+WAYS = {
+    "none": "no rule: weights used anywhere their features are recorded",
+    "look": "by kind, size and look of the sets, models' names unknown",
+    "rule": "the rule as it is, models' names known",
+}
+
+
+def pair_section(rows: Sequence[dict[str, str]], name: str) -> str:
+    """Counts over all pairs, and the pairs that a rule leaves below the vote."""
+    counts, harmed = list[tuple[str, ...]](), list[tuple[str, ...]]()
+    for way, label in WAYS.items():
+        uses = [row for row in rows if row["way"] == way]
+        below = [row for row in uses if float(row["high"]) < 0]
+        worst = min(uses, key=lambda row: float(row["over the vote"]))
+        above = sum(float(row["low"]) > 0 for row in uses)
+        counts.append((label, f"{len(uses)}", f"{len(below)}", f"{above}", interval(gain_in(worst))))
+        if way != "none":
+            harmed += [(row["fitted on"], row["used on"], way, interval(gain_in(row))) for row in below]
+    heads = ("use on another file", "pairs", "significantly below the vote", "above it", "worst pair")
+    table = markdown_table(("fitted on", "used on", "way", "over the vote"), harmed)
+    return f"{markdown_table(heads, counts)}\n\n{PAIRS_NOTE.format(name=name)}\n\n{table}"
+
+
+def gain_in(row: dict[str, str]) -> dict[str, float]:
+    """The gain of a row of the pairs' file."""
+    return {
+        "difference": float(row["over the vote"]), "low": float(row["low"]), "high": float(row["high"]),
+    }  # fmt: skip
 
 
 def readers_table(found: dict[str, dict[str, VoteModel]]) -> str:
@@ -310,9 +321,8 @@ intervals above."""
 LOUD_NOTE = """Weights in nats per standard deviation of the feature within a set; of the votes per unit of
 their log."""
 
-PAIRS_NOTE = """Each fitted vote is used on the first 250 sets of every other file. `by look` leaves out
-models' names, `no rule` all of it but the kind of answers. The pairs of which some set is at home by its
-look (all others are answered by the vote alone):"""
+PAIRS_NOTE = """Each fitted vote is used on the first 250 sets of every other file; every pair is in
+[{name}]({name}). The pairs that a rule leaves below the vote:"""
 
 READERS_NOTE = """A reader's score of every candidate (`reader`), or a reward model's of every sample, as one
 more feature, its multiple fitted on the file's own labels; `features` are the same folds without it. The
@@ -325,7 +335,7 @@ def page_of(
     models: dict[str, VoteModel],
     pools: dict[str, VoteModel],
     refused: dict[str, str],
-    found: dict[str, dict[str, dict[str, Use]]],
+    used_elsewhere: str,
     readers: dict[str, dict[str, VoteModel]],
     said: str,
 ) -> str:
@@ -336,8 +346,8 @@ def page_of(
         parts.append("Not fitted: " + " ".join(f"`{name}`: {why}" for name, why in refused.items()))
     parts += ["## By the number of labels", CURVE_NOTE, curve_table(models)]
     parts += ["## What speaks", LOUD_NOTE, loud_table(models)]
-    if found:
-        parts += ["## Away from home", pair_section(found)]
+    if used_elsewhere:
+        parts += ["## Away from home", used_elsewhere]
     if readers:
         parts += ["## Readers in place", READERS_NOTE, readers_table(readers)]
     return "\n\n".join(parts) + "\n"
@@ -383,19 +393,23 @@ def main() -> None:
     for path in sorted((folder / "readers").glob("*.json")):
         model = read_vote(path)[0]
         readers.setdefault(model.training["file"], {})[model.training["spec"]] = model
-    kept = folder / "pairs.json"
-    found = pairs(models, labels) if options.pairs else {}
-    if found:
-        harmed = {
-            f"{home} on {other}": interval(use["rule"].gain)
-            for home, others in found.items()
-            for other, use in others.items()
-            if use["rule"].gain.high < 0
-        }
-        save_settings(kept, {"significantly below the vote, by the rule": harmed})
-        print(json.dumps(harmed, indent=1), file=sys.stderr)
+    table = (
+        folder / "pairs.csv"
+        if options.page is None
+        else options.page.with_name(f"{options.page.stem}-away.csv")
+    )
+    if options.pairs:
+        rows = pair_rows(pairs(models, labels))
+        with table.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
     if options.page:
-        write_whole(options.page, page_of(models, pools, refused, found, readers, findings(options.page)))
+        elsewhere = ""
+        if table.exists():
+            with table.open(encoding="utf-8", newline="") as file:
+                elsewhere = pair_section(list(csv.DictReader(file)), table.name)
+        write_whole(options.page, page_of(models, pools, refused, elsewhere, readers, findings(options.page)))
 
 
 if __name__ == "__main__":
