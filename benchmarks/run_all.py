@@ -122,7 +122,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "answers_by_kind": Benchmark("cases by kind, beside math-verify and lm-eval"),
     "vote_vs_strings": Benchmark("votes over classes against strings", ("{recorded}/samplesets",)),
-    "recorded_grades": Benchmark("our grades against recorded ones", ("{recorded}",)),
+    "recorded_grades": Benchmark("our grades against recorded ones", ("{recorded}/samplesets",)),
     "full_evaluation": Benchmark("a whole evaluation, and ten times its size"),
     "evaluation": Benchmark("processor time of an evaluation a question", ("--repeats", "1")),
     "server_load": Benchmark("the server beside others", peers=SERVER_PEERS, needs=("aiohttp", "starlette")),
