@@ -33,13 +33,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--list", default="vote")
+    parser.add_argument("--list", default="")
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     worse = merged = 0
     files = sorted(options.folder.glob("*.jsonl.gz"))
     if not files:
         parser.error(f"{options.folder} holds no *.jsonl.gz")
+    print(f"{'file':<34}{'sets':>6}  {'ours':>7}  {'strings':>7}  {'merged falsely':>7}")
     for path in files:
         if options.only not in path.name:
             continue
@@ -48,7 +49,7 @@ def main() -> None:
 
         def note(kind: str, *shown: object, counts: Counter[str] = counts, cases: list[str] = cases) -> None:
             counts[kind] += 1
-            if kind.startswith(options.list):
+            if options.list and kind.startswith(options.list):
                 cases.append(f"  {kind}: " + " | ".join(str(part) for part in shown))
 
         with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -99,8 +100,9 @@ def main() -> None:
                 note("vote better" if ours_right else "vote WORSE", row["id"], gold, ours, plain, answers)
                 worse += plain_right
         merged += counts["merge FALSE"]
-        print(path.name, len(rows), "sets", dict(sorted(counts.items())), flush=True)
-        print("\n".join(cases))
+        shown = "  ".join(f"{counts[name]:>7}" for name in ("ours right", "strings right", "merge FALSE"))
+        print(f"{path.name:<34}{len(rows):>6}  {shown}", flush=True)
+        print("".join(f"{case}\n" for case in cases), end="")
     print("sets where the string vote is right and ours is wrong:", worse)
     print("groups that hold right and wrong answers:", merged)
 
