@@ -23,6 +23,25 @@ def test_a_decimal_of_a_simple_fraction_is_that_fraction() -> None:
     assert members([r"\frac{\sqrt{4}}{6}", "1/3", "0.3333333", "2", "0.33333333"]) == [(0, 1, 2, 4), (3,)]
 
 
+@pytest.mark.parametrize(
+    ("answers", "groups"),
+    [
+        pytest.param(["0.666666", "0.666667", "2/3"], [(0, 1, 2)], id="cut off, and rounded"),
+        pytest.param(["33.333333%", "100/3"], [(0, 1)], id="in percent"),
+        pytest.param(["16.666667", "50/3", "16.66666667"], [(0, 1, 2)], id="above one"),
+        pytest.param(["0.142857", "0.142859", "1/7"], [(0, 2), (1,)], id="another last digit"),
+        pytest.param(["-512.271753", "-512.272003"], [(0,), (1,)], id="near one fraction of 92 parts"),
+        pytest.param(["2556.291787", "2556.291789"], [(0,), (1,)], id="near another"),
+        pytest.param(["11592.872609", "11592.872809", "11592.872769"], [(0,), (1,), (2,)], id="large"),
+        pytest.param(["71.99999999999999", "72"], [(0,), (1,)], id="a fraction with an end"),
+    ],
+)
+def test_a_decimal_stands_for_a_fraction_to_its_last_place_only(
+    answers: list[str | None], groups: list[tuple[int, ...]]
+) -> None:
+    assert members(answers) == groups
+
+
 def test_a_decimal_is_no_root_in_a_vote() -> None:
     # Each is the root to its last digit; with one of them in its class, which would depend on the others.
     assert members([r"\sqrt{2}", "1.414214", "1.41421356"]) == [(0,), (1,), (2,)]

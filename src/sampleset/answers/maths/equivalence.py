@@ -21,10 +21,10 @@ from fractions import Fraction
 from typing import Literal
 
 from sampleset.answers.maths.dates import times_agree
-from sampleset.answers.maths.forms import MAX_LENGTH, read, read_as_list
+from sampleset.answers.maths.forms import read, read_as_list
 from sampleset.answers.maths.linear import linear_verdict
 from sampleset.answers.maths.members import ratio_text
-from sampleset.answers.maths.numerals import Numeral
+from sampleset.answers.maths.numerals import Numeral, is_endless
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.simple_forms import Form
 from sampleset.answers.maths.units import UNIT_LETTERS, converted, units_agree
@@ -275,17 +275,6 @@ def numbers_equal(first: Numeral, second: Numeral) -> bool:
         and is_endless(endless.value)
         and abs(first.value - second.value) <= TOLERANCE * max(abs(first.value), abs(second.value))
     )
-
-
-def is_endless(value: Fraction) -> bool:
-    """Whether a value has no finite decimal expansion."""
-    rest = value.denominator
-    if rest.bit_length() > 4 * MAX_LENGTH:
-        return True
-    for prime in (2, 5):
-        while rest % prime == 0:
-            rest //= prime
-    return rest != 1
 
 
 def _compare_inequality(first: Form, second: Form, mode: Mode, budget: Budget) -> Verdict:

@@ -27,9 +27,11 @@ _NOT_UNITS = frozenset([
     "remainder", "pi", "factorial",
 ])  # fmt: skip
 _MAX_UNIT_WORDS = 6
-_LONG_DECIMAL = 10**6
-"""A decimal with so many places, or a denominator of so much, may stand for a fraction without an end."""
+_LONG_PLACES = 6
+"""A decimal with so many places may stand for a fraction without an end, of at most so many parts."""
 _MOST_PARTS = 100
+_MOST_BITS = 4000
+"""A longer denominator counts as one without a finite expansion, unread."""
 _ONES = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
     "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
@@ -153,16 +155,37 @@ class Numeral:
     def face(self) -> tuple[Fraction, str]:
         """What counts in votes: the number as it stands, of `25%` 25, and of units a.m. and p.m. only."""
         value = self.value * 100 if self.percent else self.value
-        if self.decimal and value.denominator >= _LONG_DECIMAL:
+        if self.decimal and (places := _places(value)) >= _LONG_PLACES:
             simple = value.limit_denominator(_MOST_PARTS)
-            # Of `0.3333333`, a third.
-            if abs(simple - value) * _LONG_DECIMAL <= abs(simple):
+            # Of `0.3333333`, a third: the fraction, cut off or rounded after the last place.
+            gap = abs(simple - value)
+            is_shortened = gap * 10**places < 1 and gap * 10**_LONG_PLACES <= abs(simple)
+            if is_shortened and is_endless(simple):
                 value = simple
         return value, self.unit if self.unit in ("am", "pm") else ""
 
     def __str__(self) -> str:
         text = f"{self.value * 100}%" if self.percent else str(self.value)
         return f"{text} {self.unit}" if self.unit else text
+
+
+def _places(decimal: Fraction) -> int:
+    """The places after the point of a finite decimal: the powers of 2 or 5 in its denominator."""
+    fives, rest = 0, decimal.denominator
+    while rest % 5 == 0:
+        fives, rest = fives + 1, rest // 5
+    return max(fives, rest.bit_length() - 1)
+
+
+def is_endless(value: Fraction) -> bool:
+    """Whether a value has no finite decimal expansion."""
+    rest = value.denominator
+    if rest.bit_length() > _MOST_BITS:
+        return True
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return rest != 1
 
 
 def read_plain(text: str) -> Numeral | None:
