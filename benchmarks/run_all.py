@@ -87,7 +87,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "install_size": Benchmark("packages and MB of an installation", peers=SIZE_PEERS),
     "shared_prompt": Benchmark(
         "K draws of one prompt in one batch against one by one",
-        ("--k", "5", "10", "20", "--repeats", "5"),
+        ("--k", "5", "10", "20", "--repeats", "2"),
         needs=("xllamacpp",),
     ),
     "transformers_batching": Benchmark("many draws at once, backend transformers", needs=("torch",)),

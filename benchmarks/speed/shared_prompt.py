@@ -35,7 +35,7 @@ def main() -> None:
 async def run(arguments: argparse.Namespace) -> None:
     longest = arguments.prompt_tokens + 100 + max(arguments.k) * arguments.max_tokens
     backend = LlamaCppBackend(group_size=max(arguments.k), context_size=longest)
-    engine = await backend._ready()
+    engine = await backend._loaded_engine()
     prompts = Prompts(engine, arguments.prompt_tokens)
     await draw(engine, await prompts.fresh(), 1, arguments.max_tokens, cached=False)
     length = len(await prompts.fresh())
