@@ -94,7 +94,7 @@ class Host:
     memory_question: float
 
 
-HOST = Host(draw=3.7e-3, draw_bytes=1300, vote=4.9e-3, vote_sample=4.3e-4, memory=97e6, memory_question=0)
+HOST = Host(draw=1.7e-3, draw_bytes=1330, vote=4.7e-3, vote_sample=1.2e-4, memory=56e6, memory_question=3200)
 
 
 @dataclass(frozen=True)
