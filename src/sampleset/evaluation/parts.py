@@ -69,7 +69,7 @@ class Parts:
         return None if index is None else self.full_tally.answers[index]
 
     def winner(self, indices: Sequence[int], method: MajorityVote) -> int | None:
-        """The sample whose answer the majority vote over these samples gives, if the classes hold for parts."""
+        """The sample whose answer the vote over these samples gives, where the classes hold for parts."""
         classes = self._classes
         counts = [0] * (len(self.full_tally.candidates) + 1)
         for index in indices:
