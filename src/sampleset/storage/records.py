@@ -57,6 +57,7 @@ _SAMPLE_FIELDS: dict[str, type] = {
     "error": str,
     "scores": Mapping,
 }
+_JSON_TYPES = {name: dict if kind is Mapping else kind for name, kind in _SAMPLE_FIELDS.items()}
 _LOGPROB_FIELDS = dict.fromkeys(field.name for field in fields(LogprobSummary)).keys()
 _NEEDED_LOGPROBS = frozenset({"mean", "min_window"})
 _NUMBERS = {int, float}
@@ -284,7 +285,7 @@ def sample_from_row(row: Row, index: int | None = None) -> Sample:
         raise DataError(f"a sample's 'index' must be an integer, got {_excerpt(position)}")
     values = {name: value for name, value in row.items() if name in _SAMPLE_FIELDS and value is not None}
     for name, value in values.items():
-        if type(value) is _SAMPLE_FIELDS[name] or (type(value) is dict and _SAMPLE_FIELDS[name] is Mapping):
+        if type(value) is _JSON_TYPES[name]:
             continue
         if _SAMPLE_FIELDS[name] is int and isinstance(value, float) and value.is_integer():
             values[name] = int(value)  # of a table that has gaps
