@@ -7,12 +7,14 @@
 All engines are loaded in one process and take turns at every piece of work. Ratios are of processor seconds
 (of all threads); the time on the clock stands beside them. `sets` has the packaged trained aggregator read
 recorded sets of k samples on which it is asked, and compares scores, confidences and picks. `exact` compares
-scores of the plain model on the same prompts with those of transformers in 32-bit floats.
+scores of the plain model on the same prompts with those of transformers in 32-bit floats. Ctrl-C ends the
+part at work after the set in hand, and what it has is printed.
 """
 
 import argparse
 import asyncio
 import math
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -167,8 +169,9 @@ async def sets(arguments: argparse.Namespace) -> None:
     for reader in readers.values():
         await reader.backend.check()
     asked = 0
+    interrupted = interrupts()
     for sample_set in recorded(arguments.files, arguments.k):
-        if asked == arguments.sets:
+        if asked == arguments.sets or interrupted.is_set():
             break
         names = list(readers)
         names = names[asked % len(names) :] + names[: asked % len(names)]
@@ -217,17 +220,32 @@ async def exact(
 ) -> None:
     """Scores of the plain model by every engine against those of 32-bit floats."""
     scores: dict[str, list[list[Continuation]]] = {}
+    backends: dict[str, Any] = {}
     for engine in (arguments.exact, *arguments.engines):
         options = {"dtype": "float32"} if engine == "transformers" else {"threads": arguments.threads}
         model = "transformers:embedded" if engine == "transformers" else "embedded"
-        backend: Any = BACKENDS.get(engine)(model=model, **options)
-        scores[engine] = [await backend.score(messages, texts) for messages, texts in calls]
+        backends[engine] = BACKENDS.get(engine)(model=model, **options)
+        scores[engine] = []
+    interrupted = interrupts()
+    for messages, texts in calls:
+        if interrupted.is_set():
+            break
+        for engine, backend in backends.items():
+            scores[engine].append(await backend.score(messages, texts))
+    for backend in backends.values():
         await backend.aclose()
-    print(f"\nscores of the plain embedded model on these {len(calls)} prompts")
+    print(f"\nscores of the plain embedded model on {len(scores[arguments.exact])} of these prompts")
     for engine in arguments.engines:
         show_differences(f"{engine} and {arguments.exact}", scores[engine], scores[arguments.exact])
     for engine in arguments.engines[1:]:
         show_differences(f"{arguments.engines[0]} and {engine}", scores[arguments.engines[0]], scores[engine])
+
+
+def interrupts() -> asyncio.Event:
+    """An event that the next Ctrl-C sets."""
+    event = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, event.set)
+    return event
 
 
 def recorded(files: Sequence[Path], k: int) -> Any:

@@ -297,12 +297,14 @@ class SampleSet:
         Raises:
             InvalidArgumentError: A place is out of range.
         """
+        n = self.n
         for place in indices:
-            if not 0 <= place < self.n:
+            if not 0 <= place < n:
                 raise InvalidArgumentError(
-                    f"Question {self.id!r} has samples 0 to {self.n - 1}; sample {place!r} was asked for."
+                    f"Question {self.id!r} has samples 0 to {n - 1}; sample {place!r} was asked for."
                 )
-        return replace(self, samples=tuple(self.samples[place] for place in indices))
+        samples = tuple([self.samples[place] for place in indices])
+        return SampleSet(self.question, samples, self.model, self.stopped, self.prompt)
 
     def without_thinking(self) -> SampleSet:
         """The set with each sample cut down to what it says after its thinking; see `after_thinking`."""

@@ -40,6 +40,19 @@ def test_importing_and_help_and_lists_load_nothing_heavy(arguments: list[str]):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_an_answer_without_a_promise_loads_neither_numpy_nor_the_evaluation(sets_file: Path):
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from sampleset.cli.main import app\n"
+        f"done = CliRunner().invoke(app, ['answer', '1+1?', '-k', '3', '--model', 'replay:{sets_file}'])\n"
+        "assert done.exit_code == 0, done.output\n"
+        "sys.exit(', '.join({'numpy', 'sampleset.evaluation', 'torch', 'aiohttp'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_every_command_has_a_help_page(run: Run):
     for command in ("demo", "answer", "sample", "aggregate", "evaluate", "list"):
         code, out, _ = run(command, "--help")

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 from hypothesis import given, settings
@@ -41,6 +42,36 @@ async def check(whole: SampleSet, order: random.Random) -> None:
 @given(st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=8), st.randoms(use_true_random=False))
 async def test_a_part_has_the_tally_that_it_would_have_alone(answers: list[str | None], order: random.Random):
     await check(set_of(answers), order)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["1", "2", "3", None]), min_size=1, max_size=7), st.data())
+async def test_a_settled_vote_is_that_of_every_part(answers: list[str | None], data: st.DataObject):
+    whole = set_of(answers)
+    parts = await Parts.of(whole)
+    verdicts = {answer: data.draw(st.booleans()) for answer in ("1", "2", "3")} | {None: False}
+    right = [verdicts[answer] for answer in answers]
+    for size in range(1, whole.n + 1):
+        settled = parts.settled(size, right)
+        for places in combinations(range(whole.n), size):
+            vote = await parts.vote(places, MajorityVote())
+            assert settled is None or verdicts[vote] is settled
+
+
+@pytest.mark.parametrize(
+    ("answers", "size", "settled"),
+    [
+        pytest.param(["1", "1", "1"], 2, True, id="unanimous and right"),
+        pytest.param(["2", "3", None], 2, False, id="nothing right"),
+        pytest.param(["1", "1", "1", "2"], 3, True, id="always ahead"),
+        pytest.param(["1", "1", "1", "2"], 2, None, id="a tie with the other"),
+        pytest.param(["1", "1", None], 1, None, id="one without an answer alone"),
+        pytest.param(["2", "2", "2", "2", "1"], 3, False, id="always behind"),
+    ],
+)
+async def test_votes_that_need_no_parts(answers: list[str | None], size: int, settled: bool | None):
+    parts = await Parts.of(set_of(answers))
+    assert parts.settled(size, [answer == "1" for answer in answers]) is settled
 
 
 @pytest.mark.parametrize("kind", ["text", "choice", "json", "number", "number:0.5"])

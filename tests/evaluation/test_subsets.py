@@ -1,9 +1,11 @@
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sampleset.errors import InvalidArgumentError
-from sampleset.evaluation.subsets import curve_sizes, parse_sizes, permuted, subsets_of
+from sampleset.evaluation.subsets import curve_sizes, drawn, parse_sizes, permuted, subsets_of
 
 
 def test_few_subsets_are_all_taken_in_order():
@@ -17,6 +19,14 @@ def test_subsets_that_are_drawn_are_distinct_and_rising(n: int, data: st.DataObj
     subsets = subsets_of(n, k, limit, 0, "q")
     assert len(set(subsets)) == len(subsets) <= limit
     assert all(subset == tuple(sorted(set(subset))) and len(subset) == k for subset in subsets)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 12, 20, 21, 22, 40])
+def test_the_draw_is_that_of_the_standard_library(n: int):
+    for k in range(n + 1):
+        ours, theirs = random.Random(f"{n}:{k}"), random.Random(f"{n}:{k}")
+        for _ in range(5):
+            assert drawn(ours, n, k) == theirs.sample(range(n), k)
 
 
 def test_each_question_has_its_own_draw():

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.aggregators.certified import Certified, Escalating, SetStep
@@ -24,13 +24,13 @@ from sampleset.commands.options import (
 )
 from sampleset.commands.run import Run
 from sampleset.errors import InvalidArgumentError
-from sampleset.evaluation import AnswerLog
-from sampleset.evaluation.certifying import EarlierStep, Labelled, certificate_path, certified_by_labels
 from sampleset.risk.certificate import Certificate, read_certificate, require_order
-from sampleset.risk.thresholds import CertifiedThreshold
 from sampleset.sampling.members import Member
 from sampleset.settings import typed_record
 from sampleset.specs import identity_of, models_of, parse_spec
+
+if TYPE_CHECKING:
+    from sampleset.risk.thresholds import CertifiedThreshold  # imports numpy
 
 STEP_FORM = "MODEL[certificate=FILE,k=20,aggregator=NAME]"
 
@@ -283,6 +283,9 @@ async def certified_files(
         DataError: The sets have no labels, or too few, or no threshold keeps the promise.
         InvalidArgumentError: The options contradict each other, or the sets.
     """
+    from sampleset.evaluation import AnswerLog
+    from sampleset.evaluation.certifying import EarlierStep, Labelled, certified_by_labels
+
     if labels.after_sets and len(labels.after_sets) != len(labels.after):
         raise InvalidArgumentError(
             f"{len(labels.after_sets)} of --after-sets for {len(labels.after)} of --after: give one for "
@@ -340,6 +343,8 @@ async def certificate_of_labels(
     """
     if promise.risk is None or promise.labelled is None:
         return promise.certificate
+    from sampleset.evaluation.certifying import certificate_path
+
     cached = certificate_path([promise.labelled, aggregator, k, promise.risk, aggregator_model.ref])
     output = cached if output_dir is None else output_dir / "certificate.json"
     labels = LabelOptions((promise.labelled,), SetOptions(keep_thinking=keep_thinking), answers)

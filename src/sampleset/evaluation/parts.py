@@ -23,13 +23,14 @@ class Parts:
 
     Attributes:
         full_tally: The tally of the set.
+        restricts: Whether the classes of the set hold for its parts.
     """
 
     def __init__(self, sample_set: SampleSet, full_tally: Tally, restricts: bool) -> None:
         self.full_tally = full_tally
         self._set = sample_set
-        self._restricts = restricts
-        self._classes: list[int | None] = [None] * sample_set.n
+        self.restricts = restricts
+        self._classes = [len(full_tally.candidates)] * sample_set.n  # the last: no answer
         for number, candidate in enumerate(full_tally.candidates):
             for index in candidate.indices:
                 self._classes[index] = number
@@ -52,7 +53,7 @@ class Parts:
         """The tally of the samples with these indices, in this order."""
         if indices not in self._tallies:
             self._tallies[indices] = (
-                self._restricted(indices) if self._restricts else await tally(self._set.subset(indices))
+                self._restricted(indices) if self.restricts else await tally(self._set.subset(indices))
             )
         return self._tallies[indices]
 
@@ -61,26 +62,51 @@ class Parts:
 
         Equal to `method.decide(await self.tally(indices), ...)`, and faster if the classes hold for parts.
         """
-        if not self._restricts:
+        if not self.restricts:
             decision = method.decide(await self.tally(indices), self._set.id)
             return decision.winner.answer if decision else None
-        members: dict[int, list[int]] = {}
+        index = self.winner(indices, method)
+        return None if index is None else self.full_tally.answers[index]
+
+    def winner(self, indices: Sequence[int], method: MajorityVote) -> int | None:
+        """The sample whose answer the vote over these samples gives, where the classes hold for parts."""
+        classes = self._classes
+        counts = [0] * (len(self.full_tally.candidates) + 1)
         for index in indices:
-            if (number := self._classes[index]) is not None:
-                members.setdefault(number, []).append(index)
-        if not members:
+            counts[classes[index]] += 1
+        counts[-1] = 0
+        most = max(counts)
+        if not most:
             return None
-        most = max(map(len, members.values()))
-        tied = [group for group in members.values() if len(group) == most]
-        if len(tied) > 1 and method.ties == "seeded":
-            tied.sort(key=lambda group: min(self._canonical[index] for index in group))
-            return self.full_tally.answers[tied[tie_place(len(tied), method.seed, self._set.id)][0]]
-        return self.full_tally.answers[tied[0][0]]
+        winning = [index for index in indices if counts[classes[index]] == most]
+        if len(winning) == most or method.ties == "first":
+            return winning[0]
+        members: dict[int, list[int]] = {}
+        for index in winning:
+            members.setdefault(classes[index], []).append(index)
+        tied = sorted(members.values(), key=lambda group: min([self._canonical[index] for index in group]))
+        return tied[tie_place(len(tied), method.seed, self._set.id)][0]
+
+    def settled(self, size: int, right: Sequence[bool]) -> bool | None:
+        """Whether the vote over any `size` samples is right, `None` if that depends on the samples.
+
+        Args:
+            size: How many samples vote.
+            right: Whether the answer of each sample of the set is right.
+        """
+        if not self.restricts:
+            return None
+        if len({*right}) == 1:
+            return right[0]
+        largest, *others = sorted((one.indices for one in self.full_tally.candidates), key=len, reverse=True)
+        least = size - (len(right) - len(largest))
+        wins = least > max(map(len, others), default=0)
+        return right[largest[0]] if wins and len({right[index] for index in largest}) == 1 else None
 
     def _restricted(self, indices: Sequence[int]) -> Tally:
         positions_by_class: dict[int, list[int]] = {}
         for position, index in enumerate(indices):
-            if (number := self._classes[index]) is not None:
+            if (number := self._classes[index]) < len(self.full_tally.candidates):
                 positions_by_class.setdefault(number, []).append(position)
         answers = tuple(self.full_tally.answers[index] for index in indices)
         return Tally(

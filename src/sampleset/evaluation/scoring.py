@@ -234,9 +234,14 @@ class _Scorer:
         first_subset: Subset = ()
         sizes = {k: k for k in curve_sizes(n)}
         sizes |= {k: size for k in plan.ks if (size := self._set.size_at(k)) is not None}
+        sample_right = [correct is True for correct in self._sample_right]
         for k in sorted(sizes):
+            settled = self._parts.settled(sizes[k], sample_right)
+            if settled is not None and k not in plan.ks:
+                curve[k] = float(settled)
+                continue
             subsets = plan.subsets_for(self._set.id, n, sizes[k])
-            votes = [await self._vote_right(subset) for subset in subsets]
+            votes = await self._votes_right(subsets) if settled is None else [settled] * len(subsets)
             curve[k] = sum(votes) / len(votes)
             if k in plan.ks:
                 first_subset = subsets[0]
@@ -245,11 +250,10 @@ class _Scorer:
                 }
                 self._subsets.clear()
                 points[k] = await self._point(subsets, votes, by_method)
-        right = sum(correct is True for correct in self._sample_right)
         return ProblemScores(
             n=n,
             stopped=self._set.stopped is not None,
-            right=right,
+            right=sum(sample_right),
             undecided=sum(correct is None for correct in self._sample_right),
             level=self._work.problem.level,
             subject=self._work.problem.subject,
@@ -259,9 +263,14 @@ class _Scorer:
             question=await self._question(first_subset, by_method, points),
         )
 
-    async def _vote_right(self, subset: Subset) -> bool:
-        """Whether the vote on a subset is right."""
-        return await self._grade(await self._parts.vote(subset, self._vote)) is True
+    async def _votes_right(self, subsets: Sequence[Subset]) -> list[bool]:
+        """Whether the vote is right, by subset."""
+        if not self._parts.restricts:
+            return [
+                await self._grade(await self._parts.vote(subset, self._vote)) is True for subset in subsets
+            ]
+        winners = [self._parts.winner(subset, self._vote) for subset in subsets]
+        return [winner is not None and self._sample_right[winner] is True for winner in winners]
 
     async def _method_answers(self, label: str, k: int, subsets: Sequence[Subset]) -> MethodAnswers:
         """A method's answers to these subsets, and to the first in other orders."""
@@ -275,8 +284,7 @@ class _Scorer:
     async def _answer(self, aggregator: Aggregator, indices: Subset) -> Answer:
         if indices not in self._subsets:
             self._subsets[indices] = self._set.subset(indices)
-            # Methods reuse this tally.
-            remember_tally(self._subsets[indices], await self._parts.tally(indices))
+        remember_tally(self._subsets[indices], await self._parts.tally(indices))
         return await aggregator.aggregate(self._subsets[indices])
 
     async def _point(

@@ -16,7 +16,7 @@ import ast
 import json
 import math
 import tokenize
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate
 from typing import Any, TypeGuard, cast
@@ -57,7 +57,10 @@ _SAMPLE_FIELDS: dict[str, type] = {
     "error": str,
     "scores": Mapping,
 }
-_LOGPROB_FIELDS = tuple(field.name for field in fields(LogprobSummary))
+_JSON_TYPES = {name: dict if kind is Mapping else kind for name, kind in _SAMPLE_FIELDS.items()}
+_LOGPROB_FIELDS = dict.fromkeys(field.name for field in fields(LogprobSummary)).keys()
+_NEEDED_LOGPROBS = frozenset({"mean", "min_window"})
+_NUMBERS = {int, float}
 _ALIASES = {
     "id": ID_COLUMNS,
     "question": QUESTION_COLUMNS,
@@ -282,6 +285,8 @@ def sample_from_row(row: Row, index: int | None = None) -> Sample:
         raise DataError(f"a sample's 'index' must be an integer, got {_excerpt(position)}")
     values = {name: value for name, value in row.items() if name in _SAMPLE_FIELDS and value is not None}
     for name, value in values.items():
+        if type(value) is _JSON_TYPES[name]:
+            continue
         if _SAMPLE_FIELDS[name] is int and isinstance(value, float) and value.is_integer():
             values[name] = int(value)  # of a table that has gaps
         elif not isinstance(value, _SAMPLE_FIELDS[name]) or isinstance(value, bool):
@@ -291,19 +296,15 @@ def sample_from_row(row: Row, index: int | None = None) -> Sample:
     if "logprobs" in values:
         values["logprobs"] = LogprobSummary(**_numbers(values["logprobs"], "logprobs", _LOGPROB_FIELDS))
     # Parquet fills in a null for a name that only other rows have.
-    values["scores"] = _numbers(values.get("scores", {}), "scores")
+    values["scores"] = _numbers(values["scores"], "scores") if values.get("scores") else {}
     return Sample(index=position, text=text, **values)
 
 
-def _numbers(row: Row, name: str, known: Collection[str] | None = None) -> dict[str, float]:
+def _numbers(row: Row, name: str, known: Set[str] | None = None) -> dict[str, float]:
     """The numbers that a sample's row holds by name, nulls left out."""
     numbers = {key: value for key, value in row.items() if value is not None}
-    missing = {"mean", "min_window"} - numbers.keys() if known else set[str]()
-    if (
-        missing
-        or not all(known is None or key in known for key in numbers)
-        or not _is_numbers([*numbers.values()])
-    ):
+    named = known is None or _NEEDED_LOGPROBS <= numbers.keys() <= known
+    if not named or not ({*map(type, numbers.values())} <= _NUMBERS or _is_numbers([*numbers.values()])):
         expected = "numbers by name" if known is None else f"numbers named {', '.join(known)}"
         raise DataError(f"a sample's {name!r} must be {expected}, or left out; got {_excerpt(row)}")
     return numbers

@@ -101,7 +101,12 @@ def decoded(raw: bytes | bytearray) -> object:
         ValueError: The body is not JSON.
         RecursionError: It is nested too deeply.
     """
-    return _DECODER.decode(raw.decode().lstrip("\ufeff"))
+    from pydantic_core import from_json
+
+    try:
+        return from_json(raw, allow_inf_nan=False)  # three quarters of the time on many log-probabilities
+    except ValueError:
+        return _DECODER.decode(raw.decode().lstrip("\ufeff"))
 
 
 def damaged(reason: str, reply: str = "damaged reply") -> Fault:
