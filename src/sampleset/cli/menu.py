@@ -70,6 +70,10 @@ COMMANDS = {
     "report": Entry(
         "Print a report and make its pages again, or compare two reports problem by problem.", _SETS
     ),
+    "fit": Entry(
+        "Train an aggregator from questions, and say whether it beats the vote. Goes on where it stopped.",
+        _TRAIN,
+    ),
     "train-data": Entry(
         "Make training rows of stored sample sets: drawn k, permuted order, balanced by difficulty.", _TRAIN
     ),
