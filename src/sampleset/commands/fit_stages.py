@@ -405,7 +405,6 @@ class Fit:
         files = {
             "model": self.base if first else str(folder / f"train_{self._runs[0]}" / "checkpoint"),
             "rows": str(folder / "rows.jsonl"),
-            "eval_rows": str(folder / "rows.held_back.jsonl"),
             "output_dir": str(folder / f"train_{method}"),
         }
         settings = recipe_settings(method, self.scale, rows, files, self.size.seed, [self.size.overrides])
@@ -414,7 +413,7 @@ class Fit:
     def _train(self, method: Method) -> Summary:
         rows = sum(1 for _ in read_rows(self.output / "rows.jsonl"))
         summary = trained(method, self._recipe(method, rows), self.dataset.kinds(), self.run)
-        return {"steps": summary.steps, "before": dict(summary.before), "after": dict(summary.after)}
+        return {"steps": summary.steps}
 
     def _export(self) -> Summary:
         shutil.rmtree(self.aggregator, ignore_errors=True)

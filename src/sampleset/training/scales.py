@@ -94,7 +94,7 @@ def recipe_settings(
     method: Method,
     scale: Scale,
     rows: int,
-    files: Mapping[str, str | None],
+    files: Mapping[str, str],
     seed: int,
     overrides: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def recipe_settings(
         method: The method.
         scale: The scale.
         rows: Rows to train on.
-        files: The keys `model`, `rows`, `eval_rows` and `output_dir`.
+        files: The keys `model`, `rows` and `output_dir`.
         seed: Seed of the adapter and of the order of the rows.
         overrides: Settings that win over all others.
     """
@@ -114,7 +114,6 @@ def recipe_settings(
     per_step = int(settings.get("rows_per_step", 1))
     steps = settings.setdefault("steps", scale.steps or max(1, math.ceil(rows / per_step)))
     settings.setdefault("save_every", max(1, steps // 10))
-    settings.setdefault("eval_every", max(1, steps // 2))
     return settings
 
 
