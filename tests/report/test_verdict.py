@@ -13,7 +13,7 @@ METHOD, FREE = "best_of_n:by=m_scores", {"learned_vote": "weighted_vote:by=f_sco
 
 
 def judged(run: Run, folder: Path, kinds: list[str]) -> Verdict:
-    """The verdict on sets of the kinds: who is right where, `v` the vote, `m` the method, `f` the free one."""
+    """The verdict on sets of the kinds: who is right, `v` the vote, `m` the method, `f` the free one."""
     rows: list[dict[str, Any]] = []
     for number, right in enumerate(kinds):
         # Two samples say 1, one says 2: the vote takes 1, and each method what its scores say.

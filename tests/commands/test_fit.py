@@ -1,0 +1,416 @@
+"""`sampleset fit`: with a replayed model and stages of stubs, and once with a tiny model for real."""
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sampleset.commands.fit_stages import Fit
+from sampleset.engines.checkpoint import CheckpointRecord, write_record, write_trained_on
+from sampleset.engines.huggingface.model import ModelFiles
+from sampleset.storage.files import read_problems, write_rows
+from sampleset.storage.rows import read_rows
+from sampleset.storage.sample_sets import SampleFile
+from sampleset.training.data.rows import question_digest
+from support.command_line import Run
+from support.tiny_gguf import TinyModel
+
+COUNT = 110
+SIZES = ("--scale", "tiny", "-k", 3, "-n", 4, "--keep-end-tokens", 20)
+
+
+def write_draws(path: Path, count: int = COUNT, first: int = 0) -> Path:
+    """Sets of four samples of which some are right, with scores that nearly always say which."""
+    generator = random.Random(first)
+    rows: list[dict[str, Any]] = []
+    for number in range(first, first + count):
+        answers = ["7", generator.choice("79"), generator.choice("89"), "8"]
+        generator.shuffle(answers)
+        sees = generator.random() < 0.9
+        rows.append(
+            {
+                "id": f"q{number}",
+                "question": f"Question {number}?",
+                "answer": "7",
+                "model": "tiny-solver",
+                "samples": [f"Step {number}. The final answer is \\boxed{{{one}}}." for one in answers],
+                "knows_scores": [float(sees and one == "7") for one in answers],
+            }
+        )
+    write_rows(path, rows)
+    return path
+
+
+@pytest.fixture
+def draws(tmp_path: Path) -> Path:
+    return write_draws(tmp_path / "draws.jsonl")
+
+
+@pytest.fixture
+def questions(tmp_path: Path, draws: Path) -> Path:
+    path = tmp_path / "questions.jsonl"
+    write_rows(
+        path, [{name: row[name] for name in ("id", "question", "answer")} for _, row in read_rows(draws)]
+    )
+    return path
+
+
+class Stubs:
+    """Training without a model: what it makes is a record, and `reads` is the method that is measured."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.fails: str | None = None
+        self.learned: list[str] = []
+        self.reads = "best_of_n:by=knows_scores"
+
+    def note(self, name: str) -> None:
+        if self.fails == name:
+            raise KeyboardInterrupt
+        self.done.append(name)
+
+    def train(self, fit: Fit, method: str) -> dict[str, Any]:
+        self.note("train")
+        (fit.output / f"train_{method}" / "checkpoint").mkdir(parents=True, exist_ok=True)
+        return {"steps": 1}
+
+    def export(self, fit: Fit) -> dict[str, Any]:
+        self.note("export")
+        fit.aggregator.mkdir(exist_ok=True)
+        write_record(fit.aggregator, CheckpointRecord("tiny@12345678", "select", "aggregate-1"))
+        write_trained_on(fit.aggregator, map(question_digest, self.learned))
+        return {}
+
+    def calibrate(self, fit: Fit) -> dict[str, Any]:
+        self.note("calibrate")
+        return {}
+
+
+@pytest.fixture
+def stubs(monkeypatch: pytest.MonkeyPatch, draws: Path) -> Iterator[Stubs]:
+    """Stubs in the place of all that needs torch; the base is a replayed model."""
+    stubs, module = Stubs(), "sampleset.commands.fit_stages"
+    for name in ("train", "export", "calibrate"):
+        work = getattr(stubs, name)
+        monkeypatch.setattr(Fit, f"_{name}", lambda fit, *rest, work=work: work(fit, *rest))
+    monkeypatch.setattr(f"{module}.import_extra", lambda name: None)
+    monkeypatch.setattr(f"{module}.find_model", lambda ref: ModelFiles("tiny", draws.parent, "12345678"))
+    specs = Fit.specs
+    monkeypatch.setattr(Fit, "specs", property(lambda fit: specs.__get__(fit) | {"ssa": stubs.reads}))
+    yield stubs
+
+
+def fit(run: Run, source: Path, folder: Path, *options: object) -> tuple[int, str, str]:
+    base = ("--base", f"replay:{folder.parent / 'draws.jsonl'}")
+    return run("fit", source, *base, *SIZES, "--output", folder, *options)
+
+
+def test_sets_become_a_measured_aggregator_and_files_for_the_other_commands(
+    run: Run, draws: Path, stubs: Stubs, tmp_path: Path
+):
+    code, out, err = fit(run, draws, tmp_path / "fit")
+    assert code == 0, err
+    assert "best_of_n is not recommended: +" in out  # the learned vote learns from the same scores
+    assert "Use learned_vote." in out
+    assert stubs.done == ["train", "export", "calibrate"]
+    train, test = (
+        list(read_problems(tmp_path / "fit" / f"questions_{part}.jsonl")) for part in ("train", "test")
+    )
+    assert len(train) + len(test) == COUNT
+    assert not {one.question.text for one in train} & {one.question.text for one in test}
+    rows = [row["id"].split("/")[1] for name in ("rows", "rows.held_back")
+            for _, row in read_rows(tmp_path / "fit" / f"{name}.jsonl")]  # fmt: skip
+    assert set(rows) <= {one.id for one in train}
+    verdict = json.loads((tmp_path / "fit" / "verdict.json").read_text())
+    assert verdict["questions"] == len(test)
+    assert (verdict["recommended"], verdict["leads"][0]["interval"]["low"] > 0) == ("learned_vote", True)
+    assert [lead["over"] for lead in verdict["leads"]] == ["majority_vote", "weighted_vote", "learned_vote"]
+    assert (tmp_path / "fit" / "report" / "report.html").is_file()
+    assert "## Not recommended" in (tmp_path / "fit" / "aggregator" / "README.md").read_text()
+    recipe = json.loads((tmp_path / "fit" / "train_select.json").read_text())
+    assert (recipe["method"], recipe["steps"]) == ("select", 40)
+
+
+def test_an_aggregator_that_gains_nothing_is_not_recommended_and_the_command_still_ends_well(
+    run: Run, draws: Path, stubs: Stubs, tmp_path: Path
+):
+    stubs.reads = "first_sample"
+    code, out, err = fit(run, draws, tmp_path / "fit", "--json")
+    assert code == 0, err
+    verdict = json.loads(out)["verdict"]
+    assert verdict["is_recommended"] is False
+    assert "first_sample is not recommended" in verdict["sentence"]
+    assert "## Not recommended" in (tmp_path / "fit" / "aggregator" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("stage", ["train", "export", "calibrate"])
+def test_a_fit_that_was_interrupted_goes_on_and_ends_as_one_that_was_not(
+    run: Run, draws: Path, stubs: Stubs, tmp_path: Path, stage: str
+):
+    fit(run, draws, tmp_path / "whole")
+    stubs.fails, before = stage, len(stubs.done)
+    assert fit(run, draws, tmp_path / "broken")[0] != 0
+    stubs.fails = None
+    code, _, err = fit(run, draws, tmp_path / "broken")
+    assert code == 0, err
+    assert "vote: done before" in err
+    assert stubs.done[before:] == ["train", "export", "calibrate"]
+    whole, broken = (
+        json.loads((tmp_path / name / "verdict.json").read_text()) for name in ("whole", "broken")
+    )
+    assert whole == broken
+    stubs.done.clear()
+    fit(run, draws, tmp_path / "broken")
+    assert stubs.done == []
+
+
+def test_questions_are_drawn_once_however_often_the_drawing_is_interrupted(
+    run: Run, questions: Path, draws: Path, stubs: Stubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from sampleset.backends.replay import ReplayBackend
+
+    generate, calls, stubs.reads = ReplayBackend.generate, list[int](), "first_sample"
+
+    async def counted(self: Any, messages: Any, params: Any, seeds: Any) -> Any:
+        if "Question" in str(messages) and len(calls) == 130:
+            calls.append(0)
+            raise KeyboardInterrupt
+        calls.append(len(seeds))
+        return await generate(self, messages, params, seeds)
+
+    monkeypatch.setattr(ReplayBackend, "generate", counted)
+    options = ("--model", f"replay:{draws}", "--max-concurrency", 1)
+    code, _, err = fit(run, questions, tmp_path / "fit", *options)
+    assert (code, "interrupted; run the same command again" in err) == (130, True)
+    code, _, err = fit(run, questions, tmp_path / "fit", *options)
+    assert code == 0, err
+    train, test = (list(SampleFile(tmp_path / "fit" / f"sets_{part}.jsonl.gz")) for part in ("train", "test"))
+    assert {one.sample_set.n for one in train} == {4}
+    assert {one.sample_set.n for one in test} == {3}
+    assert sum(calls) == 4 * len(train) + 3 * len(test)
+
+
+def test_more_questions_may_be_given_until_training_has_begun_and_no_draw_is_lost(
+    run: Run, questions: Path, draws: Path, stubs: Stubs, tmp_path: Path
+):
+    options, stubs.reads = ("--model", f"replay:{draws}"), "first_sample"
+    code, _, err = fit(run, questions, tmp_path / "fit", *options, "--limit", 90, "--until", "rows")
+    assert code == 0, err
+    code, _, err = fit(run, questions, tmp_path / "fit", *options)
+    assert code == 0, err
+    stored = [row for _, row in read_rows(tmp_path / "fit" / "draws_train" / "samples.jsonl")]
+    train = list(read_problems(tmp_path / "fit" / "questions_train.jsonl"))
+    assert len(stored) == 4 * len(train)
+    code, _, err = fit(run, questions, tmp_path / "fit", *options, "--limit", 90)
+    assert code == 2
+    assert "the stage 'train_select' has begun" in err
+
+
+def test_test_questions_of_their_own_may_not_be_among_the_others(
+    run: Run, draws: Path, stubs: Stubs, tmp_path: Path
+):
+    other = write_draws(tmp_path / "other.jsonl", 30, first=500)
+    code, _, err = fit(run, draws, tmp_path / "fit", "--test", other, "--until", "rows")
+    assert code == 0, err
+    assert len(list(read_problems(tmp_path / "fit" / "questions_train.jsonl"))) == COUNT
+    both = write_draws(tmp_path / "both.jsonl", 30, first=COUNT - 1)
+    code, _, err = fit(run, draws, tmp_path / "again", "--test", both)
+    assert code != 0
+    assert "1 questions of --test" in err
+    assert not (tmp_path / "again").exists()
+
+
+def test_questions_to_stay_clear_of_reach_neither_rows_nor_the_vote(
+    run: Run, draws: Path, stubs: Stubs, tmp_path: Path
+):
+    excluded = tmp_path / "excluded.jsonl"
+    write_rows(excluded, [{"question": f"QUESTION  {number}?", "answer": "7"} for number in range(20)])
+    code, _, err = fit(run, draws, tmp_path / "fit", "--exclude", excluded, "--until", "rows")
+    assert code == 0, err
+    train = {one.id for one in read_problems(tmp_path / "fit" / "questions_train.jsonl")}
+    assert not train & {f"q{number}" for number in range(20)}
+
+
+def test_an_aggregator_that_has_seen_a_test_question_is_not_measured(
+    run: Run, draws: Path, stubs: Stubs, tmp_path: Path
+):
+    stubs.learned = [f"Question {number}?" for number in range(COUNT)]
+    code, _, err = fit(run, draws, tmp_path / "fit")
+    assert code != 0
+    assert "trained on" in err
+    assert not (tmp_path / "fit" / "report").exists()
+
+
+def test_a_base_that_was_trained_on_a_test_question_is_refused_before_anything_is_drawn(
+    run: Run, questions: Path, draws: Path, stubs: Stubs, tmp_path: Path
+):
+    write_trained_on(draws.parent, [question_digest(f"Question {number}?") for number in range(COUNT)])
+    code, _, err = fit(run, questions, tmp_path / "fit", "--model", f"replay:{draws}")
+    assert code != 0
+    assert "was trained on" in err
+    assert not (tmp_path / "fit").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        pytest.param(["-k", 1], "-k 1: an aggregator reads 2", id="k"),
+        pytest.param(["-n", 2], "-n 2 samples are fewer than the 3", id="n"),
+        pytest.param(["--scale", "huge"], "No scale named 'huge'", id="scale"),
+        pytest.param(["--method", "dpo"], "No training method named 'dpo'", id="method"),
+        pytest.param(["--test-share", 1.5], "--test-share 1.5", id="share"),
+        pytest.param(["--limit", 50], "train questions with a gold answer; 40 are needed", id="few"),
+        pytest.param(["--limit", 66, "--test-share", 0.1], "20 are needed", id="few to test"),
+        pytest.param(["--recipe", "stepps=3"], "stepps", id="recipe"),
+        pytest.param(["--recipe", "steps"], "--recipe 'steps' has no value", id="recipe without a value"),
+        pytest.param(["--test", "gsm8k:test"], "'gsm8k:test' is no file of sample sets", id="nobody draws"),
+        pytest.param(["-k", 5, "-n", 5], "5 samples", id="sets too small"),
+        pytest.param(["--keep-end-tokens", 4000], "Lower -n or --keep-end-tokens", id="no room"),
+        pytest.param(["--until", "rest"], "No stage named 'rest'", id="stage"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_drawn_or_made(
+    run: Run, draws: Path, stubs: Stubs, tmp_path: Path, options: list[object], words: str
+):
+    code, _, err = fit(run, draws, tmp_path / "fit", *options)
+    assert code not in (0, None)
+    assert words in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "fit" / "questions_train.jsonl").exists()
+
+
+def test_a_folder_that_no_spec_can_name_is_refused(run: Run, draws: Path, stubs: Stubs, tmp_path: Path):
+    code, _, err = fit(run, draws, tmp_path / "a,b")
+    assert (code, "must have no comma" in err) == (2, True)
+
+
+def test_a_disk_without_room_is_refused(
+    run: Run, questions: Path, draws: Path, stubs: Stubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import shutil
+
+    full = replace_usage(shutil.disk_usage(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    code, _, err = fit(run, questions, tmp_path / "fit", "--model", f"replay:{draws}")
+    assert code != 0
+    assert "GB free" in err
+
+
+def replace_usage(usage: Any) -> Any:
+    """The same disk with nothing left."""
+    return usage._replace(free=0)
+
+
+def test_sets_that_leave_too_few_rows_to_calibrate_on_are_refused_before_training(
+    run: Run, tmp_path: Path, stubs: Stubs
+):
+    rows = [
+        {"id": f"q{n}", "question": f"Question {n}?", "answer": "7",
+         "samples": ["\\boxed{7}", "\\boxed{8}", "\\boxed{8} ."] + (["\\boxed{7} ."] if n % 2 else [])}
+        for n in range(100)
+    ]  # fmt: skip
+    for row in rows[:55]:
+        row["samples"] = ["\\boxed{7}"] * 4
+    write_rows(tmp_path / "draws.jsonl", rows)
+    code, _, err = fit(run, tmp_path / "draws.jsonl", tmp_path / "fit")
+    assert code != 0
+    assert "are needed to calibrate. Give more questions" in err
+    assert stubs.done == []
+
+
+def test_many_failed_draws_end_the_command_and_are_drawn_again(
+    run: Run, questions: Path, draws: Path, stubs: Stubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from sampleset.backends.replay import ReplayBackend
+    from sampleset.errors import TransientBackendError
+
+    generate, stubs.reads = ReplayBackend.generate, "first_sample"
+
+    async def failing(self: Any, messages: Any, params: Any, seeds: Any) -> Any:
+        if any(f"Question {number}?" in str(messages) for number in range(0, COUNT, 5)):
+            raise TransientBackendError("busy")
+        return await generate(self, messages, params, seeds)
+
+    monkeypatch.setattr(ReplayBackend, "generate", failing)
+    options = ("--model", f"replay:{draws}", "--max-retries", 0)
+    code, _, err = fit(run, questions, tmp_path / "fit", *options)
+    assert code != 0
+    assert "Run the same command again to draw them" in err
+    monkeypatch.setattr(ReplayBackend, "generate", generate)
+    code, _, err = fit(run, questions, tmp_path / "fit", *options)
+    assert code == 0, err
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+    run: Run, questions: Path, draws: Path, stubs: Stubs, tmp_path: Path
+):
+    code, out, err = fit(
+        run, questions, tmp_path / "fit", "--model", f"replay:{draws}", "--dry-run", "--json"
+    )
+    assert code == 0, err
+    plan = json.loads(out)
+    assert plan["train_questions"] + plan["test_questions"] == COUNT
+    assert plan["draws"] == 4 * plan["train_questions"] + 3 * plan["test_questions"]
+    assert plan["steps"] == {"select": 40}
+    assert not (tmp_path / "fit").exists()
+
+
+def test_a_fit_in_several_processes_is_refused(
+    run: Run, draws: Path, stubs: Stubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    code, _, err = fit(run, draws, tmp_path / "fit")
+    assert (code, "accelerate launch" in err) == (2, True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("method", ["select", "sft-grpo"])
+def test_a_tiny_model_is_trained_calibrated_exported_and_measured(
+    run: Run, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+):
+    for package in ("torch", "transformers", "peft", "accelerate", "safetensors", "gguf"):
+        pytest.importorskip(package)
+    from sampleset.training.run_folder import RunFolder
+
+    draws = write_draws(tmp_path / "draws.jsonl", 70)
+    TinyModel().write(tmp_path / "tiny.gguf", context_size=4096)
+    recipe = (
+        "steps=2",
+        "threads=1",
+        "save_every=1",
+        "grpo.max_completion_tokens=4",
+        "grpo.num_generations=2",
+    )
+    options = [part for setting in recipe for part in ("--recipe", setting)]
+    base, output = ("--base", tmp_path / "tiny.gguf"), ("--output", tmp_path / "fit")
+    command = ("fit", draws, *base, *SIZES, *output, "--method", method, *options)
+    write = RunFolder.write
+
+    def killed(folder: RunFolder, figures: Any) -> None:
+        write(folder, figures)
+        if figures["step"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "write", killed)
+    code, _, err = run(*command)
+    assert (code, "interrupted" in err) == (130, True)
+    monkeypatch.setattr(RunFolder, "write", write)
+    code, out, err = run(*command)
+    assert code == 0, err
+    assert "ssa" in out
+    record = json.loads((tmp_path / "fit" / "aggregator" / "sampleset.json").read_text())
+    assert record["mode"] == ("select" if method == "select" else "direct")
+    assert ("calibration" in record) == (method == "select")
+    assert record["verdict"]["questions"] >= 20
+    trained_on = set((tmp_path / "fit" / "aggregator" / "trained_on.txt").read_text().split())
+    tests = [
+        question_digest(one.question.text) for one in read_problems(tmp_path / "fit" / "questions_test.jsonl")
+    ]
+    assert trained_on
+    assert not trained_on & set(tests)
+    code, _, err = run(*command)
+    assert (code, err.count("done before")) == (0, 9)
