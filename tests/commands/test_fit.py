@@ -132,6 +132,8 @@ def test_sets_become_a_measured_aggregator_and_files_for_the_other_commands(
     assert "## Not recommended" in (tmp_path / "fit" / "aggregator" / "README.md").read_text()
     recipe = json.loads((tmp_path / "fit" / "train_select.json").read_text())
     assert (recipe["method"], recipe["steps"]) == ("select", 40)
+    code, _, err = run("fit", "--config", tmp_path / "fit" / "config.json")
+    assert (code, err.count("done before")) == (0, 9)
 
 
 def test_an_aggregator_that_gains_nothing_is_not_recommended_and_the_command_still_ends_well(
