@@ -36,8 +36,8 @@ def write_draws(path: Path, count: int = COUNT, first: int = 0) -> Path:
                 "question": f"Question {number}?",
                 "answer": "7",
                 "model": "tiny-solver",
-                "samples": [f"Step {number}. The final answer is \\boxed{{{one}}}." for one in answers],
-                "knows_scores": [float(sees and one == "7") for one in answers],
+                "samples": [f"Step {number}. The final answer is \\boxed{{{answer}}}." for answer in answers],
+                "knows_scores": [float(sees and answer == "7") for answer in answers],
             }
         )
     write_rows(path, rows)
@@ -120,10 +120,10 @@ def test_sets_become_a_measured_aggregator_and_files_for_the_other_commands(
         list(read_problems(tmp_path / "fit" / f"questions_{part}.jsonl")) for part in ("train", "test")
     )
     assert len(train) + len(test) == COUNT
-    assert not {one.question.text for one in train} & {one.question.text for one in test}
+    assert not {problem.question.text for problem in train} & {problem.question.text for problem in test}
     rows = [row["id"].split("/")[1] for name in ("rows", "rows.held_back")
             for _, row in read_rows(tmp_path / "fit" / f"{name}.jsonl")]  # fmt: skip
-    assert set(rows) <= {one.id for one in train}
+    assert set(rows) <= {problem.id for problem in train}
     verdict = json.loads((tmp_path / "fit" / "verdict.json").read_text())
     assert verdict["questions"] == len(test)
     assert (verdict["recommended"], verdict["leads"][0]["interval"]["low"] > 0) == ("learned_vote", True)
@@ -190,8 +190,8 @@ def test_questions_are_drawn_once_however_often_the_drawing_is_interrupted(
     code, _, err = fit(run, questions, tmp_path / "fit", *options)
     assert code == 0, err
     train, test = (list(SampleFile(tmp_path / "fit" / f"sets_{part}.jsonl.gz")) for part in ("train", "test"))
-    assert {one.sample_set.n for one in train} == {4}
-    assert {one.sample_set.n for one in test} == {3}
+    assert {stored.sample_set.n for stored in train} == {4}
+    assert {stored.sample_set.n for stored in test} == {3}
     assert sum(calls) == 4 * len(train) + 3 * len(test)
 
 
@@ -232,7 +232,7 @@ def test_questions_to_stay_clear_of_reach_neither_rows_nor_the_vote(
     write_rows(excluded, [{"question": f"QUESTION  {number}?", "answer": "7"} for number in range(20)])
     code, _, err = fit(run, draws, tmp_path / "fit", "--exclude", excluded, "--until", "rows")
     assert code == 0, err
-    train = {one.id for one in read_problems(tmp_path / "fit" / "questions_train.jsonl")}
+    train = {problem.id for problem in read_problems(tmp_path / "fit" / "questions_train.jsonl")}
     assert not train & {f"q{number}" for number in range(20)}
 
 
@@ -411,7 +411,8 @@ def test_a_tiny_model_is_trained_calibrated_exported_and_measured(
     assert record["verdict"]["questions"] >= 20
     trained_on = set((tmp_path / "fit" / "aggregator" / "trained_on.txt").read_text().split())
     tests = [
-        question_digest(one.question.text) for one in read_problems(tmp_path / "fit" / "questions_test.jsonl")
+        question_digest(problem.question.text)
+        for problem in read_problems(tmp_path / "fit" / "questions_test.jsonl")
     ]
     assert trained_on
     assert not trained_on & set(tests)

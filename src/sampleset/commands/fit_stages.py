@@ -13,13 +13,14 @@ verdict     whether it is worth its cost
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from sampleset.aggregators.base import prompt_budget
 from sampleset.commands.calibrate import calibrated
@@ -58,7 +59,7 @@ from sampleset.training.data.build import HELD_BACK, DataOptions, excluded_keys
 from sampleset.training.data.rows import question_digest
 from sampleset.training.data.summary import beside, save_summary, summary_lines
 from sampleset.training.data.targets import TargetOptions
-from sampleset.training.export.export import export_checkpoint
+from sampleset.training.export.export import ExportFormat, export_checkpoint
 from sampleset.training.export.model_card import model_card
 from sampleset.training.pipeline import Pipeline, Stage, Summary
 from sampleset.training.recipe import Method, Recipe, recipe_of
@@ -130,10 +131,10 @@ class Fit:
                     f"{self.questions}, {shared[0][1]!r} for one. Take them out of one of the two."
                 )
         excluded = excluded_keys(self.size.exclude or [], self.dataset.data_dir)
-        kept = [one for one in parts["train"] if question_key(one.question.text) not in excluded]
-        if len(kept) < len(parts["train"]):
-            self.run.note(f"note: {len(parts['train']) - len(kept)} questions of --exclude are left out")
-        parts["train"] = kept
+        train = [problem for problem in parts["train"] if question_key(problem.question.text) not in excluded]
+        if len(train) < len(parts["train"]):
+            self.run.note(f"note: {len(parts['train']) - len(train)} questions of --exclude are left out")
+        parts["train"] = train
         for name, least in (("train", LEAST_TRAIN), ("test", LEAST_TEST)):
             if len(parts[name]) < least:
                 raise DataError(
@@ -149,13 +150,13 @@ class Fit:
             InvalidArgumentError: The folder holds another fit.
         """
         settings, size, scale = self.settings, self.size, self.scale
-        questions = {
-            "digest": digest(
-                [[question_digest(one.question.text) for one in part] for part in self.split.values()]
-            ),
-            **{name: settings[name] for name in ("test", "test_share", "test_limit", "answer_kind", "seed")},
-        }
+        asked = [
+            [(problem.question.text, problem.answer) for problem in part] for part in self.split.values()
+        ]
+        questions = {"questions": digest(asked), "answer_kind": settings["answer_kind"], "seed": size.seed}
         drawn = {name: settings[name] for name in _OF_DRAWS} | {"samples": scale.samples, "k": scale.k}
+        if self.draws.model is None:
+            drawn["sets"] = [_content(Path(ref)) for ref in (self.questions, size.test) if ref is not None]
         rows = {"base": self.base, "method": size.method, "think": size.think, "end": scale.keep_end_tokens}
         recipe = {"scale": size.scale, "recipe": size.overrides}
         stages = [
@@ -203,10 +204,12 @@ class Fit:
         if files.path.is_file():
             import_extra("gguf")
         before = read_trained_on(files.path) or frozenset()
-        if known := [one.id for one in self.split["test"] if question_digest(one.question.text) in before]:
+        # What is calibrated on must be new to the base, too.
+        clear = [*self.split["test"], *(self.split["train"] if WAYS[self.size.method].selects else ())]
+        if known := [problem.id for problem in clear if question_digest(problem.question.text) in before]:
             raise DataError(
-                f"The base {self.base!r} was trained on {len(known)} of the test questions, {known[0]!r} for "
-                "one. Test on others, or start from a base that was not."
+                f"The base {self.base!r} was trained on {len(known)} of the questions, {known[0]!r} for one. "
+                "Take others, or start from a base that was not."
             )
         if not pipeline.is_done("draws"):
             self._require_disk()
@@ -264,9 +267,11 @@ class Fit:
             problems = list(replace(self.dataset, limit=limit).read(ref).problems)
         else:
             stored_sets = self._recorded(ref, limit)
-            problems = [one.problem for one in stored_sets if one.sample_set.n >= self.scale.k]
+            problems = [stored.problem for stored in stored_sets if stored.sample_set.n >= self.scale.k]
         labelled = {
-            question_key(one.question.text): one for one in reversed(problems) if has_readable_gold(one)
+            question_key(problem.question.text): problem
+            for problem in reversed(problems)
+            if has_readable_gold(problem)
         }
         if not labelled:
             raise DataError(
@@ -289,6 +294,9 @@ class Fit:
     def _sets(self, part: str) -> SampleFile:
         return SetOptions().sample_file(self.output / f"sets_{part}.jsonl.gz", self.dataset, self.run.note)
 
+    def _keys(self, part: str) -> frozenset[str]:
+        return frozenset(question_key(problem.question.text) for problem in self.split[part])
+
     def _split(self) -> Summary:
         for part, problems in self.split.items():
             write_rows(self.output / f"questions_{part}.jsonl", map(problem_to_row, problems))
@@ -299,8 +307,10 @@ class Fit:
         for part, n in (("train", self.scale.samples), ("test", self.scale.k)):
             ref = self.questions if part == "train" or self.size.test is None else self.size.test
             sets = self._recorded(ref, None) if self.draws.model is None else self._drawn(part, n)
-            wanted = {question_key(one.question.text) for one in self.split[part]}
-            rows = (one.to_row() for one in sets if question_key(one.problem.question.text) in wanted)
+            wanted = self._keys(part)
+            rows = (
+                stored.to_row() for stored in sets if question_key(stored.problem.question.text) in wanted
+            )
             counts[part] = write_rows(self.output / f"sets_{part}.jsonl.gz", rows)
         return counts
 
@@ -363,7 +373,6 @@ class Fit:
         targets = None
         if "sft" in self._runs:
             targets = TargetOptions(kind="sample" if self.size.think else "answer", seed=self.size.seed)
-        tests = {question_key(one.question.text) for one in self.split["test"]}
         rows = self.output / "rows.jsonl"
         summary = run_async(
             make_rows(
@@ -371,7 +380,7 @@ class Fit:
                 [self._sets("train")],
                 options,
                 targets,
-                frozenset(tests) | excluded_keys(self.size.exclude or [], self.dataset.data_dir),
+                self._keys("test") | excluded_keys(self.size.exclude or [], self.dataset.data_dir),
                 ModelRef(self.base),
                 None,
                 self.calls,
@@ -418,11 +427,10 @@ class Fit:
     def _export(self) -> Summary:
         shutil.rmtree(self.aggregator, ignore_errors=True)
         checkpoint = self.output / f"train_{self._runs[-1]}" / "checkpoint"
-        record = read_record(checkpoint)
-        adapted = (checkpoint / ADAPTER_CONFIG).is_file()
-        is_gguf = find_model(self.base).path.is_file() and record is not None
-        format = ("gguf-adapter" if adapted else "gguf") if is_gguf else "merged"
-        made = export_checkpoint(checkpoint, self.aggregator, cast("Any", format))
+        format: ExportFormat = "merged"
+        if find_model(self.base).path.is_file():
+            format = "gguf-adapter" if (checkpoint / ADAPTER_CONFIG).is_file() else "gguf"
+        made = export_checkpoint(checkpoint, self.aggregator, format)
         return {"format": made.format, "files": dict(made.files)}
 
     def _calibrate(self) -> Summary:
@@ -446,7 +454,7 @@ class Fit:
             DataError: The aggregator was trained on a test question.
         """
         learned = read_trained_on(self.aggregator) or frozenset()
-        tests = {question_digest(one.problem.question.text) for one in self._sets("test")}
+        tests = {question_digest(stored.problem.question.text) for stored in self._sets("test")}
         if learned & tests:
             raise DataError(f"The aggregator was trained on {len(learned & tests)} of the test questions.")
         methods = MethodOptions(
@@ -488,3 +496,11 @@ class Fit:
         write_record(self.aggregator, changed)
         write_whole(self.aggregator / "README.md", model_card(changed.to_json()))
         return {"is_recommended": verdict.is_recommended, "recommended": verdict.recommended}
+
+
+def _content(path: Path) -> str | int:
+    """A digest of a file; of a store, which only grows, the size of its files."""
+    if path.is_file():
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return sum(file.stat().st_size for file in path.glob("*.jsonl"))
