@@ -17,6 +17,7 @@ from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.data.rows import question_digest
 from support.command_line import Run
 from support.tiny_gguf import TinyModel
+from support.tiny_model import save_tiny_model
 
 COUNT = 110
 SIZES = ("--scale", "tiny", "-k", 3, "-n", 4, "--keep-end-tokens", 20)
@@ -371,16 +372,26 @@ def test_a_fit_in_several_processes_is_refused(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("method", ["select", "sft-grpo"])
+@pytest.mark.parametrize(
+    ("method", "base"),
+    [
+        pytest.param("select", "tiny.gguf", id="select"),
+        pytest.param("sft-grpo", "tiny.gguf", id="sft then grpo"),
+        pytest.param("select", "tiny", id="a folder of transformers"),
+    ],
+)
 def test_a_tiny_model_is_trained_calibrated_exported_and_measured(
-    run: Run, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, method: str, base: str, monkeypatch: pytest.MonkeyPatch
 ):
     for package in ("torch", "transformers", "peft", "accelerate", "safetensors", "gguf"):
         pytest.importorskip(package)
     from sampleset.training.run_folder import RunFolder
 
     draws = write_draws(tmp_path / "draws.jsonl")
-    TinyModel().write(tmp_path / "tiny.gguf", context_size=4096)
+    if base == "tiny":
+        save_tiny_model(tmp_path / base)
+    else:
+        TinyModel().write(tmp_path / base, context_size=4096)
     recipe = (
         "steps=2",
         "threads=1",
@@ -389,8 +400,8 @@ def test_a_tiny_model_is_trained_calibrated_exported_and_measured(
         "grpo.num_generations=2",
     )
     options = [part for setting in recipe for part in ("--recipe", setting)]
-    base, output = ("--base", tmp_path / "tiny.gguf"), ("--output", tmp_path / "fit")
-    command = ("fit", draws, *base, *SIZES, *output, "--method", method, *options)
+    folders = ("--base", tmp_path / base, "--output", tmp_path / "fit")
+    command = ("fit", draws, *SIZES, *folders, "--method", method, *options)
     write = RunFolder.write
 
     def killed(folder: RunFolder, figures: Any) -> None:
