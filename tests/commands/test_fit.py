@@ -222,8 +222,26 @@ def test_test_questions_of_their_own_may_not_be_among_the_others(
     both = write_draws(tmp_path / "both.jsonl", 30, first=COUNT - 1)
     code, _, err = fit(run, draws, tmp_path / "again", "--test", both)
     assert code != 0
-    assert "1 questions of --test" in err
+    assert f"1 questions of {both}" in err
     assert not (tmp_path / "again").exists()
+
+
+def test_other_questions_and_other_k_are_tested_in_a_report_of_their_own(
+    run: Run, draws: Path, stubs: Stubs, tmp_path: Path
+):
+    stubs.reads = "first_sample"
+    other = write_draws(tmp_path / "other.jsonl", 30, first=500)
+    code, _, err = fit(run, draws, tmp_path / "fit", "--also", other, "--test-k", "2,4")
+    assert code == 0, err
+    (main,) = json.loads((tmp_path / "fit" / "report" / "report.json").read_text())["files"]
+    assert [point["k"] for point in main["points"]] == [3]
+    report = json.loads((tmp_path / "fit" / "report_also" / "report.json").read_text())
+    points = {file["source"]: [point["k"] for point in file["points"]] for file in report["files"]}
+    assert points == {"sets_test": [2, 3, 4], "sets_other": [2, 3, 4]}
+    code, _, err = fit(run, draws, tmp_path / "again", "--also", draws)
+    assert (code, "questions of " in err) == (2, True)
+    code, _, err = fit(run, draws, tmp_path / "again", "--also", other, "--also", other)
+    assert (code, "names must differ" in err) == (2, True)
 
 
 def test_questions_to_stay_clear_of_reach_neither_rows_nor_the_vote(

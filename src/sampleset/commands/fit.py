@@ -70,7 +70,7 @@ def fit(
         run.note(f"{number}/{len(pipeline.stages)} {stage.name}{': done before' if done else ''}")
 
     summaries = pipeline.run(until, on_stage)
-    if not pipeline.is_done("verdict"):
+    if not pipeline.is_done(pipeline.stages[-1].name):
         run.print_summary({"folder": str(output), **summaries})
         return
     verdict = work.verdict()

@@ -26,6 +26,7 @@ from sampleset.errors import (
     InvalidArgumentError,
     UnknownNameError,
 )
+from sampleset.evaluation import parse_sizes
 from sampleset.settings import parse_overrides
 from sampleset.training.scales import SCALES, WAYS, Scale
 
@@ -58,6 +59,14 @@ class SizeOptions(OptionGroup):
     ] = 0.3
     test_limit: Annotated[
         int | None, option("--test-limit", help="Only the first so many of --test.", panel=_TESTING)
+    ] = None
+    test_k: Annotated[
+        str | None,
+        option("--test-k", help="Also test at these k, as 5,10,20; so many are drawn.", panel=_TESTING),
+    ] = None
+    also: Annotated[
+        list[str] | None,
+        option("--also", help="Other questions to test on, given as --test is; repeatable.", panel=_TESTING),
     ] = None
     exclude: Annotated[
         list[str] | None,
@@ -106,6 +115,11 @@ class SizeOptions(OptionGroup):
             samples=max(scale.samples, k) if self.samples is None else self.samples,
             keep_end_tokens=scale.keep_end_tokens if self.keep_end_tokens is None else self.keep_end_tokens,
         )
+
+    @property
+    def test_ks(self) -> tuple[int, ...]:
+        """The k that are tested, `k` among them."""
+        return tuple(sorted({self.resolved.k, *(parse_sizes(self.test_k) if self.test_k else ())}))
 
     @property
     def overrides(self) -> dict[str, Any]:

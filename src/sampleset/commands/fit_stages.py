@@ -9,14 +9,16 @@ export      the aggregator's folder (sampleset export)
 calibrate   its multiples, on train questions held back (sampleset calibrate)
 evaluate    all methods on the test questions (sampleset evaluate)
 verdict     whether it is worth its cost
+also        the same methods at other k and on other questions, if asked for
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -125,10 +127,13 @@ class Fit:
                 parts["test" if draw < self.size.test_share else "train"].append(problem)
         else:
             parts = {"train": problems, "test": self._labelled(self.size.test, self.size.test_limit)}
-            if shared := shared_questions(parts["train"], parts["test"]):
+        for name, ref in self._also.items():
+            parts[name] = self._labelled(ref, self.size.test_limit)
+        for name in parts:
+            if name != "train" and (shared := shared_questions(parts["train"], parts[name])):
                 raise DataError(
-                    f"{len(shared)} questions of --test {self.size.test} are among those of "
-                    f"{self.questions}, {shared[0][1]!r} for one. Take them out of one of the two."
+                    f"{len(shared)} questions of {self._refs[name]} are among those of {self.questions}, "
+                    f"{shared[0][1]!r} for one. Take them out of one of the two."
                 )
         excluded = excluded_keys(self.size.exclude or [], self.dataset.data_dir)
         train = [problem for problem in parts["train"] if question_key(problem.question.text) not in excluded]
@@ -156,12 +161,12 @@ class Fit:
         questions = {"questions": digest(asked), "answer_kind": settings["answer_kind"], "seed": size.seed}
         drawn = {name: settings[name] for name in _OF_DRAWS} | {"samples": scale.samples, "k": scale.k}
         if self.draws.model is None:
-            drawn["sets"] = [_content(Path(ref)) for ref in (self.questions, size.test) if ref is not None]
+            drawn["sets"] = {name: _content(Path(ref)) for name, ref in self._refs.items()}
         rows = {"base": self.base, "method": size.method, "think": size.think, "end": scale.keep_end_tokens}
         recipe = {"scale": size.scale, "recipe": size.overrides}
         stages = [
-            Stage("questions", ("questions_train.jsonl", "questions_test.jsonl"), self._split, questions),
-            Stage("draws", ("sets_train.jsonl.gz", "sets_test.jsonl.gz"), self._draw, drawn),
+            Stage("questions", [f"questions_{part}.jsonl" for part in self.split], self._split, questions),
+            Stage("draws", [f"sets_{part}.jsonl.gz" for part in self.split], self._draw, drawn),
             Stage("vote", ("vote.json",), self._fit_vote),
             Stage("rows", ("rows.jsonl", "rows.held_back.jsonl"), self._make_rows, rows),
             *(
@@ -178,9 +183,11 @@ class Fit:
             Stage("calibrate", (), self._calibrate),
             Stage("evaluate", ("report/report.json",), self._evaluate),
             Stage("verdict", ("verdict.json", "verdict.md"), self._judge),
+            Stage("also", ("report_also/report.json",), self._evaluate_also, {"ks": list(self.size.test_ks)}),
         ]
-        chosen = [stage for stage in stages if stage.name != "calibrate" or WAYS[size.method].selects]
-        return Pipeline(self.output, chosen)
+        without = set[str]() if WAYS[size.method].selects else {"calibrate"}
+        without |= set[str]() if self._reads_more else {"also"}
+        return Pipeline(self.output, [stage for stage in stages if stage.name not in without])
 
     def require_possible(self, pipeline: Pipeline) -> None:
         """Refuse what later stages would refuse, before a token is spent.
@@ -241,7 +248,8 @@ class Fit:
     def plan(self) -> dict[str, Any]:
         """How much is drawn, trained and read."""
         train, test = len(self.split["train"]), len(self.split["test"])
-        draws = train * self.scale.samples + test * self.scale.k if self.draws.model else 0
+        draws = sum(len(problems) * self._n(part) for part, problems in self.split.items())
+        draws *= self.draws.model is not None
         most_rows = round(train * (1 - self.scale.held_back)) * self.scale.subsets
         return {
             "train_questions": train,
@@ -250,8 +258,37 @@ class Fit:
             "most_tokens": draws * self.draws.max_tokens,
             "most_rows": most_rows,
             "steps": {name: self._recipe(name, most_rows).steps for name in self._runs},
-            "readings_of_test": test,
+            "readings": test + (len(self.size.test_ks) * self._tested if self._reads_more else 0),
         }
+
+    @cached_property
+    def _also(self) -> dict[str, str]:
+        """The other questions to test on, by a name for their files."""
+        names = {re.sub(r"\W+", "_", Path(ref).name.partition(".")[0]): ref for ref in self.size.also or ()}
+        if len(names) < len(self.size.also or ()) or names.keys() & {"train", "test"}:
+            raise InvalidArgumentError(
+                f"--also {', '.join(self.size.also or ())}: their names must differ, and be neither train "
+                "nor test. Rename a file."
+            )
+        return names
+
+    @property
+    def _refs(self) -> dict[str, str]:
+        """What was named as the source of each part."""
+        return {"train": self.questions, "test": self.size.test or self.questions, **self._also}
+
+    @property
+    def _reads_more(self) -> bool:
+        return bool(self._also) or len(self.size.test_ks) > 1
+
+    @property
+    def _tested(self) -> int:
+        """Number of all questions that are tested on."""
+        return sum(len(problems) for part, problems in self.split.items() if part != "train")
+
+    def _n(self, part: str) -> int:
+        """Samples drawn for each question of a part."""
+        return self.scale.samples if part == "train" else max(self.size.test_ks)
 
     @property
     def _runs(self) -> tuple[Method, ...]:
@@ -304,9 +341,8 @@ class Fit:
 
     def _draw(self) -> Summary:
         counts: dict[str, Any] = {}
-        for part, n in (("train", self.scale.samples), ("test", self.scale.k)):
-            ref = self.questions if part == "train" or self.size.test is None else self.size.test
-            sets = self._recorded(ref, None) if self.draws.model is None else self._drawn(part, n)
+        for part, ref in self._refs.items():
+            sets = self._recorded(ref, None) if self.draws.model is None else self._drawn(part)
             wanted = self._keys(part)
             rows = (
                 stored.to_row() for stored in sets if question_key(stored.problem.question.text) in wanted
@@ -314,13 +350,17 @@ class Fit:
             counts[part] = write_rows(self.output / f"sets_{part}.jsonl.gz", rows)
         return counts
 
-    def _drawn(self, part: str, n: int) -> SampleFile:
+    def _drawn(self, part: str) -> SampleFile:
         """The store of a part's draws, after the missing ones were drawn.
 
         Raises:
             SamplingError: Too many draws failed.
         """
-        questions, store = self.output / f"questions_{part}.jsonl", self.output / f"draws_{part}"
+        n, questions, store = (
+            self._n(part),
+            self.output / f"questions_{part}.jsonl",
+            self.output / f"draws_{part}",
+        )
         drawing = self.draws.drawing(n, self.size.seed, self.calls)
         dataset = DatasetOptions(answer_kind=self.dataset.answer_kind, run_code=self.dataset.run_code)
         settings = saved_settings(
@@ -453,18 +493,27 @@ class Fit:
         Raises:
             DataError: The aggregator was trained on a test question.
         """
+        return self._measure("report", ["test"], [self.scale.k])
+
+    def _evaluate_also(self) -> Summary:
+        """All methods on all test questions, at every k."""
+        return self._measure("report_also", ["test", *self._also], self.size.test_ks)
+
+    def _measure(self, name: str, parts: Sequence[str], ks: Sequence[int]) -> Summary:
+        files, report = [self._sets(part) for part in parts], self.output / name
         learned = read_trained_on(self.aggregator) or frozenset()
-        tests = {question_digest(stored.problem.question.text) for stored in self._sets("test")}
+        tests = {question_digest(stored.problem.question.text) for file in files for stored in file}
         if learned & tests:
             raise DataError(f"The aggregator was trained on {len(learned & tests)} of the test questions.")
         methods = MethodOptions(
-            aggregator=[REFERENCE, *self.specs.values()], k=str(self.scale.k), seed=self.size.seed
+            aggregator=[REFERENCE, *self.specs.values()], k=",".join(map(str, ks)), seed=self.size.seed
         )
-        report = self.output / "report"
-        settings = saved_settings("evaluate", methods, samples=[self._sets("test").path], output_dir=report)
+        settings = saved_settings(
+            "evaluate", methods, samples=[file.path for file in files], output_dir=report
+        )
         evaluation = run_async(
             evaluate_files(
-                [self._sets("test")],
+                files,
                 self.dataset,
                 methods.aggregators,
                 methods.options(False, self.calls.max_concurrency),
@@ -476,7 +525,7 @@ class Fit:
                 self.run,
             )
         )
-        return {"questions": evaluation.files[0].problems}
+        return {file.source: file.problems for file in evaluation.files}
 
     def verdict(self) -> Verdict:
         """Whether the aggregator is worth its cost, by the report."""
