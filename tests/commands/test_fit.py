@@ -1,20 +1,23 @@
-"""`sampleset fit`: with a replayed model and stages of stubs, and once with a tiny model for real."""
+"""`sampleset fit` and `reproduce`: with a replayed model and stubs, and with a tiny model for real."""
 
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sampleset.commands.fit_stages import Fit
+from sampleset.commands.reproduce import STUDIES
 from sampleset.engines.checkpoint import CheckpointRecord, write_record, write_trained_on
 from sampleset.engines.huggingface.model import ModelFiles
 from sampleset.storage.files import read_problems, write_rows
 from sampleset.storage.rows import read_rows
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.data.rows import question_digest
+from sampleset.training.reproduction import SSA, costs_of
 from support.command_line import Run
 from support.tiny_gguf import TinyModel
 from support.tiny_model import save_tiny_model
@@ -387,6 +390,74 @@ def test_a_fit_in_several_processes_is_refused(
     assert (code, "accelerate launch" in err) == (2, True)
 
 
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of draws in the place of those of the tiny study, whose sizes are smaller here."""
+    tiny = replace(SSA["tiny"], k=3, samples=4, test_k="2", limit=80, test_limit=30)
+    monkeypatch.setitem(STUDIES, "ssa", {"tiny": tiny, "paper": SSA["paper"]})
+    for number, name in enumerate((*tiny.train, tiny.test, *tiny.also)):
+        write_draws(tmp_path / "recorded" / name, 90, first=1000 * number)
+    write_draws(tmp_path / "draws.jsonl")
+    return tmp_path / "recorded"
+
+
+def reproduce(run: Run, draws: Path, folder: Path, *options: object) -> tuple[int, str, str]:
+    base = ("--base", f"replay:{draws.parent / 'draws.jsonl'}")
+    return run("reproduce", "ssa", "--draws", draws, "--output", folder, *base, *options)
+
+
+def test_a_study_prints_its_tables_and_the_same_bytes_a_second_time(
+    run: Run, study: Path, stubs: Stubs, tmp_path: Path
+):
+    stubs.reads = "first_sample"
+    code, out, err = reproduce(run, study, tmp_path / "first")
+    assert code == 0, err
+    assert stubs.done.count("train") == 5  # sft-grpo has two runs
+    assert "| select |" in out
+    assert (
+        "| gsm8k\\_test\\_qwen15b\\_reseeded | 2 | 30 |" in out
+        or "| gsm8k_test_qwen15b_reseeded | 2 | 30 |" in out
+    )
+    stubs.fails = "export"
+    assert reproduce(run, study, tmp_path / "second")[0] != 0
+    stubs.fails = None
+    assert reproduce(run, study, tmp_path / "second")[:2] == (0, out)
+    assert (tmp_path / "first" / "tables.md").read_text() == out
+
+
+def test_a_study_can_be_planned_without_making_anything(run: Run, study: Path, stubs: Stubs, tmp_path: Path):
+    code, out, err = reproduce(run, study, tmp_path / "study", "--dry-run", "--json")
+    assert code == 0, err
+    plan = json.loads(out)
+    assert [entry["variant"] for entry in plan] == ["select", "sft", "grpo", "sft-grpo"]
+    assert (plan[0]["train_questions"], plan[0]["draws"]) == (80, 0)
+    assert not (tmp_path / "study").exists()
+    code, out, _ = reproduce(run, study, tmp_path / "study", "--dry-run")
+    assert (code, "lower bound" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["reproduce", "sas"], "No study named 'sas'", id="study"),
+        pytest.param(["reproduce", "ssa", "--scale", "small"], "No scale named 'small'", id="scale"),
+        pytest.param(["reproduce", "ssa", "--draws", "none"], "No folder 'none'", id="draws"),
+    ],
+)
+def test_a_study_that_cannot_be_reproduced_is_an_error(run: Run, arguments: list[str], words: str):
+    code, _, err = run(*arguments)
+    assert code not in (0, None)
+    assert words in err
+
+
+def test_the_cost_of_a_study_is_that_of_its_tokens():
+    paper = SSA["paper"]
+    variant = replace(paper.variants[0], method="grpo", parameters=1e9)
+    costs = costs_of(paper, variant, draws=1000, rows=100, readings=10)
+    assert costs.tokens == {"drawing": 300_000, "training": 100 * 1500 + 100 * 8 * 256, "tests": 15_000}
+    assert costs.hours["tests"] == pytest.approx(2 * 1e9 * 15_000 / 4e14 / 3600)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -447,3 +518,27 @@ def test_a_tiny_model_is_trained_calibrated_exported_and_measured(
     assert not trained_on & set(tests)
     code, _, err = run(*command)
     assert (code, err.count("done before")) == (0, 9)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_a_study_of_tiny_models_is_trained_and_tested(
+    run: Run, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for package in ("torch", "transformers", "peft", "accelerate", "safetensors", "gguf"):
+        pytest.importorskip(package)
+    TinyModel().write(tmp_path / "tiny.gguf", context_size=4096)
+    tiny = STUDIES["ssa"]["tiny"]
+    variants = [
+        replace(variant, recipe=("steps=1", "threads=1"))
+        for variant in tiny.variants
+        if variant.method in ("select", "sft")
+    ]
+    short = replace(tiny, variants=tuple(variants), also=tiny.also[:1])
+    monkeypatch.setitem(STUDIES, "ssa", {"tiny": short})
+    folders = ("--draws", study, "--output", tmp_path / "study", "--base", tmp_path / "tiny.gguf")
+    code, out, err = run("reproduce", "ssa", *folders)
+    assert code == 0, err
+    assert len([line for line in out.splitlines() if line.startswith(("| select |", "| sft |"))]) == 2
+    assert run("reproduce", "ssa", *folders)[:2] == (0, out)

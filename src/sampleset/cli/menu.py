@@ -92,6 +92,9 @@ COMMANDS = {
     "fit-probe": Entry(
         "Fit a verifier head on labelled sets: a probe of a small model's hidden states. Resumes.", _TRAIN
     ),
+    "reproduce": Entry(
+        "Train and test the aggregators of a study, and print its tables. Goes on where it stopped.", _TRAIN
+    ),
     "export": Entry(
         "Make a checkpoint into files for llama.cpp or for others: an adapter, or a whole model.", _TRAIN
     ),

@@ -22,7 +22,7 @@ from sampleset.errors import (
 )
 from sampleset.report.verdict import verdict_lines
 from sampleset.settings import save_settings
-from sampleset.training.pipeline import Stage
+from sampleset.training.pipeline import Pipeline, Stage, Summary
 
 EXAMPLE = (
     "sampleset fit gsm8k:train --limit 400 --model NAME --base-url URL --base embedded --output runs/fit"
@@ -62,14 +62,7 @@ def fit(
     if dry_run:
         run.print_summary(work.plan())
         return
-    output.mkdir(parents=True, exist_ok=True)
-    save_settings(output / "config.json", settings)
-    use_verdict_store(default_verdict_path())
-
-    def on_stage(number: int, stage: Stage, done: bool) -> None:
-        run.note(f"{number}/{len(pipeline.stages)} {stage.name}{': done before' if done else ''}")
-
-    summaries = pipeline.run(until, on_stage)
+    summaries = go_on(work, pipeline, until)
     if not pipeline.is_done(pipeline.stages[-1].name):
         run.print_summary({"folder": str(output), **summaries})
         return
@@ -81,3 +74,15 @@ def fit(
     run.note(f"report: {output / 'report' / 'report.html'}, card: {work.aggregator / 'README.md'}")
     run.next("answer", "QUESTION", "--model", draws.model or "NAME", "-k", verdict.k, "--aggregator",
              work.specs.get(verdict.recommended, verdict.recommended))  # fmt: skip
+
+
+def go_on(work: Fit, pipeline: Pipeline, until: str | None) -> dict[str, Summary]:
+    """Do the stages of a fit that are not done yet; returns the results by stage."""
+    work.output.mkdir(parents=True, exist_ok=True)
+    save_settings(work.output / "config.json", work.settings)
+    use_verdict_store(default_verdict_path())
+
+    def on_stage(number: int, stage: Stage, done: bool) -> None:
+        work.run.note(f"{number}/{len(pipeline.stages)} {stage.name}{': done before' if done else ''}")
+
+    return pipeline.run(until, on_stage)

@@ -21,6 +21,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,9 @@ class Fit:
         train, test = len(self.split["train"]), len(self.split["test"])
         draws = sum(len(problems) * self._n(part) for part, problems in self.split.items())
         draws *= self.draws.model is not None
-        most_rows = round(train * (1 - self.scale.held_back)) * self.scale.subsets
+        ks = range(self.scale.k, self.scale.samples + 1)
+        subsets = min(self.scale.subsets, sum(comb(self.scale.samples, k) for k in ks))
+        most_rows = round(train * (1 - self.scale.held_back)) * subsets
         return {
             "train_questions": train,
             "test_questions": test,
@@ -264,7 +267,7 @@ class Fit:
     @cached_property
     def _also(self) -> dict[str, str]:
         """The other questions to test on, by a name for their files."""
-        names = {re.sub(r"\W+", "_", Path(ref).name.partition(".")[0]): ref for ref in self.size.also or ()}
+        names = {name_of(ref): ref for ref in self.size.also or ()}
         if len(names) < len(self.size.also or ()) or names.keys() & {"train", "test"}:
             raise InvalidArgumentError(
                 f"--also {', '.join(self.size.also or ())}: their names must differ, and be neither train "
@@ -545,6 +548,11 @@ class Fit:
         write_record(self.aggregator, changed)
         write_whole(self.aggregator / "README.md", model_card(changed.to_json()))
         return {"is_recommended": verdict.is_recommended, "recommended": verdict.recommended}
+
+
+def name_of(ref: str) -> str:
+    """The name in the files of a source of test questions: `math_500` for `data/math-500.jsonl`."""
+    return re.sub(r"\W+", "_", Path(ref).name.partition(".")[0]).removeprefix("sets_")
 
 
 def _content(path: Path) -> str | int:
