@@ -160,7 +160,8 @@ class Fit:
             [(problem.question.text, problem.answer) for problem in part] for part in self.split.values()
         ]
         questions = {"questions": digest(asked), "answer_kind": settings["answer_kind"], "seed": size.seed}
-        drawn = {name: settings[name] for name in _OF_DRAWS} | {"samples": scale.samples, "k": scale.k}
+        drawn = {name: settings[name] for name in _OF_DRAWS}
+        drawn |= {"k": scale.k, "samples": {part: self._n(part) for part in self.split}}
         if self.draws.model is None:
             drawn["sets"] = {name: _content(Path(ref)) for name, ref in self._refs.items()}
         rows = {"base": self.base, "method": size.method, "think": size.think, "end": scale.keep_end_tokens}

@@ -88,7 +88,10 @@ def reproduce(
         go_on(fit, pipeline, None)
     tables = _tables(chosen, output)
     write_whole(output / "tables.md", tables)
-    print(tables, end="")
+    if run.as_json:
+        print_json({"folder": str(output), "tables": tables})
+    else:
+        print(tables, end="")
 
 
 class _Work:

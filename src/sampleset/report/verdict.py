@@ -132,7 +132,7 @@ def verdict_of(report: Path, method: str, free: Mapping[str, str]) -> Verdict:
     over_vote = leads[0]
     interval = over_vote.interval
     wanted = questions_to_show(over_vote.difference, interval.low, interval.high, first.problems)
-    wanted = None if over_vote.is_shown or wanted is None else wanted
+    wanted = None if over_vote.is_shown else wanted
     return Verdict(
         method=name,
         k=first.k,
