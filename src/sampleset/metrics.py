@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 _Z95 = 1.959963984540054
 _SAME = 1e-9
 """Shares that differ by less are one: means of equal numbers are not equal to the last bit."""
+MOST_WANTED = 50
+"""A gain that would take more than this many times the existing questions to show is not worth mentioning."""
 _PSEUDO_VALUES = np.array([-1.0, 0.0, 1.0])
 _PSEUDO_COUNTS = np.array([0.5, 1.0, 0.5])
 
@@ -135,6 +137,28 @@ def paired_bootstrap(differences: Sequence[float], resamples: int, seed: int) ->
         InvalidArgumentError: No differences.
     """
     return _quantiles(_bootstrap_means(differences, resamples, np.random.default_rng(seed)))
+
+
+def questions_to_show(difference: float, low: float, high: float, questions: int) -> int | None:
+    """About how many questions would show a gain of this size: its 95 % interval would begin at 0.
+
+    `None` where there is no gain.
+
+    Args:
+        difference: The gain on these questions.
+        low: Lower end of its interval.
+        high: Upper end.
+        questions: Their number.
+    """
+    if difference <= 0:
+        return None
+    return math.ceil(questions * ((high - low) / 2 / difference) ** 2)
+
+
+def rounded_up(count: int) -> int:
+    """A count rounded up to two digits."""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // unit) * unit
 
 
 def macro_bootstrap(groups: Sequence[Sequence[float]], resamples: int, seed: int) -> tuple[float, float]:

@@ -61,8 +61,12 @@ def read_settings(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", loaded)
 
 
-def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+def parse_overrides(overrides: Iterable[str], option: str = "--set") -> dict[str, Any]:
     """Settings from `KEY=VALUE` texts; a dotted key opens a section, values are read as YAML.
+
+    Args:
+        overrides: The texts.
+        option: The option that they are values of, for error messages.
 
     Raises:
         InvalidArgumentError: A text without `=`, a value that is not YAML, or a key within another's value.
@@ -73,19 +77,19 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise InvalidArgumentError(f"--set {text!r} has no value. Write --set KEY=VALUE.")
+            raise InvalidArgumentError(f"{option} {text!r} has no value. Write {option} KEY=VALUE.")
         *sections, last = key.strip().split(".")
         inner = settings
         for section in sections:
             held: object = inner.setdefault(section, {})
             inner = cast("dict[str, Any]", held)
             if not isinstance(held, dict):
-                raise InvalidArgumentError(f"--set {text!r}: {section!r} already has a value.")
+                raise InvalidArgumentError(f"{option} {text!r}: {section!r} already has a value.")
         try:
             inner[last] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise InvalidArgumentError(
-                f"--set {text!r}: the value is not YAML ({str(error).splitlines()[0]}). Quote it."
+                f"{option} {text!r}: the value is not YAML ({str(error).splitlines()[0]}). Quote it."
             ) from error
     return settings
 

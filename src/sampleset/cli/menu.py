@@ -70,6 +70,10 @@ COMMANDS = {
     "report": Entry(
         "Print a report and make its pages again, or compare two reports problem by problem.", _SETS
     ),
+    "fit": Entry(
+        "Train an aggregator from questions, and say whether it beats the vote. Goes on where it stopped.",
+        _TRAIN,
+    ),
     "train-data": Entry(
         "Make training rows of stored sample sets: drawn k, permuted order, balanced by difficulty.", _TRAIN
     ),
@@ -87,6 +91,9 @@ COMMANDS = {
     ),
     "fit-probe": Entry(
         "Fit a verifier head on labelled sets: a probe of a small model's hidden states. Resumes.", _TRAIN
+    ),
+    "reproduce": Entry(
+        "Train and test the aggregators of a study, and print its tables. Goes on where it stopped.", _TRAIN
     ),
     "export": Entry(
         "Make a checkpoint into files for llama.cpp or for others: an adapter, or a whole model.", _TRAIN

@@ -51,7 +51,7 @@ def calibrate(
         keep_thinking=sets.keep_thinking,
     )  # fmt: skip
     labelled = None if holds_training_rows(rows) else sets.sample_file(rows, answers, output.note)
-    figures = run_async(_calibrated(checkpoint, rows, folds, context_size, output, labelled, options))
+    figures = run_async(calibrated(checkpoint, rows, folds, output, context_size, labelled, options))
     if not figures.overlap_checked:
         output.note(
             f"not checked whether {checkpoint} was trained on questions of {rows}: the rows that it was "
@@ -64,19 +64,20 @@ def calibrate(
         output.next("export", checkpoint, "--output", "FOLDER")
 
 
-async def _calibrated(
+async def calibrated(
     checkpoint: Path,
     rows: Path,
     folds: int,
-    context_size: int | None,
     output: Output,
-    labelled: SampleFile | None,
-    options: DataOptions,
+    context_size: int | None = None,
+    labelled: SampleFile | None = None,
+    options: DataOptions | None = None,
 ) -> Calibration:
+    """Fit the weights of the aggregator in a folder on rows, or on the rows of labelled sets."""
     async with opened(ModelRef(str(checkpoint), None, None, context_size)) as backend:
         with output.status_line() as show:
             if labelled is not None:
-                rows = await _rows_of_sets(labelled, checkpoint, backend, options)
+                rows = await _rows_of_sets(labelled, checkpoint, backend, options or DataOptions())
                 output.note(f"rows of {labelled.path}: {rows}")
             return await fitted(
                 checkpoint, backend, rows, folds, lambda done, of: show(f"{done}/{of} rows scored", done, of)

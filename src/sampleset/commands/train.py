@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
+from sampleset.answers import Kinds
 from sampleset.commands.options import AnswerOptions, RunCode, argument
 from sampleset.commands.progress import training_line
 from sampleset.commands.run import Output, print_json
 from sampleset.errors import InvalidArgumentError, UnknownNameError
 from sampleset.settings import parse_overrides, read_settings
 from sampleset.training.grpo.run import train_grpo
-from sampleset.training.loop import TrainingProgress
+from sampleset.training.loop import TrainingProgress, TrainingSummary
 from sampleset.training.loop import train as run_training
 from sampleset.training.processes import is_main_process
 from sampleset.training.recipe import Method, Recipe, recipe_of
+from sampleset.training.scales import overlaid
 from sampleset.training.select import SelectLearner
 from sampleset.training.sft import SftLearner
 
@@ -38,21 +40,7 @@ def train(
         raise UnknownNameError("training method", method, get_args(Method))
     kinds = AnswerOptions(run_code=run_code).kinds()
     made = _read_recipe(method, recipe, overrides or [])
-    with output.status_line() as show:
-
-        def on_progress(now: TrainingProgress) -> None:
-            show(training_line(now), now.step, now.steps)
-
-        try:
-            if method == "grpo":
-                summary = train_grpo(made, on_progress, kinds)
-            elif method == "select":
-                summary = run_training("select", SelectLearner(made.objective), made, on_progress)
-            else:
-                summary = run_training("sft", SftLearner(), made, on_progress)
-        except KeyboardInterrupt:
-            print("interrupted; run the same command again to go on", file=sys.stderr)
-            raise typer.Exit(130) from None
+    summary = trained(cast("Method", method), made, kinds, output)
     if not is_main_process():
         return
     figures: dict[str, Any] = {"checkpoint": str(summary.checkpoint), "steps": summary.steps}
@@ -73,6 +61,24 @@ def train(
         output.next("export", summary.checkpoint, "--output", "FOLDER")
 
 
+def trained(method: Method, recipe: Recipe, kinds: Kinds, output: Output) -> TrainingSummary:
+    """Train by a recipe, or go on with an earlier run of it; shows the progress."""
+    with output.status_line() as show:
+
+        def on_progress(now: TrainingProgress) -> None:
+            show(training_line(now), now.step, now.steps)
+
+        try:
+            if method == "grpo":
+                return train_grpo(recipe, on_progress, kinds)
+            if method == "select":
+                return run_training("select", SelectLearner(recipe.objective), recipe, on_progress)
+            return run_training("sft", SftLearner(), recipe, on_progress)
+        except KeyboardInterrupt:
+            print("interrupted; run the same command again to go on", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
 def _read_recipe(method: str, path: Path, overrides: list[str]) -> Recipe:
     """The recipe in a file, the `config.json` of a run for one, with overrides."""
     settings = read_settings(path)
@@ -80,9 +86,4 @@ def _read_recipe(method: str, path: Path, overrides: list[str]) -> Recipe:
         raise InvalidArgumentError(
             f"{path} is of a run by {settings['method']!r}. Give that method, or a recipe without one."
         )
-    for key, value in parse_overrides(overrides).items():
-        previous = settings.get(key)
-        settings[key] = (
-            {**previous, **value} if isinstance(previous, dict) and isinstance(value, dict) else value
-        )
-    return recipe_of(settings, str(path))
+    return recipe_of(overlaid(settings, parse_overrides(overrides)), str(path))

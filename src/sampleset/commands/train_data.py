@@ -189,7 +189,7 @@ def train_data(
     files = [sets.sample_file(path, answers, run.note) for path in samples]
     use_verdict_store(verdicts or default_verdict_path())
     summary = run_async(
-        _make_rows(
+        make_rows(
             output,
             files,
             rows.options(sets.keep_thinking),
@@ -221,7 +221,7 @@ def train_data(
         raise typer.Exit(1)
 
 
-async def _make_rows(
+async def make_rows(
     output: Path,
     files: list[SampleFile],
     options: DataOptions,
@@ -232,7 +232,7 @@ async def _make_rows(
     calls: CallOptions,
     run: Run,
 ) -> dict[str, Any]:
-    """Open the models, write the rows, and return the summary."""
+    """Write the rows of some files with the models that this takes; returns the summary."""
     async with AsyncExitStack() as stack:
         backend = await stack.enter_async_context(opened(reader))
         teacher = None

@@ -28,7 +28,7 @@ from sampleset.aggregators.learned_vote import (
     means_of,
 )
 from sampleset.errors import DataError, InvalidArgumentError
-from sampleset.metrics import paired_bootstrap
+from sampleset.metrics import MOST_WANTED, paired_bootstrap, questions_to_show, rounded_up
 from sampleset.training.labelled_sets import (
     Labels,
     Table,
@@ -52,8 +52,6 @@ _SHRINKAGE = 0.1
 _LEAST_DEVIATION = 0.02
 _AT_HOME = 0.99
 _SAME = 1e-9
-_MOST_WANTED = 50
-"""A gain that would take more than this many times the existing labels to show is not worth mentioning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,21 +448,13 @@ def verdict_of(gain: Gain, questions: int, curve: Sequence[CurvePoint]) -> str:
         return f"Use it: {gain_text} over the vote{enough}."
     if gain.high < 0:
         return f"Do not use it: {gain_text} against the vote."
-    if gain.difference > 0:
-        error = (gain.high - gain.low) / 3.92
-        wanted = math.ceil(questions * (1.96 * error / gain.difference) ** 2)
-        if questions < wanted <= _MOST_WANTED * questions:
-            return (
-                f"Not shown: {gain_text} over the vote. A gain of this size would show with about "
-                f"{_rounded(wanted):,} labelled questions; there are {questions:,}."
-            )
+    wanted = questions_to_show(gain.difference, gain.low, gain.high, questions)
+    if wanted is not None and questions < wanted <= MOST_WANTED * questions:
+        return (
+            f"Not shown: {gain_text} over the vote. A gain of this size would show with about "
+            f"{rounded_up(wanted):,} labelled questions; there are {questions:,}."
+        )
     return f"Not shown: {gain_text} over the vote. The vote does as well on questions like these."
-
-
-def _rounded(count: int) -> int:
-    """A count rounded up to two digits."""
-    unit = 10 ** max(0, len(str(count)) - 2)
-    return -(-count // unit) * unit
 
 
 @dataclass(frozen=True, slots=True)

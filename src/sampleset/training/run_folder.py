@@ -37,6 +37,25 @@ def input_digests(recipe: Recipe, model: ModelFiles) -> dict[str, str]:
     return digests
 
 
+@contextmanager
+def sole_use(folder: Path, busy: str) -> Generator[None]:
+    """Lock a folder for this process; it is made if need be.
+
+    Raises:
+        InvalidArgumentError: Another process has it; the message is `busy`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InvalidArgumentError(busy) from error
+        except OSError as error:  # A file system without locks.
+            error.filename = lock.name
+            raise
+        yield
+
+
 class RunFolder:
     """The folder of a run.
 
@@ -83,18 +102,10 @@ class RunFolder:
         Raises:
             InvalidArgumentError: It holds another run, or another process trains into it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InvalidArgumentError(
-                    f"Another process trains into {str(self.folder)!r}. Wait for it, or use another "
-                    "output_dir."
-                ) from error
-            except OSError as error:  # A file system without locks.
-                error.filename = lock.name
-                raise
+        with sole_use(
+            self.folder,
+            f"Another process trains into {str(self.folder)!r}. Wait for it, or use another output_dir.",
+        ):
             self.require_same()
             if not self._config.exists():
                 save_settings(self._config, {**self._settings, _DIGESTS: self._digests})

@@ -44,6 +44,7 @@ def model_card(record: Mapping[str, Any]) -> str:
         _training_section(training),
         _figures_section(training),
         _calibration_section(record.get("calibration")),
+        _verdict_section(record.get("verdict")),
         "## Limits\n\nIt learned from the questions in its rows, and from samples of the models that wrote "
         "them. On other tasks, languages or models it may do worse than a majority vote, which costs "
         "nothing: compare the two on your own samples before relying on it. Text in the samples can "
@@ -108,4 +109,21 @@ def _calibration_section(calibration: Mapping[str, Any] | None) -> str:
         f"`after` and `blind` are cross-validated by question in {calibration['folds']} folds; `prior` is "
         "votes and confidence without the model, `blind` the model where samples carry no log-probabilities."
         "\n\n| | accuracy | cross-entropy |\n|---|---|---|\n" + "\n".join(lines)
+    )
+
+
+def _verdict_section(verdict: Mapping[str, Any] | None) -> str:
+    """The verdict of `sampleset fit`; empty without one."""
+    if not verdict:
+        return ""
+    lines = [
+        f"| {lead['over']} | {100 * lead['difference']:+.1f} | {100 * lead['interval']['low']:+.1f} to "
+        f"{100 * lead['interval']['high']:+.1f} | {lead['mended']} / {lead['spoilt']} |"
+        for lead in verdict["leads"]
+    ]
+    heading = "Recommended" if verdict["is_recommended"] else "Not recommended"
+    return (
+        f"## {heading}\n\n{verdict['sentence']}\n\nOn {verdict['questions']} test questions, {verdict['k']} "
+        "samples each; points, paired by question, with the 95 % interval:\n\n"
+        "| it less | points | interval | mended / spoilt |\n|---|---|---|---|\n" + "\n".join(lines)
     )
