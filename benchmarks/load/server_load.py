@@ -19,7 +19,6 @@ optillm asks the stub once, for n = k choices; the others ask k times. What they
 
 import argparse
 import asyncio
-import json
 import os
 import shutil
 import socket
@@ -236,7 +235,6 @@ def report(systems: Sequence[System], arguments: argparse.Namespace) -> None:
     header = ("system", "requests/s", "ours is", "processor ms", "added p50 ms", "added p99 ms", "peak MB")
     header += ("draws", "failed")
     print(" | ".join(header))
-    rows = list[dict[str, Any]]()
     for one in systems:
         p50, p99, rate, spent = (median(column) for column in zip(*one.rounds, strict=True))
         added = [(seconds - arguments.latency) * 1000 for seconds in (p50, p99)]
@@ -249,8 +247,6 @@ def report(systems: Sequence[System], arguments: argparse.Namespace) -> None:
         ]
         cells += [f"{memory(one.process):.0f}", f"{one.draws:.1f}", str(one.failed)]
         print(" | ".join(cells))
-        rows.append(dict(zip(header, cells, strict=True)))
-    print(json.dumps(rows))
     by_name = {one.name: [spent for *_, spent in one.rounds] for one in systems}
     if "before" in by_name:
         print(f"processor time of a request, now / before: {ratios(by_name['sampleset'], by_name['before'])}")
