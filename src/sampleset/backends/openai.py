@@ -32,7 +32,8 @@ from sampleset.errors import (
 )
 from sampleset.wire.beside import beside
 from sampleset.wire.client import Client, ConnectionFailedError, Response
-from sampleset.wire.faults import Fault, about_access, read_fault, refused_field
+from sampleset.wire.faults import Fault, about_access, read_fault
+from sampleset.wire.refusals import ONLY_STREAMS, refused_field, unnamed_field
 from sampleset.wire.replies import completion_of, damaged, decoded, read_completion
 from sampleset.wire.stream import StreamedCompletion
 from sampleset.wire.values import closed, count_of, list_of, mapping_of, shortened
@@ -204,7 +205,7 @@ class OpenAIBackend:
         # Remembered only once it helped: an error text may name a field by chance.
         refused = self._refused
         while True:
-            is_streamed = on_text is not None and "stream" not in refused
+            is_streamed = ONLY_STREAMS in refused or (on_text is not None and "stream" not in refused)
             fields = self._fields(params, extra, seed, refused, is_streamed=is_streamed)
             if prefill is not None and self.owner == "vllm":
                 fields |= {"add_generation_prompt": False, "continue_final_message": True}
@@ -212,12 +213,20 @@ class OpenAIBackend:
             has_streamed, reply = await self._ask(body, on_text if is_streamed else None, prefill is not None)
             if isinstance(reply, Generation):
                 break
-            name = refused_field(reply, fields, self._optional(is_request=extra is not None))
-            if name is None:
+            optional = self._optional(is_request=extra is not None)
+            name = refused_field(reply, fields, optional)
+            if name is None and extra is None and not self._answered:
+                name = unnamed_field(reply, fields, optional)
+            if name is None or name in refused:
                 raise await self._error(reply)
             refused |= {name}
         for name in sorted(refused - self._refused):
-            _log.warning("%s refuses %r; requests go without it from now on.", self._where, name)
+            if name == ONLY_STREAMS:
+                _log.warning(
+                    "%s refuses requests without a stream; all requests ask for one now.", self._where
+                )
+            else:
+                _log.warning("%s refuses %r; requests go without it from now on.", self._where, name)
         self._refused |= refused
         self._answered = True
         if extra is None and reply.token_logprobs is not None:
