@@ -18,6 +18,7 @@ from sampleset.chat import Generation
 from sampleset.types import LogprobSummary, whole_characters
 from sampleset.wire.faults import Fault, fault_in
 from sampleset.wire.statuses import end_of, finish_reason_of
+from sampleset.wire.tool_calls import whole_calls
 from sampleset.wire.values import count_of, list_of, mapping_of, text_of
 
 # Servers write -inf or the lowest float for a token of probability 0; OpenAI and vLLM write this.
@@ -76,14 +77,18 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
     usage = mapping_of(body.get("usage"))
     reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
     text = text_of(message.get("content")) or text_of(message.get("refusal"))
-    is_something = text or message.get("tool_calls") or end == "limit" or may_be_empty
+    calls = message.get("tool_calls") or message.get("function_call")
+    is_something = text or calls or end == "limit" or may_be_empty
     if not (is_something or reasoning or _thinks(message)):
         reason = f"answered with an empty completion (finish reason {finish!r})"
         return damaged(reason, "empty reply")
     rows = mapping_of(choice.get("logprobs"))
     return Generation(
         text=text,
-        finish_reason=finish_reason_of(finish),
+        # Some servers end a reply that calls tools as any other.
+        finish_reason="tool_calls"
+        if end == "natural" and message.get("tool_calls")
+        else finish_reason_of(finish),
         prompt_tokens=count_of(usage.get("prompt_tokens")),
         completion_tokens=count_of(usage.get("completion_tokens")),
         logprobs=logprobs_of(rows) if rows else None,
@@ -159,26 +164,7 @@ def _repaired(message: Mapping[str, Any], *, check_calls: bool) -> dict[str, Any
         if thought and not any(clean.get(name) for name in _THOUGHT):
             clean["thinking_blocks"] = thought
     if calls := message.get("tool_calls"):
-        read = [_call(call, check_calls) for call in list_of(calls) or [None]]
-        if None in read:
+        if (read := whole_calls(calls, check=check_calls)) is None:
             return None
         clean["tool_calls"] = read
     return clean
-
-
-def _call(call: object, check: bool) -> Mapping[str, Any] | None:
-    """A tool call with its arguments as JSON text; `None` if the call or its arguments are malformed."""
-    fields = mapping_of(call)
-    kind = "function" if fields.get("function") else "custom"
-    called = mapping_of(fields.get(kind))
-    if not isinstance(called.get("name"), str):
-        return None
-    arguments = called.get("arguments")
-    if isinstance(arguments, dict):
-        return {**fields, kind: {**called, "arguments": json.dumps(arguments)}}
-    if kind == "function" and check and isinstance(arguments, str) and arguments.strip():
-        try:
-            json.loads(arguments)
-        except (ValueError, RecursionError):
-            return None
-    return fields
