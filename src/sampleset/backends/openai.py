@@ -202,6 +202,7 @@ class OpenAIBackend:
         if prefill is not None and not self._listed:
             await self._list_models()
         wire = messages.json if isinstance(messages, Prompt) else json.dumps(list(messages)).encode()
+        written: Mapping[str, bytes] = messages.fields_json if isinstance(messages, Prompt) else {}
         # Remembered only once it helped: an error text may name a field by chance.
         refused = self._refused
         while True:
@@ -209,7 +210,7 @@ class OpenAIBackend:
             fields = self._fields(params, extra, seed, refused, is_streamed=is_streamed)
             if prefill is not None and self.owner == "vllm":
                 fields |= {"add_generation_prompt": False, "continue_final_message": True}
-            body = (b'{"messages": ', wire, f", {json.dumps(fields)[1:]}".encode())
+            body = _body(wire, fields, extra or {}, written)
             has_streamed, reply = await self._ask(body, on_text if is_streamed else None, prefill is not None)
             if isinstance(reply, Generation):
                 break
@@ -260,9 +261,10 @@ class OpenAIBackend:
         if reply.status != 200:
             return False, self._fault(reply)
         if not reply.is_stream and not reply.raw[:_LONGEST_START].lstrip().startswith(_EVENT_STARTS):
-            return False, await beside(
+            whole = await beside(
                 len(reply.raw), lambda: read_completion(reply.raw, may_be_empty=may_be_empty)
             )
+            return False, _sized(whole, len(reply.raw))
         try:
             if not reply.is_stream:
                 await beside(len(reply.raw), lambda: stream.feed(reply.raw))
@@ -271,7 +273,7 @@ class OpenAIBackend:
         except (ValueError, RecursionError) as error:
             return True, damaged(f"broke its reply off ({type(error).__name__})")
         whole = await beside(stream.length, lambda: completion_of(stream.body(), may_be_empty=may_be_empty))
-        return reply.is_stream and on_text is not None, whole
+        return reply.is_stream and on_text is not None, _sized(whole, stream.length)
 
     def _fields(
         self,
@@ -442,6 +444,24 @@ class OpenAIBackend:
             f"It has: {shortened(', '.join(sorted(names)))}.",
             kind=kind,
         )
+
+
+def _body(
+    messages: bytes, fields: Mapping[str, Any], extra: Mapping[str, Any], written: Mapping[str, bytes]
+) -> list[bytes]:
+    """A request in parts. Fields of the client's request are not written anew for each draw."""
+    parts = [b'{"messages": ', messages]
+    for name, value in fields.items():
+        is_written = name in written and value is extra.get(name)
+        parts += [
+            f", {json.dumps(name)}: ".encode(),
+            written[name] if is_written else json.dumps(value).encode(),
+        ]
+    return [*parts, b"}"]
+
+
+def _sized(reply: Generation | Fault, size: int) -> Generation | Fault:
+    return replace(reply, size=size) if isinstance(reply, Generation) else reply
 
 
 def lists(names: Sequence[str], model: str) -> bool:

@@ -98,7 +98,7 @@ async def draw_all(
 
     members = {id(member): member for member in plan}
     drawers = await beside(
-        len(request.question.text),
+        request.prompt.size,
         lambda: {number: member.drawer(request, patience) for number, member in members.items()},
     )
     work = QuestionDraws(
