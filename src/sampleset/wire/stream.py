@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sampleset.wire.tool_calls import StreamedCalls
-from sampleset.wire.values import list_of, mapping_of, text_of
+from sampleset.wire.values import list_of, mapping_of, opened, text_of
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -69,6 +69,7 @@ class StreamedCompletion:
     def add(self, event: Mapping[str, Any]) -> str:
         """Add an event; returns its content."""
         self.has_begun = True
+        event = opened(event)
         self._error = event.get("error") or self._error
         groq = mapping_of(event.get("x_groq"))
         self._usage = event.get("usage") or groq.get("usage") or self._usage
