@@ -40,6 +40,7 @@ from sampleset.serve.requests import ChatRequest
 from sampleset.serve.voice import OnDelta, Voice, voice_of
 from sampleset.specs import build, models_of, needs_model, with_default_model
 from sampleset.vote_features.members import member_of
+from sampleset.wording import plural
 
 NO_KEY = "not-needed"
 _MOST_READ = 200_000
@@ -124,7 +125,7 @@ class Alias:
     def step_name(self) -> str:
         """What answers, in words."""
         models = " + ".join(dict.fromkeys(member.model for member in self.plan))
-        return f"{self.config.k} samples of {models}, {self.aggregator}"
+        return f"{plural(self.config.k, 'sample')} of {models}, {self.aggregator}"
 
     @property
     def certified(self) -> Certified | None:
@@ -148,7 +149,7 @@ class Alias:
         samplers = joined(dict.fromkeys(member.model for member in self.plan))
         reading = joined(self.readers[self.aggregator])
         decides = self.aggregator + (f", read by {reading}" if reading else "")
-        line = f"{self.name}: {self.config.k} samples of {samplers}; {decides}"
+        line = f"{self.name}: {plural(self.config.k, 'sample')} of {samplers}; {decides}"
         return "; else ".join([line, *(step.step_name for step in self.further)])
 
     def listing(self) -> dict[str, Any]:
