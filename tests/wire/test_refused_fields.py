@@ -185,6 +185,14 @@ def test_a_refused_field_is_found_in_whatever_wrapping(body: dict[str, Any], fie
     assert refused_field(fault_in(body, 400), FIELDS, OPTIONAL) == field
 
 
+def test_details_within_details_have_an_end():
+    details: dict[str, Any] = {"field": "top_k", "issue": "unknown"}
+    for _ in range(900):
+        details = {"details": [details]}
+    fault = fault_in({"error": {"message": "Bad.", **details}}, 400)
+    assert fault.text == "Bad."
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -261,7 +261,9 @@ class _Reading:
         # A router adds its provider's error under `metadata`.
         provider = mapping_of(fields.get("metadata")).get("raw")
         inner = inner or (self._text(provider, depth) if isinstance(provider, str) else "")
-        inner = inner or "; ".join(filter(None, (self._details(fields.get(name)) for name in _DETAILS)))
+        inner = inner or "; ".join(
+            filter(None, (self._details(fields.get(name), depth + 1) for name in _DETAILS))
+        )
         for name in (*_WORDS, *(() if inner else _WORDS_LAST)):
             if isinstance(fields.get(name), str) and (text := self._text(fields[name], depth)):
                 return text if not inner or inner == text else f"{text}: {inner}"
@@ -275,10 +277,12 @@ class _Reading:
             self._note({"param": name})
         return "; ".join(f"{name}: {' '.join(texts[name][:20])}" for name in list(texts)[:20] if texts[name])
 
-    def _details(self, value: object) -> str:
+    def _details(self, value: object, depth: int) -> str:
         """The text of details that name a field; others would only lengthen a message."""
+        if depth > _DEEPEST:
+            return ""
         entries = list(map(mapping_of, list_of(value)[:20]))
-        inner = (self._details(entry.get(name)) for entry in entries for name in _DETAILS)
+        inner = (self._details(entry.get(name), depth + 1) for entry in entries for name in _DETAILS)
         return "; ".join(filter(None, (*map(self._of_field, entries), *inner)))
 
     def _of_field(self, fields: Mapping[str, Any]) -> str:
