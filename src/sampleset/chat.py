@@ -56,6 +56,16 @@ class Prompt(tuple[Message, ...]):
         """The messages as JSON, written once for all draws."""
         return json.dumps(self).encode()
 
+    @cached_property
+    def fields_json(self) -> Mapping[str, bytes]:
+        """Each of the other fields as JSON, written once for all draws."""
+        return {name: json.dumps(value).encode() for name, value in (self.extra or {}).items()}
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes on the wire."""
+        return len(self.json) + sum(map(len, self.fields_json.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
@@ -101,6 +111,7 @@ class Generation:
         token_logprobs: The tokens' log-probabilities in the API's form.
         cached_tokens: Of the prompt tokens, those read from a cache.
         reasoning_tokens: Of the completion tokens, those of hidden reasoning.
+        size: Bytes of the reply that it was read from, 0 of a backend that gives text only.
     """
 
     text: str
@@ -112,6 +123,7 @@ class Generation:
     token_logprobs: Mapping[str, Any] | None = None
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    size: int = 0
 
     @property
     def whole_message(self) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
@@ -181,16 +182,21 @@ class Sample:
         return self.finish_reason == "length"
 
 
+# As models write the tags: some with spaces, attributes or capitals.
+_START_OF_THOUGHT = re.compile(r"\s*<\s{0,4}think(?:\s[^<>/]{0,200})?>", re.IGNORECASE)
+_END_OF_THOUGHT = re.compile(r"<\s{0,4}/\s{0,4}think\s{0,4}>", re.IGNORECASE)
+
+
 def after_thinking(sample: Sample) -> str:
     """What a sample of a long-reasoning model says after its last `</think>`.
 
     Nothing, where the token limit cut the sample off within its thinking; the whole text, where it shows no
     thinking.
     """
-    _, end, rest = sample.text.rpartition("</think>")
-    if end:
-        return rest.lstrip()
-    unfinished = sample.truncated and sample.text.lstrip().startswith("<think>")
+    ends = list(_END_OF_THOUGHT.finditer(sample.text))
+    if ends:
+        return sample.text[ends[-1].end() :].lstrip()
+    unfinished = sample.truncated and _START_OF_THOUGHT.match(sample.text)
     return "" if unfinished else sample.text
 
 
@@ -308,7 +314,7 @@ class SampleSet:
 
     def without_thinking(self) -> SampleSet:
         """The set with each sample cut down to what it says after its thinking; see `after_thinking`."""
-        if not any("think>" in sample.text for sample in self.samples):
+        if not any("think" in sample.text or "THINK" in sample.text for sample in self.samples):
             return self
         return replace(self, samples=tuple(replace(one, text=after_thinking(one)) for one in self.samples))
 

@@ -162,7 +162,7 @@ def test_the_sampled_model_judges(run: Run, tmp_path: Path):
         "answer", "?", "--model", f"replay:{path}", "-k", "2", "--answer-kind", "judge", "--show"
     )
     assert (code, out.splitlines()[-1]) == (0, "answer of majority_vote: yes")
-    assert "the judge of answers was asked 1 times" in err
+    assert "the judge of answers was asked 1 time," in err
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,12 @@ from sampleset import (
     sampled,
 )
 from sampleset.api.blocking import run_blocking
-from sampleset.errors import InputNotFoundError, InvalidArgumentError, MissingGoldError, SamplingError
+from sampleset.errors import (
+    InputNotFoundError,
+    InvalidArgumentError,
+    MissingGoldError,
+    SamplingError,
+)
 from sampleset.report import rewrite_report, write_report
 
 
@@ -259,3 +264,29 @@ def test_a_decorated_function_asks_a_judge_whether_answers_mean_the_same():
 def test_a_decorator_without_the_judge_that_it_needs_is_refused():
     with pytest.raises(InvalidArgumentError, match="judge='gpt-4o-mini'"):
         sampled(answer_kind="judge")
+
+
+def test_one_set_or_one_question_needs_no_list():
+    one = SampleSet.of("What is 2 + 2?", ["\\boxed{4}", "\\boxed{5}", "4"])
+    assert [answer.answer for answer in aggregate_sets(one)] == ["4"]
+    assert len(load_sets(one)) == len(load_sets(next(iter(load_sets(one))))) == 1
+    backend = ReplayBackend(lambda messages, seed: "\\boxed{4}")
+    (drawn,) = draw_sets(Question("q", "What is 2 + 2?"), backend, 2)
+    assert drawn.sample_set.n == 2
+
+
+def test_a_question_that_is_taken_for_a_dataset_is_told_where_it_belongs():
+    with pytest.raises(InvalidArgumentError, match="A question of your own stands in a list"):
+        draw_sets("What is 2 + 2?", ReplayBackend(lambda messages, seed: "4"))
+
+
+def test_a_method_that_is_always_wrong_or_right_can_be_plotted():
+    pytest.importorskip("matplotlib").use("Agg")
+    gold = {str(number): "4" for number in range(7)}
+    sets = [
+        SampleSet(Question(name, "2 + 2?"), SampleSet.of("2 + 2?", ["\\boxed{4}", "\\boxed{4}"]).samples)
+        for name in gold
+    ]
+    methods = {"right": "majority_vote", "wrong": lambda sample_set: "nothing"}
+    report = evaluate_sets(sets, methods, k=2, gold=gold)
+    assert report.plot().get_ylabel() == "share right"

@@ -16,7 +16,7 @@ import pytest
 
 from sampleset.backends.base import BACKENDS, Backend
 from sampleset.backends.openai import OpenAIBackend
-from sampleset.chat import Generation, Message, SamplingParams
+from sampleset.chat import Generation, Message, Prompt, SamplingParams
 from sampleset.errors import (
     AuthenticationError,
     BackendError,
@@ -276,6 +276,26 @@ async def test_a_token_limit_with_a_chosen_name_is_not_renamed(open_backend: Ope
     with StubServer(refuses=["max_tokens"]) as server, pytest.raises(BackendError, match="max_tokens"):
         await draw(open_backend(server, max_tokens_field="max_tokens"))
     assert len(server.requests) == 1
+
+
+async def test_fields_of_a_client_are_written_once_for_all_draws(
+    open_backend: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": ["a"] * 1000}}}
+    prompt = Prompt(CHAT, {"response_format": schema, "temperature": 0.5})
+    with StubServer() as server:
+        backend = open_backend(server)
+        await backend.generate(prompt, SamplingParams(), [0])
+        written = list[object]()
+        dumps = json.dumps
+        monkeypatch.setattr(
+            json, "dumps", lambda value, **more: written.append(value) or dumps(value, **more)
+        )
+        await backend.generate(prompt, SamplingParams(), [1, 2, 3])
+        monkeypatch.undo()
+    assert schema not in written
+    assert [request["response_format"] for request in server.requests] == [schema] * 4
+    assert [request["seed"] for request in server.requests] == [0, 1, 2, 3]
 
 
 async def test_a_validation_error_that_quotes_the_whole_request_costs_no_field(open_backend: Open) -> None:

@@ -265,6 +265,71 @@ async def test_a_server_that_streams_all_the_same_is_read(body: str, kind: str, 
     assert "".join(heard) == ("So \\boxed{4}" if streamed else "")
 
 
+WHOLE = {
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "So 4"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+}
+CHUNKS = [
+    {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "So "}}]},
+    {"choices": [{"index": 0, "delta": {"content": "4"}}]},
+    {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 3}},
+]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            pytest.param({name: WHOLE}, id=name)
+            for name in ("result", "data", "response", "output", "body", "completion")
+        ),
+        pytest.param(
+            {"code": 0, "msg": "ok", "success": True, "errors": [], "data": WHOLE}, id="with a code"
+        ),
+        pytest.param({"data": {"result": WHOLE}}, id="twice"),
+        pytest.param({"statusCode": 200, "body": json.dumps(WHOLE)}, id="as a text"),
+        pytest.param(
+            {"output": {"choices": WHOLE["choices"]}, "usage": {"input_tokens": 3, "output_tokens": 2}},
+            id="tokens outside, by other names",
+        ),
+        pytest.param([WHOLE], id="in a list"),
+        pytest.param("\n".join(map(json.dumps, CHUNKS)), id="a chunk a line"),
+        pytest.param("\n\n".join(map(json.dumps, CHUNKS)) + "\n", id="lines between them"),
+        pytest.param("".join(map(json.dumps, CHUNKS)), id="chunks without a break"),
+        pytest.param("\n".join(json.dumps(chunk, indent=1) for chunk in CHUNKS), id="chunks over lines"),
+        pytest.param("\n".join(json.dumps({"result": chunk}) for chunk in CHUNKS), id="wrapped chunks"),
+        pytest.param(CHUNKS, id="a list of chunks"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+async def test_a_reply_in_a_wrapping_or_in_chunks_is_read(body: Any, kind: str):
+    with Upstream(says=lambda request: Reply(200, body, {"content-type": kind})) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        (generation,) = await backend.generate(CHAT, SamplingParams(), [0])
+        await backend.aclose()
+    assert (generation.text, generation.finish_reason, generation.prompt_tokens) == ("So 4", "stop", 3)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"result": {"error": {"message": "gone", "code": 502}}}, id="an error within"),
+        pytest.param({"data": None, "error": {"message": "gone"}}, id="an error beside nothing"),
+        pytest.param("\n".join(map(json.dumps, CHUNKS[:2])), id="chunks cut off"),
+        pytest.param("\n".join(map(json.dumps, CHUNKS)) + '\n{"choi', id="chunks cut off in one"),
+        pytest.param(
+            "\n".join(map(json.dumps, [CHUNKS[0], {"error": {"message": "gone"}}])), id="an error as a chunk"
+        ),
+    ],
+)
+async def test_a_wrapped_error_or_chunks_that_break_off_are_no_sample(body: Any):
+    with Upstream(says=lambda request: Reply(200, body)) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        with pytest.raises(TransientBackendError):
+            await backend.generate(CHAT, SamplingParams(), [0])
+        await backend.aclose()
+
+
 @pytest.mark.parametrize(
     "ending",
     [

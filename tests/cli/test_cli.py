@@ -337,3 +337,13 @@ def test_an_interrupt_keeps_what_was_drawn_and_says_how_to_go_on(problems_file: 
     assert "run the same command again" in err
     assert "Traceback" not in err
     assert len(list(read_rows(tmp_path / "store" / "samples.jsonl"))) > 0
+
+
+def test_every_command_has_an_example_and_names_the_next():
+    from sampleset.cli.menu import COMMANDS, _module
+
+    for name, entry in COMMANDS.items():
+        module = _module(name, entry)
+        assert module.EXAMPLE.startswith(f"sampleset {name}"), name
+        # Servers end by a signal, and nothing follows.
+        assert name in ("serve", "mcp") or ".next(" in Path(str(module.__file__)).read_text(), name

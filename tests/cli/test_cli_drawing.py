@@ -192,7 +192,7 @@ def test_an_export_that_cannot_be_written_costs_no_draw(run: Run, sets_file: Pat
 def test_a_store_that_is_a_file_costs_one_line(run: Run, sets_file: Path):
     code, _, error = run("sample", sets_file, "--model", f"replay:{sets_file}", "--output-dir", sets_file)
     assert code == 2
-    assert "is a file; a sample store is a folder" in error
+    assert "is a file. Name another folder" in error
 
 
 def test_a_store_without_a_draw_says_so(run: Run, tmp_path: Path):

@@ -120,6 +120,41 @@ def test_lm_eval_rows_read_back_as_the_same_texts_and_problems(run: Run, tmp_pat
     assert texts[0] == texts[1]
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
+@pytest.mark.parametrize("form", ["lighteval", "lighteval-0.8"])
+@pytest.mark.parametrize("rows", [RICH, RICH[::-1]], ids=["rich", "reversed"])
+def test_lighteval_details_read_back_as_the_same_texts_and_problems(
+    run: Run, tmp_path: Path, form: str, suffix: str, rows: list[dict[str, Any]]
+):
+    write_rows(tmp_path / "sets.jsonl", rows)
+    out = tmp_path / f"details_sums_2026-11-29{suffix}"
+    assert run("import", tmp_path / "sets.jsonl", "--form", form, "--output", out)[0] == 0
+    assert SampleFile(out).form == "lighteval details"
+    before, after = list(read_sample_sets(tmp_path / "sets.jsonl")), list(read_sample_sets(out))
+    assert [bare(one.problem) for one in after] == [bare(one.problem) for one in before]
+    texts = [[[sample.text for sample in one.sample_set.samples] for one in sets] for sets in (before, after)]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("name", ["lighteval_0_8.parquet", "lighteval_0_13.parquet"])
+@pytest.mark.parametrize("form", ["lighteval", "lighteval-0.8"])
+def test_lighteval_details_are_written_as_either_version_reads_them(
+    run: Run, tmp_path: Path, name: str, form: str
+):
+    assert run("import", FILES / name, "--form", form, "--output", tmp_path / "out.parquet")[0] == 0
+    columns = set(pytest.importorskip("pyarrow.parquet").read_schema(tmp_path / "out.parquet").names)
+    of_either = {
+        "lighteval": {"doc", "metric", "model_response"},
+        "lighteval-0.8": {"example", "predictions"},
+    }
+    assert of_either[form] <= columns
+    (first, _) = read_sample_sets(tmp_path / "out.parquet")
+    assert (first.problem.answer, [sample.text for sample in first.sample_set.samples]) == (
+        "5",
+        ["It is 5.", "5", "6"],
+    )
+
+
 @pytest.mark.parametrize("table", ["pandas", "datasets"])
 def test_tables_in_python_read_back_as_equal_sets(tmp_path: Path, table: str):
     pytest.importorskip("datasets.arrow_dataset" if table == "datasets" else "pandas")

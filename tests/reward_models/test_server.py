@@ -190,7 +190,7 @@ async def test_a_reply_of_another_shape_is_an_error(
 
 async def test_the_number_of_rows_must_be_that_of_steps(scorer: Scorer):
     scorer.answer = lambda path, body: pooled([[0.1, 0.9]])
-    with pytest.raises(BackendError, match="1 rows for 2 steps"):
+    with pytest.raises(BackendError, match="1 row for 2 steps"):
         await scored(scorer, ["a\nb"], layout="qwen_prm")
 
 

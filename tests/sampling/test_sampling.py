@@ -76,7 +76,7 @@ async def test_a_failed_draw_is_data_and_abstains():
     )
     assert [sample.failed for sample in drawn.samples] == [False, True, False]
     assert drawn.n == 3
-    assert drawn.samples[1].error == "busy (after 1 tries)"
+    assert drawn.samples[1].error == "busy (after 1 try)"
 
 
 async def test_all_draws_failing_raises_with_the_first_reason():

@@ -66,7 +66,7 @@ def test_below_the_quorum_the_error_says_what_happened():
     error = reply.json()["error"]
     assert error["code"] == "too_few_samples"
     assert "1 of 3 samples came back, 2 are needed" in error["message"]
-    assert "1 times status 500" in error["message"]
+    assert "1 time status 500" in error["message"]
 
 
 def test_at_the_deadline_what_is_there_has_to_do():

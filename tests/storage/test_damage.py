@@ -131,6 +131,39 @@ def test_rows_that_a_damaged_line_break_has_joined_are_both_kept(tmp_path: Path)
     assert drawn(folder) == whole
 
 
+def test_rows_without_the_line_break_between_them_are_all_kept(tmp_path: Path):
+    folder = filled(tmp_path / "store")
+    whole = drawn(folder)
+    path = folder / "samples.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"", 3))
+    check, _ = repair_store(folder)
+    assert len(check.damage) > 0
+    assert {name: sorted(texts) for name, texts in drawn(folder).items()} == {
+        name: sorted(texts) for name, texts in whole.items()
+    }
+    assert not check_store(folder).damage
+
+
+def test_a_last_row_that_lacks_nothing_but_its_line_break_is_kept(tmp_path: Path):
+    folder = filled(tmp_path / "store")
+    whole = drawn(folder)
+    path = folder / "samples.jsonl"
+    path.write_bytes(path.read_bytes()[:-1])
+    repair_store(folder)
+    assert drawn(folder) == whole
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("index", -1), ("index", 10**30), ("prompt_tokens", -5), ("completion_tokens", -1)],
+)
+def test_a_number_that_no_draw_has_is_damage(tmp_path: Path, field: str, value: int):
+    folder = filled(tmp_path / "store")
+    damage_line(folder / "samples.jsonl", 1, changed(**{field: value}))
+    (damage,) = check_store(folder).damage
+    assert field in damage.reason
+
+
 def test_a_process_that_has_the_store_open_goes_on(tmp_path: Path):
     folder = filled(tmp_path / "store")
     store = SampleStore(folder)

@@ -236,4 +236,54 @@ MANNERS: tuple[Manner, ...] = (
     ),
     Manner("LiteLLM", _with("logprobs"), error_reply(400, "x does not support parameters: ['logprobs']")),
     Manner("Ollama", _with("top_logprobs"), Reply(400, 'json: unknown field "top_logprobs"')),
+    Manner(
+        "Kimi, one value",
+        lambda request: request.get("temperature", 1) != 1,
+        error_reply(400, "invalid temperature: only 1 is allowed for this model"),
+    ),
+    Manner(
+        "OpenAI, a right that is missing",
+        _with("logprobs"),
+        error_reply(403, "You are not allowed to request logprobs from this model"),
+    ),
+    Manner(
+        "llama-cpp-python, by a fault of its own",
+        _with("logprobs"),
+        error_reply(500, "logprobs is not supported for models created with logits_all=False"),
+    ),
+    Manner(
+        "an error in a success",
+        _with("logprobs"),
+        Reply(200, {"error": {"message": "Unsupported parameter: 'logprobs'"}}),
+    ),
+    Manner(
+        "Mistral, a message that holds the error",
+        _with("seed"),
+        Reply(
+            422,
+            {
+                "object": "error",
+                "message": {
+                    "detail": [
+                        {
+                            "type": "extra_forbidden",
+                            "loc": ["body", "seed"],
+                            "msg": "Extra inputs are not permitted",
+                            "input": 7,
+                        }
+                    ]
+                },
+            },
+        ),
+    ),
+    Manner(
+        "DashScope, streams alone",
+        lambda request: request.get("stream") is False,
+        error_reply(400, "This model only support stream mode, please enable the stream parameter."),
+    ),
+    Manner(
+        "no name at all",
+        _with("logprobs"),
+        Reply(400, {"code": 20015, "message": "The parameter is invalid. Please check again.", "data": None}),
+    ),
 )

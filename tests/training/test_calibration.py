@@ -227,7 +227,7 @@ def test_the_command_says_on_stderr_that_an_overlap_could_not_be_checked(
     [
         (_rows(19), DataError, "19 rows of 19 questions"),
         ([replace(row, keep_end_tokens=9) for row in _rows()], InvalidArgumentError, "keep_end_tokens=9"),
-        ([replace(row, id="sets/q/0") for row in _rows()], DataError, "40 rows of 1 questions"),
+        ([replace(row, id="sets/q/0") for row in _rows()], DataError, "40 rows of 1 question"),
     ],
 )
 async def test_refuses_rows_that_do_not_serve(tmp_path: Path, rows, error, said: str) -> None:

@@ -443,7 +443,7 @@ def test_rows_of_another_prompt_or_of_nothing_are_refused(tmp_path: Path, tiny: 
     rows = [replace(one, prompt_version="aggregate-0") for one in even_is_right(2, 0)]
     with pytest.raises(DataError, match="version 'aggregate-0'"):
         train("select", SELECT, recipe(tmp_path, tiny, rows))
-    with pytest.raises(DataError, match="None of the 1 rows can be learnt from"):
+    with pytest.raises(DataError, match="None of the 1 row can be learnt from"):
         train("select", SELECT, recipe(tmp_path, tiny, [row(0, ["7"], [True])]))
     with pytest.raises(DataError, match="has rows on questions of"):
         train("select", SELECT, recipe(tmp_path, tiny, even_is_right(1, 10_000)))

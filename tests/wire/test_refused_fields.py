@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sampleset.wire.faults import fault_in, refused_field
+from sampleset.wire.faults import fault_in
+from sampleset.wire.refusals import ONLY_STREAMS, refused_field, unnamed_field
 
 OPTIONAL = (
     "max_tokens",
@@ -65,3 +66,157 @@ FIELDS: dict[str, Any] = {
 def test_a_refused_field_is_found(message: str, field: str | None):
     fault = fault_in({"error": {"message": message, "type": "invalid_request_error"}}, 400)
     assert refused_field(fault, FIELDS, OPTIONAL) == field
+
+
+SENT = {**FIELDS, "stream": True, "stream_options": {"include_usage": True}}
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "fields"),
+    [
+        (403, "You are not allowed to request logprobs from this model", "logprobs"),
+        (
+            400,
+            "gpt-5 models don't support temperature=0.7. Only temperature=1 is supported. To drop "
+            "unsupported params set `drop_params = True`",
+            "temperature",
+        ),
+        (400, "x does not support parameters: {'logprobs': True, 'top_logprobs': 1}, for y", "logprobs"),
+        (400, "invalid temperature: only 1 is allowed for this model", "temperature"),
+        (400, "invalid top_p: only 0.95 is allowed for this model", "top_p"),
+        (400, "Model x does not support parameter topLogprobs.", "top_logprobs"),
+        (400, "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.", "top_p"),
+        (500, "logprobs is not supported for models created with logits_all=False", "logprobs"),
+        (500, "APIError: Unsupported parameter: 'temperature' is not supported.", "temperature"),
+        (501, "stop sequences are not implemented", "stop"),
+        (400, "Requested sample logprobs of 1, which is greater than max allowed: 0", "logprobs"),
+        (400, "top_logprobs requires logprobs to be set to true", "top_logprobs"),
+        (400, "logprobs must be between 1 and 10 but got True", "logprobs"),
+        (400, "Unknown name \"topK\" at 'generation_config': Cannot find field.", "top_k"),
+        (400, "\u8be5\u6a21\u578b\u4e0d\u652f\u6301logprobs\u53c2\u6570", "logprobs"),
+        (400, "\u53c2\u6570 top_k \u4e0d\u652f\u6301", "top_k"),
+        (400, "temperature is fixed at 1.0 for this model and cannot be changed", "temperature"),
+        (400, "temperature must be 1 for reasoning models", "temperature"),
+        (400, "Parameter temperature must be equal to 1.0.", "temperature"),
+        (400, "Please omit `top_p` for this model.", "top_p"),
+        (400, "Remove the 'temperature' parameter and try again.", "temperature"),
+        (400, "The parameter 'top_p' is incompatible with reasoning mode", "top_p"),
+        (400, "temperature is not compatible with this model", "temperature"),
+        (400, "`stop` is not applicable to reasoning models", "stop"),
+        (400, "This model samples by itself; temperature can't be customized.", "temperature"),
+        (400, "Field `seed` is forbidden.", "seed"),
+        (400, "Top K sampling is not available on this endpoint.", "top_k"),
+        (400, "Top-P is not supported for this model", "top_p"),
+        (400, "Streaming is not supported for this model.", "stream"),
+        (400, "Log probabilities are not supported with this model.", "logprobs"),
+        (400, "Speculative decoding does not support return_logprob", "logprobs"),
+        (422, "unknown field `top_k`, expected one of `temperature`, `seed`, `logprobs`", "top_k"),
+        (400, "Unsupported parameter: 'max_tokens' is not supported with this model.", "max_tokens"),
+        # Wrong values and other complaints: no field is left out.
+        (400, "temperature must be 1 or less", None),
+        (400, "temperature must be 0 to 2, not 5", None),
+        (400, "temperature must not be greater than 2", None),
+        (400, "max_tokens is too large: 99999. This model supports at most 16384 tokens", None),
+        (400, "Unsupported parameter: 'store'. Supported parameters: seed, top_k, stop", None),
+        (404, "The model `x` does not exist or you do not have access to it.", None),
+        (403, "Your key does not have permission to use this model.", None),
+        (500, "The server had an error processing your request.", None),
+    ],
+)
+def test_a_refused_field_is_found_in_whatever_words(status: int, message: str, fields: str | None):
+    fault = fault_in({"error": {"message": message, "type": "invalid_request_error"}}, status)
+    assert refused_field(fault, SENT, (*OPTIONAL, "stream_options")) == fields
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        pytest.param(
+            {"error": {"issues": [{"code": "unrecognized_keys", "message": "Unrecognized key(s): 'seed'"}]}},
+            "seed",
+            id="zod",
+        ),
+        pytest.param(
+            {"error": {"message": "Bad", "details": [{"field": "/top_k", "issue": "unknown property"}]}},
+            "top_k",
+            id="a pointer in details",
+        ),
+        pytest.param(
+            {"message": "Failed", "errors": [{"path": "seed", "message": "property should not exist"}]},
+            "seed",
+            id="a path",
+        ),
+        pytest.param(
+            {"statusCode": 400, "message": ["property top_k should not exist"], "error": "Bad Request"},
+            "top_k",
+            id="messages in a list beside a title",
+        ),
+        pytest.param({"title": "One or more.", "errors": {"seed": ["Not supported."]}}, "seed", id=".NET"),
+        pytest.param({"top_k": ["Unexpected field."]}, "top_k", id="Django"),
+        pytest.param(
+            {
+                "error": {
+                    "message": "Request contains an invalid argument.",
+                    "details": [
+                        {
+                            "fieldViolations": [
+                                {"field": "generation_config.top_k", "description": "Unknown field"}
+                            ]
+                        }
+                    ],
+                }
+            },
+            "top_k",
+            id="Google",
+        ),
+        pytest.param(
+            {
+                "error": {
+                    "cause": '{"error": {"message": "Unsupported value: \'temperature\'"}}',
+                    "message": "The model failed.",
+                }
+            },
+            "temperature",
+            id="a cause as a text",
+        ),
+    ],
+)
+def test_a_refused_field_is_found_in_whatever_wrapping(body: dict[str, Any], field: str):
+    assert refused_field(fault_in(body, 400), FIELDS, OPTIONAL) == field
+
+
+def test_details_within_details_have_an_end():
+    details: dict[str, Any] = {"field": "top_k", "issue": "unknown"}
+    for _ in range(900):
+        details = {"details": [details]}
+    fault = fault_in({"error": {"message": "Bad.", **details}}, 400)
+    assert fault.text == "Bad."
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model only support stream mode, please enable the stream parameter to access the model.",
+        "Stream must be set to true",
+        "parameter.enable_thinking must be set to false for non-streaming calls",
+    ],
+)
+def test_a_server_that_only_streams_is_recognised(message: str):
+    fault = fault_in({"error": {"message": message}}, 400)
+    assert refused_field(fault, FIELDS, OPTIONAL) == ONLY_STREAMS
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ("The parameter is invalid. Please check again.", "top_logprobs"),
+        ("API \u8c03\u7528\u53c2\u6570\u6709\u8bef", "top_logprobs"),
+        ("Request contains an invalid argument.", "top_logprobs"),
+        ("Bad Request", "top_logprobs"),
+        ("The parameter `reasoning` is invalid.", None),
+        ("max_tokens is an invalid parameter", None),
+        ("Something that no list holds.", None),
+    ],
+)
+def test_where_no_field_is_named_those_that_nobody_chose_are_left_out(message: str, field: str | None):
+    assert unnamed_field(fault_in({"error": {"message": message}}, 400), FIELDS, OPTIONAL) == field

@@ -21,7 +21,7 @@ from sampleset.api.sampled_model import SampledModel, opened_aggregator
 from sampleset.backends.base import Backend
 from sampleset.chat import SamplingParams
 from sampleset.datasets.base import load_problems
-from sampleset.errors import InvalidArgumentError
+from sampleset.errors import InvalidArgumentError, UnknownNameError
 from sampleset.evaluation import REFERENCE, AnswerLog, EvaluationOptions, answer_all, evaluate
 from sampleset.html_tables import html_table
 from sampleset.prompts import usual_prompt
@@ -68,15 +68,19 @@ class SampleSets(list[StoredSet]):
         return html_table(("id", "question", "gold answer", "samples"), rows, f"{len(self)} sample sets")
 
 
-def load_sets(
-    source: Path | str | Iterable[StoredSet | SampleSet], gold: Mapping[str, str] | None = None
-) -> SampleSets:
+Sets = Path | str | SampleSet | StoredSet | Iterable[StoredSet | SampleSet]
+"""Sample sets: the path of a store or of a file, sets, or one set."""
+
+
+def load_sets(source: Sets, gold: Mapping[str, str] | None = None) -> SampleSets:
     """Sample sets of a store, a file or folder of any known shape, or those that are given.
 
     Args:
-        source: A path, or sets.
+        source: A path, sets, or one set.
         gold: Gold answers by the question's id, where the sets have none.
     """
+    if isinstance(source, SampleSet | StoredSet):
+        source = [source]
     read = SampleFile(source) if isinstance(source, str | Path) else source
     stored = [
         stored_set if isinstance(stored_set, StoredSet) else StoredSet.without_gold(stored_set)
@@ -96,7 +100,7 @@ def load_sets(
 
 
 def draw_sets(
-    questions: str | Path | Sequence[str | Question | Problem],
+    questions: str | Path | Question | Problem | Sequence[str | Question | Problem],
     model: str | Backend = "embedded",
     n: int = 8,
     *,
@@ -111,7 +115,8 @@ def draw_sets(
     """Draw n samples of each question, and wait for them. `sampleset sample` keeps draws in a store besides.
 
     Args:
-        questions: A dataset's name, a file of problems, or texts, questions or problems.
+        questions: A dataset's name, a file of problems, or texts, questions or problems. One text stands in
+            a list.
         model: As `open_backend` takes it, or a backend.
         n: Samples per question.
         base_url: Address of the server.
@@ -144,7 +149,7 @@ def draw_sets(
 
 
 def aggregate_sets(
-    sets: Path | str | Iterable[StoredSet | SampleSet],
+    sets: Sets,
     aggregator: Method = "majority_vote",
     *,
     aggregator_model: str | Backend = "embedded",
@@ -178,7 +183,7 @@ def aggregate_sets(
 
 
 def evaluate_sets(
-    sets: Path | str | Iterable[StoredSet | SampleSet],
+    sets: Sets,
     aggregators: Sequence[Method] | Mapping[str, Method] = (REFERENCE,),
     *,
     k: int | Sequence[int] | None = None,
@@ -280,9 +285,16 @@ async def _method(method: Method, model: str | Backend, stack: AsyncExitStack) -
     return as_aggregator(method)
 
 
-def _problems(questions: str | Path | Sequence[str | Question | Problem], limit: int | None) -> list[Problem]:
+def _problems(
+    questions: str | Path | Question | Problem | Sequence[str | Question | Problem], limit: int | None
+) -> list[Problem]:
     if isinstance(questions, str | Path):
-        return load_problems(str(questions), limit)
+        try:
+            return load_problems(str(questions), limit)
+        except UnknownNameError as error:
+            raise InvalidArgumentError(f"{error} A question of your own stands in a list.") from error
+    if isinstance(questions, Question | Problem):
+        questions = [questions]
     made: list[Problem] = []
     for index, entry in enumerate(questions[:limit]):
         question = Question(str(index), entry) if isinstance(entry, str) else entry

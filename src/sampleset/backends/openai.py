@@ -32,7 +32,8 @@ from sampleset.errors import (
 )
 from sampleset.wire.beside import beside
 from sampleset.wire.client import Client, ConnectionFailedError, Response
-from sampleset.wire.faults import Fault, about_access, read_fault, refused_field
+from sampleset.wire.faults import Fault, about_access, read_fault
+from sampleset.wire.refusals import ONLY_STREAMS, refused_field, unnamed_field
 from sampleset.wire.replies import completion_of, damaged, decoded, read_completion
 from sampleset.wire.stream import StreamedCompletion
 from sampleset.wire.values import closed, count_of, list_of, mapping_of, shortened
@@ -201,23 +202,32 @@ class OpenAIBackend:
         if prefill is not None and not self._listed:
             await self._list_models()
         wire = messages.json if isinstance(messages, Prompt) else json.dumps(list(messages)).encode()
+        written: Mapping[str, bytes] = messages.fields_json if isinstance(messages, Prompt) else {}
         # Remembered only once it helped: an error text may name a field by chance.
         refused = self._refused
         while True:
-            is_streamed = on_text is not None and "stream" not in refused
+            is_streamed = ONLY_STREAMS in refused or (on_text is not None and "stream" not in refused)
             fields = self._fields(params, extra, seed, refused, is_streamed=is_streamed)
             if prefill is not None and self.owner == "vllm":
                 fields |= {"add_generation_prompt": False, "continue_final_message": True}
-            body = (b'{"messages": ', wire, f", {json.dumps(fields)[1:]}".encode())
+            body = _body(wire, fields, extra or {}, written)
             has_streamed, reply = await self._ask(body, on_text if is_streamed else None, prefill is not None)
             if isinstance(reply, Generation):
                 break
-            name = refused_field(reply, fields, self._optional(is_request=extra is not None))
-            if name is None:
+            optional = self._optional(is_request=extra is not None)
+            name = refused_field(reply, fields, optional)
+            if name is None and extra is None and not self._answered:
+                name = unnamed_field(reply, fields, optional)
+            if name is None or name in refused:
                 raise await self._error(reply)
             refused |= {name}
         for name in sorted(refused - self._refused):
-            _log.warning("%s refuses %r; requests go without it from now on.", self._where, name)
+            if name == ONLY_STREAMS:
+                _log.warning(
+                    "%s refuses requests without a stream; all requests ask for one now.", self._where
+                )
+            else:
+                _log.warning("%s refuses %r; requests go without it from now on.", self._where, name)
         self._refused |= refused
         self._answered = True
         if extra is None and reply.token_logprobs is not None:
@@ -251,9 +261,10 @@ class OpenAIBackend:
         if reply.status != 200:
             return False, self._fault(reply)
         if not reply.is_stream and not reply.raw[:_LONGEST_START].lstrip().startswith(_EVENT_STARTS):
-            return False, await beside(
+            whole = await beside(
                 len(reply.raw), lambda: read_completion(reply.raw, may_be_empty=may_be_empty)
             )
+            return False, _sized(whole, len(reply.raw))
         try:
             if not reply.is_stream:
                 await beside(len(reply.raw), lambda: stream.feed(reply.raw))
@@ -262,7 +273,7 @@ class OpenAIBackend:
         except (ValueError, RecursionError) as error:
             return True, damaged(f"broke its reply off ({type(error).__name__})")
         whole = await beside(stream.length, lambda: completion_of(stream.body(), may_be_empty=may_be_empty))
-        return reply.is_stream and on_text is not None, whole
+        return reply.is_stream and on_text is not None, _sized(whole, stream.length)
 
     def _fields(
         self,
@@ -433,6 +444,24 @@ class OpenAIBackend:
             f"It has: {shortened(', '.join(sorted(names)))}.",
             kind=kind,
         )
+
+
+def _body(
+    messages: bytes, fields: Mapping[str, Any], extra: Mapping[str, Any], written: Mapping[str, bytes]
+) -> list[bytes]:
+    """A request in parts. Fields of the client's request are not written anew for each draw."""
+    parts = [b'{"messages": ', messages]
+    for name, value in fields.items():
+        is_written = name in written and value is extra.get(name)
+        parts += [
+            f", {json.dumps(name)}: ".encode(),
+            written[name] if is_written else json.dumps(value).encode(),
+        ]
+    return [*parts, b"}"]
+
+
+def _sized(reply: Generation | Fault, size: int) -> Generation | Fault:
+    return replace(reply, size=size) if isinstance(reply, Generation) else reply
 
 
 def lists(names: Sequence[str], model: str) -> bool:

@@ -22,6 +22,7 @@ from sampleset.chat import (
 )
 from sampleset.errors import UnsupportedByBackendError
 from sampleset.types import SampleSet
+from sampleset.wording import plural
 
 Reply = Callable[[Sequence[Message], int], Generation | str | Exception]
 Score = Callable[[Sequence[Message], str], float]
@@ -70,7 +71,7 @@ class ReplayBackend:
             stored = next((by_text[text] for text in longest_first if text in prompt), None)
             if stored is None:
                 return UnsupportedByBackendError(
-                    f"No stored samples for {prompt[:80]!r}; replay knows {len(by_text)} questions."
+                    f"No stored samples for {prompt[:80]!r}; replay knows {plural(len(by_text), 'question')}."
                 )
             sample = stored.samples[seed % stored.n]
             return Generation(

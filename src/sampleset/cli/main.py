@@ -47,7 +47,9 @@ def _reason(error: OSError) -> str:
     if error.strerror is None:
         return str(error)
     remedy = ""
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
+        remedy = " Name another file or folder."
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         remedy = " Give a file or folder that you may read and write."
     elif error.errno in (errno.ENOSPC, errno.EDQUOT):
         remedy = " Make room, and run the same command again to go on."

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from sampleset.commands.options import OptionGroup
+from sampleset.storage.files import require_writable
 
 Function = Callable[..., None]
+
+
+_OUTPUTS = ("output_dir", "output", "export")
+"""Options that name what a command writes."""
 
 
 def spread_out(function: Function) -> Function:
@@ -31,6 +37,11 @@ def spread_out(function: Function) -> Function:
             parameters.append(parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY))
 
     def call(**values: Any) -> None:
+        # Known now, it costs no tokens.
+        for name in _OUTPUTS:
+            if isinstance(path := values.get(name), Path):
+                writes_folder = name == "output_dir" or function.__name__.startswith("export")
+                require_writable(path, is_folder=writes_folder)
         packed = {
             name: kind(**{option: values.pop(option) for option in options})
             for name, (kind, options) in groups.items()

@@ -34,6 +34,7 @@ from sampleset.storage.files import JsonlLog
 from sampleset.storage.records import answer_to_row
 from sampleset.storage.sample_sets import SampleFile, smallest_set
 from sampleset.types import Usage
+from sampleset.wording import plural
 
 EXAMPLE = "sampleset aggregate store --aggregator weighted_vote --output-dir answers"
 
@@ -148,7 +149,7 @@ async def aggregate_file(
                 escalated += answer.explanation.get("promise", {}).get("decision") == "escalated"
                 failed += "failed" in answer.flags
                 usage += answer.usage
-                show(f"{answered} answers, {usage.total_tokens} tokens")
+                show(f"{plural(answered, 'answer')}, {plural(usage.total_tokens, 'token')}")
                 if output_dir is None:
                     print(as_json(answer_to_row(answer, sample_set.usage)), flush=True)
     return {

@@ -62,6 +62,7 @@ from sampleset.storage.records import answer_to_row, sample_to_row
 from sampleset.storage.store import digest
 from sampleset.types import Answer, Problem, Question, SampleSet, Usage
 from sampleset.vote_features.members import member_of
+from sampleset.wording import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class AnswerStep:
         pool, k = self.drawing.pool, self.drawing.options.n
         models = [self.drawing.model.ref] if pool is None else [member.model for member in pool]
         k = k if pool is None else sum(member.count for member in pool)
-        return f"{k} samples of {' + '.join(dict.fromkeys(models))}, {self.aggregator}"
+        return f"{plural(k, 'sample')} of {' + '.join(dict.fromkeys(models))}, {self.aggregator}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -406,7 +407,7 @@ def explanation_lines(explanation: Mapping[str, Any]) -> list[str]:
     if "method" in explanation:
         lines.append(f"method: {explanation['method']} ({explanation['aggregator']}), {explanation['why']}")
     for side in ("agreed", "disagreed"):
-        classes = [f"{row['answer']} ({row['votes']} votes)" for row in explanation.get(side, [])]
+        classes = [f"{row['answer']} ({plural(row['votes'], 'vote')})" for row in explanation.get(side, [])]
         lines += [f"{side}: {', '.join(classes)}"] if classes else []
     return [*lines, ""] if lines else []
 

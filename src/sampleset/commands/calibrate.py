@@ -19,6 +19,7 @@ from sampleset.training.calibration import Calibration
 from sampleset.training.calibration import calibrate as fitted
 from sampleset.training.data.build import DataOptions, write_training_rows
 from sampleset.training.data.rows import holds_training_rows
+from sampleset.wording import plural
 
 EXAMPLE = "sampleset calibrate runs/select/checkpoint rows.held_back.jsonl"
 
@@ -108,7 +109,7 @@ async def _rows_of_sets(
 
 
 def _print_figures(figures: Calibration, folds: int) -> None:
-    print(f"{figures.rows} rows of {figures.questions} questions with a choice to make")
+    print(f"{plural(figures.rows, 'row')} of {plural(figures.questions, 'question')} with a choice to make")
     labels = {
         "vote": "majority vote",
         "before": "model, weights until now",

@@ -35,6 +35,7 @@ from sampleset.settings import save_settings
 from sampleset.storage.records import StoredSet
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.fit_auto import LabelledSet, fitted_rules
+from sampleset.wording import plural
 
 EXAMPLE = "sampleset fit-auto store --aggregator auto:reader=ssa[model=embedded-ssa] --output auto.json"
 
@@ -120,9 +121,9 @@ async def fit_auto_files(
                 questions.add(key)
                 row = await labelled_set(stored, auto, log, k, keep_thinking=keep_thinking)
                 labelled += [] if row is None else [row]
-                show(f"{len(questions)} sets read")
+                show(f"{plural(len(questions), 'set')} read")
     if unlabelled:
-        run.note(f"note: {unlabelled} sets without gold are left out")
+        run.note(f"note: left out: {plural(unlabelled, 'set')} without gold")
     return Rules(
         fitted_rules(labelled),
         {

@@ -34,6 +34,7 @@ from sampleset.storage.records import StoredSet
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.fit_probe import ProbedSamples
 from sampleset.training.fit_probe import fit_probe as fitted
+from sampleset.wording import plural
 
 EXAMPLE = "sampleset fit-probe store --model embedded --output probe.json"
 
@@ -103,12 +104,12 @@ async def fit_probe_file(
                 samples = await _probed(stored, reader, keep_thinking)
                 if samples is not None:
                     probed.append(samples)
-                show(f"{read} sets read")
+                show(f"{plural(read, 'set')} read")
             if not probed:
                 raise DataError(
                     f"None of the {read} sample sets has a gold answer that can be read. {GOLD_REMEDY}"
                 )
-            show(f"fitting on {sum(len(samples.keys) for samples in probed)} samples")
+            show(f"fitting on {plural(sum(len(samples.keys) for samples in probed), 'sample')}")
             fit = await asyncio.to_thread(fitted, probed, folds)
     finally:
         await states.aclose()

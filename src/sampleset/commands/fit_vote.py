@@ -35,6 +35,7 @@ from sampleset.training.fit_vote import VoteFit
 from sampleset.training.fit_vote import fit_vote as fitted
 from sampleset.training.labelled_sets import LabelOptions, read_labels
 from sampleset.types import Answer, SampleSet
+from sampleset.wording import plural
 
 _MOST_NAMED = 12
 """Features that are printed, the loudest ones."""
@@ -160,9 +161,9 @@ async def fit_vote_file(
             options,
             logged_reader,
             scorer,
-            lambda read: show(f"{read} sets read"),
+            lambda read: show(f"{plural(read, 'set')} read"),
         )
-        show(f"fitting on {len(labels.sets)} sets")
+        show(f"fitting on {plural(len(labels.sets), 'set')}")
         fit = fitted(
             labels,
             folds=fitting.folds,

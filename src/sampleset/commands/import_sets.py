@@ -12,6 +12,7 @@ from sampleset.errors import UnknownNameError
 from sampleset.storage.exchange import FORMS
 from sampleset.storage.files import check_target, write_rows
 from sampleset.types import Problem
+from sampleset.wording import plural
 
 EXAMPLE = "sampleset import batch_output.jsonl --problems gsm8k:test --output sets.jsonl"
 
@@ -42,6 +43,6 @@ def import_(
     if run.as_json:
         print_json(summary)
     else:
-        print(f"{count} rows: {output}")
+        print(f"{plural(count, 'row')}: {output}")
         if form == "sets":
             run.next("evaluate", output)

@@ -61,6 +61,7 @@ from sampleset.specs import build, models_of, scores_read, with_default_model
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.storage.store import SampleStore
+from sampleset.wording import plural
 
 if TYPE_CHECKING:
     from sampleset.backends.llamacpp import LlamaCppBackend
@@ -432,8 +433,8 @@ def note_judge_usage(judge: LLMJudge, note: Callable[[str], None]) -> None:
     """Note the tokens of a judge of answers, if it was asked."""
     if judge.usage.calls:
         note(
-            f"note: the judge of answers was asked {judge.usage.calls} times, "
-            f"{judge.usage.total_tokens} tokens; they are in no other count"
+            f"note: the judge of answers was asked {plural(judge.usage.calls, 'time')}, "
+            f"{plural(judge.usage.total_tokens, 'token')}; they are in no other count"
         )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from sampleset.wording import plural
+
 if TYPE_CHECKING:
     from sampleset.evaluation import EvaluationProgress
     from sampleset.sampling.sampler import SamplingProgress
@@ -52,7 +54,7 @@ def status_line() -> Generator[Show]:
 def sampling_line(progress: SamplingProgress) -> str:
     """Questions done, draws, failures, tokens a second, and when it will be over."""
     elapsed = max(time.monotonic() - progress.started, 1e-3)
-    parts = [f"{progress.questions}/{progress.total} questions", f"{progress.drawn} draws"]
+    parts = [f"{progress.questions}/{plural(progress.total, 'question')}", plural(progress.drawn, "draw")]
     if progress.reused:
         parts.append(f"{progress.reused} from the store")
     if progress.failed:
@@ -60,9 +62,9 @@ def sampling_line(progress: SamplingProgress) -> str:
     if progress.spared:
         parts.append(f"{progress.spared} not needed")
     if progress.capped:
-        parts.append(f"{progress.capped} questions cut short by a cap")
+        parts.append(f"{plural(progress.capped, 'question')} cut short by a cap")
     if progress.retries:
-        parts.append(f"{progress.retries} retries")
+        parts.append(plural(progress.retries, "retry", "retries"))
     if (left := progress.waits_until - time.monotonic()) > 0:
         parts.append(f"waiting {duration(left)}: {progress.waits_for}")
     parts.append(f"{progress.completion_tokens / elapsed:.0f} tokens/s")
@@ -74,9 +76,9 @@ def sampling_line(progress: SamplingProgress) -> str:
 def evaluation_line(progress: EvaluationProgress) -> str:
     """Problems done, tokens of the aggregation, and when it will be over."""
     elapsed = max(time.monotonic() - progress.started, 1e-3)
-    parts = [f"{progress.source}: {progress.done}/{progress.total} problems"]
+    parts = [f"{progress.source}: {progress.done}/{plural(progress.total, 'problem')}"]
     if progress.usage.total_tokens:
-        parts.append(f"{progress.usage.total_tokens} tokens")
+        parts.append(plural(progress.usage.total_tokens, "token"))
     if 0 < progress.done < progress.total:
         parts.append(f"{duration(elapsed / progress.done * (progress.total - progress.done))} left")
     return ", ".join(parts)
@@ -87,7 +89,7 @@ def training_line(progress: TrainingProgress) -> str:
     done = progress.step - progress.started_at
     parts = [f"step {progress.step}/{progress.steps}"]
     if progress.skipped:
-        parts.append(f"{progress.skipped} rows left out")
+        parts.append(f"{plural(progress.skipped, 'row')} left out")
     for name in ("loss", "reward", "eval_reward", "eval_accuracy", "eval_vote", "eval_logprob"):
         if name in progress.figures:
             parts.append(f"{name.replace('_', ' ')} {progress.figures[name]:.3f}")

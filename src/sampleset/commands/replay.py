@@ -25,6 +25,7 @@ from sampleset.report import replay_csv, replay_dict, replay_tables
 from sampleset.sampling.stopping import parse_stop
 from sampleset.settings import save_settings
 from sampleset.storage.sample_sets import SampleFile
+from sampleset.wording import plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ async def replay_files(
             name = file.name
 
             def show_done(done: int, name: str = name) -> None:
-                show(f"{name}: {done} questions")
+                show(f"{name}: {plural(done, 'question')}")
 
             replayed.append(await replay_file(name, file, options, show_done))
     if output_dir is not None:

@@ -29,6 +29,7 @@ from sampleset.sampling.pool import Pool
 from sampleset.settings import save_settings
 from sampleset.storage.files import check_target, write_rows
 from sampleset.storage.records import parse_columns
+from sampleset.wording import plural
 
 _MOST_REASONS = 5
 
@@ -131,12 +132,13 @@ async def sample_dataset(
     warn_of_identical(progress)
     if progress.refused:
         run.note(
-            f"note: {progress.refused} draws that the server refused in an earlier run were not made again; "
+            f"note: {plural(progress.refused, 'draw')} that the server refused in an earlier run "
+            f"{'was' if progress.refused == 1 else 'were'} not made again; "
             "--retry-failed does."
         )
     if progress.failed:
         run.note(
-            f"note: {progress.failed} draws failed. The same command draws them again, but for what the "
+            f"note: {plural(progress.failed, 'draw')} failed. The same command draws again, but for what the "
             "server refused; --retry-failed draws that, too."
         )
     drawn_under = ",".join(sampler.configuration.id for sampler in draws.each)

@@ -34,6 +34,7 @@ from sampleset.storage.files import JsonlLog, check_target, write_rows
 from sampleset.storage.records import StoredSet, is_score_column
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.types import Usage
+from sampleset.wording import plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,7 @@ async def score_file(
             usage += sum(
                 (score.usage for score in {id(score): score for score in scores if score}.values()), Usage()
             )
-            show(f"{len(values)} sets, {usage.total_tokens} tokens")
+            show(f"{plural(len(values), 'set')}, {plural(usage.total_tokens, 'token')}")
     if not flags["scored"]:
         raise BackendError(f"{reward_model.identity} scores none of the samples: {dict(flags)!r}.")
     write_rows(output, _rows(samples, values, column))

@@ -11,6 +11,7 @@ import typer
 from sampleset.commands.options import argument, option
 from sampleset.commands.run import Output, print_json
 from sampleset.storage.damage import check_store, repair_store
+from sampleset.wording import plural
 
 EXAMPLE = "sampleset store check STORE --repair"
 
@@ -38,7 +39,7 @@ def store(
         for damage in check.damage:
             print(damage)
         counts = ", ".join(f"{count} in {name}" for name, count in check.rows.items())
-        print(f"{len(check.damage)} damaged rows; whole rows: {counts}")
+        print(f"{plural(len(check.damage), 'damaged row')}; whole rows: {counts}")
         for path in aside:
             print(f"set aside: {path}")
     if aside:

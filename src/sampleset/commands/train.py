@@ -22,6 +22,7 @@ from sampleset.training.recipe import Method, Recipe, recipe_of
 from sampleset.training.scales import overlaid
 from sampleset.training.select import SelectLearner
 from sampleset.training.sft import SftLearner
+from sampleset.wording import plural
 
 EXAMPLE = "sampleset train select recipes/select.yaml --set steps=100"
 
@@ -50,7 +51,7 @@ def train(
     if output.as_json:
         print_json(figures | {"held_back": held_back})
         return
-    print(f"checkpoint: {summary.checkpoint}, {summary.steps} steps")
+    print(f"checkpoint: {summary.checkpoint}, {plural(summary.steps, 'step')}")
     for name, values in held_back.items():
         print(
             f"{name.removeprefix('eval_')} on held-back rows: {values['before']:.3f} -> {values['after']:.3f}"

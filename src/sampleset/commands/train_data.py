@@ -31,6 +31,7 @@ from sampleset.training.data.build import DataOptions, data_settings, excluded_k
 from sampleset.training.data.rows import read_training_rows, write_verl
 from sampleset.training.data.summary import beside, save_summary, summary_lines
 from sampleset.training.data.targets import TargetOptions, Teacher
+from sampleset.wording import plural
 
 ROWS, TARGETS = "Rows", "Texts to imitate"
 
@@ -250,6 +251,8 @@ async def make_rows(
                 targets=targets,
                 teacher=teacher,
                 max_concurrency=calls.max_concurrency,
-                on_progress=lambda now: show(f"{sum(now.sets.values())} sets, {now.rows} rows"),
+                on_progress=lambda now: show(
+                    f"{plural(sum(now.sets.values()), 'set')}, {plural(now.rows, 'row')}"
+                ),
             )
         return count.summary(data_settings(options, backend, targets, teacher.model if teacher else None))

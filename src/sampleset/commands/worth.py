@@ -69,6 +69,8 @@ def worth(
             f"{name}: worth it so far: {fields['verdict']}. Against {fields['against']}: {fields['better']} "
             f"better, {fields['worse']} worse, {fields['alike']} alike."
         )
+    if aggregator in results:
+        run.next("evaluate", source, "--aggregator", aggregator)
 
 
 async def worth_of_sets(

@@ -29,6 +29,7 @@ from sampleset.specs import identity_of
 from sampleset.storage.records import StoredSet
 from sampleset.storage.store import digest
 from sampleset.types import SampleSet
+from sampleset.wording import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ async def certified_by_labels(
             (await grade(answer.answer, problem)).correct,
         )
         answers.add_setting(models_of_set(sample_set), problem.question.answer_kind, sample_set.prompt)
-        show(f"{len(answers.right)} questions")
+        show(f"{plural(len(answers.right), 'question')}")
     after = labelled.after[-1].certificate.digest if labelled.after else None
     return await asyncio.to_thread(
         answers.certificate, spec, identity_of(method), k, risk, confidence, labelled.files, note,
@@ -174,7 +175,7 @@ async def _left_by(
             f"Step {number} leaves none of the questions of these sets. Give sets on the questions that "
             "it was certified for, or on others like them."
         )
-    note(f"step {number} leaves {len(left)} of {len(answers.right)} questions")
+    note(f"step {number} leaves {len(left)} of {plural(len(answers.right), 'question')}")
     return kept
 
 
@@ -290,8 +291,8 @@ class LabelledAnswers:
         self._require(spec)
         if self._unlabelled or self._undecided:
             note(
-                f"{self._unlabelled} sets without gold are left out; {self._undecided} answers that could "
-                "not be compared count as wrong"
+                f"left out: {plural(self._unlabelled, 'set')} without gold; "
+                f"wrong, since they could not be compared: {plural(self._undecided, 'answer')}"
             )
         certified = certified_threshold(self.confidences, self.right, risk, confidence)
         certificate = certificate_of(

@@ -60,8 +60,10 @@ def parse_sizes(text: str) -> tuple[int, ...]:
         if not all(bound.isdecimal() and len(bound) < 7 for bound in bounds):
             raise InvalidArgumentError(f"k={text!r}: {part.strip()!r} is no size. Write 5, 5,10,20 or 1-12.")
         first, last = int(bounds[0]), int(bounds[-1])
-        if not 1 <= first <= last:
-            raise InvalidArgumentError(f"k={text!r}: {part.strip()!r} must rise, from 1 at least.")
+        if first < 1:
+            raise InvalidArgumentError(f"k={text!r}: a set has at least 1 sample. Write 5, 5,10,20 or 1-12.")
+        if last < first:
+            raise InvalidArgumentError(f"k={text!r}: {part.strip()!r} must rise. Write {last}-{first}.")
         sizes.update(range(first, last + 1))
     return tuple(sorted(sizes))
 

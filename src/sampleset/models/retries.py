@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from sampleset.backends.base import Backend, is_local
 from sampleset.errors import InvalidArgumentError, TransientBackendError
+from sampleset.wording import plural
 
 T = TypeVar("T")
 
@@ -151,7 +152,7 @@ async def patiently(
             is_last = patience.max_retries == 0 or (tries > patience.max_retries and clock.has_passed(limit))
         if is_last:
             raise TransientBackendError(
-                f"{failure} (after {tries} tries)",
+                f"{failure} (after {plural(tries, 'try', 'tries')})",
                 retry_after=failure.retry_after,
                 waits_for=failure.waits_for,
                 kind=failure.kind,

@@ -16,7 +16,8 @@ from sampleset.report.files import write_whole
 from sampleset.report.json_form import REPORT_SCHEMA, plain
 from sampleset.report.markdown import bullets, markdown_table
 from sampleset.report.tables import add_numbers, difference_text, label_text, new_table, titled
-from sampleset.report.wording import inline, p_value, percent, plural, points, points_range
+from sampleset.report.wording import inline, p_value, percent, points, points_range
+from sampleset.wording import plural
 
 
 def comparison_dict(comparison: Comparison) -> dict[str, Any]:

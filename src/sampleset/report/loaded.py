@@ -70,8 +70,9 @@ class Report:
                 if method.label == label
             ]
             right = [method.accuracy for _, method in results]
-            below = [method.accuracy - method.interval.low for _, method in results]
-            above = [method.interval.high - method.accuracy for _, method in results]
+            # Rounding may put the end of an interval beyond a share of 0 or 1.
+            below = [max(0.0, method.accuracy - method.interval.low) for _, method in results]
+            above = [max(0.0, method.interval.high - method.accuracy) for _, method in results]
             axes.errorbar([k for k, _ in results], right, [below, above], marker="o", capsize=3, label=label)
         axes.set_xlabel("k")
         axes.set_ylabel("share right")

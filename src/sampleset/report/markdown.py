@@ -32,13 +32,13 @@ from sampleset.report.wording import (
     p_value,
     percent,
     percent_range,
-    plural,
     points,
     points_range,
     rate,
     tokens,
     weight,
 )
+from sampleset.wording import plural
 
 _COVERAGES = (0.25, 0.5, 0.75, 1.0)
 

@@ -10,7 +10,8 @@ from sampleset.evaluation.results import (
     MethodResult,
     PointResult,
 )
-from sampleset.report.wording import percent, plural
+from sampleset.report.wording import percent
+from sampleset.wording import plural
 
 _FLAGS = {
     "failed": "failed on {n} (prompt too long, or server busy), counted as no answer",

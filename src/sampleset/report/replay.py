@@ -12,7 +12,8 @@ from rich.console import RenderableType
 
 from sampleset.evaluation.replay import ReplayFile
 from sampleset.report.tables import add_numbers, difference_text, new_table, titled
-from sampleset.report.wording import percent, percent_range, plural
+from sampleset.report.wording import percent, percent_range
+from sampleset.wording import plural
 
 _NOTE = (
     "one by one: the rule is asked after every sample; batches: the number of samples doubles, and a batch "

@@ -57,11 +57,6 @@ def weight(problems: float) -> str:
     return f"{round(problems):,}" if abs(problems - round(problems)) < 0.05 else f"{problems:,.1f}"
 
 
-def plural(count: int, word: str) -> str:
-    """`1 problem`, `2 problems`."""
-    return f"1 {word}" if count == 1 else f"{count:,} {word}s"
-
-
 def is_sure(interval: Interval) -> bool:
     """Whether the interval of a difference leaves out 0."""
     return interval.low > 0 or interval.high < 0

@@ -49,6 +49,7 @@ from sampleset.wire.client import Client, ConnectionFailedError, Response
 from sampleset.wire.faults import read_fault
 from sampleset.wire.replies import decoded
 from sampleset.wire.values import count_of, is_http, list_of, mapping_of, shortened
+from sampleset.wording import plural
 
 Layout = Literal["chat", "qwen_prm", "math_shepherd"]
 Endpoint = Literal["pooling", "classify", "score"]
@@ -190,7 +191,8 @@ class ServerRewardModel:
             rows = [rows]
         if not rows or (self.layout != "chat" and len(rows) != steps):
             raise BackendError(
-                f"{self._where} answers with {len(rows)} rows for {steps} steps. Serve the model with the "
+                f"{self._where} answers with {plural(len(rows), 'row')} for "
+                f"{plural(steps, 'step')}. Serve the model with the "
                 "pooling type STEP and the tag of its kind (docs/reference/reward-models.md)."
             )
         return [self._pick(row) for row in (rows if self.layout != "chat" else rows[-1:])]
@@ -202,7 +204,7 @@ class ServerRewardModel:
             return self._number(numbers[0])
         if len(numbers) != 2:
             raise BackendError(
-                f"{self._where} answers with a row of {len(numbers)} numbers, not of 1 or 2. Is "
+                f"{self._where} answers with a row of {plural(len(numbers), 'number')}, not of 1 or 2. Is "
                 f"{self.model!r} a reward model, and is endpoint={self.endpoint} the right one?"
             )
         return self._number(numbers[0 if self.layout == "math_shepherd" else 1])

@@ -33,6 +33,7 @@ from sampleset.sampling.draws import CameBack, Draw, Drawer, DrawEvent, Failed, 
 from sampleset.sampling.options import SamplingOptions, SamplingProgress
 from sampleset.storage.store import Configuration, SampleStore, draw_key
 from sampleset.types import Question, Sample, SampleSet
+from sampleset.wording import plural
 
 __all__ = ["Sampler", "SamplingOptions", "SamplingProgress"]
 
@@ -334,12 +335,13 @@ class Sampler:
         if len(texts) < self.options.min_samples:
             if refusal is not None:
                 raise CapReachedError(
-                    f"Question {sample_set.id!r}: {len(texts)} of {self.options.n} draws. {refusal}",
+                    f"Question {sample_set.id!r}: {len(texts)} of {plural(self.options.n, 'draw')}. "
+                    f"{refusal}",
                     of_question=refusal.of_question,
                 ) from refusal
             reason = next((sample.error for sample in sample_set.samples if sample.error), "no reason given")
             raise SamplingError(
-                f"Question {sample_set.id!r}: {len(texts)} of {sample_set.n} draws succeeded, "
+                f"Question {sample_set.id!r}: {len(texts)} of {plural(sample_set.n, 'draw')} succeeded, "
                 f"{self.options.min_samples} are needed. First failure: {reason}"
             )
         return sample_set

@@ -42,6 +42,7 @@ from sampleset.serve.requests import ChatRequest
 from sampleset.serve.voice import OnDelta, Voice, voice_of
 from sampleset.specs import build, models_of, needs_model, with_default_model
 from sampleset.vote_features.members import member_of
+from sampleset.wording import plural
 
 NO_KEY = "not-needed"
 _MOST_READ = 200_000
@@ -133,7 +134,7 @@ class Alias:
     def step_name(self) -> str:
         """What answers, in words."""
         models = " + ".join(dict.fromkeys(member.model for member in self.plan))
-        return f"{self.config.k} samples of {models}, {self.aggregator}"
+        return f"{plural(self.config.k, 'sample')} of {models}, {self.aggregator}"
 
     @property
     def certified(self) -> Certified | None:
@@ -166,7 +167,7 @@ class Alias:
         decides = self.aggregator + (f", read by {reading}" if reading else "")
         if self.judge is not None:
             decides += f", answers judged by {joined([self.judge.model])}"
-        line = f"{self.name}: {self.config.k} samples of {samplers}; {decides}"
+        line = f"{self.name}: {plural(self.config.k, 'sample')} of {samplers}; {decides}"
         return "; else ".join([line, *(step.step_name for step in self.further)])
 
     def listing(self) -> dict[str, Any]:

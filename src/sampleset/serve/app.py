@@ -9,11 +9,14 @@ import time
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sampleset import __version__
 from sampleset.aggregators.confident import WITHHELD
@@ -123,7 +126,8 @@ class Server:
             Route("/", self._file, methods=["GET"]),
             Route("/static/{path:path}", self._file, methods=["GET"]),
         ]
-        return Starlette(routes=routes, exception_handlers={404: self._no_route, 405: self._no_route})
+        handlers: dict[Any, Any] = {404: self._no_route, 405: self._no_route}
+        return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(_PlainPaths)])
 
     def _endpoint(
         self, handler: Handler, dialect: type[Dialect] = Dialect
@@ -266,9 +270,7 @@ class Server:
             (dialect_type for path, dialect_type in _DIALECTS.items() if request.url.path.startswith(path)),
             Dialect,
         )
-        origin = request.headers.get("origin")
-        if origin not in self._config.allow_origins:
-            origin = None
+        origin = self._allowed_origin(request)
         if origin is not None and request.method == "OPTIONS":
             response = Response(status_code=204)
         else:
@@ -276,8 +278,15 @@ class Server:
         _allowing(request, response, origin)
         return response
 
+    def _allowed_origin(self, request: Request) -> str | None:
+        """The origin of a page that may ask, for routes that everybody may ask."""
+        origin = request.headers.get("origin")
+        return origin if origin in self._config.allow_origins else None
+
     async def _health(self, request: Request) -> Response:
-        return JSONResponse({"status": "ok", "version": __version__})
+        response = JSONResponse({"status": "ok", "version": __version__})
+        _allowing(request, response, self._allowed_origin(request))
+        return response
 
     async def _file(self, request: Request) -> Response:
         path = request.path_params.get("path", "playground.html")
@@ -286,10 +295,28 @@ class Server:
         file = resources.files("sampleset") / wing / "page" / path
         is_known = path in (*_FILES, "playground.html") or (is_font and _FONT.fullmatch(Path(path).name))
         if not is_known or not file.is_file():
-            return _error(ApiError(404, "There is no such file."))
+            response = _error(ApiError(404, "There is no such file."))
+            _allowing(request, response, self._allowed_origin(request))
+            return response
         kind = _KINDS[Path(path).suffix]
         headers = _SECURITY | ({"Cache-Control": "max-age=86400"} if path.startswith("katex/") else {})
         return Response(file.read_bytes(), media_type=kind, headers=headers)
+
+
+class _PlainPaths:
+    """Takes `/v1//models/` for `/v1/models`: base URLs with a slash at the end make such paths.
+
+    A redirect would not do: browsers follow none that answers a preflight.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "")
+        if path.startswith("/v1/") and ("//" in path or path.endswith("/")):
+            scope = {**scope, "path": re.sub("/{2,}", "/", path).rstrip("/")}
+        await self._app(scope, receive, send)
 
 
 async def _uncounted(request: Request) -> Response:
@@ -320,13 +347,16 @@ def _allowing(
         "vary": "origin",
     }
     if request.method == "OPTIONS":
-        wanted = request.headers.get("access-control-request-headers", "")
+        wanted = ", ".join(request.headers.getlist("access-control-request-headers"))
         headers |= {
             "access-control-allow-headers": wanted if _NAMES.fullmatch(wanted) else _USUAL_NAMES,
             "access-control-allow-methods": "GET, POST",
             "access-control-max-age": "600",
             "vary": "origin, access-control-request-headers",
         }
+        # Browsers ask so before a public page may reach an address of a private network.
+        if request.headers.get("access-control-request-private-network") == "true":
+            headers["access-control-allow-private-network"] = "true"
     if isinstance(response, EventStream):
         response.add_headers(headers)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sampleset.evaluation import Prices
@@ -81,9 +82,11 @@ class Chat:
 
     @property
     def size(self) -> int:
-        """Characters of all that was drawn and asked: what writing a reply or a run may take."""
-        length = sum(len(draw.sample.text) for draws in self._draws for draw in draws)
-        return length + len(self._request.question.text)
+        """Characters of all that was drawn and asked: a measure of the work of writing a reply or a run."""
+        all_draws = [draw for draws in self._draws for draw in draws]
+        length = sum(len(draw.sample.text) for draw in all_draws)
+        length += sum(draw.generation.size for draw in all_draws if draw.generation is not None)
+        return length + self._request.prompt.size
 
     async def complete(self) -> dict[str, Any]:
         """The body of the reply.
@@ -94,7 +97,8 @@ class Chat:
         status, fault = _LEFT, None
         try:
             answers = await self._answers()
-            body = completion(self._head, self._request, answers, self._totals(answers))
+            totals = self._totals(answers)
+            body = await beside(self.size, lambda: completion(self._head, self._request, answers, totals))
             await beside(self.size, lambda: self._keep(body))
             status = 200
             return body
@@ -144,7 +148,8 @@ class Chat:
         summed = self._totals(answers)
         await beside(self.size, lambda: self._keep(completion(head, request, answers, summed)))
         for index, answer in enumerate(answers):
-            for number, delta in enumerate(_deltas(answer, self._spoken[index])):
+            deltas = await beside(self.size, partial(_deltas, answer, self._spoken[index]))
+            for number, delta in enumerate(deltas):
                 emit(head.chunk(index, delta))
                 if number % _PIECES_AT_ONCE == _PIECES_AT_ONCE - 1:
                     await asyncio.sleep(0)

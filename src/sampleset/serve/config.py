@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
+from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -313,8 +314,32 @@ class ServeConfig:
         require_valid(self)
         if self.prices is None and any(alias.max_cost is not None for alias in self.models.values()):
             raise InvalidArgumentError("max_cost needs to know what tokens cost: give prices, too.")
+        origins = tuple(map(_origin, self.allow_origins))
+        hosts = tuple(host.strip().lower().rstrip(".") for host in self.allow_hosts)
+        object.__setattr__(self, "allow_origins", origins)
+        object.__setattr__(self, "allow_hosts", hosts)
         if self.runs_folder is not None and not self.keep_runs:
             raise InvalidArgumentError(f"runs_folder={self.runs_folder!r} needs keep_runs, say 100.")
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it: in small letters, without a path and the usual port.
+
+    Raises:
+        InvalidArgumentError: It is none.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if not parts.scheme or not parts.hostname or parts.path not in ("", "/"):
+        raise InvalidArgumentError(
+            f"allow_origins={text!r} is no origin: list each page's own, such as https://ui.example.org."
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    is_usual = port in (None, {"http": 80, "https": 443}.get(parts.scheme))
+    return f"{parts.scheme}://{host}" if is_usual else f"{parts.scheme}://{host}:{port}"
 
 
 def read_serve_config(path: Path) -> dict[str, Any]:

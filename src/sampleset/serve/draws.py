@@ -28,6 +28,7 @@ from sampleset.serve.api_errors import ApiError, api_error
 from sampleset.serve.members import ServedMember, reason_of
 from sampleset.serve.requests import ChatRequest
 from sampleset.wire.beside import beside
+from sampleset.wording import plural
 
 OnEvent = Callable[[str, dict[str, Any]], None]
 """Called with the name and the fields of what has happened."""
@@ -98,7 +99,7 @@ async def draw_all(
 
     members = {id(member): member for member in plan}
     drawers = await beside(
-        len(request.question.text),
+        request.prompt.size,
         lambda: {number: member.drawer(request, patience) for number, member in members.items()},
     )
     work = QuestionDraws(
@@ -133,11 +134,11 @@ def _too_few(request: ChatRequest, draws: Drawn, refusals: Sequence[ApiError]) -
     reasons = Counter(draw.sample.error or "" for draw in draws.draws if draw.sample.failed)
     if refusals and len(refusals) >= len(draws.draws) and not draws.generations:
         return refusals[0]
-    counts = ", ".join(f"{count} times {reason}" for reason, count in reasons.most_common(5))
+    counts = ", ".join(f"{plural(count, 'time')} {reason}" for reason, count in reasons.most_common(5))
     slow = all(reason.startswith(("the deadline", "no reply")) for reason in reasons)
     return ApiError(
         504 if slow else 502,
-        f"{len(draws.generations)} of {len(draws.draws)} samples came back, "
+        f"{len(draws.generations)} of {plural(len(draws.draws), 'sample')} came back, "
         f"{request.quorum} are needed: {counts}.",
         code="too_few_samples",
         retry_after=1,

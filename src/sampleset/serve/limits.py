@@ -26,6 +26,7 @@ from sampleset.errors import InputNotFoundError, InvalidArgumentError
 from sampleset.serve.api_errors import ApiError
 from sampleset.serve.config import ServeConfig
 from sampleset.wire.beside import beside
+from sampleset.wording import plural
 
 T = TypeVar("T")
 
@@ -65,7 +66,8 @@ class Gate:
             wait = math.ceil(min(60.0, max(1.0, self._mean * (self.waiting + 1) / self._max_concurrent)))
             raise ApiError(
                 429,
-                f"The server works on {self.active} requests and {self.waiting} wait. Try again in {wait} s.",
+                f"The server works on {plural(self.active, 'request')}, and {self.waiting} more "
+                f"{'waits' if self.waiting == 1 else 'wait'}. Try again in {wait} s.",
                 code="queue_full",
                 retry_after=wait,
             )
@@ -171,10 +173,11 @@ class Allowances:
         account = self._accounts.setdefault(caller, _Account())
         most = self._config.max_key_requests
         if most is not None and account.requests >= most:
-            raise _too_much(f"{account.requests} requests of this key are in work.", 1)
+            is_in_work = "is in work" if account.requests == 1 else "are in work"
+            raise _too_much(f"{plural(account.requests, 'request')} of this key {is_in_work}.", 1)
         limit = self._config.key_requests_per_minute
         if limit is not None and len(account.minute) >= limit:
-            raise _too_much(f"This key may ask {limit} times a minute.", self._until_free(account))
+            raise _too_much(f"This key may ask {plural(limit, 'time')} a minute.", self._until_free(account))
         account.requests += 1
         account.minute.append([self._clock(), 0])
         return Turn(self, caller)

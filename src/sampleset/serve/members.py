@@ -50,7 +50,7 @@ class ServedMember:
         if self.is_local:
             fields = prompt.extra or {}
             return Drawer(calls, self._as_text(request, prompt), params_of(fields), self._entry.weight)
-        _ = prompt.json  # written now, since a long one is not to be written on the event loop
+        _ = prompt.size  # written now, since a long one is not to be written on the event loop
         return Drawer(calls, prompt, _UNSPOKEN, self._entry.weight)
 
     def prompt_version(self, request: ChatRequest) -> str | None:

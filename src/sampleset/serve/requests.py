@@ -183,9 +183,11 @@ def _chat_request(
     if alias.is_bound:
         _require_certified(body, overrides, alias, k)
     of_words = "json" if body.get("response_format", {}).get("type", "text") != "text" else "text"
+    prompt = Prompt(messages, fields)
+    _ = prompt.size  # written now, in the thread of a long request
     return ChatRequest(
         alias=name,
-        prompt=Prompt(messages, fields),
+        prompt=prompt,
         question=replace(question_of(messages), answer_kind=_kind(overrides, alias)),
         n=n,
         k=k,

@@ -2,7 +2,8 @@
 
 A damaged row is written into a file beside its own, `samples.jsonl.damaged`, and overwritten with spaces,
 which every reader skips. No other byte moves, so that a process which has the store open is not disturbed.
-Rows that a damaged line break has joined are parted again where they are whole.
+Rows that a damaged or lost line break has joined are parted again where they are whole; one without room for
+a line break before it is moved to the end of its file.
 """
 
 from __future__ import annotations
@@ -102,9 +103,12 @@ def repair_store(folder: Path) -> tuple[StoreCheck, list[Path]]:
         with locked(path) as descriptor, open(path, "rb") as file:
             # Looked for again under the lock: another process may have added rows.
             damage = [part for part in _parts(name, file) if part is not None]
+            contents = [os.pread(descriptor, part.length, part.offset) for part in damage]
+            moved = [content for content in contents if _fault(name, content) is None]
+            if moved:
+                write_all(descriptor, b"\n" + b"\n".join([*moved, b""]), os.fstat(descriptor).st_size)
             with open(target, "ab") as aside_file:
-                for part in damage:
-                    aside_file.write(os.pread(descriptor, part.length, part.offset) + b"\n")
+                aside_file.writelines(content + b"\n" for content in contents if content not in moved)
                 aside_file.flush()
                 os.fsync(aside_file.fileno())
             for part in damage:
@@ -159,15 +163,16 @@ def _damage(
 
 def _whole_rows(name: str, content: bytes) -> Iterator[tuple[int, int]]:
     """Begin and end of each row that is whole within a damaged line."""
-    start = content.find(_ROW_START)
+    start, done = content.find(_ROW_START), 0
     while start >= 0:
         after = content.find(_ROW_START, start + 1)
-        # The byte before the next row is the line break that is no more.
-        last = len(content) if after < 0 else after - 1
+        # The byte before the next row is the line break that is no more, or the end of this row.
+        last = len(content) if after < 0 else after - (content[after - 1 : after] != b"}")
         end = next((end for end in (last, _end_of_object(content[start:last]) + start) if end > start), last)
-        has_room = start == 0 or content[start - 1 : start] != b"}"
+        has_room = start == 0 or start > done
         if has_room and (start > 0 or end < len(content)) and _fault(name, content[start:end]) is None:
             yield start, end
+            done = end
         start = after
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
 from sampleset.errors import MissingExtraError
+from sampleset.storage.foreign.lighteval import OURS
 from sampleset.storage.records import StoredSet, is_score_column, problem_to_row, sample_to_row
 from sampleset.types import SampleSet
 
@@ -58,10 +60,66 @@ def lm_eval_rows(sets: Iterable[StoredSet]) -> Rows:
         }
 
 
+def lighteval_rows(sets: Iterable[StoredSet]) -> Rows:
+    """Rows like those of lighteval's details since 0.9; tokens and metrics are empty."""
+    for stored in sets:
+        texts = [sample.text for sample in stored.sample_set.samples]
+        question, gold = stored.problem.question.text, _golds(stored)
+        yield {
+            "doc": {
+                "query": question,
+                "choices": gold,
+                "gold_index": list(range(len(gold))),
+                "id": stored.problem.id,
+                "task_name": "sampleset",
+                "specific": {OURS: json.dumps(problem_to_row(stored.problem), default=str)},
+                "num_samples": len(texts),
+            },
+            "metric": None,
+            "model_response": {
+                "input": question,
+                "input_tokens": [],
+                "text": texts,
+                "output_tokens": [],
+                "truncated_tokens_count": 0,
+                "padded_tokens_count": 0,
+            },
+        }
+
+
+def lighteval_old_rows(sets: Iterable[StoredSet]) -> Rows:
+    """Rows like those of lighteval's details before 0.9; tokens and metrics are empty."""
+    for stored in sets:
+        question = stored.problem.question.text
+        yield {
+            "example": question,
+            "full_prompt": question,
+            "instruction": "",
+            "gold": _golds(stored),
+            "gold_index": [],
+            "choices": [],
+            "predictions": [sample.text for sample in stored.sample_set.samples],
+            "specifics": {OURS: json.dumps(problem_to_row(stored.problem), default=str)},
+            "metrics": None,
+            "num_asked_few_shots": -1,
+            "num_effective_few_shots": -1,
+            **{
+                name: list[int]()
+                for name in ("input_tokens", "cont_tokens", "pred_logits", "truncated", "padded")
+            },
+        }
+
+
+def _golds(stored: StoredSet) -> list[str]:
+    return [] if stored.problem.answer is None else [stored.problem.answer]
+
+
 FORMS: Mapping[str, Callable[[Iterable[StoredSet]], Rows]] = {
     "sets": set_rows,
     "completions": completion_rows,
     "lm-eval": lm_eval_rows,
+    "lighteval": lighteval_rows,
+    "lighteval-0.8": lighteval_old_rows,
 }
 """Shapes that sets are written in, by the name that users type."""
 

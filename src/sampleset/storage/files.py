@@ -9,6 +9,7 @@ operating system's hands when `append` returns; a power cut may lose what it has
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import glob
 import gzip
@@ -65,16 +66,33 @@ def check_target(path: Path) -> None:
 
     Raises:
         DataError: The suffix is unknown.
-        InvalidArgumentError: The path is a folder, or its folder cannot be written to.
+        InvalidArgumentError: The path is a folder.
+        OSError: Its folder cannot be written to.
         MissingExtraError: Parquet needs a package that is not installed.
     """
     if not path.name.endswith(SUFFIXES):
         raise DataError(f"{path}: unknown kind of file. Name a {', '.join(SUFFIXES)} file.")
     if path.name.endswith(".parquet"):
         pyarrow()
-    there = next(parent for parent in path.absolute().parents if parent.exists())
-    if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
-        raise InvalidArgumentError(f"Nothing can be written to {str(path)!r}. Name another file.")
+    require_writable(path, is_folder=False)
+
+
+def require_writable(path: Path, *, is_folder: bool) -> None:
+    """Find out before any work whether a file or a folder can be written.
+
+    Raises:
+        InvalidArgumentError: It is a file in place of a folder, or the reverse.
+        OSError: It cannot.
+    """
+    where = path.absolute()
+    there = next(part for part in (where, *where.parents) if part.exists())
+    if there == where and there.is_dir() != is_folder:
+        other, what = ("file", "folder") if is_folder else ("folder", "file")
+        raise InvalidArgumentError(f"{str(path)!r} is a {other}. Name another {what}.")
+    if there != where and not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    if not os.access(there, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 @contextmanager

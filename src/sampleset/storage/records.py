@@ -293,6 +293,9 @@ def sample_from_row(row: Row, index: int | None = None) -> Sample:
             raise DataError(
                 f"a sample's {name!r} must be {_SAMPLE_FIELDS[name].__name__}, got {_excerpt(value)}"
             )
+    for name in ("prompt_tokens", "completion_tokens"):
+        if values.get(name, 0) < 0:
+            raise DataError(f"a sample's {name!r} must be at least 0, got {_excerpt(values[name])}")
     if "logprobs" in values:
         values["logprobs"] = LogprobSummary(**_numbers(values["logprobs"], "logprobs", _LOGPROB_FIELDS))
     # Parquet fills in a null for a name that only other rows have.

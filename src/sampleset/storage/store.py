@@ -371,6 +371,9 @@ _FIELDS = {
 """What each row of a store's files must hold."""
 
 
+_MOST = 2**31
+
+
 def checked_row(file: str, row: dict[str, Any]) -> dict[str, Any]:
     """The row, if a store's file of this name can hold it.
 
@@ -383,6 +386,8 @@ def checked_row(file: str, row: dict[str, Any]) -> dict[str, Any]:
             raise DataError(f"the row lacks the field {name!r}; it is no row of a sample store")
         if not isinstance(row[name], kind) or isinstance(row[name], bool):
             raise DataError(f"{name!r} must be {what}, got {str(row[name])[:60]!r}")
+        if kind is int and not 0 <= row[name] < _MOST:
+            raise DataError(f"{name!r} must be from 0 to {_MOST - 1}, got {str(row[name])[:60]}")
     return row
 
 

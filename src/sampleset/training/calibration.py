@@ -42,6 +42,7 @@ from sampleset.training.candidate_weights import (
 )
 from sampleset.training.data.rows import TrainingRow, read_training_rows
 from sampleset.training.export.model_card import model_card
+from sampleset.wording import plural
 
 LEAST_ROWS = 20
 """Fewest rows with a choice on which the three weights are fitted."""
@@ -246,7 +247,8 @@ def _require_fitting(path: Path, chosen: Sequence[TrainingRow], record: Checkpoi
     questions = len({_question_of(row) for row in chosen})
     if len(chosen) < LEAST_ROWS or questions < folds:
         raise DataError(
-            f"{path}: {len(chosen)} rows of {questions} questions leave a choice with a right candidate; "
+            f"{path}: {plural(len(chosen), 'row')} of {plural(questions, 'question')} with a choice "
+            f"that has a right candidate; "
             f"{LEAST_ROWS} rows and {folds} questions are needed. Hold more back with --held-back."
         )
     expected = (record.mode, record.prompt_version, record.keep_end_tokens, record.fold)

@@ -32,6 +32,7 @@ from sampleset.storage.records import StoredSet
 from sampleset.training.listwise import Choice, Floats, Stack, stacked
 from sampleset.types import Problem
 from sampleset.vote_features.base import MEMBER, QUESTION
+from sampleset.wording import plural
 
 LEAST_CHOICES = 20
 """Fewest questions with right and wrong answers on which weights are fitted."""
@@ -270,17 +271,21 @@ def _notes(reading: _Reading) -> tuple[str, ...]:
     notes: list[str] = []
     if reading.without_gold or reading.unreadable:
         notes.append(
-            f"{reading.without_gold} sets without a gold answer and {reading.unreadable} with one that "
-            "cannot be read are left out"
+            f"left out: {plural(reading.without_gold, 'set')} without a gold answer, "
+            f"{reading.unreadable} with one that cannot be read"
         )
     if reading.undecided:
-        notes.append(f"{reading.undecided} answers could not be compared with gold, and count as wrong")
+        notes.append(
+            f"wrong, since they could not be compared with gold: {plural(reading.undecided, 'answer')}"
+        )
     for name in reading.unnamed:
         notes.append(
             f"column {name!r} seems to name the model of each sample; it is used only if it is `model` in "
             "each sample's row, as `sampleset sample --pool` writes it"
         )
-    notes += [f"{count} sets have a sample flagged {flag}" for flag, count in reading.failed.items()]
+    notes += [
+        f"{plural(count, 'set')} with a sample flagged {flag}" for flag, count in reading.failed.items()
+    ]
     return tuple(notes)
 
 
@@ -295,18 +300,19 @@ def _require_lessons(labels: Labels) -> None:
     answered = [labelled_set for labelled_set in labels.sets if labelled_set.groups]
     if not answered:
         raise DataError(
-            f"No sample of the {len(labels.sets)} sets states an answer. Is the answer kind right "
+            f"No sample of the {plural(len(labels.sets), 'set')} states an answer. Is the answer kind right "
             "(--answer-kind)?"
         )
     if not any(any(labelled_set.right) for labelled_set in answered):
         raise DataError(
-            f"By the labels of {len(questions)} questions no sample is right. Check the labels and how they "
-            "are compared: --columns answer=NAME, --answer-kind KIND."
+            f"By the labels of {plural(len(questions), 'question')} no sample is right. Check the "
+            "labels and how they are compared: --columns answer=NAME, --answer-kind KIND."
         )
     if all(all(labelled_set.right) for labelled_set in answered):
         raise DataError(
-            f"By the labels of {len(questions)} questions every sample is right, so that there is nothing to "
-            "learn. The vote does as well as anything; label harder questions, or check the labels."
+            f"By the labels of {plural(len(questions), 'question')} every sample is right, so that "
+            "there is nothing to learn. "
+            "The vote does as well as anything; label harder questions, or check the labels."
         )
     if len(teaching) < LEAST_CHOICES:
         share = len(teaching) / len(questions)

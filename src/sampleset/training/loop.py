@@ -31,6 +31,7 @@ from sampleset.training.processes import Processes
 from sampleset.training.recipe import Method, Recipe
 from sampleset.training.run_folder import STATE_FILE, RunFolder, input_digests
 from sampleset.training.schedule import learning_rate_share, row_order
+from sampleset.wording import plural
 
 Example = TypeVar("Example")
 """A row in the form that a method needs."""
@@ -71,8 +72,8 @@ class Learner(Generic[Example, Lesson]):
     def no_examples(self, rows: Sequence[TrainingRow], source: str, recipe: Recipe, policy: Policy) -> str:
         """The error message if none of the rows can be used for training."""
         return (
-            f"None of the {len(rows)} rows can be learnt from: no choice, nothing right, no completion, "
-            f"or longer than max_tokens={recipe.max_tokens}."
+            f"None of the {plural(len(rows), 'row')} can be learnt from: no choice, nothing right, "
+            f"no completion, or longer than max_tokens={recipe.max_tokens}."
         )
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
 import os
 import re
 import ssl
@@ -96,6 +97,8 @@ class Client:
             raise InvalidArgumentError(
                 "The API key holds a space, a line break or a character outside ASCII; copy it again."
             )
+        # Imported now, since that takes longer than a request may hold others up.
+        importlib.import_module("aiohttp")
         self._parts = urlsplit(base_url)
         self._key = api_key
         self.where = shown_url(self._parts)

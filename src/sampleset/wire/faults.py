@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +32,16 @@ _WRAPPERS = (
     "errorMessage",
     "Error",
     "promptFeedback",
+    "issues",
+    "cause",
+    "message",
+    "msg",
 )
 _WORDS = ("message", "msg", "detail", "error_message", "error_msg", "status_msg", "faultstring", "Message")
+# The fields of an entry of a list of errors: what it speaks of, and its text.
+_NAMES_OF_ENTRY = ("loc", "field", "path", "property", "parameter", "param", "pointer", "name")
+_WORDS_OF_ENTRY = ("msg", "message", "issue", "description", "reason", "detail")
+_DETAILS = ("details", "fieldViolations", "violations", "invalid_params", "invalid-params", "invalidParams")
 _WORDS_LAST = ("reason", "title", "description", "error_description", "blockReason")
 _CODES = ("code", "type", "status", "reason", "error_code", "error_type", "errorCode", "blockReason")
 
@@ -133,15 +141,7 @@ _LOADING_TEXT = re.compile(
     r"\bloading\b|is starting|starting up|warming up|not ready|still being loaded", re.IGNORECASE
 )
 _LOADING_MODEL = re.compile(r"\bmodel\b[^.\n]{0,80}\bis (?:currently |still )?(?:being loaded|loading)", re.I)
-_REFUSAL = (
-    r"unsupported|n[o']t\b.{0,20}\bsupport|unknown|unrecogni[sz]ed|unexpected|\bextra\b|extraneous|"
-    r"n[o']t (?:be )?(?:permitted|allowed|enabled|available|accepted|valid)|deprecated|only the default|"
-    r"n[o']t (?:recogni[sz]ed|implemented|accept)|must not be|should not be|must be unset|disabled|"
-    r"may only be|cannot (?:both )?be (?:used|set|specified)|cannot both|n[o']t a valid|no longer"
-)
 _ACCESS = r"\bkey\b|permission|scope|authori[sz]|credential|access|region|country|subscription|\bplan\b|token"
-# Some servers refuse a larger seed. Only a client's request has one.
-_USUAL_SEEDS = range(2**31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,15 +253,49 @@ class _Reading:
             return "; ".join(filter(None, (self._entry(entry, depth) for entry in entries[:20])))
         fields = mapping_of(value)
         self._note(fields)
-        texts = [self.words(fields[name], depth + 1) for name in _WRAPPERS if _holds(fields.get(name))]
-        inner = next((text for text in texts if text), "")
+        wrappers = [name for name in _WRAPPERS if _wraps(name, fields.get(name))]
+        texts = {name: self.words(fields[name], depth + 1) for name in wrappers}
+        # An error that is a text beside a message in parts is only its title.
+        parts = [name for name, text in texts.items() if text and not isinstance(fields[name], str)]
+        inner = next((texts[name] for name in (*parts, *texts) if texts[name]), "") or self._by_field(fields)
         # A router adds its provider's error under `metadata`.
         provider = mapping_of(fields.get("metadata")).get("raw")
         inner = inner or (self._text(provider, depth) if isinstance(provider, str) else "")
+        inner = inner or "; ".join(
+            filter(None, (self._details(fields.get(name), depth + 1) for name in _DETAILS))
+        )
         for name in (*_WORDS, *(() if inner else _WORDS_LAST)):
             if isinstance(fields.get(name), str) and (text := self._text(fields[name], depth)):
                 return text if not inner or inner == text else f"{text}: {inner}"
         return inner
+
+    def _by_field(self, fields: Mapping[str, Any]) -> str:
+        """The text of errors listed by field: `{"seed": ["Unknown field."]}`."""
+        lists = {name: value for name, value in fields.items() if list_of(value)}
+        texts = {name: [text for text in value if isinstance(text, str)] for name, value in lists.items()}
+        if name := next((name for name in texts if texts[name]), None):
+            self._note({"param": name})
+        return "; ".join(f"{name}: {' '.join(texts[name][:20])}" for name in list(texts)[:20] if texts[name])
+
+    def _details(self, value: object, depth: int) -> str:
+        """The text of details that name a field; others would only lengthen a message."""
+        if depth > _DEEPEST:
+            return ""
+        entries = list(map(mapping_of, list_of(value)[:20]))
+        inner = (self._details(entry.get(name), depth + 1) for entry in entries for name in _DETAILS)
+        return "; ".join(filter(None, (*map(self._of_field, entries), *inner)))
+
+    def _of_field(self, fields: Mapping[str, Any]) -> str:
+        """An entry's text with the field that it names; empty if it names none."""
+        texts = (fields.get(name) for name in _WORDS_OF_ENTRY)
+        text = next((text for text in texts if isinstance(text, str) and text), None)
+        where = next((fields[name] for name in _NAMES_OF_ENTRY if fields.get(name)), None)
+        path = list_of(where) or [where]
+        if text is None or not isinstance(path[-1], (str, int)):
+            return ""
+        # A validation error quotes the request, which names every field. Only location and message count.
+        self._note({"type": fields.get("type"), "param": str(path[-1])})
+        return f"{where}: {text}"
 
     def _text(self, value: str, depth: int) -> str:
         """The text; if it is JSON, the text of the error in it."""
@@ -274,13 +308,7 @@ class _Reading:
         return text
 
     def _entry(self, entry: object, depth: int) -> str:
-        fields = mapping_of(entry)
-        if "loc" in fields:
-            # A validation error quotes the request, which names every field. Only location and message count.
-            location, kind = list_of(fields.get("loc")), fields.get("type")
-            self._note({"type": kind, "param": location[-1] if location else None})
-            return f"{fields.get('loc')}: {fields.get('msg')}"
-        return self.words(entry, depth + 1)
+        return self._of_field(mapping_of(entry)) or self.words(entry, depth + 1)
 
     def _note(self, fields: Mapping[str, Any]) -> None:
         for name in _CODES:
@@ -296,70 +324,12 @@ class _Reading:
             self.param = param
 
 
-def _holds(value: object) -> bool:
-    return bool(value) and isinstance(value, (str, list, dict))
-
-
-def refused_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[str]) -> str | None:
-    """The optional field of a request that a server does not support, `None` if no such field is at fault.
-
-    A field whose value is wrong does not count, except where the server accepts only the default value.
-
-    Args:
-        fault: The server's error.
-        fields: The fields of the request.
-        optional: Fields that a draw can do without, in the order in which they are left out. `max_tokens` is
-            replaced by `max_completion_tokens`.
-    """
-    if fault.status not in (400, 404, 422) or fault.meaning in ("overflow", "filtered", "key", "credit"):
-        return None
-    text = _HINT.sub("", fault.text)
-    if "max_tokens" in optional and "max_tokens" in fields and "max_completion_tokens" in text:
-        return "max_tokens"
-    sent = [
-        name for name in optional if name != "max_tokens" and name in fields and fields[name] is not False
-    ]
-    for name in sent:
-        if fault.param == name and _is_of_field(name, fields[name], fault):
-            return name
-    for name in sent:
-        if is_unknown(name, text):
-            return name
-    if "stream" in sent and (fault.param or "").startswith("stream"):
-        return "stream"
-    return None
+def _wraps(name: str, value: object) -> bool:
+    """Whether a field may hold an error within. A message that is a text is read as one."""
+    kinds = (list, dict) if name in ("message", "msg") else (str, list, dict)
+    return bool(value) and isinstance(value, kinds)
 
 
 def about_access(text: str) -> bool:
     """Whether a server's message is about the rights of a key, not about a prompt; true if it is empty."""
     return re.search(_ACCESS, text, re.IGNORECASE) is not None or not text
-
-
-def is_unknown(name: str, text: str) -> bool:
-    """Whether a server's message says that it does not support a field."""
-    gap = r"[^.\n]{0,60}"
-    name_pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
-    return (
-        re.search(
-            rf"(?:{_REFUSAL}){gap}{name_pattern}|{name_pattern}{gap}(?:{_REFUSAL})", text, re.IGNORECASE
-        )
-        is not None
-    )
-
-
-def _is_of_field(name: str, value: object, fault: Fault) -> bool:
-    """Whether a fault that names a field refuses the field, not its value."""
-    if name == "seed":
-        return value in _USUAL_SEEDS
-    if name not in _MATTERING:
-        return True
-    return bool(fault.codes & _UNSUPPORTED) or re.search(_REFUSAL, fault.text, re.IGNORECASE) is not None
-
-
-# A hint names another field than the refused one.
-_HINT = re.compile(r",?\s*did you mean[^.\n]*", re.IGNORECASE)
-# Fields that change the distribution of draws. They are left out only if the server clearly refuses them.
-_MATTERING = ("temperature", "top_p", "stop")
-_UNSUPPORTED = frozenset(
-    {"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"}
-)

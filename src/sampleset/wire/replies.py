@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,9 @@ from sampleset.chat import Generation
 from sampleset.types import LogprobSummary, whole_characters
 from sampleset.wire.faults import Fault, fault_in
 from sampleset.wire.statuses import end_of, finish_reason_of
-from sampleset.wire.values import count_of, list_of, mapping_of, text_of
+from sampleset.wire.stream import StreamedCompletion
+from sampleset.wire.tool_calls import whole_calls
+from sampleset.wire.values import count_of, list_of, mapping_of, opened, text_of
 
 # Servers write -inf or the lowest float for a token of probability 0; OpenAI and vLLM write this.
 _LOWEST_LOGPROB = -9999.0
@@ -33,6 +35,7 @@ _THOUGHT = (
 _THOUGHT_NAME = re.compile("reasoning|think|thought")
 _THOUGHT_PARTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_text", "thought")
 # Some servers send NaN or Infinity as log-probabilities. Neither is JSON, and clients could not parse it.
+_NEXT_VALUE = re.compile(r"[\s,]*(?=\{)")
 _DECODER = json.JSONDecoder(parse_constant={"-Infinity": _LOWEST_LOGPROB}.get)
 
 
@@ -46,15 +49,20 @@ def read_completion(raw: bytes | bytearray, *, may_be_empty: bool = False) -> Ge
     try:
         content = decoded(raw)
     except (ValueError, RecursionError):
+        if (events := _events_in(raw)) is not None:
+            return completion_of(events.body(), may_be_empty=may_be_empty)
         ending = raw[-40:].decode("utf-8", "replace")
         return damaged(f"answered with broken JSON ({len(raw)} bytes, ending in {ending!r})")
     if entries := list_of(content):
+        if opened(entries[0]).get("choices"):
+            return completion_of(_joined(entries).body(), may_be_empty=may_be_empty)
         return _broken(fault_in(entries), "answered without a completion")
     return completion_of(mapping_of(content), may_be_empty=may_be_empty)
 
 
 def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Generation | Fault:
     """The first choice of a decoded completion, or a fault."""
+    body = opened(body)
     choices = list_of(body.get("choices"))
     if not choices:
         return _without_choices(body)
@@ -76,22 +84,46 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
     usage = mapping_of(body.get("usage"))
     reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
     text = text_of(message.get("content")) or text_of(message.get("refusal"))
-    is_something = text or message.get("tool_calls") or end == "limit" or may_be_empty
+    calls = message.get("tool_calls") or message.get("function_call")
+    is_something = text or calls or end == "limit" or may_be_empty
     if not (is_something or reasoning or _thinks(message)):
         reason = f"answered with an empty completion (finish reason {finish!r})"
         return damaged(reason, "empty reply")
     rows = mapping_of(choice.get("logprobs"))
     return Generation(
         text=text,
-        finish_reason=finish_reason_of(finish),
-        prompt_tokens=count_of(usage.get("prompt_tokens")),
-        completion_tokens=count_of(usage.get("completion_tokens")),
+        # Some servers end a reply that calls tools as any other.
+        finish_reason="tool_calls"
+        if end == "natural" and message.get("tool_calls")
+        else finish_reason_of(finish),
+        prompt_tokens=count_of(usage.get("prompt_tokens", usage.get("input_tokens"))),
+        completion_tokens=count_of(usage.get("completion_tokens", usage.get("output_tokens"))),
         logprobs=logprobs_of(rows) if rows else None,
         message=message,
         token_logprobs=rows or None,
         cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
         reasoning_tokens=reasoning,
     )
+
+
+def _events_in(raw: bytes | bytearray) -> StreamedCompletion | None:
+    """The completion in JSON values one behind the other: a stream without its form. Else `None`."""
+    text, position, events = raw.decode("utf-8", "replace").lstrip("\ufeff"), 0, list[object]()
+    while match := _NEXT_VALUE.match(text, position):
+        try:
+            value, position = _DECODER.raw_decode(text, match.end())
+        except (ValueError, RecursionError):
+            return None
+        events.append(value)
+    is_whole = not text[position:].strip(" \t\r\n,")
+    return _joined(events) if events and is_whole and opened(events[0]).get("choices") else None
+
+
+def _joined(events: Sequence[object]) -> StreamedCompletion:
+    stream = StreamedCompletion()
+    for event in events:
+        stream.add(mapping_of(event))
+    return stream
 
 
 def decoded(raw: bytes | bytearray) -> object:
@@ -164,26 +196,7 @@ def _repaired(message: Mapping[str, Any], *, check_calls: bool) -> dict[str, Any
         if thought and not any(clean.get(name) for name in _THOUGHT):
             clean["thinking_blocks"] = thought
     if calls := message.get("tool_calls"):
-        read = [_call(call, check_calls) for call in list_of(calls) or [None]]
-        if None in read:
+        if (read := whole_calls(calls, check=check_calls)) is None:
             return None
         clean["tool_calls"] = read
     return clean
-
-
-def _call(call: object, check: bool) -> Mapping[str, Any] | None:
-    """A tool call with its arguments as JSON text; `None` if the call or its arguments are malformed."""
-    fields = mapping_of(call)
-    kind = "function" if fields.get("function") else "custom"
-    called = mapping_of(fields.get(kind))
-    if not isinstance(called.get("name"), str):
-        return None
-    arguments = called.get("arguments")
-    if isinstance(arguments, dict):
-        return {**fields, kind: {**called, "arguments": json.dumps(arguments)}}
-    if kind == "function" and check and isinstance(arguments, str) and arguments.strip():
-        try:
-            json.loads(arguments)
-        except (ValueError, RecursionError):
-            return None
-    return fields

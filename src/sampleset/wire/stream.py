@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sampleset.wire.values import list_of, mapping_of, text_of
+from sampleset.wire.tool_calls import StreamedCalls
+from sampleset.wire.values import list_of, mapping_of, opened, text_of
 
-_IN_PIECES = ("arguments", "input")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -31,9 +31,10 @@ class StreamedCompletion:
         self._event = b""
         self._data: list[bytes] = []
         self._texts: dict[str, list[str]] = {}
-        self._calls: list[dict[str, Any]] = []
-        # The position in `_calls` of the call that pieces with an index belong to.
-        self._positions: dict[int, int] = {}
+        self._lengths: dict[str, int] = {}
+        self._calls = StreamedCalls()
+        # The older field of one call, which knows no ids.
+        self._function_call = StreamedCalls()
         self._logprobs: list[Any] = []
         self._others: dict[str, Any] = {}
         self._finish_reason: Any = None
@@ -68,6 +69,7 @@ class StreamedCompletion:
     def add(self, event: Mapping[str, Any]) -> str:
         """Add an event; returns its content."""
         self.has_begun = True
+        event = opened(event)
         self._error = event.get("error") or self._error
         groq = mapping_of(event.get("x_groq"))
         self._usage = event.get("usage") or groq.get("usage") or self._usage
@@ -75,8 +77,11 @@ class StreamedCompletion:
         for choice in map(mapping_of, list_of(event.get("choices"))):
             if choice.get("index", 0) == 0:
                 self._error = choice.get("error") or self._error
-                delta = mapping_of(choice.get("delta")) or mapping_of(choice.get("message"))
-                self._add(delta or {"content": choice.get("text")})
+                delta = mapping_of(choice.get("delta"))
+                if not delta and (whole := mapping_of(choice.get("message"))):
+                    self._add_whole(whole)
+                else:
+                    self._add(delta or {"content": choice.get("text")})
                 self._logprobs += list_of(mapping_of(choice.get("logprobs")).get("content"))
                 self._finish_reason = choice.get("finish_reason") or self._finish_reason
                 self.is_whole = self.is_whole or self._finish_reason is not None
@@ -90,8 +95,10 @@ class StreamedCompletion:
             return {"error": "the stream was cut off", "choices": []}
         message: dict[str, Any] = {"role": "assistant", "content": None, **self._others}
         message |= {name: "".join(pieces) for name, pieces in self._texts.items()}
-        if self._calls:
-            message["tool_calls"] = self._calls
+        if calls := self._calls.whole():
+            message["tool_calls"] = calls
+        if calls := self._function_call.whole():
+            message["function_call"] = calls[0].get("function")
         choice = {"index": 0, "message": message, "finish_reason": self._finish_reason}
         if self._logprobs:
             choice["logprobs"] = {"content": self._logprobs}
@@ -142,11 +149,13 @@ class StreamedCompletion:
     def _add(self, delta: Mapping[str, Any]) -> None:
         for name, value in delta.items():
             if name == "tool_calls":
-                for position, call in enumerate(map(mapping_of, list_of(value))):
-                    self._add_call(call["index"] if isinstance(call.get("index"), int) else position, call)
+                self._calls.add(value)
+            elif name == "function_call":
+                self._function_call.add({"index": 0, "function": value})
             elif isinstance(value, str) or name == "content":
                 if name != "role" and (text := text_of(value)):
                     self._texts.setdefault(name, []).append(text)
+                    self._lengths[name] = self._lengths.get(name, 0) + len(text)
                 if (parts := list_of(value)) and not text_of(parts):
                     self._others["thinking_blocks"] = [*self._others.get("thinking_blocks", ()), *parts]
             elif (parts := list_of(value)) and isinstance(self._others.get(name), list):
@@ -154,31 +163,14 @@ class StreamedCompletion:
             elif value is not None:
                 self._others[name] = value
 
-    def _add_call(self, index: int, call: Mapping[str, Any]) -> None:
-        """Add a piece of a tool call. Names arrive whole, arguments in pieces.
-
-        A new id begins a new call, whatever its index: some servers number all calls 0.
-        """
-        position = self._positions.get(index)
-        identity = call.get("id")
-        if position is None or (identity and self._calls[position].get("id", identity) != identity):
-            position = self._positions[index] = len(self._calls)
-            self._calls.append({})
-        joined = self._calls[position]
-        for name, value in call.items():
-            if inner := mapping_of(value):
-                before = mapping_of(joined.get(name))
-                joined[name] = {
-                    **before,
-                    **{key: _joined(before, key, piece) for key, piece in inner.items()},
-                }
-            elif value is not None and name != "index" and not (name == "id" and not value):
-                joined[name] = value
-
-
-def _joined(before: Mapping[str, Any], name: str, piece: object) -> object:
-    """A field of a call with one more piece added. Arguments sent as an object are written as JSON."""
-    if name not in _IN_PIECES:
-        return piece if piece else before.get(name, piece)
-    text = piece if isinstance(piece, str) else "" if piece is None else json.dumps(piece)
-    return f"{before.get(name, '')}{text}"
+    def _add_whole(self, message: Mapping[str, Any]) -> None:
+        """Add a message as of an unstreamed reply. It may hold again what came before."""
+        fields = dict(message)
+        for name, value in message.items():
+            length = self._lengths.get(name, 0)
+            # Compared only where the text is as long as what came, so that a long stream is not read often.
+            if length and isinstance(value, str) and len(value) >= length:
+                fields[name] = value.removeprefix("".join(self._texts[name]))
+        if calls := fields.pop("tool_calls", None):
+            self._calls.replace(calls)
+        self._add(fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 from sampleset.types import whole_characters
 
 _SHOWN_CHARACTERS = 300
+_WRAPPERS = ("result", "data", "response", "output", "body", "completion", "payload", "value")
+_DEEPEST_WRAPPING = 3
 _TEXT_PARTS = ("text", "output_text", None)
 
 
@@ -33,6 +36,29 @@ def text_of(content: object) -> str:
         parts: list[object] = list_of(cast("object", content)) or [content]
         content = "".join(map(_text_of_part, parts))
     return whole_characters(content) if isinstance(content, str) else ""
+
+
+def opened(body: object) -> Mapping[str, Any]:
+    """The completion, or the error, in a body: gateways wrap it in a field, or as JSON in a text."""
+    outer = mapping_of(body)
+    fields = outer
+    for _ in range(_DEEPEST_WRAPPING):
+        if fields.get("choices") or fields.get("error"):
+            break
+        inner = next(filter(None, (_inner(fields.get(name)) for name in _WRAPPERS)), None)
+        if inner is None:
+            return outer
+        fields = {"usage": fields.get("usage"), **inner}
+    return fields if fields.get("choices") or fields.get("error") else outer
+
+
+def _inner(value: object) -> Mapping[str, Any] | None:
+    if isinstance(value, str) and value.lstrip().startswith("{") and '"choices"' in value:
+        try:
+            value = cast("object", json.loads(value))
+        except (ValueError, RecursionError):
+            return None
+    return mapping_of(value) or None
 
 
 def shortened(text: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampleset.answers import Extracted, count_choices, extract_answer, matches_gold
+from sampleset.answers.maths.reasoning import after_reasoning
 
 
 @pytest.mark.parametrize(
@@ -195,3 +198,62 @@ def test_any_text_can_be_read(text: str) -> None:
     extract_answer(r"\boxed{" + text, choices=5)
     extract_answer("The answer is " + text, truncated=True)
     count_choices(text)
+
+
+OPEN_MARKS = [
+    *(
+        "<think>",
+        "<think >",
+        "< think>",
+        "<think\n>",
+        '<think time="3">',
+        "<THINK>",
+        "<thought id=1>",
+        "<cot>",
+    ),
+    *("<thinking_process>", "<antThinking>", "&lt;think&gt;", "[THINK]", "[ think ]", "[Thought]"),
+    *("<|think|>", "<| think |>", "<|reasoning|>", '<details type="reasoning" done="false">'),
+]
+CLOSED_MARKS = [
+    ("<think>", "</think>"),
+    ("<think >", "</think >"),
+    ('<think type="x">', "</ think>"),
+    ("", "< /THINK >"),
+    ("&lt;think&gt;", "&lt;/think&gt;"),
+    ("[ think ]", "[ /think ]"),
+    ("<|reasoning|>", "<|/reasoning|>"),
+    ("<chain_of_thought>", "</chain_of_thought>"),
+    ('<details type="reasoning" done="true" duration="3">', "</details>"),
+]
+
+
+@pytest.mark.parametrize("mark", OPEN_MARKS)
+def test_nothing_in_a_thought_that_stays_open_is_an_answer(mark: str):
+    assert after_reasoning(f"{mark} try \\boxed{{17}}, or 5") == ""
+
+
+@pytest.mark.parametrize(("begin", "end"), CLOSED_MARKS)
+def test_what_follows_a_thought_is_all_that_counts(begin: str, end: str):
+    assert after_reasoning(f"{begin}Is it \\boxed{{17}}?{end}It is 18.") == "It is 18."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "If a < think and b > 3, it is 18.",
+        "<think/>It is 18.",
+        "<think />It is 18.",
+        "<thinker>It is 18.",
+        "[thinking back] It is 18.",
+        "<details>It is 18.</details>",
+    ],
+)
+def test_what_only_looks_like_a_mark_hides_nothing(text: str):
+    assert after_reasoning(text) == text
+
+
+def test_long_texts_of_half_marks_are_read_at_once():
+    begun = time.process_time()
+    for half in ("<think ", "< think", "<details type=reasoning", "[ think", "&lt;think ", "<details x "):
+        after_reasoning(half * 20_000)
+    assert time.process_time() - begun < 5

@@ -13,20 +13,32 @@ from sampleset.answers.maths.patterns import lazy_pattern
 
 _TAGS = (
     "think|thinking|thought|thoughts|reasoning|reason|scratchpad|scratch_pad|reflection|analysis|seed:think"
-    "|internal_monologue|inner_thoughts|rationale"
+    "|internal_monologue|inner_thoughts?|rationale|ant_?thinking|(?:thought|thinking|reasoning)[_-]?process"
+    "|chain[_-]of[_-]thought|cot"
 )
+# Tags as models and their templates write them: with spaces, attributes, or escaped for a page.
+_LESS, _GREATER = "(?:<|&lt;)", "(?:>|&gt;)"
+_ATTRIBUTES = r"""(?:\s{1,8}[\w:-]{1,40}=(?:"[^"<>]{0,100}"|'[^'<>]{0,100}'|[^\s<>"']{1,100})){0,6}\s{0,8}"""
+_BRACKETED = "THINK|THINKING|THOUGHTS?|REASONING"
 _OPENING = lazy_pattern(
-    rf"<(?:{_TAGS})>|\[(?:THINK|THINKING|REASONING)\]|<\|(?:begin_of_thought|START_THINKING|thinking"
-    rf"|think)\|>"
+    rf"{_LESS}\s{{0,4}}(?:{_TAGS}){_ATTRIBUTES}{_GREATER}"
+    rf"|<details\s[^<>]{{0,200}}type=.reasoning.[^<>]{{0,200}}>"
+    rf"|\[\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]|<\|\s?(?:begin_of_thought|START_THINKING|thinking|reasoning"
+    rf"|think)\s?\|>"
     r"|◁think▷|<\|channel\|>\s*(?:analysis|commentary)\s*<\|message\|>|<unused94>",
     re.IGNORECASE,
 )
 _CLOSING = lazy_pattern(
-    rf"</(?:{_TAGS})>|\[/(?:THINK|THINKING|REASONING)\]|<\|(?:end_of_thought|END_THINKING|/thinking"
-    rf"|/think)\|>"
+    rf"{_LESS}\s{{0,4}}/\s{{0,4}}(?:{_TAGS})\s{{0,4}}{_GREATER}"
+    rf"|\[\s{{0,4}}/\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]"
+    rf"|<\|\s?(?:end_of_thought|END_THINKING|/thinking|/reasoning|/think)\s?\|>"
     r"|◁/think▷|<\|channel\|>\s*final\s*<\|message\|>|<unused95>|\\end\{think(?:ing)?[}>]",
     re.IGNORECASE,
 )
+_DETAILS = lazy_pattern(
+    r"\s*<details\s[^<>]{0,200}type=.reasoning.[^<>]{0,200}>(?:(?!</details>).)*</details>", re.DOTALL
+)
+"""Thought as a chat page folds it."""
 _STRIPPED_CHANNELS = lazy_pattern(r"analysis.*assistantfinal", re.DOTALL)
 _ANSWERED = lazy_pattern(r"(?:(?<=\n)|(?<=>))[ \t]*<answer>[^<]{1,1000}</answer>\s*$")
 """Answer tags on a separate line at the very end close a thought that was left open."""
@@ -55,8 +67,17 @@ _TURNS = ((_END_OF_TURN, False), (_NEXT_TURN, False), (_NEXT_QUESTION, True))
 
 def after_reasoning(text: str) -> str:
     """The text after the reasoning: the full text if nothing follows it, none if the reasoning is open."""
-    if not ("<" in text or "[" in text or "◁" in text or r"\end{think" in text or "assistantfinal" in text):
+    if not (
+        "<" in text
+        or "&lt;" in text
+        or "[" in text
+        or "◁" in text
+        or r"\end{think" in text
+        or "assistantfinal" in text
+    ):
         return text
+    if text.lstrip()[:1] == "<" and (folded := _DETAILS.match(text)):
+        text = text[folded.end() :]
     closings = list(_CLOSING.finditer(text))
     rest = text[closings[-1].end() :] if closings else text
     if closings and not rest.strip():

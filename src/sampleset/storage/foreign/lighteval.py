@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 
 from sampleset.errors import DataError
-from sampleset.storage.foreign._chats import is_list
+from sampleset.storage.foreign._chats import is_list, is_mapping
 from sampleset.storage.foreign._replies import sample_row
 from sampleset.storage.foreign.base import FORMATS, ForeignSet, Source, gold_fields, is_texts
 from sampleset.storage.records import Row, list_of_literal
-from sampleset.storage.rows import located
+from sampleset.storage.rows import located, parse_line
 
+OURS = "sampleset"
+"""The entry of `specific` with the problem as JSON: rows of a table share their columns, problems do not."""
 _NO_TEXTS = "holds no texts: tasks that compare likelihoods draw no samples"
 
 
@@ -36,11 +38,18 @@ class Lighteval:
         several = len(source.files) > 1
         for file, number, row in source.rows():
             with located(file, number):
-                identity = (
-                    f"{file.name.removesuffix('.parquet')}/{number - 1}" if several else str(number - 1)
-                )
                 read = _new(row) if "model_response" in row else _old(row)
-                yield ForeignSet(file, number, {"id": identity} | read, row)
+                identity = read.pop("id", number - 1)
+                if several:
+                    identity = f"{file.name.removesuffix('.parquet')}/{identity}"
+                read["id"] = str(identity)
+                yield ForeignSet(file, number, read, row)
+
+
+def _ours(specifics: object) -> Row | None:
+    """The problem that `sampleset import --form lighteval` wrote, `None` in other files."""
+    text = specifics.get(OURS) if is_mapping(specifics) else None
+    return parse_line(text) if isinstance(text, str) else None
 
 
 def _new(row: Row) -> dict[str, Any]:
@@ -53,13 +62,14 @@ def _new(row: Row) -> dict[str, Any]:
     counts: list[int | None] = [None] * len(texts)
     if is_list(tokens) and len(tokens) == len(texts):
         counts = [len(items) if is_list(items) and items else None for items in tokens]
+    samples = [sample_row(text, completion_tokens=count) for text, count in zip(texts, counts, strict=True)]
+    if (problem := _ours(doc.get("specific"))) is not None:
+        return {**problem, "samples": samples}
     choices, indices = doc.get("choices"), doc.get("gold_index")
     return {
         "question": doc.get("query"),
         **gold_fields(_gold(choices, indices)),
-        "samples": [
-            sample_row(text, completion_tokens=count) for text, count in zip(texts, counts, strict=True)
-        ],
+        "samples": samples,
         "task": doc.get("task_name"),
     }
 
@@ -78,6 +88,8 @@ def _old(row: Row) -> dict[str, Any]:
         texts = texts[0]
     if not is_texts(texts):
         raise DataError(f"'predictions' {_NO_TEXTS}")
+    if (problem := _ours(row.get("specifics"))) is not None:
+        return {**problem, "samples": [sample_row(text) for text in texts]}
     golds = _list(row.get("gold"))
     gold = str(golds[0]).strip() if golds else _gold(_list(row.get("choices")), _list(row.get("gold_index")))
     return {

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from sampleset.storage.files import SUFFIXES
 from sampleset.training.data.rows import Kind, TrainingRow
+from sampleset.wording import plural
 
 
 @dataclass
@@ -114,7 +115,7 @@ def save_summary(rows: Path, summary: Mapping[str, Any]) -> Path:
 
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     """The summary as lines of text."""
-    lines = [f"{summary['rows']} rows of {summary['sets']} sets"]
+    lines = [f"{plural(summary['rows'], 'row')} of {plural(summary['sets'], 'set')}"]
     lines += [f"sets dropped: {count} {reason}" for reason, count in summary["dropped_sets"].items()]
     lines += [
         f"{kind.replace('_', ' ')}: {count['kept']} kept of {count['found']} drawn"
