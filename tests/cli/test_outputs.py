@@ -27,6 +27,8 @@ WRITING = [
     pytest.param(["fit-auto", SETS], "--output", id="fit-auto"),
     pytest.param(["fit-probe", SETS, "--model", "embedded"], "--output", id="fit-probe"),
     pytest.param(["export", "checkpoint"], "--output", id="export"),
+    pytest.param(["fit", SETS, "--base", "embedded"], "--output-dir", id="fit"),
+    pytest.param(["reproduce", "ssa"], "--output-dir", id="reproduce"),
 ]
 
 

@@ -109,7 +109,7 @@ def stubs(monkeypatch: pytest.MonkeyPatch, draws: Path) -> Iterator[Stubs]:
 
 def fit(run: Run, source: Path, folder: Path, *options: object) -> tuple[int, str, str]:
     base = ("--base", f"replay:{folder.parent / 'draws.jsonl'}")
-    return run("fit", source, *base, *SIZES, "--output", folder, *options)
+    return run("fit", source, *base, *SIZES, "--output-dir", folder, *options)
 
 
 def test_sets_become_a_measured_aggregator_and_files_for_the_other_commands(
@@ -403,7 +403,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def reproduce(run: Run, draws: Path, folder: Path, *options: object) -> tuple[int, str, str]:
     base = ("--base", f"replay:{draws.parent / 'draws.jsonl'}")
-    return run("reproduce", "ssa", "--draws", draws, "--output", folder, *base, *options)
+    return run("reproduce", "ssa", "--draws", draws, "--output-dir", folder, *base, *options)
 
 
 def test_a_study_prints_its_tables_and_the_same_bytes_a_second_time(
@@ -489,7 +489,7 @@ def test_a_tiny_model_is_trained_calibrated_exported_and_measured(
         "grpo.num_generations=2",
     )
     options = [part for setting in recipe for part in ("--recipe", setting)]
-    folders = ("--base", tmp_path / base, "--output", tmp_path / "fit")
+    folders = ("--base", tmp_path / base, "--output-dir", tmp_path / "fit")
     command = ("fit", draws, *SIZES, *folders, "--method", method, *options)
     write = RunFolder.write
 
@@ -537,7 +537,7 @@ def test_a_study_of_tiny_models_is_trained_and_tested(
     ]
     short = replace(tiny, variants=tuple(variants), also=tiny.also[:1])
     monkeypatch.setitem(STUDIES, "ssa", {"tiny": short})
-    folders = ("--draws", study, "--output", tmp_path / "study", "--base", tmp_path / "tiny.gguf")
+    folders = ("--draws", study, "--output-dir", tmp_path / "study", "--base", tmp_path / "tiny.gguf")
     code, out, err = run("reproduce", "ssa", *folders)
     assert code == 0, err
     assert len([line for line in out.splitlines() if line.startswith(("| select |", "| sft |"))]) == 2

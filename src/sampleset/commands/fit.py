@@ -25,7 +25,7 @@ from sampleset.settings import save_settings
 from sampleset.training.pipeline import Pipeline, Stage, Summary
 
 EXAMPLE = (
-    "sampleset fit gsm8k:train --limit 400 --model NAME --base-url URL --base embedded --output runs/fit"
+    "sampleset fit gsm8k:train --limit 400 --model NAME --base-url URL --base embedded --output-dir runs/fit"
 )
 
 
@@ -41,9 +41,9 @@ def fit(
     dataset: DatasetOptions,
     calls: CallOptions,
     run: Run,
-    output: Annotated[Path, option("--output", help="Folder of all files; goes on where it stopped.")] = Path(
-        "runs/fit"
-    ),
+    output_dir: Annotated[
+        Path, option("--output-dir", help="Folder of all files; goes on where it stopped.")
+    ] = Path("runs/fit"),
     until: Annotated[str | None, option("--until", help="Stop after this stage: rows, say.")] = None,
     dry_run: Annotated[bool, option("--dry-run", help="Check all, and print the plan only.")] = False,
 ) -> None:
@@ -54,9 +54,9 @@ def fit(
             "by the recipe in the folder, and then fit again."
         )
     settings = saved_settings(
-        "fit", size, draws, dataset, calls, questions=questions, base=base, output=output
+        "fit", size, draws, dataset, calls, questions=questions, base=base, output_dir=output_dir
     )
-    work = Fit(questions, base, output, size, draws, dataset, calls, run, settings)
+    work = Fit(questions, base, output_dir, size, draws, dataset, calls, run, settings)
     pipeline = work.pipeline()
     work.require_possible(pipeline)
     if dry_run:
@@ -64,14 +64,14 @@ def fit(
         return
     summaries = go_on(work, pipeline, until)
     if not pipeline.is_done(pipeline.stages[-1].name):
-        run.print_summary({"folder": str(output), **summaries})
+        run.print_summary({"folder": str(output_dir), **summaries})
         return
     verdict = work.verdict()
     if run.as_json:
-        print_json({"folder": str(output), "stages": summaries, "verdict": verdict.to_json()})
+        print_json({"folder": str(output_dir), "stages": summaries, "verdict": verdict.to_json()})
         return
     print("\n".join(verdict_lines(verdict)))
-    run.note(f"report: {output / 'report' / 'report.html'}, card: {work.aggregator / 'README.md'}")
+    run.note(f"report: {output_dir / 'report' / 'report.html'}, card: {work.aggregator / 'README.md'}")
     run.next("answer", "QUESTION", "--model", draws.model or "NAME", "-k", verdict.k, "--aggregator",
              work.specs.get(verdict.recommended, verdict.recommended))  # fmt: skip
 

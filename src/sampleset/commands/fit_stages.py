@@ -202,7 +202,9 @@ class Fit:
             DataError: The base was trained on a test question, or the disk is too small.
         """
         if set(str(self.output)) & set(",[]"):
-            raise InvalidArgumentError(f"--output {str(self.output)!r} must have no comma or bracket in it.")
+            raise InvalidArgumentError(
+                f"--output-dir {str(self.output)!r} must have no comma or bracket in it."
+            )
         for name in self._runs:
             self._recipe(name, rows=1)
         if all(pipeline.is_done(f"train_{name}") for name in self._runs):

@@ -48,9 +48,9 @@ def reproduce(
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
     data_dir: DataDir = None,
-    output: Annotated[Path, option("--output", help="A folder for each aggregator, and the tables.")] = Path(
-        "runs/reproduce"
-    ),
+    output_dir: Annotated[
+        Path, option("--output-dir", help="A folder for each aggregator, and the tables.")
+    ] = Path("runs/reproduce"),
     dry_run: Annotated[
         bool, option("--dry-run", help="Print what would be drawn and trained, and its cost.")
     ] = False,
@@ -79,19 +79,21 @@ def reproduce(
         else:
             print("\n".join(_plan_lines(plan)))
         return
-    work = _Work(chosen, drawing, draws, output, dataset, calls, run)
+    work = _Work(chosen, drawing, draws, output_dir, dataset, calls, run)
     for number, variant in enumerate(chosen.variants, 1):
         run.note(f"aggregator {number}/{len(chosen.variants)}: {variant.name}")
         fit = work.fit(variant)
         pipeline = fit.pipeline()
         fit.require_possible(pipeline)
         go_on(fit, pipeline, None)
-    tables = _tables(chosen, output)
-    write_whole(output / "tables.md", tables)
+    tables = _tables(chosen, output_dir)
+    write_whole(output_dir / "tables.md", tables)
     if run.as_json:
-        print_json({"folder": str(output), "tables": tables})
+        print_json({"folder": str(output_dir), "tables": tables})
     else:
         print(tables, end="")
+        first = output_dir / chosen.variants[0].name
+        run.next("report", first / "report")
 
 
 class _Work:
@@ -134,8 +136,15 @@ class _Work:
         drawing = self._drawing if is_first else DrawOptions()
         dataset = replace(self._dataset, limit=study.limit)
         settings = saved_settings(
-            "fit", size, drawing, dataset, self._calls, questions=questions, base=variant.base, output=folder
-        )
+            "fit",
+            size,
+            drawing,
+            dataset,
+            self._calls,
+            questions=questions,
+            base=variant.base,
+            output_dir=folder,
+        )  # fmt: skip
         return Fit(questions, variant.base, folder, size, drawing, dataset, self._calls, self._run, settings)
 
     def plan(self) -> list[dict[str, Any]]:

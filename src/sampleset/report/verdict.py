@@ -20,7 +20,8 @@ from sampleset.metrics import (
 from sampleset.report.compare import MethodChange, compare_runs
 from sampleset.report.files import question_rows
 from sampleset.report.markdown import markdown_table
-from sampleset.report.wording import p_value, percent, plural, points, points_range
+from sampleset.report.wording import p_value, percent, points, points_range
+from sampleset.wording import plural
 
 VERDICT_SCHEMA = 1
 _RESAMPLES = 10_000
