@@ -70,7 +70,7 @@ _STREAMS_ONLY = re.compile(
     re.IGNORECASE,
 )
 _UNNAMED = re.compile(
-    r"(?:parameter|argument|field|propert|schema)|\u53c2\u6570|^bad request\W*$",  # parameter
+    r"(?:parameter|argument|field|property|properties|schema)|\u53c2\u6570|^bad request\W*$",  # parameter
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"[\"'`\[{]\w")
