@@ -78,11 +78,11 @@ def test_the_defaults_of_the_tables_are_those_of_the_file():
         assert yaml.safe_load(shown.replace(",", "")) == defaults[name], name
 
 
-def test_the_file_of_the_page_can_be_read():
-    (text,) = blocks("yaml")
-    config = serve_config(yaml.safe_load(text))
-    assert list(config.models) == ["careful", "quick"]
-    assert config.models["careful"].k == 5
+def test_the_files_of_the_page_can_be_read():
+    usual, judged = (serve_config(yaml.safe_load(text)) for text in blocks("yaml"))
+    assert list(usual.models) == ["careful", "quick"]
+    assert usual.models["careful"].k == 5
+    assert judged.models["advice"].judge is not None
 
 
 def test_the_metrics_of_the_page_are_there():

@@ -234,6 +234,6 @@ def test_rows_without_an_id_are_told_apart_by_their_question(tmp_path: Path):
 def test_a_target_that_cannot_be_written_is_found_out_beforehand(tmp_path: Path, name: str):
     (tmp_path / "folder.jsonl").mkdir()
     (tmp_path / "file").write_text("")
-    with pytest.raises((DataError, InvalidArgumentError)):
+    with pytest.raises((DataError, InvalidArgumentError, NotADirectoryError)):
         check_target(tmp_path / name)
     check_target(tmp_path / "new" / "out.jsonl")
