@@ -144,7 +144,7 @@ class _Work:
             questions=questions,
             base=variant.base,
             output_dir=folder,
-        )  # fmt: skip
+        )
         return Fit(questions, variant.base, folder, size, drawing, dataset, self._calls, self._run, settings)
 
     def plan(self) -> list[dict[str, Any]]:

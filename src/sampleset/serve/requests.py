@@ -183,19 +183,20 @@ def _chat_request(
     if alias.is_bound:
         _require_certified(body, overrides, alias, k)
     of_words = "json" if body.get("response_format", {}).get("type", "text") != "text" else "text"
+    kind, rule = _kind_and_rule(overrides, alias)
     prompt = Prompt(messages, fields)
     _ = prompt.size  # written now, in the thread of a long request
     return ChatRequest(
         alias=name,
         prompt=prompt,
-        question=replace(question_of(messages), answer_kind=_kind(overrides, alias)),
+        question=replace(question_of(messages), answer_kind=kind),
         n=n,
         k=k,
         seed=body.get("seed", secrets.randbelow(_LARGEST_SEED - draws * 2)),
         aggregator=aggregator,
         quorum=min(overrides.get("quorum", min(alias.quorum, k)), k),
         deadline=min(overrides.get("deadline", alias.deadline), alias.deadline),
-        rule=(rule := _rule(overrides, alias)),
+        rule=rule,
         settled_by_vote=_settled_by_vote(overrides, alias, rule),
         min_confidence=max(
             (value for value in (overrides.get("min_confidence"), alias.min_confidence) if value is not None),
@@ -404,12 +405,12 @@ def _require_certified(
             )
 
 
-def _kind(overrides: Mapping[str, Any], alias: AliasConfig) -> str:
+def _kind_and_rule(overrides: Mapping[str, Any], alias: AliasConfig) -> tuple[str, StoppingRule | None]:
     try:
         kind = served_kind(overrides.get("answer_kind", alias.answer_kind), has_judge=alias.judge is not None)
-        if _rule(overrides, alias) is not None:
+        if (rule := _rule(overrides, alias)) is not None:
             require_unjudged(kind, "sampleset.stop")
-        return kind
+        return kind, rule
     except InvalidArgumentError as error:
         raise ApiError(400, str(error), param="sampleset.answer_kind") from error
 
