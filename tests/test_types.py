@@ -62,6 +62,7 @@ def test_draws_without_token_counts_are_said_to_be_uncounted():
         pytest.param("<think>a</think>b<think>c</think>d", "stop", "d", id="the last end counts"),
         pytest.param("<think >hm</ think >\n7", "stop", "7", id="tags with spaces"),
         pytest.param('<THINK time="3">hm</THINK>7', "stop", "7", id="capitals and an attribute"),
+        pytest.param("<Think>hm</Think>7", "stop", "7", id="a capital"),
         pytest.param("<think>hm", "length", "", id="cut off while thinking"),
         pytest.param("<think >hm", "length", "", id="cut off, a tag with a space"),
         pytest.param("<think>so it is 7", "stop", "<think>so it is 7", id="never closed"),

@@ -314,7 +314,7 @@ class SampleSet:
 
     def without_thinking(self) -> SampleSet:
         """The set with each sample cut down to what it says after its thinking; see `after_thinking`."""
-        if not any("think" in sample.text or "THINK" in sample.text for sample in self.samples):
+        if not any("hink" in sample.text or "HINK" in sample.text for sample in self.samples):
             return self
         return replace(self, samples=tuple(replace(one, text=after_thinking(one)) for one in self.samples))
 
