@@ -10,9 +10,9 @@ Every file is fitted as `sampleset fit-vote FILE` does it, on whole sets. Files 
 `sample_models` are fitted once more as a pool, each sample under its model's name. With --pairs every fitted
 vote is used on every other file: by its rule, by the look of the sets alone, and without a rule. The pairs
 are rows of a CSV file beside the page, which later runs read. With --reader the files named by --read are
-fitted with that reader's score as well. Nothing is drawn by chance.
+fitted with that reader's score as well, and what it read stays in OUT. Nothing is drawn by chance.
 
-Fits stand in OUT; the page's section "What it says" is written by hand, and kept.
+The page's section "What it says" is written by hand, and kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
-import pickle
 import re
 import sys
 import time
@@ -67,29 +66,26 @@ class Pool:
             yield replace(stored, sample_set=replace(stored.sample_set, samples=tuple(named)))
 
 
-def labels_of(path: Path, folder: Path, pool: bool) -> Labels | str:
+def labels_of(path: Path, pool: bool) -> Labels | str:
     """The labelled sets of a file, or why there are none to fit on."""
     sets = SampleFile(path, kinds=KINDS)
-    kept = folder / f"{sets.name}{'.pool' if pool else ''}.labels"
-    if kept.exists():
-        return pickle.loads(kept.read_bytes())  # noqa: S301 - our own file of this run
     try:
-        labels: Labels | str = asyncio.run(read_labels([Pool(sets) if pool else sets], LabelOptions()))
+        return asyncio.run(read_labels([Pool(sets) if pool else sets], LabelOptions()))
     except DataError as error:
-        labels = str(error)
-    kept.write_bytes(pickle.dumps(labels))
-    return labels
+        return str(error)
 
 
 def fitted_vote(labels: Labels, name: str, folder: Path) -> VoteModel:
-    """The vote fitted on labels, from its file if it is there."""
+    """The vote fitted on labels, written to a file as well.
+
+    Never read from an earlier run's file: that one may have been fitted on labels by other rules.
+    """
     path = folder / f"{name}.json"
-    if not path.exists():
-        began = time.process_time()
-        fit = fit_vote(labels, described={"files": [name]})
-        training = {**fit.model.training, "processor_seconds": round(time.process_time() - began, 1)}
-        save_settings(path, replace(fit.model, training=training).to_json())
-        print(name, fit.verdict, file=sys.stderr, flush=True)
+    began = time.process_time()
+    fit = fit_vote(labels, described={"files": [name]})
+    training = {**fit.model.training, "processor_seconds": round(time.process_time() - began, 1)}
+    save_settings(path, replace(fit.model, training=training).to_json())
+    print(name, fit.verdict, file=sys.stderr, flush=True)
     return read_vote(path)[0]
 
 
@@ -375,14 +371,14 @@ def main() -> None:
     refused: dict[str, str] = {}
     for path in options.files:
         name = SampleFile(path).name
-        read = labels_of(path, folder, pool=False)
+        read = labels_of(path, pool=False)
         if isinstance(read, str):
             refused[name] = read
             continue
         labels[name] = read
         models[name] = fitted_vote(read, name, folder)
         if any("sample_models" in note for note in read.notes):
-            named = labels_of(path, folder, pool=True)
+            named = labels_of(path, pool=True)
             assert not isinstance(named, str)
             pools[name] = fitted_vote(named, f"{name}.pool", folder)
     chosen = [path for path in options.files if SampleFile(path).name in options.read]
