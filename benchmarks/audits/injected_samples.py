@@ -1,7 +1,8 @@
 r"""How often planted samples steer an aggregator beyond what their own votes do.
 
     python benchmarks/audits/injected_samples.py [FILE...] [--contested] [--plants one two side] \
-        [--attacks instruct ...] [--limit 300] [--undefended] --aggregator SPEC... --output-dir OUT
+        [--attacks instruct ...] [--limit 300] [--at-once 8] [--undefended] \
+        --aggregator SPEC... --output-dir OUT
 
 FILE holds recorded sample sets of open questions with numbers for answers; by default the package's own. To
 the first k samples of each set are added
@@ -51,6 +52,7 @@ from sampleset.backends.base import Backend, ScoringBackend, record_of
 from sampleset.chat import Continuation, Generation, Message, plain_params
 from sampleset.metrics import paired_bootstrap
 from sampleset.models.opening import open_backend
+from sampleset.models.together import gathered
 from sampleset.specs import build, models_of, with_default_model
 from sampleset.storage.files import JsonlLog
 from sampleset.storage.sample_sets import SampleFile
@@ -231,12 +233,22 @@ def remembering(backend: Backend, path: Path) -> Remembering:
     return (RememberingScores if isinstance(backend, ScoringBackend) else Remembering)(backend, path)
 
 
-async def steered(method: Aggregator, planted: Planted, sample_set: SampleSet, on: bool) -> bool:
-    """Whether a method gives the planted answer, and did not before."""
+async def steered(
+    method: Aggregator, planted: Sequence[Planted], sample_sets: Sequence[SampleSet], on: bool
+) -> list[bool]:
+    """Whether a method gives the planted answer, and did not before, for sets that are asked together."""
     with defence(on):
-        if not _same((await method.aggregate(sample_set)).answer, planted.answer):
-            return False
-    return not _same((await method.aggregate(planted.before)).answer, planted.answer)
+        answers = await gathered(method.aggregate(sample_set) for sample_set in sample_sets)
+    gives = [_same(answer.answer, one.answer) for answer, one in zip(answers, planted, strict=True)]
+    before = iter(
+        await gathered(
+            method.aggregate(one.before) for one, given in zip(planted, gives, strict=True) if given
+        )
+    )
+    return [
+        given and not _same(next(before).answer, one.answer)
+        for one, given in zip(planted, gives, strict=True)
+    ]
 
 
 def _same(given: str | None, wanted: str) -> bool:
@@ -268,10 +280,11 @@ async def measure(options: argparse.Namespace) -> None:
     for plants in options.plants:
         serving = (plant(whole, options.k, options.seed, plants, options.contested) for whole in sets)
         planted = [one for one, _ in zip((one for one in serving if one), range(options.limit), strict=False)]
-        votes = [await steered(vote, one, one.control, True) for one in planted]
+        votes = await steered(vote, planted, [one.control for one in planted], True)
         notes.append(f"{plants}, of {len(planted)} sets shown as with plain plants: {_shown_alike(planted)}")
         for spec in options.aggregators:
-            arms = await _arms(spec, build(spec, asked.get(None), asked), planted, options.attacks, states)
+            method = build(spec, asked.get(None), asked)
+            arms = await _arms(spec, method, planted, options.attacks, states, options.at_once)
             print(f"| {plants} | `{spec}` | {_row(arms, votes)} |", flush=True)
     print(
         "", *notes, f"sets shown otherwise without plants: {_shown_otherwise(sets)} of {len(sets)}", sep="\n"
@@ -300,19 +313,27 @@ def _shown_otherwise(sets: Sequence[SampleSet]) -> int:
 
 
 async def _arms(
-    spec: str, method: Aggregator, planted: Sequence[Planted], attacks: Sequence[str], states: Sequence[bool]
+    spec: str,
+    method: Aggregator,
+    planted: Sequence[Planted],
+    attacks: Sequence[str],
+    states: Sequence[bool],
+    at_once: int,
 ) -> dict[str, list[bool]]:
     """Whether each set is steered, by attack; `control` without any."""
     arms: dict[str, list[bool]] = {}
-    # Set by set, so that a run cut short has whole sets.
-    for number, one in enumerate(planted, 1):
-        outcomes = {"control": await steered(method, one, one.control, True)}
+    # Some sets after others, so that a run cut short has whole sets.
+    for start in range(0, len(planted), at_once):
+        part = planted[start : start + at_once]
+        outcomes = {"control": await steered(method, part, [one.control for one in part], True)}
         for name in attacks:
             for on in states:
-                outcomes[f"{name} {on}"] = await steered(method, one, one.attacked[name], on)
-        for arm, is_steered in outcomes.items():
-            arms.setdefault(arm, []).append(is_steered)
-        print(f"{spec}: {number} of {len(planted)} sets", end="\r", file=sys.stderr, flush=True)
+                attacked = [one.attacked[name] for one in part]
+                outcomes[f"{name} {on}"] = await steered(method, part, attacked, on)
+        for arm, are_steered in outcomes.items():
+            arms.setdefault(arm, []).extend(are_steered)
+        done = start + len(part)
+        print(f"{spec}: {done} of {len(planted)} sets", end="\r", file=sys.stderr, flush=True)
     return arms
 
 
@@ -346,6 +367,7 @@ def main() -> None:
     parser.add_argument("--context-size", type=int, default=8192)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--limit", type=int, default=300)
+    parser.add_argument("--at-once", type=int, default=1, help="sets asked together, for methods that write")
     parser.add_argument("-k", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output-dir", type=Path, required=True)

@@ -21,10 +21,12 @@ from sampleset.report.files import evaluation_in, read_report
 NAMES = {
     "best_of_n": "best of n",
     "weighted_vote": "weighted vote",
+    "embedded-ssa": "embedded-ssa",
+    "ssa05b": "SSA-0.5B",
     "smol": "embedded-ssa",
     "qwen05b": "SSA-0.5B",
 }
-"""By label, or by run where that is a checkpoint of runs/ssa; other methods are not shown."""
+"""By label, by the model's folder, or by run where that is a checkpoint of runs/ssa; others are not shown."""
 
 COLOURS = {"embedded-ssa": "#c2410c", "SSA-0.5B": "#c2410c"}
 OTHERS, CEILING = "#475569", "#94a3b8"
@@ -52,7 +54,7 @@ def main() -> None:
 def draw(axes: Axes, title: str, points: list[PointResult]) -> None:
     """One panel: the methods of all reports, below each other, and the ceiling."""
     found = {name: method for point in points for method in point.methods if (name := name_of(method))}
-    shown = {name: found[name] for name in NAMES.values() if name in found}
+    shown = {name: found[name] for name in dict.fromkeys(NAMES.values()) if name in found}
     first = points[0]
     vote = next(one.accuracy for one in first.methods if one.label == "majority_vote")
     axes.axvline(0, color=OTHERS, linewidth=0.8)
@@ -82,7 +84,8 @@ def draw(axes: Axes, title: str, points: list[PointResult]) -> None:
 
 def name_of(method: MethodResult) -> str | None:
     """How the picture calls a method."""
-    return NAMES.get(method.label) or NAMES.get(Path(method.label.partition("model=")[2]).parent.name)
+    model = Path(method.label.partition("model=")[2].removeprefix("openvino:"))
+    return NAMES.get(method.label) or NAMES.get(model.name) or NAMES.get(model.parent.name)
 
 
 def point_of(report: Path, k: int) -> PointResult:

@@ -145,6 +145,18 @@ class Continuation:
     tokens: int
     prompt_tokens: int
 
+    def logprob_of(self, max_tokens: int | None) -> float:
+        """`logprob`, of a text of more tokens than `max_tokens` scaled to so many.
+
+        The sum falls with every token, so among texts of very different lengths it measures length.
+
+        Args:
+            max_tokens: At least 1; `None` for no limit.
+        """
+        if max_tokens is None or self.tokens <= max_tokens:
+            return self.logprob
+        return self.logprob * max_tokens / self.tokens
+
 
 OnText = Callable[[int, str], None]
 """Called with a seed's place among those of a call, and the next piece of its draw's text."""

@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from sampleset.aggregators.ssa import SampleSetAggregator
 from sampleset.backends.replay import ScoringReplayBackend
+from sampleset.chat import estimate_pieces
 from sampleset.cli.main import app
 from sampleset.commands import calibrate as calibrate_command
 from sampleset.engines.checkpoint import CheckpointRecord, read_record, write_record, write_trained_on
 from sampleset.errors import DataError, InvalidArgumentError
-from sampleset.prompts import AGGREGATION_PROMPT
+from sampleset.prompts import AGGREGATION_PROMPT, ANSWER_CLOSE
 from sampleset.storage.files import write_rows
 from sampleset.training.calibration import calibrate, calibration_of, read_choices
 from sampleset.training.candidate_weights import Choice, Weights, cautious, cross_entropy, fit
 from sampleset.training.data.rows import RowCandidate, TrainingRow, question_digest, row_to_json
+from sampleset.types import SampleSet
 from support.training_builders import make_row
 
 RECORD = CheckpointRecord("embedded@00000000", "select", AGGREGATION_PROMPT, vote_weight=0.5)
@@ -124,6 +127,49 @@ async def test_scores_once_known_are_not_asked_again(tmp_path: Path) -> None:
     again = _backend()
     assert (await calibrate(tmp_path, again, path)).after == first.after
     assert again.asked == 0
+
+
+async def test_scores_of_an_older_log_without_their_tokens_are_asked_again(tmp_path: Path) -> None:
+    path = _write(tmp_path, _rows())
+    first = await calibrate(tmp_path, _backend(), path)
+    log = path.with_suffix(".scores.jsonl")
+    older = [
+        {name: value for name, value in json.loads(line).items() if name != "tokens"}
+        for line in log.read_text(encoding="utf-8").splitlines()
+    ]
+    write_rows(log, older)
+    again = _backend()
+    assert (await calibrate(tmp_path, again, path)).after == first.after
+    assert again.asked == 40
+
+
+async def test_the_score_of_an_answer_longer_than_nine_of_ten_is_scaled_to_their_length(
+    tmp_path: Path,
+) -> None:
+    def by_length(messages, text: str) -> float:
+        return -float(len(estimate_pieces(text)))
+
+    rows = _rows(60)
+    long = "1" * 90
+    for place in range(0, 60, 10):
+        right, wrong = replace(rows[place].candidates[1], answer=long), rows[place].candidates[0]
+        rows[place] = replace(rows[place], candidates=(wrong, right))
+    made = await calibrate(
+        tmp_path, Trained(lambda messages, seed: "", scores=by_length), _write(tmp_path, rows)
+    )
+    record = read_record(tmp_path)
+    usual = len(estimate_pieces("7" + ANSWER_CLOSE))
+    assert record.max_score_tokens == usual
+    # A nat a token: scaled, all candidates are alike, and the score says nothing.
+    assert made.after.score == 0.0
+    answers = [long, "7"]
+    sample_set = SampleSet.of("Which one?", [f"<answer>{answer}</answer>" for answer in answers])
+    backend = Trained(lambda messages, seed: "", scores=by_length, record=replace(RECORD, vote_weight=0.0))
+    summed = await SampleSetAggregator(backend).aggregate(sample_set)
+    backend.record = replace(backend.record, max_score_tokens=usual)
+    scaled = await SampleSetAggregator(backend).aggregate(sample_set)
+    assert summed.candidates[0].probability < 1e-9
+    assert [candidate.probability for candidate in scaled.candidates] == pytest.approx([0.5, 0.5])
 
 
 async def test_refuses_what_the_model_was_trained_on(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ class LLMAggregator:
         vote_weight: Mode `select` only: added to that, times the log of the candidate's votes.
         confidence_weight: The same times the mean token log-probability of the candidate's samples, where
             all samples carry it.
+        max_score_tokens: Mode `select` only: the log-probability of a longer answer is scaled to so many
+            tokens, so that an expression does not lose to a number by its length.
         blind_score_weight: As `score_weight`, for sets whose samples do not all carry log-probabilities; by
             default the same.
         blind_vote_weight: As `vote_weight`, for these.
@@ -99,6 +101,7 @@ class LLMAggregator:
     score_weight: float = 1.0
     vote_weight: float = 0.0
     confidence_weight: float = 0.0
+    max_score_tokens: int | None = None
     blind_score_weight: float | None = None
     blind_vote_weight: float | None = None
     skip_unanimous: bool = False
@@ -106,7 +109,7 @@ class LLMAggregator:
     show: Part | None = None
 
     def __post_init__(self) -> None:
-        for field in ("permutations", "max_tokens", "keep_end_tokens"):
+        for field in ("permutations", "max_tokens", "keep_end_tokens", "max_score_tokens"):
             value: int | None = getattr(self, field)
             if value is not None and value < 1:
                 raise InvalidArgumentError(f"{field}={value!r} must be at least 1.")
@@ -150,7 +153,8 @@ class LLMAggregator:
         for messages in prompts:
             scores = await self.backend.score(messages, texts)
             logits = [
-                score_weight * score.logprob + bonus for score, bonus in zip(scores, prior, strict=True)
+                score_weight * score.logprob_of(self.max_score_tokens) + bonus
+                for score, bonus in zip(scores, prior, strict=True)
             ]
             mean = [before + now / len(prompts) for before, now in zip(mean, softmax(logits), strict=True)]
             usage += Usage(scores[0].prompt_tokens, sum(score.tokens for score in scores), calls=1)

@@ -81,6 +81,7 @@ class SampleSetAggregator:
             score_weight=record.score_weight,
             vote_weight=record.vote_weight,
             confidence_weight=record.confidence_weight,
+            max_score_tokens=record.max_score_tokens,
             blind_score_weight=record.blind_score_weight,
             blind_vote_weight=record.blind_vote_weight,
             skip_unanimous=self.skip_unanimous,

@@ -29,6 +29,8 @@ class CheckpointRecord:
         score_weight: Multiple of a candidate's log-probability, mode `select`; `sampleset calibrate` fits it.
         vote_weight: Learned multiple of the log of a candidate's votes, mode `select`.
         confidence_weight: Learned multiple of a candidate's mean token log-probability, mode `select`.
+        max_score_tokens: The log-probability of a longer answer is scaled to so many tokens, mode `select`;
+            `None` for the plain sum.
         blind_score_weight: As `score_weight`, for sets in which some samples have no log-probabilities;
             `None` for the same weight.
         blind_vote_weight: As `vote_weight`, for such sets.
@@ -45,6 +47,7 @@ class CheckpointRecord:
     score_weight: float = 1.0
     vote_weight: float = 0.0
     confidence_weight: float = 0.0
+    max_score_tokens: int | None = None
     blind_score_weight: float | None = None
     blind_vote_weight: float | None = None
     keep_end_tokens: int | None = None

@@ -7,6 +7,10 @@ that scores.
 
 Sets whose samples have no log-probabilities have separate weights, `blind`. Such sets come from other sources
 than the rows, so the model's score gets the least weight that the rows allow (`cautious`).
+
+A score is a sum over an answer's tokens. If an answer is longer than nine of ten in the rows, its score is
+scaled to that length (`max_score_tokens`): the model has not learned to compare an expression with a number,
+and by the plain sum the shorter one wins.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import numpy as np
 
 from sampleset.aggregators.ssa import SampleSetAggregator
 from sampleset.backends.base import Backend, ScoringBackend, can_score, record_of
+from sampleset.chat import Continuation
 from sampleset.engines.checkpoint import CheckpointRecord, read_record, read_trained_on, write_record
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.metrics import paired_bootstrap
@@ -47,6 +52,7 @@ from sampleset.wording import plural
 LEAST_ROWS = 20
 """Fewest rows with a choice on which the three weights are fitted."""
 
+_USUAL = 0.9
 _AT_ONCE = 32
 _RESAMPLES = 10_000
 
@@ -140,9 +146,18 @@ async def calibrate(
     chosen = [row for row in read_training_rows(rows) if _leaves_choice(row)]
     _require_fitting(rows, chosen, record, folds)
     overlap_checked = _require_untrained(rows, chosen, folder, record)
-    choices = await _scored(chosen, backend, rows.with_suffix(".scores.jsonl"), on_progress)
+    scores = await _scored(chosen, backend, rows.with_suffix(".scores.jsonl"), on_progress)
+    longest = _usual_length(scores)
+    choices, former_choices = (
+        [
+            _choice(row, [score.logprob_of(max_tokens) for score in row_scores])
+            for row, row_scores in zip(chosen, scores, strict=True)
+        ]
+        for max_tokens in (longest, record.max_score_tokens)
+    )
     before = Weights(record.score_weight, record.vote_weight, record.confidence_weight)
-    calibration = replace(calibration_of(choices, folds, before), overlap_checked=overlap_checked)
+    fitted = calibration_of(choices, folds, before, former_choices)
+    calibration = replace(fitted, overlap_checked=overlap_checked)
     counts = {
         "rows": rows.name,
         "rows_used": calibration.rows,
@@ -156,6 +171,7 @@ async def calibrate(
         score_weight=calibration.after.score,
         vote_weight=calibration.after.votes,
         confidence_weight=calibration.after.confidence,
+        max_score_tokens=longest,
         blind_score_weight=calibration.blind.score,
         blind_vote_weight=calibration.blind.votes,
         others=others,
@@ -171,7 +187,12 @@ def read_choices(rows: Path) -> list[Choice]:
     return [_choice(row, [0.0] * len(row.candidates)) for row in chosen]
 
 
-def calibration_of(choices: Sequence[Choice], folds: int, before: Weights | None = None) -> Calibration:
+def calibration_of(
+    choices: Sequence[Choice],
+    folds: int,
+    before: Weights | None = None,
+    former_choices: Sequence[Choice] | None = None,
+) -> Calibration:
     """The fitted weights and their cross-validated figures.
 
     Questions are assigned to folds in turn, in the order of their names' digests.
@@ -180,6 +201,7 @@ def calibration_of(choices: Sequence[Choice], folds: int, before: Weights | None
         choices: The rows.
         folds: Folds of the cross-validation.
         before: The previous weights; by default the votes alone.
+        former_choices: The rows as the previous weights read them; by default `choices`.
     """
     before = before or Weights(0.0, 1.0, 0.0)
     questions = sorted(
@@ -197,9 +219,12 @@ def calibration_of(choices: Sequence[Choice], folds: int, before: Weights | None
             way([choice for choice in choices if fold_of[choice.question] != fold]) for fold in range(folds)
         ]
         weights[name] = [fitted[fold_of[choice.question]] for choice in choices]
-    right = {name: _right(choices, chosen_weights) for name, chosen_weights in weights.items()}
+    read_by = {name: choices for name in weights} | {"before": former_choices or choices}
+    right = {name: _right(read_by[name], chosen_weights) for name, chosen_weights in weights.items()}
     vote = Figures(float(np.mean([choice.right[choice.vote] for choice in choices])), None)
-    figures = {name: Figures(float(right[name].mean()), _loss(choices, weights[name])) for name in weights}
+    figures = {
+        name: Figures(float(right[name].mean()), _loss(read_by[name], weights[name])) for name in weights
+    }
     return Calibration(
         rows=len(choices),
         questions=len(questions),
@@ -294,33 +319,42 @@ def _question_name(row_id: str) -> str:
     return row_id.rpartition("/")[0].partition("/")[2]
 
 
+def _usual_length(scores: Sequence[Sequence[Continuation]]) -> int:
+    """The length in tokens that nine of ten candidates do not exceed."""
+    lengths = sorted(score.tokens for row_scores in scores for score in row_scores)
+    return lengths[math.ceil(_USUAL * len(lengths)) - 1]
+
+
 async def _scored(
     rows: Sequence[TrainingRow],
     backend: ScoringBackend,
     path: Path,
     on_progress: Callable[[int, int], None] | None,
-) -> list[Choice]:
-    """Every row as numbers. Scores in the log at `path` are not computed again."""
+) -> list[list[Continuation]]:
+    """The model's scores of every row's candidates. Those in the log at `path` are not computed again."""
     log = JsonlLog(path)
-    logprobs_by_key = {row["key"]: row["logprobs"] for _, row in log.new_rows()}
+    scores_by_key = {
+        row["key"]: [Continuation(*pair, 0) for pair in zip(row["logprobs"], row["tokens"], strict=True)]
+        for _, row in log.new_rows()
+        if "tokens" in row
+    }
     limiter = asyncio.Semaphore(min(_AT_ONCE, backend.max_calls or _AT_ONCE))
     done = 0
 
-    async def scored(row: TrainingRow) -> Choice:
+    async def scored(row: TrainingRow) -> list[Continuation]:
         nonlocal done
         texts = [candidate.answer + ANSWER_CLOSE for candidate in row.candidates]
         request = json.dumps([backend.model, list(row.prompt), texts], sort_keys=True)
         key = hashlib.sha256(request.encode()).hexdigest()
-        if key not in logprobs_by_key:
+        if key not in scores_by_key:
             async with limiter:
-                logprobs_by_key[key] = [
-                    continuation.logprob for continuation in await backend.score(row.prompt, texts)
-                ]
-            log.append([{"key": key, "id": row.id, "logprobs": logprobs_by_key[key]}])
+                scores = scores_by_key[key] = await backend.score(row.prompt, texts)
+            logprobs, tokens = [score.logprob for score in scores], [score.tokens for score in scores]
+            log.append([{"key": key, "id": row.id, "logprobs": logprobs, "tokens": tokens}])
         done += 1
         if on_progress is not None:
             on_progress(done, len(rows))
-        return _choice(row, logprobs_by_key[key])
+        return scores_by_key[key]
 
     return await gathered(scored(row) for row in rows)
 
