@@ -3,18 +3,24 @@
     python benchmarks/speed/engines.py
     python benchmarks/speed/engines.py --sets 300 --only sets FILE...
     python benchmarks/speed/engines.py --exact transformers --only exact
+    python benchmarks/speed/engines.py --only sets --engines openvino --before CHECKOUT
 
 All engines are loaded in one process and take turns at every piece of work. Ratios are of processor seconds
 (of all threads); the time on the clock stands beside them. `sets` has the packaged trained aggregator read
 recorded sets of k samples on which it is asked, and compares scores, confidences and picks. `exact` compares
 scores of the plain model on the same prompts with those of transformers in 32-bit floats. Ctrl-C ends the
-part at work after the set in hand, and what it has is printed.
+part at work after the set in hand, and what it has is printed. With `--before`, the first engine of another
+checkout of this package, in a process beside this one, takes its turns at the sets.
 """
 
 import argparse
 import asyncio
+import json
 import math
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -61,6 +67,30 @@ class Reader:
         self.aggregator = SampleSetAggregator(self.backend, permutations=self.permutations)
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a set took on which an aggregator was asked: seconds of processor and clock, and tokens read."""
+
+    processor: float
+    clock: float
+    tokens: int
+
+
+async def read_set(reader: Reader, sample_set: SampleSet) -> Spent | None:
+    """Read a set; `None` if the aggregator did not ask its model."""
+    calls, tokens = len(reader.calls), getattr(reader.backend, "tokens_read", 0)
+    clock, processor = time.perf_counter(), time.process_time()
+    answer = await reader.aggregator.aggregate(sample_set)
+    if len(reader.calls) == calls:
+        return None
+    reader.answers.append(answer)
+    return Spent(
+        time.process_time() - processor,
+        time.perf_counter() - clock,
+        getattr(reader.backend, "tokens_read", 0) - tokens,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("files", type=Path, nargs="*", default=RECORDED, help="recorded sets")
@@ -75,10 +105,15 @@ def main() -> None:
     parser.add_argument("--model", default="embedded", help="that reads and draws; a .gguf file, say")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="another version of this package")
+    parser.add_argument("--read-by-line", action="store_true", help=argparse.SUPPRESS)
     asyncio.run(run(parser.parse_args()))
 
 
 async def run(arguments: argparse.Namespace) -> None:
+    if arguments.read_by_line:
+        await read_by_line(arguments)
+        return
     print(f"{arguments.threads} threads; {', '.join(arguments.engines)}")
     if "read" in arguments.only:
         await read(arguments)
@@ -165,10 +200,12 @@ async def sets(arguments: argparse.Namespace) -> None:
         engine: Reader(opened(arguments, engine, "embedded-ssa"), arguments.permutations)
         for engine in arguments.engines
     }
-    spent: dict[str, list[tuple[float, float, int]]] = {engine: [] for engine in readers}
+    spent: dict[str, list[Spent]] = {engine: [] for engine in readers}
+    before = earlier(arguments) if arguments.before else None
     for reader in readers.values():
         await reader.backend.check()
     asked = 0
+    earlier_sets: list[tuple[Spent, list[Continuation]]] = []
     interrupted = interrupts()
     for sample_set in recorded(arguments.files, arguments.k):
         if asked == arguments.sets or interrupted.is_set():
@@ -176,19 +213,10 @@ async def sets(arguments: argparse.Namespace) -> None:
         names = list(readers)
         names = names[asked % len(names) :] + names[: asked % len(names)]
         for engine in names:
-            reader = readers[engine]
-            calls, tokens = len(reader.calls), getattr(reader.backend, "tokens_read", 0)
-            clock, processor = time.perf_counter(), time.process_time()
-            answer = await reader.aggregator.aggregate(sample_set)
-            if len(reader.calls) > calls:
-                reader.answers.append(answer)
-                spent[engine].append(
-                    (
-                        time.process_time() - processor,
-                        time.perf_counter() - clock,
-                        getattr(reader.backend, "tokens_read", 0) - tokens,
-                    )
-                )
+            if (taken := await read_set(readers[engine], sample_set)) is not None:
+                spent[engine].append(taken)
+        if before is not None and (row := next_row(before)) is not None:
+            earlier_sets.append((Spent(*row["spent"]), [Continuation(*score) for score in row["scores"]]))
         asked = len(readers[names[0]].answers)
     first = arguments.engines[0]
     if "sets" in arguments.only:
@@ -197,22 +225,74 @@ async def sets(arguments: argparse.Namespace) -> None:
             f"\nembedded-ssa, {asked} sets of {arguments.k} on which it is asked, {arguments.permutations} "
             f"orders; prompts of {fmean(prompts):.0f} tokens"
         )
-        base = median(one[0] for one in spent[first])
-        for engine, each in spent.items():
-            seconds = median(one[0] for one in each)
-            read_tokens = fmean(one[2] for one in each)
+        base = median(one.processor for one in spent[first])
+        before_name = f"{first}, before"
+        for engine, each in {**spent, before_name: [taken for taken, _ in earlier_sets]}.items():
+            if not each:
+                continue
+            seconds = median(one.processor for one in each)
+            read_tokens = fmean(one.tokens for one in each)
             print(
                 f"  {engine:10} {seconds:6.2f} core-seconds a set   x {seconds / base:5.2f}   "
-                f"{median(one[1] for one in each):6.2f} s on the clock"
+                f"{median(one.clock for one in each):6.2f} s on the clock"
                 + (f"   {read_tokens:.0f} tokens read" if read_tokens else "")
             )
         for engine in arguments.engines[1:]:
             compare(f"{first} and {engine}", readers[first], readers[engine])
+        if earlier_sets:
+            scores = [scores for *_, scores in readers[first].calls]
+            show_differences(f"{first} and {before_name}", scores, [scores for _, scores in earlier_sets])
+    if before is not None:
+        before.communicate()
     calls = [(messages, texts) for messages, texts, _ in readers[first].calls]
     for reader in readers.values():
         await reader.backend.aclose()
     if "exact" in arguments.only:
         await exact(arguments, calls)
+
+
+def earlier(arguments: argparse.Namespace) -> subprocess.Popen[str]:
+    """This program on the source of another checkout, which reads the next set for each line that it gets."""
+    command = [sys.executable, __file__, *map(str, arguments.files), "--read-by-line"]
+    command += [
+        "--engines",
+        arguments.engines[0],
+        "-k",
+        str(arguments.k),
+        "--threads",
+        str(arguments.threads),
+    ]
+    command += ["--permutations", str(arguments.permutations)]
+    source = str((arguments.before / "src").resolve())
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, text=True, env=os.environ | {"PYTHONPATH": source}
+    )
+
+
+def next_row(process: subprocess.Popen[str]) -> Any:
+    """What the other process found on its next set; `None` if its aggregator did not ask."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
+async def read_by_line(arguments: argparse.Namespace) -> None:
+    reader = Reader(opened(arguments, arguments.engines[0], "embedded-ssa"), arguments.permutations)
+    await reader.backend.check()
+    for sample_set, _ in zip(recorded(arguments.files, arguments.k), sys.stdin, strict=False):
+        taken = await read_set(reader, sample_set)
+        row = None
+        if taken is not None:
+            scores = reader.calls[-1][2]
+            row = {
+                "spent": [taken.processor, taken.clock, taken.tokens],
+                "scores": [[score.logprob, score.tokens, score.prompt_tokens] for score in scores],
+            }
+        print(json.dumps(row), flush=True)
+    await reader.backend.aclose()
 
 
 async def exact(
