@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from sampleset.commands.options import OptionGroup
-from sampleset.storage.files import require_writable
 
 Function = Callable[..., None]
 
@@ -37,6 +36,9 @@ def spread_out(function: Function) -> Function:
             parameters.append(parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY))
 
     def call(**values: Any) -> None:
+        # The list of all commands needs no formats of files.
+        from sampleset.storage.files import require_writable
+
         # Known now, it costs no tokens.
         for name in _OUTPUTS:
             if isinstance(path := values.get(name), Path):
