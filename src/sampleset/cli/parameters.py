@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from inspect import Parameter, Signature, signature
@@ -36,6 +37,7 @@ def spread_out(function: Function) -> Function:
             parameters.append(parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY))
 
     def call(**values: Any) -> None:
+        gc.enable()
         # The list of all commands needs no formats of files.
         from sampleset.storage.files import require_writable
 
