@@ -4,13 +4,16 @@
     python benchmarks/speed/engines.py --sets 300 --only sets FILE...
     python benchmarks/speed/engines.py --exact transformers --only exact
     python benchmarks/speed/engines.py --only sets --engines openvino --before CHECKOUT
+    python benchmarks/speed/engines.py --only rounding --sets 10
 
 All engines are loaded in one process and take turns at every piece of work. Ratios are of processor seconds
 (of all threads); the time on the clock stands beside them. `sets` has the packaged trained aggregator read
 recorded sets of k samples on which it is asked, and compares scores, confidences and picks. `exact` compares
-scores of the plain model on the same prompts with those of transformers in 32-bit floats. Ctrl-C ends the
-part at work after the set in hand, and what it has is printed. With `--before`, the first engine of another
-checkout of this package, in a process beside this one, takes its turns at the sets.
+scores of the plain model on the same prompts with those of transformers in 32-bit floats. `rounding` compares
+ways to compute on OpenVINO with its 32-bit floats: what each kind of rounding costs and saves.
+
+Ctrl-C ends the part at work after the set in hand, and what it has is printed. With `--before`, the first
+engine of another checkout of this package, in a process beside this one, takes its turns at the sets.
 """
 
 import argparse
@@ -22,7 +25,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
@@ -38,7 +42,23 @@ from sampleset.types import Answer, SampleSet
 
 DATA = Path(__file__).parents[2] / "src" / "sampleset" / "data"
 RECORDED = [DATA / "gsm8k_small8_100.jsonl.gz", DATA / "gsm8k_qwen05b_100.jsonl.gz"]
-PARTS = ("read", "sets", "draw", "exact")
+PARTS = ("read", "sets", "draw", "exact", "rounding")
+ROUNDING: dict[str, tuple[dict[str, bool], dict[str, object]]] = {
+    "32-bit floats": ({"exact": True}, {}),
+    "as shipped": ({}, {}),
+    "the same, adapter beside the weights": ({"merge_adapter": False}, {}),
+    "the same, attention in 32-bit floats": (
+        {"merge_adapter": False},
+        {"KV_CACHE_PRECISION": "f16", "attention": "f32"},
+    ),
+    "activations in groups of 32": ({}, {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 32}),
+    "bfloat16, activations not in groups": (
+        {},
+        {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "INFERENCE_PRECISION_HINT": "bf16"},
+    ),
+    "bfloat16, activations in groups": ({}, {"INFERENCE_PRECISION_HINT": "bf16"}),
+}
+"""Ways to compute: options of the backend, and OpenVINO's options in place of the engine's."""
 QUESTION = (
     "A train leaves at 9 and goes 60 miles an hour; another leaves at 10 and goes 80 miles an hour the same "
     "way. When does the second catch up? Think step by step. "
@@ -121,6 +141,8 @@ async def run(arguments: argparse.Namespace) -> None:
         await draw(arguments)
     if {"sets", "exact"} & set(arguments.only):
         await sets(arguments)
+    if "rounding" in arguments.only:
+        await rounding(arguments)
 
 
 def opened(arguments: argparse.Namespace, engine: str, model: str, **options: int) -> Any:
@@ -319,6 +341,62 @@ async def exact(
         show_differences(f"{engine} and {arguments.exact}", scores[engine], scores[arguments.exact])
     for engine in arguments.engines[1:]:
         show_differences(f"{arguments.engines[0]} and {engine}", scores[arguments.engines[0]], scores[engine])
+
+
+async def rounding(arguments: argparse.Namespace) -> None:
+    """Scores of `embedded-ssa` and their time by each way of `ROUNDING`, in turns."""
+    backends: dict[str, Any] = {}
+    for name, (options, changes) in ROUNDING.items():
+        backends[name] = BACKENDS.get("openvino")(model="embedded-ssa", threads=arguments.threads, **options)
+        with changed(changes):
+            await backends[name].check()
+    first = next(iter(backends))
+    reader = Reader(backends[first], arguments.permutations)
+    times: dict[str, list[float]] = {name: [] for name in backends}
+    scores: dict[str, list[list[Continuation]]] = {name: [] for name in backends}
+    interrupted = interrupts()
+    for sample_set in recorded(arguments.files, arguments.k):
+        if len(scores[first]) == arguments.sets or interrupted.is_set():
+            break
+        if (taken := await read_set(reader, sample_set)) is None:
+            continue
+        messages, texts, found = reader.calls[-1]
+        times[first].append(taken.processor)
+        scores[first].append(found)
+        for name in list(backends)[1:]:
+            processor = time.process_time()
+            scores[name].append(await backends[name].score(messages, texts))
+            times[name].append(time.process_time() - processor)
+    for backend in backends.values():
+        await backend.aclose()
+    base = median(times["as shipped"])
+    print(f"\nembedded-ssa on {len(scores[first])} sets of {arguments.k}, beside {first}")
+    for name in backends:
+        print(f"  {name}: {median(times[name]):.2f} core-seconds a set, x {median(times[name]) / base:.2f}")
+        if name != first:
+            show_differences("  ", scores[name], scores[first])
+
+
+@contextmanager
+def changed(options: dict[str, object]) -> Iterator[None]:
+    """Models are compiled with these options; `attention` in "f32" leaves out the step to bfloat16."""
+    import openvino
+
+    from sampleset.engines.openvino import paged
+
+    compile_model, attend = openvino.Core.compile_model, paged._attend_in_bfloat16
+    ours = {name: value for name, value in options.items() if name != "attention"}
+
+    def compiled(core: Any, model: Any, device: str, config: dict[str, Any]) -> Any:
+        return compile_model(core, model, device, {**config, **ours})
+
+    openvino.Core.compile_model = compiled
+    if "attention" in options:
+        paged._attend_in_bfloat16 = lambda model: None
+    try:
+        yield
+    finally:
+        openvino.Core.compile_model, paged._attend_in_bfloat16 = compile_model, attend
 
 
 def interrupts() -> asyncio.Event:
