@@ -5,9 +5,9 @@
 One stub server on loopback takes a fixed time for every draw. Each system runs in a separate process and
 votes over k samples; a system whose program is not given, or does not start, is left out with a line that
 says so. `direct` is the client alone: k requests to the stub side by side, the floor of what can be had.
-`pass-through` is a server of a few lines on the libraries of this one, which makes k requests and hands on the
-first reply: what those libraries take. The systems take turns within each round, so that a busy machine slows
-all alike; figures are medians of rounds.
+`pass-through` is a server of a few lines on the libraries of this one, which makes k requests and hands on
+the first reply: what those libraries take. The systems take turns within each round, so that a busy machine
+slows all alike; figures are medians of rounds.
 
 Requests per second are those of client, stub and system together on this machine. `processor ms` is the
 processor time that the system itself takes for a request, which other work hardly changes; 1000 divided by

@@ -10,7 +10,8 @@ All engines are loaded in one process and take turns at every piece of work. Rat
 (of all threads); the time on the clock stands beside them. `sets` has the packaged trained aggregator read
 recorded sets of k samples on which it is asked, and compares scores, confidences and picks. `exact` compares
 scores of the plain model on the same prompts with those of transformers in 32-bit floats. `rounding` compares
-ways to compute on OpenVINO with its 32-bit floats: what each kind of rounding costs and saves.
+ways to compute on OpenVINO with its 32-bit floats: what each kind of rounding costs and saves. `profile`
+prints which operations of OpenVINO take the time of a prompt.
 
 Ctrl-C ends the part at work after the set in hand, and what it has is printed. With `--before`, the first
 engine of another checkout of this package, in a process beside this one, takes its turns at the sets.
@@ -25,6 +26,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,7 +44,7 @@ from sampleset.types import Answer, SampleSet
 
 DATA = Path(__file__).parents[2] / "src" / "sampleset" / "data"
 RECORDED = [DATA / "gsm8k_small8_100.jsonl.gz", DATA / "gsm8k_qwen05b_100.jsonl.gz"]
-PARTS = ("read", "sets", "draw", "exact", "rounding")
+PARTS = ("read", "sets", "draw", "exact", "rounding", "profile")
 ROUNDING: dict[str, tuple[dict[str, bool], dict[str, object]]] = {
     "32-bit floats": ({"exact": True}, {}),
     "as shipped": ({}, {}),
@@ -143,6 +145,8 @@ async def run(arguments: argparse.Namespace) -> None:
         await sets(arguments)
     if "rounding" in arguments.only:
         await rounding(arguments)
+    if "profile" in arguments.only:
+        await profile(arguments)
 
 
 def opened(arguments: argparse.Namespace, engine: str, model: str, **options: int) -> Any:
@@ -375,6 +379,35 @@ async def rounding(arguments: argparse.Namespace) -> None:
         print(f"  {name}: {median(times[name]):.2f} core-seconds a set, x {median(times[name]) / base:.2f}")
         if name != first:
             show_differences("  ", scores[name], scores[first])
+
+
+async def profile(arguments: argparse.Namespace) -> None:
+    """Shares of the operations in reading a prompt, by OpenVINO's counters, which go by the clock."""
+    names = ("as shipped", "the same, adapter beside the weights", "the same, attention in 32-bit floats")
+    for name in names:
+        options, changes = ROUNDING[name]
+        backend = BACKENDS.get("openvino")(model="embedded-ssa", threads=arguments.threads, **options)
+        with changed({**changes, "PERF_COUNT": True}):
+            await backend.check()
+        seconds: Counter[str] = Counter()
+        processor = 0.0
+        for number in range(1 + arguments.repeats):
+            # A continuation of one token takes no call after the prompt's.
+            messages = [{"role": "user", "content": f"{number}. {QUESTION * 13}"}]
+            start = time.process_time()
+            (score,) = await backend.score(messages, ["1"])
+            processor += (time.process_time() - start) * bool(number)  # the first warms up
+            counters = backend._shared.engine_of(backend)._worker.model._request.profiling_info
+            for one in counters if number else ():
+                seconds[f"{one.node_type}, {one.exec_type}"] += one.real_time.total_seconds()
+        await backend.aclose()
+        total = seconds.total()
+        print(
+            f"\na prompt of {score.prompt_tokens} tokens, {name}: "
+            f"{processor / arguments.repeats:.2f} core-seconds"
+        )
+        for operation, spent in seconds.most_common(6):
+            print(f"  {spent / total:5.1%}  {operation}")
 
 
 @contextmanager
