@@ -195,7 +195,8 @@ class _Build:
         turns = heads is not None and is_interleaved(self._content.architecture)
         weights = halves(weights, heads) if turns and heads else weights
         if name in self._adapter:
-            weights = weights + self._adapter[name].second @ self._adapter[name].first
+            part = self._adapter[name]
+            weights = (weights + part.second @ part.first).astype(np.float32)
         product = self._ops.matmul(hidden, self._weights(weights), False, True)
         product.set_friendly_name(name)
         if f"{name}.bias" not in self._content.tensors:

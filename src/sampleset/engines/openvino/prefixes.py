@@ -8,7 +8,7 @@ LEAST_STEM = 16
 """Fewest tokens that must be saved for the common prefix of continuations to be read in a separate step."""
 
 
-def common_length(texts: Sequence[Sequence[int]]) -> int:
+def common_length(texts: Sequence[list[int]]) -> int:
     """Number of tokens with which all texts begin."""
     # All others lie between these two.
     low, high = min(texts), max(texts)
