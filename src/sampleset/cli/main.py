@@ -28,9 +28,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line. An error of the package prints one line and sets the exit code."""
-    # What is imported stays: to look for garbage in it would take a fifteenth of the start. A command's call
-    # turns this on again.
-    gc.disable()
+    gc.disable()  # until a command is called: what is imported is no garbage
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a character the terminal cannot show must not end the command
             stream.reconfigure(errors="backslashreplace")
