@@ -4,8 +4,10 @@
 
 One stub server on loopback takes a fixed time for every draw. Each system runs in a separate process and
 votes over k samples; a system whose program is not given, or does not start, is left out with a line that
-says so. `direct` is the client alone: k requests to the stub side by side, the floor of what can be had. The
-systems take turns within each round, so that a busy machine slows all alike; figures are medians of rounds.
+says so. `direct` is the client alone: k requests to the stub side by side, the floor of what can be had.
+`pass-through` is a server of a few lines on the libraries of this one, which makes k requests and hands on
+the first reply: what those libraries take. The systems take turns within each round, so that a busy machine
+slows all alike; figures are medians of rounds.
 
 Requests per second are those of client, stub and system together on this machine. `processor ms` is the
 processor time that the system itself takes for a request, which other work hardly changes; 1000 divided by
@@ -66,7 +68,11 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200, help="of each phase and round")
     parser.add_argument("--clients", type=int, default=32, help="side by side, for requests per second")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pass-through", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.pass_through:
+        pass_through(arguments.pass_through[0], int(arguments.pass_through[1]), arguments.k)
+        return
     command = [sys.executable, STUB, "--latency", str(arguments.latency)]
     stub = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert stub.stdout is not None
@@ -87,6 +93,9 @@ async def started(arguments: argparse.Namespace, base_url: str) -> list[System]:
     """The systems that run."""
     k = arguments.k
     systems = [System("direct", direct(base_url, k))]
+    port = free_port()
+    bare = [sys.executable, __file__, "--k", str(k), "--pass-through", base_url, str(port)]
+    systems.append(System("pass-through", chat(port, {}), run(bare)))
     own = [sys.executable, "-m", "sampleset", "serve", "--model", MODEL, "--base-url", base_url, "-k", str(k)]
     own += ["--aggregator", "majority_vote"]
     port = free_port()
@@ -118,6 +127,27 @@ async def started(arguments: argparse.Namespace, base_url: str) -> list[System]:
         if name not in [one.name for one in systems]:
             print(f"{name} is left out: not installed (--{name.replace('_', '-')} PROGRAM).")
     return ready
+
+
+def pass_through(base_url: str, port: int, k: int) -> None:
+    """Serve until the process is ended."""
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    clients = list[aiohttp.ClientSession]()
+
+    async def answer(request: Request) -> JSONResponse:
+        if not clients:
+            clients.append(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+        body, url = await request.json(), f"{base_url}/chat/completions"
+        replies = await asyncio.gather(*(post(clients[0], url, body | {"seed": seed}) for seed in range(k)))
+        return JSONResponse(replies[0])
+
+    app = Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
+    uvicorn.run(app, port=port, log_level="error", access_log=False)
 
 
 def direct(base_url: str, k: int) -> Ask:
@@ -248,6 +278,9 @@ def report(systems: Sequence[System], arguments: argparse.Namespace) -> None:
         cells += [f"{memory(one.process):.0f}", f"{one.draws:.1f}", str(one.failed)]
         print(" | ".join(cells))
     by_name = {one.name: [spent for *_, spent in one.rounds] for one in systems}
+    bare = by_name.get("pass-through")
+    if bare:
+        print(f"processor time of a request, ours / pass-through: {ratios(by_name['sampleset'], bare)}")
     if "before" in by_name:
         print(f"processor time of a request, now / before: {ratios(by_name['sampleset'], by_name['before'])}")
 

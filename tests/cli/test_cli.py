@@ -27,17 +27,37 @@ def sets_file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"]], ids=["help", "list"])
-def test_importing_and_help_and_lists_load_nothing_heavy(arguments: list[str]):
+HEAVY = ["torch", "transformers", "pyarrow", "openai", "xllamacpp", "sympy", "numpy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        pytest.param(["--help"], [*HEAVY, "pydantic", "sampleset.answers", "sampleset.storage"], id="help"),
+        pytest.param(["list"], HEAVY, id="list"),
+    ],
+)
+def test_importing_and_help_and_lists_load_nothing_heavy(arguments: list[str], heavy: list[str]):
     code = (
         "import sys, sampleset, sampleset.cli.main\n"
         "from typer.testing import CliRunner\n"
         f"assert CliRunner().invoke(sampleset.cli.main.app, {arguments!r}).exit_code == 0\n"
-        "heavy = {'torch', 'transformers', 'pyarrow', 'openai', 'xllamacpp', 'sympy', 'numpy'}\n"
-        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+        f"sys.exit(', '.join(set({heavy!r}) & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_command_runs_with_the_collection_of_garbage():
+    code = (
+        "import gc, sys; from sampleset.cli.main import main\n"
+        "main.__globals__['app'] = lambda **options: print(gc.isenabled())\n"
+        "main()\n"
+        "from sampleset.cli.parameters import spread_out\n"
+        "spread_out(lambda: print(gc.isenabled()))()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
 
 
 def test_an_answer_without_a_promise_loads_neither_numpy_nor_the_evaluation(sets_file: Path):

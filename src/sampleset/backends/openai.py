@@ -451,12 +451,13 @@ def _body(
 ) -> list[bytes]:
     """A request in parts. Fields of the client's request are not written anew for each draw."""
     parts = [b'{"messages": ', messages]
+    new = dict(fields)
     for name, value in fields.items():
-        is_written = name in written and value is extra.get(name)
-        parts += [
-            f", {json.dumps(name)}: ".encode(),
-            written[name] if is_written else json.dumps(value).encode(),
-        ]
+        if name in written and value is extra.get(name):
+            parts += [f", {json.dumps(name)}: ".encode(), written[name]]
+            del new[name]
+    if new:
+        parts.append(f", {json.dumps(new)[1:-1]}".encode())
     return [*parts, b"}"]
 
 

@@ -12,7 +12,7 @@ import copy
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -68,6 +68,9 @@ class OpenVinoBackend:
         group_size: 1: a draw is returned as soon as it ends, not when its neighbours do.
         max_calls: As `max_sequences`; more would wait in the engine while their time limit runs.
         continues_assistant: True: a last message of the role `assistant` is continued.
+        merge_adapter: Whether an adapter is added to the weights, in a converted copy of the model: it reads
+            faster by a sixth, and `plain` takes memory for the weights again. Otherwise, and with `exact`,
+            the adapter stays beside the weights, and one copy serves both.
         is_local: True: it computes in this process.
         record: Record of a trained aggregator, else `None`.
     """
@@ -78,6 +81,7 @@ class OpenVinoBackend:
     context_size: int = 8192
     threads: int | None = None
     exact: bool = False
+    merge_adapter: bool = True
     on_note: Callable[[str], None] | None = None
     group_size: int = field(default=1, init=False)
     max_calls: int | None = field(default=None, init=False)
@@ -87,6 +91,7 @@ class OpenVinoBackend:
     _plain_identity: str = field(init=False, repr=False)
     _scale: float = field(default=0.0, init=False, repr=False)
     _shared: SharedEngine[Engine] = field(init=False, repr=False)
+    _start_plain: Callable[[], Engine] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.threads is None:
@@ -103,7 +108,10 @@ class OpenVinoBackend:
             self.model = self._plain_identity = f"{PREFIX}{path.resolve().name}@{_folder_digest(path)}"
         else:
             files = _peft_files(path) if (path / "adapter_config.json").is_file() else find_gguf(ref)
-            start = self._of_gguf(files)
+            merges = files.adapter is not None and self.merge_adapter and not self.exact
+            start = self._of_gguf(files, merges)
+            if merges:
+                self._start_plain = self._of_gguf(replace(files, adapter=None), False)
             self.model, self._plain_identity = PREFIX + files.identity, PREFIX + files.plain_identity
             self.record = files.record
             self._scale = 1.0 if files.adapter else 0.0
@@ -111,14 +119,17 @@ class OpenVinoBackend:
         self._shared = SharedEngine(start)
 
     def plain(self) -> OpenVinoBackend:
-        """A backend of the model without its adapter, on the same engine; this backend if it has no adapter.
+        """A backend of the model without its adapter; this backend if it has no adapter.
 
-        The engine is freed when both are closed.
+        If the adapter is not merged into the weights, both are on one engine, which is freed when both are
+        closed.
         """
         if not self._scale:
             return self
         twin = copy.copy(self)
         twin.model, twin.record, twin._scale = self._plain_identity, None, 0.0
+        if self._start_plain is not None:
+            twin._shared, twin._start_plain = SharedEngine(self._start_plain), None
         return twin
 
     async def check(self) -> None:
@@ -232,7 +243,7 @@ class OpenVinoBackend:
     async def _loaded_engine(self) -> Engine:
         return self._shared.engine_of(self) or await asyncio.to_thread(self._shared.join, self)
 
-    def _of_gguf(self, files: GgufFiles) -> Callable[[], Engine]:
+    def _of_gguf(self, files: GgufFiles, merges: bool) -> Callable[[], Engine]:
         def start() -> Engine:
             from sampleset.engines.openvino.cache import converted, group_in
             from sampleset.engines.openvino.engine import Engine
@@ -242,8 +253,8 @@ class OpenVinoBackend:
             from sampleset.engines.openvino.weights import read_gguf
 
             content = read_gguf(files.find())
-            adapter = read_adapter(files.adapter, content) if files.adapter else None
-            folder = converted(content, self.on_note)
+            adapter = read_adapter(files.adapter, content) if files.adapter and not merges else None
+            folder = converted(content, self.on_note, files.adapter if merges else None)
             limit = int(content.setting("context_length", self.context_size))
             group = 0 if self.exact else group_in(folder)
             model = PagedModel(folder, self.cache_gib * 2**30, cast(int, self.threads), adapter, group)

@@ -6,6 +6,7 @@ The list of commands is in `menu`, the commands themselves are in `commands`.
 from __future__ import annotations
 
 import errno
+import gc
 import sys
 from io import TextIOWrapper
 from typing import Annotated
@@ -27,6 +28,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line. An error of the package prints one line and sets the exit code."""
+    gc.disable()  # until a command is called: what is imported is no garbage
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a character the terminal cannot show must not end the command
             stream.reconfigure(errors="backslashreplace")

@@ -87,8 +87,8 @@ class ModelRef:
 
 
 @asynccontextmanager
-async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
-    """A backend that is there, closed at the end.
+async def opened(model: ModelRef, merge_adapter: bool = True) -> AsyncGenerator[Backend]:
+    """A backend that is there, closed at the end; `merge_adapter` as in `ready_backend`.
 
     Raises:
         BackendError: It cannot be asked.
@@ -98,7 +98,11 @@ async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
         async with open_on_ray(model.ray, *address) as elsewhere:
             yield elsewhere
         return
-    backend = await ready_backend(*address, on_note=lambda line: print(f"note: {line}", file=sys.stderr))
+    backend = await ready_backend(
+        *address,
+        on_note=lambda line: print(f"note: {line}", file=sys.stderr),
+        merge_adapter=merge_adapter,
+    )
     try:
         yield backend
     finally:
@@ -108,7 +112,7 @@ async def opened(model: ModelRef) -> AsyncGenerator[Backend]:
 @asynccontextmanager
 async def opened_embedded() -> AsyncGenerator[tuple[Backend, Backend]]:
     """The embedded model, and the aggregator trained from it: one engine, one copy of the weights."""
-    async with opened(ModelRef(EMBEDDED_SSA)) as trained:
+    async with opened(ModelRef(EMBEDDED_SSA), merge_adapter=False) as trained:
         plain = cast("LlamaCppBackend | OpenVinoBackend", trained).plain()
         try:
             yield plain, trained

@@ -117,6 +117,7 @@ async def ready_backend(
     context_size: int | None = None,
     omit: Sequence[str] = (),
     on_note: Callable[[str], None] | None = None,
+    merge_adapter: bool = True,
 ) -> Backend:
     """The backend of `open_backend`, checked. For a vLLM server it is the backend that also scores texts.
 
@@ -129,12 +130,14 @@ async def ready_backend(
         context_size: Tokens that prompt and completion may take together.
         omit: Fields that are never sent to a server.
         on_note: Called with a line about the chosen engine.
+        merge_adapter: On OpenVINO, whether the embedded model's adapter is merged into its weights: not if
+            the model is used without it, too.
 
     Raises:
         BackendError: The model cannot be asked.
     """
     if base_url is None and is_on_embedded(ref) and fastest_engine() == OPENVINO:
-        return await _fastest(ref, context_size, on_note or (lambda line: None))
+        return await _fastest(ref, context_size, on_note or (lambda line: None), merge_adapter)
     backend = await _checked(open_backend(ref, base_url, api_key, context_size, omit))
     if getattr(backend, "owner", None) != "vllm":
         return backend
@@ -146,11 +149,15 @@ async def ready_backend(
     )
 
 
-async def _fastest(ref: str, context_size: int | None, on_note: Callable[[str], None]) -> Backend:
+async def _fastest(
+    ref: str, context_size: int | None, on_note: Callable[[str], None], merge_adapter: bool
+) -> Backend:
     """The embedded model on OpenVINO, or on llama.cpp where OpenVINO cannot run it."""
     sized: dict[str, Any] = {} if context_size is None else {"context_size": context_size}
     try:
-        backend = await _checked(BACKENDS.get(OPENVINO)(model=ref, on_note=on_note, **sized))
+        backend = await _checked(
+            BACKENDS.get(OPENVINO)(model=ref, on_note=on_note, merge_adapter=merge_adapter, **sized)
+        )
         on_note(f"{ref} runs on OpenVINO; llamacpp:{ref} would be llama.cpp")
         return backend
     except SampleSetError as error:

@@ -5,12 +5,13 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from sampleset.engines.openvino import cache
 from sampleset.engines.openvino.weights import read_gguf
 from sampleset.errors import BackendError, DataError, MissingExtraError, UnsupportedByBackendError
-from support.tiny_gguf import TinyModel
+from support.tiny_gguf import TinyModel, write_adapter
 
 pytest.importorskip("openvino_genai")
 pytest.importorskip("gguf")
@@ -53,6 +54,21 @@ def test_a_damaged_copy_is_made_again(model: Path, damage: str):
     assert cache.converted(read_gguf(model), notes.append) == folder
     assert len(notes) == 1
     assert weights.read_bytes() == whole
+
+
+def test_every_adapter_has_another_copy(model: Path, tmp_path: Path):
+    content, notes = read_gguf(model), list[str]()
+    adapters = [tmp_path / "first.gguf", tmp_path / "second.gguf"]
+    for number, path in enumerate(adapters):
+        factors = np.full((4, 64), number + 0.1, np.float32), np.ones((64, 4), np.float32)
+        write_adapter(path, {"blk.0.attn_output": factors}, alpha=8.0)
+    folders = [cache.converted(content, notes.append, adapter) for adapter in (None, *adapters)]
+    assert len(set(folders)) == 3
+    assert cache.converted(content, notes.append, adapters[0]) == folders[1]
+    assert [note.split(" is converted")[0] for note in notes] == [
+        "tiny.gguf",
+        *["tiny.gguf with its adapter"] * 2,
+    ]
 
 
 def test_other_weights_have_another_copy(model: Path, tmp_path: Path):

@@ -7,6 +7,7 @@ are needed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from typing import Any
 
 from sampleset.engines.gguf import weights_digest
 from sampleset.engines.openvino.graph import build, group_of, require_known
+from sampleset.engines.openvino.lora import adapter_files, read_adapter
 from sampleset.engines.openvino.runtime import import_genai, import_gguf, import_openvino, last_line
 from sampleset.engines.openvino.weights import GgufContent
 from sampleset.errors import BackendError
@@ -45,21 +47,28 @@ def cache_folder() -> Path:
     return folder / "sampleset" / "openvino"
 
 
-def converted(content: GgufContent, on_note: Callable[[str], None] | None = None) -> Path:
+def converted(
+    content: GgufContent, on_note: Callable[[str], None] | None = None, adapter: Path | None = None
+) -> Path:
     """Folder with the converted model of a GGUF file. The model is converted if it is missing or incomplete.
 
     Args:
         content: The file.
         on_note: Called with a line before a model is converted.
+        adapter: A LoRA adapter to add to the weights, as for `read_adapter`.
 
     Raises:
         UnsupportedByBackendError: This package cannot run this kind of model on OpenVINO.
-        DataError: The file is truncated.
+        DataError: The file is truncated, or the adapter belongs to another model.
         MissingExtraError: A package is not installed.
         BackendError: There is no room for the converted model, or the folder cannot be written.
     """
     require_known(content)
     source = weights_digest([content.path])
+    name = content.path.name
+    if adapter is not None:
+        source = hashlib.sha256(f"{source} {weights_digest(adapter_files(adapter))}".encode()).hexdigest()
+        name = f"{name} with its adapter"
     folder = cache_folder() / f"{content.path.stem[:60]}-{source[:16]}-{FORM}"
     if is_complete(folder, source):
         os.utime(folder / RECORD)
@@ -67,14 +76,14 @@ def converted(content: GgufContent, on_note: Callable[[str], None] | None = None
     for load in (import_openvino, import_genai, import_gguf):
         load()
     if on_note is not None:
-        on_note(f"{content.path.name} is converted for OpenVINO, once, into {folder}")
+        on_note(f"{name} is converted for OpenVINO, once, into {folder}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _require_room(content, folder.parent)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as name:
-            _convert(content, Path(name), source)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as new:
+            new_folder = Path(new)
+            _convert(content, new_folder, source, adapter)
             shutil.rmtree(folder, ignore_errors=True)
-            new_folder = Path(name)
             new_folder.chmod(0o755)
             # Another process may have converted the same model meanwhile.
             if not folder.exists():
@@ -117,14 +126,15 @@ def group_in(folder: Path) -> int | None:
         return None
 
 
-def _convert(content: GgufContent, folder: Path, source: str) -> None:
+def _convert(content: GgufContent, folder: Path, source: str, adapter: Path | None) -> None:
     openvino = import_openvino()
+    parts = read_adapter(adapter, content) if adapter is not None else None
     # The tokenizer is made from the file's keys alone, since openvino-genai would read all weights, too.
     keys = folder / "tokenizer.gguf"
     keys.write_bytes(content.header)
     import_genai().Tokenizer(str(keys), enable_save_ov_model=True)
     keys.unlink()
-    openvino.save_model(build(content), folder / MODEL_FILES[0], compress_to_fp16=False)
+    openvino.save_model(build(content, adapter=parts), folder / MODEL_FILES[0], compress_to_fp16=False)
     files = {path.name: weights_digest([path]) for path in sorted(folder.iterdir())}
     record = {"source": source, "name": content.path.name, "group": group_of(content), "files": files}
     (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")

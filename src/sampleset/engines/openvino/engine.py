@@ -23,6 +23,7 @@ from sampleset.chat import Continuation, Generation, SamplingParams
 from sampleset.engines.openvino.blocks import Blocks, keys_of
 from sampleset.engines.openvino.choice import choose
 from sampleset.engines.openvino.paged import Logits, PagedModel, Piece
+from sampleset.engines.openvino.prefixes import common_length, stem_length
 from sampleset.engines.openvino.runtime import last_line
 from sampleset.engines.openvino.text import Tokenizer
 from sampleset.errors import BackendError, ContextOverflowError
@@ -33,9 +34,6 @@ READ_TOKENS = 1024
 
 IDLE_PROMPTS = 4
 """Prompts that stay completely in the cache, with their last logits, after their last caller left."""
-
-LEAST_STEM = 16
-"""Fewest tokens that must be saved for the common prefix of continuations to be read in a separate step."""
 
 
 @dataclass(eq=False, slots=True)
@@ -293,7 +291,7 @@ class _Worker:
         full = start // size
         if isinstance(job, _Draw):
             return -(-(start + job.params.max_tokens) // size) - full
-        job.stem = _stem(job.continuations)
+        job.stem = stem_length(job.continuations)
         stem = -(-(start + job.stem) // size) - full if job.stem else 0
         return stem + sum(-(-(start + len(cut)) // size) - full for cut in job.continuations)
 
@@ -314,10 +312,30 @@ class _Worker:
         self._blocks.promised += new
         blocks_read = len(blocks) * self.model.block
         blocks.extend(self._blocks.take() for _ in range(new))
-        prompt = _Prompt(job.tokens, job.scale, blocks, blocks_read, keys)
+        past = blocks_read + self._copy_beginning(job, blocks, blocks_read)
+        prompt = _Prompt(job.tokens, job.scale, blocks, past, keys)
         self._prompts[key] = prompt
         self._reading.append(prompt)
         return prompt
+
+    def _copy_beginning(self, job: _Draw | _Score, blocks: Sequence[int], past: int) -> int:
+        """Copy the first block that is to be read from a prompt whose block begins alike, if there is one.
+
+        Returns the number of tokens that need not be read.
+        """
+        tokens = job.tokens[past : min(past + self.model.block, len(job.tokens) - 1)]
+        lengths = {
+            prompt.blocks[past // self.model.block]: common_length(
+                [tokens, prompt.tokens[past : prompt.past]]
+            )
+            for prompt in self._prompts.values()
+            if prompt.scale == job.scale and prompt.past > past and prompt.tokens[:past] == job.tokens[:past]
+        }
+        source = max(lengths, key=lambda block: lengths[block], default=None)
+        if source is None or not lengths[source]:
+            return 0
+        self.model.copy(source, blocks[past // self.model.block])
+        return lengths[source]
 
     def _make_room(self, count: int, kept_prompt: _Prompt | None = None) -> bool:
         """Whether this many blocks can be promised, after idle prompts were dropped if necessary."""
@@ -443,7 +461,7 @@ class _Worker:
             piece = self._branch_piece(branch, rest, range(len(rest)))
 
             def read(logits: Logits, index: int = index, cut: list[int] = cut) -> None:
-                score.sums[index] += _along(logits, cut[score.stem + 1 :])
+                score.sums[index] += logits.along(cut[score.stem + 1 :])
 
             pieces.append((piece, read))
 
@@ -465,7 +483,7 @@ class _Worker:
 
         def read(logits: Logits) -> None:
             for index, cut in enumerate(score.continuations):
-                score.sums[index] += _along(logits, cut[1 : score.stem + 1])
+                score.sums[index] += logits.along(cut[1 : score.stem + 1])
 
         return self._branch_piece(branch, stem, range(len(stem))), read
 
@@ -562,24 +580,6 @@ def _at(reader: Callable[[Logits], None], start: int, count: int) -> Callable[[L
         reader(Logits(logits.values[rows], logits.normaliser[rows]))
 
     return read
-
-
-def _along(logits: Logits, tokens: Sequence[int]) -> float:
-    """Sum of the log-probabilities of tokens, one per row of logits."""
-    chosen = logits.values[np.arange(len(tokens)), np.array(tokens, np.int64)]
-    return float((chosen.astype(np.float64) - logits.normaliser[: len(tokens)]).sum())
-
-
-def _stem(continuations: Sequence[Sequence[int]]) -> int:
-    """Length of the common prefix, without last tokens, if reading it once is worth a step, else 0."""
-    if len(continuations) < 2 or not all(continuations):
-        return 0
-    common = 0
-    for column in zip(*(cut[:-1] for cut in continuations), strict=False):
-        if len(set(column)) > 1:
-            break
-        common += 1
-    return common if common * (len(continuations) - 1) >= LEAST_STEM else 0
 
 
 def _begun(text: str, stops: Sequence[str]) -> int:

@@ -5,14 +5,17 @@ The products of a layer have the file's names, such as `blk.0.attn_q`. `lora` fi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sampleset.engines.openvino.runtime import import_openvino, import_opset
 from sampleset.engines.openvino.weights import Floats, GgufContent, eight_bits
 from sampleset.errors import UnsupportedByBackendError
+
+if TYPE_CHECKING:
+    from sampleset.engines.openvino.lora import LowRank
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 
@@ -100,25 +103,31 @@ def halves(rows: Floats, heads: int) -> Floats:
     return np.ascontiguousarray(turned.reshape(rows.shape))
 
 
-def build(content: GgufContent, on_layer: Callable[[int, int], None] | None = None) -> Any:
+def build(
+    content: GgufContent,
+    on_layer: Callable[[int, int], None] | None = None,
+    adapter: Mapping[str, LowRank] | None = None,
+) -> Any:
     """The model with its cache as state, in the form of OpenVINO's converters.
 
     Args:
         content: The file.
         on_layer: Called with (layers built, all layers).
+        adapter: The parts of an adapter, by product, to add to the weights.
 
     Raises:
         UnsupportedByBackendError: The kind of model is not supported.
         DataError: The file is truncated.
     """
     require_known(content)
-    return _Build(content).model(on_layer)
+    return _Build(content, adapter or {}).model(on_layer)
 
 
 class _Build:
-    def __init__(self, content: GgufContent) -> None:
+    def __init__(self, content: GgufContent, adapter: Mapping[str, LowRank]) -> None:
         self._ops = import_opset()
         self._content = content
+        self._adapter = adapter
         self._group = group_of(content)
         self._heads = int(content.setting("attention.head_count"))
         self._key_heads = int(content.setting("attention.head_count_kv", self._heads))
@@ -184,9 +193,11 @@ class _Build:
         weights = self._content.read(f"{name}.weight")
         heads = {"attn_q": self._heads, "attn_k": self._key_heads}.get(name.rsplit(".", 1)[1])
         turns = heads is not None and is_interleaved(self._content.architecture)
-        product = self._ops.matmul(
-            hidden, self._weights(halves(weights, heads) if turns and heads else weights), False, True
-        )
+        weights = halves(weights, heads) if turns and heads else weights
+        if name in self._adapter:
+            part = self._adapter[name]
+            weights = (weights + part.second @ part.first).astype(np.float32)
+        product = self._ops.matmul(hidden, self._weights(weights), False, True)
         product.set_friendly_name(name)
         if f"{name}.bias" not in self._content.tensors:
             return product

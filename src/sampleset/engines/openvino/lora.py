@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,22 @@ def read_adapter(path: Path, base: GgufContent) -> dict[str, LowRank]:
     return parts
 
 
-def insert(model: Any, parts: Mapping[str, LowRank]) -> None:
-    """Insert an adapter's parts into a model whose hidden states have the tokens as first dimension."""
+def adapter_files(path: Path) -> list[Path]:
+    """The files of an adapter: a GGUF file, or those in a folder of PEFT."""
+    return [path / "adapter_config.json", path / "adapter_model.safetensors"] if path.is_dir() else [path]
+
+
+def insert(
+    model: Any, parts: Mapping[str, LowRank], narrow: Collection[str] = (), looked_at: Any = None
+) -> None:
+    """Insert an adapter's parts into a model whose hidden states have the tokens as first dimension.
+
+    Args:
+        model: The model.
+        parts: The parts by product.
+        narrow: Products that are computed for the tokens of `looked_at` only.
+        looked_at: The input with their indices.
+    """
     ops = import_opset()
     switch = ops.parameter([-1, 1, 1], np.float32, name=SWITCH)
     switch.output(0).set_names({SWITCH})
@@ -85,7 +99,8 @@ def insert(model: Any, parts: Mapping[str, LowRank]) -> None:
     for names in _together(parts):
         hidden = products[names[0]].input_value(0)
         first = np.concatenate([parts[name].first for name in names])
-        inner = ops.multiply(ops.matmul(hidden, ops.constant(first), False, True), switch)
+        scale = ops.gather(switch, looked_at, ops.constant(np.int64(0))) if names[0] in narrow else switch
+        inner = ops.multiply(ops.matmul(hidden, ops.constant(first), False, True), scale)
         start = 0
         for name in names:
             second = np.zeros((parts[name].second.shape[0], len(first)), np.float32)

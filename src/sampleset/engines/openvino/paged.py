@@ -61,21 +61,26 @@ class Logits:
     values: NDArray[np.float32]
     normaliser: NDArray[np.float32]
 
+    def along(self, tokens: Sequence[int]) -> float:
+        """Sum of the log-probabilities of tokens, one per row of logits."""
+        chosen = self.values[np.arange(len(tokens)), np.array(tokens, np.int64)]
+        return float((chosen.astype(np.float64) - self.normaliser[: len(tokens)]).sum())
+
 
 class PagedModel:
     """A converted model, compiled for this machine.
 
     Activations are rounded to 8 bits, as in llama.cpp, where the model's weights are in groups of 8 bits. The
-    cache is in 16-bit floats, everything else in 32-bit floats. OpenVINO's default, bfloat16, would round
-    logits of 20 to eighths.
+    cache and the products of attention are in bfloat16, where the processor multiplies such numbers. All else
+    is in 32-bit floats: OpenVINO's default, bfloat16 throughout, would round logits of 20 to eighths.
 
     Args:
         folder: Folder with `openvino_model.xml`.
         cache_bytes: Size of the cache.
         threads: CPU threads.
         adapter: The parts of an adapter, by product.
-        group: Number of values of an activation per scale; 0 keeps them in floats, `None` leaves it to
-            OpenVINO.
+        group: Number of values of an activation per scale; 0 keeps them, and attention, in 32-bit floats;
+            `None` leaves it to OpenVINO.
         states_of: The layers whose states `states` gives; without it, `run` gives logits.
 
     Raises:
@@ -105,10 +110,16 @@ class PagedModel:
             core = openvino.Core()
             model = core.read_model(folder / "openvino_model.xml")
             import_transformations().paged_attention_transformation(model)
+            looked_at = import_opset().parameter([-1], np.int64, name=LOOKED_AT)
+            looked_at.output(0).set_names({LOOKED_AT})
+            narrow = _narrow_last_layer(model, looked_at)
             if adapter:
-                insert(model, adapter)
-            self.layers = _look_at_some(model, states_of)
+                insert(model, adapter, narrow, looked_at)
+            self.layers = _look_at_some(model, looked_at, bool(narrow), states_of)
             """Numbers of the layers whose states are computed."""
+            if group != 0 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+                _attend_in_bfloat16(model)
+                options["KV_CACHE_PRECISION"] = "bf16"
             model.validate_nodes_and_infer_types()
             compiled = core.compile_model(model, "CPU", options)
             self._request = compiled.create_infer_request()
@@ -189,10 +200,50 @@ class PagedModel:
         self._request.set_tensor(name, self._tensor(np.array(values, kind)))
 
 
-def _look_at_some(model: Any, states_of: LayersOf | None) -> tuple[int, ...]:
+def _narrow_last_layer(model: Any, looked_at: Any) -> list[str]:
+    """Compute what follows the last layer's attention for the tokens of `looked_at` only.
+
+    Returns:
+        The names of the products in question; empty for a model of another tool, which has other names.
+    """
+    ops = import_opset()
+    products = {
+        operation.get_friendly_name(): operation
+        for operation in model.get_ordered_ops()
+        if operation.get_type_name() == "MatMul"
+    }
+    layer = sum(name.endswith(".attn_output") for name in products) - 1
+    names = [f"blk.{layer}.{product}" for product in ("attn_output", "ffn_gate", "ffn_up", "ffn_down")]
+    if not all(name in products for name in names):
+        return []
+    (reader,) = products[names[0]].output(0).get_target_inputs()
+    # It adds the product to the state before the layer.
+    for place in (products[names[0]].input(0), reader.get_node().input(1 - reader.get_index())):
+        values = place.get_source_output()
+        place.replace_source_output(ops.gather(values, looked_at, ops.constant(np.int64(0))).output(0))
+    return names
+
+
+def _attend_in_bfloat16(model: Any) -> None:
+    """Compute queries times keys and weights times values in bfloat16; sums stay in 32 bits."""
+    openvino, ops = import_openvino(), import_opset()
+    for operation in model.get_ordered_ops():
+        if operation.get_type_name() != "PagedAttentionExtension":
+            continue
+        for index in range(3):
+            place = operation.input(index)
+            place.replace_source_output(ops.convert(place.get_source_output(), openvino.Type.bf16).output(0))
+        readers = list(operation.output(0).get_target_inputs())
+        attended = ops.convert(operation.output(0), np.float32)
+        for reader in readers:
+            reader.replace_source_output(attended.output(0))
+
+
+def _look_at_some(model: Any, looked_at: Any, is_narrow: bool, states_of: LayersOf | None) -> tuple[int, ...]:
     """Compute the results for the tokens of `looked_at` only; returns the layers whose states are results.
 
-    The results are the logits and their normaliser, or states in place of them.
+    The results are the logits and their normaliser, or states in place of them. `is_narrow` says whether the
+    last layer ends with these tokens only.
     """
     ops = import_opset()
     (result,) = model.get_results()
@@ -200,8 +251,6 @@ def _look_at_some(model: Any, states_of: LayersOf | None) -> tuple[int, ...]:
     head = logits.get_node()
     while head.get_type_name() != "MatMul":
         head = head.input_value(0).get_node()
-    looked_at = ops.parameter([-1], np.int64, name=LOOKED_AT)
-    looked_at.output(0).set_names({LOOKED_AT})
     hidden = head.input_value(0)
     axis = 0 if hidden.get_partial_shape()[0].is_dynamic else 1
 
@@ -211,12 +260,15 @@ def _look_at_some(model: Any, states_of: LayersOf | None) -> tuple[int, ...]:
     model.add_parameters([looked_at])
     if states_of is not None:
         layers, states = _states(model, states_of, hidden)
-        joined = ops.concat([looked(state) for state in states], -1)
+        joined = ops.concat(
+            [state if is_narrow and state is hidden else looked(state) for state in states], -1
+        )
         joined.output(0).set_names({"states"})
         model.remove_result(result)
         model.add_results([ops.result(joined)])
         return layers
-    head.input(0).replace_source_output(looked(hidden).output(0))
+    if not is_narrow:
+        head.input(0).replace_source_output(looked(hidden).output(0))
     highest = ops.reduce_max(logits, ops.constant(np.int64(-1)), True)
     weights = ops.exp(ops.subtract(logits, highest))
     total = ops.add(ops.log(ops.reduce_sum(weights, ops.constant(np.int64(-1)), True)), highest)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampleset.engines.openvino.paged import LayersOf, PagedModel, Piece
+from sampleset.engines.openvino.prefixes import common_length
 from sampleset.errors import ContextOverflowError
 
 READ_TOKENS = 2048
@@ -58,7 +59,8 @@ class StatesModel:
                 f"A text of {longest} tokens does not fit the cache of {self._model.blocks * size} tokens. "
                 "Lower context_size, so that it is left out."
             )
-        shared = _common(texts) // size * size
+        # The last token of each is read, as its state is needed.
+        shared = common_length([text[:-1] for text in texts]) // size * size if len(texts) > 1 else 0
         states: list[NDArray[np.float32]] = []
         if shared:
             self._model.states([Piece(texts[0][:shared], 0, range(shared // size), 0.0, ())])
@@ -74,12 +76,3 @@ class StatesModel:
             batch.append(Piece(text[shared:], shared, blocks, 0.0, [len(text) - shared - 1]))
             first += needed
         return [*states, *self._model.states(batch)] if batch else states
-
-
-def _common(texts: Sequence[list[int]]) -> int:
-    """Number of tokens with which all texts begin, short of the last token of each."""
-    if len(texts) < 2:
-        return 0
-    low, high = min(texts), max(texts)
-    most = min(len(text) for text in texts) - 1
-    return next((at for at in range(most) if low[at] != high[at]), most)
