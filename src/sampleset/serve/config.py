@@ -314,7 +314,7 @@ class ServeConfig:
         require_valid(self)
         if not self.host.strip():
             raise InvalidArgumentError(
-                f"host={self.host!r} names no address: give 127.0.0.1 for this machine alone, 0.0.0.0 for all."
+                f"host={self.host!r} names no address: give 127.0.0.1 for this machine, 0.0.0.0 for all."
             )
         if self.prices is None and any(alias.max_cost is not None for alias in self.models.values()):
             raise InvalidArgumentError("max_cost needs to know what tokens cost: give prices, too.")
