@@ -391,10 +391,10 @@ _DRAW_START = re.compile(rb'\s*\{"schema": ?\d+, ?"key": ?"[0-9a-f]{32}", ?"prob
 
 def draws_without_problem(folder: Path, count: int) -> str:
     """What to do about questions whose draws are in a store while problems.jsonl lacks them."""
+    path = str(folder / "problems.jsonl")
     return (
-        f"{str(folder / 'problems.jsonl')!r} lacks {plural(count, 'question')} with draws, so that "
-        "these are not used. Run the same `sampleset sample` again: it writes the questions, and draws nothing "
-        "that is there."
+        f"{path!r} lacks {plural(count, 'question')} with draws, so that these are not used. Run the same "
+        "`sampleset sample` again: it writes the questions, and draws nothing that is there."
     )
 
 
