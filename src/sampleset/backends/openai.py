@@ -12,6 +12,7 @@ import difflib
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -435,7 +436,8 @@ class OpenAIBackend:
             names = None
         if not names:
             return UnknownModelError(
-                f"{closed(message)} Check the model name {self.model!r}, and that the base URL ends in /v1.",
+                f"{closed(message)} Check the model name {self.model!r}, and that the base URL ends in /v1"
+                f"{_usual_url(self._where)}.",
                 kind=kind,
             )
         if lists(names, self.model):
@@ -450,6 +452,17 @@ class OpenAIBackend:
             f"It has: {shortened(', '.join(sorted(names)))}.",
             kind=kind,
         )
+
+
+def _usual_url(where: str) -> str:
+    """The base URL that was probably meant, for an error; empty where the given one has the usual end."""
+    if where.endswith(("/v1", "/openai")):
+        return ""
+    begin = _ENDPOINT.sub("", where)
+    return f": {begin}/openai for Gemini" if begin.endswith("/v1beta") else f": {begin}/v1, say"
+
+
+_ENDPOINT = re.compile(r"(?:/v1)?(?:/api)?(?:/(?:chat|completions|generate|messages|responses))*/?$")
 
 
 def _body(

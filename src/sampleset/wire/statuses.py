@@ -39,6 +39,7 @@ STATUSES: dict[int, Meaning] = {
     402: "credit",
     403: "forbidden",
     404: "unknown",
+    405: "unknown",
     408: "passing",
     409: "passing",
     413: "overflow",

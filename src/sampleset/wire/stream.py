@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
+from sampleset.wire.native import in_chat_form
 from sampleset.wire.tool_calls import StreamedCalls
-from sampleset.wire.values import list_of, mapping_of, opened, text_of
+from sampleset.wire.values import list_of, mapping_of, text_of
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -84,10 +85,11 @@ class StreamedCompletion:
     def add(self, event: Mapping[str, Any]) -> str:
         """Add an event; returns its content."""
         self.has_begun = True
-        event = opened(event)
+        event = in_chat_form(event)
         self._error = event.get("error") or self._error
         groq = mapping_of(event.get("x_groq"))
-        self._usage = event.get("usage") or groq.get("usage") or self._usage
+        usage = event.get("usage") or groq.get("usage")
+        self._usage = {**mapping_of(self._usage), **usage} if isinstance(usage, dict) else self._usage
         before = len(self._texts.get("content", ()))
         for choice in map(mapping_of, list_of(event.get("choices"))):
             if choice.get("index", 0) == 0:
