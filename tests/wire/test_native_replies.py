@@ -187,3 +187,17 @@ def test_what_came_instead_of_a_completion_is_named_with_the_remedy(raw: bytes, 
     assert isinstance(fault, Fault)
     assert words in fault.text
     assert "It usually ends in /v1" in fault.text
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        pytest.param({"message": {"content": [{"type": "text", "text": {"value": "So 4"}}]}}, id="a value"),
+        pytest.param({"message": {"content": {"parts": [{"text": "So "}, {"text": "4"}]}}}, id="parts"),
+        pytest.param({"message": "So 4"}, id="a message that is a text"),
+    ],
+)
+def test_a_text_is_read_wherever_it_stands(choice: dict[str, Any]):
+    reply = read({"choices": [{**choice, "finish_reason": "stop"}]})
+    assert isinstance(reply, Generation), reply
+    assert reply.text == "So 4"

@@ -79,8 +79,9 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
     if end == "broken":
         return damaged(f"broke its reply off (finish reason {finish!r})", "broken reply")
     message = mapping_of(choice.get("message")) or mapping_of(choice.get("delta"))
-    if not message and isinstance(choice.get("text"), str):
-        message = {"role": "assistant", "content": choice["text"]}
+    text = next((choice[name] for name in ("text", "message") if isinstance(choice.get(name), str)), None)
+    if not message and text is not None:
+        message = {"role": "assistant", "content": text}
     message = _repaired(message, check_calls=end != "limit")
     if message is None:
         return damaged("answered with a damaged tool call")
