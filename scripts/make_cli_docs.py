@@ -17,12 +17,15 @@ from sampleset.cli.menu import COMMANDS
 COMPLETION = """Your shell completes commands, options, and names of aggregators, datasets and reward models:
 
 ```
-sampleset --install-completion     # for bash, zsh, fish or PowerShell, by where you run it
+sampleset --install-completion     # for the shell that you run it in: bash, zsh, fish or PowerShell
 sampleset --show-completion        # prints what that adds
 ```
 
-It works in shells that you open afterwards. Progress goes to stderr, as a bar on a terminal and as a line
-every ten seconds elsewhere. So does the command to go on with (`next: ...`). `--quiet` leaves out both.
+bash reads it from `~/.bashrc`, zsh from `~/.zshrc` and `~/.zfunc`, fish from `~/.config/fish/completions`. It
+works in shells that you open afterwards, from the first Tab on.
+
+Progress goes to stderr, as a bar on a terminal and as a line every ten seconds elsewhere. So does the command
+to go on with (`next: ...`). `--quiet` leaves out both.
 """
 
 

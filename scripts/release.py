@@ -3,7 +3,9 @@
     python scripts/release.py dist [--python python3.11 --python python3.12] [--tag]
 
 It needs `build` and `twine` (pip install build twine). Nothing is uploaded. With --tag, the commit is tagged
-with the version once all checks have passed, if the changelog has the version with a date.
+with the version once all checks have passed. That is refused before anything is built if the working tree
+has changes, the branch is not main, the tag is there, or the changelog does not begin with this version and a
+date, "## 0.2.0 (2026-12-01)".
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from datetime import date, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +55,33 @@ def version() -> str:
     return found[1]
 
 
+def refusals(root: Path, stated: str) -> list[str]:
+    """Why the commit may not be tagged with the version, if it may not."""
+    reasons: list[str] = []
+    if run("git", "status", "--porcelain", cwd=root):
+        reasons.append("The working tree has changes. Commit them before a release is tagged.")
+    branch = run("git", "branch", "--show-current", cwd=root)
+    if branch != "main":
+        reasons.append(f"The branch is {branch!r}. Releases are tagged on 'main': git switch main.")
+    if run("git", "tag", "--list", f"v{stated}", cwd=root):
+        reasons.append(f"v{stated} is tagged. State a new version in src/sampleset/__init__.py.")
+    heading = re.search(r"^## (.*)$", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
+    newest = heading[1].strip() if heading else ""
+    dated = re.fullmatch(rf"{re.escape(stated)} \((\d{{4}}-\d\d-\d\d)\)", newest)
+    try:
+        is_past = dated is not None and date.fromisoformat(dated[1]) <= date.today() + timedelta(days=1)
+    except ValueError:
+        is_past = False
+    if not is_past:
+        reasons.append(
+            f"CHANGELOG.md begins with {newest!r}. Write '## {stated} ({date.today()})', the release's day."
+        )
+    cited = re.search(r"^version: *(.+)$", (root / "CITATION.cff").read_text(), re.MULTILINE)
+    if cited is None or cited[1].strip() != stated:
+        reasons.append(f"CITATION.cff does not cite version {stated}. Write 'version: {stated}'.")
+    return reasons
+
+
 def problems_of(wheel: Path, source: Path) -> list[str]:
     """What is wrong with the two files."""
     with zipfile.ZipFile(wheel) as archive:
@@ -87,7 +117,7 @@ def try_wheel(wheel: Path, python: str, expected: str) -> None:
 
 def main() -> None:
     """Build, check, try, and tag if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("output", type=Path, help="Folder of the two files; it must be new or empty.")
     parser.add_argument("--python", action="append", help="Interpreter to try the wheel on; repeatable.")
     parser.add_argument("--tag", action="store_true", help="Tag the commit with the version.")
@@ -96,13 +126,9 @@ def main() -> None:
     if output.exists() and any(output.iterdir()):
         sys.exit(f"{output} is not empty. Name a new folder.")
     stated = version()
-    if options.tag:
-        if run("git", "status", "--porcelain"):
-            sys.exit("The working tree has changes. Commit them before a release is tagged.")
-        if not re.search(
-            rf"^## {re.escape(stated)} \(\d{{4}}-", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
-        ):
-            sys.exit(f"CHANGELOG.md has no heading '## {stated} (DATE)'.")
+    commit = run("git", "rev-parse", "HEAD")
+    if options.tag and (reasons := refusals(ROOT, stated)):
+        sys.exit("\n".join(reasons))
     run(sys.executable, "-m", "build", "--outdir", output)
     (wheel,), (source,) = output.glob("*.whl"), output.glob("*.tar.gz")
     run(sys.executable, "-m", "twine", "check", "--strict", wheel, source)
@@ -114,7 +140,9 @@ def main() -> None:
         try_wheel(wheel, python, stated)
         print(f"{run(python, '--version')}: the wheel alone works")
     if options.tag:
-        run("git", "tag", "--annotate", f"v{stated}", "--message", f"Version {stated}")
+        if run("git", "rev-parse", "HEAD") != commit or refusals(ROOT, stated):
+            sys.exit("The working tree changed while the files were built and tried. Run it again.")
+        run("git", "tag", "--annotate", f"v{stated}", "--message", f"Version {stated}", commit)
         print(f"tagged v{stated}")
 
 

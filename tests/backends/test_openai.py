@@ -577,10 +577,22 @@ async def test_a_404_that_is_not_the_model_s_fault_does_not_blame_the_model(open
     assert type(caught.value) is RequestRefusedError
 
 
-async def test_a_wrong_path_in_the_address_is_pointed_out(server: StubServer) -> None:
-    backend = OpenAIBackend("stub-model", base_url=server.base_url.removesuffix("/v1"))
-    with pytest.raises(UnknownModelError, match="base URL ends in /v1"):
+@pytest.mark.parametrize(
+    ("path", "usual"),
+    [
+        ("", "/v1, say."),
+        ("/api/chat", "/v1, say."),
+        ("/v1/chat/completions", "/v1, say."),
+        ("/gateway/v1/messages/", "/gateway/v1, say."),
+        ("/v1beta", "/v1beta/openai for Gemini."),
+    ],
+)
+async def test_a_wrong_path_in_the_address_is_pointed_out(server: StubServer, path: str, usual: str) -> None:
+    root = server.base_url.removesuffix("/v1")
+    backend = OpenAIBackend("stub-model", base_url=root + path)
+    with pytest.raises(UnknownModelError, match="base URL ends in /v1") as caught:
         await draw(backend)
+    assert str(caught.value).endswith(f"ends in /v1: {root}{usual}")
     await backend.aclose()
 
 

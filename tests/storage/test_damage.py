@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sampleset.cli import main as cli
 from sampleset.errors import MalformedRecordError
 from sampleset.storage.damage import check_store, repair_store
+from sampleset.storage.files import write_rows
 from sampleset.storage.store import Configuration, SampleStore, draw_key
 from sampleset.types import Problem, Question, Sample
 
@@ -93,9 +94,10 @@ def test_damage_is_told_with_file_row_and_remedy_and_set_aside(
     assert out.startswith(f"{file}:2")
     assert reason in out
     code, out, _ = run("store", "check", folder, "--repair")
-    assert code == 0
+    assert code == (file == "problems.jsonl")
     assert (folder / f"{file}.damaged").read_bytes().rstrip(b"\n") == broken.rstrip(b"\n")
-    assert run("store", "check", folder)[:2][0] == 0
+    is_question_lost = file == "problems.jsonl"
+    assert run("store", "check", folder)[0] == is_question_lost
     left = drawn(folder)
     if file == "samples.jsonl":
         whole["p0"] = [whole["p0"][0], whole["p0"][2]]
@@ -251,3 +253,67 @@ def test_a_full_disk_is_told_with_the_file_and_a_way_out(tmp_path: Path, monkeyp
         store.add_problems([Problem(Question("p", "1+1?"), "2")])
     shown = cli._reason(caught.value)
     assert shown.startswith(f"{tmp_path / 'store' / 'problems.jsonl'}: No space left on device. Make room")
+
+
+def cut_after_a_line(path: Path) -> None:
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+
+
+def cut_within_a_line(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize(
+    ("lose", "lost"),
+    [
+        pytest.param(Path.unlink, 4, id="missing"),
+        pytest.param(Path.touch, 0, id="whole"),
+        pytest.param(lambda path: path.write_bytes(b""), 4, id="empty"),
+        pytest.param(cut_after_a_line, 3, id="cut after a line"),
+        pytest.param(cut_within_a_line, 1, id="cut within a line"),
+    ],
+)
+def test_draws_whose_problems_are_lost_are_said_and_used_again(
+    tmp_path: Path, lose: Callable[[Path], Any], lost: int, run: Any,
+    caplog: pytest.LogCaptureFixture,
+):  # fmt: skip
+    questions = tmp_path / "questions.jsonl"
+    samples = ["\\boxed{3} a", "\\boxed{3} b"]
+    write_rows(
+        questions, [{"question": f"{n}+1?", "answer": str(n + 1), "samples": samples} for n in range(4)]
+    )
+    folder = tmp_path / "store"
+    draw = ("sample", questions, "--model", f"replay:{questions}", "-n", 2, "--output-dir", folder, "--json")
+    run(*draw)
+    whole = drawn(folder)
+    lose(folder / "problems.jsonl")
+
+    remedy = (
+        f"lacks {lost} question{'s' * (lost > 1)} with draws, so that these are not used. Run the same `samp"
+    )
+    for repair in [(), ("--repair",), ()]:
+        code, out, _ = run("store", "check", folder, *repair)
+        assert (code, remedy in out) == ((1, True) if lost else (0, False))
+    code, _, err = run("aggregate", folder)
+    if lost == 4:
+        assert (code, remedy in err) == (2, True)
+    else:
+        assert code == 0
+        assert [remedy in record.getMessage() for record in caplog.records] == [True] * (lost > 0)
+        assert len(drawn(folder)) == 4 - lost
+    assert json.loads(run(*draw)[1])["drawn_now"] == 0
+    assert drawn(folder) == whole
+    assert run("store", "check", folder)[0] == 0
+
+
+def test_a_problem_that_another_process_adds_is_not_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    filled(tmp_path)
+    reader = SampleStore(tmp_path)
+    writer = SampleStore(tmp_path)
+    question = Question("new", "9+1?")
+    key = draw_key(COLD, [{"role": "user", "content": question.text}])
+    writer.add(key, "new", COLD, [Sample(0, "10")])
+    reader.refresh()
+    writer.add_problems([Problem(question, "10")])
+    assert [stored.sample_set.id for stored in reader.sample_sets()] == ["p0", "p1", "p2", "p3", "new"]
+    assert caplog.records == []

@@ -35,6 +35,14 @@ def test_a_status_means_one_thing(status: int, meaning: str):
         ("blocked-by-policy", "filter", "content_filter"),
         ("MALFORMED_FUNCTION_CALL", "broken", "malformed_function_call"),
         ("connection_error", "broken", "connection_error"),
+        ("engine_shutdown", "broken", "engine_shutdown"),
+        ("rate_limited", "broken", "rate_limited"),
+        ("cut-off", "broken", "cut-off"),
+        ("OutOfMemory", "broken", "outofmemory"),
+        ("jailbreak", "filter", "content_filter"),
+        ("UNSAFE_CONTENT", "filter", "content_filter"),
+        ("stop_token", "natural", "stop_token"),
+        ("eos_token_id", "natural", "eos_token_id"),
     ],
 )
 def test_a_finish_reason_says_how_a_reply_ended(reason: object, end: str, told: str | None):

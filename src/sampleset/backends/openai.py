@@ -12,6 +12,7 @@ import difflib
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -63,6 +64,8 @@ _OPTIONAL_OF_REQUESTS = ("max_tokens", "seed", "stream_options", "stream")
 # How a stream of events begins, for servers that do not declare it.
 _EVENT_STARTS = (b"data:", b"event:", b": ", b":\n")
 _LONGEST_START = 256
+# Bytes of a stream that are read between two turns of the loop: some dozens of events.
+_READ_AT_ONCE = 4096
 # Servers that draw by the settings of the model, or their own, where no nucleus is named.
 _WITH_OWN_TOP_P = ("vllm", "sglang", "llamacpp", "library")
 
@@ -245,14 +248,18 @@ class OpenAIBackend:
         """Send a request. Returns whether `on_text` got the text while it came, and the reply."""
         stream = StreamedCompletion()
 
-        def take(part: bytes) -> None:
-            try:
-                texts = stream.feed(part)
-            except (ValueError, RecursionError) as error:
-                raise _DamagedStreamError from error
-            if on_text is not None:
-                for text in texts:
-                    on_text(text)
+        async def take(part: bytes) -> None:
+            for start in range(0, len(part), _READ_AT_ONCE):
+                piece = part[start : start + _READ_AT_ONCE]
+                try:
+                    texts = await beside(stream.work(piece), partial(stream.feed, piece))
+                except (ValueError, RecursionError) as error:
+                    raise _DamagedStreamError from error
+                if on_text is not None:
+                    for text in texts:
+                        on_text(text)
+                if len(piece) == _READ_AT_ONCE:
+                    await asyncio.sleep(0)  # others get their turn: a quick server sends thousands of events
 
         try:
             reply = await self._client.post(self._client.url("/chat/completions"), body, take)
@@ -429,7 +436,8 @@ class OpenAIBackend:
             names = None
         if not names:
             return UnknownModelError(
-                f"{closed(message)} Check the model name {self.model!r}, and that the base URL ends in /v1.",
+                f"{closed(message)} Check the model name {self.model!r}, and that the base URL ends in /v1"
+                f"{_usual_url(self._where)}.",
                 kind=kind,
             )
         if lists(names, self.model):
@@ -444,6 +452,17 @@ class OpenAIBackend:
             f"It has: {shortened(', '.join(sorted(names)))}.",
             kind=kind,
         )
+
+
+def _usual_url(where: str) -> str:
+    """The base URL that was probably meant, for an error; empty where the given one has the usual end."""
+    if where.endswith(("/v1", "/openai")):
+        return ""
+    begin = _ENDPOINT.sub("", where)
+    return f": {begin}/openai for Gemini" if begin.endswith("/v1beta") else f": {begin}/v1, say"
+
+
+_ENDPOINT = re.compile(r"(?:/v1)?(?:/api)?(?:/(?:chat|completions|generate|messages|responses))*/?$")
 
 
 def _body(

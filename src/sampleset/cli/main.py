@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from sampleset import __version__
+from sampleset.cli.completion import complete_from_the_first_tab
 from sampleset.cli.menu import Menu
 from sampleset.errors import SampleSetError
 
@@ -32,6 +33,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a character the terminal cannot show must not end the command
             stream.reconfigure(errors="backslashreplace")
+    complete_from_the_first_tab()
     try:
         app(prog_name="sampleset")  # by which shells complete it, also after `python -m`
     except SampleSetError as error:

@@ -49,7 +49,10 @@ def list_(
     output: Output,
     kind: Annotated[
         str | None,
-        argument("aggregators, backends, datasets, formats, models or reward-models; all by default."),
+        argument(
+            "aggregators, backends, datasets, formats, models or reward-models; all by default.",
+            autocompletion=lambda: list(_USES),
+        ),
     ] = None,
 ) -> None:
     """Print the names of a kind, one line each."""

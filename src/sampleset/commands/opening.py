@@ -213,7 +213,7 @@ class SampleOptions(OptionGroup):
 
     def __post_init__(self) -> None:
         if self.samples < 1:
-            raise InvalidArgumentError(f"-k {self.samples}: give 1 or more samples to draw.")
+            raise InvalidArgumentError(f"-k or -n {self.samples}: give 1 or more samples to draw.")
 
 
 @dataclass(frozen=True, kw_only=True)

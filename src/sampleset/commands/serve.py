@@ -63,7 +63,7 @@ def serve(
         raise InvalidArgumentError("Give --config serve.yaml, or --model REF (say, embedded).")
     where, values = "the options", dict[str, Any]()
     if config is not None:
-        if base_url or samples or aggregator:
+        if base_url or samples is not None or aggregator:
             raise InvalidArgumentError(
                 "--base-url, -k and --aggregator go with --model; the file says them itself."
             )

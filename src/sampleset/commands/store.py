@@ -11,6 +11,7 @@ import typer
 from sampleset.commands.options import argument, option
 from sampleset.commands.run import Output, print_json
 from sampleset.storage.damage import check_store, repair_store
+from sampleset.storage.store import draws_without_problem
 from sampleset.wording import plural
 
 EXAMPLE = "sampleset store check STORE --repair"
@@ -27,12 +28,14 @@ def store(
 ) -> None:
     """Tell what is damaged in a store (file, row, byte, why), and set it aside if asked."""
     check, aside = repair_store(folder) if repair else (check_store(folder), [])
+    without_problem = check_store(folder).without_problem if aside else check.without_problem
     if run.as_json:
         print_json(
             {
                 "rows": dict(check.rows),
                 "damage": [asdict(damage) for damage in check.damage],
                 "set_aside_in": [str(path) for path in aside],
+                "questions_without_problem": without_problem,
             }
         )
     else:
@@ -42,10 +45,13 @@ def store(
         print(f"{plural(len(check.damage), 'damaged row')}; whole rows: {counts}")
         for path in aside:
             print(f"set aside: {path}")
+        if without_problem:
+            print(draws_without_problem(folder, without_problem))
     if aside:
-        run.note("What was drawn in these rows is drawn again when you run `sampleset sample` again.")
+        run.note("What was set aside is drawn, or written, again when you run `sampleset sample` again.")
     elif check.damage:
         run.next("store", "check", folder, "--repair")
-        raise typer.Exit(1)
-    else:
+    elif not without_problem:
         run.next("evaluate", folder)
+    if without_problem or (check.damage and not aside):
+        raise typer.Exit(1)

@@ -75,7 +75,7 @@ class Chat:
         self._listening: Callable[[dict[str, Any]], None] | None = None
         self._turns: list[int] = [0] * request.n
         self._news: list[asyncio.Event] = [asyncio.Event() for _ in range(request.n)]
-        self._words: list[dict[int, str]] = [{} for _ in range(request.n)]
+        self._words: list[dict[int, list[str]]] = [{} for _ in range(request.n)]
         self._spoken: list[dict[str, str]] = [{} for _ in range(request.n)]
         self._emit: Emit | None = None
         self._is_decided = False
@@ -207,13 +207,14 @@ class Chat:
         words = self._words[number]
         if not words:
             asyncio.get_running_loop().call_later(_WORDS_SECONDS, self._tell_words, number)
-        words[index] = words.get(index, "") + text
+        words.setdefault(index, []).append(text)
 
     def _tell_words(self, number: int) -> None:
         """Send the texts that samples have written since the last event."""
         words, self._words[number] = self._words[number], {}
         if words and self._listening is not None:
-            event = {"event": "words", "choice": number, "texts": words}
+            texts = {index: "".join(pieces) for index, pieces in words.items()}
+            event = {"event": "words", "choice": number, "texts": texts}
             self._listening(event)
 
     @property

@@ -312,6 +312,10 @@ class ServeConfig:
         if not self.models:
             raise InvalidArgumentError("The configuration names no models. Add `models: {NAME: {...}}`.")
         require_valid(self)
+        if not self.host.strip():
+            raise InvalidArgumentError(
+                f"host={self.host!r} names no address: give 127.0.0.1 for this machine, 0.0.0.0 for all."
+            )
         if self.prices is None and any(alias.max_cost is not None for alias in self.models.values()):
             raise InvalidArgumentError("max_cost needs to know what tokens cost: give prices, too.")
         origins = tuple(map(_origin, self.allow_origins))
@@ -394,6 +398,8 @@ def _alias(entry: object, where: str) -> AliasConfig:
     if any(member.seed is not None for member in members):
         raise DataError(f"{where}: upstreams: seed: the request names it. Leave it away.")
     values["upstreams"] = tuple(members)
+    if values.get("k") == 0:
+        raise InvalidArgumentError(f"{where}: k=0: give 1 or more samples, or leave k away.")
     for key in ("aggregator_model", "judge"):
         if (reader := values.get(key)) is not None:
             member_settings = {"model": reader} if isinstance(reader, str) else reader

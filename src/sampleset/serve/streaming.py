@@ -11,10 +11,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sampleset.serve.api_errors import ApiError
+from sampleset.wire.beside import MOST_AT_ONCE, size_of
 
 T = TypeVar("T")
-Emit = Callable[[Mapping[str, Any] | str], None]
-"""Sends one event: a JSON value, or `[DONE]`."""
+Event = Mapping[str, Any] | str
+"""A JSON value, or `[DONE]`."""
+Emit = Callable[[Event], None]
+"""Sends one event."""
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -91,17 +94,21 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it all."""
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-        producer = asyncio.create_task(self._produce(lambda value: queue.put_nowait(_event(value))))
+        queue: asyncio.Queue[bytes | Event | None] = asyncio.Queue()
+
+        def emit(event: Event) -> None:
+            is_long = size_of(event) > MOST_AT_ONCE
+            queue.put_nowait(event if is_long else _written(event))
+
+        producer = asyncio.create_task(self._produce(emit))
         producer.add_done_callback(lambda _: queue.put_nowait(None))
         listener = asyncio.create_task(_gone(receive))
         listener.add_done_callback(lambda _: producer.cancel())
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-            part: bytes | None = _COMMENT
-            while part is not None:
-                await send({"type": "http.response.body", "body": part, "more_body": True})
-                part = await self._next(queue)
+            await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
+            while (data := await self._next(queue)) is not None:
+                await _send_pieces(data, send)
             await send({"type": "http.response.body", "body": b""})
         finally:
             producer.cancel()
@@ -109,14 +116,16 @@ class EventStream:
             await asyncio.gather(producer, listener, return_exceptions=True)
             self._on_end()
 
-    async def _next(self, queue: asyncio.Queue[bytes | None]) -> bytes | None:
+    async def _next(self, queue: asyncio.Queue[bytes | Event | None]) -> bytes | None:
         """The next event, a comment after a while without one, or the end."""
         try:
             async with asyncio.timeout(self._keep_alive):
-                part = await queue.get()
+                event = await queue.get()
         except TimeoutError:
             return _COMMENT
-        return part
+        if event is None or isinstance(event, bytes):
+            return event
+        return await asyncio.to_thread(_written, event)
 
 
 class LongResponse(Response):
@@ -127,12 +136,17 @@ class LongResponse(Response):
         if len(self.body) <= _PIECE_BYTES:
             return await super().__call__(scope, receive, send)
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        body = memoryview(self.body)
-        for start in range(0, len(body), _PIECE_BYTES):
-            piece = bytes(body[start : start + _PIECE_BYTES])
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await asyncio.sleep(0)
+        await _send_pieces(bytes(self.body), send)
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_pieces(data: bytes, send: Send) -> None:
+    """Send a part of a body, a long one piece by piece."""
+    for start in range(0, len(data), _PIECE_BYTES):
+        piece = data[start : start + _PIECE_BYTES]
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if len(data) > _PIECE_BYTES:
+            await asyncio.sleep(0)
 
 
 async def unless_gone(work: Awaitable[T], receive: Receive) -> T | None:
@@ -152,7 +166,7 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _event(value: Mapping[str, Any] | str) -> bytes:
+def _written(value: Mapping[str, Any] | str) -> bytes:
     if isinstance(value, str):
         return f"data: {value}\n\n".encode()
     # Events of the APIs that name them; chunks of the chat API have no type.

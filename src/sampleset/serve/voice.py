@@ -18,6 +18,9 @@ Field = Literal["reasoning_content", "content"]
 OnDelta = Callable[[Field, str], None]
 """Called with a field of the message and the next piece of its text."""
 
+MOST_HEARD = 200_000
+"""Characters of a text that are streamed while it is written; they are read within a millisecond."""
+
 _FIELDS: tuple[Field, Field] = ("reasoning_content", "content")
 _TAGS = re.compile(r"</?(?:think|answer)>")
 
@@ -49,6 +52,9 @@ class Voice:
         return self._hear if self._tries == 1 else lambda index, text: None
 
     def _hear(self, index: int, text: str) -> None:
+        # Each piece has the whole text read. The end of a long one is sent when it is all there.
+        if len(self._heard) > MOST_HEARD:
+            return
         self._heard += text
         parts = so_far(self._heard, self._field == "reasoning_content")
         for field, part in zip(_FIELDS, parts, strict=True):

@@ -62,10 +62,12 @@ class StoreCheck:
     Attributes:
         rows: Rows that are whole, by file.
         damage: The damaged parts, in the order of the files.
+        without_problem: Questions with draws that are not in problems.jsonl.
     """
 
     rows: Mapping[str, int]
     damage: tuple[Damage, ...]
+    without_problem: int
 
 
 def check_store(folder: Path) -> StoreCheck:
@@ -86,7 +88,23 @@ def check_store(folder: Path) -> StoreCheck:
                 file.seek(0)
                 rows[name] = sum(part is None for part in _parts(name, file))
             damage += damaged_parts
-    return StoreCheck(rows, tuple(damage))
+    drawn_for = _ids(folder / "samples.jsonl", "problem_id")
+    return StoreCheck(rows, tuple(damage), len(drawn_for - _ids(folder / "problems.jsonl", "id")))
+
+
+def _ids(path: Path, field: str) -> set[str]:
+    """The ids of problems in the rows that can be read."""
+    ids: set[str] = set()
+    if path.exists():
+        with open(path, "rb") as file:
+            for line in file:
+                try:
+                    identity = parse_line(line).get(field)
+                except DataError:
+                    continue
+                if isinstance(identity, str):
+                    ids.add(identity)
+    return ids
 
 
 def repair_store(folder: Path) -> tuple[StoreCheck, list[Path]]:

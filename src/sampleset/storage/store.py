@@ -18,7 +18,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
+import re
 import shlex
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -40,6 +42,9 @@ from sampleset.storage.records import (
 )
 from sampleset.storage.rows import located
 from sampleset.types import SCHEMA_VERSION, Problem, Question, Sample, SampleSet
+from sampleset.wording import plural
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -107,6 +112,7 @@ class SampleStore:
         self._configurations: dict[str, Configuration] = {}
         self._claims: int | None = None
         self._claimed: set[str] = set()
+        self._has_warned = False
         if folder.exists() and not folder.is_dir():
             raise InvalidArgumentError(
                 f"{str(folder)!r} is a file; a sample store is a folder. Name another."
@@ -120,16 +126,19 @@ class SampleStore:
         Raises:
             MalformedRecordError: A row is damaged; says which, and how to set it aside.
         """
-        for _, problem in self._rows(
-            self._problem_log, lambda row: problem_from_row(row, len(self._problems))
-        ):
-            self._problems.setdefault(problem.id, problem)
+        self._refresh_problems()
         for offset, row in self._rows(self._log, partial(checked_row, "samples.jsonl")):
             self._index(offset, row)
         for _, row in self._rows(self._share_log, partial(checked_row, "shared.jsonl")):
             self._key_of(row)
         for _, row in self._rows(self._stop_log, partial(checked_row, "stops.jsonl")):
             self._stops[row["key"]] = row["rule"], row["n"]
+
+    def _refresh_problems(self) -> None:
+        for _, problem in self._rows(
+            self._problem_log, lambda row: problem_from_row(row, len(self._problems))
+        ):
+            self._problems.setdefault(problem.id, problem)
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
         """Record the problems that are drawn for; those already there stay as they are.
@@ -198,8 +207,9 @@ class SampleStore:
                 order by a hash of question, configuration and index, so that a place tells nothing.
 
         Raises:
-            DataError: None or several match, or the store is empty.
+            DataError: None or several match, the store is empty, or problems.jsonl is.
         """
+        self._tell_of_draws_without_problem()
         if configuration == "all" and self._configurations:
             chosen = list(self._configurations.values())
         else:
@@ -212,6 +222,17 @@ class SampleStore:
             if parts:
                 sample_set = self._set(problem, parts) if len(chosen) == 1 else self._pooled(problem, parts)
                 yield StoredSet(sample_set, problem, without_samples(problem_to_row(problem)))
+
+    def _tell_of_draws_without_problem(self) -> None:
+        """Warn of draws that no set can hold, once; with no problem at all they are an error."""
+        if self._keys_by_problem.keys() - self._problems.keys():
+            self._refresh_problems()  # another process may have added problem and draws just now
+        missing = len(self._keys_by_problem.keys() - self._problems.keys())
+        if missing and not self._problems:
+            raise DataError(draws_without_problem(self.folder, missing))
+        if missing and not self._has_warned:
+            self._has_warned = True
+            _log.warning(draws_without_problem(self.folder, missing))
 
     def _set(self, problem: Problem, parts: Mapping[str, Configuration]) -> SampleSet:
         ((key, configuration),) = parts.items()
@@ -352,9 +373,29 @@ POOL = "pool"
 
 
 def is_store(folder: Path) -> bool:
-    """Whether a folder holds a sample store, be it one that nothing was drawn into yet."""
-    begun = any((folder / name).exists() for name in ("samples.jsonl", "claims"))
-    return begun and (folder / "problems.jsonl").exists()
+    """Whether a folder holds a sample store, be it one that nothing was drawn into yet, or whose problems are
+    lost.
+    """
+    if (folder / "problems.jsonl").exists():
+        return any((folder / name).exists() for name in ("samples.jsonl", "claims"))
+    try:
+        with open(folder / "samples.jsonl", "rb") as file:
+            return _DRAW_START.match(file.read(_HEAD)) is not None
+    except OSError:
+        return False
+
+
+_HEAD = 65_536
+_DRAW_START = re.compile(rb'\s*\{"schema": ?\d+, ?"key": ?"[0-9a-f]{32}", ?"problem_id"')
+
+
+def draws_without_problem(folder: Path, count: int) -> str:
+    """What to do about questions whose draws are in a store while problems.jsonl lacks them."""
+    path = str(folder / "problems.jsonl")
+    return (
+        f"{path!r} lacks {plural(count, 'question')} with draws, so that these are not used. Run the same "
+        "`sampleset sample` again: it writes the questions, and draws nothing that is there."
+    )
 
 
 _TYPES: Mapping[str, tuple[type, str]] = {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 
@@ -24,6 +24,29 @@ async def beside(size: int, work: Callable[[], T]) -> T:
     if isinstance(outcome, _Failed):
         raise outcome.error
     return outcome
+
+
+def size_of(value: object) -> int:
+    """About how many characters a JSON value has; the count ends soon after `MOST_AT_ONCE`."""
+    size, waiting = 0, list[object]([value])
+    while waiting and size <= MOST_AT_ONCE:
+        part = waiting.pop()
+        size += _SIZE_OF_ANY
+        if isinstance(part, str):
+            size += len(part)
+        elif isinstance(part, Mapping):
+            fields = cast("Mapping[str, object]", part)
+            size += 0 if len(fields) < _MANY else MOST_AT_ONCE
+            waiting += (*fields, *fields.values()) if len(fields) < _MANY else ()
+        elif isinstance(part, list | tuple):
+            entries = cast("Sequence[object]", part)
+            size += 0 if len(entries) < _MANY else MOST_AT_ONCE
+            waiting += entries if len(entries) < _MANY else ()
+    return size
+
+
+_SIZE_OF_ANY = 10
+_MANY = MOST_AT_ONCE // _SIZE_OF_ANY
 
 
 class _Failed:

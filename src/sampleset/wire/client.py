@@ -12,7 +12,7 @@ import importlib
 import os
 import re
 import ssl
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -35,6 +35,9 @@ MOST_REPLY_BYTES = 32_000_000
 _PIECE_BYTES = 2**17
 _CONNECT_SECONDS = 30
 _AZURE = re.compile(r"\.(?:azure\.(?:com|us|cn)|azure-api\.net)$")
+
+
+OnPart = Callable[[bytes], Awaitable[None]]
 
 
 class ConnectionFailedError(TransientBackendError):
@@ -128,16 +131,14 @@ class Client:
         except TimeoutError as error:
             raise ConnectionFailedError(self.where, f"nothing within {seconds:g} s") from error
 
-    async def post(
-        self, url: str, body: Sequence[bytes], on_part: Callable[[bytes], None] | None = None
-    ) -> Response:
+    async def post(self, url: str, body: Sequence[bytes], on_part: OnPart | None = None) -> Response:
         """The reply to a request.
 
         Args:
             url: Whom to ask, by `url` or `root_url`.
             body: The request as JSON, in parts. A long one is sent piece by piece and not copied.
-            on_part: Called with each part of a reply that is a stream of events, as it comes. What it raises
-                ends the reply.
+            on_part: Called with each part of a reply that is a stream of events, as it comes; the next one is
+                read when it is done. What it raises ends the reply.
 
         Raises:
             ConnectionFailedError: No reply came, or it broke off.
@@ -161,7 +162,7 @@ class Client:
         return None if any(secret in str(error) for secret in secrets) else error
 
     async def _ask(
-        self, method: str, url: str, body: Sequence[bytes] | None, on_part: Callable[[bytes], None] | None
+        self, method: str, url: str, body: Sequence[bytes] | None, on_part: OnPart | None
     ) -> Response:
         import aiohttp
 
@@ -179,7 +180,7 @@ class Client:
                     length = 0
                     async for part in reply.content.iter_any():
                         length = self._checked(length + len(part))
-                        on_part(part)
+                        await on_part(part)
                     return Response(reply.status, reply.headers, b"", is_stream=True)
                 self._checked(reply.content_length or 0)
                 raw = await self._read(reply)

@@ -17,10 +17,11 @@ from typing import Any
 from sampleset.chat import Generation
 from sampleset.types import LogprobSummary, whole_characters
 from sampleset.wire.faults import Fault, fault_in
+from sampleset.wire.native import in_chat_form
 from sampleset.wire.statuses import end_of, finish_reason_of
 from sampleset.wire.stream import StreamedCompletion
 from sampleset.wire.tool_calls import whole_calls
-from sampleset.wire.values import count_of, list_of, mapping_of, opened, text_of
+from sampleset.wire.values import count_of, list_of, mapping_of, text_of
 
 # Servers write -inf or the lowest float for a token of probability 0; OpenAI and vLLM write this.
 _LOWEST_LOGPROB = -9999.0
@@ -51,10 +52,12 @@ def read_completion(raw: bytes | bytearray, *, may_be_empty: bool = False) -> Ge
     except (ValueError, RecursionError):
         if (events := _events_in(raw)) is not None:
             return completion_of(events.body(), may_be_empty=may_be_empty)
+        if raw[:64].lstrip()[:1] == b"<":
+            return damaged(f"answered with a page of HTML. {_IS_IT_RIGHT}")
         ending = raw[-40:].decode("utf-8", "replace")
         return damaged(f"answered with broken JSON ({len(raw)} bytes, ending in {ending!r})")
     if entries := list_of(content):
-        if opened(entries[0]).get("choices"):
+        if in_chat_form(entries[0]).get("choices"):
             return completion_of(_joined(entries).body(), may_be_empty=may_be_empty)
         return _broken(fault_in(entries), "answered without a completion")
     return completion_of(mapping_of(content), may_be_empty=may_be_empty)
@@ -62,7 +65,9 @@ def read_completion(raw: bytes | bytearray, *, may_be_empty: bool = False) -> Ge
 
 def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Generation | Fault:
     """The first choice of a decoded completion, or a fault."""
-    body = opened(body)
+    if body.get("done") is False:
+        return damaged("broke its reply off (done is false)", "broken reply")
+    body = in_chat_form(body)
     choices = list_of(body.get("choices"))
     if not choices:
         return _without_choices(body)
@@ -74,8 +79,9 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
     if end == "broken":
         return damaged(f"broke its reply off (finish reason {finish!r})", "broken reply")
     message = mapping_of(choice.get("message")) or mapping_of(choice.get("delta"))
-    if not message and isinstance(choice.get("text"), str):
-        message = {"role": "assistant", "content": choice["text"]}
+    text = next((choice[name] for name in ("text", "message") if isinstance(choice.get(name), str)), None)
+    if not message and text is not None:
+        message = {"role": "assistant", "content": text}
     message = _repaired(message, check_calls=end != "limit")
     if message is None:
         return damaged("answered with a damaged tool call")
@@ -116,7 +122,7 @@ def _events_in(raw: bytes | bytearray) -> StreamedCompletion | None:
             return None
         events.append(value)
     is_whole = not text[position:].strip(" \t\r\n,")
-    return _joined(events) if events and is_whole and opened(events[0]).get("choices") else None
+    return _joined(events) if events and is_whole and in_chat_form(events[0]).get("choices") else None
 
 
 def _joined(events: Sequence[object]) -> StreamedCompletion:
@@ -160,9 +166,21 @@ def logprobs_of(field: object) -> LogprobSummary | None:
     return LogprobSummary.of(values)
 
 
+_IS_IT_RIGHT = (
+    "Is the base URL that of a chat-completions server? It usually ends in /v1, Gemini's in /v1beta/openai."
+)
+
+
 def _without_choices(body: Mapping[str, Any]) -> Fault:
     fault = fault_in({"error": body.get("error") or body.get("errors") or body})
-    return _broken(fault, "answered without a completion")
+    reason = "answered without a completion"
+    if body and not _SAYS_WHY.intersection(body):
+        fields = ", ".join(repr(name[:30]) for name in list(body)[:5])
+        reason = f"answered without a completion, with an object of {fields}. {_IS_IT_RIGHT}"
+    return _broken(fault, reason)
+
+
+_SAYS_WHY = {"choices", "error", "errors", "message", "msg", "detail", "details", "code", "status", "reason"}
 
 
 def _broken(fault: Fault, reason: str) -> Fault:

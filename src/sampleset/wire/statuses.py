@@ -39,6 +39,7 @@ STATUSES: dict[int, Meaning] = {
     402: "credit",
     403: "forbidden",
     404: "unknown",
+    405: "unknown",
     408: "passing",
     409: "passing",
     413: "overflow",
@@ -153,11 +154,18 @@ FINISH_REASONS: dict[str, End] = {
 }
 # For reasons that are not in the table. The first pattern that matches decides.
 _BY_WORDS: tuple[tuple[re.Pattern[str], End], ...] = (
-    (re.compile("filter|safety|moderat|sensitiv|prohibit|polic|guardrail|blocked|flagged|recit"), "filter"),
+    (
+        re.compile(
+            "filter|safety|moderat|sensitiv|prohibit|polic|guardrail|blocked|flagged|recit|unsafe|harm|toxic"
+            "|jailbreak|violat|censor|copyright"
+        ),
+        "filter",
+    ),
     (
         re.compile(
             "error|fail|abort|cancel|timeout|timed_out|network|resource|unavail|overload|malform|interrupt"
-            "|disconnect|broken|crash|incomplete|reset"
+            "|disconnect|broken|crash|incomplete|reset|shut_?down|cut_?off|rate_?limit|throttl|quota|kill|evict"
+            "|exception|out_of_memory|oom|panic|stall|dropped|expired|lost|partial|unfinished|gone"
         ),
         "broken",
     ),

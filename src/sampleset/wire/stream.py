@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+from sampleset.wire.native import in_chat_form
 from sampleset.wire.tool_calls import StreamedCalls
-from sampleset.wire.values import list_of, mapping_of, opened, text_of
+from sampleset.wire.values import list_of, mapping_of, text_of
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -26,7 +27,9 @@ class StreamedCompletion:
     def __init__(self) -> None:
         self.has_begun = self.is_whole = False
         self.length = 0
-        self._rest = b""
+        # The line that has not ended, and its bytes.
+        self._rest: list[bytes | bytearray] = []
+        self._waiting = 0
         # The name of the event, and the lines of data that are no JSON by themselves.
         self._event = b""
         self._data: list[bytes] = []
@@ -41,6 +44,11 @@ class StreamedCompletion:
         self._usage: Any = None
         self._error: Any = None
 
+    def work(self, part: bytes | bytearray) -> int:
+        """Bytes that `feed` would read: of the part, of a line that it ends, and of a call that goes on."""
+        waiting = self._waiting + sum(map(len, self._data)) if self._ends_a_line(part) else 0
+        return len(part) + waiting + self._calls.longest + self._function_call.longest
+
     def feed(self, part: bytes | bytearray) -> list[str]:
         """Take the next bytes; returns what each event in them adds to the content.
 
@@ -50,11 +58,16 @@ class StreamedCompletion:
         if self.length == 0:
             part = part.removeprefix(_BYTE_ORDER_MARK)
         self.length += len(part)
-        buffer = self._rest + part
+        if not self._ends_a_line(part):
+            self._rest.append(part)
+            self._waiting += len(part)
+            return []
+        buffer = b"".join([*self._rest, part])
         # A line feed may follow in the next part.
         end = len(buffer) - buffer.endswith(b"\r")
         *lines, rest = _LINE_END.split(buffer[:end])
-        self._rest = rest + buffer[end:]
+        self._rest = [rest + buffer[end:]]
+        self._waiting = len(self._rest[0])
         return list(filter(None, map(self._take, lines)))
 
     def close(self) -> str:
@@ -63,16 +76,20 @@ class StreamedCompletion:
         Raises:
             ValueError: It is an event that is not JSON.
         """
-        line, self._rest = self._rest, b""
+        line, self._rest = b"".join(self._rest), []
         return self._take(line.removesuffix(b"\r")) + self._take(b"")
+
+    def _ends_a_line(self, part: bytes | bytearray) -> bool:
+        return b"\n" in part or b"\r" in part or (bool(self._rest) and self._rest[-1].endswith(b"\r"))
 
     def add(self, event: Mapping[str, Any]) -> str:
         """Add an event; returns its content."""
         self.has_begun = True
-        event = opened(event)
+        event = in_chat_form(event)
         self._error = event.get("error") or self._error
         groq = mapping_of(event.get("x_groq"))
-        self._usage = event.get("usage") or groq.get("usage") or self._usage
+        usage = event.get("usage") or groq.get("usage")
+        self._usage = {**mapping_of(self._usage), **usage} if isinstance(usage, dict) else self._usage
         before = len(self._texts.get("content", ()))
         for choice in map(mapping_of, list_of(event.get("choices"))):
             if choice.get("index", 0) == 0:
@@ -157,11 +174,18 @@ class StreamedCompletion:
                     self._texts.setdefault(name, []).append(text)
                     self._lengths[name] = self._lengths.get(name, 0) + len(text)
                 if (parts := list_of(value)) and not text_of(parts):
-                    self._others["thinking_blocks"] = [*self._others.get("thinking_blocks", ()), *parts]
-            elif (parts := list_of(value)) and isinstance(self._others.get(name), list):
-                self._others[name] = [*self._others[name], *parts]
+                    self._add_parts("thinking_blocks", parts)
+            elif parts := list_of(value):
+                self._add_parts(name, parts)
             elif value is not None:
                 self._others[name] = value
+
+    def _add_parts(self, name: str, parts: list[Any]) -> None:
+        known = self._others.get(name)
+        if isinstance(known, list):
+            cast("list[Any]", known).extend(parts)
+        else:
+            self._others[name] = list(parts)
 
     def _add_whole(self, message: Mapping[str, Any]) -> None:
         """Add a message as of an unstreamed reply. It may hold again what came before."""

@@ -18,8 +18,12 @@ from sampleset.wire.values import list_of, mapping_of
 
 _KINDS = ("function", "custom")
 _IN_PIECES = ("arguments", "input")
-# Tests whether a call is complete; each reads all its arguments.
-_MOST_TESTS = 64
+# Calls of a reply among which ids are compared.
+_MOST_COMPARED = 64
+# A test whether a call is complete reads all its arguments. All tests together read at most so many times
+# what came, so that no order of pieces makes them long.
+_MOST_READINGS = 4
+_READ_ANYWAY = 10_000
 
 
 @dataclass
@@ -31,18 +35,12 @@ class _Call:
     called: dict[str, Any] = field(default_factory=dict[str, Any])
     pieces: list[str] = field(default_factory=list[str])
     in_pieces: str | None = None
-    tests: int = 0
+    length: int = 0
+    is_complete: bool | None = None
 
     @property
     def identity(self) -> str | None:
         return self.fields.get("id") or None
-
-    def is_complete(self) -> bool:
-        """Whether the arguments are JSON already; assumed to be incomplete after many tests."""
-        if not any(self.pieces):
-            return False
-        self.tests += 1
-        return self.tests <= _MOST_TESTS and _object_in("".join(self.pieces)) is not None
 
     def add(self, fields: Mapping[str, Any], kind: str) -> None:
         """Add a piece. Names arrive whole, arguments in pieces or as an object."""
@@ -56,11 +54,13 @@ class _Call:
             if name not in _IN_PIECES:
                 self.called[name] = value or self.called.get(name, value)
                 continue
-            self.in_pieces = name
+            self.in_pieces, self.is_complete = name, None
             if isinstance(value, str):
                 self.pieces.append(value)
+                self.length += len(value)
             elif value:
                 self.pieces = [json.dumps(value)]
+                self.length = len(self.pieces[0])
 
     def whole(self) -> dict[str, Any]:
         """The call as servers send it whole."""
@@ -76,9 +76,13 @@ class StreamedCalls:
     Index and id say to which call a piece belongs, and neither can be relied on: some servers number all
     calls 0 or not at all, some send no id, or another one with each piece. A new call begins where a piece
     has a name and a new id, or a name while the call before it is complete.
+
+    Attributes:
+        longest: Characters of the longest arguments, which adding a piece may read.
     """
 
     def __init__(self) -> None:
+        self.longest = self._came = self._read = 0
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
         self._by_id: dict[str, _Call] = {}
@@ -109,13 +113,33 @@ class StreamedCalls:
         if call is None:
             call = _Call()
             self._calls.append(call)
-        elif _repeats(call, identity, called):
+        elif self._repeats(call, identity, called):
             return
         if identity is not None:
             self._by_id[identity] = call
         if index is not None:
             self._by_index[index] = call
+        length = call.length
         call.add(piece, kind)
+        self._came += max(0, call.length - length)
+        self.longest = max(self.longest, call.length)
+
+    def _is_complete(self, call: _Call) -> bool:
+        """Whether the arguments are JSON already; assumed to be incomplete after much reading."""
+        if call.is_complete is None:
+            if self._read + call.length > _MOST_READINGS * self._came + _READ_ANYWAY:
+                return False
+            self._read += call.length
+            call.is_complete = call.length > 0 and _object_in("".join(call.pieces)) is not None
+        return call.is_complete
+
+    def _repeats(self, call: _Call, identity: str | None, called: Mapping[str, Any]) -> bool:
+        """Whether a piece is the whole call once more, as some servers end a stream."""
+        arguments = called.get("arguments")
+        if not (identity and identity == call.identity and called.get("name") == call.called.get("name")):
+            return False
+        is_as_long = isinstance(arguments, str) and len(arguments) == call.length
+        return is_as_long and self._is_complete(call) and "".join(call.pieces) == arguments
 
     def _call_of(self, identity: str | None, index: int | None, called: Mapping[str, Any]) -> _Call | None:
         """The call that a piece belongs to, `None` if it begins one."""
@@ -127,12 +151,12 @@ class StreamedCalls:
         else:
             is_new_id = identity is not None and call is not None and call.identity is not None
         if call is None:
-            return last if not name and last is not None and not last.is_complete() else None
+            return last if not name and last is not None and not self._is_complete(last) else None
         if is_new_id:
-            return None if name or call.is_complete() else call
-        if not name or not call.called.get("name") or _repeats(call, identity, called):
+            return None if name or self._is_complete(call) else call
+        if not name or not call.called.get("name") or self._repeats(call, identity, called):
             return call
-        return None if name != call.called["name"] or call.is_complete() else call
+        return None if name != call.called["name"] or self._is_complete(call) else call
 
 
 def whole_call(call: object, position: int = 0, *, check: bool = True) -> dict[str, Any] | None:
@@ -175,20 +199,12 @@ def whole_calls(calls: object, *, check: bool) -> list[dict[str, Any]] | None:
     whole = list[dict[str, Any]]()
     for position, call in enumerate(list_of(calls) or [None]):
         read = whole_call(call, position, check=check)
-        if read is not None and any(read["id"] == other["id"] for other in whole[:_MOST_TESTS]):
+        if read is not None and any(read["id"] == other["id"] for other in whole[:_MOST_COMPARED]):
             read = whole_call({**read, "id": None}, position, check=False)
         if read is None:
             return None
         whole.append(read)
     return whole
-
-
-def _repeats(call: _Call, identity: str | None, called: Mapping[str, Any]) -> bool:
-    """Whether a piece is the whole call once more, as some servers end a stream."""
-    arguments = called.get("arguments")
-    if not (identity and identity == call.identity and called.get("name") == call.called.get("name")):
-        return False
-    return isinstance(arguments, str) and call.is_complete() and "".join(call.pieces) == arguments
 
 
 def _nested(call: Mapping[str, Any]) -> Mapping[str, Any]:

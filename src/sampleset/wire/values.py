@@ -33,7 +33,8 @@ def count_of(value: object) -> int | None:
 def text_of(content: object) -> str:
     """The text of a message whose content is a string, a part, or a list of parts or of strings."""
     if isinstance(content, (list, dict)):
-        parts: list[object] = list_of(cast("object", content)) or [content]
+        listed = mapping_of(cast("object", content)).get("parts", cast("object", content))
+        parts: list[object] = list_of(listed) or [content]
         content = "".join(map(_text_of_part, parts))
     return whole_characters(content) if isinstance(content, str) else ""
 
@@ -86,4 +87,6 @@ def _text_of_part(part: object) -> str:
         return part
     fields = mapping_of(part)
     text = fields.get("text") if fields.get("type") in _TEXT_PARTS else None
+    if "value" in mapping_of(text):
+        text = mapping_of(text)["value"]
     return text if isinstance(text, str) else ""

@@ -214,7 +214,8 @@ class _Events:
         self.response: dict[str, Any] = {}
         self._output: list[dict[str, Any]] = []
         self._number = 0
-        self._kind = self._id = self._text = ""
+        self._kind = self._id = ""
+        self._pieces: list[str] = []
         self._end = "stop"
         self._extras: Mapping[str, Any] = {}
 
@@ -252,7 +253,7 @@ class _Events:
             if self._kind != kind:
                 self._close()
                 self._open(kind, f"{'rs' if kind == 'reasoning' else 'msg'}_{token}_{len(self._output)}")
-            self._text += text
+            self._pieces.append(text)
             self._send(f"response.{_DELTAS[kind]}.delta", **self._position, delta=text, **_logprobs(kind))
         for call in list_of(delta.get("tool_calls")):
             self._close()
@@ -276,11 +277,15 @@ class _Events:
             self._done({**item, "arguments": arguments, "status": "completed"})
 
     @property
+    def _text(self) -> str:
+        return "".join(self._pieces)
+
+    @property
     def _position(self) -> dict[str, Any]:
         return {"output_index": len(self._output), "item_id": self._id, "content_index": 0}
 
     def _open(self, kind: str, name: str) -> None:
-        self._kind, self._id, self._text = kind, name, ""
+        self._kind, self._id, self._pieces = kind, name, []
         self._add(self._item([], "in_progress"))
         self._send("response.content_part.added", **self._position, part=self._part(None))
 
