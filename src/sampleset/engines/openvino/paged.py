@@ -117,7 +117,8 @@ class PagedModel:
                 insert(model, adapter, narrow, looked_at)
             self.layers = _look_at_some(model, looked_at, bool(narrow), states_of)
             """Numbers of the layers whose states are computed."""
-            if group != 0 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            # OpenVINO's default is bfloat16 where the processor multiplies such numbers.
+            if group != 0 and core.get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16:
                 _attend_in_bfloat16(model)
                 options["KV_CACHE_PRECISION"] = "bf16"
             model.validate_nodes_and_infer_types()
