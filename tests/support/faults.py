@@ -67,6 +67,7 @@ FAULTS: tuple[ServerFault, ...] = (
             "compared": error_reply(400, "total number of tokens 9,000 > 8,192"),
             "unknown words": error_reply(400, "prompt token count of 137000 exceeds the limit of 128000"),
             "Bedrock": Reply(400, {"message": "Input is too long for requested model."}),
+            "Zhipu": error_reply(400, "Prompt exceeds max length", code="1261"),
             "Groq": error_reply(400, "Please reduce the length of the messages or completion."),
             "llama-cpp-python": error_reply(400, "Requested tokens (5000) exceed context window of 4096"),
             "OpenAI": error_reply(
@@ -98,6 +99,8 @@ FAULTS: tuple[ServerFault, ...] = (
                 400, "\u8f93\u5165\u53ef\u80fd\u5305\u542b\u4e0d\u5b89\u5168\u5185\u5bb9", code="1301"
             ),
             "Azure": error_reply(400, "The response was filtered.", code="content_filter"),
+            "MiniMax": Reply(400, {"base_resp": {"status_code": 1026, "status_msg": "input new_sensitive"}}),
+            "unsafe": said(_PARTIAL, "UNSAFE_CONTENT"),
             "SAFETY": said("", "SAFETY"),
             "RECITATION": said(_PARTIAL, "RECITATION"),
             "part of a text": said(_PARTIAL, "content_filter"),
@@ -110,6 +113,7 @@ FAULTS: tuple[ServerFault, ...] = (
             "400": error_reply(400, "Something that no list holds."),
             "422": Reply(422, {"errors": [{"msg": "Odd question."}]}),
             "msg": Reply(400, {"msg": "No."}),
+            "wrapped as data": Reply(400, {"data": {"error": {"message": "No."}}}),
             "twice wrapped": Reply(400, {"error": {"error": {"message": "No."}}}),
         }.items()
     ),
@@ -118,16 +122,19 @@ FAULTS: tuple[ServerFault, ...] = (
         for reason in (
             *("error", "abort", "insufficient_system_resource", "network_error", "cancelled"),
             "upstream_connection_lost_error",
+            *("engine_shutdown", "rate_limited", "cut_off"),
         )
     ),
     ServerFault("broken off, an error in the choice", "passing", said(_PARTIAL, "stop", error={"code": 502})),
     *(
         ServerFault(f"status {status}", "passing", error_reply(status, "Come back."))
-        for status in (408, 409, 420, 424, 425, 429, 498, 499, 500, 502, 503, 520, 529)
+        for status in (408, 409, 420, 421, 424, 425, 429, 498, 499, 500, 502, 503, 520, 529)
     ),
     ServerFault("an error in a success", "passing", Reply(200, {"error": {"message": "Died", "code": 502}})),
     ServerFault("cut off", "passing", Reply(200, '{"choices": [{"message": {"content": "4')),
     ServerFault("credit", "credit", error_reply(429, "You exceeded your quota.", code="insufficient_quota")),
+    ServerFault("spend", "credit", error_reply(429, "Monthly spend limit exceeded, upgrade your plan.")),
+    ServerFault("LiteLLM's budget", "credit", error_reply(400, "Budget has been exceeded! Spend=10.0")),
     ServerFault("no balance", "credit", Reply(402, {"error": {"message": "Insufficient Balance"}})),
     ServerFault("key", "key", error_reply(401, "Incorrect API key provided.")),
     ServerFault(

@@ -36,6 +36,9 @@ _WRAPPERS = (
     "cause",
     "message",
     "msg",
+    "data",
+    "result",
+    "body",
 )
 _WORDS = ("message", "msg", "detail", "error_message", "error_msg", "status_msg", "faultstring", "Message")
 # The fields of an entry of a list of errors: what it speaks of, and its text.
@@ -73,6 +76,7 @@ _OVERFLOW_TEXT = re.compile(
     r"(?:less|fewer|more|at most)[\w ]{0,10} than|"
     r"maximum (?:prompt|input) (?:length|size)|range of (?:input|prompt) length|maxlength: \d+, actual|"
     r"input token size|too many total text bytes|"
+    r"(?:prompt|inputs?|request|messages?) exceeds? (?:the )?max(?:imum)? (?:length|size|tokens?)|"
     # Something of the prompt beside a number and a larger or smaller one: wordings that are not known yet.
     r"\b(?:prompt|inputs?|messages?|text|total)\b(?:(?!completion|output|per (?:minute|day))[^\n]){0,40}"
     r"\b(?:tokens?|length|size)\b(?:(?!completion|output|per (?:minute|day))[^\n]){0,40}"
@@ -102,7 +106,8 @@ _FILTER_TEXT = re.compile(
     r"content[ _](?:filter|policy|exists risk|management policy|moderation|violat)|\bflagged\b|"
     r"requires moderation|moderation (?:failed|blocked|error|reject)|(?:usage|safety) polic|"
     r"safety (?:system|filter|setting|reason|check)|inappropriate content|prohibited content|"
-    r"sensitive (?:content|words?|information)|responsible ai|blocked (?:by|due to) |"
+    r"sensitive (?:content|words?|information)|(?:new|input|output)_sensitive|"
+    r"responsible ai|blocked (?:by|due to) |"
     r"violat\w+ [^.]{0,40}(?:polic|terms|guideline)|\bnsfw\b|prohibited_content|"
     r"(?:prompt|request|response|output|content|input) (?:was|is|has been) blocked|"
     r"\u654f\u611f|\u4e0d\u5b89\u5168|\u8fdd\u89c4",  # sensitive, unsafe, against the rules
@@ -118,12 +123,15 @@ _CREDIT_CODES = frozenset(
         "billing_not_active",
         "payment_required",
         "quota_exceeded_error",
+        "budget_exceeded",
     }
 )
 _CREDIT_TEXT = re.compile(
     r"insufficient (?:account )?(?:balance|credits?|funds|quota)|credit balance is too low|"
     r"exceeded your current quota|billing hard limit|out of credits|no credits|payment required|"
-    r"check your plan and billing",
+    r"check your plan and billing|spend(?:ing)? (?:limit|cap)|budget (?:has been |was |is )?exceeded|"
+    r"top up|recharge|add (?:more )?(?:credits|funds)|"
+    r"balance (?:is |has been )?(?:exhausted|empty|not enough)|in arrears|overdue",
     re.IGNORECASE,
 )
 _KEY_CODES = frozenset({"invalid_api_key", "api_key_invalid", "authentication_error", "unauthenticated"})
@@ -326,7 +334,7 @@ class _Reading:
 
 def _wraps(name: str, value: object) -> bool:
     """Whether a field may hold an error within. A message that is a text is read as one."""
-    kinds = (list, dict) if name in ("message", "msg") else (str, list, dict)
+    kinds = (list, dict) if name in ("message", "msg", "data", "result", "body") else (str, list, dict)
     return bool(value) and isinstance(value, kinds)
 
 

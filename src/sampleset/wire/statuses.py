@@ -44,6 +44,7 @@ STATUSES: dict[int, Meaning] = {
     409: "passing",
     413: "overflow",
     420: "limited",
+    421: "passing",
     423: "passing",
     424: "passing",
     425: "passing",
