@@ -28,7 +28,7 @@ from sampleset.storage.store import SampleStore
 from sampleset.types import Question, SampleSet
 from support.faults import FAULTS, MANNERS, Manner, ServerFault, said
 from support.running import Upstream
-from support.stub_server import Reply, error_reply
+from support.stub_server import Reply, StubServer, error_reply
 
 CHAT: list[Message] = [{"role": "user", "content": "What is 2 + 2?"}]
 KINDS = {
@@ -376,6 +376,31 @@ async def test_a_redirect_is_told_with_its_target_and_not_followed():
         with pytest.raises(BackendError, match=r"301, a redirect.*--base-url https://example.com/v1$"):
             await backend.generate(CHAT, SamplingParams(), [0])
         await backend.aclose()
+
+
+@pytest.mark.parametrize(
+    ("location", "advice"),
+    [
+        ("/api/v1/chat/completions", "give --base-url {root}/api/v1"),
+        ("//example.com/v1/chat/completions?x=1", "give --base-url http://example.com/v1"),
+        ("", "Is the base URL right?"),
+        ("http://[::1", "Is the base URL right?"),
+    ],
+)
+async def test_the_target_of_a_redirect_is_a_whole_address_or_none(location: str, advice: str):
+    with StubServer(script=[Reply(308, "", {"location": location})]) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        with pytest.raises(BackendError) as caught:
+            await backend.generate(CHAT, SamplingParams(), [0])
+        await backend.aclose()
+        assert str(caught.value).endswith(advice.format(root=server.base_url.removesuffix("/v1")))
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://", "http://proxy:0"])
+def test_an_address_of_a_proxy_that_is_none_is_named(address: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ALL_PROXY", address)
+    with pytest.raises(InvalidArgumentError, match="ALL_PROXY is no address of a proxy"):
+        OpenAIBackend("stub-model", "https://example.com/v1")
 
 
 def test_a_proxy_that_is_not_supported_is_named(monkeypatch: pytest.MonkeyPatch):

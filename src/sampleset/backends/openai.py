@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
+from urllib.parse import urljoin
 
 from sampleset.backends.base import BACKENDS
 from sampleset.chat import Generation, Message, OnText, Prompt, SamplingParams, estimate_pieces
@@ -339,7 +340,11 @@ class OpenAIBackend:
             BackendError: The reply is a redirect.
         """
         if 300 <= reply.status < 400:
-            target = reply.headers.get("location", "").partition("?")[0]
+            location = reply.headers.get("location", "").partition("?")[0]
+            try:
+                target = urljoin(f"{self._where}/", location) if location else ""
+            except ValueError:
+                target = ""
             base = target.removesuffix("/chat/completions").removesuffix("/models")
             query = ", with the query that yours has" if "?" in self._client.url("") else ""
             advice = f"It has moved: give --base-url {base}{query}" if base else "Is the base URL right?"

@@ -260,12 +260,19 @@ def _proxy_for(parts: SplitResult) -> str | None:
         return None
     if "://" not in proxy:
         proxy = f"http://{proxy}"
-    scheme = urlsplit(proxy).scheme
-    if scheme not in ("http", "https"):
-        names = (f"{parts.scheme}_proxy", "all_proxy")
-        variable = next(
-            (name for name in os.environ if name.lower() in names and os.environ[name]), "ALL_PROXY"
+    names = (f"{parts.scheme}_proxy", "all_proxy")
+    variable = next((name for name in os.environ if name.lower() in names and os.environ[name]), "ALL_PROXY")
+    try:
+        scheme = urlsplit(proxy).scheme
+        is_address = is_http(proxy) or scheme not in ("http", "https")
+    except ValueError:
+        scheme, is_address = "", False
+    if not is_address:
+        raise InvalidArgumentError(
+            f"{variable} is no address of a proxy. Write it like http://proxy.example.org:3128, or set "
+            f"NO_PROXY={host} to ask {shown_url(parts)} without one."
         )
+    if scheme not in ("http", "https"):
         raise InvalidArgumentError(
             f"{variable} names a proxy of the kind {scheme!r}, which is not supported. Set "
             f"{parts.scheme.upper()}_PROXY to an http:// proxy, or NO_PROXY={host} to ask "
