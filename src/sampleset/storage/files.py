@@ -25,13 +25,19 @@ from sampleset.errors import (
     DataError,
     InvalidArgumentError,
 )
-from sampleset.storage.foreign.base import ForeignSet, Source, gold_fields, gold_of, recognised
+from sampleset.storage.column_names import mapped
+from sampleset.storage.foreign.base import (
+    ForeignSet,
+    Source,
+    gold_fields,
+    gold_of,
+    has_plain_gold,
+    recognised,
+)
 from sampleset.storage.records import (
-    ANSWER_COLUMNS,
     StoredSet,
     problem_from_row,
     stored_set_from_row,
-    with_columns,
 )
 from sampleset.storage.rows import located, parse_line, pyarrow, rows_in
 from sampleset.types import Problem
@@ -138,7 +144,7 @@ def read_problems(path: Path | str, columns: Mapping[str, str] | None = None) ->
     counts: Counter[str] = Counter()
     for file, number, row in rows_in(Path(path)):
         with located(file, number):
-            problem = problem_from_row(with_columns(row, columns), len(counts))
+            problem = problem_from_row(mapped(row, columns), len(counts))
             _refuse_repeats(counts, problem.id)
         yield problem
     if not counts:
@@ -179,10 +185,10 @@ def sets_of(source: Source) -> Iterator[StoredSet]:
 def _our_rows(source: Source) -> Iterator[ForeignSet]:
     for file, number, row in source.rows():
         with located(file, number):
-            mapped = dict(with_columns(row, source.columns))
-            if not any(name in mapped for name in ANSWER_COLUMNS):
-                mapped |= gold_fields(gold_of(mapped))
-        yield ForeignSet(file, number, mapped)
+            named = dict(mapped(row, source.columns))
+            if not has_plain_gold(named):
+                named |= gold_fields(gold_of(named))
+        yield ForeignSet(file, number, named)
 
 
 class JsonlLog:

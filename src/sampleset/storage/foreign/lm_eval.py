@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, TypeGuard
 
 from sampleset.errors import DataError
+from sampleset.storage.column_names import PROMPT_COLUMNS
 from sampleset.storage.foreign._chats import is_list, is_mapping, question_of_prompt
 from sampleset.storage.foreign.base import (
     FORMATS,
-    PROMPT_COLUMNS,
     ForeignSet,
     Source,
     first_text,
