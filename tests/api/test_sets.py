@@ -117,6 +117,13 @@ def test_sets_without_gold_cannot_be_evaluated():
         evaluate_sets([SampleSet.of("2+3?", ["5"])])
 
 
+def test_where_no_gold_answer_is_known_the_other_columns_are_listed(tmp_path: Path):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"question": "2+3?", "label": "5", "level": "1", "samples": ["5"]}\n')
+    with pytest.raises(MissingGoldError, match=r"Other columns there: label, level\. Name the column"):
+        evaluate_sets(path)
+
+
 def test_paths_may_be_texts(tmp_path: Path):
     path = str(tmp_path / "sets.jsonl")
     draw_sets(["2+3?"], backend(), n=2).save(path)

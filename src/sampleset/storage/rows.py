@@ -51,8 +51,10 @@ STDIN = Path("-")
 
 _MOST_BYTES_OF_A_MEMBER = 1 << 28
 _GZIP = b"\x1f\x8b"
+_DEEPEST = 4
 _SHARD = re.compile(r"(?P<split>[A-Za-z_]\w*?)-\d{5}-of-\d{5}\.")
 _SPLIT = re.compile(r"(?P<split>train|test|validation|valid|val|dev)\.")
+_NUMBER = re.compile(r"\d+|(?<==)[^/]+")
 _PART = re.compile(r"part[-_.]?\d+|shard[-_.]?\d+|data-\d{5}-of-\d{5}")
 
 T = TypeVar("T")
@@ -90,7 +92,8 @@ def row_files(path: Path) -> list[Path]:
 
     A folder is what a tool left or the Hub holds: `data/train-00000-of-00002.parquet`, what `save_to_disk`
     wrote, or any number of files of one kind. A JSON file counts only where there is nothing else, since it
-    tells of the others. `FOLDER/SPLIT` names the shards of one split.
+    tells of the others. `FOLDER/SPLIT` names the shards of one split. Where a folder holds folders only, as
+    tools leave them, it is the one with rows, or those whose names differ in a number (`seed0`, `seed1`).
 
     Raises:
         InputNotFoundError: There is nothing to read.
@@ -119,9 +122,7 @@ def row_files(path: Path) -> list[Path]:
             f"{path} has several configurations ({names}). Name one of them, as {str(configurations[0])!r}."
         )
     if not files:
-        raise InputNotFoundError(
-            f"No {', '.join(READABLE)} files in {str(path)!r}. Give a file or a folder of them."
-        )
+        files = [file for folder in _inner_folders(path) for file in row_files(folder)]
     kinds = sorted({_kind(entry) for entry in files})
     if len(kinds) > 1:
         raise DataError(f"{path} holds files of several kinds: {', '.join(kinds)}. Give one of the files.")
@@ -238,6 +239,37 @@ def _configurations(folder: Path) -> list[Path]:
     """The folders with shards in a folder of the Hub that has one for each configuration."""
     folders = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     return [entry for entry in folders if _shards(entry)]
+
+
+def _inner_folders(folder: Path) -> list[Path]:
+    """The folders with rows below a folder that has none itself: one, or several that a number tells apart.
+
+    Raises:
+        InputNotFoundError: There is none.
+        DataError: There are several.
+    """
+    folders = _with_rows(folder, _DEEPEST)
+    tables = [entry for entry in folders if not _is_json(_readable(entry)[0])] or folders
+    if not tables:
+        raise InputNotFoundError(
+            f"No {', '.join(READABLE)} files in {str(folder)!r}. Give a file or a folder of them."
+        )
+    names = [str(entry.relative_to(folder)) for entry in tables]
+    if len({_NUMBER.sub("#", name) for name in names}) > 1:
+        raise DataError(
+            f"{folder} has several folders with rows ({', '.join(names)}). Name one of them, as "
+            f"{str(tables[0])!r}."
+        )
+    return tables
+
+
+def _with_rows(folder: Path, depth: int) -> list[Path]:
+    """The folders below that hold files of rows, in natural order; no deeper than the first that does."""
+    folders: list[Path] = []
+    for entry in sorted(folder.iterdir(), key=natural):
+        if entry.is_dir() and not entry.name.startswith(".") and not entry.is_symlink():
+            folders += [entry] if _readable(entry) else _with_rows(entry, depth - 1) if depth else []
+    return folders
 
 
 def _only_split(folder: Path, splits: Mapping[str, T]) -> T:

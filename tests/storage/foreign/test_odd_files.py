@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import shutil
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +13,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from sampleset.errors import DataError
+from sampleset.errors import DataError, InputNotFoundError
 from sampleset.storage.files import read_problems, read_sample_sets
 from sampleset.storage.foreign.base import Source, gold_of, recognised
 from sampleset.storage.rows import read_rows, stdin_file
+
+FILES = Path(__file__).parent / "files"
 
 
 def read(path: Path, **columns: str) -> list[tuple[str, str, str | None, list[str]]]:
@@ -233,3 +236,66 @@ def test_numbered_columns_of_other_names_are_read_with_their_gold_answer(tmp_pat
     form = recognised(Source(path))
     assert form is not None
     assert form.title == "one column a sample"
+
+
+def placed(source: str, *parts: str | Path) -> None:
+    target = Path(*parts)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(FILES / source, target)
+
+
+LM_EVAL = "samples_sums_2026-11-28T21-37-59.878450.jsonl"
+
+
+def test_the_output_folder_of_lm_eval_is_read_as_it_stands(tmp_path: Path):
+    placed(LM_EVAL, tmp_path / "org__model" / LM_EVAL)
+    (tmp_path / "org__model" / "results_2026.json").write_text("{}")
+    assert [identity for identity, *_ in read(tmp_path)] == ["0", "1"]
+
+
+def test_the_output_folder_of_lighteval_is_read_without_its_results(tmp_path: Path):
+    placed("lighteval_0_13.parquet", tmp_path / "details" / "model" / "2026-11-28" / "details_a.parquet")
+    (tmp_path / "results" / "model").mkdir(parents=True)
+    (tmp_path / "results" / "model" / "results_2026.json").write_text("{}")
+    assert read(tmp_path) == read(FILES / "lighteval_0_13.parquet")
+
+
+def test_runs_of_a_task_are_samples_of_the_same_questions(tmp_path: Path):
+    for date in ("2026-01-01T00-00-00", "2026-01-02T00-00-00"):
+        placed(LM_EVAL, tmp_path / f"samples_sums_{date}.jsonl")
+    assert [(identity, len(samples)) for identity, _, _, samples in read(tmp_path)] == [("0", 6), ("1", 6)]
+
+
+def test_runs_of_a_task_with_other_questions_are_refused(tmp_path: Path):
+    placed(LM_EVAL, tmp_path / "samples_sums_1.jsonl")
+    text = (FILES / LM_EVAL).read_text().replace("2+3", "2+9")
+    (tmp_path / "samples_sums_2.jsonl").write_text(text)
+    with pytest.raises(DataError, match=r"samples_sums_2.*another question than in samples_sums_1"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["seed{}", "run_{}", "seed={}"])
+def test_folders_that_a_number_tells_apart_are_read_together(tmp_path: Path, name: str):
+    for seed in (10, 2):
+        (tmp_path / name.format(seed)).mkdir()
+        jsonl(tmp_path / name.format(seed) / "output.jsonl", {"question": "2+3?", "output": str(seed)})
+    assert read(tmp_path) == [("0", "2+3?", None, ["2", "10"])]
+
+
+def test_folders_of_other_names_are_listed_and_an_empty_one_is_refused(tmp_path: Path):
+    for model in ("qwen", "llama"):
+        (tmp_path / model).mkdir()
+        jsonl(tmp_path / model / "output.jsonl", {"question": "2+3?", "output": "5"})
+    with pytest.raises(DataError, match=r"several folders with rows \(llama, qwen\)"):
+        read(tmp_path)
+    assert len(read(tmp_path / "llama")) == 1
+    (tmp_path / "none" / "within").mkdir(parents=True)
+    with pytest.raises(InputNotFoundError, match="none"):
+        read(tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["output.jsonl", "output-greedy.jsonl", "output_chunk_0.jsonl"])
+def test_what_stands_beside_files_of_seeds_is_no_sample(tmp_path: Path, name: str):
+    for file in ("output-rs0.jsonl", "output-rs1_chunk_0.jsonl", name):
+        jsonl(tmp_path / file, {"problem": "2+3?", "generation": file})
+    assert read(tmp_path)[0][3] == ["output-rs0.jsonl", "output-rs1_chunk_0.jsonl"]

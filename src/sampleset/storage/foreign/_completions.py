@@ -160,8 +160,9 @@ def _rows(source: Source) -> Iterator[tuple[Path, int, Completed]]:
 
 
 def _without_greedy(files: list[Path]) -> list[Path]:
-    stems = {match["stem"] for file in files if (match := _SEED_FILE.match(file.name))}
-    return [file for file in files if file.name.partition(".")[0] not in stems]
+    """The files without those beside files of seeds of the same name: `output.jsonl` is the greedy run."""
+    stems = tuple({match["stem"] for file in files if (match := _SEED_FILE.match(file.name))})
+    return [file for file in files if _SEED_FILE.match(file.name) or not file.name.startswith(stems)]
 
 
 def _column(row: Row) -> tuple[str, str] | None:
