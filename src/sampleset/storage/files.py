@@ -16,7 +16,7 @@ import gzip
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -28,6 +28,7 @@ from sampleset.errors import (
 from sampleset.storage.column_names import mapped
 from sampleset.storage.foreign.base import (
     ForeignSet,
+    RowSource,
     Source,
     gold_fields,
     gold_of,
@@ -35,11 +36,12 @@ from sampleset.storage.foreign.base import (
     recognised,
 )
 from sampleset.storage.records import (
+    Row,
     StoredSet,
     problem_from_row,
     stored_set_from_row,
 )
-from sampleset.storage.rows import located, parse_line, pyarrow, rows_in
+from sampleset.storage.rows import located, parse_line, plain_row, pyarrow, rows_in
 from sampleset.types import Problem
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".csv")
@@ -180,6 +182,16 @@ def sets_of(source: Source) -> Iterator[StoredSet]:
         yield stored
     if not counts:
         raise DataError(f"{source.path}: no sample sets in this file.")
+
+
+def sets_in(rows: Sequence[Row]) -> Iterator[StoredSet]:
+    """Sample sets of rows in memory, of any shape that a file may have.
+
+    Raises:
+        MalformedRecordError: A row holds no sample set, or its id stood before.
+    """
+    if rows:
+        yield from sets_of(RowSource(Path("rows"), listed=tuple(map(plain_row, rows))))
 
 
 def _our_rows(source: Source) -> Iterator[ForeignSet]:

@@ -195,6 +195,20 @@ def pyarrow(module: str = "pyarrow") -> Any:
         raise MissingExtraError("Parquet needs pyarrow: pip install 'sampleset[parquet]'") from error
 
 
+def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row without nulls, which a table fills in and JSONL leaves out.
+
+    Decimal numbers are texts; arrays, and numbers of NumPy, are lists and numbers.
+    """
+    return {name: _plain(value) for name, value in row.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def _is_json(path: Path) -> bool:
     return path.name.lower().endswith((".json", ".json.gz"))
 
@@ -364,7 +378,7 @@ def _read_json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if isinstance(item, str):
             yield number, {"text": item}
         elif isinstance(item, dict):
-            yield number, _without_nulls(cast("dict[str, Any]", item))
+            yield number, plain_row(cast("dict[str, Any]", item))
         else:
             raise DataError(f"{path}: item {number} is {type(item).__name__}, not an object or a text.")
 
@@ -454,7 +468,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         for batch in parquet.ParquetFile(path).iter_batches(batch_size=256):
             for row in batch.to_pylist():
                 number += 1
-                yield number, _without_nulls(row)
+                yield number, plain_row(row)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a Parquet file that can be read ({error}).") from error
 
@@ -473,7 +487,7 @@ def _read_arrow(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for batch in batches:
                 for row in batch.to_pylist():
                     number += 1
-                    yield number, _without_nulls(row)
+                    yield number, plain_row(row)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not an Arrow file that can be read ({error}).") from error
 
@@ -522,15 +536,6 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
     packed = file.read(member.compress_size)
     return pyarrow().Codec("zstd").decompress(packed, decompressed_size=member.file_size, asbytes=True)
-
-
-def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row without nulls, which a table fills in and JSONL leaves out. Decimal numbers are texts."""
-    return {
-        name: format(value, "f") if isinstance(value, Decimal) else value
-        for name, value in row.items()
-        if value is not None
-    }
 
 
 _READERS = {

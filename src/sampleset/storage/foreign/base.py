@@ -98,6 +98,27 @@ class Source:
             yield from rows_in(file)
 
 
+@dataclass(frozen=True)
+class RowSource(Source):
+    """Rows in memory as the input of a read; its path is a name for messages."""
+
+    listed: tuple[Row, ...] = ()
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The name in the place of a file."""
+        return [self.path]
+
+    @cached_property
+    def _first(self) -> tuple[int, Row]:
+        return 1, self.listed[0]
+
+    def rows(self, files: Sequence[Path] | None = None) -> Iterator[Located]:
+        """The rows, counted from 1."""
+        for number, row in enumerate(self.listed, 1):
+            yield self.path, number, dict(row)
+
+
 @dataclass(frozen=True, slots=True)
 class ForeignSet:
     """One sample set on its way: the row in our shape, and where its first part stood.
