@@ -299,3 +299,11 @@ def test_what_stands_beside_files_of_seeds_is_no_sample(tmp_path: Path, name: st
     for file in ("output-rs0.jsonl", "output-rs1_chunk_0.jsonl", name):
         jsonl(tmp_path / file, {"problem": "2+3?", "generation": file})
     assert read(tmp_path)[0][3] == ["output-rs0.jsonl", "output-rs1_chunk_0.jsonl"]
+
+
+@pytest.mark.parametrize("gold", ["5", 5, ["5", "five"], '["5"]'])
+def test_the_gold_answer_of_verl_may_be_a_list_or_the_json_of_one(tmp_path: Path, gold: Any):
+    generated = {"prompt": "2+3?", "responses": ["5"], "reward_model": {"ground_truth": gold}}
+    dumped = {"input": "2+3?", "output": "5", "score": 1.0, "gts": gold}
+    for row in (generated, dumped):
+        assert read(jsonl(tmp_path / "r.jsonl", row)) == [("0", "2+3?", "5", ["5"])]
