@@ -10,8 +10,9 @@ import functools
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from typing import Any, Literal, Protocol
 
 from sampleset.errors import InvalidArgumentError
@@ -255,7 +256,7 @@ class SampleSet:
     def of(
         cls,
         question: str | Question,
-        texts: Sequence[str],
+        texts: Iterable[str],
         *,
         choices: Sequence[str] | None = None,
         answer_kind: str = DEFAULT_KIND,
@@ -264,22 +265,26 @@ class SampleSet:
         """The sample set of texts that are there already.
 
         Args:
-            question: The question; a text is its own id, up to 64 characters.
+            question: The question; a text is its own id, a long one its start and a digest.
             texts: The samples, in the order they were drawn.
             choices: Lettered options in order, of a question that is a text.
             answer_kind: How answers are compared, of a question that is a text.
             model: Who drew them.
 
         Raises:
-            InvalidArgumentError: There are no texts, or they are one text.
+            InvalidArgumentError: There are no texts, they are one text, or one of them is no text.
         """
-        if isinstance(texts, str) or not texts:
+        listed = [] if isinstance(texts, str) else list(texts)
+        if not listed:
             raise InvalidArgumentError(f"texts={texts!r} must be a list of texts, one or more.")
+        for index, text in enumerate(listed):
+            if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidArgumentError(f"texts[{index}]={text!r} must be a text.")
         if isinstance(question, str):
             question = Question(
-                question[:64], question, None if choices is None else tuple(choices), answer_kind
+                _id_of(question), question, None if choices is None else tuple(choices), answer_kind
             )
-        samples = tuple(Sample(index, text, model=model) for index, text in enumerate(texts))
+        samples = tuple(Sample(index, str(text), model=model) for index, text in enumerate(listed))
         return cls(question, samples, model)
 
     def _repr_html_(self) -> str:
@@ -406,3 +411,9 @@ def as_dict(record: Any) -> dict[str, Any]:
 
 def _without_none(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in pairs if value is not None}
+
+
+def _id_of(text: str) -> str:
+    """An id for a question that is a text: long texts may begin alike."""
+    digest = sha256(text.encode("utf-8", "replace")).hexdigest()
+    return text if len(text) <= 64 else f"{text[:51]} {digest[:12]}"

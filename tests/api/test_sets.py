@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from sampleset import (
     read_sample_sets,
     sampled,
 )
+from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.api.blocking import run_blocking
 from sampleset.errors import (
     InputNotFoundError,
@@ -115,6 +117,101 @@ def test_two_functions_of_one_name_need_labels():
 def test_sets_without_gold_cannot_be_evaluated():
     with pytest.raises(MissingGoldError):
         evaluate_sets([SampleSet.of("2+3?", ["5"])])
+
+
+def test_where_no_gold_answer_is_known_the_other_columns_are_listed(tmp_path: Path):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"question": "2+3?", "label": "5", "level": "1", "samples": ["5"]}\n')
+    with pytest.raises(MissingGoldError, match=r"Other columns there: label, level\. Name the column"):
+        evaluate_sets(path)
+
+
+ROWS: list[dict[str, Any]] = [
+    {"Question": "2+3?", "gold": 5, "response": "5"},
+    {"Question": "2+3?", "gold": 5, "response": "6"},
+    {"Question": "3+3?", "gold": 6, "response": "7"},
+]
+
+
+@pytest.mark.parametrize("kind", ["rows", "pandas", "datasets"])
+def test_rows_in_memory_are_read_as_files_are(kind: str):
+    table: Any = ROWS
+    if kind == "pandas":
+        table = pytest.importorskip("pandas").DataFrame(ROWS)
+    elif kind == "datasets":
+        table = pytest.importorskip("datasets").Dataset.from_list(ROWS)
+    sets = load_sets(table)
+    assert [(one.problem.answer, [sample.text for sample in one.sample_set.samples]) for one in sets] == [
+        ("5", ["5", "6"]),
+        ("6", ["7"]),
+    ]
+
+
+def test_missing_values_of_a_data_frame_are_absent():
+    rows = [
+        {"question": "2+3?", "answer": None, "gold": 5.0, "samples": ["5"]},
+        {"question": "3+3?", "answer": "6", "gold": None, "samples": ["6"]},
+    ]
+    sets = load_sets(pytest.importorskip("pandas").DataFrame(rows))
+    assert [one.problem.answer for one in sets] == ["5", "6"]
+
+
+def test_samples_of_a_question_are_any_texts_and_nothing_else():
+    assert SampleSet.of("2+3?", (text for text in ("5", "6"))).n == 2
+    with pytest.raises(InvalidArgumentError, match=r"texts\[1\]=None must be a text"):
+        SampleSet.of("2+3?", ["5", None])  # pyright: ignore[reportArgumentType]
+
+
+def test_an_array_of_numpy_holds_texts():
+    texts = pytest.importorskip("pandas").Series(["5", "6"]).to_numpy(str)
+    assert [type(sample.text) for sample in SampleSet.of("2+3?", texts).samples] == [str, str]
+
+
+def test_questions_that_begin_alike_have_ids_of_their_own():
+    opening = "Solve the following problem step by step, and state the answer at the end. "
+    first, second = (SampleSet.of(opening + text, ["5"]).id for text in ("2+3?", "3+3?"))
+    assert first != second
+    assert len(first) <= 64
+
+
+def test_gold_answers_may_be_a_list_or_numbers():
+    sets = [SampleSet.of("2+3?", ["5"]), SampleSet.of("3+3?", ["5"])]
+    by_id = evaluate_sets(sets, gold={"2+3?": 5, "3+3?": 6.0})
+    assert by_id.evaluation == evaluate_sets(sets, gold=["5", "6"]).evaluation
+    assert by_id.evaluation.files[0].points[0].sample_accuracy == 0.5
+
+
+@pytest.mark.parametrize(
+    ("texts", "gold", "message"),
+    [
+        (["2+3?"], {"other": "5"}, r"id of the gold answers \('other'\); ids here are '2\+3\?'"),
+        (["2+3?", "2+3?"], {"2+3?": "5"}, "same id. Give a list of gold answers"),
+        (["2+3?"], ["5", "6"], "2 gold answers for 1 sets"),
+    ],
+)
+def test_gold_answers_that_fit_no_set_are_refused(texts: list[str], gold: Any, message: str):
+    with pytest.raises(InvalidArgumentError, match=message):
+        load_sets([SampleSet.of(text, ["5"]) for text in texts], gold)
+
+
+def test_what_is_no_set_is_refused():
+    sets: Any = ["5", "6"]
+    with pytest.raises(InvalidArgumentError, match=r"'5' is no sample set\. Give a path, sets such as"):
+        aggregate_sets(sets)
+
+
+def test_a_class_is_no_aggregator_and_a_sample_is_no_answer():
+    sets = SampleSet.of("2+3?", ["5"])
+    method: Any = MajorityVote
+    with pytest.raises(InvalidArgumentError, match=r"Give an aggregator: MajorityVote\(\)"):
+        aggregate_sets(sets, method)
+    method = first_of
+    with pytest.raises(InvalidArgumentError, match="'first_of' returned Sample; return the answer's text"):
+        aggregate_sets(sets, method)
+
+
+def first_of(sample_set: SampleSet) -> Any:
+    return sample_set.samples[0]
 
 
 def test_paths_may_be_texts(tmp_path: Path):

@@ -202,3 +202,13 @@ def test_parts_of_few_problems_are_put_together_or_pale(browser: Any, page_file:
     assert page.locator("#breakdown-figure .few").count() == 0
     page.locator("#by").select_option("level")
     assert page.locator("#breakdown-figure .few").count() == 9 * 3  # levels of 1 to 9 problems, three methods
+
+
+def test_one_problem_is_no_plural(browser: Any, page_file: Path) -> None:
+    page, _ = opened(browser, page_file.as_uri(), viewport=DESK)
+    page.locator("#by").select_option("level")
+    texts = page.locator("#breakdown-figure text").all_text_contents()
+
+    assert "1 problem" in texts
+    assert "2 problems" in texts
+    assert "1 problems" not in texts

@@ -49,15 +49,21 @@ class FunctionAggregator:
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The answer of the function, with the candidates of the set."""
-        returned = self.function(sample_set)
+        returned = cast("object", self.function(sample_set))
         if inspect.isawaitable(returned):
             returned = await returned
         if isinstance(returned, Answer):
             return returned
+        name = getattr(self.function, "__name__", self.name)
+        if isinstance(returned, bool) or not isinstance(returned, str | int | float | None):
+            raise InvalidArgumentError(
+                f"The function {name!r} returned {type(returned).__name__}; return the answer's text, None "
+                "to abstain, or an Answer."
+            )
         counted = await tally(sample_set)
         return Answer(
             id=sample_set.id,
-            aggregator=getattr(self.function, "__name__", self.name),
+            aggregator=name,
             answer=None if returned is None else str(returned),
             candidates=counted.candidates,
             flags=counted.notes,
@@ -72,6 +78,8 @@ def as_aggregator(method: str | Aggregator | Function) -> Aggregator:
     """
     if isinstance(method, str):
         return build(method)
+    if isinstance(method, type):
+        raise InvalidArgumentError(f"{method.__name__} is a class. Give an aggregator: {method.__name__}().")
     if hasattr(method, "aggregate"):
         return cast("Aggregator", method)
     if callable(method):

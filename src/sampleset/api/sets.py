@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, SupportsIndex, overload
+from typing import Any, Protocol, SupportsIndex, cast, overload
 
 from sampleset.aggregators.base import Aggregator
 from sampleset.api.blocking import run_blocking
@@ -29,8 +29,8 @@ from sampleset.report import write_report
 from sampleset.report.loaded import Report
 from sampleset.sampling.sampler import SamplingOptions
 from sampleset.storage.exchange import to_dataset, to_pandas
-from sampleset.storage.files import new_jsonl, write_rows
-from sampleset.storage.records import StoredSet
+from sampleset.storage.files import new_jsonl, sets_in, write_rows
+from sampleset.storage.records import Row, StoredSet, number_text
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.types import Answer, Problem, Question, SampleSet
 
@@ -68,35 +68,91 @@ class SampleSets(list[StoredSet]):
         return html_table(("id", "question", "gold answer", "samples"), rows, f"{len(self)} sample sets")
 
 
-Sets = Path | str | SampleSet | StoredSet | Iterable[StoredSet | SampleSet]
-"""Sample sets: the path of a store or of a file, sets, or one set."""
+class Table(Protocol):
+    """Rows in memory: a `DataFrame` of pandas or Polars, or a `datasets.Dataset`."""
+
+    def to_dict(self, *arguments: Any, **options: Any) -> Any:
+        """The table as a dictionary."""
+        ...
 
 
-def load_sets(source: Sets, gold: Mapping[str, str] | None = None) -> SampleSets:
-    """Sample sets of a store, a file or folder of any known shape, or those that are given.
+Sets = Path | str | SampleSet | StoredSet | Iterable[StoredSet | SampleSet | Row] | Row | Table
+"""Sample sets: the path of a store or of a file, sets, or one set; or rows of any shape that files may have,
+as dictionaries or as a table.
+"""
+
+Gold = Mapping[str, str | float] | Sequence[str | float]
+"""Gold answers: by the question's id, or one for each set, in their order."""
+
+
+def load_sets(source: Sets, gold: Gold | None = None) -> SampleSets:
+    """Sample sets of a store, a file or folder of any known shape, of rows, or those that are given.
 
     Args:
-        source: A path, sets, or one set.
-        gold: Gold answers by the question's id, where the sets have none.
+        source: A path, sets, one set, or rows.
+        gold: Gold answers by the question's id, or one for each set, where the sets have none.
+
+    Raises:
+        InvalidArgumentError: The source is none of these, or the gold answers do not fit it.
+        DataError: The source cannot be read as sample sets.
     """
     if isinstance(source, SampleSet | StoredSet):
         source = [source]
-    read = SampleFile(source) if isinstance(source, str | Path) else source
-    stored = [
-        stored_set if isinstance(stored_set, StoredSet) else StoredSet.without_gold(stored_set)
-        for stored_set in read
-    ]
-    if gold is not None:
-        stored = [
-            replace(
-                stored_set,
-                problem=replace(
-                    stored_set.problem, answer=gold.get(stored_set.problem.id, stored_set.problem.answer)
-                ),
+    if isinstance(source, str | Path):
+        return _with_gold(list(SampleFile(source)), gold)
+    stored: list[StoredSet] = []
+    rows: list[Row] = []
+    for entry in _entries(source):
+        if isinstance(entry, StoredSet):
+            stored.append(entry)
+        elif isinstance(entry, SampleSet):
+            stored.append(StoredSet.without_gold(entry))
+        elif isinstance(entry, Mapping):
+            rows.append(cast("Row", entry))
+        else:
+            raise InvalidArgumentError(
+                f"{entry!r} is no sample set. Give a path, sets such as SampleSet.of(question, texts), "
+                "or rows with a question and samples."
             )
-            for stored_set in stored
-        ]
-    return SampleSets(stored)
+    return _with_gold(stored + list(sets_in(rows)), gold)
+
+
+def _entries(source: Any) -> Iterable[object]:
+    """The sets or rows of a source; the rows of a `DataFrame` without its missing values."""
+    if hasattr(source, "notna"):
+        return source.astype(object).where(source.notna(), None).to_dict("records")
+    if hasattr(source, "to_dicts"):  # of Polars
+        return source.to_dicts()
+    if isinstance(source, Mapping):  # one row
+        return [cast("Row", source)]
+    return source
+
+
+def _with_gold(stored: list[StoredSet], gold: Gold | None) -> SampleSets:
+    if gold is None:
+        return SampleSets(stored)
+    ids = [stored_set.problem.id for stored_set in stored]
+    if isinstance(gold, Mapping):
+        if len({*ids}) < len(ids):
+            raise InvalidArgumentError(
+                "Several sets have the same id. Give a list of gold answers, one a set."
+            )
+        if not gold.keys() & {*ids}:
+            raise InvalidArgumentError(
+                f"No set has an id of the gold answers ({', '.join(map(repr, [*gold][:3]))}); ids here are "
+                f"{', '.join(map(repr, ids[:3]))}."
+            )
+        answers = [gold.get(identity) for identity in ids]
+    else:
+        answers = [gold] if isinstance(gold, str) else list(gold)
+        if len(answers) != len(ids):
+            raise InvalidArgumentError(f"{len(answers)} gold answers for {len(ids)} sets; give one for each.")
+    return SampleSets(
+        replace(stored_set, problem=replace(stored_set.problem, answer=number_text(answer)))
+        if answer is not None
+        else stored_set
+        for stored_set, answer in zip(stored, answers, strict=True)
+    )
 
 
 def draw_sets(
@@ -187,7 +243,7 @@ def evaluate_sets(
     aggregators: Sequence[Method] | Mapping[str, Method] = (REFERENCE,),
     *,
     k: int | Sequence[int] | None = None,
-    gold: Mapping[str, str] | None = None,
+    gold: Gold | None = None,
     aggregator_model: str | Backend = "embedded",
     answer_kind: str | None = None,
     judge: str | Backend | None = None,
@@ -201,7 +257,7 @@ def evaluate_sets(
         aggregators: Names, aggregators or functions; a mapping gives them labels. The majority vote is
             always among them.
         k: Samples that each method reads, one number or several; by default the smallest set's.
-        gold: Gold answers by the question's id, where the sets have none.
+        gold: Gold answers by the question's id, or one for each set, where the sets have none.
         aggregator_model: The model that methods ask where they name none.
         answer_kind: How answers are compared, where the sets do not say.
         judge: The model that compares answers of the kind `judge`; by default `aggregator_model`.

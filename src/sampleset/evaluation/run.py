@@ -33,6 +33,7 @@ from sampleset.types import Answer, Problem, SampleSet, Usage
 
 DEFAULT_SUBSETS = 20
 _FEW = 200
+_OF_A_SET = frozenset({"schema", "id", "question", "samples", "model"})
 """Fewer problems than this are scored before worker processes would have started."""
 _BATCH = 16
 """Problems in one task of a worker process, if no method calls a model."""
@@ -190,6 +191,7 @@ class _Run:
         """
         set_count = without_gold = 0
         unreadable: list[str] = []
+        others = ""
         sizes: list[int] = []
         complete_sizes: list[int] = []
         models: set[str] = {
@@ -200,6 +202,8 @@ class _Run:
             sample_set = stored.sample_set
             if stored.problem.answer is None:
                 without_gold += 1
+                names = [name for name in stored.row if name not in _OF_A_SET]
+                others = f" Other columns there: {', '.join(names)}." if names else ""
             elif not has_readable_gold(stored.problem):
                 unreadable.append(stored.problem.id)
             else:
@@ -211,7 +215,8 @@ class _Run:
         if not sizes:
             raise MissingGoldError(
                 f"{source}: none of the {set_count} sample sets has a gold answer that can be read "
-                f"({without_gold} have no gold, {len(unreadable)} one that cannot be read). {GOLD_REMEDY}"
+                f"({without_gold} have no gold, {len(unreadable)} one that cannot be read)."
+                f"{others} {GOLD_REMEDY}"
             )
         if self._prices is not None:
             self._prices.check(models)

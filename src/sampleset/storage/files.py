@@ -16,7 +16,7 @@ import gzip
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -25,15 +25,23 @@ from sampleset.errors import (
     DataError,
     InvalidArgumentError,
 )
-from sampleset.storage.foreign.base import ForeignSet, Source, gold_fields, gold_of, recognised
+from sampleset.storage.column_names import mapped
+from sampleset.storage.foreign.base import (
+    ForeignSet,
+    RowSource,
+    Source,
+    gold_fields,
+    gold_of,
+    has_plain_gold,
+    recognised,
+)
 from sampleset.storage.records import (
-    ANSWER_COLUMNS,
+    Row,
     StoredSet,
     problem_from_row,
     stored_set_from_row,
-    with_columns,
 )
-from sampleset.storage.rows import located, parse_line, pyarrow, rows_in
+from sampleset.storage.rows import located, parse_line, plain_row, pyarrow, rows_in
 from sampleset.types import Problem
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".csv")
@@ -138,7 +146,7 @@ def read_problems(path: Path | str, columns: Mapping[str, str] | None = None) ->
     counts: Counter[str] = Counter()
     for file, number, row in rows_in(Path(path)):
         with located(file, number):
-            problem = problem_from_row(with_columns(row, columns), len(counts))
+            problem = problem_from_row(mapped(row, columns), len(counts))
             _refuse_repeats(counts, problem.id)
         yield problem
     if not counts:
@@ -176,13 +184,23 @@ def sets_of(source: Source) -> Iterator[StoredSet]:
         raise DataError(f"{source.path}: no sample sets in this file.")
 
 
+def sets_in(rows: Sequence[Row]) -> Iterator[StoredSet]:
+    """Sample sets of rows in memory, of any shape that a file may have.
+
+    Raises:
+        MalformedRecordError: A row holds no sample set, or its id stood before.
+    """
+    if rows:
+        yield from sets_of(RowSource(Path("rows"), listed=tuple(map(plain_row, rows))))
+
+
 def _our_rows(source: Source) -> Iterator[ForeignSet]:
     for file, number, row in source.rows():
         with located(file, number):
-            mapped = dict(with_columns(row, source.columns))
-            if not any(name in mapped for name in ANSWER_COLUMNS):
-                mapped |= gold_fields(gold_of(mapped))
-        yield ForeignSet(file, number, mapped)
+            named = dict(mapped(row, source.columns))
+            if not has_plain_gold(named):
+                named |= gold_fields(gold_of(named))
+        yield ForeignSet(file, number, named)
 
 
 class JsonlLog:

@@ -413,15 +413,20 @@ def _text(row: Row, names: Sequence[str]) -> str | None:
     """The first of these columns that holds something; numbers become text."""
     for name in names:
         value = row.get(name)
-        if isinstance(value, str):
-            return value
-        if isinstance(value, float) and not math.isfinite(value):
-            raise DataError(f"{name!r} must be a text or a number, got {value}")
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        if (text := number_text(value)) is not None:
+            return text
         if value is not None:
-            raise DataError(f"{name!r} must be a text, got {_excerpt(value)}")
+            raise DataError(f"{name!r} must be a text or a number, got {_excerpt(value)}")
     return None
+
+
+def number_text(value: object) -> str | None:
+    """A text as it is, or a finite number as a text; `None` for anything else."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _answer_kind(row: Row) -> str:

@@ -7,7 +7,6 @@ read as a stream, but for JSON, whose array ends with its last byte.
 from __future__ import annotations
 
 import atexit
-import csv
 import gzip
 import io
 import json
@@ -19,12 +18,15 @@ import zipfile
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from sampleset.errors import DataError, InputNotFoundError, MalformedRecordError, MissingExtraError
+from sampleset.storage.column_names import CHAT_COLUMNS, PROMPT_COLUMNS, even
+from sampleset.storage.delimited import encoding_of, opened, read_delimited
 
 READABLE = (
     ".jsonl",
@@ -48,9 +50,11 @@ STDIN = Path("-")
 """The path that stands for standard input."""
 
 _MOST_BYTES_OF_A_MEMBER = 1 << 28
-_LONGEST_CELL = 1 << 26
+_GZIP = b"\x1f\x8b"
+_DEEPEST = 4
 _SHARD = re.compile(r"(?P<split>[A-Za-z_]\w*?)-\d{5}-of-\d{5}\.")
 _SPLIT = re.compile(r"(?P<split>train|test|validation|valid|val|dev)\.")
+_NUMBER = re.compile(r"\d+|(?<==)[^/]+")
 _PART = re.compile(r"part[-_.]?\d+|shard[-_.]?\d+|data-\d{5}-of-\d{5}")
 
 T = TypeVar("T")
@@ -88,7 +92,8 @@ def row_files(path: Path) -> list[Path]:
 
     A folder is what a tool left or the Hub holds: `data/train-00000-of-00002.parquet`, what `save_to_disk`
     wrote, or any number of files of one kind. A JSON file counts only where there is nothing else, since it
-    tells of the others. `FOLDER/SPLIT` names the shards of one split.
+    tells of the others. `FOLDER/SPLIT` names the shards of one split. Where a folder holds folders only, as
+    tools leave them, it is the one with rows, or those whose names differ in a number (`seed0`, `seed1`).
 
     Raises:
         InputNotFoundError: There is nothing to read.
@@ -117,9 +122,7 @@ def row_files(path: Path) -> list[Path]:
             f"{path} has several configurations ({names}). Name one of them, as {str(configurations[0])!r}."
         )
     if not files:
-        raise InputNotFoundError(
-            f"No {', '.join(READABLE)} files in {str(path)!r}. Give a file or a folder of them."
-        )
+        files = [file for folder in _inner_folders(path) for file in row_files(folder)]
     kinds = sorted({_kind(entry) for entry in files})
     if len(kinds) > 1:
         raise DataError(f"{path} holds files of several kinds: {', '.join(kinds)}. Give one of the files.")
@@ -136,7 +139,8 @@ def natural(path: Path) -> list[tuple[int, str]]:
 def stdin_file() -> Path:
     """Standard input as a file that can be read again, deleted when the process ends.
 
-    The suffix follows from what comes in: JSON, JSONL, CSV, Parquet, an inspect log, gzipped JSONL.
+    The suffix follows from what comes in: JSON, JSONL, CSV, Parquet, Arrow, an inspect log, or one of the
+    texts gzipped.
 
     Raises:
         InputNotFoundError: Nothing comes in.
@@ -191,6 +195,20 @@ def pyarrow(module: str = "pyarrow") -> Any:
         raise MissingExtraError("Parquet needs pyarrow: pip install 'sampleset[parquet]'") from error
 
 
+def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row without nulls, which a table fills in and JSONL leaves out.
+
+    Decimal numbers are texts; arrays, and numbers of NumPy, are lists and numbers.
+    """
+    return {name: _plain(value) for name, value in row.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def _is_json(path: Path) -> bool:
     return path.name.lower().endswith((".json", ".json.gz"))
 
@@ -237,6 +255,37 @@ def _configurations(folder: Path) -> list[Path]:
     return [entry for entry in folders if _shards(entry)]
 
 
+def _inner_folders(folder: Path) -> list[Path]:
+    """The folders with rows below a folder that has none itself: one, or several that a number tells apart.
+
+    Raises:
+        InputNotFoundError: There is none.
+        DataError: There are several.
+    """
+    folders = _with_rows(folder, _DEEPEST)
+    tables = [entry for entry in folders if not _is_json(_readable(entry)[0])] or folders
+    if not tables:
+        raise InputNotFoundError(
+            f"No {', '.join(READABLE)} files in {str(folder)!r}. Give a file or a folder of them."
+        )
+    names = [str(entry.relative_to(folder)) for entry in tables]
+    if len({_NUMBER.sub("#", name) for name in names}) > 1:
+        raise DataError(
+            f"{folder} has several folders with rows ({', '.join(names)}). Name one of them, as "
+            f"{str(tables[0])!r}."
+        )
+    return tables
+
+
+def _with_rows(folder: Path, depth: int) -> list[Path]:
+    """The folders below that hold files of rows, in natural order; no deeper than the first that does."""
+    folders: list[Path] = []
+    for entry in sorted(folder.iterdir(), key=natural):
+        if entry.is_dir() and not entry.name.startswith(".") and not entry.is_symlink():
+            folders += [entry] if _readable(entry) else _with_rows(entry, depth - 1) if depth else []
+    return folders
+
+
 def _only_split(folder: Path, splits: Mapping[str, T]) -> T:
     if len(splits) == 1:
         return next(iter(splits.values()))
@@ -256,15 +305,20 @@ def _saved_files(folder: Path) -> list[Path]:
 
 
 def _suffix_of(start: bytes) -> str:
+    if start.startswith(_GZIP):
+        inside = _unpacked(start)
+        return ".jsonl.gz" if inside.startswith(_GZIP) else f"{_suffix_of(inside)}.gz"
     for magic, suffix in (
         (b"PAR1", ".parquet"),
-        (b"\x1f\x8b", ".jsonl.gz"),
         (b"PK\x03\x04", ".eval"),
         (b"ARROW1", ".arrow"),
+        (b"\xff\xff\xff\xff", ".arrow"),  # a stream of it
         (b"FEA1", ".feather"),
     ):
         if start.startswith(magic):
             return suffix
+    if (encoding := encoding_of(start)) != "utf-8-sig":
+        start = start.decode(encoding, "ignore").encode()
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith(b"["):
         return ".json"
@@ -279,24 +333,41 @@ def _suffix_of(start: bytes) -> str:
     return ".jsonl"
 
 
+def _unpacked(start: bytes) -> bytes:
+    """The beginning of what is gzipped."""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(start, 1 << 16)
+    except zlib.error as error:
+        raise DataError(f"stdin: gzipped, and damaged ({error}).") from error
+
+
 def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
-    with _opened(path) as file:
-        try:
-            for line in file:
+    try:
+        with opened(path) as file, _lines(file) as lines:
+            for line in lines:
                 number += 1
                 if line.strip():
                     with located(path, number):
                         row = parse_line(line)
                     yield number, row
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{path}: damaged after line {number} ({error}).") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeError) as error:
+        raise DataError(f"{path}: damaged after line {number} ({error}).") from error
+
+
+def _lines(file: IO[bytes]) -> IO[bytes] | IO[str]:
+    """The lines of JSON; those of UTF-16, as PowerShell writes it, decoded."""
+    encoding = encoding_of(file.read(4))
+    file.seek(0)
+    return file if encoding == "utf-8-sig" else io.TextIOWrapper(file, encoding, newline="\n")
 
 
 def _read_json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             content = file.read()
+        if (encoding := encoding_of(content)) != "utf-8-sig":
+            content = content.decode(encoding).encode()
         if _is_lines(content):
             yield from _read_jsonl(path)
             return
@@ -307,7 +378,7 @@ def _read_json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if isinstance(item, str):
             yield number, {"text": item}
         elif isinstance(item, dict):
-            yield number, _without_nulls(cast("dict[str, Any]", item))
+            yield number, plain_row(cast("dict[str, Any]", item))
         else:
             raise DataError(f"{path}: item {number} is {type(item).__name__}, not an object or a text.")
 
@@ -339,23 +410,33 @@ def _listed(content: object) -> Iterable[object]:
         return [document]
     if _are_objects(document.get("samples")):  # an inspect log, which has other lists, too
         return cast("list[object]", document["samples"])
-    lists = [item for item in document.values() if _are_objects(item)]
-    if len(lists) == 1:
-        return cast("list[object]", lists[0])
+    lists = [cast("list[dict[str, object]]", item) for item in document.values() if _are_objects(item)]
+    asking = [item for item in lists if _asks(item[0])]
+    for candidates in (lists, asking):
+        if len(candidates) == 1:
+            return candidates[0]
     values = list(document.values())
+    if values and all(map(_are_texts, values)):  # samples under the id or the text of their question
+        return [
+            {"question" if " " in key.strip() else "id": key, "samples": item}
+            for key, item in document.items()
+        ]
     if values and all(isinstance(item, dict) for item in values):
         return [{"id": key, **cast("dict[str, Any]", value)} for key, value in document.items()]
     return [document]
 
 
 def _rows_of_columns(document: Mapping[str, object]) -> list[dict[str, Any]]:
-    """The rows of a table that pandas wrote by columns, each an object of values by their row's number, or
-    split into names and cells.
+    """The rows of a table that was written by columns: each a list of values, or an object of values by their
+    row's number, or split into names and cells.
     """
     names, cells = document.get("columns"), document.get("data")
     if set(document) == {"columns", "index", "data"} and isinstance(names, list) and isinstance(cells, list):
         listed = [cast("list[Any]", item) for item in cast("list[object]", cells) if isinstance(item, list)]
         return [dict(zip(cast("list[str]", names), item, strict=False)) for item in listed]
+    lists = {name: cast("list[Any]", item) for name, item in document.items() if isinstance(item, list)}
+    if len(lists) == len(document) and len({*map(len, lists.values())}) == 1 and _asks(document):
+        return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
     columns = {
         name: cast("dict[str, object]", item) for name, item in document.items() if isinstance(item, dict)
     }
@@ -365,32 +446,19 @@ def _rows_of_columns(document: Mapping[str, object]) -> list[dict[str, Any]]:
     return [{name: column.get(number) for name, column in columns.items()} for number in numbers]
 
 
+def _asks(row: Mapping[str, object]) -> bool:
+    """Whether a row has a question, by the names of its columns."""
+    return any(even(name) in (*PROMPT_COLUMNS, *CHAT_COLUMNS) for name in row)
+
+
+def _are_texts(value: object) -> bool:
+    listed = cast("list[object]", value) if isinstance(value, list) else []
+    return bool(listed) and all(isinstance(item, str) for item in listed)
+
+
 def _are_objects(value: object) -> bool:
     listed = cast("list[object]", value) if isinstance(value, list) else []
     return bool(listed) and all(isinstance(item, dict) for item in listed)
-
-
-def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    csv.field_size_limit(max(_LONGEST_CELL, csv.field_size_limit()))
-    with _opened(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", "replace", newline="") as text:
-        number = 0
-        try:
-            header = text.readline()
-            text.seek(0)
-            rows = csv.DictReader(text, delimiter=_delimiter(path, header))
-            for row in rows:
-                number = rows.line_num
-                # An empty cell is a column that the row lacks; cells beyond the header have no name.
-                yield number, {name: cell for name, cell in row.items() if name and cell}
-        except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{path}: damaged after line {number} ({error}).") from error
-
-
-def _delimiter(path: Path, header: str) -> str:
-    """What stands between cells: a tab in `.tsv`, else a comma, or what stands in a header without one."""
-    if path.name.lower().endswith((".tsv", ".tsv.gz")):
-        return "\t"
-    return next((mark for mark in (",", ";", "\t") if mark in header), ",")
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -400,7 +468,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         for batch in parquet.ParquetFile(path).iter_batches(batch_size=256):
             for row in batch.to_pylist():
                 number += 1
-                yield number, _without_nulls(row)
+                yield number, plain_row(row)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a Parquet file that can be read ({error}).") from error
 
@@ -419,7 +487,7 @@ def _read_arrow(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for batch in batches:
                 for row in batch.to_pylist():
                     number += 1
-                    yield number, _without_nulls(row)
+                    yield number, plain_row(row)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not an Arrow file that can be read ({error}).") from error
 
@@ -470,19 +538,10 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     return pyarrow().Codec("zstd").decompress(packed, decompressed_size=member.file_size, asbytes=True)
 
 
-def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row without nulls: a table fills in missing values; JSONL leaves them out."""
-    return {name: value for name, value in row.items() if value is not None}
-
-
-def _opened(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path, "rb")) if path.name.lower().endswith(".gz") else path.open("rb")
-
-
 _READERS = {
     (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"): _read_jsonl,
     (".json", ".json.gz"): _read_json,
-    (".csv", ".csv.gz", ".tsv", ".tsv.gz"): _read_csv,
+    (".csv", ".csv.gz", ".tsv", ".tsv.gz"): read_delimited,
     (".parquet",): _read_parquet,
     (".arrow", ".feather"): _read_arrow,
     (".eval",): _read_eval,

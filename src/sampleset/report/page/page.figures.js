@@ -3,6 +3,7 @@
 const figures = (() => {
   const DASHES = ["", "", "7 3", "", "2 3", "7 3 2 3", "", "4 2"];
   const COLOURS = 8;
+  const problems = (weight) => `${Math.round(weight * 10) / 10} ${weight === 1 ? "problem" : "problems"}`;
   const FEW = 10; // problems below which a share is mostly chance
 
   function draw(tag, attributes, ...children) {
@@ -303,7 +304,7 @@ const figures = (() => {
     if (slices.length <= 20) {
       return bars(host, slices.map((slice) => ({
         name: name === "right_samples" ? `${slice.value} of ${point.k} right` : slice.value,
-        size: `${Math.round(slice.weight * 10) / 10} problems`, weight: slice.weight, bound: name === "right_samples" ? undefined : slice.oracle,
+        size: problems(slice.weight), weight: slice.weight, bound: name === "right_samples" ? undefined : slice.oracle,
         bars: methods.filter((one) => one.label in slice.accuracy).map((one) => ({ number: one.number, label: one.label, share: slice.accuracy[one.label] })),
       })), label);
     }
@@ -316,7 +317,7 @@ const figures = (() => {
     const wide = Math.max(2, ((area.right - area.left - 28) / last) * 0.7);
     slices.forEach((slice, place) => {
       const tall = (slice.weight / most) * (area.foot - area.top) * 0.5;
-      area.svg.append(draw("rect", { class: "share", x: area.x(place) - wide / 2, y: area.foot - tall, width: wide, height: tall }, said(`${slice.value}: ${slice.weight} problems`)));
+      area.svg.append(draw("rect", { class: "share", x: area.x(place) - wide / 2, y: area.foot - tall, width: wide, height: tall }, said(`${slice.value}: ${problems(slice.weight)}`)));
     });
     lines(area, methods.map((one) => ({ ...one, points: slices.flatMap((slice, place) => (one.label in slice.accuracy ? [{ x: place, y: slice.accuracy[one.label], few: slice.weight < FEW, told: `${one.label}, ${slice.value}` }] : [])) })), 3);
   }
@@ -349,7 +350,7 @@ const figures = (() => {
     });
     area.svg.append(draw("line", { class: "one", x1: area.x(0), y1: area.y(0), x2: area.x(1), y2: area.y(1) }));
     const most = Math.max(...shown.flatMap((one) => one.of.bins.map((bin) => bin.weight)));
-    lines(area, shown.map((one) => ({ ...one, points: one.of.bins.map((bin) => ({ x: bin.confidence, y: bin.accuracy, few: bin.weight < FEW, interval: interval(bin.accuracy, bin.weight), size: 2.5 + 4.5 * Math.sqrt(bin.weight / most), told: `${one.label}, confidence ${percent(bin.confidence)} %, ${Math.round(bin.weight * 10) / 10} problems` })) })), 4);
+    lines(area, shown.map((one) => ({ ...one, points: one.of.bins.map((bin) => ({ x: bin.confidence, y: bin.accuracy, few: bin.weight < FEW, interval: interval(bin.accuracy, bin.weight), size: 2.5 + 4.5 * Math.sqrt(bin.weight / most), told: `${one.label}, confidence ${percent(bin.confidence)} %, ${problems(bin.weight)}` })) })), 4);
   }
 
   function coverage(host, point, methods) {

@@ -9,9 +9,6 @@ from typing import Any, TypeGuard, cast
 
 from sampleset.storage.records import Row
 
-CHAT_COLUMNS = ("messages", "conversations", "conversation", "chat", "dialogue", "dialog")
-"""Where other tools put a whole chat."""
-
 _ROLES = {
     "human": "user",
     "gpt": "assistant",

@@ -11,14 +11,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sampleset.errors import DataError
-from sampleset.storage.foreign._chats import (
+from sampleset.storage.column_names import (
     CHAT_COLUMNS,
+    COMPLETION_COLUMNS,
+    GOLD_COLUMNS,
+    PROMPT_COLUMNS,
+    QUESTION_IDS,
+    mapped,
+)
+from sampleset.storage.foreign._chats import (
     is_list,
     is_mapping,
     key_of_chat,
@@ -29,8 +36,6 @@ from sampleset.storage.foreign._chats import (
 )
 from sampleset.storage.foreign._replies import finish_of, rows_of_value, sample_row
 from sampleset.storage.foreign.base import (
-    GOLD_COLUMNS,
-    PROMPT_COLUMNS,
     ForeignSet,
     Source,
     gold_fields,
@@ -45,32 +50,8 @@ from sampleset.storage.records import (
     is_score_column,
     list_in_cell,
     listed_scores,
-    with_columns,
 )
-from sampleset.storage.rows import located, parse_line
-
-COMPLETION_COLUMNS = (
-    "samples",
-    "outputs",
-    *SAMPLES_COLUMNS[1:],
-    "generation",
-    "completion",
-    "response",
-    "output",
-    "sample",
-    "generated_texts",
-    "generated_text",
-    "model_outputs",
-    "model_output",
-    "model_responses",
-    "model_response",
-    "predictions",
-    "prediction",
-    "predict",
-    "candidates",
-    "text",
-)
-"""Where other tools put completions, the likeliest first: a text, or a list of texts or of objects."""
+from sampleset.storage.rows import Located, located, parse_line
 
 _ONLY_LISTS = ("code", "choices")
 """Columns that hold completions where they hold lists, the last one a list of objects."""
@@ -78,18 +59,12 @@ _ONLY_LISTS = ("code", "choices")
 _WITH_PROMPT = ("generated_text", "text")
 """Columns whose text may begin with the prompt."""
 
-_QUESTION_IDS = (
-    "problem_id",
-    "question_id",
-    "prompt_id",
-    "task_id",
-    "unique_id",
-    "example_id",
-    "doc_id",
-    "id",
-    "idx",
-    "uid",
+_PLACES = (
+    *("index", "sample_index", "sample_idx", "sample_id", "completion_index", "completion_id"),
+    *("generation_index", "generation_id", "attempt", "rollout", "repeat", "trial", "run"),
 )
+"""Where other tools put a completion's place among those of its question."""
+
 _COUNTS = ("prompt_tokens", "completion_tokens", "seed")
 _OF_COMPLETION = {"finish_reason", "model", "index", "logprobs", "scores", "error", *_COUNTS}
 _SEED_FILE = re.compile(r"(?P<stem>.+)-rs\d+")
@@ -122,7 +97,7 @@ def kind_of_first(source: Source) -> str | None:
     A draw that failed has no text; it counts as one.
     """
     row = source.first_mapped
-    if not any(name in row for name in (*PROMPT_COLUMNS, *CHAT_COLUMNS, *_QUESTION_IDS)):
+    if not any(name in row for name in (*PROMPT_COLUMNS, *CHAT_COLUMNS, *QUESTION_IDS)):
         return None
     column = _column(row)
     return column[0] if column else "text" if _is_failed(row) else None
@@ -143,33 +118,51 @@ def completion_sets(source: Source) -> Iterator[ForeignSet]:
     def samples(row: Row) -> list[dict[str, Any]]:
         return row["completed"].samples
 
-    wrapped = ((file, number, {"completed": completed}) for file, number, completed in rows)
-    for index, foreign in enumerate(grouped(wrapped, key, convert, samples)):
+    wrapped = [(file, number, {"completed": completed}) for file, number, completed in rows]
+    for index, foreign in enumerate(grouped(_in_order(wrapped, key), key, convert, samples)):
         foreign.row.setdefault("id", str(index))
         yield ForeignSet(foreign.file, foreign.number, foreign.row)
+
+
+def _in_order(rows: list[Located], key: Callable[[Row], str]) -> Iterator[Located]:
+    """The rows, those of a question in the order that a column of numbers states if each has its own."""
+    groups: dict[str, list[Located]] = {}
+    for row in rows:
+        groups.setdefault(key(row[2]), []).append(row)
+    for group in groups.values():
+        contents: list[Row] = [row["completed"].row for _, _, row in group]
+        for name in _PLACES:
+            places = [_integer(content.get(name)) for content in contents]
+            known = [place for place in places if place is not None]
+            if len({*known}) == len(group):
+                order = sorted(range(len(group)), key=known.__getitem__)
+                group = [group[place] for place in order]
+                break
+        yield from group
 
 
 def _rows(source: Source) -> Iterator[tuple[Path, int, Completed]]:
     first: str | None = None
     for file, number, row in source.rows(_without_greedy(source.files)):
         with located(file, number):
-            mapped = with_columns(row, source.columns)
-            kind, column = _column(mapped) or ("text", None)
+            named = mapped(row, source.columns)
+            kind, column = _column(named) or ("text", None)
             is_table = file.name.endswith((".csv", ".csv.gz", ".tsv"))  # an empty cell is absent
-            if column is None and not is_table and not _is_failed(mapped):
+            if column is None and not is_table and not _is_failed(named):
                 raise DataError(
                     f"no text of a completion in one of {', '.join(COMPLETION_COLUMNS)}, nor at the end "
                     f"of a chat in one of {', '.join(CHAT_COLUMNS)}; the columns here are "
                     f"{', '.join(row)}. Name it by --columns samples=COLUMN"
                 )
             first = first or column
-            completed = _completed(mapped, kind, column or first or COMPLETION_COLUMNS[0])
+            completed = _completed(named, kind, column or first or COMPLETION_COLUMNS[0])
         yield file, number, completed
 
 
 def _without_greedy(files: list[Path]) -> list[Path]:
-    stems = {match["stem"] for file in files if (match := _SEED_FILE.match(file.name))}
-    return [file for file in files if file.name.partition(".")[0] not in stems]
+    """The files without those beside files of seeds of the same name: `output.jsonl` is the greedy run."""
+    stems = tuple({match["stem"] for file in files if (match := _SEED_FILE.match(file.name))})
+    return [file for file in files if _SEED_FILE.match(file.name) or not file.name.startswith(stems)]
 
 
 def _column(row: Row) -> tuple[str, str] | None:
@@ -269,7 +262,7 @@ def _shared_id(rows: list[Completed]) -> str | None:
     counts, too, where each row has several samples: then each row is a set.
     """
     are_sets = all(completed.kind != "text" and len(completed.samples) > 1 for completed in rows)
-    for name in _QUESTION_IDS:
+    for name in QUESTION_IDS:
         values = [completed.row.get(name) for completed in rows]
         if any(value is None for value in values):
             continue

@@ -16,33 +16,20 @@ from typing import Any, ClassVar, Protocol, TypeGuard
 from sampleset.answers import extract_answer
 from sampleset.errors import DataError
 from sampleset.registry import Registry
+from sampleset.storage.column_names import GOLD_COLUMNS, mapped
 from sampleset.storage.foreign._chats import is_list, is_mapping
 from sampleset.storage.records import (
+    ANSWER_COLUMNS,
     QUESTION_COLUMNS,
     SAMPLES_COLUMNS,
     Row,
     column_value,
+    list_in_cell,
+    number_text,
     problem_to_row,
-    with_columns,
 )
 from sampleset.storage.rows import Located, located, read_rows, row_files, rows_in
 from sampleset.types import Problem
-
-PROMPT_COLUMNS = (*QUESTION_COLUMNS, "prompt", "query", "instruction", "input")
-"""Where other tools put the question, the likeliest first."""
-
-GOLD_COLUMNS = (
-    "answer",
-    "expected_answer",
-    "gold",
-    "ground_truth",
-    "reference_answer",
-    "target",
-    "gold_answer",
-    "correct_answer",
-    "gt",
-)
-"""Where other tools put the gold answer, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +66,7 @@ class Source:
         """The first row under our names of columns."""
         number, row = self._first
         with located(self.files[0], number):
-            return with_columns(row, self.columns) if row else {}
+            return mapped(row, self.columns) if row else {}
 
     @cached_property
     def _known(self) -> dict[tuple[str, str], Problem]:
@@ -109,6 +96,27 @@ class Source:
         """Rows as they stand, of all files or of some."""
         for file in self.files if files is None else files:
             yield from rows_in(file)
+
+
+@dataclass(frozen=True)
+class RowSource(Source):
+    """Rows in memory as the input of a read; its path is a name for messages."""
+
+    listed: tuple[Row, ...] = ()
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The name in the place of a file."""
+        return [self.path]
+
+    @cached_property
+    def _first(self) -> tuple[int, Row]:
+        return 1, self.listed[0]
+
+    def rows(self, files: Sequence[Path] | None = None) -> Iterator[Located]:
+        """The rows, counted from 1."""
+        for number, row in enumerate(self.listed, 1):
+            yield self.path, number, dict(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,15 +231,35 @@ def gold_fields(gold: str | None) -> dict[str, str]:
 
 
 def gold_of(row: Row) -> str | None:
-    """The gold answer of a row: in one of its columns, or where verl puts it; of several the first."""
+    """The gold answer of a row: in one of its columns, or where verl puts it.
+
+    Of a list of answers it is the first, as any is right; beside options all of them together are.
+    """
     reward = row.get("reward_model")
     nested = reward.get("ground_truth") if is_mapping(reward) else None
     label = row.get("label") if "predict" in row else None  # LLaMA-Factory's predictions
     for value in (*(row.get(name) for name in GOLD_COLUMNS), nested, label):
-        first = value[0] if is_list(value) and value else value
-        if isinstance(first, str | int | float) and not isinstance(first, bool):
-            return str(first)
-    return None
+        answers = answer_texts(value)
+        if answers:
+            return ", ".join(answers) if row.get("choices") else answers[0]
+    worked = row.get("solution")  # as in MATH, whose answer stands at its end
+    return worked if isinstance(worked, str) and ("####" in worked or r"\boxed" in worked) else None
+
+
+def has_plain_gold(row: Row) -> bool:
+    """Whether the gold answer is one text or number in our column; a kind of answers may have lists."""
+    value = next((row[name] for name in ANSWER_COLUMNS if row.get(name) is not None), None)
+    text = number_text(value)
+    return text is not None and ("answer_kind" in row or answer_texts(value) == [text])
+
+
+def answer_texts(value: object) -> list[str]:
+    """The gold answers that a value holds: a text, a number, or a list of these, also as JSON of texts."""
+    if isinstance(value, str) and value.lstrip().startswith('["'):
+        listed = list_in_cell(value)
+        value = listed if is_texts(listed) else value
+    texts = [number_text(item) for item in (value if is_list(value) else [value])]
+    return [text for text in texts if text is not None]
 
 
 def first_text(row: Row, names: Sequence[str]) -> str | None:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, TypeGuard
 
 from sampleset.errors import DataError
+from sampleset.storage.column_names import PROMPT_COLUMNS
 from sampleset.storage.foreign._chats import is_list, is_mapping, question_of_prompt
 from sampleset.storage.foreign.base import (
     FORMATS,
-    PROMPT_COLUMNS,
     ForeignSet,
     Source,
     first_text,
@@ -37,19 +37,35 @@ class LmEval:
         return {"doc_id", "doc", "resps"} <= source.first.keys()
 
     def sets(self, source: Source) -> Iterator[ForeignSet]:
-        """One set a document; of several tasks, ids begin with the task's file."""
+        """One set a document; of several tasks, ids begin with the task's file.
+
+        Several files of a task are several runs of it, whose replies are samples of the same question.
+        """
         tasks = [file for file in source.files if file.name.startswith("samples_")] or source.files
-        identities: set[str] = set()
-        for file, number, row in source.rows(tasks):
-            with located(file, number):
-                doc: object = row["doc"]
-                identity = str(doc["id"] if _is_ours(doc) else row["doc_id"])
-                if len(tasks) > 1:
-                    identity = f"{_task(file.name)}/{identity}"
-                if identity in identities:
-                    continue  # the same replies through another filter
-                identities.add(identity)
-                yield ForeignSet(file, number, _row(row, identity), row)
+        several = len({_task(file.name) for file in tasks}) > 1
+        sets: dict[str, ForeignSet] = {}
+        for file in tasks:
+            identities: set[str] = set()
+            for _, number, row in source.rows([file]):
+                with located(file, number):
+                    doc: object = row["doc"]
+                    identity = str(doc["id"] if _is_ours(doc) else row["doc_id"])
+                    if several:
+                        identity = f"{_task(file.name)}/{identity}"
+                    if identity in identities:
+                        continue  # the same replies through another filter
+                    identities.add(identity)
+                    foreign = ForeignSet(file, number, _row(row, identity), row)
+                    before = sets.setdefault(identity, foreign)
+                    if before is foreign:
+                        continue
+                    if before.row["question"] != foreign.row["question"]:
+                        raise DataError(
+                            f"document {identity!r} has another question than in {before.file.name}; give "
+                            "the files one by one"
+                        )
+                    before.row["samples"] = [*before.row["samples"], *foreign.row["samples"]]
+        yield from sets.values()
 
 
 def _task(name: str) -> str:

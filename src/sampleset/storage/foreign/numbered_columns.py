@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sampleset.storage.foreign.base import FORMATS, PROMPT_COLUMNS, ForeignSet, Source, first_text
-from sampleset.storage.records import Row, with_columns
+from sampleset.storage.column_names import PROMPT_COLUMNS, mapped
+from sampleset.storage.foreign.base import FORMATS, ForeignSet, Source, first_text, gold_fields, gold_of
+from sampleset.storage.records import Row
 from sampleset.storage.rows import located, natural
 
-_NUMBERED = re.compile(r"(samples?|completions?|responses?|generations?|outputs?|reply)[ _.-]?\d+", re.I)
+_NUMBERED = re.compile(
+    r"((model|llm|raw)[ _.-]?)?"
+    r"(samples?|completions?|responses?|generations?|gen|outputs?|reply|answers?|solutions?|predictions?"
+    r"|attempts?|rollouts?|runs?|trials?)[ _.-]?\d+",
+    re.I,
+)
 
 
 @FORMATS.register("numbered_columns")
@@ -29,14 +35,13 @@ class NumberedColumns:
         """One set a row; an empty cell is no sample."""
         for file, number, row in source.rows():
             with located(file, number):
-                mapped = with_columns(row, source.columns)
-                columns = _columns(mapped)
-                values: dict[str, Any] = {
-                    name: value for name, value in mapped.items() if name not in columns
-                }
-                if (question := _question(mapped)) is not None:
+                named = mapped(row, source.columns)
+                columns = _columns(named)
+                values: dict[str, Any] = {name: value for name, value in named.items() if name not in columns}
+                if (question := _question(named)) is not None:
                     values = {"question": question} | values
-                yield ForeignSet(file, number, {**values, "samples": [str(mapped[name]) for name in columns]})
+                values |= gold_fields(gold_of(values))
+                yield ForeignSet(file, number, {**values, "samples": [str(named[name]) for name in columns]})
 
 
 def _question(row: Row) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from sampleset.storage.foreign._chats import is_mapping, question_of_prompt
-from sampleset.storage.foreign.base import FORMATS, ForeignSet, Source, gold_fields, grouped, is_texts
+from sampleset.storage.foreign.base import FORMATS, ForeignSet, Source, answer_texts, gold_fields, grouped
 from sampleset.storage.records import Row
 from sampleset.storage.rows import located
 
@@ -46,11 +46,14 @@ def _prompt(row: Row) -> str:
 
 
 def _row(row: Row) -> dict[str, Any]:
-    gold = row.get("gts", row.get("gt"))
-    first = gold[0] if is_texts(gold) else gold
-    known = gold_fields(str(first)) if isinstance(first, str | int | float) else {}
+    known = _gold_fields(row.get("gts", row.get("gt")))
     step = {"step": row["step"]} if "step" in row else {}
     return {"question": question_of_prompt(row["input"]), **known, **step}
+
+
+def _gold_fields(gold: object) -> dict[str, str]:
+    """The gold answer, of several the first; datasets such as Skywork-OR1 write them as JSON."""
+    return gold_fields(next(iter(answer_texts(gold)), None))
 
 
 def _samples(row: Row) -> list[str]:
@@ -64,7 +67,7 @@ def _generated(row: Row, position: int) -> dict[str, Any]:
     return {
         "id": str(position if index is None else index),
         "question": question_of_prompt(row["prompt"]),
-        **(gold_fields(str(gold)) if isinstance(gold, str | int | float) else {}),
+        **_gold_fields(gold),
         "samples": row["responses"],
         **({"subject": row["data_source"]} if "data_source" in row else {}),
     }
