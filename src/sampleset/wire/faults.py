@@ -163,8 +163,8 @@ class Fault:
         codes: Codes and types of the error, in small letters.
         param: The request field that the server calls wrong.
         retry_after: Seconds that the server asks to wait, `None` if it names none.
-        reply: `damaged reply`, `empty reply` or `broken reply` if a success held no usable completion, else
-            `None`.
+        reply: `damaged reply`, `empty reply`, `broken reply` or `no completion` if a success held no usable
+            completion, else `None`.
     """
 
     status: int
