@@ -35,7 +35,7 @@ from sampleset.errors import (
 from sampleset.wire.beside import beside
 from sampleset.wire.client import Client, ConnectionFailedError, Response
 from sampleset.wire.faults import Fault, about_access, read_fault
-from sampleset.wire.refusals import ONLY_STREAMS, refused_field, unnamed_field
+from sampleset.wire.refusals import ONLY_STREAMS, refused_field, suspected_field
 from sampleset.wire.replies import NO_COMPLETION, completion_of, damaged, decoded, read_completion
 from sampleset.wire.stream import StreamedCompletion
 from sampleset.wire.values import closed, count_of, list_of, mapping_of, shortened
@@ -67,7 +67,7 @@ _EVENT_STARTS = (b"data:", b"event:", b": ", b":\n")
 _LONGEST_START = 256
 # Bytes of a stream that are read between two turns of the loop: some dozens of events.
 _READ_AT_ONCE = 4096
-# Replies in a row that are no completion, and no other before them, after which the base URL is held for wrong.
+# Equal replies in a row that are no completion, before any other, by which the base URL is held for wrong.
 _MOST_ODD_REPLIES = 3
 # Servers that draw by the settings of the model, or their own, where no nucleus is named.
 _WITH_OWN_TOP_P = ("vllm", "sglang", "llamacpp", "library")
@@ -224,8 +224,8 @@ class OpenAIBackend:
                 break
             optional = self._optional(is_request=extra is not None)
             name = refused_field(reply, fields, optional)
-            if name is None and extra is None and not self._answered:
-                name = unnamed_field(reply, fields, optional)
+            if name is None and not self._answered:
+                name = suspected_field(reply, fields, optional, is_request=extra is not None)
             if name is None or name in refused:
                 raise await self._error(reply)
             refused |= {name}
