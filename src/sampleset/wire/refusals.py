@@ -20,7 +20,8 @@ _MEANINGS = ("refused", "forbidden", "unknown", "passing")
 
 _ONE_VALUE = (
     r"only the default|only (?:accepts?|supports?|allows?) \d|only (?:a value of )?[\d.]+ is|"
-    r"\bfixed (?:at|to)\b|requires? (?=\S{1,20}\s?(?:=|to be)\s?\d)|expected \d+(?:\.\d+)?(?=,? (?:but )?got)|"
+    r"\bfixed (?:at|to)\b|requires? (?=\S{1,20}\s?(?:=|to be)\s?\d)|"
+    r"expected \d+(?:\.\d+)?(?=,? (?:but )?got)|"
     r"(?:must|should|has to|have to|needs? to|(?<!\w)to) be (?:set to |exactly |equal to )?\d+(?:\.\d+)?"
     r"(?=[\s\"'`)]*(?:$|[.,;]|for\b|when\b|with\b|if\b|in\b|but\b))"
 )

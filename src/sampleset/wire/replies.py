@@ -65,7 +65,7 @@ def read_completion(raw: bytes | bytearray, *, may_be_empty: bool = False) -> Ge
         return _broken(fault_in(entries), "answered without a completion")
     if isinstance(content, str):  # JSON written twice, or a mere text
         return read_completion(content.encode("utf-8", "replace"), may_be_empty=may_be_empty)
-    if not isinstance(content, dict | list):
+    if content is None or isinstance(content, int | float):
         return damaged(f"answered with the value {content!r:.60}. {_IS_IT_RIGHT}", NO_COMPLETION)
     return completion_of(mapping_of(content), may_be_empty=may_be_empty)
 
