@@ -280,6 +280,12 @@ EVENTS = "".join(
 )
 
 
+WHOLE = {
+    "choices": [{"message": {"content": "So \\boxed{4}"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3},
+}
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
@@ -293,6 +299,30 @@ EVENTS = "".join(
             EVENTS.replace(', "delta"', ',\ndata: "delta"'), "text/event-stream", id="data over two lines"
         ),
         pytest.param(EVENTS.replace("\n\n", "\n"), "text/event-stream", id="no empty lines"),
+        pytest.param("\ufeff" + EVENTS, "text/plain", id="a byte order mark, told as text"),
+        pytest.param("retry: 3000\n\n" + EVENTS, "text/plain", id="a time to wait first"),
+        pytest.param("id: 1\n" + EVENTS, "text/plain", id="a number first"),
+        pytest.param("\n" * 400 + EVENTS, "text/plain", id="empty lines first"),
+        pytest.param(EVENTS.replace("data:", "data: data:"), "text/event-stream", id="the field twice"),
+        pytest.param(EVENTS.replace("data:", "Data:"), "text/event-stream", id="the field in capitals"),
+        pytest.param("event: ping\ndata: now\n\n" + EVENTS, "text/event-stream", id="a word first"),
+        pytest.param("data: ping\n" + EVENTS, "text/event-stream", id="a word in the first event"),
+        pytest.param(EVENTS + "data: [done]\n\n", "text/event-stream", id="an end in small letters"),
+        pytest.param(EVENTS + "data: END\n\n", "text/event-stream", id="an end in another word"),
+        pytest.param(
+            EVENTS.replace("data: ", "") + "[DONE]\n", "application/x-ndjson", id="lines of JSON, and the end"
+        ),
+        pytest.param(
+            "".join(
+                f"data: {json.dumps(line[6:])}\n\n" for line in EVENTS.splitlines() if line.startswith("data")
+            ),
+            "text/event-stream",
+            id="JSON written twice",
+        ),
+        pytest.param(json.dumps(WHOLE, indent=2), "text/event-stream", id="a whole reply, told as a stream"),
+        pytest.param(
+            f"data: {json.dumps(WHOLE, indent=2)}\n\n", "text/event-stream", id="lines without their field"
+        ),
     ],
 )
 @pytest.mark.parametrize("streamed", [False, True])

@@ -37,7 +37,7 @@ from sampleset.wire.client import Client, ConnectionFailedError, Response
 from sampleset.wire.faults import Fault, about_access, read_fault
 from sampleset.wire.refusals import ONLY_STREAMS, refused_field, suspected_field
 from sampleset.wire.replies import NO_COMPLETION, completion_of, damaged, decoded, read_completion
-from sampleset.wire.stream import StreamedCompletion
+from sampleset.wire.stream import StreamedCompletion, begins_events
 from sampleset.wire.values import closed, count_of, list_of, mapping_of, shortened
 
 _log = logging.getLogger(__name__)
@@ -62,9 +62,6 @@ _OPTIONAL_FIELDS = (
 )
 # The same for a client's request. If a server refuses other fields, the client gets the error.
 _OPTIONAL_OF_REQUESTS = ("max_tokens", "seed", "stream_options", "stream")
-# How a stream of events begins, for servers that do not declare it.
-_EVENT_STARTS = (b"data:", b"event:", b": ", b":\n")
-_LONGEST_START = 256
 # Bytes of a stream that are read between two turns of the loop: some dozens of events.
 _READ_AT_ONCE = 4096
 # Equal replies in a row that are no completion, before any other, by which the base URL is held for wrong.
@@ -272,7 +269,7 @@ class OpenAIBackend:
             return True, damaged(f"broke its reply off ({type(error.__cause__).__name__})")
         if reply.status != 200:
             return False, self._fault(reply)
-        if not reply.is_stream and not reply.raw[:_LONGEST_START].lstrip().startswith(_EVENT_STARTS):
+        if not reply.is_stream and not begins_events(reply.raw):
             whole = await beside(
                 len(reply.raw), lambda: read_completion(reply.raw, may_be_empty=may_be_empty)
             )

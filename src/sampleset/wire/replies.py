@@ -122,6 +122,7 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
 def _events_in(raw: bytes | bytearray) -> StreamedCompletion | None:
     """The completion in JSON values one behind the other: a stream without its form. Else `None`."""
     text, position, events = raw.decode("utf-8", "replace").lstrip("\ufeff"), 0, list[object]()
+    text = text.rstrip().removesuffix("[DONE]")
     while match := _NEXT_VALUE.match(text, position):
         try:
             value, position = _DECODER.raw_decode(text, match.end())
