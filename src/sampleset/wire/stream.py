@@ -161,7 +161,7 @@ class StreamedCompletion:
             if self._event == b"error":
                 value = data.decode("utf-8", "replace")
             else:
-                # A mere word, such as `ping`, is passed over; what looks like JSON may go on in the next line.
+                # A mere word, such as `ping`, is passed over; what looks like JSON may go on.
                 if data[:1] in (b"{", b"["):
                     self._data.append(data)
                 return ""
