@@ -209,7 +209,7 @@ MANNERS: tuple[Manner, ...] = (
     Manner(
         "a server that speaks French",
         _with("seed"),
-        error_reply(400, "Le champ seed n'est pas pris en charge."),
+        error_reply(400, "Le champ seed n'est pas permis ici."),
     ),
     Manner(
         "a gateway, either of two",

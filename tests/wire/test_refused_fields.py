@@ -260,7 +260,7 @@ def test_where_no_field_is_named_those_that_nobody_chose_are_left_out(message: s
         # Refused in words, or in languages, that no list holds.
         ("the seed field has been retired", "seed"),
         ("\u30d1\u30e9\u30e1\u30fc\u30bf seed \u306f\u30b5\u30dd\u30fc\u30c8", "seed"),
-        ("temperature n'est pas pris en charge", "temperature"),
+        ("temperature n'est pas permis ici", "temperature"),
         ("illegal parameter: top_k", "top_k"),
         ("temperature and top_p are mutually exclusive", "top_p"),
         # The seed's value is nobody's choice.
