@@ -68,7 +68,7 @@ _OF_VALUE = re.compile(
 )
 # Two fields are refused together: the less important one goes.
 _TOGETHER = re.compile(
-    r"\bboth\b|together|simultaneous|at the same time|\beither\b|exclusive|one of|combine|combining", re.IGNORECASE
+    r"\bboth\b|together|simultaneous|at the same time|\beither\b|exclusive|one of|combine", re.IGNORECASE
 )
 # Fields whose values nobody chose: whatever is wrong with one, a draw goes without it.
 _UNCHOSEN = ("top_logprobs", "logprobs", "stream_options")
