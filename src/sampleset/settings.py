@@ -137,7 +137,9 @@ def save_settings(path: Path, settings: Mapping[str, Any]) -> None:
     """Write the resolved settings as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    # A file's name may not be UTF-8. Python holds such bytes as halves of characters; JSON escapes them so.
+    partial.write_text(text, encoding="utf-8", errors="backslashreplace")
     os.replace(partial, path)
 
 

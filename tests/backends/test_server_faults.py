@@ -185,6 +185,52 @@ async def test_no_credit_ends_the_run_at_once():
         await backend.aclose()
 
 
+NO_COMPLETIONS = {
+    "a page": ("<!doctype html><p>Welcome", "a page of HTML"),
+    "an object": ({"version": 1, "models": ["m"]}, "an object of 'version', 'models'"),
+    "a text": ("OK", "the text 'OK'"),
+    "nothing": ("", "an empty body"),
+    "an empty object": ("{}", "an object of no fields"),
+    "a value": ("true", "the value True"),
+}
+
+
+@pytest.mark.parametrize(("body", "words"), NO_COMPLETIONS.values(), ids=NO_COMPLETIONS)
+async def test_a_server_that_sends_no_completions_from_the_start_ends_the_run(body: Any, words: str):
+    with Upstream(says=lambda request: Reply(200, body)) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        with pytest.raises(BackendError, match=words) as caught:
+            await Sampler(backend, SamplingOptions(n=1)).sample(Question("q", "What is 2 + 2?"))
+        await backend.aclose()
+    assert not isinstance(caught.value, TransientBackendError)
+    assert "base URL" in str(caught.value)
+    assert len(server.requests) == 3
+
+
+async def test_a_page_is_a_passing_fault_once_the_server_has_drawn():
+    page = Reply(200, "<html>We will be back.")
+    replies = iter([page, page, "\\boxed{4}", page, page, page])
+    with Upstream(says=lambda request: next(replies, "\\boxed{4}")) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        options = SamplingOptions(n=2, max_concurrency=1)
+        sample_set = await Sampler(backend, options).sample(Question("q", "What is 2 + 2?"))
+        await backend.aclose()
+    assert [sample.text for sample in sample_set.samples] == ["\\boxed{4}"] * 2
+
+
+async def test_the_usual_address_is_named_where_no_completions_come():
+    class Page(StubServer):
+        async def _answer(self, *_: object) -> Reply:
+            return Reply(200, "<html>Welcome")
+
+    with Page() as server:
+        root = server.base_url.removesuffix("/v1")
+        backend = OpenAIBackend("stub-model", root)
+        with pytest.raises(BackendError, match=f"HTML.* It usually ends in /v1.*: {root}/v1, say"):
+            await Sampler(backend, SamplingOptions(n=1)).sample(Question("q", "What is 2 + 2?"))
+        await backend.aclose()
+
+
 # Replies that are odd, and whole
 
 
@@ -234,6 +280,12 @@ EVENTS = "".join(
 )
 
 
+WHOLE = {
+    "choices": [{"message": {"content": "So \\boxed{4}"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3},
+}
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
@@ -247,6 +299,30 @@ EVENTS = "".join(
             EVENTS.replace(', "delta"', ',\ndata: "delta"'), "text/event-stream", id="data over two lines"
         ),
         pytest.param(EVENTS.replace("\n\n", "\n"), "text/event-stream", id="no empty lines"),
+        pytest.param("\ufeff" + EVENTS, "text/plain", id="a byte order mark, told as text"),
+        pytest.param("retry: 3000\n\n" + EVENTS, "text/plain", id="a time to wait first"),
+        pytest.param("id: 1\n" + EVENTS, "text/plain", id="a number first"),
+        pytest.param("\n" * 400 + EVENTS, "text/plain", id="empty lines first"),
+        pytest.param(EVENTS.replace("data:", "data: data:"), "text/event-stream", id="the field twice"),
+        pytest.param(EVENTS.replace("data:", "Data:"), "text/event-stream", id="the field in capitals"),
+        pytest.param("event: ping\ndata: now\n\n" + EVENTS, "text/event-stream", id="a word first"),
+        pytest.param("data: ping\n" + EVENTS, "text/event-stream", id="a word in the first event"),
+        pytest.param(EVENTS + "data: [done]\n\n", "text/event-stream", id="an end in small letters"),
+        pytest.param(EVENTS + "data: END\n\n", "text/event-stream", id="an end in another word"),
+        pytest.param(
+            EVENTS.replace("data: ", "") + "[DONE]\n", "application/x-ndjson", id="lines of JSON, and the end"
+        ),
+        pytest.param(
+            "".join(
+                f"data: {json.dumps(line[6:])}\n\n" for line in EVENTS.splitlines() if line.startswith("data")
+            ),
+            "text/event-stream",
+            id="JSON written twice",
+        ),
+        pytest.param(json.dumps(WHOLE, indent=2), "text/event-stream", id="a whole reply, told as a stream"),
+        pytest.param(
+            f"data: {json.dumps(WHOLE, indent=2)}\n\n", "text/event-stream", id="lines without their field"
+        ),
     ],
 )
 @pytest.mark.parametrize("streamed", [False, True])

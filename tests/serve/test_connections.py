@@ -68,6 +68,27 @@ def test_a_request_that_does_not_arrive_in_time_ends_its_connection(said: bytes)
         assert "error" in json.loads(reply.partition(b"\r\n\r\n")[2])
 
 
+BEGIN = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"HELLO\r\n\r\n", id="no HTTP"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", id="TLS"),
+        pytest.param(BEGIN + b"Content-Length: x\r\n\r\n", id="no length"),
+        pytest.param(BEGIN + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n", id="no chunk"),
+        pytest.param(b"GET /health HTTP/1.1\r\nHost: a\x00b\r\n\r\n", id="a NUL"),
+    ],
+)
+def test_what_is_no_http_gets_an_error_in_the_form_of_the_others(said: bytes):
+    with serving() as server, connected(server, said) as opened:
+        head, _, body = heard(opened).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/json" in head
+    assert json.loads(body)["error"]["code"] == "invalid_http"
+
+
 def test_a_second_request_has_no_more_time_than_the_first():
     with serving(header_seconds=0.5) as server, connected(server) as opened:
         opened.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -68,7 +68,9 @@ def test_a_page_that_may_not_ask_is_allowed_nothing(server: Running, path: str):
         assert not [name for name in reply.headers if name.startswith("access-control-")]
 
 
-@pytest.mark.parametrize("path", ["/health", "/static/playground.css/none"])
+@pytest.mark.parametrize(
+    "path", ["/health", "/static/playground.css/none", "/static/katex/katex.min.js", "/"]
+)
 def test_what_everybody_may_ask_can_be_read_by_a_page_that_may_ask(server: Running, path: str):
     assert (
         httpx.get(server.url + path, headers=ORIGIN).headers["access-control-allow-origin"]
@@ -76,6 +78,14 @@ def test_what_everybody_may_ask_can_be_read_by_a_page_that_may_ask(server: Runni
     )
     other = httpx.get(server.url + path, headers={"Origin": "https://evil.test"})
     assert "access-control-allow-origin" not in other.headers
+    assert other.headers["vary"] == "origin"
+
+
+@pytest.mark.parametrize("names", ["x-one,,x-two", "x-one, x-two,", ",x-one , x-two", "x-one,\tx-two"])
+def test_a_preflight_may_ask_with_commas_too_many(server: Running, names: str):
+    asks = {"Access-Control-Request-Headers": names}
+    reply = httpx.options(f"{server.base_url}/chat/completions", headers=ORIGIN | asks)
+    assert reply.headers["access-control-allow-headers"] == "x-one, x-two"
 
 
 def test_a_preflight_may_ask_in_two_lines_and_for_a_private_network(server: Running):

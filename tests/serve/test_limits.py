@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import socket
 from typing import Any
 
 import httpx
@@ -176,3 +177,21 @@ def test_a_server_without_keys_that_all_reach_answers_to_its_own_names_only(host
         )
     assert reply.status_code == status
     assert status == 200 or reply.json()["error"]["code"] == "wrong_host"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "status"),
+    [
+        pytest.param(["localhost"], 200, id="its own"),
+        pytest.param(["localhost", "evil.test"], 400, id="two"),
+        pytest.param(["localhost", "localhost"], 400, id="the same twice"),
+        pytest.param(["localhost/evil.test"], 400, id="a path"),
+        pytest.param(["evil.test#@localhost"], 400, id="signs of an address"),
+    ],
+)
+def test_a_request_names_one_host(hosts: list[str], status: int):
+    with Upstream() as upstream, running({"careful": alias(upstream)}) as server:
+        names = "".join(f"Host: {host}\r\n" for host in hosts)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as opened:
+            opened.sendall(f"GET /v1/models HTTP/1.1\r\n{names}Connection: close\r\n\r\n".encode())
+            assert opened.recv(65536).startswith(f"HTTP/1.1 {status} ".encode())

@@ -206,6 +206,21 @@ MANNERS: tuple[Manner, ...] = (
             ],
         ),
     ),
+    Manner(
+        "a server that speaks French",
+        _with("seed"),
+        error_reply(400, "Le champ seed n'est pas permis ici."),
+    ),
+    Manner(
+        "a gateway, either of two",
+        lambda request: "temperature" in request and "top_p" in request,
+        error_reply(422, "temperature and top_p are mutually exclusive"),
+    ),
+    Manner(
+        "a success that is none",
+        _with("seed"),
+        Reply(200, {"error": {"message": "got an unexpected keyword argument 'seed'", "code": 500}}),
+    ),
     Manner("Groq", _with("logprobs"), error_reply(400, "property 'logprobs' is unsupported")),
     Manner(
         "Mistral",

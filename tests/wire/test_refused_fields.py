@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sampleset.wire.faults import fault_in
-from sampleset.wire.refusals import ONLY_STREAMS, refused_field, unnamed_field
+from sampleset.wire.refusals import ONLY_STREAMS, refused_field, suspected_field
 
 OPTIONAL = (
     "max_tokens",
@@ -112,6 +112,14 @@ SENT = {**FIELDS, "stream": True, "stream_options": {"include_usage": True}}
         (400, "Speculative decoding does not support return_logprob", "logprobs"),
         (422, "unknown field `top_k`, expected one of `temperature`, `seed`, `logprobs`", "top_k"),
         (400, "Unsupported parameter: 'max_tokens' is not supported with this model.", "max_tokens"),
+        (400, "Reasoning models require temperature=1", "temperature"),
+        (400, "For thinking models temperature has to be 1", "temperature"),
+        (400, "Expected temperature to be 1 but got 0.7", "temperature"),
+        (400, "Invalid value for 'top_p': expected 1, got 0.9", "top_p"),
+        (400, "The value of temperature should be 1.0", "temperature"),
+        (400, "Setting 'top_p' and 'temperature' simultaneously is not supported", "top_p"),
+        (400, "`temperature` and `top_p` cannot both be specified for this model.", "top_p"),
+        (400, "per request seeds are unsupported", "seed"),
         # Wrong values and other complaints: no field is left out.
         (400, "temperature must be 1 or less", None),
         (400, "temperature must be 0 to 2, not 5", None),
@@ -153,6 +161,30 @@ def test_a_refused_field_is_found_in_whatever_words(status: int, message: str, f
         ),
         pytest.param({"title": "One or more.", "errors": {"seed": ["Not supported."]}}, "seed", id=".NET"),
         pytest.param({"top_k": ["Unexpected field."]}, "top_k", id="Django"),
+        pytest.param({"error": {"message": "Bad", "errors": {"seed": "is unknown"}}}, "seed", id="texts"),
+        pytest.param(
+            {"error": {"code": "unsupported_parameter", "param": ["top_p"], "message": "Bad"}},
+            "top_p",
+            id="a list of parameters",
+        ),
+        pytest.param(
+            {"error": {"message": "Bad", "details": {"field": "seed", "reason": "unknown field"}}},
+            "seed",
+            id="details that are no list",
+        ),
+        pytest.param(
+            {"error": {"code": "unsupported_value", "target": "seed", "message": "Bad"}}, "seed", id="Azure"
+        ),
+        pytest.param(
+            {"error": {"innererror": {"message": "'seed' is not supported"}, "message": "Bad request"}},
+            "seed",
+            id="an error within",
+        ),
+        pytest.param(
+            {"violations": [{"propertyPath": "seed", "message": "This field was not expected."}]},
+            "seed",
+            id="Symfony",
+        ),
         pytest.param(
             {
                 "error": {
@@ -219,4 +251,29 @@ def test_a_server_that_only_streams_is_recognised(message: str):
     ],
 )
 def test_where_no_field_is_named_those_that_nobody_chose_are_left_out(message: str, field: str | None):
-    assert unnamed_field(fault_in({"error": {"message": message}}, 400), FIELDS, OPTIONAL) == field
+    assert suspected_field(fault_in({"error": {"message": message}}, 400), FIELDS, OPTIONAL) == field
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        # Refused in words, or in languages, that no list holds.
+        ("the seed field has been retired", "seed"),
+        ("\u30d1\u30e9\u30e1\u30fc\u30bf seed \u306f\u30b5\u30dd\u30fc\u30c8", "seed"),
+        ("temperature n'est pas permis ici", "temperature"),
+        ("illegal parameter: top_k", "top_k"),
+        ("temperature and top_p are mutually exclusive", "top_p"),
+        # The seed's value is nobody's choice.
+        ("seed must be between 0 and 100", "seed"),
+        # What somebody chose is not left out for its value.
+        ("temperature must be between 0 and 1", None),
+        ("Invalid temperature: too high", None),
+        ("cannot unmarshal array into field stop of type string", None),
+        ("top_k must be positive", None),
+    ],
+)
+def test_a_field_that_is_named_in_unknown_words_is_suspected(message: str, field: str | None):
+    fault = fault_in({"error": {"message": message}}, 400)
+    assert suspected_field(fault, FIELDS, OPTIONAL) == field
+    later = fault_in({"error": {"message": message}}, 500)
+    assert suspected_field(later, FIELDS, OPTIONAL) is None

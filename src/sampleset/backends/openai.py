@@ -35,9 +35,9 @@ from sampleset.errors import (
 from sampleset.wire.beside import beside
 from sampleset.wire.client import Client, ConnectionFailedError, Response
 from sampleset.wire.faults import Fault, about_access, read_fault
-from sampleset.wire.refusals import ONLY_STREAMS, refused_field, unnamed_field
-from sampleset.wire.replies import completion_of, damaged, decoded, read_completion
-from sampleset.wire.stream import StreamedCompletion
+from sampleset.wire.refusals import ONLY_STREAMS, refused_field, suspected_field
+from sampleset.wire.replies import NO_COMPLETION, completion_of, damaged, decoded, read_completion
+from sampleset.wire.stream import StreamedCompletion, begins_events
 from sampleset.wire.values import closed, count_of, list_of, mapping_of, shortened
 
 _log = logging.getLogger(__name__)
@@ -62,11 +62,10 @@ _OPTIONAL_FIELDS = (
 )
 # The same for a client's request. If a server refuses other fields, the client gets the error.
 _OPTIONAL_OF_REQUESTS = ("max_tokens", "seed", "stream_options", "stream")
-# How a stream of events begins, for servers that do not declare it.
-_EVENT_STARTS = (b"data:", b"event:", b": ", b":\n")
-_LONGEST_START = 256
 # Bytes of a stream that are read between two turns of the loop: some dozens of events.
 _READ_AT_ONCE = 4096
+# Equal replies in a row that are no completion, before any other, by which the base URL is held for wrong.
+_MOST_ODD_REPLIES = 3
 # Servers that draw by the settings of the model, or their own, where no nucleus is named.
 _WITH_OWN_TOP_P = ("vllm", "sglang", "llamacpp", "library")
 
@@ -115,6 +114,8 @@ class OpenAIBackend:
     def __post_init__(self) -> None:
         self._refused: frozenset[str] = frozenset()
         self._listed = self._accepted = self._answered = False
+        # The last reply that was no completion, and how often in a row it came.
+        self._odd_reply = ("", 0)
         self.base_url = (self.base_url or os.environ.get("OPENAI_BASE_URL", "")).strip() or None
         self.api_key = (self.api_key or os.environ.get("OPENAI_API_KEY", "")).strip() or None
         if self.base_url is None and self.api_key is None:
@@ -220,8 +221,8 @@ class OpenAIBackend:
                 break
             optional = self._optional(is_request=extra is not None)
             name = refused_field(reply, fields, optional)
-            if name is None and extra is None and not self._answered:
-                name = unnamed_field(reply, fields, optional)
+            if name is None and not self._answered:
+                name = suspected_field(reply, fields, optional, is_request=extra is not None)
             if name is None or name in refused:
                 raise await self._error(reply)
             refused |= {name}
@@ -268,7 +269,7 @@ class OpenAIBackend:
             return True, damaged(f"broke its reply off ({type(error.__cause__).__name__})")
         if reply.status != 200:
             return False, self._fault(reply)
-        if not reply.is_stream and not reply.raw[:_LONGEST_START].lstrip().startswith(_EVENT_STARTS):
+        if not reply.is_stream and not begins_events(reply.raw):
             whole = await beside(
                 len(reply.raw), lambda: read_completion(reply.raw, may_be_empty=may_be_empty)
             )
@@ -389,6 +390,12 @@ class OpenAIBackend:
     async def _error(self, fault: Fault, *, listing: bool = False) -> BackendError:
         """The package's error for a fault of the server."""
         words, kind = self._client.hidden(fault.text), fault.kind
+        last, count = self._odd_reply
+        is_odd = fault.reply == NO_COMPLETION
+        self._odd_reply = (words, count + 1 if words == last else 1) if is_odd else ("", 0)
+        if self._odd_reply[1] >= _MOST_ODD_REPLIES and not self._answered:
+            message = f"{self._where} {words.removesuffix('.')}{_usual_url(self._where)}"
+            return BackendError(closed(message), kind=kind)
         if fault.reply is not None:
             return TransientBackendError(
                 closed(f"{self._where} {words}"), retry_after=fault.retry_after, kind=kind

@@ -74,8 +74,8 @@ _DIALECTS: dict[str, type[Dialect]] = {
     "/v1/responses": Responses,
     "/v1/messages": Messages,
 }
-# Headers by name, as a preflight asks for them.
-_NAMES = re.compile(r"[\w!#$%&'*+.^`|~-]+(?: *, *[\w!#$%&'*+.^`|~-]+)*", re.ASCII)
+# A header's name, as a preflight asks for it.
+_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _USUAL_NAMES = "authorization, content-type, x-api-key"
 WITHHELD_HEADER = "x-sampleset-withheld"
 """Why an answer of a whole reply is withheld, for clients that read no more than the message."""
@@ -300,7 +300,9 @@ class Server:
             return response
         kind = _KINDS[Path(path).suffix]
         headers = _SECURITY | ({"Cache-Control": "max-age=86400"} if path.startswith("katex/") else {})
-        return Response(file.read_bytes(), media_type=kind, headers=headers)
+        response = Response(file.read_bytes(), media_type=kind, headers=headers)
+        _allowing(request, response, self._allowed_origin(request))
+        return response
 
 
 class _PlainPaths:
@@ -340,6 +342,9 @@ def _allowing(
     An allowed origin may send whatever headers it asks for: clients add their own to those that are needed.
     """
     if origin is None:
+        if isinstance(response, Response):
+            # Or a cache would hand it to a page that may read it only with these headers.
+            response.headers.setdefault("vary", "origin")
         return response
     headers = {
         "access-control-allow-origin": origin,
@@ -347,9 +352,11 @@ def _allowing(
         "vary": "origin",
     }
     if request.method == "OPTIONS":
-        wanted = ", ".join(request.headers.getlist("access-control-request-headers"))
+        lists = ",".join(request.headers.getlist("access-control-request-headers"))
+        names = list(filter(None, (name.strip(" \t") for name in lists.split(","))))
+        is_usual = not names or not all(map(_NAME.fullmatch, names))
         headers |= {
-            "access-control-allow-headers": wanted if _NAMES.fullmatch(wanted) else _USUAL_NAMES,
+            "access-control-allow-headers": _USUAL_NAMES if is_usual else ", ".join(names),
             "access-control-allow-methods": "GET, POST",
             "access-control-max-age": "600",
             "vary": "origin, access-control-request-headers",

@@ -24,7 +24,12 @@ _HELD_BACK = 128
 """File descriptors that are never a client's: models, files, the log."""
 _FRESH_SECONDS = 1.0
 """So old is a connection before another may take its place: its request may be on its way."""
-_REASONS = {408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
+_REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Protocol
 else:
@@ -166,6 +171,14 @@ class _Limited(_Protocol):
             return
         self._header_bytes = 0
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP in the form of the other errors."""
+        if self.is_answering and self.cycle.response_started:
+            self.transport.abort()
+            return
+        message = "This is no valid HTTP request. The server speaks HTTP/1.1 without TLS."
+        self._refuse(400, message, "invalid_http")
+
     def pause_writing(self) -> None:
         """The client does not read; it is given as long as for a body."""
         super().pause_writing()
@@ -204,9 +217,10 @@ class _Limited(_Protocol):
     def _refuse(self, status: int, message: str, code: str) -> None:
         """Answer outside of any request, and close."""
         body = json.dumps(ApiError(status, message, code=code).body()).encode()
+        wait = "retry-after: 1\r\n" if status in (408, 503) else ""
         head = (
             f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\n{wait}connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

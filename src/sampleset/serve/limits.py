@@ -255,9 +255,12 @@ def check_origin(request: Request, config: ServeConfig, keys: Keys) -> str | Non
     without keys, the host is looked at as well, since a name may be pointed at this address later.
 
     Raises:
-        ApiError: 403.
+        ApiError: 403; 400, the request names more than a host.
     """
-    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    hosts, origin = request.headers.getlist("host"), request.headers.get("origin")
+    host = hosts[0] if hosts else ""
+    if len(hosts) > 1 or any(sign in host for sign in "/?#@"):
+        raise ApiError(400, "The request's header 'Host' must be one name.", code="wrong_host")
     if not keys and not _is_own_host(_hostname(host), config):
         whom = "localhost" if config.host in _LOOPBACK else "its address, its name and those in allow_hosts"
         raise ApiError(403, f"This server answers to {whom}, not to {host[:80]!r}.", code="wrong_host")

@@ -34,6 +34,8 @@ _WRAPPERS = (
     "promptFeedback",
     "issues",
     "cause",
+    "innererror",
+    "inner_error",
     "message",
     "msg",
     "data",
@@ -42,7 +44,10 @@ _WRAPPERS = (
 )
 _WORDS = ("message", "msg", "detail", "error_message", "error_msg", "status_msg", "faultstring", "Message")
 # The fields of an entry of a list of errors: what it speaks of, and its text.
-_NAMES_OF_ENTRY = ("loc", "field", "path", "property", "parameter", "param", "pointer", "name")
+_NAMES_OF_ENTRY = (
+    *("loc", "field", "path", "property", "propertyPath", "propertyName", "attribute"),
+    *("parameter", "param", "pointer", "target", "key", "name"),
+)
 _WORDS_OF_ENTRY = ("msg", "message", "issue", "description", "reason", "detail")
 _DETAILS = ("details", "fieldViolations", "violations", "invalid_params", "invalid-params", "invalidParams")
 _WORDS_LAST = ("reason", "title", "description", "error_description", "blockReason")
@@ -163,8 +168,8 @@ class Fault:
         codes: Codes and types of the error, in small letters.
         param: The request field that the server calls wrong.
         retry_after: Seconds that the server asks to wait, `None` if it names none.
-        reply: `damaged reply`, `empty reply` or `broken reply` if a success held no usable completion, else
-            `None`.
+        reply: `damaged reply`, `empty reply`, `broken reply` or `no completion` if a success held no usable
+            completion, else `None`.
     """
 
     status: int
@@ -279,6 +284,8 @@ class _Reading:
 
     def _by_field(self, fields: Mapping[str, Any]) -> str:
         """The text of errors listed by field: `{"seed": ["Unknown field."]}`."""
+        errors = mapping_of(fields.get("errors"))
+        fields = {**fields, **{name: [text] for name, text in errors.items() if isinstance(text, str)}}
         lists = {name: value for name, value in fields.items() if list_of(value)}
         texts = {name: [text for text in value if isinstance(text, str)] for name, value in lists.items()}
         if name := next((name for name in texts if texts[name]), None):
@@ -289,6 +296,8 @@ class _Reading:
         """The text of details that name a field; others would only lengthen a message."""
         if depth > _DEEPEST:
             return ""
+        if fields := mapping_of(value):
+            return self._of_field(fields)
         entries = list(map(mapping_of, list_of(value)[:20]))
         inner = (self._details(entry.get(name), depth + 1) for entry in entries for name in _DETAILS)
         return "; ".join(filter(None, (*map(self._of_field, entries), *inner)))
@@ -327,7 +336,8 @@ class _Reading:
                 self.numbers.append(int(code))
             elif isinstance(code, str):
                 self.codes.append(code[:100].lower())
-        param = fields.get("param") or fields.get("field")
+        param = fields.get("param") or fields.get("field") or fields.get("target")
+        param = next(iter(list_of(param)), param)
         if self.param is None and isinstance(param, str) and param:
             self.param = param
 

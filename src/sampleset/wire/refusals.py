@@ -20,8 +20,10 @@ _MEANINGS = ("refused", "forbidden", "unknown", "passing")
 
 _ONE_VALUE = (
     r"only the default|only (?:accepts?|supports?|allows?) \d|only (?:a value of )?[\d.]+ is|"
-    r"\bfixed (?:at|to)\b|must be (?:set to |exactly |equal to )?\d+(?:\.\d+)?"
-    r"(?=[\s\"'`)]*(?:$|[.,;]|for\b|when\b|with\b|if\b|in\b))"
+    r"\bfixed (?:at|to)\b|requires? (?=\S{1,20}\s?(?:=|to be)\s?\d)|"
+    r"expected \d+(?:\.\d+)?(?=,? (?:but )?got)|"
+    r"(?:must|should|has to|have to|needs? to|(?<!\w)to) be (?:set to |exactly |equal to )?\d+(?:\.\d+)?"
+    r"(?=[\s\"'`)]*(?:$|[.,;]|for\b|when\b|with\b|if\b|in\b|but\b))"
 )
 _REFUSAL = re.compile(
     r"unsupported|unknown|unrecogni[sz]ed|unexpected|\bextra\b|extra_forbidden|extraneous|deprecated|disabled|"
@@ -51,12 +53,23 @@ _HINT = re.compile(
 _SPELLINGS = {
     "logprobs": r"(?:return[ _-]?)?log[ _-]?prob(?:s|abilit(?:y|ies))?",
     "top_logprobs": r"top[ _-]?log[ _-]?probs?",
-    "seed": r"(?:random[ _-]?)?seed",
+    "seed": r"(?:random[ _-]?)?seeds?",
     "stop": r"stop(?:[ _-]?(?:sequences?|words?|strings?))?",
     "stream": r"stream(?:ing)?",
 }
 # Fields that change the distribution of draws. They are left out only if the server clearly refuses them.
 _MATTERING = ("temperature", "top_p", "stop")
+_CHOSEN = (*_MATTERING, "top_k")
+# Such errors are about a value, not about the field.
+_OF_VALUE = re.compile(
+    r"\d|(?:must|should|ha[sv]e? to|needs? to) be|between|range|\bless|\bmore\b|greater|larger|smaller|"
+    r"at (?:most|least)|\btoo \w|positive|negative|maxim|minim|\btypes?\b|finite|whitespace|non-empty",
+    re.IGNORECASE,
+)
+# Two fields are refused together: the less important one goes.
+_TOGETHER = re.compile(
+    r"\bboth\b|together|simultaneous|at the same time|\beither\b|exclusive|one of|combine", re.IGNORECASE
+)
 # Fields whose values nobody chose: whatever is wrong with one, a draw goes without it.
 _UNCHOSEN = ("top_logprobs", "logprobs", "stream_options")
 _UNSUPPORTED = frozenset(
@@ -105,6 +118,8 @@ def refused_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[st
                 return name
     distances = {name: distance for name in sent if (distance := _distance(name, text)) is not None}
     if distances:
+        if len(distances) > 1 and _TOGETHER.search(text):
+            return next(name for name in optional if name in distances)
         return min(distances, key=distances.__getitem__)
     if fault.meaning == "refused":
         for name in sent:
@@ -115,20 +130,38 @@ def refused_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[st
     return None
 
 
-def unnamed_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[str]) -> str | None:
-    """The field to leave out where a server calls a request malformed without the name of a field.
+def suspected_field(
+    fault: Fault, fields: Mapping[str, Any], optional: Sequence[str], *, is_request: bool = False
+) -> str | None:
+    """The field to try without, where a server calls a request malformed and no field is clearly refused.
 
-    Only fields whose values nobody chose, and the seed. Asked for before the server has taken any request:
-    later such an error speaks of one prompt.
+    A field that the server names, in whatever language; a field that somebody chose only if the words are not
+    about its value. Without a name, one of those whose values nobody chose, and the seed. Asked for before
+    the server has taken any request: later such an error speaks of one prompt.
+
+    Args:
+        fault: The server's error.
+        fields: The fields of the request.
+        optional: As for `refused_field`.
+        is_request: Whether a client wrote the request. Then a field without its name is left in.
     """
-    if fault.status not in (400, 422) or fault.meaning != "refused" or fault.param is not None:
+    if fault.status not in (400, 422) or fault.meaning != "refused":
         return None
-    if not _UNNAMED.search(fault.text) or _QUOTED.search(fault.text):
+    text, param = _HINT.sub("", fault.text), _field_name(fault.param)
+    sent = [
+        name for name in optional if name != "max_tokens" and name in fields and fields[name] is not False
+    ]
+    if fields.get("seed", 0) not in _USUAL_SEEDS:
+        sent = [name for name in sent if name != "seed"]
+    named = [name for name in sent if name == param or _spelling(name).search(text)]
+    is_of_value = _OF_VALUE.search(text) is not None
+    if name := next((name for name in named if name not in _CHOSEN or not is_of_value), None):
+        return name
+    if is_request or fault.param is not None or not _UNNAMED.search(fault.text) or _QUOTED.search(fault.text):
         return None
-    names = [name for name in optional if name in (*_UNCHOSEN, "seed") and name in fields]
     if any(_spelling(name).search(fault.text) for name in fields):
         return None
-    return names[0] if names else None
+    return next((name for name in optional if name in (*_UNCHOSEN, "seed") and name in fields), None)
 
 
 def is_unknown(name: str, text: str) -> bool:

@@ -21,7 +21,10 @@ from sampleset.wire.native import in_chat_form
 from sampleset.wire.statuses import end_of, finish_reason_of
 from sampleset.wire.stream import StreamedCompletion
 from sampleset.wire.tool_calls import whole_calls
-from sampleset.wire.values import count_of, list_of, mapping_of, text_of
+from sampleset.wire.values import count_of, list_of, mapping_of, shortened, text_of
+
+NO_COMPLETION = "no completion"
+"""The `reply` of a fault where a success is no completion of any known form: the address may be wrong."""
 
 # Servers write -inf or the lowest float for a token of probability 0; OpenAI and vLLM write this.
 _LOWEST_LOGPROB = -9999.0
@@ -52,14 +55,18 @@ def read_completion(raw: bytes | bytearray, *, may_be_empty: bool = False) -> Ge
     except (ValueError, RecursionError):
         if (events := _events_in(raw)) is not None:
             return completion_of(events.body(), may_be_empty=may_be_empty)
-        if raw[:64].lstrip()[:1] == b"<":
-            return damaged(f"answered with a page of HTML. {_IS_IT_RIGHT}")
+        if (text := _other_text(raw)) is not None:
+            return damaged(f"answered with {text}. {_IS_IT_RIGHT}", NO_COMPLETION)
         ending = raw[-40:].decode("utf-8", "replace")
         return damaged(f"answered with broken JSON ({len(raw)} bytes, ending in {ending!r})")
     if entries := list_of(content):
         if in_chat_form(entries[0]).get("choices"):
             return completion_of(_joined(entries).body(), may_be_empty=may_be_empty)
         return _broken(fault_in(entries), "answered without a completion")
+    if isinstance(content, str):  # JSON written twice, or a mere text
+        return read_completion(content.encode("utf-8", "replace"), may_be_empty=may_be_empty)
+    if content is None or isinstance(content, int | float):
+        return damaged(f"answered with the value {content!r:.60}. {_IS_IT_RIGHT}", NO_COMPLETION)
     return completion_of(mapping_of(content), may_be_empty=may_be_empty)
 
 
@@ -115,6 +122,7 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
 def _events_in(raw: bytes | bytearray) -> StreamedCompletion | None:
     """The completion in JSON values one behind the other: a stream without its form. Else `None`."""
     text, position, events = raw.decode("utf-8", "replace").lstrip("\ufeff"), 0, list[object]()
+    text = text.rstrip().removesuffix("[DONE]")
     while match := _NEXT_VALUE.match(text, position):
         try:
             value, position = _DECODER.raw_decode(text, match.end())
@@ -123,6 +131,16 @@ def _events_in(raw: bytes | bytearray) -> StreamedCompletion | None:
         events.append(value)
     is_whole = not text[position:].strip(" \t\r\n,")
     return _joined(events) if events and is_whole and in_chat_form(events[0]).get("choices") else None
+
+
+def _other_text(raw: bytes | bytearray) -> str | None:
+    """Names a body that was never meant to be JSON; `None` if it may be JSON that broke off."""
+    text = shortened(raw[:1000].decode("utf-8", "replace").lstrip("\ufeff"))
+    if text[:1] in ("{", "["):
+        return None
+    if text.startswith("<"):
+        return "a page of HTML"
+    return f"the text {text[:60]!r}" if text else "an empty body"
 
 
 def _joined(events: Sequence[object]) -> StreamedCompletion:
@@ -174,9 +192,11 @@ _IS_IT_RIGHT = (
 def _without_choices(body: Mapping[str, Any]) -> Fault:
     fault = fault_in({"error": body.get("error") or body.get("errors") or body})
     reason = "answered without a completion"
-    if body and not _SAYS_WHY.intersection(body):
-        fields = ", ".join(repr(name[:30]) for name in list(body)[:5])
+    if not _SAYS_WHY.intersection(body):
+        fields = ", ".join(repr(name[:30]) for name in list(body)[:5]) or "no fields"
         reason = f"answered without a completion, with an object of {fields}. {_IS_IT_RIGHT}"
+        fault = _broken(fault, reason)
+        return replace(fault, reply=NO_COMPLETION) if fault.reply is not None else fault
     return _broken(fault, reason)
 
 

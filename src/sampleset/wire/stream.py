@@ -13,6 +13,13 @@ from sampleset.wire.values import list_of, mapping_of, text_of
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_FIELD = re.compile(rb"(?:event|id|retry|comment)?:", re.IGNORECASE)
+_BEGIN = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:", re.IGNORECASE)
+
+
+def begins_events(raw: bytes | bytearray) -> bool:
+    """Whether a body is a stream of events, for servers that do not declare it."""
+    return _BEGIN.match(raw) is not None
 
 
 class StreamedCompletion:
@@ -122,7 +129,7 @@ class StreamedCompletion:
         return {"choices": [choice], "usage": self._usage}
 
     def _take(self, line: bytes) -> str:
-        """Read a line; returns its content. A line of bare JSON is an error of the server.
+        """Read a line; returns its content. Bare JSON, over several lines, too, is a reply or an error.
 
         Servers that leave the empty line between events out are read, too: an event is complete when its
         data are JSON. Data over several lines are read at the empty line.
@@ -132,32 +139,38 @@ class StreamedCompletion:
             content = self._add_data(json.loads(data, parse_constant=lambda _: None)) if data else ""
             self._event = b""
             return content
-        if line.startswith(b"event:"):
+        name = line[:6].lower()
+        if name == b"event:":
             self._event = line[6:].strip()
-        is_data = line.startswith(b"data:")
-        data = line[5:].strip() if is_data else line.strip()
-        if not data or (not is_data and not data.startswith(b"{")):
+        is_data = name.startswith(b"data:")
+        # Some relays write the name of the field twice.
+        data = line[5:].strip().removeprefix(b"data:").strip() if is_data else line.strip()
+        if not is_data and _FIELD.match(line):
             return ""
-        if data == b"[DONE]":
+        if data[:8].strip(b'"').upper() == b"[DONE]":
             self.is_whole = True
             return ""
         if self._data:
             self._data.append(data)
+            return ""
+        if not data or (not is_data and not data.startswith(b"{")):
             return ""
         try:
             value = json.loads(data, parse_constant=lambda _: None)
         except ValueError:
             if self._event == b"error":
                 value = data.decode("utf-8", "replace")
-            elif is_data:
-                self._data.append(data)
-                return ""
             else:
-                raise
+                # A mere word, such as `ping`, is passed over; what looks like JSON may go on.
+                if data[:1] in (b"{", b"["):
+                    self._data.append(data)
+                return ""
         return self._add_data(value)
 
     def _add_data(self, value: object) -> str:
         """Add the data of an event, which may be an error by the event's name."""
+        if isinstance(value, str) and value.startswith("{"):  # JSON written twice
+            value = json.loads(value, parse_constant=lambda _: None)
         event = mapping_of(value)
         if self._event == b"error" and not event.get("error"):
             event = {"error": value or "no reason given"}

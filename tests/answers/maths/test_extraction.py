@@ -213,6 +213,10 @@ OPEN_MARKS = [
     ),
     *("<thinking_process>", "<antThinking>", "&lt;think&gt;", "[THINK]", "[ think ]", "[Thought]"),
     *("<|think|>", "<| think |>", "<|reasoning|>", '<details type="reasoning" done="false">'),
+    *("<seed:think>", "<longcat_think>", "<think_fast>", "<my_thoughts>", "<inner-monologue>"),
+    *("\\u003cthink\\u003e", "&#60;think&#62;", "\\<think\\>", "\uff1cthink\uff1e", "<\u601d\u8003>"),
+    *("<|inner_prefix|>", "<|channel>thought\n", "```thinking\n", "analysisWe", "assistantanalysisWe"),
+    *("<details><summary>Thinking...</summary>", "<details open>\n<summary>Thought for 3 s</summary>"),
 ]
 CLOSED_MARKS = [
     ("<think>", "</think>"),
@@ -224,6 +228,13 @@ CLOSED_MARKS = [
     ("<|reasoning|>", "<|/reasoning|>"),
     ("<chain_of_thought>", "</chain_of_thought>"),
     ('<details type="reasoning" done="true" duration="3">', "</details>"),
+    ("<details><summary>Thinking...</summary>", "</details>"),
+    ("<longcat_think>", "</longcat_think>"),
+    ("\\u003cthink\\u003e", "\\u003c/think\\u003e"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|channel>thought\n", "<channel|>"),
+    ("```thinking\n", "\n```\n"),
+    ("assistantanalysisWe ask. ", "assistantfinal"),
 ]
 
 
@@ -246,6 +257,10 @@ def test_what_follows_a_thought_is_all_that_counts(begin: str, end: str):
         "<thinker>It is 18.",
         "[thinking back] It is 18.",
         "<details>It is 18.</details>",
+        "<details><summary>Steps</summary>5</details>It is 18.",
+        "`<think>` opens a thought. It is 18.",
+        "analysis shows that it is 18.",
+        "<data_analysis>It is 18.",
     ],
 )
 def test_what_only_looks_like_a_mark_hides_nothing(text: str):
@@ -254,6 +269,8 @@ def test_what_only_looks_like_a_mark_hides_nothing(text: str):
 
 def test_long_texts_of_half_marks_are_read_at_once():
     begun = time.process_time()
+    for half in ("<details><summary>think</summary>", "<a_think_b", "```think\n", "assistantanalysis"):
+        after_reasoning(half * 20_000)
     for half in ("<think ", "< think", "<details type=reasoning", "[ think", "&lt;think ", "<details x "):
         after_reasoning(half * 20_000)
     assert time.process_time() - begun < 5

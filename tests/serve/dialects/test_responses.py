@@ -52,6 +52,11 @@ def test_a_text_is_answered_by_the_vote(client: openai.OpenAI, upstream: Upstrea
         assert not {"input", "instructions", "max_output_tokens"} & set(request)
 
 
+def test_instructions_may_be_as_long_as_those_of_coding_agents(client: openai.OpenAI, upstream: Upstream):
+    client.responses.create(model="careful", input="What is 2 + 2?", instructions="Be brief. " * 3000)
+    assert {len(request["messages"][0]["content"]) for request in upstream.requests} == {30_000}
+
+
 def test_a_conversation_becomes_messages(client: openai.OpenAI, upstream: Upstream):
     upstream.models = ("stub-model",)
     client.responses.create(

@@ -11,35 +11,46 @@ from itertools import islice
 
 from sampleset.answers.maths.patterns import lazy_pattern
 
+# A name may have words before and behind it: `seed:think`, `my_thoughts`, `think_fast`.
 _TAGS = (
-    "think|thinking|thought|thoughts|reasoning|reason|scratchpad|scratch_pad|reflection|analysis|seed:think"
-    "|internal_monologue|inner_thoughts?|rationale|ant_?thinking|(?:thought|thinking|reasoning)[_-]?process"
-    "|chain[_-]of[_-]thought|cot"
+    r"(?:[a-z]{2,12}[_:-]){0,2}(?:ant)?(?:think|thinking|thoughts?|reasoning|scratch_?pad|monologue|cot)"
+    r"(?:[_-][a-z0-9]{1,12}){0,2}"
+    "|reason|reflection|analysis|rationale|\u601d\u8003|\u63a8\u7406|\uc0ac\uace0"  # thinking, reasoning
 )
-# Tags as models and their templates write them: with spaces, attributes, or escaped for a page.
-_LESS, _GREATER = "(?:<|&lt;)", "(?:>|&gt;)"
+# Tags as models and their templates write them: with spaces, attributes, or escaped for a page or for JSON.
+_LESS = r"(?:<|&lt;|&#60;|&#x3c;|\\u003c|\\<|\uff1c)"
+_GREATER = r"(?:>|&gt;|&#62;|&#x3e;|\\u003e|\\>|\uff1e)"
 _ATTRIBUTES = r"""(?:\s{1,8}[\w:-]{1,40}=(?:"[^"<>]{0,100}"|'[^'<>]{0,100}'|[^\s<>"']{1,100})){0,6}\s{0,8}"""
 _BRACKETED = "THINK|THINKING|THOUGHTS?|REASONING"
+_CHANNEL = r"<\|?channel\|?>\s*"
+_FOLD = (
+    r"<details\s[^<>]{0,200}type=.reasoning.[^<>]{0,200}>"
+    r"|<details(?:\s[^<>]{0,200})?>\s{0,8}<summary>[^\w<]{0,8}(?:think|thought|reason)[^<]{0,80}</summary>"
+)
+_FIRST = r"(?=[<&\[\\◁\uff1c])"
+"""How each mark begins: most places of a text are passed over by it."""
 _OPENING = lazy_pattern(
-    rf"{_LESS}\s{{0,4}}(?:{_TAGS}){_ATTRIBUTES}{_GREATER}"
-    rf"|<details\s[^<>]{{0,200}}type=.reasoning.[^<>]{{0,200}}>"
+    # A tag in backticks is one that the text speaks of.
+    rf"{_FIRST}(?:(?<!`){_LESS}\s{{0,4}}(?:{_TAGS}){_ATTRIBUTES}{_GREATER}|{_FOLD}"
     rf"|\[\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]|<\|\s?(?:begin_of_thought|START_THINKING|thinking|reasoning"
-    rf"|think)\s?\|>"
-    r"|◁think▷|<\|channel\|>\s*(?:analysis|commentary)\s*<\|message\|>|<unused94>",
+    rf"|think|inner_prefix)\s?\|>|{_CHANNEL}(?:(?:analysis|commentary)\s*<\|message\|>|thought\b)"
+    r"|◁think▷|<unused94>)",
     re.IGNORECASE,
 )
 _CLOSING = lazy_pattern(
-    rf"{_LESS}\s{{0,4}}/\s{{0,4}}(?:{_TAGS})\s{{0,4}}{_GREATER}"
+    rf"{_FIRST}(?:(?<!`){_LESS}\s{{0,4}}/\s{{0,4}}(?:{_TAGS})\s{{0,4}}{_GREATER}"
     rf"|\[\s{{0,4}}/\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]"
-    rf"|<\|\s?(?:end_of_thought|END_THINKING|/thinking|/reasoning|/think)\s?\|>"
-    r"|◁/think▷|<\|channel\|>\s*final\s*<\|message\|>|<unused95>|\\end\{think(?:ing)?[}>]",
+    rf"|<\|\s?(?:end_of_thought|END_THINKING|/thinking|/reasoning|/think|inner_suffix)\s?\|>"
+    rf"|◁/think▷|{_CHANNEL}final\s*<\|message\|>|<channel\|>|<unused95>|\\end\{{think(?:ing)?[}}>])",
     re.IGNORECASE,
 )
-_DETAILS = lazy_pattern(
-    r"\s*<details\s[^<>]{0,200}type=.reasoning.[^<>]{0,200}>(?:(?!</details>).)*</details>", re.DOTALL
-)
+_FOLDED = lazy_pattern(_FOLD, re.IGNORECASE)
 """Thought as a chat page folds it."""
-_STRIPPED_CHANNELS = lazy_pattern(r"analysis.*assistantfinal", re.DOTALL)
+_STRIPPED_CHANNELS = lazy_pattern(r"\s*(?:assistant)?analysis(?:.*assistantfinal|(?=[A-Z]).*)", re.DOTALL)
+"""Channels of gpt-oss whose marks are lost."""
+_FENCE = lazy_pattern(
+    r"\s*```(?:think|thinking|thoughts?|reasoning)[ \t]*\n(?:.*?\n[ \t]*```[ \t]*(?:\n|$)|.*)", re.DOTALL
+)
 _ANSWERED = lazy_pattern(r"(?:(?<=\n)|(?<=>))[ \t]*<answer>[^<]{1,1000}</answer>\s*$")
 """Answer tags on a separate line at the very end close a thought that was left open."""
 _HEADER = lazy_pattern(
@@ -58,6 +69,8 @@ _NEXT_QUESTION = lazy_pattern(
 )
 
 
+_MARKS = ("<", "&lt;", "[", "◁", r"\end{think", "&#", r"\u003c", "\uff1c")
+"""In a text without any of these no thought is marked."""
 _MOST_TURNS = 50
 _NOUNS = ("question", "problem", "exercise", "example", "instruction")
 _QUESTION_MARKS = ("\nQ", "\tQ", " Q", "*Q", "\nq", "q:")
@@ -67,28 +80,34 @@ _TURNS = ((_END_OF_TURN, False), (_NEXT_TURN, False), (_NEXT_QUESTION, True))
 
 def after_reasoning(text: str) -> str:
     """The text after the reasoning: the full text if nothing follows it, none if the reasoning is open."""
-    if not (
-        "<" in text
-        or "&lt;" in text
-        or "[" in text
-        or "◁" in text
-        or r"\end{think" in text
-        or "assistantfinal" in text
-    ):
+    if (thought := _STRIPPED_CHANNELS.match(text) or _FENCE.match(text)) is not None:
+        text = text[thought.end() :]
+    if not any(mark in text for mark in _MARKS):
         return text
-    if text.lstrip()[:1] == "<" and (folded := _DETAILS.match(text)):
-        text = text[folded.end() :]
+    if "<details" in text:
+        text = _unfolded(text)
     closings = list(_CLOSING.finditer(text))
     rest = text[closings[-1].end() :] if closings else text
     if closings and not rest.strip():
         return text
-    if not closings and (stripped := _STRIPPED_CHANNELS.match(text)):
-        rest = text[stripped.end() :]
     opening = _OPENING.search(rest)
     if not opening:
         return rest
     answered = _ANSWERED.search(rest, opening.end())
     return answered[0] if answered else rest[: opening.start()]
+
+
+def _unfolded(text: str) -> str:
+    """The text without folded thought that is closed."""
+    parts, begin = list[str](), 0
+    for fold in _FOLDED.finditer(text):
+        end = text.find("</details>", fold.end())
+        if end < 0:
+            break
+        if fold.start() >= begin:
+            parts.append(text[begin : fold.start()])
+            begin = end + len("</details>")
+    return "".join([*parts, text[begin:]])
 
 
 def _turns_in(text: str) -> list[tuple[re.Pattern[str], bool]]:

@@ -22,13 +22,17 @@ def _includes(value: Any) -> str | None:
     return None if is_known else f"a list of {' and '.join(known)}"
 
 
+def _text(value: Any) -> str | None:
+    return None if isinstance(value, str) else "a text"
+
+
 RESPONSES: dict[str, Parameter] = {
     "model": PARAMETERS["model"],
     "input": Parameter(
         "honoured",
         "a text, or messages, calls of functions and their outputs; `reasoning` items are left out",
     ),
-    "instructions": Parameter("honoured", "a system message before the others", PARAMETERS["user"].check),
+    "instructions": Parameter("honoured", "a system message before the others", _text),
     "max_output_tokens": replace(PARAMETERS["max_tokens"], says="of each sample, not of their sum"),
     **{name: PARAMETERS[name] for name in ("temperature", "top_p", "stream")},
     "stream_options": replace(PARAMETERS["stream_options"], says="`include_obfuscation` pads nothing here"),

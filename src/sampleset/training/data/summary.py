@@ -109,7 +109,8 @@ def beside(rows: Path, ending: str) -> Path:
 def save_summary(rows: Path, summary: Mapping[str, Any]) -> Path:
     """Write the summary beside the rows; returns its path."""
     path = beside(rows, "summary.json")
-    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
 
 
