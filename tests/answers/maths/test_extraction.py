@@ -248,6 +248,10 @@ def test_what_follows_a_thought_is_all_that_counts(begin: str, end: str):
     assert after_reasoning(f"{begin}Is it \\boxed{{17}}?{end}It is 18.") == "It is 18."
 
 
+def test_a_closing_mark_right_behind_a_fence_of_code_ends_the_thought():
+    assert after_reasoning("so:\n```\nprint(17)\n```</think>It is 18.") == "It is 18."
+
+
 @pytest.mark.parametrize(
     "text",
     [

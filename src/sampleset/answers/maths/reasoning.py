@@ -30,15 +30,15 @@ _FOLD = (
 _FIRST = r"(?=[<&\[\\◁\uff1c])"
 """How each mark begins: most places of a text are passed over by it."""
 _OPENING = lazy_pattern(
-    # A tag in backticks is one that the text speaks of.
-    rf"{_FIRST}(?:(?<!`){_LESS}\s{{0,4}}(?:{_TAGS}){_ATTRIBUTES}{_GREATER}|{_FOLD}"
+    # A tag behind a single backtick is one that the text speaks of.
+    rf"{_FIRST}(?:(?<![^`]`)(?<!^`){_LESS}\s{{0,4}}(?:{_TAGS}){_ATTRIBUTES}{_GREATER}|{_FOLD}"
     rf"|\[\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]|<\|\s?(?:begin_of_thought|START_THINKING|thinking|reasoning"
     rf"|think|inner_prefix)\s?\|>|{_CHANNEL}(?:(?:analysis|commentary)\s*<\|message\|>|thought\b)"
     r"|◁think▷|<unused94>)",
     re.IGNORECASE,
 )
 _CLOSING = lazy_pattern(
-    rf"{_FIRST}(?:(?<!`){_LESS}\s{{0,4}}/\s{{0,4}}(?:{_TAGS})\s{{0,4}}{_GREATER}"
+    rf"{_FIRST}(?:(?<![^`]`)(?<!^`){_LESS}\s{{0,4}}/\s{{0,4}}(?:{_TAGS})\s{{0,4}}{_GREATER}"
     rf"|\[\s{{0,4}}/\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]"
     rf"|<\|\s?(?:end_of_thought|END_THINKING|/thinking|/reasoning|/think|inner_suffix)\s?\|>"
     rf"|◁/think▷|{_CHANNEL}final\s*<\|message\|>|<channel\|>|<unused95>|\\end\{{think(?:ing)?[}}>])",
