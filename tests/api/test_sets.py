@@ -139,7 +139,7 @@ def test_rows_in_memory_are_read_as_files_are(kind: str):
     if kind == "pandas":
         table = pytest.importorskip("pandas").DataFrame(ROWS)
     elif kind == "datasets":
-        table = pytest.importorskip("datasets.arrow_dataset").Dataset.from_list(ROWS)  # not our folder of tests
+        table = pytest.importorskip("datasets.arrow_dataset").Dataset.from_list(ROWS)
     sets = load_sets(table)
     assert [(one.problem.answer, [sample.text for sample in one.sample_set.samples]) for one in sets] == [
         ("5", ["5", "6"]),
