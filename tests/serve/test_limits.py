@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
 import socket
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, cast
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 from sampleset.serve.api_errors import ApiError
 from sampleset.serve.config import ServeConfig, serve_config
-from sampleset.serve.limits import Allowances, Gate, Keys
+from sampleset.serve.limits import Allowances, Gate, Keys, read_body
 from support.running import Upstream, alias, running
 
 QUESTION = {"model": "careful", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
@@ -47,6 +50,52 @@ def test_what_is_not_a_key_is_refused(header: str):
     with pytest.raises(ApiError) as caught:
         Keys(["ann"]).check(header)
     assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
+
+
+ANY_CONFIG = {"models": {"careful": {"upstreams": [{"model": "m", "base_url": "http://127.0.0.1:1/v1"}]}}}
+
+
+class _Sent:
+    """A request with a body."""
+
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        pytest.param(b"[" * 200_000 + b"]" * 200_000, None, id="deep"),
+        pytest.param(b"[" + b"[]," * 300_000 + b"1]", "brackets and braces", id="lists"),
+        pytest.param(b"{" + b",".join(b'"%d":1' % i for i in range(100_001)) + b"}", "names", id="names"),
+        pytest.param(
+            b"{" + b",".join(b'"%d\\\\" :1' % i for i in range(200_004)) + b"}", "names", id="hidden"
+        ),
+        pytest.param(b"[" + b"1," * 2_000_001 + b"1]", "commas", id="numbers"),
+    ],
+)
+async def test_a_body_of_more_values_than_are_read_in_a_moment_is_refused_unread(
+    body: bytes, what: str | None
+) -> None:
+    def read(value: Any) -> Any:
+        raise AssertionError("it was read")
+
+    config = serve_config(ANY_CONFIG)
+    with pytest.raises(ApiError, match=what or "not valid JSON") as caught:
+        await read_body(cast("Request", _Sent(body)), config, read)
+    assert caught.value.status == 400
+
+
+async def test_a_long_text_with_many_quotes_and_commas_is_read() -> None:
+    text = '"a", {b}, ' * 100_000
+    config = serve_config(ANY_CONFIG)
+    body = json.dumps({"text": text.replace("{", "").replace("}", "")}).encode()
+    assert await read_body(cast("Request", _Sent(body)), config, lambda value: len(value["text"])) > 700_000
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,9 @@ T = TypeVar("T")
 
 KEYS_VARIABLE = "SAMPLESET_API_KEYS"
 _MINUTE = 60.0
-_MOST_VALUES = 300_000
+_MOST_BRACKETS = 300_000
+_MOST_STRINGS = 100_000
+_MOST_COMMAS = 2_000_000
 _BEARER = re.compile(r"bearer +(\S.*)", re.IGNORECASE)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -309,14 +311,24 @@ async def read_body(
 
 
 def _decoded(raw: bytearray) -> Any:
-    if raw.count(b"[") + raw.count(b"{") > _MOST_VALUES:
-        raise ApiError(
-            400, f"The body holds more than {_MOST_VALUES} brackets and braces.", code="body_too_large"
-        )
+    _require_few_values(raw)
     try:
         return json.loads(raw, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "The body is not valid JSON.", code="invalid_json") from error
+
+
+def _require_few_values(raw: bytearray) -> None:
+    """Refuse a body that the parser, which keeps other threads waiting, would work on for long."""
+    counts = (
+        (raw.count(b"[") + raw.count(b"{"), _MOST_BRACKETS, "brackets and braces"),
+        # A quote within a text is written with a backslash.
+        ((raw.count(b'"') - raw.count(b'\\"')) // 2, _MOST_STRINGS, "names and texts"),
+        (raw.count(b","), _MOST_COMMAS, "commas"),
+    )
+    for count, most, what in counts:
+        if count > most:
+            raise ApiError(400, f"The body holds more than {most:,} {what}.", code="body_too_large")
 
 
 def _refuse(name: str) -> None:
