@@ -1,4 +1,4 @@
-"""A checkpoint as files for llama.cpp or for others."""
+"""A trained aggregator as files for llama.cpp or for others."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ EXAMPLE = "sampleset export runs/select/checkpoint --output exported"
 
 
 def export(
-    checkpoint: Annotated[Path, argument("Folder of a checkpoint that sampleset train wrote.")],
+    checkpoint: Annotated[
+        Path, argument("A checkpoint of sampleset train, a folder with adapter.gguf, or embedded-ssa.")
+    ],
     output: Annotated[Path, option("--output", help="The exported folder, new or empty.")],
     run: Output,
     format: Annotated[
-        str, option("--format", help="gguf-adapter (beside the base's file), gguf (whole), or merged.")
+        str,
+        option(
+            "--format", help="gguf-adapter (beside the base's file), gguf (whole), peft (LoRA), or merged."
+        ),
     ] = "gguf-adapter",
     base: Annotated[
         str | None,
-        option("--base", help="The base model, if not where the checkpoint says; for GGUF a .gguf."),
+        option(
+            "--base", help="The base, if not where the checkpoint says: a .gguf file, for peft also a Hub id."
+        ),
     ] = None,
     dtype: Annotated[
         str | None, option("--dtype", help="Of the trained weights: f32, f16, q8_0 (gguf), bf16 (merged).")
     ] = None,
 ) -> None:
-    """Make a checkpoint into files for llama.cpp or for others: an adapter, or a whole model."""
+    """Make a trained aggregator into files for llama.cpp or for others: an adapter, or a whole model."""
     made = export_checkpoint(checkpoint, output, cast("Any", format), base, dtype)
     if run.as_json:
         print_json({"folder": str(made.folder), "format": made.format, "files": dict(made.files)})

@@ -23,6 +23,7 @@ from sampleset.engines.checkpoint import (  # noqa: E402
     write_trained_on,
 )
 from sampleset.engines.gguf import ADAPTER_FILE, MODEL_FILE, resolve_embedded_model  # noqa: E402
+from sampleset.engines.huggingface.model import find_model  # noqa: E402
 from sampleset.errors import (  # noqa: E402
     DataError,
     InputNotFoundError,
@@ -91,6 +92,7 @@ async def test_every_format_gives_the_scores_of_the_checkpoint(checkpoint: Path,
     assert changed > 3
     for form, dtype, engine, tolerance in (
         ("merged", "f32", "", 1e-3),
+        ("peft", None, "", 1e-6),
         # Both engines round activations to 8 bits where weights are quantised.
         ("gguf-adapter", None, "llamacpp:", 0.2),
         ("gguf-adapter", None, "openvino:", 0.2),
@@ -167,6 +169,55 @@ def test_an_adapters_numbers_are_those_of_the_merged_model(checkpoint: Path, tmp
         torch.testing.assert_close(whole, merged[f"model.layers.7.{key}.weight"], rtol=1e-4, atol=1e-5)
 
 
+async def test_an_adapter_of_llama_cpp_becomes_one_of_peft_and_is_the_same(checkpoint: Path, tmp_path: Path):
+    export_checkpoint(checkpoint, tmp_path / "gguf", "gguf-adapter", dtype="f32")
+    export_checkpoint(tmp_path / "gguf", tmp_path / "peft", "peft")
+    first, second = read_adapter(checkpoint), read_adapter(tmp_path / "peft")
+    assert (first.alpha, first.updates.keys()) == (second.alpha, second.updates.keys())
+    for module, pair in first.updates.items():
+        for one, other in zip(pair, second.updates[module], strict=True):
+            assert (one == other).all(), module
+    trained = await scores(open_backend(str(checkpoint)))
+    assert distance(await scores(open_backend(str(tmp_path / "peft"))), trained) < 1e-6
+    record = read_record(tmp_path / "peft")
+    assert record is not None
+    assert "gguf_base" not in record.others
+    with pytest.raises(DataError, match="with --format peft"):
+        export_checkpoint(tmp_path / "gguf", tmp_path / "merged", "merged")
+
+
+def test_an_adapter_of_peft_names_a_base_on_the_hub(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    hub_id = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    export_checkpoint(checkpoint, tmp_path / "peft", "peft", base=hub_id, dtype="f16")
+    config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == hub_id
+    assert f"base_model: {hub_id}\nlibrary_name: peft" in (tmp_path / "peft" / "README.md").read_text()
+    tiny = save_tiny_model(tmp_path / hub_id)
+    monkeypatch.setattr("sampleset.engines.huggingface.model._fetch", lambda _: tiny)
+    files = find_model(str(tmp_path / "peft"))
+    assert files.base is not None
+    assert files.base.path == tiny
+    with pytest.raises(DataError, match="names the base model"):
+        find_model(str(tmp_path / "peft"), base="OTHER/NAME")
+    with pytest.raises(InputNotFoundError, match="No model at"):
+        export_checkpoint(checkpoint, tmp_path / "out", "peft", base="nowhere")
+    with pytest.raises(DataError, match="not on 'transformers:other"):
+        other = tmp_path / "other.gguf"
+        other.write_bytes(resolve_embedded_model().read_bytes() + b"\0")
+        export_checkpoint(checkpoint, tmp_path / "out", "peft", base=str(other))
+
+
+def test_a_damaged_adapter_of_llama_cpp_is_refused(checkpoint: Path, tmp_path: Path):
+    export_checkpoint(checkpoint, tmp_path / "gguf", "gguf-adapter")
+    whole = (tmp_path / "gguf" / ADAPTER_FILE).read_bytes()
+    (tmp_path / "gguf" / ADAPTER_FILE).write_bytes(whole[:5000])
+    with pytest.raises(DataError, match="is no LoRA adapter of linear layers"):
+        export_checkpoint(tmp_path / "gguf", tmp_path / "peft", "peft")
+    assert not (tmp_path / "peft").exists()
+
+
 async def test_a_whole_trained_model_becomes_a_gguf_file(tmp_path: Path):
     pytest.importorskip("xllamacpp")
     try:
@@ -180,8 +231,9 @@ async def test_a_whole_trained_model_becomes_a_gguf_file(tmp_path: Path):
     changed = distance(trained, await scores(open_backend("transformers:embedded")))
     assert changed > 1
     assert distance(found, trained) < 0.1 * changed
-    with pytest.raises(DataError, match="holds a whole model"):
-        export_checkpoint(folder, tmp_path / "adapter", "gguf-adapter")
+    for form in ("gguf-adapter", "peft"):
+        with pytest.raises(DataError, match="holds a whole model"):
+            export_checkpoint(folder, tmp_path / "adapter", form)
 
 
 def test_another_base_is_refused(checkpoint: Path, tmp_path: Path):

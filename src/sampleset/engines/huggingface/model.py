@@ -150,7 +150,8 @@ def _of_adapter(path: Path, base: str | None) -> ModelFiles:
 def _require_base(path: Path, base_name: str, base_files: ModelFiles) -> None:
     """Refuse a model other than the one that the adapter was trained on."""
     record = read_record(path)
-    if record is not None:
+    # The base of an adapter exported for a Hub model has a name and no digest.
+    if record is not None and "@" in record.base_model:
         recorded = record.base_model
         if recorded.rpartition("@")[2] != base_files.identity.rpartition("@")[2]:
             raise DataError(

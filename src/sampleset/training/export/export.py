@@ -1,4 +1,4 @@
-"""A checkpoint made into files for other engines: merged safetensors, or GGUF for llama.cpp.
+"""A trained aggregator made into files for other engines: safetensors (whole or LoRA), or GGUF for llama.cpp.
 
 An exported folder contains the record, too, so the model is used as it was trained. The folder is written
 completely or not at all.
@@ -21,9 +21,18 @@ from sampleset.engines.checkpoint import (
     write_record,
     write_trained_on,
 )
-from sampleset.engines.gguf import ADAPTER_FILE, EMBEDDED, EMBEDDED_DIGEST, MODEL_FILE, resolve_embedded_model
+from sampleset.engines.gguf import (
+    ADAPTER_FILE,
+    EMBEDDED,
+    EMBEDDED_DIGEST,
+    EMBEDDED_SSA,
+    MODEL_FILE,
+    embedded_ssa_folder,
+    find_gguf,
+)
 from sampleset.engines.huggingface.model import (
     ADAPTER_CONFIG,
+    HUB_ID,
     ModelFiles,
     find_model,
     import_extra,
@@ -31,19 +40,23 @@ from sampleset.engines.huggingface.model import (
 )
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError, UnknownNameError
 from sampleset.training.export.gguf import (
+    Adapter,
     BaseFile,
     read_adapter,
+    read_gguf_adapter,
     write_adapted_model,
     write_adapter,
     write_whole_model,
 )
 from sampleset.training.export.model_card import model_card
+from sampleset.training.export.peft import write_peft_adapter
 from sampleset.training.policy import replace_folder
 
-ExportFormat = Literal["merged", "gguf-adapter", "gguf"]
+ExportFormat = Literal["merged", "peft", "gguf-adapter", "gguf"]
 
 DTYPES: Mapping[ExportFormat, Mapping[str, str]] = {
     "merged": {"f32": "float32", "f16": "float16", "bf16": "bfloat16"},
+    "peft": {"f32": "float32", "f16": "float16"},
     "gguf-adapter": {"f32": "f32", "f16": "f16"},
     "gguf": {"f32": "f32", "f16": "f16", "q8_0": "q8_0"},
 }
@@ -75,14 +88,17 @@ def export_checkpoint(
     """Write a checkpoint in another format into a new folder.
 
     Args:
-        checkpoint: A checkpoint of `sampleset train`, or a merged export of one.
+        checkpoint: A checkpoint of `sampleset train`, a merged export of one, `embedded-ssa`, or a folder
+            with a GGUF adapter, which cannot be merged.
         output: The folder; new or empty.
-        format: `merged`: a whole Hugging Face model; `gguf-adapter`: a LoRA adapter beside the base model's
-            GGUF file; `gguf`: a whole model for llama.cpp.
+        format: `merged`: a whole Hugging Face model; `peft`: a LoRA adapter for transformers and vLLM;
+            `gguf-adapter`: a LoRA adapter beside the base model's GGUF file; `gguf`: a whole model for
+            llama.cpp.
         base: The base model, if not where the checkpoint says: `embedded` or a path. For both GGUF formats
-            this is a GGUF file, required if the checkpoint was trained on another format.
-        dtype: Type of the trained weights; by default f16, and for `merged` the type of a base model in
-            safetensors.
+            this is a GGUF file, required if the checkpoint was trained on another format. For `peft` it may
+            be a Hub id, which is written into the folder and not fetched.
+        dtype: Type of the trained weights; by default f16, for `peft` f32, and for `merged` the type of a
+            base model in safetensors.
 
     Raises:
         InputNotFoundError: The checkpoint or its base model does not exist.
@@ -96,6 +112,8 @@ def export_checkpoint(
         raise InvalidArgumentError(
             f"dtype={dtype!r} cannot be written as {format}. Use {', '.join(DTYPES[format])}."
         )
+    if str(checkpoint) == EMBEDDED_SSA and not checkpoint.exists():
+        checkpoint = embedded_ssa_folder()
     if not checkpoint.is_dir():
         raise InputNotFoundError(
             f"No checkpoint at {str(checkpoint)!r}. Name the folder that sampleset train wrote."
@@ -105,15 +123,18 @@ def export_checkpoint(
         raise DataError(
             f"{str(checkpoint)!r} has no {RECORD_FILE}. Name the folder that sampleset train wrote."
         )
+    others = {name: value for name, value in record.others.items() if name != "gguf_base"}
+    record = replace(record, others=others)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InvalidArgumentError(f"The output {str(output)!r} is taken. Name a new or empty folder.")
-    base = str(resolve_embedded_model()) if base == EMBEDDED else base
     new = output.absolute().with_name(f".{output.absolute().name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     try:
         if format == "merged":
             _write_merged(checkpoint, new, base, dtype)
+        elif format == "peft":
+            record = _write_peft(checkpoint, new, record, base, DTYPES[format][dtype or "f32"])
         else:
             record = _write_gguf(checkpoint, new, record, format, base, DTYPES[format][dtype or "f16"])
         record = replace(
@@ -141,6 +162,11 @@ def _without_folders(training: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write_merged(checkpoint: Path, folder: Path, base: str | None, dtype: str | None) -> None:
+    if (checkpoint / ADAPTER_FILE).is_file():
+        raise DataError(
+            f"{str(checkpoint)!r} holds an adapter for llama.cpp. Export it with --format peft, and then that "
+            "folder with --format merged."
+        )
     torch: Any = import_extra("torch")
     files = find_model(str(checkpoint), base)
     # The adapter is added in float32, so that nothing is rounded twice.
@@ -162,11 +188,45 @@ def _stored_dtype(files: ModelFiles) -> str:
     return values.get("dtype") or values.get("torch_dtype") or "float32"
 
 
+def _write_peft(
+    checkpoint: Path, folder: Path, record: CheckpointRecord, base: str | None, dtype: str
+) -> CheckpointRecord:
+    """Write the adapter for peft; returns the record, which names the base model of a new one."""
+    if not _is_adapter(checkpoint):
+        raise DataError(
+            f"{str(checkpoint)!r} holds a whole model, no adapter. Export it with --format merged or gguf."
+        )
+    if base is not None:
+        record = replace(record, base_model=_identity_of(checkpoint, record, base))
+    write_peft_adapter(folder, _adapter_of(checkpoint, None), base or _named_base(checkpoint, record), dtype)
+    return record
+
+
+def _identity_of(checkpoint: Path, record: CheckpointRecord, base: str) -> str:
+    """The identity of another base model for an adapter; for a Hub id the id itself, without a digest."""
+    if base == EMBEDDED or Path(base).is_file():
+        return _gguf_base(checkpoint, record, base).identity
+    if Path(base).exists() or not HUB_ID.fullmatch(base):
+        return find_model(base).identity
+    return base
+
+
+def _is_adapter(checkpoint: Path) -> bool:
+    return any((checkpoint / name).is_file() for name in (ADAPTER_CONFIG, ADAPTER_FILE))
+
+
+def _adapter_of(checkpoint: Path, base: BaseFile | None) -> Adapter:
+    """The numbers of an adapter, of peft or of llama.cpp; `base` is the file of the latter if it is open."""
+    if (checkpoint / ADAPTER_CONFIG).is_file():
+        return read_adapter(checkpoint)
+    return read_gguf_adapter(checkpoint / ADAPTER_FILE, base or BaseFile(find_gguf(str(checkpoint)).find()))
+
+
 def _write_gguf(
     checkpoint: Path, folder: Path, record: CheckpointRecord, format: str, base: str | None, dtype: str
 ) -> CheckpointRecord:
     """Write the GGUF file; returns the record, which now names the GGUF base."""
-    is_adapter = (checkpoint / ADAPTER_CONFIG).is_file()
+    is_adapter = _is_adapter(checkpoint)
     if format == "gguf-adapter" and not is_adapter:
         raise DataError(
             f"{str(checkpoint)!r} holds a whole model, no adapter. Export it with --format gguf or merged."
@@ -174,9 +234,9 @@ def _write_gguf(
     files = _gguf_base(checkpoint, record, base)
     file = BaseFile(files.path)
     if format == "gguf-adapter":
-        write_adapter(folder / ADAPTER_FILE, read_adapter(checkpoint), file, dtype)
+        write_adapter(folder / ADAPTER_FILE, _adapter_of(checkpoint, file), file, dtype)
     elif is_adapter:
-        write_adapted_model(folder / MODEL_FILE, read_adapter(checkpoint), file, dtype)
+        write_adapted_model(folder / MODEL_FILE, _adapter_of(checkpoint, file), file, dtype)
     else:
         write_whole_model(folder / MODEL_FILE, checkpoint, file, dtype)
     digest = files.digest[:8]
@@ -211,6 +271,9 @@ def _gguf_base(checkpoint: Path, record: CheckpointRecord, base: str | None) -> 
 
 def _named_base(checkpoint: Path, record: CheckpointRecord) -> str:
     """The base model's location according to the checkpoint."""
+    if (checkpoint / ADAPTER_FILE).is_file():
+        model = find_gguf(str(checkpoint)).model
+        return EMBEDDED if model is None else str(model.resolve())
     config = checkpoint / ADAPTER_CONFIG
     if config.is_file():
         return json.loads(config.read_bytes())["base_model_name_or_path"]

@@ -22,6 +22,17 @@ ARCHITECTURES = ("llama", "qwen2", "qwen3")
 REORDERED = {"llama": {"attn_q": "head_count", "attn_k": "head_count_kv"}}
 """By architecture: the projections whose rows are reordered, with the key of their number of heads."""
 
+MODULES = {
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+"""Linear modules of a layer in these architectures: llama.cpp's name → that of Hugging Face."""
+
 KINDS = {"f32": "F32", "f16": "F16", "q8_0": "Q8_0"}
 """Names of dtypes: the user's → the package `gguf`'s."""
 
@@ -105,6 +116,13 @@ class BaseFile:
             return values
         return values.reshape(heads, 2, -1, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
 
+    def restored(self, name: str, values: Any) -> Any:
+        """A weight in the file's order with its rows in the order of Hugging Face: undoes `arranged`."""
+        heads = self.heads(name)
+        if heads is None:
+            return values
+        return values.reshape(heads, -1, 2, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
+
     def values(self, name: str) -> Any:
         """A tensor in float32."""
         tensor = self.tensors[name]
@@ -158,6 +176,36 @@ def read_adapter(checkpoint: Path) -> Adapter:
     return Adapter(
         float(config["lora_alpha"]), {name: (pair["A"], pair["B"]) for name, pair in pairs.items()}
     )
+
+
+def read_gguf_adapter(path: Path, base: BaseFile) -> Adapter:
+    """The numbers of a GGUF LoRA adapter of a base file, in the order of Hugging Face.
+
+    Raises:
+        DataError: The file is damaged, or changes other tensors than the linear ones of layers.
+    """
+    gguf: Any = import_extra("gguf")
+    numpy: Any = import_extra("numpy")
+    sides: dict[str, dict[str, Any]] = {}
+    try:
+        reader = gguf.GGUFReader(str(path))
+        alpha = float(reader.fields["adapter.lora.alpha"].contents())
+        for tensor in reader.tensors:
+            name, _, side = str(tensor.name).rpartition(".lora_")  # as blk.15.attn_q.weight.lora_a
+            block, layer, part, weight = name.split(".")
+            if (block, weight) != ("blk", "weight") or side not in ("a", "b"):
+                raise ValueError(f"it holds {tensor.name!r}")
+            values = gguf.dequantize(tensor.data, tensor.tensor_type).astype(numpy.float32)
+            values = values.reshape([int(size) for size in reversed(tensor.shape)])
+            if side == "b":
+                values = base.restored(name, values)
+            sides.setdefault(f"model.layers.{int(layer)}.{MODULES[part]}", {})[side] = values
+        updates = {module: (pair["a"], pair["b"]) for module, pair in sides.items()}
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise DataError(
+            f"{str(path)!r} is no LoRA adapter of linear layers ({error}). Is it complete?"
+        ) from error
+    return Adapter(alpha, updates)
 
 
 def write_adapter(path: Path, adapter: Adapter, base: BaseFile, dtype: str) -> None:

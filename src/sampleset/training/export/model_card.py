@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LIBRARIES = {"gguf-adapter": "gguf", "gguf": "gguf", "merged": "transformers"}
+LIBRARIES = {"gguf-adapter": "gguf", "gguf": "gguf", "merged": "transformers", "peft": "peft"}
 EXTRAS = {"gguf": "llamacpp"}
 
 MODES = {
@@ -26,7 +26,7 @@ def model_card(record: Mapping[str, Any]) -> str:
     usual = "peft" if training.get("lora") else "transformers"
     library = LIBRARIES.get(str(record.get("format")), usual)
     mode = str(record["mode"])
-    name = str(record["base_model"]).removeprefix("transformers:").rpartition("@")[0]
+    name = str(record["base_model"]).removeprefix("transformers:").partition("@")[0]
     parts = [
         f"---\nbase_model: {name}\nlibrary_name: {library}\ntags:\n- sampleset\n- test-time-compute\n"
         f"- answer-aggregation\n- {mode}\n---",
