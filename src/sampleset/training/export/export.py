@@ -164,7 +164,7 @@ def _without_folders(training: Mapping[str, Any]) -> dict[str, Any]:
 def _write_merged(checkpoint: Path, folder: Path, base: str | None, dtype: str | None) -> None:
     if (checkpoint / ADAPTER_FILE).is_file():
         raise DataError(
-            f"{str(checkpoint)!r} holds an adapter for llama.cpp. Export it with --format peft, and then that "
+            f"{str(checkpoint)!r} holds an adapter for llama.cpp. Export it with --format peft, then that "
             "folder with --format merged."
         )
     torch: Any = import_extra("torch")
