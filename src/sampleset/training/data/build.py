@@ -351,11 +351,12 @@ async def _grade_subset(
         question_digest=question_digest(problem.question.text),
     )
     return DrawnSubset(
-        chosen, counted.candidates, tuple(right), row, _is_held_back(problem.question.text, options)
+        chosen, counted.candidates, tuple(right), row, is_held_back(problem.question.text, options)
     )
 
 
-def _is_held_back(question: str, options: DataOptions) -> bool:
+def is_held_back(question: str, options: DataOptions) -> bool:
+    """Whether the rows of a question are held back: it depends on its text, the share and the seed alone."""
     return random.Random(f"{options.seed}:{question_key(question)}").random() < options.held_back
 
 
