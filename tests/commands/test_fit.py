@@ -422,7 +422,7 @@ def test_a_study_prints_its_tables_and_the_same_bytes_a_second_time(
     stubs.reads = "first_sample"
     code, out, err = reproduce(run, study, tmp_path / "first")
     assert code == 0, err
-    assert stubs.done.count("train") == 5  # sft-grpo has two runs
+    assert stubs.done.count("train") == 6  # sft-grpo has two runs
     assert "| select |" in out
     assert (
         "| gsm8k\\_test\\_qwen15b\\_reseeded | 2 | 30 |" in out
@@ -476,7 +476,7 @@ def test_a_study_can_be_planned_without_making_anything(run: Run, study: Path, s
     code, out, err = reproduce(run, study, tmp_path / "study", "--dry-run", "--json")
     assert code == 0, err
     plan = json.loads(out)
-    assert [entry["variant"] for entry in plan] == ["select", "sft", "grpo", "sft-grpo"]
+    assert [entry["variant"] for entry in plan] == ["select", "sft", "grpo", "sft-grpo", "sft-think"]
     assert (plan[0]["train_questions"], plan[0]["draws"]) == (80, 0)
     assert not (tmp_path / "study").exists()
     code, out, _ = reproduce(run, study, tmp_path / "study", "--dry-run")
@@ -578,7 +578,7 @@ def test_a_study_of_tiny_models_is_trained_and_tested(
     TinyModel().write(tmp_path / "tiny.gguf", context_size=4096)
     tiny = STUDIES["ssa"]["tiny"]
     variants = [
-        replace(variant, recipe=("steps=1", "threads=1"))
+        replace(variant, recipe=("steps=1", "threads=1"), max_reply_tokens=variant.max_reply_tokens and 8)
         for variant in tiny.variants
         if variant.method in ("select", "sft")
     ]
@@ -587,5 +587,8 @@ def test_a_study_of_tiny_models_is_trained_and_tested(
     folders = ("--draws", study, "--output-dir", tmp_path / "study", "--base", tmp_path / "tiny.gguf")
     code, out, err = run("reproduce", "ssa", *folders)
     assert code == 0, err
-    assert len([line for line in out.splitlines() if line.startswith(("| select |", "| sft |"))]) == 2
+    assert len([line for line in out.splitlines() if line.startswith(("| select |", "| sft"))]) == 3
+    assert json.loads((tmp_path / "study" / "sft-think" / "mentions.json").read_text())["0"] == 1.0
+    record = json.loads((tmp_path / "study" / "sft-think" / "aggregator" / "sampleset.json").read_text())
+    assert record["mode"] == "think"
     assert run("reproduce", "ssa", *folders)[:2] == (0, out)

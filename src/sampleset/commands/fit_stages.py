@@ -252,7 +252,8 @@ class Fit:
 
     async def _require_context(self) -> None:
         async with opened(ModelRef(self.base)) as backend:
-            room = prompt_budget(backend, None, 512 if self._mode == "think" else 64)
+            reply = self.size.max_reply_tokens or (512 if self._mode == "think" else 64)
+            room = prompt_budget(backend, None, reply)
             wanted = self.scale.samples * self.scale.keep_end_tokens + _QUESTION_TOKENS
             if wanted > room:
                 raise ContextOverflowError(

@@ -101,9 +101,12 @@ SSA: Mapping[str, Study] = {
             "gsm8k_test_qwen15b_reseeded.jsonl.gz",
             "math_train_qwen05b.jsonl.gz",
         ),
-        variants=tuple(
-            Variant(method, method, "embedded", 135e6, recipe=_TINY)
-            for method in ("select", "sft", "grpo", "sft-grpo")
+        variants=(
+            *(
+                Variant(method, method, "embedded", 135e6, recipe=_TINY)
+                for method in ("select", "sft", "grpo", "sft-grpo")
+            ),
+            Variant("sft-think", "sft", "embedded", 135e6, think=True, recipe=_TINY, max_reply_tokens=160),
         ),
         k=5,
         samples=6,
