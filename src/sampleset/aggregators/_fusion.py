@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sampleset.aggregators.base import (
@@ -42,7 +42,7 @@ class Fuser:
     backend: Backend
     show: Part | None = None
     keep_end_tokens: int | None = None
-    drop_end_tokens: int | None = None
+    drop_end_tokens: int | None = field(default=None, kw_only=True)
     max_prompt_tokens: int | None = None
     max_tokens: int = 512
     temperature: float = 0.7

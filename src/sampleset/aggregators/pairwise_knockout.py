@@ -67,10 +67,10 @@ class PairwiseKnockout:
     fold: bool = True
     show: Part | None = None
     keep_end_tokens: int | None = None
-    drop_end_tokens: int | None = None
     max_prompt_tokens: int | None = None
     max_tokens: int = 32
     seed: int = 0
+    drop_end_tokens: int | None = None
 
     def __post_init__(self) -> None:
         require_positive(self, "max_tokens", "keep_end_tokens", "drop_end_tokens")

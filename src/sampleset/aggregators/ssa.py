@@ -42,8 +42,8 @@ class SampleSetAggregator:
             always does.
         max_tokens: Most tokens of a reply; by default 512 in mode `think`, 64 in mode `direct`.
         seed: Seed of the orders, of the replies and of ties.
-        drop_end_tokens: Do not show so many tokens at the end of each sample. By this Qi et al. ask
-            whether it only copies final answers; in mode `select` it is given the candidates all the same.
+        drop_end_tokens: Do not show so many tokens at the end of each sample, to see
+            whether it only copies final answers. In mode `select` it is given the candidates all the same.
         record: Folder with the record, where it is not beside the model: a copy of what a server runs.
     """
 
