@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -186,8 +188,34 @@ def test_a_sample_is_read_by_the_kind_of_its_question():
 
 async def test_an_ending_is_cut_from_the_samples_own_part():
     shown = [Shown("#### 4\n\nAnswer 6:\n" + "It is 7. " * 30)]
-    assert await cut_down(shown, None, 10, None, BACKEND) == [Shown("#### 4")]
-    assert await cut_down(shown, "conclusion", None, None, BACKEND) == [Shown("#### 4")]
+    question = Question("q", "?")
+    assert await cut_down(shown, question, BACKEND, keep_end_tokens=10) == [Shown("#### 4")]
+    assert await cut_down(shown, question, BACKEND, part="conclusion") == [Shown("#### 4")]
+
+
+SENTENCE = "First, 6 times 7 is 42.\nThe answer is 42."  # pieces of three characters
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        pytest.param({"drop_end_tokens": 6}, "First, 6 times 7 is 42.\n…", id="the end"),
+        pytest.param({"drop_end_tokens": 6, "keep_end_tokens": 4}, "…7 is 42.…", id="then the last of it"),
+        pytest.param({"drop_end_tokens": 6, "part": "conclusion"}, "First, 6 times 7 is 42.…", id="a line"),
+        pytest.param({"drop_end_tokens": 12}, "First,…", id="nearly all"),
+        pytest.param({"drop_end_tokens": 14}, "…", id="all of it"),
+        pytest.param({"drop_end_tokens": 99}, "…", id="more than there is"),
+        pytest.param({"drop_end_tokens": 99, "part": "conclusion", "keep_end_tokens": 1}, "…", id="nothing"),
+    ],
+)
+async def test_the_end_of_a_sample_is_not_shown(options: dict[str, Any], text: str):
+    assert await cut_down([Shown(SENTENCE, votes=2)], QUESTION, BACKEND, **options) == [Shown(text, votes=2)]
+
+
+async def test_the_dropped_end_is_that_of_the_samples_own_part():
+    shown = [Shown("So, 6 times 7 is 42. The answer is 42.\n\nAnswer 6:\n" + "It is 7. " * 30)]
+    (dropped,) = await cut_down(shown, QUESTION, BACKEND, drop_end_tokens=6)
+    assert dropped.text == "So, 6 times 7 is 42. …"
 
 
 async def test_a_question_that_numbers_its_answers_is_shown_whole():

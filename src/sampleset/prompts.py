@@ -246,19 +246,43 @@ def same_messages(question: Question, first: str, second: str) -> list[Message]:
 
 async def cut_down(
     shown: Sequence[Shown],
-    part: Part | None,
-    keep_end_tokens: int | None,
-    choices: int | None,
+    question: Question,
     backend: Backend,
-    kind: str = DEFAULT_KIND,
+    *,
+    part: Part | None = None,
+    drop_end_tokens: int | None = None,
+    keep_end_tokens: int | None = None,
 ) -> list[Shown]:
-    """The solutions cut to the part of them that is to be shown, and then to their last tokens."""
+    """The solutions as far as they are shown.
+
+    Args:
+        shown: The solutions.
+        question: The question that they answer.
+        backend: The model that reads them, for its tokenizer.
+        part: What of a solution is shown, after its end was dropped; `None` for all.
+        drop_end_tokens: Tokens at a solution's end that are not shown. An ellipsis stands for them, and for
+            all of a solution that has no more tokens.
+        keep_end_tokens: Most tokens of what is left that are shown, the last ones.
+    """
+    read_as = choices_of(question), question.answer_kind
     cut = list(shown)
+    if drop_end_tokens is not None:
+        cut = [await _without_ending(solution, drop_end_tokens, backend, *read_as) for solution in cut]
     if part == "conclusion":
-        cut = [replace(one, text=conclusion_of(one.text, choices, kind)) for one in cut]
+        cut = [replace(solution, text=conclusion_of(solution.text, *read_as)) for solution in cut]
     if keep_end_tokens is not None:
-        cut = [await with_ending_only(one, keep_end_tokens, backend, choices, kind) for one in cut]
+        cut = [await with_ending_only(solution, keep_end_tokens, backend, *read_as) for solution in cut]
+    if drop_end_tokens is not None:
+        cut = [replace(solution, text=f"{solution.text}…") for solution in cut]
     return cut
+
+
+async def _without_ending(
+    shown: Shown, tokens: int, backend: Backend, choices: int | None, kind: str
+) -> Shown:
+    """The solution's own part without its last tokens."""
+    pieces = await backend.tokenize(own_part(shown.text, choices, kind).strip())
+    return replace(shown, text="".join(pieces[:-tokens]))
 
 
 _MOST_CONCLUDING_LINES = 8

@@ -238,6 +238,18 @@ async def test_without_scores_the_votes_rank_and_it_is_said(make_set):
         pytest.param("generative_self_aggregation:max_tokens=0", "max_tokens=0", id="max_tokens"),
         pytest.param("two_stage:group=0", "group=0", id="group"),
         pytest.param("pairwise_knockout:keep_end_tokens=0", "keep_end_tokens=0", id="keep_end_tokens"),
+        *(
+            pytest.param(f"{name}:drop_end_tokens=0", "drop_end_tokens=0 must be at least 1", id=name)
+            for name in (
+                "generative_self_aggregation",
+                "llm_aggregator",
+                "mixture_of_agents",
+                "pairwise_knockout",
+                "rank_then_fuse",
+                "recursive",
+                "universal_self_consistency",
+            )
+        ),
     ],
 )
 def test_options_out_of_range_are_refused(spec: str, says: str):

@@ -1,5 +1,7 @@
 """Aggregators that ask a model, against a model that answers from memory."""
 
+from typing import Any
+
 import pytest
 
 from sampleset.aggregators.base import shown_order
@@ -166,6 +168,34 @@ async def test_only_the_endings_are_shown_where_asked_for(make_set):
     assert "one two" not in prompts[1]
     assert "…" in prompts[1]
     assert "five" in prompts[1]
+
+
+@pytest.mark.parametrize("mode", ["direct", "think"])
+async def test_without_their_ends_samples_show_no_answers_and_their_votes_count(make_set, mode: Any):
+    backend = saying("")
+    whole = make_set(["1234", "1234", "99"])
+    aggregator = LLMAggregator(backend, mode=mode, drop_end_tokens=20)
+    answer = await aggregator.aggregate(whole)
+    shown = backend.calls[0][0][0]["content"]
+    assert "1234" not in shown
+    assert "99" not in shown
+    assert shown.count("…") == 3
+    assert (answer.answer, answer.candidates[0].votes) == ("1234", 2)
+    assert "fallback_vote" in answer.flags
+
+
+async def test_candidates_are_scored_though_no_sample_shows_them(make_set):
+    scored: list[str] = []
+
+    def score(messages: Any, text: str) -> float:
+        scored.append(text)
+        assert "1234" not in messages[0]["content"]
+        return -0.5 if text.startswith("99") else -1.5
+
+    backend = ScoringReplayBackend(lambda messages, seed: "", scores=score)
+    aggregator = LLMAggregator(backend, mode="select", drop_end_tokens=20)
+    assert (await aggregator.aggregate(make_set(["1234", "1234", "99"]))).answer == "99"
+    assert scored == ["1234</answer>", "99</answer>"]
 
 
 def test_selecting_is_refused_where_a_model_cannot_score():

@@ -45,6 +45,19 @@ async def test_it_asks_as_the_record_says(make_set):
     assert (await LLMAggregator(trained(), mode="select").aggregate(sets)).answer == "2"
 
 
+async def test_it_drops_ends_before_it_keeps_those_of_its_training(make_set):
+    prompts: list[str] = []
+    backend = trained()
+    backend.scores = lambda messages, text: prompts.append(messages[0]["content"]) or -1.0
+    await SampleSetAggregator(backend, drop_end_tokens=4).aggregate(make_set(["1", "1", "2"]))
+    reader = LLMAggregator(backend, mode="select", keep_end_tokens=4, drop_end_tokens=4)
+    await reader.aggregate(make_set(["1", "1", "2"]))
+    assert len(prompts) == 4
+    assert set(prompts) == {prompts[0]}
+    assert prompts[0].count("…") == 6
+    assert "boxed" not in prompts[0]
+
+
 async def test_a_trained_confidence_weight_counts(make_set):
     sure = make_set(["1", "2"], confidences=[-0.1, -0.9])
     answer = await SampleSetAggregator(trained(replace(RECORD, confidence_weight=5.0))).aggregate(sure)

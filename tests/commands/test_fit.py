@@ -88,6 +88,10 @@ class Stubs:
         write_trained_on(fit.aggregator, map(question_digest, self.learned))
         return {}
 
+    async def mentions(self, fit: Fit) -> dict[str, float | None]:
+        self.note("mentions")
+        return {"0": 1.0, **dict.fromkeys(map(str, fit.size.dropped), 0.25)}
+
     def calibrate(self, fit: Fit) -> dict[str, Any]:
         self.note("calibrate")
         return {}
@@ -104,6 +108,10 @@ def stubs(monkeypatch: pytest.MonkeyPatch, draws: Path) -> Iterator[Stubs]:
     monkeypatch.setattr(f"{module}.find_model", lambda ref: ModelFiles("tiny", draws.parent, "12345678"))
     specs = Fit.specs
     monkeypatch.setattr(Fit, "specs", property(lambda fit: specs.__get__(fit) | {"ssa": stubs.reads}))
+    monkeypatch.setattr(
+        Fit, "dropping", property(lambda fit: {n: f"majority_vote:seed={n}" for n in fit.size.dropped})
+    )
+    monkeypatch.setattr(Fit, "_mentions", lambda fit: stubs.mentions(fit))
     yield stubs
 
 
@@ -286,6 +294,8 @@ def test_a_base_that_was_trained_on_a_test_question_is_refused_before_anything_i
         pytest.param(["--scale", "huge"], "No scale named 'huge'", id="scale"),
         pytest.param(["--method", "dpo"], "No training method named 'dpo'", id="method"),
         pytest.param(["--test-share", 1.5], "--test-share 1.5", id="share"),
+        pytest.param(["--test-drop-end-tokens", 0], "--test-drop-end-tokens 0 must be at least 1", id="cut"),
+        pytest.param(["--max-reply-tokens", 0], "--max-reply-tokens 0 must be at least 1", id="reply"),
         pytest.param(["--limit", 50], "train questions with a gold answer; 40 are needed", id="few"),
         pytest.param(["--limit", 66, "--test-share", 0.1], "20 are needed", id="few to test"),
         pytest.param(["--recipe", "stepps=3"], "stepps", id="recipe"),
@@ -412,7 +422,7 @@ def test_a_study_prints_its_tables_and_the_same_bytes_a_second_time(
     stubs.reads = "first_sample"
     code, out, err = reproduce(run, study, tmp_path / "first")
     assert code == 0, err
-    assert stubs.done.count("train") == 5  # sft-grpo has two runs
+    assert stubs.done.count("train") == 6  # sft-grpo has two runs
     assert "| select |" in out
     assert (
         "| gsm8k\\_test\\_qwen15b\\_reseeded | 2 | 30 |" in out
@@ -425,11 +435,48 @@ def test_a_study_prints_its_tables_and_the_same_bytes_a_second_time(
     assert (tmp_path / "first" / "tables.md").read_text() == out
 
 
+def test_a_study_shows_what_is_left_of_a_gain_where_the_ends_of_samples_are_hidden(
+    run: Run, study: Path, stubs: Stubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        Fit, "dropping", property(lambda fit: {20: "majority_vote:seed=1", 40: "first_sample"})
+    )
+    code, out, err = reproduce(run, study, tmp_path / "study")
+    assert code == 0, err
+    table = out.partition("## Samples cut off at the end")[2].strip().splitlines()[2:]
+    assert table[0].startswith("| hidden | samples that mention their answer % | select | sft |")
+    main = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in out.splitlines() if " | " in line}
+    whole, some, most = (line.strip("| ").split(" | ") for line in table[2:])
+    assert [whole[0], some[0], most[0]] == ["0", "20", "40"]
+    assert [whole[1], some[1], most[1]] == ["100.0", "25.0", "25.0"]
+    assert whole[2].split(" ")[0] == main["select"][2]
+    assert whole[2] == whole[5] != some[2]
+    assert some[2].startswith("0.0 (") or some[2].startswith(("+", "−"))
+
+
+def test_a_folder_of_before_goes_on_with_the_test_of_cut_samples_alone(
+    run: Run, draws: Path, stubs: Stubs, tmp_path: Path
+):
+    assert fit(run, draws, tmp_path / "fit")[0] == 0
+    stubs.done.clear()
+    options = ("--test-drop-end-tokens", 40, "--test-drop-end-tokens", 20)
+    code, _, err = fit(run, draws, tmp_path / "fit", *options)
+    assert code == 0, err
+    assert (err.count("done before"), "10/10 drop_end\n" in err) == (9, True)
+    assert stubs.done == ["mentions"]
+    (file,) = json.loads((tmp_path / "fit" / "report_drop_end" / "report.json").read_text())["files"]
+    labels = [method["label"] for method in file["points"][0]["methods"]]
+    assert labels == ["majority_vote", "majority_vote:seed=20", "majority_vote:seed=40"]
+    code, _, err = fit(run, draws, tmp_path / "fit", "--test-drop-end-tokens", 20)
+    assert (code, err.count("done before")) == (0, 9)
+    assert fit(run, draws, tmp_path / "fit", "--test-drop-end-tokens", 20)[2].count("done before") == 10
+
+
 def test_a_study_can_be_planned_without_making_anything(run: Run, study: Path, stubs: Stubs, tmp_path: Path):
     code, out, err = reproduce(run, study, tmp_path / "study", "--dry-run", "--json")
     assert code == 0, err
     plan = json.loads(out)
-    assert [entry["variant"] for entry in plan] == ["select", "sft", "grpo", "sft-grpo"]
+    assert [entry["variant"] for entry in plan] == ["select", "sft", "grpo", "sft-grpo", "sft-think"]
     assert (plan[0]["train_questions"], plan[0]["draws"]) == (80, 0)
     assert not (tmp_path / "study").exists()
     code, out, _ = reproduce(run, study, tmp_path / "study", "--dry-run")
@@ -531,7 +578,7 @@ def test_a_study_of_tiny_models_is_trained_and_tested(
     TinyModel().write(tmp_path / "tiny.gguf", context_size=4096)
     tiny = STUDIES["ssa"]["tiny"]
     variants = [
-        replace(variant, recipe=("steps=1", "threads=1"))
+        replace(variant, recipe=("steps=1", "threads=1"), max_reply_tokens=variant.max_reply_tokens and 8)
         for variant in tiny.variants
         if variant.method in ("select", "sft")
     ]
@@ -540,5 +587,8 @@ def test_a_study_of_tiny_models_is_trained_and_tested(
     folders = ("--draws", study, "--output-dir", tmp_path / "study", "--base", tmp_path / "tiny.gguf")
     code, out, err = run("reproduce", "ssa", *folders)
     assert code == 0, err
-    assert len([line for line in out.splitlines() if line.startswith(("| select |", "| sft |"))]) == 2
+    assert len([line for line in out.splitlines() if line.startswith(("| select |", "| sft"))]) == 3
+    assert json.loads((tmp_path / "study" / "sft-think" / "mentions.json").read_text())["0"] == 1.0
+    record = json.loads((tmp_path / "study" / "sft-think" / "aggregator" / "sampleset.json").read_text())
+    assert record["mode"] == "think"
     assert run("reproduce", "ssa", *folders)[:2] == (0, out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sampleset.aggregators.base import (
@@ -15,7 +15,6 @@ from sampleset.aggregators.base import (
     tally,
     vote_answer,
 )
-from sampleset.answers import choices_of
 from sampleset.backends.base import Backend
 from sampleset.chat import Message, SamplingParams, first_seed
 from sampleset.errors import InvalidArgumentError
@@ -31,6 +30,8 @@ class Fuser:
         backend: The model that writes.
         show: `conclusion` shows only the last lines of each solution, those that state its answer.
         keep_end_tokens: Show only so many tokens of each solution, its last ones.
+        drop_end_tokens: Do not show so many tokens at the end of each solution; the two options above then
+            count in what is left.
         max_prompt_tokens: Token budget of a prompt; by default what the model's context leaves.
         max_tokens: Most tokens of a new solution.
         temperature: Temperature at which it is written.
@@ -41,6 +42,7 @@ class Fuser:
     backend: Backend
     show: Part | None = None
     keep_end_tokens: int | None = None
+    drop_end_tokens: int | None = field(default=None, kw_only=True)
     max_prompt_tokens: int | None = None
     max_tokens: int = 512
     temperature: float = 0.7
@@ -48,7 +50,7 @@ class Fuser:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_positive(self, "max_tokens", "keep_end_tokens")
+        require_positive(self, "max_tokens", "keep_end_tokens", "drop_end_tokens")
 
     @property
     def writing(self) -> Writing | None:
@@ -77,7 +79,12 @@ class Fuser:
         """
         backend = backend or self.backend
         cut = await cut_down(
-            solutions, self.show, self.keep_end_tokens, choices_of(question), backend, question.answer_kind
+            solutions,
+            question,
+            backend,
+            part=self.show,
+            drop_end_tokens=self.drop_end_tokens,
+            keep_end_tokens=self.keep_end_tokens,
         )
         budget = prompt_budget(backend, self.max_prompt_tokens, self.max_tokens)
         if role is not None:

@@ -37,7 +37,6 @@ from sampleset.aggregators.base import (
     usage_of,
     vote_answer,
 )
-from sampleset.answers import choices_of
 from sampleset.backends.base import Backend, can_score
 from sampleset.chat import Generation, Message, SamplingParams, first_seed
 from sampleset.errors import InvalidArgumentError, UnsupportedByBackendError
@@ -71,6 +70,8 @@ class LLMAggregator:
         keep_end_tokens: Show only so many tokens of each sample, its last ones.
         show: `conclusion` shows only the last lines of each sample, those that state its answer (after
             PaCoRe, arXiv 2601.05593, which shows what follows the thinking).
+        drop_end_tokens: Do not show so many tokens at the end of each sample; `show` and `keep_end_tokens`
+            then count in what is left. Votes are still those of the whole samples.
         max_tokens: Most tokens of a reply; by default 512 in mode `think`, 64 in mode `direct`.
         temperature: Temperature of a reply.
         fold: Show samples of equal answers once, with their count; samples without an answer are left out.
@@ -107,9 +108,10 @@ class LLMAggregator:
     skip_unanimous: bool = False
     seed: int = 0
     show: Part | None = None
+    drop_end_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        for field in ("permutations", "max_tokens", "keep_end_tokens", "max_score_tokens"):
+        for field in ("permutations", "max_tokens", "keep_end_tokens", "drop_end_tokens", "max_score_tokens"):
             value: int | None = getattr(self, field)
             if value is not None and value < 1:
                 raise InvalidArgumentError(f"{field}={value!r} must be at least 1.")
@@ -231,11 +233,11 @@ class LLMAggregator:
         question = sample_set.question
         responses = await cut_down(
             responses,
-            self.show,
-            self.keep_end_tokens,
-            choices_of(question),
+            question,
             self.backend,
-            question.answer_kind,
+            part=self.show,
+            drop_end_tokens=self.drop_end_tokens,
+            keep_end_tokens=self.keep_end_tokens,
         )
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self._reply_tokens)
         return await aggregation_messages(sample_set.question, responses, self.mode, self.backend, budget)

@@ -26,7 +26,6 @@ from sampleset.aggregators.base import (
     tally,
     vote_answer,
 )
-from sampleset.answers import choices_of
 from sampleset.backends.base import Backend, can_score
 from sampleset.chat import SamplingParams
 from sampleset.models.together import gathered
@@ -56,6 +55,8 @@ class PairwiseKnockout:
         fold: Whether distinct answers compete, not all samples.
         show: `conclusion` shows only the last lines of each sample, those that state its answer.
         keep_end_tokens: Show only so many tokens of each sample, its last ones.
+        drop_end_tokens: Do not show so many tokens at the end of each sample; the two options above then
+            count in what is left.
         max_prompt_tokens: Token budget of a prompt; by default what the model's context leaves.
         max_tokens: Most tokens of a reply.
         seed: Seed of the pairings, of replies and of ties.
@@ -69,9 +70,10 @@ class PairwiseKnockout:
     max_prompt_tokens: int | None = None
     max_tokens: int = 32
     seed: int = 0
+    drop_end_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        require_positive(self, "max_tokens", "keep_end_tokens")
+        require_positive(self, "max_tokens", "keep_end_tokens", "drop_end_tokens")
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The answer of the sample that is left."""
@@ -150,11 +152,11 @@ class _Tournament:
         backend, question = options.backend, self._set.question
         first, second = await cut_down(
             [Shown(samples[first_index].text), Shown(samples[second_index].text)],
-            options.show,
-            options.keep_end_tokens,
-            choices_of(question),
+            question,
             backend,
-            question.answer_kind,
+            part=options.show,
+            drop_end_tokens=options.drop_end_tokens,
+            keep_end_tokens=options.keep_end_tokens,
         )
         budget = prompt_budget(backend, options.max_prompt_tokens, options.max_tokens)
         messages = await judge_messages(question, first, second, backend, budget)

@@ -42,6 +42,8 @@ class SampleSetAggregator:
             always does.
         max_tokens: Most tokens of a reply; by default 512 in mode `think`, 64 in mode `direct`.
         seed: Seed of the orders, of the replies and of ties.
+        drop_end_tokens: Do not show so many tokens at the end of each sample, to see
+            whether it only copies final answers. In mode `select` it is given the candidates all the same.
         record: Folder with the record, where it is not beside the model: a copy of what a server runs.
     """
 
@@ -53,6 +55,7 @@ class SampleSetAggregator:
     max_tokens: int | None = None
     seed: int = 0
     record: str | None = None
+    drop_end_tokens: int | None = None
     _reader: LLMAggregator = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +88,7 @@ class SampleSetAggregator:
             blind_score_weight=record.blind_score_weight,
             blind_vote_weight=record.blind_vote_weight,
             skip_unanimous=self.skip_unanimous,
+            drop_end_tokens=self.drop_end_tokens,
             seed=self.seed,
         )
         object.__setattr__(self, "_reader", reader)

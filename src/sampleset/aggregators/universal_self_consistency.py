@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from sampleset.aggregators._fusion import require_positive
 from sampleset.aggregators.base import (
     AGGREGATORS,
     prompt_budget,
@@ -22,10 +23,8 @@ from sampleset.aggregators.base import (
     usage_of,
     vote_answer,
 )
-from sampleset.answers import choices_of
 from sampleset.backends.base import Backend, ScoringBackend, can_score
 from sampleset.chat import Message, SamplingParams
-from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import Part, Shown, chosen_response, consistency_messages, cut_down, opening_of
 from sampleset.types import Answer, SampleSet, Usage
 
@@ -44,6 +43,8 @@ class UniversalSelfConsistency:
         max_tokens: Most tokens of the reply.
         seed: Seed of the order in which the samples are shown, and of ties in the fallback vote.
         show: `conclusion` shows only the last lines of each sample, those that state its answer.
+        drop_end_tokens: Do not show so many tokens at the end of each sample; `show` then counts in what is
+            left.
     """
 
     name: ClassVar[str] = "universal_self_consistency"
@@ -52,10 +53,10 @@ class UniversalSelfConsistency:
     max_tokens: int = 32
     seed: int = 0
     show: Part | None = None
+    drop_end_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise InvalidArgumentError(f"max_tokens={self.max_tokens!r} must be at least 1.")
+        require_positive(self, "max_tokens", "drop_end_tokens")
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The answer of the sample the model names."""
@@ -65,8 +66,9 @@ class UniversalSelfConsistency:
         order = shown_order(sample_set, self.seed, 0)
         samples = [Shown(sample_set.samples[index].text) for index in order]
         question = sample_set.question
-        choices, kind = choices_of(question), question.answer_kind
-        responses = await cut_down(samples, self.show, None, choices, self.backend, kind)
+        responses = await cut_down(
+            samples, question, self.backend, part=self.show, drop_end_tokens=self.drop_end_tokens
+        )
         budget = prompt_budget(self.backend, self.max_prompt_tokens, self.max_tokens)
         messages = await consistency_messages(sample_set.question, responses, self.backend, budget)
         if can_score(self.backend):

@@ -68,6 +68,22 @@ class SizeOptions(OptionGroup):
         list[str] | None,
         option("--also", help="Other questions to test on, given as --test is; repeatable.", panel=_TESTING),
     ] = None
+    test_drop_end_tokens: Annotated[
+        list[int] | None,
+        option(
+            "--test-drop-end-tokens",
+            help="Also test it on samples without so many tokens at their end; repeatable.",
+            panel=_TESTING,
+        ),
+    ] = None
+    max_reply_tokens: Annotated[
+        int | None,
+        option(
+            "--max-reply-tokens",
+            help="Most tokens it writes in the test; by default 512 with --think, else 64.",
+            panel=_TESTING,
+        ),
+    ] = None
     exclude: Annotated[
         list[str] | None,
         option(
@@ -95,6 +111,12 @@ class SizeOptions(OptionGroup):
             raise UnknownNameError("scale", self.scale, SCALES)
         if self.method not in WAYS:
             raise UnknownNameError("training method", self.method, WAYS)
+        for name, value in (
+            *(("--test-drop-end-tokens", tokens) for tokens in self.test_drop_end_tokens or ()),
+            ("--max-reply-tokens", self.max_reply_tokens),
+        ):
+            if value is not None and value < 1:
+                raise InvalidArgumentError(f"{name} {value} must be at least 1.")
         if not 0 < self.test_share < 1:
             raise InvalidArgumentError(f"--test-share {self.test_share} must be between 0 and 1.")
         if self.resolved.k < 2:
@@ -120,6 +142,11 @@ class SizeOptions(OptionGroup):
     def test_ks(self) -> tuple[int, ...]:
         """The k that are tested, `k` among them."""
         return tuple(sorted({self.resolved.k, *(parse_sizes(self.test_k) if self.test_k else ())}))
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """Tokens at the end of each sample that are not shown in further tests, rising."""
+        return tuple(sorted(set(self.test_drop_end_tokens or ())))
 
     @property
     def overrides(self) -> dict[str, Any]:

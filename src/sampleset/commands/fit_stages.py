@@ -10,6 +10,7 @@ calibrate   its multiples, on train questions held back (sampleset calibrate)
 evaluate    all methods on the test questions (sampleset evaluate)
 verdict     whether it is worth its cost
 also        the same methods at other k and on other questions, if asked for
+drop_end    the aggregator on test samples without their last tokens, if asked for
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import hashlib
 import random
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import comb
@@ -31,10 +32,7 @@ from sampleset.commands.evaluate import MethodOptions, evaluate_files
 from sampleset.commands.fit_options import DrawOptions, SizeOptions
 from sampleset.commands.fit_vote import FitOptions, fit_vote_file
 from sampleset.commands.opening import CallOptions, ModelRef, opened
-from sampleset.commands.options import (
-    SetOptions,
-    saved_settings,
-)
+from sampleset.commands.options import SetOptions, saved_settings
 from sampleset.commands.run import Run, run_async
 from sampleset.commands.sample import DatasetOptions, sample_dataset
 from sampleset.commands.train import trained
@@ -49,6 +47,7 @@ from sampleset.errors import (
     SamplingError,
 )
 from sampleset.evaluation import REFERENCE
+from sampleset.evaluation.mentions import mention_share
 from sampleset.report.files import write_whole
 from sampleset.report.verdict import Verdict, verdict_markdown, verdict_of
 from sampleset.settings import save_settings
@@ -71,6 +70,9 @@ from sampleset.types import Mode, Problem
 
 LEAST_TRAIN, LEAST_TEST = 40, 20
 """Fewest questions of each kind; far more are needed to show anything."""
+
+DROP_END, MENTIONS = "report_drop_end", "mentions.json"
+"""Files of the stage `drop_end`: its report, and how many samples still mention their answer."""
 
 _FOLDS = 10
 _MOST_FAILED = 0.05
@@ -105,8 +107,14 @@ class Fit:
         return {
             "weighted_vote": "weighted_vote",
             "learned_vote": f"learned_vote:file={self.output / 'vote.json'}",
-            "ssa": f"ssa:model={self.aggregator}",
+            "ssa": f"ssa:model={self.aggregator}"
+            + (f",max_tokens={self.size.max_reply_tokens}" if self.size.max_reply_tokens else ""),
         }
+
+    @property
+    def dropping(self) -> dict[int, str]:
+        """The aggregator on samples without their last tokens, by their number."""
+        return {tokens: f"{self.specs['ssa']},drop_end_tokens={tokens}" for tokens in self.size.dropped}
 
     @cached_property
     def scale(self) -> Scale:
@@ -166,6 +174,8 @@ class Fit:
             drawn["sets"] = {name: _content(Path(ref)) for name, ref in self._refs.items()}
         rows = {"base": self.base, "method": size.method, "think": size.think, "end": scale.keep_end_tokens}
         recipe = {"scale": size.scale, "recipe": size.overrides}
+        dropped = {"drop_end_tokens": list(size.dropped)}
+        reply = {"max_reply_tokens": size.max_reply_tokens} if size.max_reply_tokens else {}
         stages = [
             Stage("questions", [f"questions_{part}.jsonl" for part in self.split], self._split, questions),
             Stage("draws", [f"sets_{part}.jsonl.gz" for part in self.split], self._draw, drawn),
@@ -183,12 +193,14 @@ class Fit:
             ),
             Stage("export", ("aggregator",), self._export),
             Stage("calibrate", (), self._calibrate),
-            Stage("evaluate", ("report/report.json",), self._evaluate),
+            Stage("evaluate", ("report/report.json",), self._evaluate, reply),
             Stage("verdict", ("verdict.json", "verdict.md"), self._judge),
             Stage("also", ("report_also/report.json",), self._evaluate_also, {"ks": list(self.size.test_ks)}),
+            Stage("drop_end", (f"{DROP_END}/report.json", MENTIONS), self._evaluate_dropped, dropped),
         ]
         without = set[str]() if WAYS[size.method].selects else {"calibrate"}
         without |= set[str]() if self._reads_more else {"also"}
+        without |= set[str]() if size.dropped else {"drop_end"}
         return Pipeline(self.output, [stage for stage in stages if stage.name not in without])
 
     def require_possible(self, pipeline: Pipeline) -> None:
@@ -240,7 +252,8 @@ class Fit:
 
     async def _require_context(self) -> None:
         async with opened(ModelRef(self.base)) as backend:
-            room = prompt_budget(backend, None, 512 if self._mode == "think" else 64)
+            reply = self.size.max_reply_tokens or (512 if self._mode == "think" else 64)
+            room = prompt_budget(backend, None, reply)
             wanted = self.scale.samples * self.scale.keep_end_tokens + _QUESTION_TOKENS
             if wanted > room:
                 raise ContextOverflowError(
@@ -264,7 +277,8 @@ class Fit:
             "most_tokens": draws * self.draws.max_tokens,
             "most_rows": most_rows,
             "steps": {name: self._recipe(name, most_rows).steps for name in self._runs},
-            "readings": test + (len(self.size.test_ks) * self._tested if self._reads_more else 0),
+            "readings": test * (1 + len(self.size.dropped))
+            + (len(self.size.test_ks) * self._tested if self._reads_more else 0),
         }
 
     @cached_property
@@ -362,11 +376,8 @@ class Fit:
         Raises:
             SamplingError: Too many draws failed.
         """
-        n, questions, store = (
-            self._n(part),
-            self.output / f"questions_{part}.jsonl",
-            self.output / f"draws_{part}",
-        )
+        n, store = self._n(part), self.output / f"draws_{part}"
+        questions = self.output / f"questions_{part}.jsonl"
         drawing = self.draws.drawing(n, self.size.seed, self.calls)
         dataset = DatasetOptions(answer_kind=self.dataset.answer_kind, run_code=self.dataset.run_code)
         settings = saved_settings(
@@ -499,21 +510,36 @@ class Fit:
         Raises:
             DataError: The aggregator was trained on a test question.
         """
-        return self._measure("report", ["test"], [self.scale.k])
+        return self._measure("report", ["test"], [self.scale.k], self.specs.values())
 
     def _evaluate_also(self) -> Summary:
         """All methods on all test questions, at every k."""
-        return self._measure("report_also", ["test", *self._also], self.size.test_ks)
+        parts = ["test", *self._also]
+        return self._measure("report_also", parts, self.size.test_ks, self.specs.values())
 
-    def _measure(self, name: str, parts: Sequence[str], ks: Sequence[int]) -> Summary:
+    def _evaluate_dropped(self) -> Summary:
+        """The aggregator on the test sets without the last tokens of their samples."""
+        save_settings(self.output / MENTIONS, run_async(self._mentions()))
+        return self._measure(DROP_END, ["test"], [self.scale.k], self.dropping.values())
+
+    async def _mentions(self) -> dict[str, float | None]:
+        """Share of test samples that mention their answer, by the tokens that are not shown."""
+        record = read_record(self.aggregator)
+        assert record is not None
+        sample_sets = [stored.sample_set for stored in self._sets("test")]
+        async with opened(ModelRef(str(self.aggregator))) as backend:
+            return {
+                f"{tokens}": await mention_share(sample_sets, backend, tokens or None, record.keep_end_tokens)
+                for tokens in (0, *self.size.dropped)
+            }
+
+    def _measure(self, name: str, parts: Sequence[str], ks: Sequence[int], specs: Iterable[str]) -> Summary:
         files, report = [self._sets(part) for part in parts], self.output / name
         learned = read_trained_on(self.aggregator) or frozenset()
         tests = {question_digest(stored.problem.question.text) for file in files for stored in file}
         if learned & tests:
             raise DataError(f"The aggregator was trained on {len(learned & tests)} of the test questions.")
-        methods = MethodOptions(
-            aggregator=[REFERENCE, *self.specs.values()], k=",".join(map(str, ks)), seed=self.size.seed
-        )
+        methods = MethodOptions(aggregator=[REFERENCE, *specs], k=",".join(map(str, ks)), seed=self.size.seed)
         settings = saved_settings(
             "evaluate", methods, samples=[file.path for file in files], output_dir=report
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from sampleset.commands.fit import go_on
 from sampleset.commands.fit_options import DrawOptions, SizeOptions
-from sampleset.commands.fit_stages import Fit, name_of
+from sampleset.commands.fit_stages import DROP_END, MENTIONS, Fit, name_of
 from sampleset.commands.opening import CallOptions
 from sampleset.commands.options import MODEL, ApiKey, BaseUrl, DataDir, argument, option, saved_settings
 from sampleset.commands.run import Run, print_json
@@ -18,7 +18,7 @@ from sampleset.commands.sample import DatasetOptions
 from sampleset.datasets.base import read_dataset
 from sampleset.errors import InputNotFoundError, UnknownNameError
 from sampleset.evaluation import REFERENCE
-from sampleset.evaluation.results import Evaluation, Interval, MethodResult, PointResult
+from sampleset.evaluation.results import Evaluation, Interval, MethodResult
 from sampleset.report.files import evaluation_in, read_report, write_whole
 from sampleset.report.markdown import markdown_table
 from sampleset.report.wording import percent, points, points_range
@@ -128,6 +128,8 @@ class _Work:
             test=test,
             also=also,
             test_k=study.test_k,
+            test_drop_end_tokens=list(study.drop_end_tokens),
+            max_reply_tokens=variant.max_reply_tokens,
             test_limit=study.test_limit,
             method=variant.method,
             think=variant.think,
@@ -224,7 +226,9 @@ def _tables(study: Study, output: Path) -> str:
                 verdict["recommended"],
             )
         )
-    evaluations = {variant.name: _also(output / variant.name) for variant in study.variants}
+    evaluations = {
+        variant.name: _evaluation(output / variant.name / "report_also") for variant in study.variants
+    }
     further_rows: list[tuple[str, ...]] = []
     first = evaluations[study.variants[0].name]
     for file_number, file in enumerate(first.files):
@@ -237,8 +241,8 @@ def _tables(study: Study, output: Path) -> str:
                 percent(vote.accuracy),
             ]
             for evaluation in evaluations.values():
-                reader = _reader(evaluation.files[file_number].points[point_number])
-                row.append(f"{points(reader.difference)} ({points_range(reader.difference_interval)})")
+                # The trained aggregator is the last of the methods.
+                row.append(_gain(evaluation.files[file_number].points[point_number].methods[-1]))
             further_rows.append((*row, percent(point.oracle)))
     return "\n\n".join(
         [
@@ -255,6 +259,13 @@ def _tables(study: Study, output: Path) -> str:
             markdown_table(
                 ("samples", "k", "questions", "vote %", *evaluations, "oracle %"), further_rows
             ),
+            "## Samples cut off at the end",
+            f"Each aggregator less the vote on the test questions, k = {study.k}, by the tokens at the end "
+            "of each sample that are hidden from it. The vote counts whole samples. A sample mentions its "
+            "answer if what is shown of it has the answer anywhere.",
+            markdown_table(
+                ("hidden", "samples that mention their answer %", *evaluations), _cut_rows(study, output)
+            ),
         ]
     ) + "\n"  # fmt: skip
 
@@ -264,11 +275,27 @@ def _difference(lead: dict[str, Any]) -> tuple[str, str]:
     return points(lead["difference"]), points_range(interval)
 
 
-def _also(folder: Path) -> Evaluation:
-    report = folder / "report_also"
+def _cut_rows(study: Study, output: Path) -> list[tuple[str, ...]]:
+    """The rows of the table of cut samples, by the tokens that are hidden."""
+    folders = [output / variant.name for variant in study.variants]
+    mentioned: dict[str, float | None] = json.loads((folders[0] / MENTIONS).read_bytes())
+    gains = [[_gain(method) for method in _uncut_and_cut(folder)] for folder in folders]
+    return [
+        (tokens, "–" if share is None else percent(share), *by_variant)
+        for (tokens, share), *by_variant in zip(mentioned.items(), *gains, strict=True)
+    ]
+
+
+def _uncut_and_cut(folder: Path) -> list[MethodResult]:
+    """The aggregator on whole test samples, and on cut ones, by the tokens that are hidden."""
+    whole, cut = (_evaluation(folder / report).files[0].points[0].methods for report in ("report", DROP_END))
+    return [whole[-1], *cut[1:]]  # the vote is the first method, the aggregator the last
+
+
+def _evaluation(report: Path) -> Evaluation:
     return evaluation_in(report, read_report(report))
 
 
-def _reader(point: PointResult) -> MethodResult:
-    """The trained aggregator, which is the last of the methods."""
-    return point.methods[-1]
+def _gain(method: MethodResult) -> str:
+    """A method less the vote, with its interval."""
+    return f"{points(method.difference)} ({points_range(method.difference_interval)})"

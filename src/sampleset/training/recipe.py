@@ -62,6 +62,9 @@ class GrpoOptions:
         num_iterations: Optimiser steps with the same rollouts.
         truncated: Treatment of rollouts that the token limit cuts. `penalise` grades them unchanged, so they
             earn 0 without a closed answer. `mask` leaves them out of the loss.
+        dynamic_sampling: Most further draws of a group whose rewards are all alike, or whose rollouts are
+            all left out of the loss: nothing is learnt from it (after DAPO, Yu et al. 2025, arXiv
+            2503.14476). 0 draws each group once.
         shared_prompt: Whether to compute the prompt of a group once, not once per rollout.
         gradient_checkpointing: Whether to compute activations twice to save memory.
         vllm: Let vLLM draw the rollouts: `colocate` in the same process, `server` by `trl vllm-serve`.
@@ -76,6 +79,7 @@ class GrpoOptions:
     epsilon: Annotated[float, Gt(0), FINITE] = 0.2
     num_iterations: Annotated[int, Ge(1)] = 1
     truncated: Truncated = "penalise"
+    dynamic_sampling: Annotated[int, Ge(0)] = 0
     shared_prompt: bool = True
     gradient_checkpointing: bool = False
     vllm: Literal["colocate", "server", False] = False

@@ -2,9 +2,7 @@
 
 All variants of a study are trained and tested on the same draws. What they compare: how the aggregator learns
 (SFT, RL, both, or selection, which is ours), with reasoning or without, sizes of its base, K from 5 to 20
-where it has learned from 5, and samples of other models and datasets.
-
-Not among them: samples whose end is cut off. No aggregator here reads such samples yet.
+where it has learned from 5, samples of other models and datasets, and samples whose end is cut off.
 """
 
 from __future__ import annotations
@@ -32,6 +30,7 @@ class Variant:
         base: The model to train.
         parameters: Parameters of the base.
         recipe: Keys of the recipe that differ from the scale's.
+        max_reply_tokens: Most tokens that it writes in a test; `None` for the usual number.
     """
 
     name: str
@@ -40,6 +39,7 @@ class Variant:
     parameters: float
     think: bool = False
     recipe: tuple[str, ...] = ()
+    max_reply_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Study:
         k: Samples that they learn from and read in the main table.
         samples: Samples drawn per train question.
         test_k: Further k of the table by k and source.
+        drop_end_tokens: Tokens that are hidden at the end of each sample, in the table of cut samples.
         limit: Most train questions; `None` for all.
         test_limit: Most questions of each test source.
         draws: Options of the draws; `None` where they are recorded.
@@ -69,6 +70,7 @@ class Study:
     k: int
     samples: int
     test_k: str
+    drop_end_tokens: tuple[int, ...]
     limit: int | None = None
     test_limit: int | None = None
     draws: Mapping[str, Any] | None = None
@@ -99,13 +101,17 @@ SSA: Mapping[str, Study] = {
             "gsm8k_test_qwen15b_reseeded.jsonl.gz",
             "math_train_qwen05b.jsonl.gz",
         ),
-        variants=tuple(
-            Variant(method, method, "embedded", 135e6, recipe=_TINY)
-            for method in ("select", "sft", "grpo", "sft-grpo")
+        variants=(
+            *(
+                Variant(method, method, "embedded", 135e6, recipe=_TINY)
+                for method in ("select", "sft", "grpo", "sft-grpo")
+            ),
+            Variant("sft-think", "sft", "embedded", 135e6, think=True, recipe=_TINY, max_reply_tokens=160),
         ),
         k=5,
         samples=6,
         test_k="10,20",
+        drop_end_tokens=(20, 40),
         limit=120,
         test_limit=40,
     ),
@@ -118,6 +124,7 @@ SSA: Mapping[str, Study] = {
         k=5,
         samples=5,
         test_k="10,15,20",
+        drop_end_tokens=(20, 40, 80),
         draws={"temperature": 0.5, "top_k": 40, "max_tokens": 1024},
         drawing_parameters=7.6e9,
     ),

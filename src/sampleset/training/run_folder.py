@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sampleset.engines.huggingface.model import ModelFiles
 from sampleset.errors import InvalidArgumentError
 from sampleset.settings import save_settings
 from sampleset.training.policy import replace_folder
-from sampleset.training.recipe import Recipe
+from sampleset.training.recipe import GrpoOptions, Recipe
 
 STATE_FILE = "training_state.pt"
 """File of a checkpoint with the state that the run needs to continue."""
@@ -83,9 +84,12 @@ class RunFolder:
             return
         other = json.loads(self._config.read_text("utf-8"))
         for name, value in sorted(self._settings.items()):
-            if name not in _FREE and other.get(name) != json.loads(json.dumps(value)):
+            former: Any = other.get(name)
+            if name == "grpo" and former is not None:
+                former = {**asdict(GrpoOptions()), **former}  # a run may be older than an option
+            if name not in _FREE and former != json.loads(json.dumps(value)):
                 raise InvalidArgumentError(
-                    f"{str(self.folder)!r} holds a run with {name}={other.get(name)!r}, not {value!r}. "
+                    f"{str(self.folder)!r} holds a run with {name}={former!r}, not {value!r}. "
                     "Use another output_dir."
                 )
         for name, digest in other.get(_DIGESTS, {}).items():

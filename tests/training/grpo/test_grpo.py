@@ -1,7 +1,6 @@
 import inspect
 import json
 import math
-import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +14,6 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
-from sampleset.answers import Kinds  # noqa: E402
 from sampleset.engines.huggingface.text import Texts  # noqa: E402
 from sampleset.errors import (  # noqa: E402
     BackendError,
@@ -23,117 +21,22 @@ from sampleset.errors import (  # noqa: E402
     InvalidArgumentError,
     MissingExtraError,
 )
-from sampleset.prompts import AGGREGATION_PROMPT  # noqa: E402
 from sampleset.storage.files import write_rows  # noqa: E402
 from sampleset.training import loop  # noqa: E402
-from sampleset.training.data.rows import RowCandidate, TrainingRow, row_to_json  # noqa: E402
+from sampleset.training.data.rows import TrainingRow, row_to_json  # noqa: E402
 from sampleset.training.grpo import run as grpo  # noqa: E402
 from sampleset.training.grpo.loss import GroupLesson, importance_weights  # noqa: E402
 from sampleset.training.grpo.rewards import advantages  # noqa: E402
 from sampleset.training.grpo.rollouts import Rollout  # noqa: E402
-from sampleset.training.grpo.run import GrpoLearner, train_grpo  # noqa: E402
+from sampleset.training.grpo.run import train_grpo  # noqa: E402
 from sampleset.training.loop import TrainingRun, train  # noqa: E402
-from sampleset.training.policy import load_weights, start_policy  # noqa: E402
-from sampleset.training.recipe import GrpoOptions, LoraOptions, Recipe  # noqa: E402
+from sampleset.training.recipe import LoraOptions, Recipe  # noqa: E402
 from sampleset.training.sft import SftLearner  # noqa: E402
-from support.tiny_model import save_tiny_model  # noqa: E402
+from support.grpo_builders import log_of, opened, recipe, row, two_is_right, weights_of  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
 )
-
-
-def row(number: int, answers: list[str], right: int) -> TrainingRow:
-    return TrainingRow(
-        id=f"sets/{number}/0",
-        k=len(answers),
-        places=tuple(range(len(answers))),
-        prompt=(
-            {"role": "user", "content": f"{number}? " + " ".join(answers)},
-            {"role": "assistant", "content": "<answer>"},
-        ),
-        mode="direct",
-        prompt_version=AGGREGATION_PROMPT,
-        prompt_tokens=10,
-        answer=answers[right],
-        candidates=tuple(RowCandidate(one, 1, place == right) for place, one in enumerate(answers)),
-        vote=answers[0],
-        vote_right=right == 0,
-        right_samples=1,
-    )
-
-
-def two_is_right(count: int, first: int, shuffled: bool = False) -> list[TrainingRow]:
-    """Sets of the digit 2 and three others; 2 is right, or, shuffled, any of them."""
-    generator = random.Random(first)
-    rows: list[TrainingRow] = []
-    for number in range(first, first + count):
-        answers = [*generator.sample("1345678", 3), "2"]
-        generator.shuffle(answers)
-        rows.append(row(number, answers, generator.randrange(4) if shuffled else answers.index("2")))
-    return rows
-
-
-@pytest.fixture(scope="module")
-def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that knows nothing."""
-    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def guessing(tmp_path_factory: pytest.TempPathFactory, blank: Path) -> Path:
-    """A model that writes digits as answers, none more often than another."""
-    folder = tmp_path_factory.mktemp("sft")
-    generator = random.Random(0)
-    rows = [
-        replace(one, completion=f"{generator.choice('12345678')}</answer>") for one in two_is_right(40, 0)
-    ]
-    write_rows(folder / "rows.jsonl", map(row_to_json, rows))
-    made = Recipe(
-        model=str(blank),
-        rows=str(folder / "rows.jsonl"),
-        output_dir=str(folder / "run"),
-        steps=80,
-        rows_per_step=2,
-        learning_rate=1e-2,
-        threads=1,
-        device="cpu",
-        lora=None,
-    )
-    return train("sft", SftLearner(), made).checkpoint
-
-
-def recipe(
-    tmp_path: Path, model: Path, rows: list[TrainingRow], grpo: dict[str, Any] | None = None, **options: Any
-) -> Recipe:
-    path = tmp_path / "rows.jsonl"
-    write_rows(path, map(row_to_json, rows))
-    settings = {
-        "output_dir": str(tmp_path / "run"),
-        "steps": 1,
-        "learning_rate": 1e-2,
-        "threads": 1,
-        "device": "cpu",
-        "lora": LoraOptions(r=8, alpha=16),
-        "grpo": GrpoOptions(**{"num_generations": 4, "max_completion_tokens": 12} | (grpo or {})),
-    }
-    return Recipe(model=str(model), rows=str(path), **settings | options)
-
-
-def log_of(made: Recipe) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (made.folder / "log.jsonl").read_text().splitlines()]
-
-
-def weights_of(made: Recipe) -> dict[str, Any]:
-    policy = start_policy(made)
-    load_weights(policy, made.folder / "checkpoint")
-    return policy.model.state_dict()
-
-
-def opened(made: Recipe) -> tuple[TrainingRun, GrpoLearner]:
-    """A run, not started, and its method."""
-    learner = GrpoLearner(made, Kinds())
-    return TrainingRun("grpo", learner, made), learner
 
 
 def test_grpo_raises_the_reward_on_held_back_sets_and_shuffled_rewards_do_not(tmp_path: Path, guessing: Path):
@@ -643,7 +546,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path, guessing: Path):
     for count in (1, 2):
         folder = tmp_path / str(count)
         folder.mkdir()
-        made = recipe(folder, guessing, two_is_right(8, 0), steps=2, rows_per_step=4)
+        made = recipe(folder, guessing, two_is_right(8, 0), {"dynamic_sampling": 2}, steps=2, rows_per_step=4)
         held_back = folder / "held_back.jsonl"
         write_rows(held_back, map(row_to_json, two_is_right(3, 10_000)))
         made = replace(made, eval_rows=str(held_back))
@@ -674,3 +577,4 @@ def test_two_processes_train_as_one_does(tmp_path: Path, guessing: Path):
         torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-4)
     for single, double in zip(log, log_of_two, strict=True):
         assert double == pytest.approx(single, abs=1e-3)
+    assert sum(line.get("drawn_anew", 0) for line in log) > 0

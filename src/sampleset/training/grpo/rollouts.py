@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sampleset.chat import SamplingParams
@@ -49,6 +49,10 @@ class Drawing:
 
     prompt: tuple[int, ...]
     seeds: tuple[str, ...]
+
+    def again(self, attempt: int) -> Drawing:
+        """The same prompt with other seeds, for a further draw of the group. Attempts count from 1."""
+        return replace(self, seeds=tuple(f"{seed}:{attempt}" for seed in self.seeds))
 
 
 def rollout_of(tokens: Sequence[int], texts: Texts, ends: AbstractSet[int], max_tokens: int) -> Rollout:

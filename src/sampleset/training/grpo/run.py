@@ -5,6 +5,9 @@ the reward of `training.grpo.rewards`, and completions above the group's mean be
 prompt of a group is computed once (see `shared_prompt`), prompts are tokenized as in evaluation, and by
 default there is no KL term and tokens are averaged over the step.
 
+With `dynamic_sampling`, a group that teaches nothing is drawn anew (after DAPO, Yu et al. 2025, arXiv
+2503.14476, which takes other prompts instead: here the rows of a step stay a function of seed and step).
+
 `GrpoLearner` is a `Learner` of the loop that all methods share. The rows of a step and the random numbers of
 every rollout are functions of seed and step.
 """
@@ -73,6 +76,34 @@ class GrpoExample:
 
     row: TrainingRow
     prompt: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GradedGroup:
+    """The rollouts of one row with their rewards.
+
+    Attributes:
+        rollouts: The rollouts.
+        rewards: The reward of each.
+        taking_part: Whether each is part of the loss.
+        reported: Their log-probabilities by the engine that drew them.
+    """
+
+    rollouts: tuple[Rollout, ...]
+    rewards: tuple[Reward, ...]
+    taking_part: tuple[bool, ...]
+    reported: Reported
+
+    @property
+    def teaches(self) -> bool:
+        """Whether rewards differ, and some rollout is part of the loss."""
+        return len({result.value for result in self.rewards}) > 1 and any(self.taking_part)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the rollouts that are part of the loss."""
+        parts = zip(self.rollouts, self.taking_part, strict=True)
+        return sum(len(rollout.tokens) for rollout, counted in parts if counted)
 
 
 class GrpoLearner(Learner[GrpoExample, GroupLesson]):
@@ -178,41 +209,79 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
     def lessons(
         self, examples: Sequence[GrpoExample], step: int, policy: Policy, processes: Processes
     ) -> tuple[list[GroupLesson], dict[str, float]]:
-        """The rollouts of this process's share of the rows, and figures of all rollouts of the step."""
+        """The rollouts of this process's share of the rows, and figures of the step over all processes."""
         chosen = list(zip(examples, self._drawings(examples, step), strict=True))
         share = processes.share(chosen)
+        if self._vllm is not None:
+            self._vllm.sync_weights()
+        first = self._graded(share, policy)
+        groups = self._drawn_anew(share, first, policy, processes)
+        tokens = processes.sums({"tokens": sum(group.tokens for group in groups)})["tokens"]
+        lessons = [
+            self._lesson(example, group, (tokens, len(examples)), policy)
+            for (example, _), group in zip(share, groups, strict=True)
+        ]
+        return lessons, self._figures(share, first, groups, processes)
+
+    def _drawn_anew(
+        self,
+        share: Sequence[tuple[GrpoExample, Drawing]],
+        first: Sequence[GradedGroup],
+        policy: Policy,
+        processes: Processes,
+    ) -> list[GradedGroup]:
+        """The groups; those that teach nothing were drawn anew, as often as the options allow."""
+        groups = list(first)
+        for attempt in range(1, self._options.dynamic_sampling + 1):
+            numbers = [number for number, group in enumerate(groups) if not group.teaches]
+            # Drawing by vLLM is a collective call: all processes make it, with equally many groups.
+            most = max(processes.gathered([len(numbers)]))
+            if not most:
+                break
+            pending = [(share[number][0], share[number][1].again(attempt)) for number in numbers]
+            if self._vllm is not None:
+                pending += share[: most - len(pending)]
+            for number, group in zip(numbers, self._graded(pending, policy), strict=False):
+                groups[number] = group
+        return groups
+
+    def _graded(self, share: Sequence[tuple[GrpoExample, Drawing]], policy: Policy) -> list[GradedGroup]:
+        """The rollouts of the drawings with their rewards."""
         rollouts, reported = self._roll_out([drawing for _, drawing in share], policy)
-        earned = [
-            [
+        groups: list[GradedGroup] = []
+        for (example, _), group, logprobs in zip(share, rollouts, reported, strict=True):
+            rewards = tuple(
                 reward(rollout.text, example.row, truncated=rollout.truncated, tokens=len(rollout.tokens))
                 for rollout in group
-            ]
-            for (example, _), group in zip(share, rollouts, strict=True)
-        ]
-        takes_part = [
-            tuple(self._options.truncated != "mask" or not rollout.truncated for rollout in group)
-            for group in rollouts
-        ]
-        tokens = sum(
-            len(rollout.tokens)
-            for group, counts in zip(rollouts, takes_part, strict=True)
-            for rollout, counted in zip(group, counts, strict=True)
-            if counted
-        )
-        total = processes.sums({"tokens": tokens})["tokens"]
-        lessons = [
-            self._lesson(example, group, rewards, counts, drawn, (total, len(examples)), policy)
-            for (example, _), group, rewards, counts, drawn in zip(
-                share, rollouts, earned, takes_part, reported, strict=True
             )
-        ]
-        groups = [
-            Group(example.row, tuple(rewards)) for (example, _), rewards in zip(share, earned, strict=True)
-        ]
-        cut = [rollout.truncated for group in rollouts for rollout in group]
-        every = processes.gathered([(groups, cut)])
-        figures = _figures([group for groups, _ in every for group in groups])
-        return lessons, figures | {"truncated": fmean(flag for _, cut in every for flag in cut)}
+            counts = tuple(self._options.truncated != "mask" or not rollout.truncated for rollout in group)
+            groups.append(GradedGroup(tuple(group), rewards, counts, logprobs))
+        return groups
+
+    def _figures(
+        self,
+        share: Sequence[tuple[GrpoExample, Drawing]],
+        first: Sequence[GradedGroup],
+        groups: Sequence[GradedGroup],
+        processes: Processes,
+    ) -> dict[str, float]:
+        """Figures of the first draws, which no choice has changed, and counts of those drawn anew."""
+        rows = [Group(example.row, group.rewards) for (example, _), group in zip(share, first, strict=True)]
+        cut = [rollout.truncated for group in first for rollout in group.rollouts]
+        every = processes.gathered([(rows, cut)])
+        statistics = asdict(group_statistics([row for rows, _ in every for row in rows]))
+        figures = {
+            name: value for name, value in statistics.items() if value is not None and name not in _COUNTS
+        }
+        figures["truncated"] = fmean(flag for _, cut in every for flag in cut)
+        if not self._options.dynamic_sampling:
+            return figures
+        return figures | processes.sums(
+            {
+                "drawn_anew": sum(not group.teaches for group in first),
+                "stayed_alike": sum(not group.teaches for group in groups),
+            }
+        )
 
     def _drawings(self, examples: Sequence[GrpoExample], step: int) -> list[Drawing]:
         """The prompt and seeds of each row. A row that is twice in a step gets other seeds."""
@@ -233,7 +302,6 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
             rollouts = roll_out(policy, drawings, self._options.temperature, self._most)
             return rollouts, [None] * len(rollouts)
         size = self._options.num_generations
-        self._vllm.sync_weights()
         _, written, reported, _ = self._vllm.generate(
             prompts=[list(drawing.prompt) for drawing in drawings for _ in range(size)],
             images=None,
@@ -248,16 +316,9 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
         ]
 
     def _lesson(
-        self,
-        example: GrpoExample,
-        rollouts: Sequence[Rollout],
-        earned: Sequence[Reward],
-        takes_part: tuple[bool, ...],
-        reported: Reported,
-        step: tuple[float, int],
-        policy: Policy,
+        self, example: GrpoExample, group: GradedGroup, step: tuple[float, int], policy: Policy
     ) -> GroupLesson:
-        completions = tuple(rollout.tokens for rollout in rollouts)
+        completions, reported = tuple(rollout.tokens for rollout in group.rollouts), group.reported
         policy.model.train()
         with self._torch.no_grad():
 
@@ -272,13 +333,15 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
                     reference = scored()
         weights = None
         if reported is not None and old is not None:
-            weights = importance_weights(old, reported, takes_part)
+            weights = importance_weights(old, reported, group.taking_part)
         tokens, rows = step
         return GroupLesson(
             prompt=example.prompt,
             completions=completions,
-            advantages=tuple(advantages([result.value for result in earned], self._options.scale_rewards)),
-            taking_part=takes_part,
+            advantages=tuple(
+                advantages([result.value for result in group.rewards], self._options.scale_rewards)
+            ),
+            taking_part=group.taking_part,
             tokens=tokens,
             rows=rows,
             old=old,
@@ -337,9 +400,3 @@ def vllm_generation(recipe: Recipe, policy: Policy, processes: Processes, most: 
         max_completion_length=most,
         generation_kwargs={"stop": [ANSWER_CLOSE], "include_stop_str_in_output": True},
     )
-
-
-def _figures(groups: Sequence[Group]) -> dict[str, float]:
-    """Statistics of the rollouts of these rows, without those that are `None`."""
-    statistics = asdict(group_statistics(groups))
-    return {name: value for name, value in statistics.items() if value is not None and name not in _COUNTS}

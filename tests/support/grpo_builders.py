@@ -1,0 +1,79 @@
+"""Rows, recipes and runs for the tests of GRPO."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from sampleset.answers import Kinds
+from sampleset.prompts import AGGREGATION_PROMPT
+from sampleset.storage.files import write_rows
+from sampleset.training.data.rows import RowCandidate, TrainingRow, row_to_json
+from sampleset.training.grpo.run import GrpoLearner
+from sampleset.training.loop import TrainingRun
+from sampleset.training.policy import load_weights, start_policy
+from sampleset.training.recipe import GrpoOptions, LoraOptions, Recipe
+
+
+def row(number: int, answers: list[str], right: int) -> TrainingRow:
+    return TrainingRow(
+        id=f"sets/{number}/0",
+        k=len(answers),
+        places=tuple(range(len(answers))),
+        prompt=(
+            {"role": "user", "content": f"{number}? " + " ".join(answers)},
+            {"role": "assistant", "content": "<answer>"},
+        ),
+        mode="direct",
+        prompt_version=AGGREGATION_PROMPT,
+        prompt_tokens=10,
+        answer=answers[right],
+        candidates=tuple(RowCandidate(one, 1, place == right) for place, one in enumerate(answers)),
+        vote=answers[0],
+        vote_right=right == 0,
+        right_samples=1,
+    )
+
+
+def two_is_right(count: int, first: int, shuffled: bool = False) -> list[TrainingRow]:
+    """Sets of the digit 2 and three others; 2 is right, or, shuffled, any of them."""
+    generator = random.Random(first)
+    rows: list[TrainingRow] = []
+    for number in range(first, first + count):
+        answers = [*generator.sample("1345678", 3), "2"]
+        generator.shuffle(answers)
+        rows.append(row(number, answers, generator.randrange(4) if shuffled else answers.index("2")))
+    return rows
+
+
+def recipe(
+    tmp_path: Path, model: Path, rows: list[TrainingRow], grpo: dict[str, Any] | None = None, **options: Any
+) -> Recipe:
+    path = tmp_path / "rows.jsonl"
+    write_rows(path, map(row_to_json, rows))
+    settings = {
+        "output_dir": str(tmp_path / "run"),
+        "steps": 1,
+        "learning_rate": 1e-2,
+        "threads": 1,
+        "device": "cpu",
+        "lora": LoraOptions(r=8, alpha=16),
+        "grpo": GrpoOptions(**{"num_generations": 4, "max_completion_tokens": 12} | (grpo or {})),
+    }
+    return Recipe(model=str(model), rows=str(path), **settings | options)
+
+
+def log_of(made: Recipe) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (made.folder / "log.jsonl").read_text().splitlines()]
+
+
+def weights_of(made: Recipe) -> dict[str, Any]:
+    policy = start_policy(made)
+    load_weights(policy, made.folder / "checkpoint")
+    return policy.model.state_dict()
+
+
+def opened(made: Recipe) -> tuple[TrainingRun, GrpoLearner]:
+    """A run, not started, and its method."""
+    learner = GrpoLearner(made, Kinds())
+    return TrainingRun("grpo", learner, made), learner
