@@ -53,7 +53,9 @@ class RowOptions(OptionGroup):
     all_wrong: Annotated[
         float, option("--all-wrong", help="Share kept of those without a right one.", panel=ROWS)
     ] = 0.1
-    mode: Annotated[str, option("--mode", help="think, direct or select.", panel=ROWS)] = "think"
+    mode: Annotated[
+        str, option("--mode", help="think, direct, select, or verify for a verifier.", panel=ROWS)
+    ] = "think"
     max_prompt_tokens: Annotated[
         int | None,
         option("--max-prompt-tokens", help="By default what the model's context leaves.", panel=ROWS),
@@ -216,7 +218,9 @@ def train_data(
                 "no rows were made; what was left out, and why, stands above. Nothing can be trained on them"
             )
         else:
-            method = "select" if rows.mode == "select" else "sft" if imitation.target else "grpo"
+            method = {"select": "select", "verify": "sft"}.get(
+                rows.mode, "sft" if imitation.target else "grpo"
+            )
             run.next("train", method, "RECIPE", "--set", f"rows={output}")
     if not summary["rows"]:
         raise typer.Exit(1)
