@@ -175,6 +175,11 @@ def train_data(
     """Make training rows of stored sample sets: drawn k, permuted order, balanced by difficulty."""
     if export_verl is not None and export_verl.suffix != ".parquet":
         raise InvalidArgumentError(f"--export-verl {str(export_verl)!r} must be a .parquet file.")
+    if export_verl is not None and rows.mode == "verify":
+        raise InvalidArgumentError(
+            "--export-verl with --mode verify: verl's rows are for rewards, and a verifier imitates verdicts. "
+            "Leave --export-verl away and train with `sampleset train sft`."
+        )
     settings = saved_settings(
         "train-data",
         rows,
