@@ -177,7 +177,7 @@ def train_data(
         raise InvalidArgumentError(f"--export-verl {str(export_verl)!r} must be a .parquet file.")
     if export_verl is not None and rows.mode == "verify":
         raise InvalidArgumentError(
-            "--export-verl with --mode verify: verl's rows are for rewards, and a verifier imitates verdicts. "
+            "--export-verl with --mode verify: verl trains by rewards, a verifier imitates verdicts. "
             "Leave --export-verl away and train with `sampleset train sft`."
         )
     settings = saved_settings(
