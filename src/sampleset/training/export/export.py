@@ -39,6 +39,7 @@ from sampleset.training.export.gguf import (
 )
 from sampleset.training.export.model_card import model_card
 from sampleset.training.policy import replace_folder
+from sampleset.types import TrainedMode
 
 ExportFormat = Literal["merged", "gguf-adapter", "gguf"]
 
@@ -57,11 +58,13 @@ class ExportSummary:
     Attributes:
         folder: The new folder.
         format: Its format.
+        mode: The mode that the model was trained in.
         files: Size of each file, in bytes.
     """
 
     folder: Path
     format: ExportFormat
+    mode: TrainedMode
     files: Mapping[str, int]
 
 
@@ -126,9 +129,8 @@ def export_checkpoint(
         replace_folder(new, output.absolute())
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    return ExportSummary(
-        output, format, {file.name: file.stat().st_size for file in sorted(output.iterdir())}
-    )
+    sizes = {file.name: file.stat().st_size for file in sorted(output.iterdir())}
+    return ExportSummary(output, format, record.mode, sizes)
 
 
 def _without_folders(training: Mapping[str, Any]) -> dict[str, Any]:
