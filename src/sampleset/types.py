@@ -29,6 +29,9 @@ _ROUNDING = 1e-9
 Mode = Literal["think", "direct", "select"]
 """What an aggregator that reads a set writes: reasoning and answer, the answer, or nothing but scores."""
 
+TrainedMode = Literal[Mode, "verify"]
+"""What a model is trained for: a mode of an aggregator, or to say whether one sample is right."""
+
 
 def whole_characters(text: str) -> str:
     """The text with U+FFFD for halves of surrogate pairs, which could not be written to a file."""

@@ -68,6 +68,12 @@ class SampleSetAggregator:
                 "its weights. Name embedded-ssa or a folder that sampleset train or export wrote; of a model "
                 "that a server runs, give that folder as record=FOLDER; or use llm_aggregator."
             )
+        if record.mode == "verify":
+            raise InvalidArgumentError(
+                f"{self.backend.model!r} was trained to verify one sample, not to read a set. Use it as a "
+                "reward model: best_of_n:reward_model=generative_verifier,model=FOLDER, or "
+                "sampleset fit-vote SETS --reward-model generative_verifier,model=FOLDER."
+            )
         if record.prompt_version != AGGREGATION_PROMPT:
             raise InvalidArgumentError(
                 f"{self.backend.model!r} was trained on the prompt {record.prompt_version!r}; this version "

@@ -42,4 +42,7 @@ def export(
     print(f"{made.format}: {made.folder}")
     for name, size in made.files.items():
         print(f"  {name}  {size / 1e6:.1f} MB")
-    run.next("answer", "QUESTION", "--aggregator", "ssa", "--aggregator-model", output)
+    if made.mode == "verify":
+        run.next("fit-vote", "SETS", "--reward-model", f"generative_verifier,model={output}")
+    else:
+        run.next("answer", "QUESTION", "--aggregator", "ssa", "--aggregator-model", output)

@@ -53,7 +53,9 @@ class RowOptions(OptionGroup):
     all_wrong: Annotated[
         float, option("--all-wrong", help="Share kept of those without a right one.", panel=ROWS)
     ] = 0.1
-    mode: Annotated[str, option("--mode", help="think, direct or select.", panel=ROWS)] = "think"
+    mode: Annotated[
+        str, option("--mode", help="think, direct, select, or verify for a verifier.", panel=ROWS)
+    ] = "think"
     max_prompt_tokens: Annotated[
         int | None,
         option("--max-prompt-tokens", help="By default what the model's context leaves.", panel=ROWS),
@@ -173,6 +175,11 @@ def train_data(
     """Make training rows of stored sample sets: drawn k, permuted order, balanced by difficulty."""
     if export_verl is not None and export_verl.suffix != ".parquet":
         raise InvalidArgumentError(f"--export-verl {str(export_verl)!r} must be a .parquet file.")
+    if export_verl is not None and rows.mode == "verify":
+        raise InvalidArgumentError(
+            "--export-verl with --mode verify: verl trains by rewards, a verifier imitates verdicts. "
+            "Leave --export-verl away and train with `sampleset train sft`."
+        )
     settings = saved_settings(
         "train-data",
         rows,
@@ -216,7 +223,9 @@ def train_data(
                 "no rows were made; what was left out, and why, stands above. Nothing can be trained on them"
             )
         else:
-            method = "select" if rows.mode == "select" else "sft" if imitation.target else "grpo"
+            method = {"select": "select", "verify": "sft"}.get(
+                rows.mode, "sft" if imitation.target else "grpo"
+            )
             run.next("train", method, "RECIPE", "--set", f"rows={output}")
     if not summary["rows"]:
         raise typer.Exit(1)

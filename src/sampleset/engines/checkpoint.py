@@ -1,4 +1,4 @@
-"""The record beside a trained aggregator's weights: its mode and prompt, and the questions trained on."""
+"""The record beside a trained model's weights: its mode and prompt, and the questions trained on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from sampleset.settings import SavedKind, read_saved
-from sampleset.types import Mode
+from sampleset.types import TrainedMode
 
 RECORD_FILE = "sampleset.json"
 RECORD_SCHEMA = 1
@@ -20,7 +20,7 @@ QUESTIONS_FILE = "trained_on.txt"
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRecord:
-    """The settings under which a trained aggregator must be used.
+    """The settings under which a trained aggregator, or a trained verifier, must be used.
 
     Attributes:
         base_model: Identity of the model it started from, ending in `@` and 8 hex digits of its digest.
@@ -42,7 +42,7 @@ class CheckpointRecord:
     """
 
     base_model: str
-    mode: Mode
+    mode: TrainedMode
     prompt_version: str
     score_weight: float = 1.0
     vote_weight: float = 0.0
@@ -76,7 +76,7 @@ def read_record(folder: Path) -> CheckpointRecord | None:
 
 
 def _record_of(values: Any) -> CheckpointRecord:
-    if values["mode"] not in get_args(Mode):
+    if values["mode"] not in get_args(TrainedMode):
         raise ValueError(f"mode {values['mode']!r}")
     named = {
         name: values.pop(name)

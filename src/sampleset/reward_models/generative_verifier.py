@@ -1,10 +1,11 @@
 """Generative verification (Zhang et al. 2024, GenRM, arXiv 2408.15240): the probability of "Yes" to "Is the
 answer correct?", at once, or after written reasoning and averaged over m votes.
 
-Departures: any model, not one trained for it; the probability is that of "Yes" against "No", not of "Yes"
-among all tokens. A backend that does not score texts writes its verdict, and the score is the share of
-"Yes" among the votes that can be read: the verdict is the word that a reply opens with, or, after reasoning,
-the one that follows the closing question of the prompt, else the one that its last line opens with.
+Departures: any model; one that is trained for it (`sampleset train-data --mode verify`) has learned to give
+its verdict at once. The probability is that of "Yes" against "No", not of "Yes" among all tokens. A backend
+that does not score texts writes its verdict, and the score is the share of "Yes" among the votes that can be
+read: the verdict is the word that a reply opens with, or, after reasoning, the one that follows the closing
+question of the prompt, else the one that its last line opens with.
 
 Cost per sample: one scoring call of a prompt of Q + L + about 60 tokens; with `reason=true` m = `votes`
 replies of up to `max_tokens` and, where the backend scores, as many scoring calls that read the reasoning
@@ -18,11 +19,12 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sampleset.backends.base import Backend, ScoringBackend, can_score
+from sampleset.backends.base import Backend, ScoringBackend, can_score, record_of
 from sampleset.chat import Message, SamplingParams, first_seed
 from sampleset.errors import InvalidArgumentError
 from sampleset.models.together import gathered
 from sampleset.reward_models._asking import (
+    PROMPTS,
     VERIFY,
     VERIFY_DIRECT,
     VERIFY_OPEN,
@@ -40,6 +42,12 @@ _ASKED = re.compile(r"is the answer correct\W{0,8}(?:yes\s?/\s?no)?", re.IGNOREC
 # "No mistakes were found" is no verdict.
 _VERDICT = re.compile(r"\W{0,20}(yes\b|no\b(?!\s+\w))", re.IGNORECASE)
 _SHORT_REPLY = 16
+
+VERDICT_PROMPT = f"verify-{PROMPTS}"
+"""Version of the prompt that a trained verifier learns."""
+
+VERDICTS = {True: " Yes", False: " No"}
+"""How the begun reply of `verdict_messages` goes on for a right and for a wrong sample."""
 
 
 @REWARD_MODELS.register("generative_verifier")
@@ -67,6 +75,17 @@ class GenerativeVerifier(AskingRewardModel):
 
     def __post_init__(self) -> None:
         require_at_least_one(votes=self.votes, max_tokens=self.max_tokens)
+        record = record_of(self.backend)
+        if record is not None and record.mode == "verify":
+            if self.reason:
+                raise InvalidArgumentError(
+                    f"{self.backend.model!r} has learned to give its verdict at once. Leave reason=true away."
+                )
+            if record.prompt_version != VERDICT_PROMPT:
+                raise InvalidArgumentError(
+                    f"{self.backend.model!r} was trained on the prompt {record.prompt_version!r}; this "
+                    f"version asks under {VERDICT_PROMPT!r}. Train it again, or use the version that did."
+                )
         if self.votes > 1 and not self.reason and can_score(self.backend):
             raise InvalidArgumentError(
                 f"votes={self.votes} without reason=true: a probability is the same each time. Leave votes "
@@ -125,14 +144,22 @@ def read_verdict(reply: str, *, reasoned: bool, was_cut: bool = False) -> float 
     return float(match[1].lower() == "yes") if match else None
 
 
+def verdict_messages(question: Question, sample: str) -> list[Message]:
+    """The chat that asks for a verdict at once, with the first words of the reply; see `VERDICTS`."""
+    return _begun(solution_messages(VERIFY, question, sample, VERIFY_DIRECT), "")
+
+
+def _begun(messages: list[Message], before: str) -> list[Message]:
+    return [*messages, {"role": "assistant", "content": f"{before}{VERIFY_OPEN}"}]
+
+
 async def _probability(backend: ScoringBackend, messages: list[Message], before: str) -> tuple[float, Usage]:
     """How likely "Yes" is against "No" after the opening words of a reply, and the tokens it took."""
-    conversation: list[Message] = list(messages)
-    verdicts = ["Yes", "No"]
     if backend.continues_assistant:
-        conversation.append({"role": "assistant", "content": f"{before}{VERIFY_OPEN}"})
-        verdicts = [" Yes", " No"]
-    return await probability_of_first(backend, conversation, verdicts)
+        return await probability_of_first(
+            backend, _begun(messages, before), [VERDICTS[True], VERDICTS[False]]
+        )
+    return await probability_of_first(backend, messages, ["Yes", "No"])
 
 
 async def probability_of_first(

@@ -136,11 +136,11 @@ async def calibrate(
     record = read_record(folder)
     if record is None or record_of(backend) is None:
         raise InvalidArgumentError(f"{str(folder)!r} holds no trained aggregator. Name a checkpoint.")
+    SampleSetAggregator(backend)  # refuses a verifier, and another version of the prompt
     if record.mode != "select" or not can_score(backend):
         raise InvalidArgumentError(
             f"{str(folder)!r} was trained in mode {record.mode!r}; weights belong to mode 'select' only."
         )
-    SampleSetAggregator(backend)  # refuses another version of the prompt
     if folds < 2:
         raise InvalidArgumentError(f"folds={folds} must be at least 2.")
     chosen = [row for row in read_training_rows(rows) if _leaves_choice(row)]

@@ -24,8 +24,12 @@ from sampleset.engines.huggingface.model import (
     import_extra,
 )
 from sampleset.errors import BackendError, DataError, InvalidArgumentError
-from sampleset.prompts import AGGREGATION_PROMPT
-from sampleset.training.data.rows import TrainingRow, read_training_rows, sharing_questions
+from sampleset.training.data.rows import (
+    TrainingRow,
+    prompt_version_of,
+    read_training_rows,
+    sharing_questions,
+)
 from sampleset.training.policy import Policy, load_weights, save_policy, start_policy
 from sampleset.training.processes import Processes
 from sampleset.training.recipe import Method, Recipe
@@ -463,9 +467,9 @@ def record_for(rows: Sequence[TrainingRow], source: str) -> CheckpointRecord:
             listed = ", ".join(sorted(map(str, values)))
             raise DataError(f"{source} mixes rows of {name} {listed}. Keep one kind in a file.")
         kinds[name] = values.pop()
-    if kinds["prompt_version"] != AGGREGATION_PROMPT:
+    if kinds["prompt_version"] != (expected := prompt_version_of(kinds["mode"])):
         raise DataError(
             f"{source} holds prompts of version {kinds['prompt_version']!r}; this package asks under "
-            f"{AGGREGATION_PROMPT!r}. Make the rows again with sampleset train-data."
+            f"{expected!r}. Make the rows again with sampleset train-data."
         )
     return CheckpointRecord("", **kinds)

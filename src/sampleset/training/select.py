@@ -69,9 +69,10 @@ class SelectLearner(RowLearner[SelectExample]):
             InvalidArgumentError: The rows have another mode.
         """
         if record.mode != "select":
+            other = "sft" if record.mode == "verify" else "sft` or `grpo"
             raise InvalidArgumentError(
                 f"The rows are of the mode {record.mode}, not select. Make rows with `sampleset train-data "
-                "--mode select`, or train with `sampleset train sft` or `grpo`."
+                f"--mode select`, or train with `sampleset train {other}`."
             )
 
     def example(self, row: TrainingRow, policy: Policy) -> SelectExample | None:

@@ -396,6 +396,7 @@ def test_the_command_without_any_row_fails_and_says_why(tmp_path: Path, run: Run
         pytest.param(["--target", "teacher"], id="teacher without a model"),
         pytest.param(["--teacher-model", "x"], id="model without the target"),
         pytest.param(["--export-verl", "x.jsonl"], id="verl without Parquet"),
+        pytest.param(["--export-verl", "x.parquet", "--mode", "verify"], id="verl of a verifier's rows"),
         pytest.param(["--easy", "2"], id="share above one"),
     ],
 )

@@ -25,23 +25,26 @@ from typing import Any, get_args
 from sampleset.aggregators.base import decide, prompt_budget, tally
 from sampleset.answers import choices_of
 from sampleset.backends.base import Backend
+from sampleset.chat import Message
 from sampleset.datasets.base import has_readable_gold, question_key, read_dataset, scorer_for
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
 from sampleset.grading.grade import grade
-from sampleset.prompts import (
-    AGGREGATION_PROMPT,
-    Shown,
-    aggregation_messages,
-    defuse,
-    with_ending_only,
-)
+from sampleset.prompts import Shown, aggregation_messages, defuse, with_ending_only
+from sampleset.reward_models.generative_verifier import VERDICTS, verdict_messages
 from sampleset.storage.files import new_jsonl, read_problems
 from sampleset.storage.records import StoredSet
 from sampleset.storage.sample_sets import SampleFile
-from sampleset.training.data.rows import Kind, RowCandidate, TrainingRow, question_digest, row_to_json
+from sampleset.training.data.rows import (
+    Kind,
+    RowCandidate,
+    TrainingRow,
+    prompt_version_of,
+    question_digest,
+    row_to_json,
+)
 from sampleset.training.data.summary import DataCount, beside
 from sampleset.training.data.targets import TargetOptions, Teacher, make_target
-from sampleset.types import Candidate, Mode, Problem, SampleSet
+from sampleset.types import Candidate, Problem, SampleSet, TrainedMode
 
 HELD_BACK = "held_back.jsonl"
 
@@ -56,7 +59,7 @@ class DataOptions:
         easy: Share of subsets to keep whose vote is right but not unanimous, in [0, 1].
         unanimous: Share of subsets to keep whose samples all give the right answer, in [0, 1].
         all_wrong: Share of subsets to keep without a right sample, in [0, 1]. Hard subsets are all kept.
-        mode: What the aggregator learns to write.
+        mode: What the aggregator learns to write; `verify` makes a row of each sample, for a verifier.
         max_prompt_tokens: Token budget of a prompt; by default the model's context less the reply.
         keep_end_tokens: Show only this many tokens of each sample, its last ones.
         fold: Show samples of equal answers once, with their count. Samples without an answer are left out.
@@ -71,7 +74,7 @@ class DataOptions:
     easy: float = 0.5
     unanimous: float = 0.05
     all_wrong: float = 0.1
-    mode: Mode = "think"
+    mode: TrainedMode = "think"
     max_prompt_tokens: int | None = None
     keep_end_tokens: int | None = None
     fold: bool = False
@@ -83,8 +86,8 @@ class DataOptions:
     def __post_init__(self) -> None:
         if not self.ks or min(self.ks) < 1:
             raise InvalidArgumentError(f"ks={self.ks!r} must hold sizes of 1 at least, as in (4, 5, 6).")
-        if self.mode not in get_args(Mode):
-            raise InvalidArgumentError(f"mode={self.mode!r} must be think, direct or select.")
+        if self.mode not in get_args(TrainedMode):
+            raise InvalidArgumentError(f"mode={self.mode!r} must be think, direct, select or verify.")
         for name in ("easy", "unanimous", "all_wrong", "held_back"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidArgumentError(f"{name}={getattr(self, name)!r} must be a share from 0 to 1.")
@@ -92,6 +95,12 @@ class DataOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidArgumentError(f"{name}={value!r} must be at least 1.")
+        parts = (self.keep_end_tokens, self.max_prompt_tokens)
+        if self.mode == "verify" and (parts != (None, None) or self.fold or self.subsets > 1):
+            raise InvalidArgumentError(
+                "Mode verify reads every sample whole and once. Leave subsets, fold, keep_end_tokens and "
+                "max_prompt_tokens away; k says how many samples of a question are read."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +180,16 @@ async def write_training_rows(
         raise InvalidArgumentError(
             f"Two of the files have the same name: {', '.join(str(file.path) for file in files)}. Rename one."
         )
+    if options.mode == "verify" and targets is not None:
+        raise InvalidArgumentError(
+            f"target={targets.kind!r} with mode verify, whose rows have a text to imitate: Yes or No. Leave "
+            "--target away."
+        )
     budget = prompt_budget(backend, options.max_prompt_tokens, 512 if options.mode == "think" else 64)
     count = DataCount()
     subsets = _draw_from_files(files, options, excluded, count)
 
-    async def work(subset: DrawnSubset) -> FinishedRow | str:
+    async def work(subset: DrawnSubset) -> list[FinishedRow | str]:
         return await _finish(subset, backend, options, budget, targets, teacher)
 
     with ExitStack() as stack:
@@ -184,14 +198,15 @@ async def write_training_rows(
             stack.enter_context(new_jsonl(beside(output, HELD_BACK))) if options.held_back else write
         )
         async for result in _in_order(subsets, work, max_concurrency):
-            if isinstance(result, str):
-                count.dropped_rows[result] += 1
-            elif result.held_back:
-                write_held_back(row_to_json(result.row))
-                count.held_back += 1
-            else:
-                write(row_to_json(result.row))
-                count.add(result.row, result.cut)
+            for finished in result:
+                if isinstance(finished, str):
+                    count.dropped_rows[finished] += 1
+                elif finished.held_back:
+                    write_held_back(row_to_json(finished.row))
+                    count.held_back += 1
+                else:
+                    write(row_to_json(finished.row))
+                    count.add(finished.row, finished.cut)
             if on_progress is not None:
                 on_progress(count)
     return count
@@ -221,7 +236,7 @@ def data_settings(
         **asdict(options),
         "ks": list(options.ks),
         "model": backend.model,
-        "prompt": AGGREGATION_PROMPT,
+        "prompt": prompt_version_of(options.mode),
     }
     if targets is not None:
         settings["targets"] = {**asdict(targets), "teacher": teacher_model}
@@ -332,7 +347,7 @@ async def _grade_subset(
         places=indices,
         prompt=(),
         mode=options.mode,
-        prompt_version=AGGREGATION_PROMPT,
+        prompt_version=prompt_version_of(options.mode),
         prompt_tokens=0,
         answer=problem.answer or "",
         candidates=tuple(
@@ -373,12 +388,17 @@ async def _finish(
     budget: int,
     targets: TargetOptions | None,
     teacher: Teacher | None,
-) -> FinishedRow | str:
-    """The row with its prompt and target, or the reason why there is no row."""
+) -> list[FinishedRow | str]:
+    """The rows with prompt and target, or the reason why there is no row."""
+    if options.mode == "verify":
+        return [
+            await _verdict_row(subset, index, is_right, backend, budget)
+            for index, is_right in _balanced_samples(subset)
+        ]
     if options.mode == "select" and len(subset.candidates) < 2:
-        return "with fewer than two candidates to select from"
+        return ["with fewer than two candidates to select from"]
     if options.mode == "select" and not subset.row.right_samples:
-        return "without a right candidate to select"
+        return ["without a right candidate to select"]
     samples = _shown_samples(subset, options.fold)
     texts, question = [sample.text for sample in samples], subset.sample_set.question
     read_as = choices_of(question), question.answer_kind
@@ -389,16 +409,60 @@ async def _finish(
     try:
         prompt = await aggregation_messages(question, samples, options.mode, backend, budget)
     except ContextOverflowError:
-        return "whose question leaves no room in the token budget"
-    tokens = sum([len(await backend.tokenize(message["content"])) for message in prompt])
-    row = replace(subset.row, prompt=tuple(prompt), prompt_tokens=tokens)
+        return ["whose question leaves no room in the token budget"]
+    row = replace(subset.row, prompt=tuple(prompt), prompt_tokens=await _tokens_of(prompt, backend))
     if targets is not None:
         target = await make_target(row, subset.sample_set.samples, subset.right, targets, teacher)
         if target is None:
-            return "for which no target could be made"
+            return ["for which no target could be made"]
         row = replace(row, completion=target.completion, target=target.kind)
     cut = any(defuse(text.strip(), *read_as) not in prompt[0]["content"] for text in texts)
-    return FinishedRow(row, cut, subset.held_back)
+    return [FinishedRow(row, cut, subset.held_back)]
+
+
+async def _tokens_of(prompt: Sequence[Message], backend: Backend) -> int:
+    return sum([len(await backend.tokenize(message["content"])) for message in prompt])
+
+
+def _balanced_samples(subset: DrawnSubset) -> list[tuple[int, bool]]:
+    """Indices of distinct samples with an answer, and whether each is right: as many right as wrong ones.
+
+    Where all are right or all wrong, the first one.
+    """
+    graded = {
+        index: shown.right
+        for candidate, shown in zip(subset.candidates, subset.row.candidates, strict=True)
+        for index in candidate.indices
+    }
+    distinct: dict[str, tuple[int, bool]] = {}
+    for index, is_right in sorted(graded.items()):
+        if is_right is not None:
+            distinct.setdefault(subset.sample_set.samples[index].text.strip(), (index, is_right))
+    right = [pair for pair in distinct.values() if pair[1]]
+    wrong = [pair for pair in distinct.values() if not pair[1]]
+    most = max(1, min(len(right), len(wrong)))
+    return sorted([*right[:most], *wrong[:most]])
+
+
+async def _verdict_row(
+    subset: DrawnSubset, index: int, is_right: bool, backend: Backend, budget: int
+) -> FinishedRow | str:
+    """The row of one sample, its verdict as the text to imitate."""
+    prompt = verdict_messages(subset.sample_set.question, subset.sample_set.samples[index].text)
+    tokens = await _tokens_of(prompt, backend)
+    if tokens > budget:
+        return "longer than the model's context"
+    place = subset.row.places[index]
+    row = replace(
+        subset.row,
+        id=f"{subset.row.question_id}/{place}",
+        places=(place,),
+        prompt=tuple(prompt),
+        prompt_tokens=tokens,
+        completion=VERDICTS[is_right],
+        target="right" if is_right else "wrong",
+    )
+    return FinishedRow(row, False, subset.held_back)
 
 
 def _shown_samples(subset: DrawnSubset, fold: bool) -> list[Shown]:
@@ -413,7 +477,7 @@ def _shown_samples(subset: DrawnSubset, fold: bool) -> list[Shown]:
 
 async def _in_order(
     items: AsyncIterator[DrawnSubset], work: Callable[[DrawnSubset], Any], window: int
-) -> AsyncIterator[FinishedRow | str]:
+) -> AsyncIterator[list[FinishedRow | str]]:
     """Results in the order of the items. Up to `window` items are worked on at once."""
     pending: deque[asyncio.Task[Any]] = deque()
     try:

@@ -15,10 +15,11 @@ from typing import Any, Literal
 from sampleset.chat import Message
 from sampleset.datasets.base import question_key
 from sampleset.errors import DataError, MalformedRecordError
-from sampleset.prompts import opening_of
+from sampleset.prompts import AGGREGATION_PROMPT, opening_of
+from sampleset.reward_models.generative_verifier import VERDICT_PROMPT
 from sampleset.storage.files import write_rows
 from sampleset.storage.rows import read_rows
-from sampleset.types import DEFAULT_KIND, KindSource, Mode, Problem, Question
+from sampleset.types import DEFAULT_KIND, KindSource, Problem, Question, TrainedMode
 
 ROW_SCHEMA = 1
 
@@ -44,12 +45,13 @@ class RowCandidate:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """One set of samples as an aggregator is trained on it.
+    """One set of samples as an aggregator is trained on it, or one sample of it as a verifier is.
 
     Attributes:
         id: `FILE/QUESTION/NUMBER`, unique among the rows of one call.
         k: Samples in the set.
-        places: Indices of the samples in the stored set, in the order in which they are shown.
+        places: Indices of the samples in the stored set, in the order in which they are shown; in mode
+            `verify` that of the sample shown.
         prompt: The chat, with the first words of the reply if the model continues them.
         prompt_version: Version of the prompt's text.
         prompt_tokens: Tokens of the messages' texts, without those of the chat template.
@@ -65,7 +67,8 @@ class TrainingRow:
         answer_kind: Kind by which answers are read and compared.
         kinds: Judge and sandbox by which answers are compared, if the kind needs them; not stored.
         completion: A text to imitate, starting after the prompt; `None` if no targets were requested.
-        target: How that text was made: `answer`, `sample` or `teacher`.
+        target: How that text was made: `answer`, `sample` or `teacher`; in mode `verify` whether the sample
+            is `right` or `wrong`.
         question_digest: See `question_digest`; `None` in rows of versions without digests.
     """
 
@@ -73,7 +76,7 @@ class TrainingRow:
     k: int
     places: tuple[int, ...]
     prompt: tuple[Message, ...]
-    mode: Mode
+    mode: TrainedMode
     prompt_version: str
     prompt_tokens: int
     answer: str
@@ -113,6 +116,11 @@ class TrainingRow:
             self.id, self.prompt[0]["content"], answer_kind=self.answer_kind, kinds=self.kinds
         )
         return Problem(question, self.answer, extra=self.extra)
+
+
+def prompt_version_of(mode: TrainedMode) -> str:
+    """Version of the prompt of the rows of a mode."""
+    return VERDICT_PROMPT if mode == "verify" else AGGREGATION_PROMPT
 
 
 def question_digest(question: str) -> str:

@@ -118,8 +118,9 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     """The summary as lines of text."""
     lines = [f"{plural(summary['rows'], 'row')} of {plural(summary['sets'], 'set')}"]
     lines += [f"sets dropped: {count} {reason}" for reason, count in summary["dropped_sets"].items()]
+    form = "{} rows of {} sets drawn" if summary["options"]["mode"] == "verify" else "{} kept of {} drawn"
     lines += [
-        f"{kind.replace('_', ' ')}: {count['kept']} kept of {count['found']} drawn"
+        f"{kind.replace('_', ' ')}: {form.format(count['kept'], count['found'])}"
         for kind, count in summary["kinds"].items()
     ]
     lines += [f"rows dropped: {count} {reason}" for reason, count in summary["dropped_rows"].items()]

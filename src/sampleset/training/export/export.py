@@ -51,6 +51,7 @@ from sampleset.training.export.gguf import (
 from sampleset.training.export.model_card import model_card
 from sampleset.training.export.peft import write_peft_adapter
 from sampleset.training.policy import replace_folder
+from sampleset.types import TrainedMode
 
 ExportFormat = Literal["merged", "peft", "gguf-adapter", "gguf"]
 
@@ -70,11 +71,13 @@ class ExportSummary:
     Attributes:
         folder: The new folder.
         format: Its format.
+        mode: The mode that the model was trained in.
         files: Size of each file, in bytes.
     """
 
     folder: Path
     format: ExportFormat
+    mode: TrainedMode
     files: Mapping[str, int]
 
 
@@ -147,9 +150,8 @@ def export_checkpoint(
         replace_folder(new, output.absolute())
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    return ExportSummary(
-        output, format, {file.name: file.stat().st_size for file in sorted(output.iterdir())}
-    )
+    sizes = {file.name: file.stat().st_size for file in sorted(output.iterdir())}
+    return ExportSummary(output, format, record.mode, sizes)
 
 
 def _without_folders(training: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,17 @@ MODES = {
     "direct": "It reads all samples and writes one final answer at once.",
     "select": "It reads all samples and scores the answers among them; it cannot give one that none has.",
 }
+AGGREGATOR = (
+    "# A trained aggregator\n\n"
+    "A language model trained to read several proposed solutions of one question and to give the answer, "
+    "after the Sample Set Aggregator of [arXiv 2506.09014](https://arxiv.org/abs/2506.09014), with the "
+    "package sampleset. "
+)
+VERIFIER = (
+    "# A trained verifier\n\n"
+    "A language model trained to read a question and one proposed solution and to say whether its answer is "
+    "correct, after GenRM ([arXiv 2408.15240](https://arxiv.org/abs/2408.15240)), with the package sampleset."
+)
 LISTED = ("method", "steps_done", "learning_rate", "objective", "lora", "seed")
 
 
@@ -26,21 +37,22 @@ def model_card(record: Mapping[str, Any]) -> str:
     usual = "peft" if training.get("lora") else "transformers"
     library = LIBRARIES.get(str(record.get("format")), usual)
     mode = str(record["mode"])
+    use = (
+        "fit-vote SETS --reward-model generative_verifier,model=FOLDER --output vote.json"
+        if mode == "verify"
+        else "evaluate SETS --aggregator majority_vote --aggregator ssa --aggregator-model FOLDER"
+    )
     name = str(record["base_model"]).removeprefix("transformers:").partition("@")[0]
     parts = [
         f"---\nbase_model: {name}\nlibrary_name: {library}\ntags:\n- sampleset\n- test-time-compute\n"
         f"- answer-aggregation\n- {mode}\n---",
-        "# A trained aggregator",
-        "A language model trained to read several proposed solutions of one question and to give the answer, "
-        "after the Sample Set Aggregator of [arXiv 2506.09014](https://arxiv.org/abs/2506.09014), with the "
-        f"package sampleset. {MODES.get(mode, '')}",
+        VERIFIER if mode == "verify" else f"{AGGREGATOR}{MODES.get(mode, '')}",
         f"- base model: `{record['base_model']}`{_base_file(record)}\n- mode: `{mode}`\n"
         f"- prompt: `{record['prompt_version']}`{_reading(record)}",
         "## Use\n\nWith this folder as `FOLDER`, and your own sets of samples:\n\n```\n"
         f"pip install 'sampleset[{EXTRAS.get(library, 'train')}]'\n"
-        "sampleset evaluate SETS --aggregator majority_vote --aggregator ssa --aggregator-model FOLDER\n"
-        "```\n\nMode, prompt and learned weights are taken from the record. Asked under another prompt, it "
-        "does not do what it was trained for.",
+        f"sampleset {use}\n```\n\nMode, prompt and learned weights are taken from the record. Asked under "
+        "another prompt, it does not do what it was trained for.",
         _training_section(training),
         _figures_section(training),
         _calibration_section(record.get("calibration")),

@@ -143,10 +143,10 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
             MissingExtraError: vLLM should draw the rollouts and is not installed.
         """
         recipe, options = self._recipe, self._options
-        if record.mode == "select":
+        if (method := {"select": "select", "verify": "sft"}.get(record.mode)) is not None:
             raise InvalidArgumentError(
-                f"{recipe.rows} has rows of the mode select, which GRPO cannot train. Train them with "
-                "`sampleset train select`, or make rows with `sampleset train-data --mode think`."
+                f"{recipe.rows} has rows of the mode {record.mode}, which GRPO cannot train. Train them with "
+                f"`sampleset train {method}`, or make rows with `sampleset train-data --mode think`."
             )
         require_comparable([replace(row, kinds=self._kinds) for row in (*rows, *held_back)])
         if recipe.save_every % options.num_iterations:
