@@ -59,6 +59,12 @@ UNITS = {
         "cent": "cent cents",
         "euro": "euro euros eur",
         "rupee": "rupee rupees inr",
+        "sterling": "sterling gbp",
+        "yen": "yen yuan jpy cny rmb",
+        "krw": "krw",
+        "ruble": "ruble rubles rub",
+        "celsius": "celsius",
+        "fahrenheit": "fahrenheit",
     }.items()
     for name in names.split()
 }
@@ -77,7 +83,7 @@ UNIT_LETTERS = {
 
 _SYMBOLS = {
     **{symbol: symbol for symbol in ["m", "g", "s", "L", "mol", "eV", "Hz", "Pa", "cd", "lm", "lx"]},
-    **{symbol: symbol for symbol in ["erg", "dyn", "bar", "atm", "cal", "ohm", "rad", "angstrom"]},
+    **{symbol: symbol for symbol in ["erg", "dyn", "bar", "atm", "cal", "ohm", "rad", "angstrom", "dB"]},
     **UNIT_LETTERS,
     "C": "coulomb", "F": "farad", "l": "L", "Wh": "Wh", "h": "h", "min": "min", "day": "day", "yr": "year",
     "u": "u", "Torr": "Torr",
@@ -201,8 +207,14 @@ def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
     return tuple(sorted(dimensions.items())), factor
 
 
+_ALIKE = ({"sterling", "lb"}, {"degrees", "celsius"}, {"degrees", "fahrenheit"})
+"""`£5` and `5 pounds`; degrees of which scale is not said."""
+
+
 def units_agree(first: str, second: str) -> bool:
     """Whether two units are one; of a rate, what it is per may be left out: `8 hours` a day."""
+    if {first, second} in _ALIKE:
+        return True
     return first == second or first.startswith(f"{second}/") or second.startswith(f"{first}/")
 
 
