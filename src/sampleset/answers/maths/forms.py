@@ -270,6 +270,8 @@ def _matrix(text: str, nesting: int) -> Form | None:
     rows = matrix_rows(text)
     if not rows or len({len(row) for row in rows}) > 1 or len(rows) * len(rows[0]) > MAX_PARTS:
         return None
+    if len(rows) == len(rows[0]) == 1:
+        return _form(rows[0][0], nesting + 1)
     read_rows = [_container("brackets", [cell.strip() for cell in row], nesting + 1) for row in rows]
     if not all(read_rows):
         return None
