@@ -12,7 +12,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
@@ -62,9 +62,8 @@ def read_delimited(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         with opened(path) as raw, _text(raw, encoding_of_file(path)) as text:
             mark, header, number = _start(text)
             mark = mark or _mark(path, header)
-            cells = csv.reader(
-                chain([header], text), delimiter=mark, strict=True, skipinitialspace=_is_spaced(header, mark)
-            )
+            lines = _without_spaces_after_quotes(chain([header], text), mark)
+            cells = csv.reader(lines, delimiter=mark, strict=True, skipinitialspace=_is_spaced(header, mark))
             before, names = number, [name.strip() for name in next(cells, list[str]())]
             for row in cells:
                 number = before + cells.line_num
@@ -114,6 +113,22 @@ def _is_spaced(header: str, mark: str) -> bool:
     """Whether a space follows each mark, which is then no part of a cell."""
     _, *others = _QUOTED.sub("", header).split(mark)
     return bool(others) and all(name.startswith(" ") for name in others)
+
+
+def _without_spaces_after_quotes(lines: Iterable[str], mark: str) -> Iterator[str]:
+    """The lines with each closing quote at the end of its cell: `"a" , "b"` becomes `"a", "b"`."""
+    spaced = re.compile(rf'" +(?={re.escape(mark)}|[\r\n]*$)')
+    quotes = 0
+    for line in lines:
+        position, pieces = 0, list[str]()
+        for match in spaced.finditer(line):
+            end = match.start() + 1
+            # An even number of quotes up to here: this one closes its cell.
+            is_closing = (quotes + line.count('"', 0, end)) % 2 == 0
+            pieces.append(line[position : end if is_closing else match.end()])
+            position = match.end()
+        quotes += line.count('"')
+        yield "".join([*pieces, line[position:]])
 
 
 def _of_windows(error: UnicodeError) -> tuple[str, int]:

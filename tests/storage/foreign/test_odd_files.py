@@ -78,6 +78,8 @@ def test_utf_16_that_is_cut_short_is_said_to_be_damaged(tmp_path: Path):
         pytest.param('question|output\n2+3?|"5;"\n', id="bars"),
         pytest.param('"a, b";question;output\n1;2+3?;"5;"\n', id="a comma in a quoted name"),
         pytest.param('id, question, output\n1, 2+3?, "5;"\n', id="a space behind each mark"),
+        pytest.param('"question" ,"output" \n"2+3?" , "5;" \n', id="spaces behind closing quotes"),
+        pytest.param('question,output,note\n2+3?,"5;" ,"he said ""no"" , twice"\n', id="quotes in a cell"),
         pytest.param(' question ,Output\n2+3?,"5;"\n', id="names with spaces and capitals"),
         pytest.param(
             'question,output,,\r2+3?,"5;",,\r', id="lines that end in a return, empty cells at the end"
