@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -254,7 +255,7 @@ def test_a_trained_readers_multiples_are_part_of_its_identity():
     record = CheckpointRecord(
         "m", "select", "aggregate-1", vote_weight=0.4, score_weight=0.8, max_score_tokens=12
     )
-    model = backend()
+    model: Any = backend()
     model.record = record
     assert reader_identity(SampleSetAggregator(model)) == (
         "ssa:replay:m[score_weight=0.8,vote_weight=0.4,max_score_tokens=12]"
