@@ -142,6 +142,7 @@ _COUNTER = lazy_pattern(
 _HAN_SCALE = lazy_pattern(r"(\d[\d,.]*) ?([百千万亿億만억])(?![十百千万亿億만억])")
 _HAN_SCALES = {"百": 2, "千": 3, "万": 4, "만": 4, "亿": 8, "億": 8, "억": 8}
 _MINUS = lazy_pattern(r"(?:negative|minus) (?=[$\d\\])", re.IGNORECASE)
+_HALF_A = lazy_pattern(r"half an? (?=[a-z]+$)(?!dozen)", re.IGNORECASE)
 _HOURS = lazy_pattern(r"(\d{1,3}) ?h ?(\d{1,2}) ?m(?:in)?")
 _FEET = lazy_pattern(r"(\d{1,2}) ?(?:foot|feet|ft\.?|') ?(\d{1,2})")
 _RECURRING = lazy_pattern(r"(\d{0,20}\.\d{0,20}?)(\d) (?:repeating|recurring)")
@@ -222,6 +223,7 @@ def read_numeral(text: str) -> Numeral | None:
     hedge = _HEDGE.match(text)
     if hedge:
         text = text[hedge.end() :]
+    text = _HALF_A.sub("1/2 ", text, count=1) if text[:1] in "hH" else text
     text = _MINUS.sub("-", text, count=1) if text[:1] in "nmNM" else text
     which = _ORDINAL_WORDS.get(text.casefold().removeprefix("the "))
     if not text or which:

@@ -3,7 +3,6 @@ r"""A value that is written twice, exactly and as a decimal or a share: `12\pi \
 from __future__ import annotations
 
 import math
-import re
 from fractions import Fraction
 
 from sampleset.answers.maths.members import ASSIGNMENT
@@ -46,9 +45,10 @@ def exact_of_two(text: str) -> str | None:
     if not match:
         return None
     exact, near = match["exact"].strip(), match["near"].strip().removesuffix("...")
-    if re.fullmatch(r"-?\d*\.?\d+ ?%", exact) and not re.fullmatch(r"-?\d*\.?\d+ ?%", near):
-        exact, near = near, exact
-    return exact if _says_the_same(exact, near) else None
+    if _says_the_same(exact, near):
+        return exact
+    # `0.6 (3/5)`: the decimal may come first.
+    return near if _says_the_same(near, exact) else None
 
 
 def _says_the_same(exact: str, near: str) -> bool:
