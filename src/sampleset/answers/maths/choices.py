@@ -37,20 +37,23 @@ _AFTER = (
 _OPTION = r"(?<!\w)(?-i:[A-Z])(?!\w)"
 _NOUN = r"(?:options?|choices?|letters?|answers?|statements?|alternatives?)"
 _STATED = lazy_pattern(
-    rf"(?:\b{_NOUN}\b|\b(?:the|my|right|correct|best) one\b|\b(?:pick|selection|conclusion|result"
+    rf"(?:\b{_NOUN}\b|\b(?:the|my|right|correct|best|only) one\b"
+    rf"|\bthe (?:closest|nearest|likeliest|most \w+)\b|\b(?:pick|selection|conclusion|result"
     rf"|response|guess|ans|solution|verdict|decision|winner)\b\.?)"
     rf"[^\n]{{0,60}}?(?:\b(?:is|are|be|was|as)\b|[:=]|\s[–—-]|\bbut\b)\s*(?:therefore|thus|then|simply"
     rf"|also|indeed|still|clearly|probably|most likely|likely|I think(?: it(?: is|'s))?)?\s*"
     rf"(?:{_NOUN} )?{_LETTER}{_AFTER}"
     rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b\.?\s{{0,3}}(?:=\s{{0,3}})?{_LETTER}{_AFTER}"
     rf"|(?:^|\s)(?:final|correct|result|verdict|decision|solution)(?:\s?:|\s)\s{{0,2}}{_LETTER}{_CLOSED}"
-    rf"|^{_LETTER},? (?:because|since)\b"
+    rf"|^{_LETTER},? (?:because|since|I (?:think|believe|guess|would say))\b"
+    rf"|^{_LETTER} is\s*$|^{_LETTER}\W{{1,3}}yes\b"
+    rf"|\bwe (?:get|have|find|obtain|arrive at)\s(?:option )?{_LETTER}{_CLOSED}"
     rf"|\bi (?:think|guess|vote|bet|suppose|believe)\s{_LETTER}{_CLOSED}"
     rf"|^(?:probably|definitely|clearly|obviously|surely|certainly|likely|most likely),?"
     rf"\s{_LETTER}{_CLOSED}"
     rf"|\bmakes?\s{_LETTER}\s(?:the\s)?(?:right |correct |best |only |final )?(?:answer|choice|option)"
-    rf"|\b(?:go(?:ing)? with|pick(?:ed)?|choos(?:e|ing)|chose|select(?:ed)?|say|opt(?:ed)? for|vote for"
-    rf"|prefer|leav(?:e|es|ing)|left with"
+    rf"|\b(?:go(?:ing)? (?:with|for)|pick(?:ed)?|choos(?:e|ing)|chose|select(?:ed)?|say"
+    rf"|opt(?:ed)? for|vote for|prefer|leav(?:e|es|ing)(?: (?:only|just|us|us with|us only))?|left with(?: only)?"
     rf"|remain(?:s|ing)?(?: is)?|corresponds? to|match(?:es)?|settle on|points? to|must be|has to be"
     rf"|should be|would be|could only be|can only be"
     rf"|it is|it's|that is,?|that's|this is|which is|i\.e\.,?|but|likely|namely|argue for|supports?"
@@ -58,8 +61,10 @@ _STATED = lazy_pattern(
     rf"|(?:^|,\s*)(?:so|thus|hence|therefore|only|finally"
     rf"|consequently)[,:]?\s+(?:the )?(?:{_NOUN} )?(?:only )?{_LETTER}{_CLOSED}"
     rf"|(?:{_NOUN} )?{_LETTER}\s+(?:is|seems|looks|appears|must be|would be"
-    rf"|has to be)\s+(?:to be )?(?:the |our |my |clearly |definitely |indeed |only )*"
-    r"(?:correct|right|true|best|most|valid|answer|choice|one\b|option|consistent with|supported by"
+    rf"|has to be)\s+(?:to be )?"
+    r"(?:(?:the|our|my|clearly|definitely|indeed|only|therefore|thus|hence|then|also|probably),? )*"
+    r"(?:correct|right|true|best|most|valid|answer|choice|one\b|option|closest|nearest|likeliest|winner"
+    r"|what we (?:want|need)|consistent with|supported by"
     r"|what (?:remains|is left))"
     rf"|(?:^|\s)(?:{_NOUN} )?{_LETTER}\s+(?:best )?(?:fits|holds|works|matches|follows|applies|remains"
     rf"|survives|describes|explains|it is\b)"
@@ -89,6 +94,7 @@ _OPEN = lazy_pattern(
 )
 _LAST_WORD = lazy_pattern(r"[,:]\s*\(?([A-Z])\)?$")
 _ANY_LETTER = lazy_pattern(r"(?<![A-Za-z'’])[A-Z](?![A-Za-z'’])")
+_LISTED = lazy_pattern(r"(?<![A-Za-z])[A-Z][).:]\s*(?=\S)")
 _DASHED = lazy_pattern(r"\(?([A-Z])\)? [-–—] (?:\w{2}|\d)[^\n]{0,200}")
 _WHOLE = lazy_pattern(
     r"\W*(?:(?:option|choice|letter|answer)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE
@@ -141,6 +147,8 @@ def _stated(sentence: str, letters: Collection[str]) -> str:
 def _stated_in(sentence: str, letters: Collection[str]) -> str:
     if re.fullmatch(r"\(?[A-Z][).]?", sentence) and sentence.strip("().") in letters:
         return sentence.strip("().")
+    if len(_LISTED.findall(sentence)) > 2:
+        return ""  # the options once more
     position, letter = 0, ""
     while position < len(sentence) and (match := _STATED.search(sentence, position)):
         group = next(number for number, value in enumerate(match.groups(), start=1) if value)
@@ -150,8 +158,11 @@ def _stated_in(sentence: str, letters: Collection[str]) -> str:
             letter = match[group]
         position = end
     if not letter and (last := _LAST_WORD.search(sentence)) and last[1] in letters:
-        # "After checking, B": the one option that the sentence names.
-        return last[1] if len(_ANY_LETTER.findall(sentence)) == 1 else ""
+        # "After checking, B": the one option that the sentence names, or does not rule out.
+        others = [
+            mark for mark in _ANY_LETTER.finditer(sentence) if not _is_ruled_out(sentence, *mark.span())
+        ]
+        return last[1] if len(others) == 1 else ""
     return letter
 
 

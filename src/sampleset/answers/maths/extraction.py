@@ -54,7 +54,7 @@ _PHRASE = lazy_pattern(
     # "so our answer is correct" judges one.
     r"(?! (?:indeed |also )?(?:correct|right|reasonable|verified|valid|the same|rounded|not a whole)\b)"
     r"(?:,? (?:therefore|thus|then|simply|also|indeed|still|definitely|clearly|obviously|actually|really"
-    r"|truly|precisely|exactly|just|now|certainly|of course|given by|found to be|in fact"
+    r"|truly|precisely|exactly|just|now|certainly|of course|given by|equal to|found to be|in fact"
     r"|no longer [^,\n]{1,40}, it is),?)?"
     r"|\W{0,4}?(?:[:=]>?|[-=]>|→))[\"*_` \t:]{0,8}"
     r"|^[ \t]*(?:\*\*)?A:(?:\*\*)?[ \t]*",
@@ -76,6 +76,7 @@ _MATHS = lazy_pattern(r"[\\^_={}<>]|\d[A-Za-z]|(?<![A-Za-z'’])[B-HJ-Zb-z](?![A
 _EQUALS = lazy_pattern(r"(?:[=≈]|\\approx)\s*")
 _ALTERNATIVE = lazy_pattern(r"\((?:or|and|maybe|perhaps|oder|ou|o)\s", re.IGNORECASE)
 _ASIDE_AT_END = lazy_pattern(r"(\s*)\(((?:[^()\n]|\([^()\n]*\))*)\)[\s.]*$")
+_STYLED = lazy_pattern(r"<(b|strong|i|em|u|p|span|code|mark)>(.*)</\1>", re.IGNORECASE | re.DOTALL)
 _FORMULA_END = lazy_pattern(r"(?<!\\)\$|\\[)\]]")
 _BRACE = lazy_pattern(r"\\.|[{}]", re.DOTALL)
 _OPEN = lazy_pattern(r"(?<!\\)\{")
@@ -110,7 +111,7 @@ _RIGHT_OF_BOX = lazy_pattern(r"\s*\$?\s*=\s*\$?\s*([^$\n]{1,80})")
 _NAME_IN_BOX = lazy_pattern(
     r"\s*(?!\\pi(?![a-z])|\\infty|e\s*$)(?:\\text\s?\{[A-Za-z ]{1,40}\}|\\[a-z]{2,8}"
     r"|[A-Za-z]\w?\([\w,]{1,12}\)"
-    r"|[A-Za-z](?:[\s_{}+\-'A-Za-z]|\\[a-z]+){0,30})\s*"
+    r"|[A-Za-z](?:[\s_{}+\-'A-Za-z]|(?<=_)\d|(?<=_\{)\d{1,2}|\\[a-z]+){0,30})\s*"
 )
 _ANSWER_IN_BOX = lazy_pattern(r"\s*(?:the )?(?:final )?answer(?: is)?\s*[:=]\s*", re.IGNORECASE)
 _NOT_THAT = lazy_pattern(r"(.+?),? (?:and |but )?not (?:-?[$\d]|\\)[^,;]{0,40}$")
@@ -119,6 +120,7 @@ _KEYS = (
     "choice", "selected", "selected_option", "option", "letter", "response", "output", "value", "final",
 )  # fmt: skip
 _BRACES_AT_END = lazy_pattern(r"(?<=\w)[}\]]+$")
+_NEXT_KEY = lazy_pattern(r",\s*\"\w{1,40}\"\s*:.*", re.DOTALL)
 _REASON = lazy_pattern(r"(?P<head>[^,;]{1,60}),? \(?(?:because|since|which is)\s(?P<reason>.+)", re.DOTALL)
 _NOT_BUT = lazy_pattern(r"not (?:equal to )?[^,;]{1,40},? but (?:rather )?(.+)")
 _CORRECTION = lazy_pattern(
@@ -412,6 +414,7 @@ def _answer_of_sentence(sentence: str) -> str:
     if sentence.endswith((r"\)", r"\]")) or sentence.count("$") % 2 == 0:
         sentence = sentence.rstrip(".")
     yes_no = _YES_NO.match(sentence)
+    sentence = _NEXT_KEY.sub("", sentence, count=1)
     if _BRACES_AT_END.search(sentence) and not any(mark in sentence for mark in "{[\\"):
         sentence = _BRACES_AT_END.sub("", sentence)
     only, other = _NOT_THAT.match(sentence), _NOT_BUT.match(sentence)
@@ -522,6 +525,8 @@ def _accept(content: str, rule: str) -> Extracted | None:
 def _clean(content: str) -> str:
     """Without markup around the whole."""
     content = content.strip()
+    styled = _STYLED.fullmatch(content) if content.startswith("<") else None
+    content = styled[2].strip() if styled else content
     if content[:1] not in _MARKUP and not content.endswith(".") and "**" not in content:
         return content
     for _ in range(3):

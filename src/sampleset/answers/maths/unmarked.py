@@ -69,7 +69,8 @@ _CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|assuming)\b")
 _PART_OF_A_WORD = lazy_pattern(r"(?:st|nd|rd|th)\b|-[A-Za-z]|:\d")
 _VERB = lazy_pattern(
     r"(?:^|\b(?:is|are|was|equals?|equal to|gives?|given by|gets?|obtain|yields?|find|have|be|becomes"
-    r"|as|leaves|at)"
+    r"|as|leaves|at|(?:simplifies|reduces|evaluates|comes|amounts) to|length|area|radius|volume"
+    r"|equation|slope|coordinates)"
     r"(?: exactly| approximately| about| simply| therefore| thus)?|[=:])\s*[*_]*$",
     re.IGNORECASE,
 )
@@ -232,7 +233,7 @@ def _formula_of_sentence(sentence: str) -> str | None:
 def _stated(sentence: str, spans: list[tuple[int, int, str]]) -> str | None:
     """Of several formulas, the one that follows a verb and ends the sentence."""
     begin, end, content = spans[-1]
-    if not _IS_MATHS.search(content) or read(content).number:
+    if not _IS_MATHS.search(content) or (read(content).number and "\\" not in content):
         return None
     return content if _VERB.search(sentence[:begin]) and len(sentence[end:].split()) <= 3 else None
 
