@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sampleset.cli import main as cli
-from sampleset.errors import InputNotFoundError, MalformedRecordError
+from sampleset.errors import DataError, InputNotFoundError, MalformedRecordError
 from sampleset.storage.damage import check_store, repair_store
 from sampleset.storage.files import write_rows
 from sampleset.storage.rows import parse_line
@@ -351,3 +351,14 @@ def test_draws_whose_problem_is_damaged_count_as_without_it(tmp_path: Path) -> N
     store = filled(tmp_path / "store")
     damage_line(store / "problems.jsonl", 1, lambda line: b"x" + line[1:])
     assert check_store(store).without_problem == 1
+
+
+@pytest.mark.parametrize("name", ["samples.jsonl", "problems.jsonl", "stops.jsonl", "shared.jsonl"])
+def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    store = filled(tmp_path / "store")
+    (store / name).unlink(missing_ok=True)
+    os.mkfifo(store / name)
+    with pytest.raises(DataError, match=f"{name}' is no regular file"):
+        check_store(store)
+    with pytest.raises(DataError, match=f"{name}' is no regular file"):
+        list(SampleStore(store).sample_sets())

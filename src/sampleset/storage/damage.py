@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sampleset.errors import DataError, InputNotFoundError
-from sampleset.storage.files import locked, write_all
+from sampleset.storage.files import locked, require_regular, write_all
 from sampleset.storage.records import problem_from_row, sample_from_row
 from sampleset.storage.rows import parse_line
 from sampleset.storage.store import Configuration, checked_row, is_store
@@ -93,6 +93,7 @@ def check_store(folder: Path) -> StoreCheck:
         path = folder / name
         if not path.exists():
             continue
+        require_regular(path)
         rows[name] = 0
         with open(path, "rb") as file:
             for part in _parts(name, file, ids.get(name)):

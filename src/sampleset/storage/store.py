@@ -378,6 +378,8 @@ def is_store(folder: Path) -> bool:
     """
     if (folder / "problems.jsonl").exists():
         return any((folder / name).exists() for name in ("samples.jsonl", "claims"))
+    if not (folder / "samples.jsonl").is_file():
+        return False
     try:
         with open(folder / "samples.jsonl", "rb") as file:
             return _DRAW_START.match(file.read(_HEAD)) is not None
