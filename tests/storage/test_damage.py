@@ -362,3 +362,14 @@ def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(tmp_path: Path, n
         check_store(store)
     with pytest.raises(DataError, match=f"{name}' is no regular file"):
         list(SampleStore(store).sample_sets())
+
+
+def test_a_file_in_another_encoding_is_set_aside_and_drawn_again(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    path = store / "samples.jsonl"
+    path.write_bytes(path.read_text().encode("utf-16"))
+    check, _ = repair_store(store)
+    assert check.rows["samples.jsonl"] == 0
+    assert check_store(store).damage == ()
+    filled(store)
+    assert len(drawn(store)) == QUESTIONS

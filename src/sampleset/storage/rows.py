@@ -202,7 +202,8 @@ def parse_line(line: str | bytes) -> dict[str, Any]:
         DataError: It is not JSON, or no object.
     """
     try:
-        row: object = json.loads(line)
+        # The parser would guess the encoding of bytes from the first ones.
+        row: object = json.loads(line if isinstance(line, str) else line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"not JSON ({error})") from error
     if not isinstance(row, dict):
