@@ -373,3 +373,12 @@ def test_a_file_in_another_encoding_is_set_aside_and_drawn_again(tmp_path: Path)
     assert check_store(store).damage == ()
     filled(store)
     assert len(drawn(store)) == QUESTIONS
+
+
+def test_a_row_that_names_another_configuration_than_its_own_is_told_by_whoever_reads(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    damage_line(store / "samples.jsonl", 1, changed(model="another"))
+    with pytest.raises(MalformedRecordError, match=r"samples.jsonl:1: 'configuration' is .*store check"):
+        drawn(store)
+    repair_store(store)
+    assert len(drawn(store)) == QUESTIONS

@@ -20,7 +20,7 @@ from sampleset.errors import DataError, InputNotFoundError
 from sampleset.storage.files import locked, require_regular, write_all
 from sampleset.storage.records import problem_from_row, sample_from_row
 from sampleset.storage.rows import parse_line
-from sampleset.storage.store import Configuration, checked_row, is_store
+from sampleset.storage.store import checked_row, configuration_of, is_store
 
 _FILES = ("samples.jsonl", "problems.jsonl", "shared.jsonl", "stops.jsonl")
 _ID_FIELDS = {"samples.jsonl": "problem_id", "problems.jsonl": "id"}
@@ -233,8 +233,4 @@ def _check_keys(row: Mapping[str, Any]) -> None:
     if not _KEY.fullmatch(row["key"]):
         raise DataError(f"'key' must be 32 hexadecimal digits, got {row['key'][:_SHOWN]!r}")
     if "configuration" in row:
-        made = Configuration(row["model"], row["prompt"], row["params"]).id
-        if row["configuration"] != made:
-            raise DataError(
-                f"'configuration' is {row['configuration'][:_SHOWN]!r}, but its fields make {made!r}"
-            )
+        configuration_of(row)
