@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from sampleset.commands.options import OptionGroup
 from sampleset.errors import InvalidArgumentError
@@ -74,7 +74,9 @@ def _require_no_empty(values: Mapping[str, Any]) -> None:
     """
     has_empty = any(argument == "" or argument.endswith("=") for argument in sys.argv[1:])
     for name, value in values.items():
-        if (value == "" and name in _REFERENCES) or (has_empty and value == Path() and "." not in sys.argv):
+        paths = cast("Sequence[object]", value) if isinstance(value, list | tuple) else [value]
+        is_path = has_empty and Path() in paths and "." not in sys.argv
+        if is_path or (value == "" and name in _REFERENCES):
             raise InvalidArgumentError(
                 f"The value of {name.replace('_', '-')!r} is empty. Is a variable of the shell unset?"
             )
