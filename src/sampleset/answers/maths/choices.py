@@ -142,6 +142,8 @@ def _sentences(text: str) -> list[str]:
 def _stated(sentence: str, letters: Collection[str]) -> str:
     """The last option that a sentence says is right."""
     opening = sentence[:2000]
+    if not _ANY_LETTER.search(opening):
+        return ""
     return _stated_in(_ASIDE.sub(" ", opening).strip(), letters) or _stated_in(opening, letters)
 
 

@@ -61,64 +61,65 @@ _ROMAN = (
 _FUNCTIONS = "sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|arccot|sinh|cosh|tanh|log|ln|exp|floor|ceil"
 _SHORT_ARCS = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "acot": "arccot"}
 
+# What a text must hold for a pattern to match, the pattern, and what replaces a match.
 _SUBSTITUTIONS = tuple(
-    (lazy_pattern(pattern), replacement)
-    for pattern, replacement in (
-        (r"\\(?:left|right|middle|bigl|bigr|Bigl|Bigr|big|Big|displaystyle|textstyle|scriptstyle"
+    (needle, lazy_pattern(pattern), replacement)
+    for needle, pattern, replacement in (
+        ("\\", r"\\(?:left|right|middle|bigl|bigr|Bigl|Bigr|big|Big|displaystyle|textstyle|scriptstyle"
          r"|scriptscriptstyle|limits|mathstrut|strut|nonumber|large|Large|LARGE|huge|Huge|small|normalsize|tiny"
          r"|scriptsize|footnotesize|centering|noindent|hfill?|blacksquare|blacktriangle|checkmark|square|Box|qed)"
          r"(?![A-Za-z])\.?", ""),
-        (r"\\!|\\[hv]?phantom\{[^{}]*\}|\\(?:tag|label)\*?\{[^{}]*\}|(?:\\\\)+ ?$", ""),
-        (r"\\(?:text|page)?color ?(?:\[[^\[\]]*\])? ?\{[^{}]*\}|\\colorbox ?\{[^{}]*\}|\\raisebox ?\{[^{}]*\}"
-         r"|\\fcolorbox ?\{[^{}]*\} ?\{[^{}]*\}", ""),
-        (r"\\textsuperscript(?= ?\{)", "^"),
-        (r"\\textsubscript(?= ?\{)", "_"),
-        (r"([\^_]) ?\\(?:text|textrm|textnormal|mathrm|mathit|rm|mbox)(?= ?\{)", r"\1"),
-        (r"_ ?(?:\{ ?\\(max|min|sup|inf) ?\}|\\(max|min|sup|inf)(?![A-Za-z]))", r"_{\1\2}"),
-        (r"\\math(?:bf|rm|it|sf) (?=[0-9A-Za-z])", ""),
-        (r"\\(?:Bbb|mathbb) ?(?:\{ ?([A-Z]) ?\}|([A-Z])(?![A-Za-z]))",
+        ("\\", r"\\!|\\[hv]?phantom\{[^{}]*\}|\\(?:tag|label)\*?\{[^{}]*\}|(?:\\\\)+ ?$", ""),
+        ("\\", r"\\(?:text|page)?color ?(?:\[[^\[\]]*\])? ?\{[^{}]*\}|\\colorbox ?\{[^{}]*\}"
+         r"|\\raisebox ?\{[^{}]*\}|\\fcolorbox ?\{[^{}]*\} ?\{[^{}]*\}", ""),
+        ("script", r"\\textsuperscript(?= ?\{)", "^"),
+        ("script", r"\\textsubscript(?= ?\{)", "_"),
+        ("\\", r"([\^_]) ?\\(?:text|textrm|textnormal|mathrm|mathit|rm|mbox)(?= ?\{)", r"\1"),
+        ("_", r"_ ?(?:\{ ?\\(max|min|sup|inf) ?\}|\\(max|min|sup|inf)(?![A-Za-z]))", r"_{\1\2}"),
+        ("\\math", r"\\math(?:bf|rm|it|sf) (?=[0-9A-Za-z])", ""),
+        ("bb", r"\\(?:Bbb|mathbb) ?(?:\{ ?([A-Z]) ?\}|([A-Z])(?![A-Za-z]))",
          r"\\mathbb{\1\2}"),
-        (r" ?(?:\\(?:text|mathord|mathpunct))?\{,\} ?", ","),
-        (r"\{:\}", ":"),
-        (r"(?<=\d)(?:\\[,;:]|\\thinspace(?![A-Za-z])|\{ ?\\[,;:] ?\}) ?(?=\d{3}(?!\d))", ""),
-        (r"(?<!\\)\\[,;: ]|\\(?:q?quad|enspace|enskip|thinspace|medspace|thickspace)(?![A-Za-z])|~|\\newline"
-         r"|\\hspace\*?\{[^{}]*\}|\\hskip ?-?[\d.]+ ?(?:em|ex|pt|cm|mm|mu)", " "),
-        (r"\{ ?\\(?:overline|bar) ?(\d) ?\}|\\(?:overline|bar) ?(\d)(?!\d)",
+        ("{,}", r" ?(?:\\(?:text|mathord|mathpunct))?\{,\} ?", ","),
+        ("{:}", r"\{:\}", ":"),
+        ("\\", r"(?<=\d)(?:\\[,;:]|\\thinspace(?![A-Za-z])|\{ ?\\[,;:] ?\}) ?(?=\d{3}(?!\d))", ""),
+        ("", r"(?<!\\)\\[,;: ]|\\(?:q?quad|enspace|enskip|thinspace|medspace|thickspace)(?![A-Za-z])|~"
+         r"|\\newline|\\hspace\*?\{[^{}]*\}|\\hskip ?-?[\d.]+ ?(?:em|ex|pt|cm|mm|mu)", " "),
+        ("\\", r"\{ ?\\(?:overline|bar) ?(\d) ?\}|\\(?:overline|bar) ?(\d)(?!\d)",
          r"\\overline{\1\2}"),
-        (r"\{\}[_^] ?\{? ?(\d{1,3}) ?\}? ?C ?_ ?\{? ?(\d{1,3}) ?\}?", r"\\binom{\1}{\2}"),
-        (r"\\Pr(?![A-Za-z])", "P"),
-        (r"\\simeq(?![A-Za-z])", r"\\approx "),
-        (r"\\cr(?![A-Za-z])", r"\\\\"),
-        (r"(?<=\d) ?\\cdots ?$", "..."),
-        (r"\\imath(?![A-Za-z])(?! ?\})", "i"),
-        (r"(?<!\\)\\([%$#&_])", r"\1"),
-        (r"\\(?:[dtcsx]|nice|flat)frac(?![A-Za-z])", r"\\frac"),
-        (r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}", r"\\binom{\1}{\2}"),
-        (rf"\\operatorname\*? ?\{{ ?({_FUNCTIONS}) ?\}}", r"\\\1 "),
-        (r"==", "="),
-        (r"\\(?:leqslant|leq)(?![A-Za-z])|<=", r"\\le "),
-        (r"\\(?:geqslant|geq)(?![A-Za-z])|>=", r"\\ge "),
-        (r"\\lt(?![A-Za-z])", "<"),
-        (r"\\gt(?![A-Za-z])", ">"),
-        (r"\\(?:neq)(?![A-Za-z])|!=", r"\\ne "),
-        (r"\\(?:lbrace)(?![A-Za-z])", r"\\{"),
-        (r"\\(?:rbrace)(?![A-Za-z])", r"\\}"),
-        (r"\\(?:l?vert|rvert)(?![A-Za-z])", "|"),
-        (r"\\colon(?![A-Za-z])", ":"),
-        (r"\\div(?![A-Za-z])", "/"),
-        (r"\\(?:varnothing|emptyset)(?![A-Za-z])", r"\\emptyset "),
-        (r"\\var(epsilon|phi|theta|rho|sigma|kappa|pi)(?![A-Za-z])", r"\\\1"),
-        (r"^ ?(?:\\(?:therefore|Rightarrow|rightarrow|implies|Longrightarrow|to|iff)(?![A-Za-z])"
+        ("{}", r"\{\}[_^] ?\{? ?(\d{1,3}) ?\}? ?C ?_ ?\{? ?(\d{1,3}) ?\}?", r"\\binom{\1}{\2}"),
+        ("\\Pr", r"\\Pr(?![A-Za-z])", "P"),
+        ("simeq", r"\\simeq(?![A-Za-z])", r"\\approx "),
+        ("\\cr", r"\\cr(?![A-Za-z])", r"\\\\"),
+        ("cdots", r"(?<=\d) ?\\cdots ?$", "..."),
+        ("imath", r"\\imath(?![A-Za-z])(?! ?\})", "i"),
+        ("\\", r"(?<!\\)\\([%$#&_])", r"\1"),
+        ("frac", r"\\(?:[dtcsx]|nice|flat)frac(?![A-Za-z])", r"\\frac"),
+        ("choose", r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}", r"\\binom{\1}{\2}"),
+        ("operatorname", rf"\\operatorname\*? ?\{{ ?({_FUNCTIONS}) ?\}}", r"\\\1 "),
+        ("==", r"==", "="),
+        ("", r"\\(?:leqslant|leq)(?![A-Za-z])|<=", r"\\le "),
+        ("", r"\\(?:geqslant|geq)(?![A-Za-z])|>=", r"\\ge "),
+        ("\\lt", r"\\lt(?![A-Za-z])", "<"),
+        ("\\gt", r"\\gt(?![A-Za-z])", ">"),
+        ("", r"\\(?:neq)(?![A-Za-z])|!=", r"\\ne "),
+        ("lbrace", r"\\(?:lbrace)(?![A-Za-z])", r"\\{"),
+        ("rbrace", r"\\(?:rbrace)(?![A-Za-z])", r"\\}"),
+        ("vert", r"\\(?:l?vert|rvert)(?![A-Za-z])", "|"),
+        ("colon", r"\\colon(?![A-Za-z])", ":"),
+        ("\\div", r"\\div(?![A-Za-z])", "/"),
+        ("\\", r"\\(?:varnothing|emptyset)(?![A-Za-z])", r"\\emptyset "),
+        ("\\var", r"\\var(epsilon|phi|theta|rho|sigma|kappa|pi)(?![A-Za-z])", r"\\\1"),
+        ("", r"^ ?(?:\\(?:therefore|Rightarrow|rightarrow|implies|Longrightarrow|to|iff)(?![A-Za-z])"
          r"|∴|⇒|=>|->|→) ?", ""),
-        (r"=>", r"\\ge "),
-        (r"\\iff?(?![A-Za-z])", " "),
-        (r"(?<!\{)(?<!\{ )\\(?:rm|bf|it|sf|tt)(?![A-Za-z])(?! ?\{)", " "),
-        (r"\\lg(?![A-Za-z])", r"\\log_{10}"),
-        (r"\^\s?(?:\{\s?\\(?:circ|degree)\s?\}|\\(?:circ|degree)(?![A-Za-z]))|\\degree(?![A-Za-z])",
+        ("=>", r"=>", r"\\ge "),
+        ("\\if", r"\\iff?(?![A-Za-z])", " "),
+        ("\\", r"(?<!\{)(?<!\{ )\\(?:rm|bf|it|sf|tt)(?![A-Za-z])(?! ?\{)", " "),
+        ("\\lg", r"\\lg(?![A-Za-z])", r"\\log_{10}"),
+        ("\\", r"\^\s?(?:\{\s?\\(?:circ|degree)\s?\}|\\(?:circ|degree)(?![A-Za-z]))|\\degree(?![A-Za-z])",
          " degrees "),
-        (r"\\l?dots(?![A-Za-z])|…", "..."),
-        (r"(?<![\w.])(\d+\.\d*)\((\d{1,9})\)(?![\w(^])", r"\1\\overline{\2}"),
-        (r"(?:<\|[a-z_]{2,20}\|>|</s>|(?<=\S)\s#+"
+        ("", r"\\l?dots(?![A-Za-z])|…", "..."),
+        ("(", r"(?<![\w.])(\d+\.\d*)\((\d{1,9})\)(?![\w(^])", r"\1\\overline{\2}"),
+        ("", r"(?:<\|[a-z_]{2,20}\|>|</s>|(?<=\S)\s#+"
          r"|(?<=\S)\s?[\u2600-\u265f\u2668-\u27bf\U0001f300-\U0001faff]+)\s*$", ""),
     )
 )  # fmt: skip
@@ -225,8 +226,9 @@ def _plain_latex(text: str) -> tuple[str, bool]:
     text = _HATTED.sub(r" \2 " if imaginary else r"\\hat\2 ", text)
     text = _DOTTED.sub(lambda match: rf"\overline{{{''.join(filter(None, match.groups()))}}}", text)
     text = _OVERLINED.sub(lambda match: rf"\overline{{{match[1][::2]}}}", text)
-    for pattern, replacement in _SUBSTITUTIONS:
-        text = pattern.sub(replacement, text)
+    for needle, pattern, replacement in _SUBSTITUTIONS:
+        if needle in text:
+            text = pattern.sub(replacement, text)
     text = _UNITS_APART.sub(" ", text)
     text = _UNIT_LETTER.sub(lambda match: f" {UNIT_LETTERS[match[1]]} ", text)
     roman = bool(_ROMAN_UNIT.search(text))
