@@ -32,7 +32,7 @@ FOREIGN_ANSWERS = (
 """Nouns that an option is announced with."""
 FOREIGN_IS = "lautet|ist|est|este|on|es|é|è|is|är|er|jest|adalah|là|هي|هو|है"
 FOREIGN_RIGHT = (
-    "richtig|korrekt|correcte?|correct[ao]|juste|bonne|giust[ao]|corrett[ao]|corret[ao]|juist|rätt|benar"
+    "richtig|korrekt|correcte?|correct[ao]|juste|bonne|giust[ao]|cor{2}et{1,2}[ao]|juist|rätt|benar"
 )
 _CJK = lazy_pattern(r"[\u3040-\ud7a3]")
 _IN_ALL = lazy_pattern(

@@ -135,7 +135,8 @@ _DASHED = lazy_pattern(r"(?<![\w./-])(?P<count>\d{1,4})-(?P<share>\d{1,2}/\d{1,2
 _PARTS = lazy_pattern(rf"\b(?P<share>half|{_SHARE}){_AFTER_SHARE}", re.IGNORECASE)
 _NUMERATORS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "seven": 7}
 _DENOMINATORS = {
-    "hal": 2, "thi": 3, "qua": 4, "fou": 4, "fif": 5, "six": 6, "sev": 7, "eig": 8, "nin": 9, "ten": 10,
+    "half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
+    "eighth": 8, "ninth": 9, "tenth": 10,
 }  # fmt: skip
 
 
@@ -145,7 +146,7 @@ def _share(text: str) -> Fraction | None:
         over, under = text.split("/")
         return Fraction(int(over), int(under)) if int(under) else None
     words = text.lower().replace("-", " ").split(" ")
-    return Fraction(_NUMERATORS[words[0]] if len(words) > 1 else 1, _DENOMINATORS[words[-1][:3]])
+    return Fraction(_NUMERATORS[words[0]] if len(words) > 1 else 1, _DENOMINATORS[words[-1].removesuffix("s")])
 
 
 def answer_of_unmarked(text: str) -> tuple[str, str] | None:
