@@ -73,9 +73,10 @@ def _require_no_empty(values: Mapping[str, Any]) -> None:
         InvalidArgumentError: Names it.
     """
     has_empty = any(argument == "" or argument.endswith("=") for argument in sys.argv[1:])
+    has_empty = has_empty and not {".", "./"} & set(sys.argv)
     for name, value in values.items():
         paths = cast("Sequence[object]", value) if isinstance(value, list | tuple) else [value]
-        is_path = has_empty and Path() in paths and "." not in sys.argv
+        is_path = has_empty and Path() in paths
         if is_path or (value == "" and name in _REFERENCES):
             raise InvalidArgumentError(
                 f"The value of {name.replace('_', '-')!r} is empty. Is a variable of the shell unset?"

@@ -146,7 +146,9 @@ def _share(text: str) -> Fraction | None:
         over, under = text.split("/")
         return Fraction(int(over), int(under)) if int(under) else None
     words = text.lower().replace("-", " ").split(" ")
-    return Fraction(_NUMERATORS[words[0]] if len(words) > 1 else 1, _DENOMINATORS[words[-1].removesuffix("s")])
+    return Fraction(
+        _NUMERATORS[words[0]] if len(words) > 1 else 1, _DENOMINATORS[words[-1].removesuffix("s")]
+    )
 
 
 def answer_of_unmarked(text: str) -> tuple[str, str] | None:
