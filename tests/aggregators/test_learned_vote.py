@@ -5,13 +5,23 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampleset.aggregators.learned_vote import FeatureWeight, Home, LearnedVote, VoteModel, read_vote
+from sampleset.aggregators.learned_vote import (
+    FeatureWeight,
+    Home,
+    LearnedVote,
+    VoteModel,
+    read_vote,
+    reader_identity,
+)
+from sampleset.aggregators.ssa import SampleSetAggregator
 from sampleset.backends.replay import ScoringReplayBackend
+from sampleset.engines.checkpoint import CheckpointRecord
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 from sampleset.specs import build, options_of
 from sampleset.types import LogprobSummary, Question, Sample, SampleSet
@@ -224,6 +234,32 @@ def test_the_reader_that_was_fitted_must_be_there_and_no_other(written):
         build(f"learned_vote:file={written(READING)}")
     with pytest.raises(InvalidArgumentError, match="was fitted without a reader"):
         build(f"learned_vote:file={written()},reader=llm_aggregator[mode=select]", backend())
+
+
+def test_a_reader_with_other_multiples_than_those_fitted_is_refused(written):
+    spec = "reader=llm_aggregator[mode=select,vote_weight={}]"
+    file = written(replace(READING, reader="llm_aggregator:replay:m[vote_weight=0.5]"))
+    build(f"learned_vote:file={file},{spec.format(0.5)}", backend())
+    with pytest.raises(InvalidArgumentError, match=r"\[vote_weight=0.7\]'.* is given.* fit the vote again"):
+        build(f"learned_vote:file={file},{spec.format(0.7)}", backend())
+
+
+def test_a_file_that_does_not_say_a_readers_multiples_is_read_with_a_note(written, caplog):
+    spec = f"learned_vote:file={written(READING)},reader=llm_aggregator[mode=select,score_weight=2]"
+    build(spec, backend())
+    assert "does not say with which multiples" in caplog.text
+    assert "score_weight=2 now" in caplog.text
+
+
+def test_a_trained_readers_multiples_are_part_of_its_identity():
+    record = CheckpointRecord(
+        "m", "select", "aggregate-1", vote_weight=0.4, score_weight=0.8, max_score_tokens=12
+    )
+    model: Any = backend()
+    model.record = record
+    assert reader_identity(SampleSetAggregator(model)) == (
+        "ssa:replay:m[score_weight=0.8,vote_weight=0.4,max_score_tokens=12]"
+    )
 
 
 def test_a_file_says_what_stands_in_it(written):

@@ -249,6 +249,51 @@ async def test_a_refused_field_is_dropped_once_and_for_all(
     assert [record.levelno for record in caplog.records if "refuses" in record.message] == [logging.WARNING]
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Reply(422, {"detail": [{"loc": ["body", "stop"], "msg": "Input should be a valid string"}]}),
+        error_reply(400, "'stop' must be a string"),
+        error_reply(
+            400, "Invalid type for 'stop': expected a string, but got an array instead.", param="stop"
+        ),
+        error_reply(400, "stop: str type expected"),
+    ],
+)
+async def test_one_stop_goes_as_a_text_where_a_server_takes_no_list(
+    refusal: Reply, open_backend: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    with StubServer(script=[refusal]) as server:
+        backend = open_backend(server)
+        await draw(backend, 0, SamplingParams(stop=("END",)))
+        await draw(backend, 1, SamplingParams(stop=("END",)))
+    assert [request["stop"] for request in server.requests] == [["END"], "END", "END"]
+    assert "takes a stop as a text only" in caplog.text
+
+
+async def test_one_stop_of_a_client_goes_as_a_list_where_a_server_takes_no_text(open_backend: Open) -> None:
+    refusal = Reply(422, {"detail": [{"loc": ["body", "stop"], "msg": "Input should be a valid list"}]})
+    with StubServer(script=[refusal]) as server:
+        await open_backend(server).generate(Prompt(CHAT, {"stop": "END"}), SamplingParams(), [0])
+    assert [request["stop"] for request in server.requests] == ["END", ["END"]]
+
+
+@pytest.mark.parametrize(
+    ("stop", "message"),
+    [
+        (("END", "STOP"), "'stop' must be a string"),
+        (("END",), "'stop' must be a string or an array of strings"),
+        (("END",), "'stop' must be an array of at most 0 strings"),
+    ],
+)
+async def test_stops_are_not_sent_as_a_text_where_that_would_not_help(
+    stop: tuple[str, ...], message: str, open_backend: Open
+) -> None:
+    with StubServer(script=[error_reply(400, message)]) as server, pytest.raises(BackendError, match="stop"):
+        await draw(open_backend(server), 0, SamplingParams(stop=stop))
+    assert len(server.requests) == 1
+
+
 async def test_a_server_that_refuses_every_optional_field_still_serves(open_backend: Open) -> None:
     refused = ["logprobs", "top_logprobs", "seed", "top_k", "max_tokens"]
     with StubServer(refuses=refused) as server:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sampleset.backends.openai import OpenAIBackend
-from sampleset.chat import Message, SamplingParams
+from sampleset.chat import Generation, Message, SamplingParams
 from sampleset.errors import (
     AuthenticationError,
     BackendError,
@@ -26,6 +26,7 @@ from sampleset.models.retries import Patience
 from sampleset.sampling.sampler import Sampler, SamplingOptions
 from sampleset.storage.store import SampleStore
 from sampleset.types import Question, SampleSet
+from sampleset.wire.replies import completion_of
 from support.faults import FAULTS, MANNERS, Manner, ServerFault, said
 from support.running import Upstream
 from support.stub_server import Reply, StubServer, error_reply
@@ -412,6 +413,10 @@ async def test_a_wrapped_error_or_chunks_that_break_off_are_no_sample(body: Any)
         pytest.param('data: {"choices": [{"delta": {}, "finish_reason": "error"}]}\n\n', id="finish reason"),
         pytest.param('data: {"error": {"message": "gone"}}\n\n', id="an error event"),
         pytest.param('{"error": {"message": "gone"}}', id="an error without a name"),
+        pytest.param(
+            'data: {"object": "error", "message": "gone", "code": 500}\n\n', id="an object of errors"
+        ),
+        pytest.param('data: {"detail": "gone"}\n\n', id="a detail"),
         pytest.param("", id="cut off"),
         pytest.param('data: {"choi', id="cut off in an event"),
     ],
@@ -423,6 +428,34 @@ async def test_a_stream_that_breaks_off_is_no_sample(ending: str):
         with pytest.raises(TransientBackendError):
             await backend.stream(CHAT, SamplingParams(), [0], lambda place, text: None)
         await backend.aclose()
+
+
+async def test_an_error_within_a_stream_keeps_its_meaning():
+    event = '{"object": "error", "message": "This model\'s maximum context length is 4096 tokens."}'
+    with Upstream(
+        says=lambda request: Reply(200, f"data: {event}\n\n", {"content-type": "text/event-stream"})
+    ) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        with pytest.raises(ContextOverflowError, match="4096"):
+            await backend.stream(CHAT, SamplingParams(), [0], lambda place, text: None)
+        await backend.aclose()
+
+
+async def test_what_comes_behind_the_end_of_a_stream_is_no_part_of_it():
+    event = 'data: {"choices": [{"delta": {"content": "%s"}, "finish_reason": "stop"}]}\n\n'
+    body = event % "4" + "data: [DONE]\n\n" + event % "5"
+    with Upstream(says=lambda request: Reply(200, body, {"content-type": "text/event-stream"})) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        [generation] = await backend.stream(CHAT, SamplingParams(), [0], lambda place, text: None)
+        await backend.aclose()
+    assert generation.text == "4"
+
+
+@pytest.mark.parametrize("error", [{"code": 0, "message": ""}, {"code": 0, "message": "OK"}, "success", {}])
+def test_a_field_that_says_there_is_no_error_is_none(error: Any):
+    choice = {"message": {"role": "assistant", "content": "4"}, "finish_reason": "stop"}
+    body = {"choices": [choice], "error": error}
+    assert isinstance(completion_of(body), Generation)
 
 
 # Addresses

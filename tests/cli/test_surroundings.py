@@ -341,3 +341,23 @@ def test_top_k_is_sent_to_the_server(tmp_path: Path):
         done = sampleset("answer", "1+1?", *common, "--top-k", -1)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "top_k=-1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["evaluate", "SETS", "--output-dir", ""], "output-dir"),
+        (["evaluate", "SETS", "--output-dir="], "output-dir"),
+        (["evaluate", ""], "samples"),
+        (["store", "check", ""], "folder"),
+        (["sample", "SETS", "--output-dir", "drawn", "--model", ""], "model"),
+    ],
+)
+def test_an_empty_argument_is_not_the_current_folder(
+    run: Run, sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], name: str
+):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    code, _, error = run(*(str(sets) if argument == "SETS" else argument for argument in arguments))
+    assert (code, set(tmp_path.iterdir())) == (2, before)
+    assert f"The value of {name!r} is empty" in error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -108,3 +109,25 @@ def test_an_aggregator_that_fails_in_an_unforeseen_way_leaves_it_to_the_vote(
     assert (told["answer"], "aggregator_failed" in told["flags"]) == ("4", True)
     assert "KeyError at" in caplog.text
     assert "a prompt" not in caplog.text + reply.text
+
+
+def test_a_compressed_body_is_named_as_such():
+    with Upstream() as upstream, running({"careful": alias(upstream)}) as server:
+        reply = httpx.post(
+            f"{server.base_url}/chat/completions",
+            content=gzip.compress(json.dumps(QUESTION).encode()),
+            headers={"content-encoding": "gzip", "content-type": "application/json"},
+        )
+    assert reply.status_code == 415
+    assert "'gzip' is not read; send it uncompressed" in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("path", "name"), [("responses", "input"), ("messages", "messages")])
+def test_tools_that_are_no_list_are_refused_in_every_dialect(path: str, name: str):
+    body = {"model": "careful", "max_tokens": 9, name: QUESTION["messages"], "tools": "search"}
+    body = body if path == "messages" else {key: body[key] for key in body if key != "max_tokens"}
+    with Upstream() as upstream, running({"careful": alias(upstream)}) as server:
+        reply = httpx.post(f"{server.base_url}/{path}", json=body, timeout=30)
+    assert reply.status_code == 400
+    assert "'tools' must be a list" in reply.json()["error"]["message"]
+    assert not upstream.requests

@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sampleset.cli import main as cli
-from sampleset.errors import MalformedRecordError
+from sampleset.errors import DataError, InputNotFoundError, MalformedRecordError
 from sampleset.storage.damage import check_store, repair_store
 from sampleset.storage.files import write_rows
+from sampleset.storage.rows import parse_line
 from sampleset.storage.store import Configuration, SampleStore, draw_key
 from sampleset.types import Problem, Question, Sample
 
@@ -317,3 +318,67 @@ def test_a_problem_that_another_process_adds_is_not_missed(tmp_path: Path, caplo
     writer.add_problems([Problem(question, "10")])
     assert [stored.sample_set.id for stored in reader.sample_sets()] == ["p0", "p1", "p2", "p3", "new"]
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", ["", "samples.jsonl", "problems.jsonl"])
+def test_a_link_to_itself_is_named(tmp_path: Path, name: str) -> None:
+    store = filled(tmp_path / "store")
+    link = store / name if name else tmp_path / "link"
+    if name:
+        link.unlink()
+    link.symlink_to(link.name)
+    with pytest.raises(InputNotFoundError, match=f"{link.name}.* is a link to .* which leads nowhere"):
+        check_store(store if name else link)
+
+
+def test_each_row_of_a_store_is_parsed_once_by_a_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(tmp_path / "store")
+    parsed: list[bytes] = []
+
+    def parse(line: bytes) -> dict[str, Any]:
+        parsed.append(line)
+        return parse_line(line)
+
+    monkeypatch.setattr("sampleset.storage.damage.parse_line", parse)
+    check = check_store(store)
+    assert len(parsed) == sum(check.rows.values()) > 0
+    assert (check.without_problem, check.damage) == (0, ())
+
+
+def test_draws_whose_problem_is_damaged_count_as_without_it(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    damage_line(store / "problems.jsonl", 1, lambda line: b"x" + line[1:])
+    assert check_store(store).without_problem == 1
+
+
+@pytest.mark.parametrize("name", ["samples.jsonl", "problems.jsonl", "stops.jsonl", "shared.jsonl"])
+def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    store = filled(tmp_path / "store")
+    (store / name).unlink(missing_ok=True)
+    os.mkfifo(store / name)
+    with pytest.raises(DataError, match=f"{name}' is no regular file"):
+        check_store(store)
+    with pytest.raises(DataError, match=f"{name}' is no regular file"):
+        list(SampleStore(store).sample_sets())
+
+
+def test_a_file_in_another_encoding_is_set_aside_and_drawn_again(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    path = store / "samples.jsonl"
+    path.write_bytes(path.read_text().encode("utf-16"))
+    check, _ = repair_store(store)
+    assert check.rows["samples.jsonl"] == 0
+    assert check_store(store).damage == ()
+    filled(store)
+    assert len(drawn(store)) == QUESTIONS
+
+
+def test_a_row_that_names_another_configuration_than_its_own_is_told_by_whoever_reads(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    damage_line(store / "samples.jsonl", 1, changed(model="another"))
+    with pytest.raises(MalformedRecordError, match=r"samples.jsonl:1: 'configuration' is .*store check"):
+        drawn(store)
+    repair_store(store)
+    assert len(drawn(store)) == QUESTIONS

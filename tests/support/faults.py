@@ -66,6 +66,12 @@ FAULTS: tuple[ServerFault, ...] = (
             "DashScope": error_reply(400, "Range of input length should be [1, 30720]"),
             "compared": error_reply(400, "total number of tokens 9,000 > 8,192"),
             "unknown words": error_reply(400, "prompt token count of 137000 exceeds the limit of 128000"),
+            "a limit that it fits": error_reply(400, "Ensure that your request fits the 32768 token limit."),
+            "total tokens": error_reply(400, "total tokens exceed limit"),
+            "more tokens": error_reply(400, "tokens in request more than max tokens allowed"),
+            "numbers alone": error_reply(422, "Input too long: 9000 > 8192"),
+            "n_ctx": error_reply(500, "the prompt exceeds n_ctx"),
+            "conversation": Reply(400, {"exception": "conversation too long"}),
             "Bedrock": Reply(400, {"message": "Input is too long for requested model."}),
             "Zhipu": error_reply(400, "Prompt exceeds max length", code="1261"),
             "Groq": error_reply(400, "Please reduce the length of the messages or completion."),
@@ -93,6 +99,8 @@ FAULTS: tuple[ServerFault, ...] = (
             ),
             "OpenAI": error_reply(400, "Invalid prompt: it was flagged.", code="invalid_prompt"),
             "DeepSeek": error_reply(400, "Content Exists Risk"),
+            "Azure's code in words": error_reply(400, "ResponsibleAIPolicyViolation"),
+            "harmful": Reply(400, {"error": {"details": "The prompt contains harmful content."}}),
             "Gemini's own": Reply(400, {"promptFeedback": {"blockReason": "SAFETY"}}),
             "Gemini, blocked": error_reply(400, "The prompt was blocked: PROHIBITED_CONTENT"),
             "Zhipu": error_reply(
@@ -113,6 +121,8 @@ FAULTS: tuple[ServerFault, ...] = (
             "400": error_reply(400, "Something that no list holds."),
             "422": Reply(422, {"errors": [{"msg": "Odd question."}]}),
             "msg": Reply(400, {"msg": "No."}),
+            "a limit of the reply": error_reply(400, "max_tokens exceeds the limit of this model: 4096."),
+            "XML": Reply(400, "<Error><Message>No.</Message></Error>"),
             "wrapped as data": Reply(400, {"data": {"error": {"message": "No."}}}),
             "twice wrapped": Reply(400, {"error": {"error": {"message": "No."}}}),
         }.items()
@@ -123,9 +133,21 @@ FAULTS: tuple[ServerFault, ...] = (
             *("error", "abort", "insufficient_system_resource", "network_error", "cancelled"),
             "upstream_connection_lost_error",
             *("engine_shutdown", "rate_limited", "cut_off"),
+            *("terminated", "deadline_exceeded"),
         )
     ),
     ServerFault("broken off, an error in the choice", "passing", said(_PARTIAL, "stop", error={"code": 502})),
+    ServerFault(
+        "broken off, an error beside the choice",
+        "passing",
+        Reply(
+            200,
+            {
+                "choices": [{"message": {"content": _PARTIAL}, "finish_reason": "stop"}],
+                "error": {"code": 502, "message": "Upstream died."},
+            },
+        ),
+    ),
     *(
         ServerFault(f"status {status}", "passing", error_reply(status, "Come back."))
         for status in (408, 409, 420, 421, 424, 425, 429, 498, 499, 500, 502, 503, 520, 529)
@@ -135,6 +157,7 @@ FAULTS: tuple[ServerFault, ...] = (
     ServerFault("credit", "credit", error_reply(429, "You exceeded your quota.", code="insufficient_quota")),
     ServerFault("spend", "credit", error_reply(429, "Monthly spend limit exceeded, upgrade your plan.")),
     ServerFault("LiteLLM's budget", "credit", error_reply(400, "Budget has been exceeded! Spend=10.0")),
+    ServerFault("credits of a month", "credit", error_reply(429, "You have exceeded your monthly credits.")),
     ServerFault("no balance", "credit", Reply(402, {"error": {"message": "Insufficient Balance"}})),
     ServerFault("key", "key", error_reply(401, "Incorrect API key provided.")),
     ServerFault(

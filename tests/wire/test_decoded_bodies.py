@@ -13,6 +13,8 @@ from sampleset.wire.replies import decoded
         pytest.param(b' {"a": [1, -0.25, 1e5, null]} ', {"a": [1, -0.25, 1e5, None]}, id="plain"),
         pytest.param(b'\xef\xbb\xbf{"a": 1}', {"a": 1}, id="a byte order mark"),
         pytest.param(b'{"a": -Infinity}', {"a": -9999.0}, id="a probability of 0"),
+        pytest.param(b'{"a": "1\n2"}', {"a": "1\n2"}, id="a line break within a text"),
+        pytest.param(b'{"a": 1}\n\x00', {"a": 1}, id="a zero byte at the end"),
         pytest.param(b'{"a": NaN}', {"a": None}, id="not a number"),
         pytest.param(b'{"a": 1, "a": 2}', {"a": 2}, id="a name twice"),
         pytest.param(b'{"a": "\\ud83d"}', {"a": "\ud83d"}, id="half a surrogate pair"),

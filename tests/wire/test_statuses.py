@@ -29,6 +29,8 @@ def test_a_status_means_one_thing(status: int, meaning: str):
         ("maxTokens", "limit", "length"),
         ("length_limit_reached", "limit", "length"),
         ("repetition", "limit", "length"),
+        ("repetition_detected", "limit", "length"),
+        (" stop ", "natural", "stop"),
         ("pause_turn", "broken", "pause_turn"),
         ("IMAGE_RECITATION", "filter", "content_filter"),
         ("PROHIBITED_CONTENT", "filter", "content_filter"),

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, cast
 
 from sampleset.aggregators._fusion import sides
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, Tally, grouped, tally
-from sampleset.aggregators.learned_vote import reader_identity
+from sampleset.aggregators.learned_vote import is_fitted_reader, reader_identity
 from sampleset.aggregators.majority_vote import MajorityVote
 from sampleset.aggregators.weighted_vote import WeightedVote
 from sampleset.backends.base import Backend
@@ -217,7 +217,7 @@ class Auto:
             for name in _ASKING:
                 part: Aggregator | None = getattr(self, name)
                 actual = None if part is None else reader_identity(part)
-                if rules.methods[name] != actual:
+                if not is_fitted_reader(rules.methods[name], actual, self.file):
                     raise InvalidArgumentError(
                         f"The rules {self.file!r} were learned with {name}={rules.methods[name]!r}, and "
                         f"{actual!r} is given. Give the same, or learn again: sampleset fit-auto SETS."

@@ -12,6 +12,7 @@ Cost with n samples: no call; with a reader or a reward model that of theirs, on
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -28,6 +29,7 @@ from sampleset.types import Answer, SampleSet, Usage
 from sampleset.vote_features.base import MEMBER, VOTE_FEATURES, Columns, CountedSet
 from sampleset.vote_features.members import member_of
 
+_log = logging.getLogger(__name__)
 VOTE_SCHEMA = 1
 _SAVED = SavedKind("fitted vote", VOTE_SCHEMA, "Fit the vote again: sampleset fit-vote SETS", "learned_vote")
 READER = "reader"
@@ -284,7 +286,7 @@ class LearnedVote:
             ("reader", model.reader, reader),
             ("reward_model", model.reward_model, reward),
         ):
-            if fitted != actual:
+            if not is_fitted_reader(fitted, actual, self.file) if option == "reader" else fitted != actual:
                 wanted = f"without a {option}" if fitted is None else f"with {option} {fitted!r}"
                 raise InvalidArgumentError(
                     f"{self.file!r} was fitted {wanted}, and {actual!r} is given. Give the same {option}, "
@@ -366,9 +368,28 @@ class LearnedVote:
 
 
 def reader_identity(reader: Aggregator) -> str:
-    """Name of a reader and of the model it asks, by which a file knows it again."""
+    """Name of a reader, of the model it asks, and its multiples, by which a file knows it again."""
     backend = getattr(reader, "backend", None)
-    return reader.name if backend is None else f"{reader.name}:{member_of(backend.model)}"
+    multiples: str = getattr(reader, "multiples", "")
+    name = reader.name if backend is None else f"{reader.name}:{member_of(backend.model)}"
+    return f"{name}[{multiples}]" if multiples else name
+
+
+def is_fitted_reader(fitted: str | None, actual: str | None, file: str) -> bool:
+    """Whether a reader is the one a file was fitted with; older files do not say its multiples."""
+    if fitted == actual or fitted is None or actual is None:
+        return fitted == actual
+    name, _, multiples = actual.partition("[")
+    if fitted != name or not multiples:
+        return False
+    _log.warning(
+        "%r does not say with which multiples its reader %r was fitted; they are %s now. "
+        "If the reader has changed since then, fit again.",
+        file,
+        fitted,
+        multiples.removesuffix("]"),
+    )
+    return True
 
 
 def models_of_set(sample_set: SampleSet) -> set[str]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from statistics import fmean
 from typing import ClassVar
 
@@ -49,6 +49,11 @@ from sampleset.prompts import (
     opening_of,
 )
 from sampleset.types import Answer, Candidate, Mode, SampleSet, Usage
+
+_MULTIPLES = (
+    *("score_weight", "vote_weight", "confidence_weight"),
+    *("blind_score_weight", "blind_vote_weight", "max_score_tokens"),
+)
 
 
 @AGGREGATORS.register("llm_aggregator")
@@ -120,6 +125,16 @@ class LLMAggregator:
                 f"Mode 'select' needs log-probabilities of given texts, which the backend of "
                 f"{self.backend.model!r} does not give. Use mode=direct, a local model, or one behind vLLM."
             )
+
+    @property
+    def multiples(self) -> str:
+        """What a candidate's score is made with in mode `select`, as far as it is no default."""
+        if self.mode != "select":
+            return ""
+        values = {option.name: (getattr(self, option.name), option.default) for option in fields(self)}
+        return ",".join(
+            f"{name}={values[name][0]:g}" for name in _MULTIPLES if values[name][0] != values[name][1]
+        )
 
     @property
     def writing(self) -> Writing | None:

@@ -100,6 +100,11 @@ class SampleSetAggregator:
         object.__setattr__(self, "_reader", reader)
 
     @property
+    def multiples(self) -> str:
+        """What the record says of how a candidate's score is made, as far as it is no default."""
+        return self._reader.multiples
+
+    @property
     def writing(self) -> Writing | None:
         """The thought of a model that was trained to think."""
         return self._reader.writing

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urljoin
 
 from sampleset.backends.base import BACKENDS
@@ -35,7 +35,13 @@ from sampleset.errors import (
 from sampleset.wire.beside import beside
 from sampleset.wire.client import Client, ConnectionFailedError, Response
 from sampleset.wire.faults import Fault, about_access, read_fault
-from sampleset.wire.refusals import ONLY_STREAMS, refused_field, suspected_field
+from sampleset.wire.refusals import (
+    ONLY_STREAMS,
+    STOP_AS_LIST,
+    STOP_AS_TEXT,
+    refused_field,
+    suspected_field,
+)
 from sampleset.wire.replies import NO_COMPLETION, completion_of, damaged, decoded, read_completion
 from sampleset.wire.stream import StreamedCompletion, begins_events
 from sampleset.wire.values import closed, count_of, list_of, mapping_of, shortened
@@ -231,6 +237,12 @@ class OpenAIBackend:
                 _log.warning(
                     "%s refuses requests without a stream; all requests ask for one now.", self._where
                 )
+            elif name in (STOP_AS_TEXT, STOP_AS_LIST):
+                _log.warning(
+                    "%s takes a stop as a %s only; it is sent so from now on.",
+                    self._where,
+                    name[len("stop=") :],
+                )
             else:
                 _log.warning("%s refuses %r; requests go without it from now on.", self._where, name)
         self._refused |= refused
@@ -308,6 +320,11 @@ class OpenAIBackend:
             fields["stream_options"] = {"include_usage": True}
         if "logprobs" in refused and extra is None:
             fields.pop("top_logprobs", None)
+        stop = fields.get("stop")
+        if STOP_AS_TEXT in refused and isinstance(stop, list) and len(cast("list[str]", stop)) == 1:
+            fields["stop"] = stop[0]
+        elif STOP_AS_LIST in refused and isinstance(stop, str):
+            fields["stop"] = [stop]
         left_out = refused.union(self.omit) - {"stream"}
         fields_sent = {name: value for name, value in fields.items() if name not in left_out}
         return {"model": self.model, **fields_sent} | (

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from sampleset.commands.options import OptionGroup
+from sampleset.errors import InvalidArgumentError
 
 Function = Callable[..., None]
 
 
+_REFERENCES = ("model", "aggregator_model", "aggregator", "judge", "reader")
+"""Options that name a model or a method."""
 _OUTPUTS = ("output_dir", "output", "export")
 """Options that name what a command writes."""
 
@@ -41,6 +45,7 @@ def spread_out(function: Function) -> Function:
             # To look for garbage in what is loaded by now, here and at the end, takes a sixth of a start.
             gc.freeze()
             gc.enable()
+        _require_no_empty(values)
         # The list of all commands needs no formats of files.
         from sampleset.storage.files import require_writable
 
@@ -59,6 +64,23 @@ def spread_out(function: Function) -> Function:
     call.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {option.name: option.annotation for option in parameters}
     return call
+
+
+def _require_no_empty(values: Mapping[str, Any]) -> None:
+    """Refuse an empty path or model, which would be the current folder.
+
+    Raises:
+        InvalidArgumentError: Names it.
+    """
+    has_empty = any(argument == "" or argument.endswith("=") for argument in sys.argv[1:])
+    has_empty = has_empty and not {".", "./"} & set(sys.argv)
+    for name, value in values.items():
+        paths = cast("Sequence[object]", value) if isinstance(value, list | tuple) else [value]
+        is_path = has_empty and Path() in paths
+        if is_path or (value == "" and name in _REFERENCES):
+            raise InvalidArgumentError(
+                f"The value of {name.replace('_', '-')!r} is empty. Is a variable of the shell unset?"
+            )
 
 
 def _parameters(kind: type[OptionGroup]) -> list[Parameter]:

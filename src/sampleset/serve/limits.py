@@ -307,14 +307,19 @@ async def read_body(
     except TimeoutError as error:
         raise ApiError(408, f"The body did not arrive within {config.body_seconds:g} s.") from error
     # Nothing of the value outlives the call, so that the loop has nothing large to free.
-    return await beside(len(raw), lambda: read(_decoded(raw)))
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    return await beside(len(raw), lambda: read(_decoded(raw, encoding)))
 
 
-def _decoded(raw: bytearray) -> Any:
+def _decoded(raw: bytearray, encoding: str) -> Any:
     _require_few_values(raw)
     try:
         return json.loads(raw, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
+        if encoding not in ("", "identity"):
+            raise ApiError(
+                415, f"A body in content-encoding {encoding[:40]!r} is not read; send it uncompressed."
+            ) from error
         raise ApiError(400, "The body is not valid JSON.", code="invalid_json") from error
 
 

@@ -78,6 +78,11 @@ def _progress(value: Any) -> str | None:
     return None if isinstance(value, bool) or value == "words" else "true, false or words"
 
 
+def a_list(value: Any) -> str | None:
+    """Checks that a value is a list."""
+    return None if isinstance(value, list) else "a list"
+
+
 def an_object(value: Any) -> str | None:
     """Checks that a value is an object."""
     return None if isinstance(value, dict) else "an object"

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from sampleset.errors import DataError, InputNotFoundError
-from sampleset.storage.files import locked, write_all
+from sampleset.storage.files import locked, require_regular, write_all
 from sampleset.storage.records import problem_from_row, sample_from_row
 from sampleset.storage.rows import parse_line
-from sampleset.storage.store import Configuration, checked_row, is_store
+from sampleset.storage.store import checked_row, configuration_of, is_store
 
 _FILES = ("samples.jsonl", "problems.jsonl", "shared.jsonl", "stops.jsonl")
+_ID_FIELDS = {"samples.jsonl": "problem_id", "problems.jsonl": "id"}
+"""What a row calls its problem, by file."""
 _SHOWN = 60
 _KEY = re.compile(r"[0-9a-f]{32}")
 _ROW_START = b'{"schema"'
@@ -76,35 +78,30 @@ def check_store(folder: Path) -> StoreCheck:
     Raises:
         InputNotFoundError: There is no store.
     """
+    for path in (folder, *(folder / name for name in _FILES)):
+        if path.is_symlink() and not path.exists():
+            raise InputNotFoundError(
+                f"{str(path)!r} is a link to {os.readlink(path)!r}, which leads nowhere. "
+                "Mend the link, or remove it."
+            )
     if not is_store(folder):
         raise InputNotFoundError(f"No sample store in {str(folder)!r}. Draw one with `sampleset sample`.")
     rows: dict[str, int] = {}
     damage: list[Damage] = []
+    ids: dict[str, set[str]] = {name: set() for name in _ID_FIELDS}
     for name in _FILES:
         path = folder / name
-        if path.exists():
-            with open(path, "rb") as file:
-                damaged_parts = [part for part in _parts(name, file) if part is not None]
-                file.seek(0)
-                rows[name] = sum(part is None for part in _parts(name, file))
-            damage += damaged_parts
-    drawn_for = _ids(folder / "samples.jsonl", "problem_id")
-    return StoreCheck(rows, tuple(damage), len(drawn_for - _ids(folder / "problems.jsonl", "id")))
-
-
-def _ids(path: Path, field: str) -> set[str]:
-    """The ids of problems in the rows that can be read."""
-    ids: set[str] = set()
-    if path.exists():
+        if not path.exists():
+            continue
+        require_regular(path)
+        rows[name] = 0
         with open(path, "rb") as file:
-            for line in file:
-                try:
-                    identity = parse_line(line).get(field)
-                except DataError:
-                    continue
-                if isinstance(identity, str):
-                    ids.add(identity)
-    return ids
+            for part in _parts(name, file, ids.get(name)):
+                if part is None:
+                    rows[name] += 1
+                else:
+                    damage.append(part)
+    return StoreCheck(rows, tuple(damage), len(ids["samples.jsonl"] - ids["problems.jsonl"]))
 
 
 def repair_store(folder: Path) -> tuple[StoreCheck, list[Path]]:
@@ -142,28 +139,28 @@ def _blank(descriptor: int, damage: Damage) -> None:
     write_all(descriptor, spaces, damage.offset)
 
 
-def _parts(name: str, file: Any) -> Iterator[Damage | None]:
-    """The parts of a file in order: `None` for a row that is whole."""
+def _parts(name: str, file: Any, ids: set[str] | None = None) -> Iterator[Damage | None]:
+    """The parts of a file in order: `None` for a row that is whole; `ids` takes the ids of their problems."""
     offset = 0
     for number, line in enumerate(cast("Iterator[bytes]", file), 1):
         content = line.removesuffix(b"\n")
         if content.strip():
-            fault = _fault(name, content)
+            fault = _fault(name, content, ids)
             if not line.endswith(b"\n"):
                 fault = ("the last row has no end: a write was cut off", len(content))
             if fault is None:
                 yield None
             else:
-                yield from _damaged_line(name, number, offset, content, *fault)
+                yield from _damaged_line(name, number, offset, content, *fault, ids)
         offset += len(line)
 
 
 def _damaged_line(
-    name: str, number: int, offset: int, content: bytes, reason: str, at: int | None
+    name: str, number: int, offset: int, content: bytes, reason: str, at: int | None, ids: set[str] | None
 ) -> Iterator[Damage | None]:
     """The parts of a line that is no row: complete rows within it, and the text between them."""
     done = 0
-    for start, end in _whole_rows(name, content):
+    for start, end in _whole_rows(name, content, ids):
         if start > done:
             yield _damage(name, number, offset + done, content[done:start], reason, at, done)
         yield None
@@ -179,7 +176,7 @@ def _damage(
     return Damage(name, number, offset, len(part), byte, reason, part[:_SHOWN].decode("utf-8", "replace"))
 
 
-def _whole_rows(name: str, content: bytes) -> Iterator[tuple[int, int]]:
+def _whole_rows(name: str, content: bytes, ids: set[str] | None) -> Iterator[tuple[int, int]]:
     """Begin and end of each row that is whole within a damaged line."""
     start, done = content.find(_ROW_START), 0
     while start >= 0:
@@ -188,7 +185,7 @@ def _whole_rows(name: str, content: bytes) -> Iterator[tuple[int, int]]:
         last = len(content) if after < 0 else after - (content[after - 1 : after] != b"}")
         end = next((end for end in (last, _end_of_object(content[start:last]) + start) if end > start), last)
         has_room = start == 0 or start > done
-        if has_room and (start > 0 or end < len(content)) and _fault(name, content[start:end]) is None:
+        if has_room and (start > 0 or end < len(content)) and _fault(name, content[start:end], ids) is None:
             yield start, end
             done = end
         start = after
@@ -203,8 +200,8 @@ def _end_of_object(content: bytes) -> int:
         return 0
 
 
-def _fault(name: str, content: bytes) -> tuple[str, int | None] | None:
-    """Why these bytes are no row, and where reading them fails; `None` if they are one."""
+def _fault(name: str, content: bytes, ids: set[str] | None = None) -> tuple[str, int | None] | None:
+    """Why these bytes are no row, and where reading fails; `None` if they are one, whose id `ids` takes."""
     try:
         row = parse_line(content)
         if name == "problems.jsonl":
@@ -213,6 +210,9 @@ def _fault(name: str, content: bytes) -> tuple[str, int | None] | None:
             _check_keys(checked_row(name, row))
         if name == "samples.jsonl":
             sample_from_row(row)
+        identity = row.get(_ID_FIELDS.get(name, ""))
+        if ids is not None and isinstance(identity, str):
+            ids.add(identity)
     except DataError as error:
         cause = error.__cause__
         at = None
@@ -233,8 +233,4 @@ def _check_keys(row: Mapping[str, Any]) -> None:
     if not _KEY.fullmatch(row["key"]):
         raise DataError(f"'key' must be 32 hexadecimal digits, got {row['key'][:_SHOWN]!r}")
     if "configuration" in row:
-        made = Configuration(row["model"], row["prompt"], row["params"]).id
-        if row["configuration"] != made:
-            raise DataError(
-                f"'configuration' is {row['configuration'][:_SHOWN]!r}, but its fields make {made!r}"
-            )
+        configuration_of(row)

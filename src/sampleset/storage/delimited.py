@@ -12,7 +12,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
@@ -22,6 +22,7 @@ from sampleset.errors import DataError
 _LONGEST_CELL = 1 << 26
 _MARKS = ",;\t|"
 _QUOTED = re.compile(r'"[^"]*"?')
+_RULER = re.compile(r" *(?::?-{2,}:?)? *")
 _SEPARATOR = re.compile(r'"?sep=(.)"?', re.I)
 _ENCODINGS = (
     # The mark of UTF-32 begins as that of UTF-16 does.
@@ -62,10 +63,11 @@ def read_delimited(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         with opened(path) as raw, _text(raw, encoding_of_file(path)) as text:
             mark, header, number = _start(text)
             mark = mark or _mark(path, header)
-            cells = csv.reader(
-                chain([header], text), delimiter=mark, strict=True, skipinitialspace=_is_spaced(header, mark)
-            )
+            lines = _without_spaces_after_quotes(chain([header], text), mark)
+            cells = csv.reader(lines, delimiter=mark, strict=True, skipinitialspace=_is_spaced(header, mark))
+            is_padded = mark == "|" and header.lstrip().startswith("|")
             before, names = number, [name.strip() for name in next(cells, list[str]())]
+            repeats = any(name and names.count(name) > 1 for name in names)
             for row in cells:
                 number = before + cells.line_num
                 if len(row) > len(names) and any(row[len(names) :]):
@@ -73,10 +75,16 @@ def read_delimited(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                         f"{path}:{number}: {len(row)} cells under a header of {len(names)}. A cell with "
                         f"{mark!r} in it must be quoted, and a quote in it written twice."
                     )
-                if row:
+                if repeats:
+                    _require_one_value(path, number, names, row)
+                if row and not _is_ruler(row, mark):
                     yield (
                         number,
-                        {name: cell for name, cell in zip(names, row, strict=False) if name and cell},
+                        {
+                            name: cell.strip() if is_padded else cell
+                            for name, cell in zip(names, row, strict=False)
+                            if name and cell
+                        },
                     )
     except csv.Error as error:
         raise DataError(
@@ -85,6 +93,21 @@ def read_delimited(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         ) from error
     except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeError) as error:
         raise DataError(f"{path}: damaged after line {number} ({error}).") from error
+
+
+def _require_one_value(path: Path, number: int, names: list[str], row: list[str]) -> None:
+    """Refuse a row with two values under one name: one of them would be lost."""
+    values: dict[str, str] = {}
+    for name, cell in zip(names, row, strict=False):
+        if name and cell and values.setdefault(name, cell) != cell:
+            raise DataError(
+                f"{path}:{number}: two columns are named {name!r}, and their cells differ. Rename one."
+            )
+
+
+def _is_ruler(row: list[str], mark: str) -> bool:
+    """Whether a row is the line under the header of a Markdown table."""
+    return mark == "|" and all(_RULER.fullmatch(cell) for cell in row) and any(row)
 
 
 def _text(raw: IO[bytes], encoding: str) -> io.TextIOWrapper:
@@ -114,6 +137,23 @@ def _is_spaced(header: str, mark: str) -> bool:
     """Whether a space follows each mark, which is then no part of a cell."""
     _, *others = _QUOTED.sub("", header).split(mark)
     return bool(others) and all(name.startswith(" ") for name in others)
+
+
+def _without_spaces_after_quotes(lines: Iterable[str], mark: str) -> Iterator[str]:
+    """The lines with each closing quote at the end of its cell: `"a" , "b"` becomes `"a", "b"`."""
+    space = " +" if mark == "\t" else r"[ \t]+"
+    spaced = re.compile(rf'"{space}(?={re.escape(mark)}|[\r\n]*$)')
+    quotes = 0
+    for line in lines:
+        position, pieces = 0, list[str]()
+        for match in spaced.finditer(line):
+            end = match.start() + 1
+            # An even number of quotes up to here: this one closes its cell.
+            is_closing = (quotes + line.count('"', 0, end)) % 2 == 0
+            pieces.append(line[position : end if is_closing else match.end()])
+            position = match.end()
+        quotes += line.count('"')
+        yield "".join([*pieces, line[position:]])
 
 
 def _of_windows(error: UnicodeError) -> tuple[str, int]:

@@ -238,6 +238,7 @@ class JsonlLog:
         """
         if not self.path.exists():
             return
+        require_regular(self.path)
         with open(self.path, "rb") as file:
             file.seek(self._read_to)
             for line in file:
@@ -256,6 +257,16 @@ class JsonlLog:
         with open(self.path, "rb") as file:
             file.seek(offset)
             return parse_line(file.readline())
+
+
+def require_regular(path: Path) -> None:
+    """Refuse a pipe, a device or a folder in place of a file: opening a pipe would wait for its writer.
+
+    Raises:
+        DataError: It is none of those that can be read from begin to end.
+    """
+    if path.exists() and not path.is_file():
+        raise DataError(f"{str(path)!r} is no regular file. Move it away, and put the file back.")
 
 
 @contextmanager

@@ -59,6 +59,11 @@ _PART = re.compile(r"part[-_.]?\d+|shard[-_.]?\d+|data-\d{5}-of-\d{5}")
 
 T = TypeVar("T")
 
+_START = 512
+_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*[{\n]")
+"""A JSON file of all rows, as it begins."""
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html)", re.IGNORECASE)
+
 Located = tuple[Path, int, dict[str, Any]]
 """The file of a row, its line (in Parquet and JSON: its place, from 1), and the row."""
 
@@ -77,7 +82,29 @@ def read_rows(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
     reader = next((read for suffixes, read in _READERS.items() if path.name.lower().endswith(suffixes)), None)
     if reader is None:
         raise DataError(f"{path}: unknown kind of file. Give a {', '.join(READABLE)} file.")
+    if reader in (_read_jsonl, read_delimited) and not path.name.lower().endswith(".gz"):
+        with path.open("rb") as file:
+            start = file.read(_START)
+        if other := _other_content(start):
+            raise DataError(f"{path}: {other}.")
+        if reader is _read_jsonl and _ARRAY.match(start):
+            reader = _read_json
     yield from reader(path)
+
+
+def _other_content(start: bytes) -> str | None:
+    """What a file holds that the end of its name does not say, and what to do about it."""
+    if start.startswith(_GZIP):
+        return "gzipped; let its name end in .gz"
+    if start.startswith((b"PAR1", b"ARROW1", b"FEA1")):
+        return f"not text; let its name end in {_suffix_of(start)}"
+    if start.startswith(b"PK\x03\x04"):
+        return "a zip archive or a workbook; unpack it, or save the sheet as CSV"
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer in place of the data; fetch them with `git lfs pull`"
+    if _PAGE.match(start):
+        return "a page of HTML in place of the data; download the file itself"
+    return None
 
 
 def rows_in(path: Path) -> Iterator[Located]:
@@ -175,7 +202,8 @@ def parse_line(line: str | bytes) -> dict[str, Any]:
         DataError: It is not JSON, or no object.
     """
     try:
-        row: object = json.loads(line)
+        # The parser would guess the encoding of bytes from the first ones.
+        row: object = json.loads(line if isinstance(line, str) else line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"not JSON ({error})") from error
     if not isinstance(row, dict):

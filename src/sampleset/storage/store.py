@@ -127,9 +127,9 @@ class SampleStore:
             MalformedRecordError: A row is damaged; says which, and how to set it aside.
         """
         self._refresh_problems()
-        for offset, row in self._rows(self._log, partial(checked_row, "samples.jsonl")):
+        for offset, row in self._rows(self._log, partial(self._checked_draw, "samples.jsonl")):
             self._index(offset, row)
-        for _, row in self._rows(self._share_log, partial(checked_row, "shared.jsonl")):
+        for _, row in self._rows(self._share_log, partial(self._checked_draw, "shared.jsonl")):
             self._key_of(row)
         for _, row in self._rows(self._stop_log, partial(checked_row, "stops.jsonl")):
             self._stops[row["key"]] = row["rule"], row["n"]
@@ -311,11 +311,16 @@ class SampleStore:
         if index not in draws or draws[index].failed:
             draws[index] = _Draw(offset, "error" in row)
 
+    def _checked_draw(self, file: str, row: dict[str, Any]) -> dict[str, Any]:
+        """The row, if it is one of draws; its configuration is noted."""
+        checked_row(file, row)
+        if row["configuration"] not in self._configurations:
+            self._configurations[row["configuration"]] = configuration_of(row)
+        return row
+
     def _key_of(self, row: dict[str, Any]) -> str:
-        """Note the configuration of a row's draws, and return their key."""
+        """The key of a row's draws, noted for their question and configuration."""
         key, problem_id, identity = row["key"], row["problem_id"], row["configuration"]
-        if identity not in self._configurations:
-            self._configurations[identity] = Configuration(row["model"], row["prompt"], row["params"])
         self._keys_by_problem.setdefault(problem_id, {})[identity] = key
         return key
 
@@ -343,6 +348,20 @@ class SampleStore:
         if wanted is not None:
             remedy = f"Configuration {wanted!r} is not one"
         raise DataError(f"The sample store {str(self.folder)!r} holds {listed}. {remedy}.")
+
+
+def configuration_of(row: Mapping[str, Any]) -> Configuration:
+    """The configuration of a row's draws.
+
+    Raises:
+        DataError: It is not the one that the row names: its questions would be found by nobody.
+    """
+    configuration = Configuration(row["model"], row["prompt"], row["params"])
+    if row["configuration"] != configuration.id:
+        raise DataError(
+            f"'configuration' is {row['configuration'][:_SHOWN]!r}, but its fields make {configuration.id!r}"
+        )
+    return configuration
 
 
 def _configuration_row(configuration: Configuration) -> dict[str, Any]:
@@ -378,6 +397,8 @@ def is_store(folder: Path) -> bool:
     """
     if (folder / "problems.jsonl").exists():
         return any((folder / name).exists() for name in ("samples.jsonl", "claims"))
+    if not (folder / "samples.jsonl").is_file():
+        return False
     try:
         with open(folder / "samples.jsonl", "rb") as file:
             return _DRAW_START.match(file.read(_HEAD)) is not None
@@ -386,6 +407,7 @@ def is_store(folder: Path) -> bool:
 
 
 _HEAD = 65_536
+_SHOWN = 60
 _DRAW_START = re.compile(rb'\s*\{"schema": ?\d+, ?"key": ?"[0-9a-f]{32}", ?"problem_id"')
 
 

@@ -41,6 +41,10 @@ _WRAPPERS = (
     "data",
     "result",
     "body",
+    "err",
+    "exception",
+    "failure",
+    "meta",
 )
 _WORDS = ("message", "msg", "detail", "error_message", "error_msg", "status_msg", "faultstring", "Message")
 # The fields of an entry of a list of errors: what it speaks of, and its text.
@@ -50,7 +54,17 @@ _NAMES_OF_ENTRY = (
 )
 _WORDS_OF_ENTRY = ("msg", "message", "issue", "description", "reason", "detail")
 _DETAILS = ("details", "fieldViolations", "violations", "invalid_params", "invalid-params", "invalidParams")
-_WORDS_LAST = ("reason", "title", "description", "error_description", "blockReason")
+_WORDS_LAST = (
+    "reason",
+    "title",
+    "description",
+    "error_description",
+    "blockReason",
+    "details",
+    "info",
+    "text",
+)
+_XML_MESSAGE = re.compile(r"<(?:Message|message|Reason|faultstring)>([^<]{1,1000})</")
 _CODES = ("code", "type", "status", "reason", "error_code", "error_type", "errorCode", "blockReason")
 
 _OVERFLOW_CODES = frozenset(
@@ -79,6 +93,12 @@ _OVERFLOW_TEXT = re.compile(
     r"must be at least 1, got -|too many (?:input |prompt )?tokens|"
     r"(?:inputs?|prompt)`?[\w ]{0,20} (?:must have|should have|has|contains) "
     r"(?:less|fewer|more|at most)[\w ]{0,10} than|"
+    r"fits? (?:within |in )?the \d[\d,]* tokens?"
+    r"|(?<!max_)(?<!completion )(?<!output )(?<!\w)tokens? exceeds? (?:the )?(?:limit|maximum)|"
+    r"tokens? in (?:the )?(?:request|prompt|input) (?:is |are )?more than|"
+    r"exceeds? (?:the )?(?:context|n_ctx)|"
+    r"(?:prompt|input|request|messages?|conversation|chat|history) too (?:long|large)|"
+    r"(?:prompt|input|request) exceeds? (?:the )?limit of \d|"
     r"maximum (?:prompt|input) (?:length|size)|range of (?:input|prompt) length|maxlength: \d+, actual|"
     r"input token size|too many total text bytes|"
     r"(?:prompt|inputs?|request|messages?) exceeds? (?:the )?max(?:imum)? (?:length|size|tokens?)|"
@@ -112,7 +132,8 @@ _FILTER_TEXT = re.compile(
     r"requires moderation|moderation (?:failed|blocked|error|reject)|(?:usage|safety) polic|"
     r"safety (?:system|filter|setting|reason|check)|inappropriate content|prohibited content|"
     r"sensitive (?:content|words?|information)|(?:new|input|output)_sensitive|"
-    r"responsible ai|blocked (?:by|due to) |"
+    r"responsible ?ai|(?:harmful|unsafe|offensive|explicit|illegal) content|\brisk control|"
+    r"blocked (?:by|due to) |"
     r"violat\w+ [^.]{0,40}(?:polic|terms|guideline)|\bnsfw\b|prohibited_content|"
     r"(?:prompt|request|response|output|content|input) (?:was|is|has been) blocked|"
     r"\u654f\u611f|\u4e0d\u5b89\u5168|\u8fdd\u89c4",  # sensitive, unsafe, against the rules
@@ -132,7 +153,8 @@ _CREDIT_CODES = frozenset(
     }
 )
 _CREDIT_TEXT = re.compile(
-    r"insufficient (?:account )?(?:balance|credits?|funds|quota)|credit balance is too low|"
+    r"insufficient (?:account )?(?:balance|credits?|funds|quota)|balance (?:is )?insufficient|"
+    r"exceeded your (?:monthly |daily )?(?:included )?credits?|credit balance is too low|"
     r"exceeded your current quota|billing hard limit|out of credits|no credits|payment required|"
     r"check your plan and billing|spend(?:ing)? (?:limit|cap)|budget (?:has been |was |is )?exceeded|"
     r"top up|recharge|add (?:more )?(?:credits|funds)|"
@@ -322,7 +344,8 @@ class _Reading:
                 return self.words(json.loads(text), depth + 1) or text
             except (ValueError, RecursionError):
                 return text
-        return text
+        message = _XML_MESSAGE.search(text) if text.startswith("<") else None
+        return message[1].strip() if message else text
 
     def _entry(self, entry: object, depth: int) -> str:
         return self._of_field(mapping_of(entry)) or self.words(entry, depth + 1)

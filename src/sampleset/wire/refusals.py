@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sampleset.wire.faults import Fault
 
 ONLY_STREAMS = "stream=false"
 """Stands for a field where a server refuses every request that does not ask for a stream."""
+
+STOP_AS_TEXT, STOP_AS_LIST = "stop=text", "stop=list"
+"""Stand for the field where a server takes one stop as a text only, or as a list only."""
 
 # Errors that speak of a field. Some servers and proxies tell of it by the status of a fault of their own.
 _STATUSES = (200, 400, 403, 404, 405, 406, 415, 422, 500, 501)
@@ -82,6 +85,12 @@ _STREAMS_ONLY = re.compile(
     r"non-stream\w* (?:is|calls?|requests?)|enable the stream param",
     re.IGNORECASE,
 )
+_WANTED = r"(?:\b(?:a|an|be|valid|expect(?:s|ed)?|type|of type|is not)\W{1,4})"
+_WANTS_TEXT = re.compile(
+    rf"{_WANTED}(?:str|string)\b(?!s| or\b|\W{{1,3}}array|\W{{1,3}}list)|\bstr(?:ing)?[ _]type\b",
+    re.IGNORECASE,
+)
+_WANTS_LIST = re.compile(rf"{_WANTED}(?:list|array|sequence)\b(?! or\b)|\blist[ _]type\b", re.IGNORECASE)
 _UNNAMED = re.compile(
     r"(?:parameter|argument|field|property|properties|schema)|\u53c2\u6570|^bad request\W*$",  # parameter
     re.IGNORECASE,
@@ -104,6 +113,8 @@ def refused_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[st
         return None
     if fields.get("stream") is False and "stream" in optional and _STREAMS_ONLY.search(fault.text):
         return ONLY_STREAMS
+    if form := _form_of_stop(fault, fields.get("stop")):
+        return form
     text, param = _HINT.sub("", fault.text), _field_name(fault.param)
     if "max_tokens" in optional and "max_tokens" in fields:
         is_refused = is_unknown("max_tokens", text) or (param == "max_tokens" and fault.codes & _UNSUPPORTED)
@@ -128,6 +139,17 @@ def refused_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[st
     if "stream" in sent and (param or "").startswith("stream"):
         return "stream"
     return None
+
+
+def _form_of_stop(fault: Fault, stop: object) -> str | None:
+    """How a server wants a stop that it refuses in the form sent; `None` if the form is not at fault."""
+    is_named = _field_name(fault.param) == "stop" or _spelling("stop").search(fault.text)
+    if fault.status not in (400, 422) or not is_named:
+        return None
+    if isinstance(stop, str):
+        return STOP_AS_LIST if _WANTS_LIST.search(fault.text) else None
+    is_single = isinstance(stop, list) and len(cast("list[object]", stop)) == 1
+    return STOP_AS_TEXT if is_single and _WANTS_TEXT.search(fault.text) else None
 
 
 def suspected_field(

@@ -40,7 +40,8 @@ _THOUGHT_NAME = re.compile("reasoning|think|thought")
 _THOUGHT_PARTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_text", "thought")
 # Some servers send NaN or Infinity as log-probabilities. Neither is JSON, and clients could not parse it.
 _NEXT_VALUE = re.compile(r"[\s,]*(?=\{)")
-_DECODER = json.JSONDecoder(parse_constant={"-Infinity": _LOWEST_LOGPROB}.get)
+# Some write line breaks into their texts as they are.
+_DECODER = json.JSONDecoder(parse_constant={"-Infinity": _LOWEST_LOGPROB}.get, strict=False)
 
 
 def read_completion(raw: bytes | bytearray, *, may_be_empty: bool = False) -> Generation | Fault:
@@ -82,6 +83,8 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
     finish = choice.get("finish_reason") or choice.get("native_finish_reason")
     if error := choice.get("error"):
         return _broken(fault_in(error), "answered with an error in its choice")
+    if fault := _fault_beside(body.get("error")):
+        return _broken(fault, "answered with an error beside its choice")
     end = end_of(finish)
     if end == "broken":
         return damaged(f"broke its reply off (finish reason {finish!r})", "broken reply")
@@ -117,6 +120,18 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
         cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
         reasoning_tokens=reasoning,
     )
+
+
+def _fault_beside(error: object) -> Fault | None:
+    """The error beside a choice; `None` where the field only says that there is none."""
+    fault = fault_in(error) if error else None
+    is_none = (
+        fault is None or fault.text.lower() in _NO_ERROR or mapping_of(error).get("code") in (0, "0", 200)
+    )
+    return None if is_none else fault
+
+
+_NO_ERROR = frozenset(("", "ok", "success", "none", "null", "no error"))
 
 
 def _events_in(raw: bytes | bytearray) -> StreamedCompletion | None:
@@ -162,7 +177,7 @@ def decoded(raw: bytes | bytearray) -> object:
     try:
         return from_json(raw, allow_inf_nan=False)  # three quarters of the time on many log-probabilities
     except ValueError:
-        return _DECODER.decode(raw.decode().lstrip("\ufeff"))
+        return _DECODER.decode(raw.decode().strip("\ufeff\x00 \t\r\n"))
 
 
 def damaged(reason: str, reply: str = "damaged reply") -> Fault:

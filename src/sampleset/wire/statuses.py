@@ -166,11 +166,11 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], End], ...] = (
         re.compile(
             "error|fail|abort|cancel|timeout|timed_out|network|resource|unavail|overload|malform|interrupt"
             "|disconnect|broken|crash|incomplete|reset|shut_?down|cut_?off|rate_?limit|throttl|quota|kill|evict"
-            "|exception|out_of_memory|oom|panic|stall|dropped|expired|lost|partial|unfinished|gone"
+            "|terminat|deadline|exception|out_of_memory|oom|panic|stall|dropped|expired|lost|partial|unfinished|gone"
         ),
         "broken",
     ),
-    (re.compile("length|max_|_max|limit|budget|window|truncat|context"), "limit"),
+    (re.compile("length|max_|_max|limit|budget|window|truncat|context|repeti"), "limit"),
 )
 
 
@@ -212,7 +212,7 @@ def finish_reason_of(reason: object) -> str | None:
         return "length"
     if end == "filter":
         return "content_filter"
-    name = reason.lower()
+    name = reason.strip().lower()
     if name in ("tool_use", "tool_call", "tool_calls"):
         return "tool_calls"
     return "stop" if end == "natural" and name in FINISH_REASONS and name != "function_call" else name

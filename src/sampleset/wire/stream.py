@@ -32,7 +32,7 @@ class StreamedCompletion:
     """
 
     def __init__(self) -> None:
-        self.has_begun = self.is_whole = False
+        self.has_begun = self.is_whole = self._is_done = False
         self.length = 0
         # The line that has not ended, and its bytes.
         self._rest: list[bytes | bytearray] = []
@@ -92,6 +92,11 @@ class StreamedCompletion:
     def add(self, event: Mapping[str, Any]) -> str:
         """Add an event; returns its content."""
         self.has_begun = True
+        if not (event.get("choices") or event.get("error")) and (
+            event.get("object") == "error"
+            or event.keys() & {"detail", "errors", "error_message", "error_msg"}
+        ):
+            event = {"error": event}
         event = in_chat_form(event)
         self._error = event.get("error") or self._error
         groq = mapping_of(event.get("x_groq"))
@@ -148,8 +153,10 @@ class StreamedCompletion:
         if not is_data and _FIELD.match(line):
             return ""
         if data[:8].strip(b'"').upper() == b"[DONE]":
-            self.is_whole = True
+            self.is_whole = self._is_done = True
             return ""
+        if self._is_done:
+            return ""  # what a relay sends behind the end
         if self._data:
             self._data.append(data)
             return ""

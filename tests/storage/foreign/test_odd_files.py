@@ -78,6 +78,10 @@ def test_utf_16_that_is_cut_short_is_said_to_be_damaged(tmp_path: Path):
         pytest.param('question|output\n2+3?|"5;"\n', id="bars"),
         pytest.param('"a, b";question;output\n1;2+3?;"5;"\n', id="a comma in a quoted name"),
         pytest.param('id, question, output\n1, 2+3?, "5;"\n', id="a space behind each mark"),
+        pytest.param('"question" ,"output" \n"2+3?" , "5;" \n', id="spaces behind closing quotes"),
+        pytest.param('question,output,note\n2+3?,"5;" ,"he said ""no"" , twice"\n', id="quotes in a cell"),
+        pytest.param("| question | output |\n|---|:--|\n| 2+3? | 5; |\n", id="a table of Markdown"),
+        pytest.param('question,output,output\n2+3?,"5;","5;"\n', id="a column twice"),
         pytest.param(' question ,Output\n2+3?,"5;"\n', id="names with spaces and capitals"),
         pytest.param(
             'question,output,,\r2+3?,"5;",,\r', id="lines that end in a return, empty cells at the end"
@@ -87,6 +91,31 @@ def test_utf_16_that_is_cut_short_is_said_to_be_damaged(tmp_path: Path):
 def test_dialects_of_tables_are_read(tmp_path: Path, text: str):
     (tmp_path / "r.csv").write_text(text)
     assert [(question, samples) for _, question, _, samples in read(tmp_path / "r.csv")] == [("2+3?", ["5;"])]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        pytest.param("r.jsonl", gzip.compress(b"{}\n"), r"gzipped; let its name end in \.gz", id="gzip"),
+        pytest.param("r.jsonl", b"PAR1\x15", r"not text; let its name end in \.parquet", id="parquet"),
+        pytest.param("r.csv", b"PK\x03\x04\x14", "a workbook; .* save the sheet as CSV", id="a workbook"),
+        pytest.param("r.jsonl", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull", id="LFS"),
+        pytest.param("r.csv", b"\n<!DOCTYPE html><html>", "a page of HTML", id="a page"),
+    ],
+)
+def test_a_file_that_holds_something_else_than_its_name_says_is_told(
+    tmp_path: Path, name: str, content: bytes, message: str
+):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        list(read_rows(tmp_path / name))
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_json_array_under_the_name_of_lines_is_read(tmp_path: Path, indent: int | None):
+    rows = [{"question": "2+3?", "output": "5"}, {"question": "3+4?", "output": "7"}]
+    (tmp_path / "r.jsonl").write_text(json.dumps(rows, indent=indent))
+    assert [row for _, row in read_rows(tmp_path / "r.jsonl")] == rows
 
 
 def test_a_space_at_the_start_of_a_cell_is_part_of_it(tmp_path: Path):
@@ -99,6 +128,9 @@ def test_a_space_at_the_start_of_a_cell_is_part_of_it(tmp_path: Path):
     [
         pytest.param('question,output\n2+3?,"say \\"5\\""\n', r"r\.csv:2: .*written twice", id="backslashes"),
         pytest.param('question,output\n2+3?,"5\n', r"r\.csv:2: .*closed", id="a cell that is not closed"),
+        pytest.param(
+            "question,output,output\n2+3?,5,6\n", r"r\.csv:2: two columns .* 'output'", id="a name twice"
+        ),
         pytest.param(
             "question,output\n2+3?,5, so\n", r"r\.csv:2: 3 cells under a header of 2", id="a bare comma"
         ),

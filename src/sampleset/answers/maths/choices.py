@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from sampleset.answers.maths.languages import FOREIGN_ANSWERS, FOREIGN_IS, FOREIGN_RIGHT
 from sampleset.answers.maths.patterns import lazy_pattern
 
 _MARKUP = lazy_pattern(
-    r"\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]|[「」『』【】✅✓☑➡→]|^\s*>", re.MULTILINE
+    r"</?(?:b|strong|i|em|u|p|span|mark)>|\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]|[「」『』【】✅✓☑➡→]|^\s*>",
+    re.MULTILINE,
 )
+_WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF21, 0xFF3B)}
 _STYLED = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textsf|mathbf|mathrm|mathsf|boldsymbol|bf"
     r"|rm)\s?\{\s*\(?\s*([A-Z])\s*\)?\s*[.)]?\s*\}"
@@ -31,27 +34,48 @@ _AFTER = (
     r"(?=\s*(?:$|[.,;:!)?\]–—-]|because\b|since\b|as\b|is\b|and\b|which\b|over\b|rather\b|instead\b"
     r"|with\b|for\b|here\b|。|正|是))"
 )
+_OPTION = r"(?<!\w)(?-i:[A-Z])(?!\w)"
 _NOUN = r"(?:options?|choices?|letters?|answers?|statements?|alternatives?)"
 _STATED = lazy_pattern(
-    rf"(?:\b{_NOUN}\b|\b(?:the|my|right|correct|best) one\b|\b(?:pick|selection|conclusion|result"
-    rf"|response|guess|ans)\b\.?)"
+    rf"(?:\b{_NOUN}\b|\b(?:the|my|right|correct|best|only) one\b"
+    rf"|\bthe (?:closest|nearest|likeliest|most \w+)\b|\b(?:pick|selection|conclusion|result"
+    rf"|response|guess|ans|solution|verdict|decision|winner)\b\.?)"
     rf"[^\n]{{0,60}}?(?:\b(?:is|are|be|was|as)\b|[:=]|\s[–—-]|\bbut\b)\s*(?:therefore|thus|then|simply"
     rf"|also|indeed|still|clearly|probably|most likely|likely|I think(?: it(?: is|'s))?)?\s*"
     rf"(?:{_NOUN} )?{_LETTER}{_AFTER}"
     rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b\.?\s{{0,3}}(?:=\s{{0,3}})?{_LETTER}{_AFTER}"
-    rf"|\b(?:go(?:ing)? with|pick(?:ed)?|choos(?:e|ing)|chose|select(?:ed)?|say|opt(?:ed)? for|vote for"
-    rf"|prefer|leav(?:e|es|ing)|left with"
+    rf"|(?:^|\s)(?:final|correct|result|verdict|decision|solution)(?:\s?:|\s)\s{{0,2}}{_LETTER}{_CLOSED}"
+    rf"|^{_LETTER},? (?:because|since|I (?:think|believe|guess|would say))\b"
+    rf"|^{_LETTER} is\s*$|^{_LETTER}\W{{1,3}}yes\b"
+    rf"|\bwe (?:get|have|find|obtain|arrive at)\s(?:option )?{_LETTER}{_CLOSED}"
+    rf"|\bi (?:think|guess|vote|bet|suppose|believe)\s{_LETTER}{_CLOSED}"
+    rf"|^(?:probably|definitely|clearly|obviously|surely|certainly|likely|most likely),?"
+    rf"\s{_LETTER}{_CLOSED}"
+    rf"|\bmakes?\s{_LETTER}\s(?:the\s)?(?:right |correct |best |only |final )?(?:answer|choice|option)"
+    rf"|\b(?:go(?:ing)? (?:with|for)|pick(?:ed)?|choos(?:e|ing)|chose|select(?:ed)?|say"
+    rf"|opt(?:ed)? for|vote for|prefer|leav(?:e|es|ing)(?: (?:only|just|us|us with|us only))?"
+    rf"|left with(?: only)?"
     rf"|remain(?:s|ing)?(?: is)?|corresponds? to|match(?:es)?|settle on|points? to|must be|has to be"
     rf"|should be|would be|could only be|can only be"
-    rf"|it is|it's|that is|that's|this is|but|likely|namely)\s+(?:the )?(?:{_NOUN} )?{_LETTER}{_CLOSED}"
+    rf"|it is|it's|that is,?|that's|this is|which is|i\.e\.,?|but|likely|namely|argue for|supports?"
+    rf"|favou?rs?)\s+(?:the )?(?:{_NOUN} )?{_LETTER}{_CLOSED}"
     rf"|(?:^|,\s*)(?:so|thus|hence|therefore|only|finally"
     rf"|consequently)[,:]?\s+(?:the )?(?:{_NOUN} )?(?:only )?{_LETTER}{_CLOSED}"
     rf"|(?:{_NOUN} )?{_LETTER}\s+(?:is|seems|looks|appears|must be|would be"
-    rf"|has to be)\s+(?:to be )?(?:the |our |my |clearly |definitely |indeed )*"
-    r"(?:correct|right|true|best|most|valid|answer|choice|one\b|option)"
-    rf"|(?:^|\s)(?:{_NOUN} )?{_LETTER}\s+(?:fits|holds|works|matches|follows|applies|it is\b)"
-    rf"|(?:故选|应选|选择?|答案[是为為]?|選ぶ?のは|正解は|答えは|정답은?)\s*[:：]?\s*(?:项|項|选项)?\s*{_LETTER}"
-    rf"|{_LETTER}\s*(?:项|項)?\s*(?:是|为)?\s*(?:正确|正しい|가 정답)",
+    rf"|has to be)\s+(?:to be )?"
+    r"(?:(?:the|our|my|clearly|definitely|indeed|only|therefore|thus|hence|then|also|probably),? )*"
+    r"(?:correct|right|true|best|most|valid|answer|choice|one\b|option|closest|nearest|likeliest|winner"
+    r"|what we (?:want|need)|consistent with|supported by"
+    r"|what (?:remains|is left))"
+    rf"|(?:^|\s)(?:{_NOUN} )?{_LETTER}\s+(?:best )?(?:fits|holds|works|matches|follows|applies|remains"
+    rf"|survives|describes|explains|it is\b)"
+    rf"|(?:故选|应选|选择?|正确(?:选项|答案)?的?[是为]|答案(?:应该?)?[是为為选]?|選ぶ?のは|正解は|答えは|정답은?)"
+    rf"\s*[:：]?\s*(?:项|項|选项)?\s*{_LETTER}"
+    rf"|(?<!\w)(?:{FOREIGN_ANSWERS})(?!\w)(?:(?!{_OPTION})[^\n.:]){{0,30}}?(?:\s?[:：=—–-]\s?|(?<!\w)(?:{FOREIGN_IS})\s|\s)"
+    rf"(?:(?:la|le|il|die|der|das|el|o|a|option|opción|opción la) )?{_LETTER}"
+    rf"(?=\s*(?:$|[.,;!)。]|(?:{FOREIGN_IS})(?!\w)))"
+    rf"|{_LETTER}\s(?:{FOREIGN_IS})\s(?:la |die )?(?:{FOREIGN_RIGHT})"
+    rf"|{_LETTER}\s*(?:选?项|項|选项)?\s*(?:是|为)?\s*(?:正确|が?正しい|が正解|[가이] 정답|[가이] 맞)",
     re.IGNORECASE,
 )
 _RULED_OUT = lazy_pattern(
@@ -65,7 +89,14 @@ _WRONG_AFTER = lazy_pattern(
     r"|incorrect|false|invalid|out\b|impossible|ruled|eliminated|a (?:common )?(?:distractor|trap))",
     re.IGNORECASE,
 )
-_OPEN = lazy_pattern(r"\)?\s+(?:or|and|and/or)\s+\(?[A-Z]\b|/[A-Z]\b")
+_OPEN = lazy_pattern(
+    r"\)?\s+(?:or|and|and/or|oder|ou|und|et|y|o|e|или|и)\s+(?:option |choice )?\(?[A-Z]\b|/[A-Z]\b"
+    r"|\)?\s*,\s*\(?[A-Z]\)?\s*(?:,|and\b|or\b)"
+)
+_LAST_WORD = lazy_pattern(r"[,:]\s*\(?([A-Z])\)?$")
+_ANY_LETTER = lazy_pattern(r"(?<![A-Za-z'’])[A-Z](?![A-Za-z'’])")
+_LISTED = lazy_pattern(r"(?<![A-Za-z])[A-Z][).:]\s*(?=\S)")
+_DASHED = lazy_pattern(r"\(?([A-Z])\)? [-–—] (?:\w{2}|\d)[^\n]{0,200}")
 _WHOLE = lazy_pattern(
     r"\W*(?:(?:option|choice|letter|answer)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE
 )
@@ -76,7 +107,7 @@ _IN_PARENTHESES = lazy_pattern(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
 
 def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tuple[str, str] | None:
     """The option a text names last, and its rule: `choice`, or `last_choice` for the last `(B)`."""
-    plain = _MARKUP.sub("", _STYLED.sub(r"(\1)", text))
+    plain = _MARKUP.sub("", _STYLED.sub(r"(\1)", text.translate(_WIDE) if not text.isascii() else text))
     match = _WHOLE.fullmatch(plain)
     if match and match[1].upper() in letters:
         return match[1].upper(), "choice"
@@ -89,6 +120,9 @@ def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tup
     leading = _LEADING.match(plain)
     if leading and leading[1] in letters and len(_LETTERED.findall(plain)) == 1:
         return leading[1], "choice"
+    dashed = _DASHED.fullmatch(plain.strip())
+    if dashed and dashed[1] in letters:
+        return dashed[1], "choice"
     for mark in reversed(list(_IN_PARENTHESES.finditer(plain))):
         if mark[1] in letters and not _is_ruled_out(plain, mark.start(), mark.end() - 1):
             return mark[1], "last_choice"
@@ -99,7 +133,8 @@ def _sentences(text: str) -> list[str]:
     sentences: list[str] = []
     start = 0
     for match in _END.finditer(text):
-        sentences.append(text[start : match.start()])
+        if match[0] != "?":  # a question states nothing
+            sentences.append(text[start : match.start()])
         start = match.end()
     return [sentence.strip() for sentence in [*sentences, text[start:]] if sentence.strip()]
 
@@ -107,12 +142,16 @@ def _sentences(text: str) -> list[str]:
 def _stated(sentence: str, letters: Collection[str]) -> str:
     """The last option that a sentence says is right."""
     opening = sentence[:2000]
+    if not _ANY_LETTER.search(opening):
+        return ""
     return _stated_in(_ASIDE.sub(" ", opening).strip(), letters) or _stated_in(opening, letters)
 
 
 def _stated_in(sentence: str, letters: Collection[str]) -> str:
     if re.fullmatch(r"\(?[A-Z][).]?", sentence) and sentence.strip("().") in letters:
         return sentence.strip("().")
+    if len(_LISTED.findall(sentence)) > 2:
+        return ""  # the options once more
     position, letter = 0, ""
     while position < len(sentence) and (match := _STATED.search(sentence, position)):
         group = next(number for number, value in enumerate(match.groups(), start=1) if value)
@@ -121,6 +160,12 @@ def _stated_in(sentence: str, letters: Collection[str]) -> str:
         if match[group] in letters and not is_open:
             letter = match[group]
         position = end
+    if not letter and (last := _LAST_WORD.search(sentence)) and last[1] in letters:
+        # "After checking, B": the one option that the sentence names, or does not rule out.
+        others = [
+            mark for mark in _ANY_LETTER.finditer(sentence) if not _is_ruled_out(sentence, *mark.span())
+        ]
+        return last[1] if len(others) == 1 else ""
     return letter
 
 

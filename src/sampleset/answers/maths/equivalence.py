@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -39,9 +39,12 @@ _CACHE_BYTES = 32 * 2**20
 _BASE = lazy_pattern(r"([0-9A-F]+)_\{\d+\}")
 _DATE_AND_TIME = lazy_pattern(r"(\d{1,2}/\d{1,2}/\d{4}),? (?:at )?\d{1,2}(?::\d{2})? ?(?:[AaPp]\.?[Mm]\.?)?")
 _SHORT_UNIT = lazy_pattern(r"([+-]?[\d.,]+)(?:([gmlLsh])| ([NJKWV]))")
+_SCALED = lazy_pattern(r"([+-]?[$]?[\d.,]+) ?([kKMB]|bn|BN|mn)")
+_VOLTS = lazy_pattern(r"([+-]?\d+\.\d+|[+-]?\d+) ([NJKWVT])")
 _LETTERS = lazy_pattern(r"[A-J]{2,10}")
 _COEFFICIENT = lazy_pattern(r"(?<![\^_{])(?<![\^_]\{)\d")
 _RELATION = lazy_pattern(r"[=<>]|\\(?:le|ge|ne)(?![A-Za-z])")
+_AXES = frozenset("xyz")
 _REAL_LINE = r"(-\infty, \infty)"
 _MAX_UNMATCHED = 6
 _CONTAINERS = frozenset(("list", "parens", "brackets", "interval", "union", "matrix"))
@@ -91,6 +94,12 @@ def matches_gold(answer: str, gold: str) -> Verdict:
     if reference.number and form.kind == "expression":
         match = _SHORT_UNIT.fullmatch(answer.strip())
         form = read(f"{match[1]} {match[2] or UNIT_LETTERS[match[3]]}") if match else form
+        scaled = _SCALED.fullmatch(answer.strip())
+        amount = read(f"${scaled[1].lstrip('$')}{scaled[2]}") if scaled else form
+        # `300 K` are kelvin, and `5k` is 5000 where that is the gold.
+        form = amount if amount.number and amount.number.value == reference.number.value else form
+    if form.number and reference.kind == "expression" and (match := _VOLTS.fullmatch(gold.strip())):
+        reference = read(f"{match[1]} {UNIT_LETTERS[match[2]]}")
     based = [_BASE.fullmatch(form.text) for form in (form, reference)]
     if (based[0] and based[0][1] == reference.text) or (based[1] and based[1][1] == form.text):
         return Verdict(True, "base_left_out")
@@ -131,6 +140,16 @@ def compare_forms(first: Form, second: Form, mode: Mode, budget: Budget | None =
     verdict = _compare_structures(first, second, mode, budget)
     if verdict.equal is False:
         verdict = _compare_equations(first, second, mode, budget) or verdict
+    if (
+        mode == "gold"
+        and second.region
+        and first.kind == "parens"
+        and len(first.parts) == 2
+        and not second.parts
+    ):
+        # Beside a gold condition, `(-1,5)` is an interval.
+        low, high = (part.latex or part.text for part in first.parts)
+        first = replace(first, region=("tex", f"({low},{high})"))
     if verdict.equal is False and first.region and second.region and not _are_plain(first, second):
         return _compare_regions(first, second, budget)
     return verdict
@@ -225,6 +244,8 @@ def _compare_times(first: Form, second: Form, mode: Mode) -> Verdict:
             "ratio",
         )
     left, right = _ratio_of(first), _ratio_of(second)
+    if len(left) != max(len(first.parts), 2) or len(right) != max(len(second.parts), 2):
+        return Verdict(False, "ratio")  # members that are no numbers
     return Verdict(bool(left and right) and ratio_text(left) == ratio_text(right), "ratio")
 
 
@@ -300,6 +321,13 @@ def _compare_named(first: Form, second: Form, mode: Mode, budget: Budget) -> Ver
     if mode == "vote":
         return _compare_containers(_ordered(first), _ordered(second), mode, budget)
     other = second if first.names else first
+    named = first if first.names else second
+    if len(named.names) > 1 and set(named.names) <= _AXES and other.kind in ("parens", "list"):
+        # `y = 4, x = 3` is the point (3, 4), in whatever order it is written.
+        parts = _by_name(named)
+        first, second = (
+            (replace(first, parts=parts), second) if first.names else (first, replace(second, parts=parts))
+        )
     if mode != "gold" or other.kind not in ("parens", "list", "brackets") or other.is_set:
         return Verdict(False, "kind")
     return _compare_in_order(first.parts, second.parts, mode, budget)
@@ -320,7 +348,7 @@ def _compare_containers(first: Form, second: Form, mode: Mode, budget: Budget) -
     if first.kind != second.kind:
         if mode == "vote":
             return Verdict(False, "kind")
-        if "matrix" in kinds and kinds & {"parens", "list"}:
+        if "matrix" in kinds and kinds & {"parens", "list", "brackets"}:
             return _compare_column(first, second, mode, budget)
         # A gold tuple may be answered by a bare list in its order, and the other way round; a set may not.
         bracketed = kinds == {"list", "brackets"}

@@ -53,7 +53,9 @@ _PHRASE = lazy_pattern(
     r"(?:[\"*_`]{0,4} (?:is|are|would be|should be|must be|will be|was|equals)\b"
     # "so our answer is correct" judges one.
     r"(?! (?:indeed |also )?(?:correct|right|reasonable|verified|valid|the same|rounded|not a whole)\b)"
-    r"(?: (?:therefore|thus|then|simply|also|indeed|still|definitely|clearly|obviously))?"
+    r"(?:,? (?:therefore|thus|then|simply|also|indeed|still|definitely|clearly|obviously|actually|really"
+    r"|truly|precisely|exactly|just|now|certainly|of course|given by|equal to|found to be|in fact"
+    r"|no longer [^,\n]{1,40}, it is),?)?"
     r"|\W{0,4}?(?:[:=]>?|[-=]>|→))[\"*_` \t:]{0,8}"
     r"|^[ \t]*(?:\*\*)?A:(?:\*\*)?[ \t]*",
     re.IGNORECASE | re.MULTILINE,
@@ -61,7 +63,7 @@ _PHRASE = lazy_pattern(
 _HEADING = lazy_pattern(
     r"^#{1,6} *(?:\*\*)?(?:the )?final answer(?:\*\*)?:? *$", re.IGNORECASE | re.MULTILINE
 )
-_HASHES = lazy_pattern(r"^[ \t]*####[ \t]*([^\n#]{1,500})$", re.MULTILINE)
+_HASHES = lazy_pattern(r"^[ \t]*####[ \t]*:?[ \t]*([^\n#]{1,500})$", re.MULTILINE)
 _YES_NO = lazy_pattern(r"(yes|no)\b(?=[.,;:!]|\s*$| (?:because|since|as)\b)", re.IGNORECASE)
 _LEADING_NUMBER = lazy_pattern(
     rf"(?:(?:approximately|about|roughly|around|only|exactly|a total of) )?({NUMBER_TEXT})(?![\w^_])"
@@ -74,6 +76,7 @@ _MATHS = lazy_pattern(r"[\\^_={}<>]|\d[A-Za-z]|(?<![A-Za-z'’])[B-HJ-Zb-z](?![A
 _EQUALS = lazy_pattern(r"(?:[=≈]|\\approx)\s*")
 _ALTERNATIVE = lazy_pattern(r"\((?:or|and|maybe|perhaps|oder|ou|o)\s", re.IGNORECASE)
 _ASIDE_AT_END = lazy_pattern(r"(\s*)\(((?:[^()\n]|\([^()\n]*\))*)\)[\s.]*$")
+_STYLED = lazy_pattern(r"<(b|strong|i|em|u|p|span|code|mark)>(.*)</\1>", re.IGNORECASE | re.DOTALL)
 _FORMULA_END = lazy_pattern(r"(?<!\\)\$|\\[)\]]")
 _BRACE = lazy_pattern(r"\\.|[{}]", re.DOTALL)
 _OPEN = lazy_pattern(r"(?<!\\)\{")
@@ -87,12 +90,12 @@ _LEADING_LETTER = lazy_pattern(
 _NAMED_OPTION = lazy_pattern(r"(?:\\text\w*\s?\{\s*)?(?:option|choice|letter) \(?([A-Z])\b", re.IGNORECASE)
 _OPTION_LINE = lazy_pattern(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
 _TAG = lazy_pattern(
-    r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result)\s*>|\[(?P<square>ANSWER"
+    r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result|choice|option)\s*>|\[(?P<square>ANSWER"
     r"|FINAL_ANSWER)\]",
     re.IGNORECASE,
 )
 _END_TAG = lazy_pattern(
-    r"</(?:answer|final_answer|finalanswer|final-answer|final|ans|result)\s*>?|\[/(?:ANSWER|FINAL_ANSWER)\]",
+    r"</(?:answer|final_answer|finalanswer|final-answer|final|ans|result|choice|option)\s*>?|\[/(?:ANSWER|FINAL_ANSWER)\]",
     re.IGNORECASE,
 )
 _STATES = lazy_pattern(
@@ -101,14 +104,30 @@ _STATES = lazy_pattern(
 )
 _BETWEEN_BOXES = lazy_pattern(
     r"(?:[\s$,;.&]|\\(?:quad|qquad|[,;: ]|[()\[\]])|\\text\s?\{\s*(?:and|or|,)\s*\}|\b(?:and|or)\b"
-    r"|\(?[a-e]\)|\(?i{1,3}\)"
+    r"|\(?[a-e]\)|\(?i{1,3}\)|(?<=\n)\d{1,2}[.)]"
     r"|[A-Za-z](?:_\{?\w\}?)?\s*=|\*\*|[。，、和或])*"
 )
 _RIGHT_OF_BOX = lazy_pattern(r"\s*\$?\s*=\s*\$?\s*([^$\n]{1,80})")
-_NAME_IN_BOX = lazy_pattern(r"\s*[A-Za-z](?:[\s_{}+\-'A-Za-z]|\\[a-z]+){0,30}")
+_NAME_IN_BOX = lazy_pattern(
+    r"\s*(?!\\pi(?![a-z])|\\infty|e\s*$)(?:\\text\s?\{[A-Za-z ]{1,40}\}|\\[a-z]{2,8}"
+    r"|[A-Za-z]\w?\([\w,]{1,12}\)"
+    r"|[A-Za-z](?:[\s_{}+\-'A-Za-z]|(?<=_)\d|(?<=_\{)\d{1,2}|\\[a-z]+){0,30})\s*"
+)
 _ANSWER_IN_BOX = lazy_pattern(r"\s*(?:the )?(?:final )?answer(?: is)?\s*[:=]\s*", re.IGNORECASE)
 _NOT_THAT = lazy_pattern(r"(.+?),? (?:and |but )?not (?:-?[$\d]|\\)[^,;]{0,40}$")
-_KEYS = ("final_answer", "finalanswer", "answer", "ans", "result", "solution", "output", "value")
+_KEYS = (
+    "final_answer", "finalanswer", "answer", "correct_answer", "ans", "answer_letter", "result", "solution",
+    "choice", "selected", "selected_option", "option", "letter", "response", "output", "value", "final",
+)  # fmt: skip
+_BRACES_AT_END = lazy_pattern(r"(?<=\w)[}\]]+$")
+_NEXT_KEY = lazy_pattern(r",\s*\"\w{1,40}\"\s*:.*", re.DOTALL)
+_REASON = lazy_pattern(r"(?P<head>[^,;]{1,60}),? \(?(?:because|since|which is)\s(?P<reason>.+)", re.DOTALL)
+_NOT_BUT = lazy_pattern(r"not (?:equal to )?[^,;]{1,40},? but (?:rather )?(.+)")
+_CORRECTION = lazy_pattern(
+    r"(?<=[.!?…\n])\s*(?:wait|actually|correction|sorry|hmm|oops)\b[^.\n?]{0,30}?"
+    r"\b(?:it is|it's|it should be|that should be|this should be)\s(?=[-$\d\\])",
+    re.IGNORECASE,
+)
 _KEY_OF_TEXT = lazy_pattern(
     r"['\"](?P<key>[A-Za-z_ ]{3,14})['\"]\s*:\s*(?P<value>'[^'\n]{0,500}'|\"(?:[^\"\\\n]|\\.){0,500}\""
     r"|-?\d[\d.eE+-]{0,40})"
@@ -210,6 +229,8 @@ def _of_json(text: str) -> str | None:
         body = (
             body[opening + 3 : -3].removeprefix("json").removeprefix("JSON").strip() if opening >= 0 else ""
         )
+    if body.startswith("[") and body.endswith("]") and body[1:-1].strip().startswith("{"):
+        body = body[1:-1].strip()
     if not (body.startswith("{") and body.endswith("}")) or len(body) > _MOST_JSON:
         return None
     try:
@@ -237,8 +258,10 @@ def _answer_in(value: object, depth: int) -> str | None:
     text = value.strip() if isinstance(value, str) else ""
     if not text or len(text) > MAX_ANSWER or (_PLACEHOLDER.fullmatch(text) and not _VARIABLE.fullmatch(text)):
         return None
-    box = next(_boxed(text), None)
-    return box[0] if box else text
+    marked = next(_boxed(text), None) or next(_phrased(text), None)
+    if marked:
+        return marked[0]
+    return (number_of_sentence(last_sentence(text)) if _is_prose(text) else None) or _without_working(text)
 
 
 def count_choices(question: str) -> int | None:
@@ -355,13 +378,14 @@ def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
     """
     begin_near = max(begin, len(text) - _NEAR_END)
     near = text[begin_near:]
-    marks: list[tuple[int, bool]] = []
+    marks: list[tuple[int, str]] = []
     if any(word in near for word in ("nswer", "NSWER", "ption", "hoice", "A:", "a:")):
-        marks += [(match.end(), False) for match in _PHRASE.finditer(text, begin_near)]
-        marks += [(match.end(), False) for match in _HEADING.finditer(text, begin_near)]
+        marks += [(match.end(), "") for match in _PHRASE.finditer(text, begin_near)]
+        marks += [(match.end(), "") for match in _HEADING.finditer(text, begin_near)]
+    marks += [(match.end(), "") for match in _CORRECTION.finditer(text, begin_near)] if marks else []
     if may_announce(near):
-        marks += [(match.end(), True) for match in ANNOUNCED.finditer(text, begin_near)]
-    for start, is_foreign in sorted(marks, reverse=True)[:_MOST_PHRASES]:
+        marks += [(match.end(), match[0]) for match in ANNOUNCED.finditer(text, begin_near)]
+    for start, announcer in sorted(marks, reverse=True)[:_MOST_PHRASES]:
         rest = text[start : start + 2 * MAX_ANSWER].lstrip(' \t*:"`')
         if rest.startswith(("\n", "$$", r"\[")):
             rest = rest.lstrip('\n \t*"`')
@@ -371,7 +395,7 @@ def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
         sentence = _first_sentence(rest)
         if sentence.endswith(("?", ":")):
             continue
-        answer = _answer_of_sentence(announced(sentence) if is_foreign else sentence)
+        answer = _answer_of_sentence(announced(sentence, announcer) if announcer else sentence)
         if not begin or sentence.lstrip("$*\\([ ").startswith(answer.lstrip("$*\\([ ")[:MAX_ANSWER]):
             yield answer, start
 
@@ -386,10 +410,21 @@ def _first_sentence(text: str) -> str:
 def _answer_of_sentence(sentence: str) -> str:
     """The answer within "12 apples because ...", "x = 3 + 4 = 7", "(B), the second"."""
     sentence = _without_working(_JSON_TAIL.sub("", sentence.strip()).strip().strip('*"`').strip())
+    sentence = sentence.removesuffix("_")
     if sentence.endswith((r"\)", r"\]")) or sentence.count("$") % 2 == 0:
         sentence = sentence.rstrip(".")
     yes_no = _YES_NO.match(sentence)
-    only = _NOT_THAT.match(sentence)
+    sentence = _NEXT_KEY.sub("", sentence, count=1)
+    if _BRACES_AT_END.search(sentence) and not any(mark in sentence for mark in "{[\\"):
+        sentence = _BRACES_AT_END.sub("", sentence)
+    only, other = _NOT_THAT.match(sentence), _NOT_BUT.match(sentence)
+    reason = _REASON.fullmatch(sentence)
+    if other:
+        sentence = other[1]
+    elif reason and read(reason["head"]).kind == "number" and not re.search("[a-z]", reason["head"]):
+        sentence = reason["head"]
+    elif reason and ", which is " in sentence and read(reason["reason"]).kind == "number":
+        sentence = reason["reason"]
     if only and not _is_prose(only[1]):
         sentence = only[1]  # "12, not 15"
     if yes_no:
@@ -490,6 +525,8 @@ def _accept(content: str, rule: str) -> Extracted | None:
 def _clean(content: str) -> str:
     """Without markup around the whole."""
     content = content.strip()
+    styled = _STYLED.fullmatch(content) if content.startswith("<") else None
+    content = styled[2].strip() if styled else content
     if content[:1] not in _MARKUP and not content.endswith(".") and "**" not in content:
         return content
     for _ in range(3):

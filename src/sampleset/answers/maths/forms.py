@@ -13,11 +13,13 @@ from itertools import pairwise, product
 from typing import Any
 
 from sampleset.answers.maths.dates import read_date, read_time
+from sampleset.answers.maths.matrices import matrix_rows, vector_entries
 from sampleset.answers.maths.members import (
     ASSIGNMENT,
     MAX_SIGNS,
     NAME,
     NOT_A_NAME,
+    PLUS_MINUS,
     RELATION,
     TURNED,
     are_numbered,
@@ -27,33 +29,24 @@ from sampleset.answers.maths.members import (
     names_of,
     ratio_name,
     ratio_text,
+    with_group,
     without_thousands,
 )
 from sampleset.answers.maths.numerals import read_numeral, read_plain, strip_unit
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.simple_forms import Form, Kind, notation_of, number_form
 from sampleset.answers.maths.spelling import balanced, closing, respell, split_top, squeeze, too_deep
+from sampleset.answers.maths.two_ways import CONSTANT, exact_of_two
+from sampleset.answers.maths.words import FUNCTIONS, WORD, folded_words, is_word
 
 MAX_LENGTH = 1000
 """Characters; longer texts equal only themselves."""
 MAX_PARTS = 64
 """Members of a list, tuple or set; longer ones are compared as text only."""
 _MAX_NESTING = 4
-_MAX_TWICE = 120
 
 _LETTER = lazy_pattern(r"\(? ?([A-Za-z]) ?\)?[.:)]?")
 _OPTIONS = "ABCDEFGHJ"
-_FUNCTIONS = frozenset([
-    "sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "pi", "max", "min", "gcd",
-    "lcm", "mod", "det", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "floor", "ceil",
-])  # fmt: skip
-_SHORT_WORDS = frozenset([
-    "no", "am", "pm", "na", "ok", "an", "as", "at", "by", "he", "in", "is", "it", "of", "on", "or", "to",
-    "up", "us", "we",
-])  # fmt: skip
-_WORDS = lazy_pattern(r"[\w '\".,:;!?&()/$%#@-]*")
-_WORD = lazy_pattern(r"(?<![\w\\])[^\W\d_]{2,}(?![\w(^_])")
-_PRODUCT = lazy_pattern(r"[A-Za-z]{1,4}")
 _TUPLE_NAME = lazy_pattern(
     r"\( ?(\\?[A-Za-z]+(?:_\{\w+\})?(?: ?, ?\\?[A-Za-z]+(?:_\{\w+\})?)+) ?\) ?(?:=|\\in(?![A-Za-z])) ?"
 )
@@ -65,9 +58,15 @@ _VARIABLE = lazy_pattern(r"\\?[A-Za-z]+(?:_\{[A-Za-z0-9]+\})?(?:\([A-Za-z]\))?")
 _UNEQUAL = lazy_pattern(rf"{NAME} ?\\ne(?![A-Za-z]) ?(.+)")
 _CUP = lazy_pattern(r" ?\\cup(?![A-Za-z]) ?")
 _REALS = lazy_pattern(
-    r"\\mathbb\{R\}|(?:the )?(?:set of )?(?:all |any |every )?(?:the )?(?:real numbers?|reals)", re.IGNORECASE
+    r"\\mathbb\{R\}|(?:the )?(?:set of )?(?:all |any |every )?(?:the )?(?:real numbers?|reals)"
+    r"|all (?:real )?x",
+    re.IGNORECASE,
 )
-_WITHOUT = lazy_pattern(r"\\mathbb\{R\} ?(?:\\setminus|\\backslash|-|\\) ?\\\{(.+)\\\}")
+_WITHOUT = lazy_pattern(
+    r"\\mathbb\{R\} ?(?:\\setminus|\\backslash|-|\\) ?\\\{(.+)\\\}"
+    r"|(?:all |every |any )?(?:real numbers?|reals|x)"
+    r" (?:except|but|other than|excluding) (?:for )?(?:x ?= ?)?((?:[^a-z]|and|or)+)"
+)
 _BUILDER = lazy_pattern(
     r"\\\{ ?(\\?[A-Za-z]+)(?: ?\\in ?(?:\\mathbb\{R\}|R))? ?(?:\||:|\\mid(?![A-Za-z])|\\vert) ?(.+?)\\\}",
     re.DOTALL,
@@ -77,36 +76,17 @@ _FRENCH = lazy_pattern(r"\](.+,.+)\[|\](.+,.+)\]|\[(.+,.+)\[")
 _MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]")
 _LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
 _INFINITE = frozenset((r"\infty", r"-\infty", r"+\infty"))
-_MATRIX = lazy_pattern(
-    r"[(\[]? ?\\begin ?\{([pbB]?matrix|smallmatrix|array)\}(?: ?\{[lcr| ]*\})?(.*?)\\end ?\{\1\} ?[)\]]?",
-    re.DOTALL,
-)
 _ALIGNED = lazy_pattern(r"\\begin ?\{(?:aligned|align\*?|gathered|cases)\}(.*?)\\end ?\{\w+\*?\}", re.DOTALL)
-_ANGLES = lazy_pattern(r"\\langle ?(.+?) ?\\rangle")
-_UNIT_VECTOR = lazy_pattern(r"([+-]?) ?([^+-]*?) ?(\\hat[ijk]|(?<![A-Za-z])[ijk])(?![A-Za-z]) ?")
 _RATIO = lazy_pattern(r"[^:]+(?: ?: ?[^:]+){1,5}")
 _RATIO_IN_WORDS = lazy_pattern(r"(\d+(?:\.\d+)?) ?to ?(\d+(?:\.\d+)?)(?: ?to ?(\d+(?:\.\d+)?))?")
 _NUMBERS_SIDE_BY_SIDE = lazy_pattern(r"-?\d{1,9}(?: -?\d{1,9}){1,63}")
 _GROUPED = lazy_pattern(r"-?\d{1,3}(?: \d{3})+")
+_IN_GROUPS = lazy_pattern(r"\(-?\d{1,3}(?:,\d{3})*,000\)")
 _QUOTED = lazy_pattern(r"'([^']*)'|\"([^\"]*)\"")
-_APPROXIMATED = lazy_pattern(
-    r"(?P<exact>.+?) ?(?:\\approx(?![A-Za-z])|\(? ?(?:or )?(?:about|approximately|approx\.?|roughly) "
-    r"|\( ?\\approx|= ?(?=-?[$]?\d*\.\d))"
-    r" ?(?P<near>-?[$]?[\d,]*\.?\d+(?:\.\.\.)?)(?P<sign> ?%?) ?\)?"
-)
-_TWO_WAYS = lazy_pattern(r"(?P<exact>[^,;]+?) ?(?:\(? ?or |= |\() ?(?P<near>[^,;()]+?) ?\)?")
-_CONSTANT = lazy_pattern(
-    r"(?:[\d .+*/^(){}-]|\\(?:frac|sqrt|pi|cdot|times|ln|log|sin|cos|tan)(?![A-Za-z])"
-    r"|(?<![A-Za-z])e(?![A-Za-z]))+"
-)
-_NONE = {
-    "nosolutions": "nosolution", "norealsolutions": "norealsolution", "doesnotexist": "dne",
-    "thereisnosolution": "nosolution", "therearenosolutions": "nosolution", "norealroots": "norealroot",
-    "limitdoesnotexist": "dne", "thelimitdoesnotexist": "dne", "nosuchnumber": "none",
-}  # fmt: skip
 _WORD_FOR_CONSTANT = lazy_pattern(r"(?<=\+) ?(?:an? )?(?:arbitrary )?(?:constant|const\.?)(?![A-Za-z])")
 _WORKING = lazy_pattern(
-    r"(?i:either) (?=.+ or )|,? ?(?:only|respectively)\.?$|,? ?(?:for (?:all|any|every) "
+    r"(?i:either) (?=.+ or )|(?i:both) (?=.+ and )|,? ?(?:only|respectively)\.?$"
+    r"|,? ?(?:for (?:all|any|every) "
     r"|\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{R\}|R))?$"
 )
 
@@ -150,7 +130,7 @@ def read_as_list(answer: str) -> Form:
 
 
 def _form(text: str, nesting: int) -> Form:
-    text = _WORKING.sub("", text.strip())
+    text = with_group(_WORKING.sub("", text.strip()))
     french = _FRENCH.fullmatch(text)
     if french:
         text = f"({french[1]})" if french[1] else f"({french[2]}]" if french[2] else f"[{french[3]})"
@@ -172,8 +152,9 @@ def _form(text: str, nesting: int) -> Form:
     if form:
         return form
     if nesting < _MAX_NESTING and balanced(text.translate(TURNED)):
+        exact = exact_of_two(text)
         form = (
-            _approximated(text, nesting)
+            (_form(exact, nesting + 1) if exact else None)
             or _bracketed(text, nesting)
             or _listed(text, nesting)
             or _relation(text, nesting)
@@ -181,35 +162,13 @@ def _form(text: str, nesting: int) -> Form:
         )
         if form:
             return form
-    words = _WORD.findall(text)
-    if (
-        _WORDS.fullmatch(text)
-        and words
-        and not any(word.lower() in _FUNCTIONS for word in words)
-        and any(len(word) > 2 or word.lower() in _SHORT_WORDS for word in words)
-    ):
-        folded = text.lower().strip(" .,:;!?\"'()").replace(" ", "")
-        folded = _NONE.get(folded, folded)
-        # A short word next to an expression may be a product of variables.
-        latex = text if _PRODUCT.fullmatch(text) else ""
-        return (
-            Form("expression", text, text)
-            if latex and not _is_word(text)
-            else Form("words", folded or text, latex)
-        )
+    words = folded_words(text)
+    if words and words[0] == r"\emptyset":
+        return Form("expression", words[0])
+    if words:
+        return Form("expression", text, text) if words[1] and not is_word(text) else Form("words", *words)
     text = strip_unit(_WORD_FOR_CONSTANT.sub(" C", text))
     return Form("expression", squeeze(text), _engineers(text) if _algebraic(text) else "")
-
-
-def _is_word(text: str) -> bool:
-    """Whether up to four letters are a word (`yes`, `Two`, `EAST`) rather than a product of variables."""
-    if len(text) < 3:
-        return text.lower() in _SHORT_WORDS
-    return any(letter in "aeiouyAEIOUY" for letter in text) and text in (
-        text.lower(),
-        text.upper(),
-        text.title(),
-    )
 
 
 def _engineers(text: str) -> str:
@@ -226,41 +185,8 @@ def _algebraic(text: str) -> bool:
     if not text.isascii() or _MISREAD.search(text):
         return False
     return all(
-        word in _FUNCTIONS for word in _LONG_WORD.findall(text.replace(r"\begin", "").replace(r"\end", ""))
+        word in FUNCTIONS for word in _LONG_WORD.findall(text.replace(r"\begin", "").replace(r"\end", ""))
     )
-
-
-def _approximated(text: str, nesting: int) -> Form | None:
-    r"""A value written twice, exactly and as a decimal or share: `12\pi \approx 37.7`, `1/4 or 25%`."""
-    match = _APPROXIMATED.fullmatch(text)
-    if match:
-        exact = match["exact"].strip()
-        assignment = ASSIGNMENT.match(exact)
-        value = exact[assignment.end() :] if assignment else exact
-        if "=" in text[match.end("exact") : match.start("near")] and "\\" not in value:
-            return None  # a calculation, and what it comes to
-        if _CONSTANT.fullmatch(value) and not re.fullmatch(r"-?[\d ]*\.?\d*", value):
-            return _form(exact, nesting + 1)
-        return None
-    match = _TWO_WAYS.fullmatch(text) if len(text) <= _MAX_TWICE else None
-    if match:
-        exact_number, near_number = read_numeral(match["exact"].strip()), read_numeral(match["near"].strip())
-        if (
-            exact_number
-            and near_number
-            and (near_number.decimal or near_number.percent)
-            and not exact_number.unit
-            and not near_number.unit
-        ):
-            share = abs(exact_number.value - near_number.value) * 100 <= abs(exact_number.value)
-            # A whole number has no decimal; `0.25 = 25%` has both.
-            if share and (
-                exact_number.value.denominator != 1
-                or exact_number.decimal
-                or exact_number.value == near_number.value
-            ):
-                return number_form(exact_number)
-    return None
 
 
 def _bracketed(text: str, nesting: int) -> Form | None:
@@ -272,8 +198,13 @@ def _bracketed(text: str, nesting: int) -> Form | None:
         return _container("union", union, nesting)
     without = _WITHOUT.fullmatch(text)
     if without:
-        return _all_but(split_top(without[1], ",;"), nesting)
-    form = _matrix(text, nesting) or _vector(text, nesting) or _built(text, nesting)
+        return _all_but(members_of(without[1] or without[2]), nesting)
+    entries = vector_entries(text)
+    form = (
+        _matrix(text, nesting)
+        or (_container("parens", entries, nesting) if entries else None)
+        or _built(text, nesting)
+    )
     if form:
         return form
     aligned = _ALIGNED.fullmatch(text)
@@ -298,9 +229,10 @@ def _bracketed(text: str, nesting: int) -> Form | None:
         )
     if "{" in opening or "}" in ending:
         return None
-    if len(members) == 1:
+    if len(members) == 1 or _IN_GROUPS.fullmatch(text):
+        members = [text[1:-1]]
         return _form(members[0], nesting + 1) if opening + ending == "()" else None
-    if 0 < text.count(r"\pm") <= MAX_SIGNS and opening + ending == "()":
+    if 0 < len(PLUS_MINUS.findall(text)) <= MAX_SIGNS and opening + ending == "()":
         return _container(
             "list", [f"({', '.join(each)})" for each in product(*map(both_signs, members))], nesting
         )
@@ -335,48 +267,16 @@ def _all_but(points: list[str], nesting: int) -> Form | None:
 
 
 def _matrix(text: str, nesting: int) -> Form | None:
-    """A matrix, of which a column with one entry a row is one; `[[1, 2], [3, 4]]` is one too."""
-    match = _MATRIX.fullmatch(text)
-    if match:
-        rows = [row.split("&") for row in re.split(r"\\\\(?: ?\[[^\]]*\])?", match[2]) if row.strip()]
-    elif text.startswith("[[") and text.endswith("]]"):
-        rows = [split_top(row.strip()[1:-1], ",") for row in split_top(text[1:-1], ",")]
-    else:
-        return None
+    rows = matrix_rows(text)
     if not rows or len({len(row) for row in rows}) > 1 or len(rows) * len(rows[0]) > MAX_PARTS:
         return None
+    if len(rows) == len(rows[0]) == 1:
+        return _form(rows[0][0], nesting + 1)
     read_rows = [_container("brackets", [cell.strip() for cell in row], nesting + 1) for row in rows]
     if not all(read_rows):
         return None
     parts = tuple(row for row in read_rows if row)
     return Form("matrix", f"[{', '.join(part.text for part in parts)}]", "", None, parts)
-
-
-def _vector(text: str, nesting: int) -> Form | None:
-    r"""`\langle 1,2 \rangle`, and `3\mathbf{i}-\mathbf{j}`, as a tuple."""
-    angles = _ANGLES.fullmatch(text)
-    if angles:
-        members = split_top(angles[1], ",;")
-        return _container("parens", members, nesting) if len(members) > 1 else None
-    hats = re.findall(r"\\hat([ijk])(?![A-Za-z])", text)
-    letters = re.findall(r"(?<![\\A-Za-z])[A-Za-z]+", text)
-    if not hats and not (set(letters) in ({"i", "j"}, {"i", "j", "k"}) and len(letters) == len(set(letters))):
-        return None
-    entries: dict[str, str] = {}
-    position = 0
-    while position < len(text):
-        term = _UNIT_VECTOR.match(text, position)
-        if (
-            not term
-            or term.end() == position
-            or term[3][-1] in entries
-            or term[2].count("(") != term[2].count(")")
-        ):
-            return None
-        entries[term[3][-1]] = f"{term[1]}{term[2].strip() or '1'}".removeprefix("+")
-        position = term.end()
-    axes = "ijk" if "k" in entries else "ij"
-    return _container("parens", [entries.get(axis, "0") for axis in axes], nesting)
 
 
 def _built(text: str, nesting: int) -> Form | None:
@@ -396,11 +296,13 @@ def _built(text: str, nesting: int) -> Form | None:
             return inner if inner.region else None
         return None
     match = _SET_OF.fullmatch(text)
-    return (
-        Form("expression", squeeze(rf"\{{{match[1]}|{match[2]}\}}"))
-        if match and "|" not in match[1]
-        else None
-    )
+    if not match or "|" in match[1]:
+        return None
+    bound = re.match(r"([a-z]) ?\\in(?![A-Za-z])", match[2])
+    set_of = rf"\{{{match[1]}|{match[2]}\}}"
+    if bound and "k" not in set_of.replace(bound[1], ""):
+        set_of = re.sub(rf"(?<![A-Za-z\\]){bound[1]}(?![A-Za-z])", "k", set_of)
+    return Form("expression", squeeze(set_of))
 
 
 def _listed(text: str, nesting: int) -> Form | None:
@@ -409,9 +311,14 @@ def _listed(text: str, nesting: int) -> Form | None:
         return _container("list", text.split(" "), nesting)
     name_match = _TUPLE_NAME.match(text)
     outside = text[name_match.end() if name_match else len(ratio_name(text)) :]
-    if ", " in text or _WORD.search(text):
+    if ", " in text or WORD.search(text):
         outside = without_thousands(outside)
+    if _UNEQUAL.fullmatch(text) and len(re.findall(r"\\ne(?![A-Za-z])", text)) == 1:
+        return None
     groups = [members_of(part) for part in split_top(outside, ";")]
+    if len(groups) == 1 and " or " in outside and "," in outside:
+        alternatives = [members_of(part) for part in outside.split(" or ")]
+        groups = alternatives if all(names_of(group) for group in alternatives) else groups
     if len(groups) > 1 and all(len(group) > 1 and names_of(group) for group in groups):
         return _container("list", [", ".join(group) for group in groups], nesting)
     members = [member for group in groups for member in group]
@@ -438,6 +345,9 @@ def _conditions(text: str, members: list[str], nesting: int) -> Form | None:
     parts = [_form(member, nesting + 1) for member in members]
     if not all(part.region for part in parts):
         return None
+    points = [_UNEQUAL.fullmatch(member) for member in members]
+    if all(points):
+        return _all_but([point[1] for point in points if point], nesting)
     alternative = bool(re.search(r"(?<![A-Za-z\\])or(?![A-Za-z])", text))
     if len(parts) == 2 and all(part.kind == "interval" for part in parts) and not alternative:
         low, high = sorted(parts, key=lambda part: not part.parts[1].text.endswith("infty"))
@@ -538,12 +448,12 @@ def _assigned(text: str, nesting: int) -> Form | None:
     if (assignment is not None and (len(sides) > 2 or assignment[1].strip() == left)) or ratio_name(text):
         value = _form(right, nesting + 1)
         return replace(value, equation=text) if len(sides) == 2 and assignment and not value.parts else value
-    if all(_ARITHMETIC.fullmatch(side) or _CONSTANT.fullmatch(side) for side in sides):
+    if all(_ARITHMETIC.fullmatch(side) or CONSTANT.fullmatch(side) for side in sides):
         return _form(right, nesting + 1)
     if len(sides) == 2 and _LONE_NAME.fullmatch(right):
         # `3 = x` says what x is.
         value = _form(left, nesting + 1)
-        if value.number or _CONSTANT.fullmatch(left):
+        if value.number or CONSTANT.fullmatch(left):
             return replace(value, equation=text)
     return None
 

@@ -24,6 +24,21 @@ ANNOUNCED = lazy_pattern(
     re.IGNORECASE,
 )
 """What stands before an answer: `答案是`, `La respuesta es`, `Antwort:`."""
+FOREIGN_ANSWERS = (
+    r"Antwort|Lösung|Réponse|L['’]option|Respuesta|Opción|Resposta|Alternativa|Risposta|Opzione|Antwoord|Svar"
+    "|Odpowiedź|Odpověď|Răspunsul?|Vastaus|válasz|Cevap|Yanıt|Đáp án|Jawaban|Ответ|Відповідь|Απάντηση"
+    "|الجواب|الإجابة|उत्तर|คำตอบ"
+)
+"""Nouns that an option is announced with."""
+FOREIGN_IS = "lautet|ist|est|este|on|es|é|è|is|är|er|jest|adalah|là|هي|هو|है"
+FOREIGN_RIGHT = (
+    "richtig|korrekt|correcte?|correct[ao]|juste|bonne|giust[ao]|cor{2}et{1,2}[ao]|juist|rätt|benar"
+)
+_CJK = lazy_pattern(r"[\u3040-\ud7a3]")
+_IN_ALL = lazy_pattern(
+    r"^(?:一共|总共|總共|共|合计|合計|总计|大约|约|約|是|有|为|為|需要|全部で|総計|모두|총)+\s*(?=[$\d\\-])"
+)
+_DECIMAL_COMMA = lazy_pattern(r"-?\d+,\d{1,2}")
 _WORDS = tuple(word.lower() for word in _LATIN.split("|") if not word.lower().startswith(("la ", "a ")))
 _TRAILING = lazy_pattern(
     r"[\s.．。!！,，]*(?:です|である|だ|となる|입니다|이다|个|個|人|元|只|本|है|।)?[\s.．。!！]*$"
@@ -38,6 +53,11 @@ def may_announce(text: str) -> bool:
     return any(word in lowered for word in _WORDS)
 
 
-def announced(sentence: str) -> str:
-    """The answer in the rest of a sentence of another language, without its last word and stop."""
-    return _TRAILING.sub("", sentence.strip())
+def announced(sentence: str, announcer: str) -> str:
+    """The answer in the rest of a sentence of another language, without its first and last word and its stop.
+
+    A decimal comma is written as a point: behind European words, `2,5` is no list.
+    """
+    answer = _IN_ALL.sub("", _TRAILING.sub("", sentence.strip()))
+    is_decimal = _DECIMAL_COMMA.fullmatch(answer) and not _CJK.search(announcer)
+    return answer.replace(",", ".") if is_decimal else answer

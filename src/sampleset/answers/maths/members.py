@@ -11,13 +11,14 @@ from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.spelling import balanced, split_top, squeeze
 
 MAX_SIGNS = 3
-AND = lazy_pattern(r",? ?(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]) ?| ?(?<!\\)& ?")
+PLUS_MINUS = lazy_pattern(r"\\pm(?![A-Za-z])|^\+/?- ?(?=[\d\\])")
+AND = lazy_pattern(r",? ?(?<![A-Za-z\\])(?:and also|and|or else|or|as well as)(?![A-Za-z]) ?| ?(?<!\\)& ?")
 NAME = (
     r"(?:\\?[A-Za-z]+ ?(?:_ ?\{? ?[A-Za-z0-9]+ ?\}?)? ?'{0,2} ?"
     r"(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?|[A-Za-z][A-Za-z ]{0,40}|\\[a-z]+ [A-Z][A-Z_{}0-9 ]{0,12}"
     r"|[fghFGHP](?:\^\{-?\d\})?'{0,2} ?\([^=<>,;]{1,40}\)(?= ?=)"
     r"|\\frac\{ ?[A-Z]{2,3} ?\}\{ ?[A-Z]{2,3} ?\}|[A-Z]{2} ?/ ?[A-Z]{2}"
-    r"|\|? ?\\overline\{[A-Z]{2}\} ?\|?|\|[A-Z]{2}\|)"
+    r"|\|? ?\\overline\{[A-Z]{2}\} ?\|?|\|[A-Z]{2}\||\\vec ?\{ ?[A-Za-z]{1,2} ?\})"
 )
 ASSIGNMENT = lazy_pattern(rf"({NAME}) ?(?:=|\\approx(?![A-Za-z])|:=) ?(?=[^=])")
 _ONE_NAME = lazy_pattern(NAME)
@@ -27,12 +28,13 @@ NOT_A_NAME = lazy_pattern(
 )
 RELATION = lazy_pattern(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z]))")
 _THOUSANDS = lazy_pattern(r"(?<=\d),(?=\d{3}(?!\d))")
+_RESULT_IN_GROUPS = lazy_pattern(r"(?<=\d)\}? ?= ?\d{1,3}(?:,\d{3})+$|= ?-?\d{1,3}(?:,\d{3})*,000$")
 TURNED = {ord("]"): ")", ord("["): "("}
 
 
 def both_signs(text: str) -> list[str]:
     r"""The texts that one with `\pm` stands for: `\mp` is the other sign, two `\pm` are independent."""
-    count = text.count(r"\pm")
+    count = len(PLUS_MINUS.findall(text))
     if not count or count > MAX_SIGNS or RELATION.search(text):
         return [text]
     assignment = ASSIGNMENT.match(text)
@@ -40,7 +42,7 @@ def both_signs(text: str) -> list[str]:
     choices = [("+", "-")] * count if r"\mp" not in text else [("+", "-")]
     texts: list[str] = []
     for signs in product(*choices):
-        pieces = text.split(r"\pm")
+        pieces = PLUS_MINUS.split(text)
         filled = pieces[0]
         for index, piece in enumerate(pieces[1:]):
             filled += (signs[index] if index < len(signs) else signs[0]) + piece
@@ -99,6 +101,11 @@ def are_numbered(names: tuple[str, ...]) -> bool:
     return len(counted) == len(names) and sorted(counted) == [
         (counted[0][0], 1 + at) for at in range(len(names))
     ]
+
+
+def with_group(text: str) -> str:
+    """A calculation with the thousands of its result run together: of `2^{10} = 1,024`, `2^{10} = 1024`."""
+    return _RESULT_IN_GROUPS.sub(lambda match: match[0].replace(",", ""), text)
 
 
 def ratio_name(text: str) -> str:

@@ -17,14 +17,15 @@ MAX_EXPONENT = 300
 """Powers of ten beyond this, either way, are left to text comparison."""
 
 _SCALES = {
-    "hundred": 2, "thousand": 3, "million": 6, "mil": 6, "mln": 6, "billion": 9, "bn": 9, "trillion": 12,
+    "hundred": 2, "thousand": 3, "million": 6, "mil": 6, "mln": 6, "mn": 6, "billion": 9, "bn": 9,
+    "trillion": 12, "lakh": 5, "lakhs": 5, "crore": 7, "crores": 7,
 }  # fmt: skip
-_MONEY_SCALES = {"k": 3, "K": 3, "M": 6, "m": 6, "MM": 6, "B": 9, "b": 9, "bn": 9, "T": 12}
+_MONEY_SCALES = {"k": 3, "K": 3, "M": 6, "m": 6, "MM": 6, "mn": 6, "B": 9, "b": 9, "bn": 9, "T": 12}
 _POWERS = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3"}
 _NOT_UNITS = frozenset([
     "and", "or", "if", "when", "not", "than", "to", "through", "plus", "minus", "times", "over", "by",
     "only", "more", "less", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "mod", "where", "for",
-    "remainder", "pi", "factorial",
+    "remainder", "pi", "factorial", "repeating", "recurring",
 ])  # fmt: skip
 _MAX_UNIT_WORDS = 6
 _LONG_PLACES = 6
@@ -86,7 +87,9 @@ _NUMBER = lazy_pattern(
 )
 _SIMPLE = lazy_pattern(r"([+-]?)(\$?)([0-9]{1,30}(?:\.[0-9]{1,30})?)")
 _HEDGE = lazy_pattern(
-    r"(?:approximately|approx\.?|about|roughly|around|exactly|only|\\approx|~|≈) ?", re.IGNORECASE
+    r"(?:approximately|approx\.?|about|roughly|around|exactly|only|\\approx|~|≈|(?:in )?(?:the )?year"
+    r"|in(?= \d{4}$)|第) ?",
+    re.IGNORECASE,
 )
 _PERCENT = lazy_pattern(r" ?(?:%|(?:percent|per cent|pct)\b)", re.IGNORECASE)
 _POWER = lazy_pattern(r"\^\{([23])\}$")
@@ -94,28 +97,31 @@ _WORD = lazy_pattern(r"[A-Za-z][A-Za-z'.-]*")
 _UNIT_PIECE = lazy_pattern(r"[A-Za-z]{2,}\.?(?:\^\{[23]\})?")
 _ORDINAL = lazy_pattern(r"^(?:st|nd|rd|th)\b(?= |$)")
 _REPEATING = lazy_pattern(
-    r"(?<![\d.,])(?<!\d )(\d{1,20})\.(\d{0,20}?)"
+    r"(?<![\d.,])(?<!\d )(\d{0,20})\.(\d{0,20}?)"
     r"(?:\\(?:overline|bar) ?\{ ?(\d{1,20}) ?\}|(?:(\d)\4{2,20}|(\d{2,9})\5{1,9})\.\.\.)(?! ?[\d.])"
 )
+_SIGN_BEFORE_A_NAME = lazy_pattern(r"\\(?:triangle|angle|measuredangle|parallel|perp|sim|cong|odot|bigcirc)$")
 _SLASH = lazy_pattern(r"(?<=[A-Za-z]) ?/ ?(?=[A-Za-z])")
 _PER = lazy_pattern(r"(?: ?/ ?| (?:per|an?) )(?=[A-Za-z])")
 _UNIT_TEXT = lazy_pattern(r"[A-Za-z './()-]*")
 _CURRENCIES = {
-    "$": "dollar", "€": "euro", "£": None, "¥": None, "₹": "rupee", "₩": None, "₽": None, "¢": "cent",
+    "$": "dollar", "€": "euro", "£": "sterling", "¥": "yen", "₹": "rupee", "₩": "krw", "₽": "ruble",
+    "¢": "cent",
 }  # fmt: skip
 _CODES = {
-    "US$": "$", "USD": "$", "A$": "$", "C$": "$", "AUD": "$", "CAD": "$", "EUR": "€", "GBP": "£", "JPY": "¥",
-    "RMB": "¥", "CNY": "¥", "INR": "₹", "Rs": "₹", "Rs.": "₹",
+    "US$": "$", "US $": "$", "USD": "$", "A$": "$", "C$": "$", "AUD": "$", "CAD": "$", "EUR": "€", "GBP": "£",
+    "JPY": "¥", "RMB": "¥", "CNY": "¥", "INR": "₹", "Rs": "₹", "Rs.": "₹",
 }  # fmt: skip
 _CODE = lazy_pattern(
     rf"([+-]?) ?({'|'.join(map(re.escape, sorted(_CODES, key=len, reverse=True)))}) ?(?=[+-]?\d)"
 )
 _DECIMAL_COMMA = lazy_pattern(
     r"(?<![\d.,])(?:(\d{1,3}(?:\.\d{3})+),(\d+)|(\d{1,3}(?: \d{3})+),(\d+)|(?<=€)(\d+),(\d{2}))(?![\d.,])"
-    r"|(?<![\d.,])(\d{1,3}(?:\.\d{3})*),(\d{1,2})(?= ?€)"
+    r"|(?<![\d.,])(\d{1,3}(?:\.\d{3})*),(\d{1,2})(?= ?(?:€|EUR\b|euros?\b))"
 )
 _LAKHS = lazy_pattern(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
 _BARE_POINT = lazy_pattern(r"(?<=\d)\.(?=[/eE])")
+_TEMPERATURES = {"c": "celsius", "celsius": "celsius", "f": "fahrenheit", "fahrenheit": "fahrenheit"}
 _OUT_OF = lazy_pattern(r"(\d{1,12}) (?:out of|in) (?:every )?(\d{1,12})")
 _THE_ORDINAL = lazy_pattern(
     r"(?:the )?(\d{1,6})(?: ?\^\{ ?(?:st|nd|rd|th) ?\}| (?:st|nd|rd|th)|(?:st|nd|rd|th))"
@@ -129,7 +135,19 @@ _DEGREES = lazy_pattern(r"([+-]?)(\d+(?:\.\d+)?) degrees (\d+(?:\.\d+)?) ?'(?: ?
 _HAN_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _HAN_PLACES = {"十": 10, "百": 100, "千": 1000}
 _HAN = lazy_pattern(r"[零〇一二两三四五六七八九十百千万亿]{1,20}")
-_COUNTER = lazy_pattern(r" ?[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]{1,12}")
+_COUNTER = lazy_pattern(
+    r" ?(?![十百千万亿億만억])"
+    r"(?:(?!\d)[\u0400-\u052f\u0e00-\u0e7f\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]){1,12}"
+)
+_HAN_SCALE = lazy_pattern(r"(\d[\d,.]*) ?([百千万亿億만억])(?![十百千万亿億만억])")
+_HAN_SCALES = {"百": 2, "千": 3, "万": 4, "만": 4, "亿": 8, "億": 8, "억": 8}
+_MINUS = lazy_pattern(r"(?:negative|minus) (?=[$\d\\])", re.IGNORECASE)
+_HALF_A = lazy_pattern(r"half an? (?=[a-z]+$)(?!dozen)", re.IGNORECASE)
+_HOURS = lazy_pattern(r"(\d{1,3}) ?h ?(\d{1,2}) ?m(?:in)?")
+_FEET = lazy_pattern(r"(\d{1,2}) ?(?:foot|feet|ft\.?|') ?(\d{1,2})")
+_RECURRING = lazy_pattern(r"(\d{0,20}\.\d{0,20}?)(\d) (?:repeating|recurring)")
+_ERA = lazy_pattern(r"(\d{1,4}) (?:AD|CE|A\.D\.|C\.E\.)")
+_DASHED = lazy_pattern(r"(?:₹|Rs\.?|INR) ?[\d,.]+(/[-=])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +223,8 @@ def read_numeral(text: str) -> Numeral | None:
     hedge = _HEDGE.match(text)
     if hedge:
         text = text[hedge.end() :]
+    text = _HALF_A.sub("1/2 ", text, count=1) if text[:1] in "hH" else text
+    text = _MINUS.sub("-", text, count=1) if text[:1] in "nmNM" else text
     which = _ORDINAL_WORDS.get(text.casefold().removeprefix("the "))
     if not text or which:
         return Numeral(Fraction(which)) if which else None
@@ -212,8 +232,13 @@ def read_numeral(text: str) -> Numeral | None:
     if special:
         return special
     if not text.isascii():
+        text = _HAN_SCALE.sub(_with_zeros, text, count=1)
         text = _COUNTER.sub("", text) if text[0].isascii() else text
         text = re.sub(r" ?¢$", " cents", text)
+    era = _ERA.fullmatch(text)
+    text = era[1] if era else _RECURRING.sub(r"\1\\overline{\2}", text)
+    if text.endswith(("/-", "/=")) and (dashed := _DASHED.fullmatch(text)):
+        text = text[: dashed.start(1)]
     text = _BARE_POINT.sub(
         "", _LAKHS.sub(_without_commas, _DECIMAL_COMMA.sub(_with_point, _CODE.sub(_sign, text)))
     )
@@ -258,6 +283,11 @@ def _sign(match: re.Match[str]) -> str:
     return match[1] + _CODES[match[2]]
 
 
+def _with_zeros(match: re.Match[str]) -> str:
+    """`12万` as 12e4."""
+    return f"{match[1].replace(',', '')}e{_HAN_SCALES[match[2]]}"
+
+
 def _with_point(match: re.Match[str]) -> str:
     """A number with a decimal comma, written with a point: of `1.234,56`, `1234.56`."""
     integer, part = (group for group in match.groups() if group is not None)
@@ -286,6 +316,11 @@ def _measures(text: str) -> Numeral | None:
     if match:
         value = Fraction(match[2]) + Fraction(match[3]) / 60 + Fraction(match[4] or 0) / 3600
         return Numeral(-value if match[1] == "-" else value, False, False, "degrees")
+    if " and " in text and not text[:1].isdigit():
+        text = SPELT.sub(lambda match: str(_counted(match[0])), text)
+    hours, feet = _HOURS.fullmatch(text), _FEET.fullmatch(text)
+    if hours or feet:
+        text = f"{hours[1]} h {hours[2]} min" if hours else f"{feet[1]} ft {feet[2]} in" if feet else text
     if text[-1:].isdigit() or not _PART_OF_MEASURE.match(text):
         return None
     pieces = list(_PART_OF_MEASURE.finditer(text))
@@ -360,7 +395,7 @@ def _counted(text: str) -> int:
 def _as_fraction(match: re.Match[str]) -> str:
     r"""A repeating decimal as a fraction: of `0.1\overline{6}` and `0.1666...`, `15/90`."""
     integer, fixed, cycle = match[1], match[2], match[3] or match[4] or match[5]
-    top = int(integer + fixed + cycle) - int(integer + fixed)
+    top = int(integer + fixed + cycle) - int(integer + fixed or "0")
     return f"{top}/{(10 ** len(cycle) - 1) * 10 ** len(fixed)}"
 
 
@@ -395,6 +430,8 @@ def strip_unit(text: str) -> str:
     if start == len(pieces) or not _read_unit(" " + " ".join(pieces[start:]))[2]:
         return text
     number = " ".join(pieces[:start])
+    if _SIGN_BEFORE_A_NAME.search(number):
+        return text  # `\triangle ABC`
     return (
         text if number.endswith(("+", "-", "=", "<", ">", "^", "_", ",")) or number[-1:].isspace() else number
     )
@@ -431,8 +468,9 @@ def _read_unit(rest: str) -> tuple[int, str | None, bool]:
     below, further = _measured(after[1:]) if _is_rate(after) else (None, after)
     if below:
         unit, after = f"{unit}/{below}" if unit and unit.isalpha() else unit, further
-    if unit == "degrees" and after[:1] in (["C"], ["F"]):
-        after = after[1:]
+    scale_name = after[0].lower() if unit == "degrees" and after else ""
+    if scale_name in _TEMPERATURES:
+        unit, after = _TEMPERATURES[scale_name], after[1:]
     if any(len(word.rstrip(".")) == 1 and word not in ("a", "A", "I") for word in after):
         return 0, None, False
     short = len(words[0].rstrip(".")) < 3 and words[0] not in ("of", "in") and not slashes

@@ -15,7 +15,8 @@ from sampleset.answers.maths.patterns import lazy_pattern
 _TAGS = (
     r"(?:[a-z]{2,12}[_:-]){0,2}(?:ant)?(?:think|thinking|thoughts?|reasoning|scratch_?pad|monologue|cot)"
     r"(?:[_-][a-z0-9]{1,12}){0,2}"
-    "|reason|reflection|analysis|rationale|\u601d\u8003|\u63a8\u7406|\uc0ac\uace0"  # thinking, reasoning
+    "|reason|(?:self[_-])?reflection|analysis|rationale|planning|plan|draft|pondering|ponder|deepthink|deliberation"
+    "|internal|brainstorm|work|\u601d\u8003|\u63a8\u7406|\uc0ac\uace0"  # thinking, reasoning
 )
 # Tags as models and their templates write them: with spaces, attributes, or escaped for a page or for JSON.
 _LESS = r"(?:<|&lt;|&#60;|&#x3c;|\\u003c|\\<|\uff1c)"
@@ -62,9 +63,9 @@ _END_OF_TURN = lazy_pattern(
 )
 _NEXT_TURN = lazy_pattern(r"^[ \t]{0,8}(?:\*\*|#{1,6} )?(?:Human|User)(?:\*\*)?:", re.MULTILINE)
 _NEXT_QUESTION = lazy_pattern(
-    r"(?<=\n)[ \t]{0,8}(?:\*\*|#{1,6} )?(?:(?:Next |New )?(?P<noun>Question|Problem|Exercise|Example"
-    r"|Instruction|Q)(?P<number> ?\d+)?)"
-    r"(?:\*\*)?:(?:\*\*)?[ \n]",
+    r"(?<=\n)[ \t]{0,8}(?:\*\*|(?P<heading>#{1,6} ))?(?:(?:Next |New )?(?P<noun>Question|Problem|Exercise"
+    r"|Example|Instruction|Q)(?P<number> ?\d+)?)"
+    r"(?:(?:\*\*)?:(?:\*\*)?[ \n]|(?(number)\. (?=[A-Z])|(?!))|(?(heading)[ \t]*\n|(?!)))",
     re.IGNORECASE,
 )
 
@@ -112,7 +113,7 @@ def _unfolded(text: str) -> str:
 
 def _turns_in(text: str) -> list[tuple[re.Pattern[str], bool]]:
     """The rows of `_TURNS` that may match in a text: cheap, where few do in most texts."""
-    lowered = text.lower() if ":" in text else ""
+    lowered = text.lower() if ":" in text or "\n" in text else ""
     may_match = (
         "<" in text or "INST]" in text,
         ":" in text and ("Human" in text or "User" in text),

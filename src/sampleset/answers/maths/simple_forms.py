@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 from sampleset.answers.maths.numerals import Numeral
@@ -50,14 +51,25 @@ _BASES = {
     "ten": "10", "twelve": "12", "sixteen": "16",
 }  # fmt: skip
 _RESIDUE = lazy_pattern(
-    r"(?:\\?[A-Za-z]+ ?(?:\\equiv|=) ?)?(-?\d{1,18}) ?,? ?"
+    r"(?:(?:\\?[A-Za-z]+ ?)?(?:\\equiv|=) ?)?(-?\d{1,18}) ?,? ?"
     r"(?:\\pmod ?\{? ?(\d{1,18}) ?\}?|\\b?mod ?\{? ?(\d{1,18}) ?\}?"
     r"|\(? ?\\?mod(?:ulo)? ?\{? ?(\d{1,18}) ?\}? ?\)?)"
 )
+_RESIDUES = lazy_pattern(
+    r"(?:\\?[A-Za-z]+ ?\\equiv ?)?((?:\\pm ?\d{1,18}"
+    r"|-?\d{1,18}(?:(?: ?, ?(?:and |or )?| and | or )-?\d{1,18}){1,15})) ?"
+    r"(?:\\pmod ?\{? ?(\d{1,18}) ?\}?|\(? ?\\?b?mod ?\{? ?(\d{1,18}) ?\}? ?\)?)"
+)
 _REMAINDER = lazy_pattern(
-    r"(\d{1,12}) ?,? ?(?:R|r|rem|remainder|with (?:a )?remainder(?: of)?) ?(?:of )?(\d{1,12})"
+    r"(?:quotient(?: is| of|:)? )?(\d{1,12}) ?,? ?(?:R|r|rem\.?|(?:and )?(?:a )?remainder(?: is|:)?"
+    r"|with (?:a )?remainder(?: of)?|\.{3}(?:\.{3})?) ?(?:of )?(\d{1,12})",
+    re.IGNORECASE,
 )
 _CIRCLED = lazy_pattern(r"(?:\\textcircled\{\d{1,2}\} ?,? ?)+")
+
+
+def _both(sign: str, digits: str) -> list[int]:
+    return [int(digits), -int(digits)] if sign else [int(digits)]
 
 
 def number_form(number: Numeral) -> Form:
@@ -93,10 +105,19 @@ def notation_of(text: str) -> Form | None:
     if residue:
         value, modulus = int(residue[1]), int(residue[2] or residue[3] or residue[4])
         return Form("residue", rf"{value % modulus if modulus else value} \pmod {{{modulus}}}")
+    residues = _RESIDUES.fullmatch(text)
+    if residues:
+        modulus = int(residues[2] or residues[3])
+        signed = [member for part in re.findall(r"(\\pm)? ?(-?\d+)", residues[1]) for member in _both(*part)]
+        values = sorted({str(value % modulus if modulus else value) for value in signed})
+        parts = tuple(Form("residue", rf"{value} \pmod {{{modulus}}}") for value in values)
+        return Form("list", f"{{{', '.join(part.text for part in parts)}}}", parts=parts)
     remainder = _REMAINDER.fullmatch(text)
     if remainder:
         return Form("words", f"{int(remainder[1])} remainder {int(remainder[2])}")
     if _CIRCLED.fullmatch(text):
         marks = sorted(set(re.findall(r"\d+", text)), key=int)
-        return Form("list", "".join(rf"\textcircled{{{mark}}}" for mark in marks), is_set=True)
+        parts = tuple(number_form(Numeral(Fraction(mark))) for mark in marks)
+        text = "".join(rf"\textcircled{{{mark}}}" for mark in marks)
+        return Form("list", text, parts=parts, is_set=True)
     return None

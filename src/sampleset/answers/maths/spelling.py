@@ -46,61 +46,89 @@ _CHARACTERS = str.maketrans(
         "≈": r"\approx ", "±": r"\pm ", "∓": r"\mp ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
         "∖": r"\setminus ", "°": r"^\circ ", "℃": r"^\circ C", "℉": r"^\circ F", "Å": " angstrom",
         "′": "'", "″": '"', "⟨": r"\langle ", "⟩": r"\rangle ", "≡": r"\equiv ",
-        "∅": r"\emptyset ", "“": '"', "”": '"', "‘": "'", "’": "'", "，": ", ", "、": ", ",
+        **dict(zip("٫٬∶", ".,:", strict=True)),
+        **dict(zip(
+            "ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ", ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"], strict=True,
+        )),
+        "∨": r"\lor ", "∅": r"\emptyset ", "“": '"', "”": '"', "‘": "'", "’": "'", "，": ", ", "、": ", ",
     }
 )  # fmt: skip
 _ROMAN = (
     "text|mbox|textbf|textit|textrm|textsf|textsc|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mathtt|mathnormal"
-    "|operatorname|emph|hbox|boldsymbol|bold|pmb|bm|underline|uline|ensuremath|rm|bf|it|sf|tt|mathstrut"
+    "|operatorname|emph|hbox|boldsymbol|bold|pmb|bm|underline|uline|uuline|ensuremath|rm|bf|it|sf|tt|mathstrut"
+    "|textup|textmd|textsl|mathbin|mathord|mathrel|mathop|mathpunct|smash|underbrace|overbrace"
 )
 _FUNCTIONS = "sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|arccot|sinh|cosh|tanh|log|ln|exp|floor|ceil"
 _SHORT_ARCS = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "acot": "arccot"}
 
+# What a text must hold for a pattern to match, the pattern, and what replaces a match.
 _SUBSTITUTIONS = tuple(
-    (lazy_pattern(pattern), replacement)
-    for pattern, replacement in (
-        (r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big|displaystyle|textstyle|limits|mathstrut|strut|nonumber"
-         r"|large|Large|LARGE|huge|Huge|small|normalsize|blacksquare|checkmark|square|qed)"
+    (needle, lazy_pattern(pattern), replacement)
+    for needle, pattern, replacement in (
+        ("\\", r"\\(?:left|right|middle|bigl|bigr|Bigl|Bigr|big|Big|displaystyle|textstyle|scriptstyle"
+         r"|scriptscriptstyle|limits|mathstrut|strut|nonumber|large|Large|LARGE|huge|Huge|small|normalsize|tiny"
+         r"|scriptsize|footnotesize|centering|noindent|hfill?|blacksquare|blacktriangle|checkmark|square|Box|qed)"
          r"(?![A-Za-z])\.?", ""),
-        (r"\\!|\\phantom\{[^{}]*\}|\\(?:tag|label)\*?\{[^{}]*\}", ""),
-        (r"\\textcolor ?\{[^{}]*\}|\\color ?\{[^{}]*\}", ""),
-        (r" ?\{,\} ?", ","),
-        (r"(?<=\d)\\[,;:] ?(?=\d{3}(?!\d))", ""),
-        (r"(?<!\\)\\[,;: ]|\\q?quad(?![A-Za-z])|~|\\newline|\\hspace\{[^{}]*\}", " "),
-        (r"(?<!\\)\\([%$#&_])", r"\1"),
-        (r"\\(?:[dtcs]|nice)frac(?![A-Za-z])", r"\\frac"),
-        (r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}", r"\\binom{\1}{\2}"),
-        (rf"\\operatorname\*? ?\{{ ?({_FUNCTIONS}) ?\}}", r"\\\1 "),
-        (r"==", "="),
-        (r"\\(?:leqslant|leq)(?![A-Za-z])|<=", r"\\le "),
-        (r"\\(?:geqslant|geq)(?![A-Za-z])|>=", r"\\ge "),
-        (r"\\lt(?![A-Za-z])", "<"),
-        (r"\\gt(?![A-Za-z])", ">"),
-        (r"\\(?:neq)(?![A-Za-z])|!=", r"\\ne "),
-        (r"\\(?:lbrace)(?![A-Za-z])", r"\\{"),
-        (r"\\(?:rbrace)(?![A-Za-z])", r"\\}"),
-        (r"\\(?:l?vert|rvert)(?![A-Za-z])", "|"),
-        (r"\\colon(?![A-Za-z])", ":"),
-        (r"\\div(?![A-Za-z])", "/"),
-        (r"\\(?:varnothing|emptyset)(?![A-Za-z])", r"\\emptyset "),
-        (r"\\var(epsilon|phi|theta|rho|sigma|kappa|pi)(?![A-Za-z])", r"\\\1"),
-        (r"^ ?(?:\\(?:therefore|Rightarrow|rightarrow|implies|Longrightarrow|to|iff)(?![A-Za-z])"
+        ("\\", r"\\!|\\[hv]?phantom\{[^{}]*\}|\\(?:tag|label)\*?\{[^{}]*\}|(?:\\\\)+ ?$", ""),
+        ("\\", r"\\(?:text|page)?color ?(?:\[[^\[\]]*\])? ?\{[^{}]*\}|\\colorbox ?\{[^{}]*\}"
+         r"|\\raisebox ?\{[^{}]*\}|\\fcolorbox ?\{[^{}]*\} ?\{[^{}]*\}", ""),
+        ("script", r"\\textsuperscript(?= ?\{)", "^"),
+        ("script", r"\\textsubscript(?= ?\{)", "_"),
+        ("\\", r"([\^_]) ?\\(?:text|textrm|textnormal|mathrm|mathit|rm|mbox)(?= ?\{)", r"\1"),
+        ("_", r"_ ?(?:\{ ?\\(max|min|sup|inf) ?\}|\\(max|min|sup|inf)(?![A-Za-z]))", r"_{\1\2}"),
+        ("\\math", r"\\math(?:bf|rm|it|sf) (?=[0-9A-Za-z])", ""),
+        ("bb", r"\\(?:Bbb|mathbb) ?(?:\{ ?([A-Z]) ?\}|([A-Z])(?![A-Za-z]))",
+         r"\\mathbb{\1\2}"),
+        ("{,}", r" ?(?:\\(?:text|mathord|mathpunct))?\{,\} ?", ","),
+        ("{:}", r"\{:\}", ":"),
+        ("\\", r"(?<=\d)(?:\\[,;:]|\\thinspace(?![A-Za-z])|\{ ?\\[,;:] ?\}) ?(?=\d{3}(?!\d))", ""),
+        ("", r"(?<!\\)\\[,;: ]|\\(?:q?quad|enspace|enskip|thinspace|medspace|thickspace)(?![A-Za-z])|~"
+         r"|\\newline|\\hspace\*?\{[^{}]*\}|\\hskip ?-?[\d.]+ ?(?:em|ex|pt|cm|mm|mu)", " "),
+        ("\\", r"\{ ?\\(?:overline|bar) ?(\d) ?\}|\\(?:overline|bar) ?(\d)(?!\d)",
+         r"\\overline{\1\2}"),
+        ("{}", r"\{\}[_^] ?\{? ?(\d{1,3}) ?\}? ?C ?_ ?\{? ?(\d{1,3}) ?\}?", r"\\binom{\1}{\2}"),
+        ("\\Pr", r"\\Pr(?![A-Za-z])", "P"),
+        ("simeq", r"\\simeq(?![A-Za-z])", r"\\approx "),
+        ("\\cr", r"\\cr(?![A-Za-z])", r"\\\\"),
+        ("cdots", r"(?<=\d) ?\\cdots ?$", "..."),
+        ("imath", r"\\imath(?![A-Za-z])(?! ?\})", "i"),
+        ("\\", r"(?<!\\)\\([%$#&_])", r"\1"),
+        ("frac", r"\\(?:[dtcsx]|nice|flat)frac(?![A-Za-z])", r"\\frac"),
+        ("choose", r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}", r"\\binom{\1}{\2}"),
+        ("operatorname", rf"\\operatorname\*? ?\{{ ?({_FUNCTIONS}) ?\}}", r"\\\1 "),
+        ("==", r"==", "="),
+        ("", r"\\(?:leqslant|leq)(?![A-Za-z])|<=", r"\\le "),
+        ("", r"\\(?:geqslant|geq)(?![A-Za-z])|>=", r"\\ge "),
+        ("\\lt", r"\\lt(?![A-Za-z])", "<"),
+        ("\\gt", r"\\gt(?![A-Za-z])", ">"),
+        ("", r"\\(?:neq)(?![A-Za-z])|!=", r"\\ne "),
+        ("lbrace", r"\\(?:lbrace)(?![A-Za-z])", r"\\{"),
+        ("rbrace", r"\\(?:rbrace)(?![A-Za-z])", r"\\}"),
+        ("vert", r"\\(?:l?vert|rvert)(?![A-Za-z])", "|"),
+        ("colon", r"\\colon(?![A-Za-z])", ":"),
+        ("\\div", r"\\div(?![A-Za-z])", "/"),
+        ("\\", r"\\(?:varnothing|emptyset)(?![A-Za-z])", r"\\emptyset "),
+        ("\\var", r"\\var(epsilon|phi|theta|rho|sigma|kappa|pi)(?![A-Za-z])", r"\\\1"),
+        ("", r"^ ?(?:\\(?:therefore|Rightarrow|rightarrow|implies|Longrightarrow|to|iff)(?![A-Za-z])"
          r"|∴|⇒|=>|->|→) ?", ""),
-        (r"=>", r"\\ge "),
-        (r"\\iff?(?![A-Za-z])", " "),
-        (r"(?<!\{)(?<!\{ )\\(?:rm|bf|it|sf|tt)(?![A-Za-z])(?! ?\{)", " "),
-        (r"\\lg(?![A-Za-z])", r"\\log_{10}"),
-        (r"\^\s?\{?\s?\\(?:circ|degree)(?![A-Za-z])\s?\}?|\\degree(?![A-Za-z])", " degrees "),
-        (r"\\l?dots(?![A-Za-z])|…", "..."),
-        (r"(?<![\w.])(\d+\.\d*)\((\d{1,9})\)(?![\w(^])", r"\1\\overline{\2}"),
+        ("=>", r"=>", r"\\ge "),
+        ("\\if", r"\\iff?(?![A-Za-z])", " "),
+        ("\\", r"(?<!\{)(?<!\{ )\\(?:rm|bf|it|sf|tt)(?![A-Za-z])(?! ?\{)", " "),
+        ("\\lg", r"\\lg(?![A-Za-z])", r"\\log_{10}"),
+        ("\\", r"\^\s?(?:\{\s?\\(?:circ|degree)\s?\}|\\(?:circ|degree)(?![A-Za-z]))|\\degree(?![A-Za-z])",
+         " degrees "),
+        ("", r"\\l?dots(?![A-Za-z])|…", "..."),
+        ("(", r"(?<![\w.])(\d+\.\d*)\((\d{1,9})\)(?![\w(^])", r"\1\\overline{\2}"),
+        ("", r"(?:<\|[a-z_]{2,20}\|>|</s>|(?<=\S)\s#+"
+         r"|(?<=\S)\s?[\u2600-\u265f\u2668-\u27bf\U0001f300-\U0001faff]+)\s*$", ""),
     )
 )  # fmt: skip
 _OVERLINED = lazy_pattern(r"((?:\d[\u0304\u0305])+)")
 _DOTTED = lazy_pattern(r"(?<=[\d.])\\dot ?\{?(\d)\}?(?:(\d*)\\dot ?\{?(\d)\}?)?")
 _DOUBLED = lazy_pattern(r"\\\\(?=[A-Za-z,;!{}%$])")
 _HATTED = lazy_pattern(
-    r"\\(?:mathbf|boldsymbol|bm|vec|hat|mathrm)\s?\{\s*(?:\\(?:hat"
-    r"|mathbf)\s?\{)?\s*\\?([ijk])(?:math)?\s*\}?\s*\}"
+    r"\\(mathbf|boldsymbol|bm|vec|hat|mathrm)\s?\{\s*(?:\\(?:hat"
+    r"|mathbf)(?:\s?\{|\s))?\s*\\?([ijk])(?:math)?\s*\}?\s*\}"
 )
 _TEXT = lazy_pattern(rf"\\(?:{_ROMAN})\*?\s?\{{((?:[^{{}}]|\{{(?:[^{{}}]|\{{[^{{}}]*\}})*\}})*)\}}")
 _SWITCH = lazy_pattern(r"\{\s*\\(?:rm|bf|it|sf|tt|bfseries|itshape)(?![A-Za-z])\s*([^{}]*)\}")
@@ -109,27 +137,43 @@ _UNIT_LETTER = lazy_pattern(
     rf"|mathrm)\s?\{{\s*([{''.join(UNIT_LETTERS)}])\s*\}}(?!\s*[\w^\\({{/])"
 )
 _ROMAN_UNIT = lazy_pattern(r"(?<=[\d}\s,;~])\\?(?:text|textrm|mbox|mathrm|rm)(?![A-Za-z])")
+_UNITS_APART = lazy_pattern(
+    r"(?<=[A-Za-z]) ?\} ?\\cdot ?\\(?:mathrm|text|textrm|mbox) ?\{ ?(?=[A-Za-z]{1,3} ?\})"
+)
 _DOT_OF_UNITS = lazy_pattern(r"(?<=[A-Za-z]) ?\\cdot ?(?=[A-Za-z])")
 _UNIT_WORD = r"[A-Za-z]{1,20}\.?(?:\^\{-?\d\})?\)?"
 _UNIT_AT_END = lazy_pattern(rf"(?<=[\d}}) ])([ /(]*{_UNIT_WORD}(?:[ /(]{{1,3}}{_UNIT_WORD}){{0,5}})$")
 _PLAIN = lazy_pattern(r"[A-Za-z0-9 ,.+%$/:'-]*")
 """Texts that hold nothing to substitute."""
 _MICRO = lazy_pattern(r"(?<=[\d}]) ?\\mu ?(m|s|g|L|A|F|C|V|W|H)(?![A-Za-z])")
-_OHM = lazy_pattern(r"(?<=[\d}]) ([kMGm]?) ?\\Omega$")
+_OHM = lazy_pattern(r"(?:(?<=[\d}]) |(?<=\.\d)|(?<=\.\d\d))([kMGm]?) ?\\Omega$")
+_LOOSE_SWITCH = lazy_pattern(r"(?<!\\)\\(?:rm|bf|it|sf|tt)(?![A-Za-z])")
+_OR = lazy_pattern(r"\\(?:lor|vee)(?![A-Za-z])")
+_COMPARED = lazy_pattern(r"[=<>]|\\(?:le|ge|ne)(?![A-Za-z])")
+_GROUPED = lazy_pattern(
+    r"(?<![\w.^])\d{1,3}(?:_\d{3})+(?![\w.])|(?<![\w.,^])\d{1,3}(?:\.\d{3}){2,}(?![\w.]|,\d)"
+)
+_POINT_BEFORE_A_SIGN = lazy_pattern(r"(?<=\d)\.(?=[*+)}\]]|[,;-] ?[\d.-])")
+_PLAIN_LOGARITHM = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math|numpy)\.)?log(2|10)(?= ?\()")
+_PLAIN_ABSOLUTE = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math)\.)?f?abs\(([^()|]{1,80})\)")
+_LITERAL = lazy_pattern(r"(?i:0(x)([0-9a-f]{1,16})|0(b)([01]{1,64}))")
 _SPACES = lazy_pattern(r"\s+")
 _TOKEN = lazy_pattern(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
 _PLAIN_POWER = lazy_pattern(r"\*\*(?=[\d(a-zA-Z{-])")
 _PLAIN_FUNCTION = lazy_pattern(
     rf"(?<![\\A-Za-z])(?:(?:np|math|numpy|sympy|sp|cmath)\.)?(?:({_FUNCTIONS}|{'|'.join(_SHORT_ARCS)})"
-    r"(?= ?\(| ?\d| [a-z]\b| ?\\))"
+    r"(?= ?\(| ?\d| [a-z]\b| ?\\|(?<=log)_))"
 )
-_PLAIN_SQRT = lazy_pattern(r"(?<![\\A-Za-z])sqrt(?![A-Za-z])")
+_PLAIN_SQRT = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math)\.)?(cb|sq)rt(?![A-Za-z])")
 _PLAIN_CONSTANT = lazy_pattern(
     r"(?<![\\A-Za-z])(?:(?:np|math|numpy)\.)?(pi|(?i:infinity|infty|inf))(?![A-Za-z])"
 )
 _CONSTANTS = {"pi": r"\pi ", "infinity": r"\infty ", "infty": r"\infty ", "inf": r"\infty "}
 _SPACE_BEFORE_SCRIPT = lazy_pattern(r" (?=[\^_])")
-_SLASH_BEFORE_A_LETTER = lazy_pattern(r"(?<![\w.^/}{])(\d{1,9})/(\d{1,9})(?= ?[A-Za-z](?![A-Za-z]))")
+_SLASH_BEFORE_A_LETTER = lazy_pattern(
+    r"(?<![\w.^/}{])(\d{1,9})/(\d{1,9})(?= ?[A-Za-z](?![A-Za-z])|([a-z]{2,3})(?![A-Za-z])|\([^()]*[a-z]"
+    r"| ?\\(?:pi|sqrt|sin|cos|tan|ln|log|theta|alpha|beta|lambda|omega|hbar)(?![A-Za-z]))"
+)
 _TRIGONOMETRIC = lazy_pattern(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _DEGREES = lazy_pattern(r"(\d+(?:\.\d+)?) degrees ?")
 _PAIRS = (
@@ -151,9 +195,15 @@ def respell(text: str) -> str:
     if not _PLAIN.fullmatch(text):
         text, roman = _plain_latex(text)
     text = _unwrap(_SPACES.sub(" ", text))
-    text = _PLAIN_POWER.sub("^", text)
+    text = _LITERAL.sub(_base, text) if text.startswith("0") else text
+    if "_" in text or text.count(".") > 1:
+        text = _GROUPED.sub(lambda match: match[0].replace("_", "").replace(".", ""), text)
+    text = _POINT_BEFORE_A_SIGN.sub("", _PLAIN_POWER.sub("^", text))
+    if "log" in text or "abs" in text:
+        text = _PLAIN_LOGARITHM.sub(r"\\log_{\1}", text)
+        text = _PLAIN_ABSOLUTE.sub(r"|\1|", text)
     text = _PLAIN_FUNCTION.sub(_function, text)
-    text = _PLAIN_SQRT.sub(r"\\sqrt", text)
+    text = _PLAIN_SQRT.sub(lambda match: r"\sqrt" if match[1] == "sq" else r"\sqrt[3]", text)
     text = _PLAIN_CONSTANT.sub(lambda match: _CONSTANTS[match[1].lower()], text)
     text = _SPACE_BEFORE_SCRIPT.sub("", _SPACES.sub(" ", _brace(text))).strip()
     text = _SLASH_BEFORE_A_LETTER.sub(_fraction, text)
@@ -170,11 +220,16 @@ def _plain_latex(text: str) -> tuple[str, bool]:
     text = _unwrap(text.translate(_CHARACTERS))
     if "&" not in text and r"\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)
-    text = _HATTED.sub(r"\\hat\1 ", text)
+    hats = {match.groups() for match in _HATTED.finditer(text)}
+    # The one letter `i` beside a number, in roman or bold, is the imaginary unit.
+    imaginary = hats in ({("mathrm", "i")}, {("mathbf", "i")}) and re.search(r"\d ?[+-]", text)
+    text = _HATTED.sub(r" \2 " if imaginary else r"\\hat\2 ", text)
     text = _DOTTED.sub(lambda match: rf"\overline{{{''.join(filter(None, match.groups()))}}}", text)
     text = _OVERLINED.sub(lambda match: rf"\overline{{{match[1][::2]}}}", text)
-    for pattern, replacement in _SUBSTITUTIONS:
-        text = pattern.sub(replacement, text)
+    for needle, pattern, replacement in _SUBSTITUTIONS:
+        if needle in text:
+            text = pattern.sub(replacement, text)
+    text = _UNITS_APART.sub(" ", text)
     text = _UNIT_LETTER.sub(lambda match: f" {UNIT_LETTERS[match[1]]} ", text)
     roman = bool(_ROMAN_UNIT.search(text))
     text = text.replace(r"\mathbb", r"\Mathbb")
@@ -182,8 +237,8 @@ def _plain_latex(text: str) -> tuple[str, bool]:
         if "{" not in text:
             break
         text = _SWITCH.sub(r" \1 ", _TEXT.sub(_without_command, text))
-    text = text.replace(r"\Mathbb", r"\mathbb")
-    return text, roman
+    text = _LOOSE_SWITCH.sub(" ", text.replace(r"\Mathbb", r"\mathbb"))
+    return _OR.sub(" or ", text) if _COMPARED.search(text) else text, roman
 
 
 def _without_command(match: re.Match[str]) -> str:
@@ -198,6 +253,11 @@ def _script(match: re.Match[str]) -> str:
     return f"{'^' if raised else '_'}{{{letters}}}"
 
 
+def _base(match: re.Match[str]) -> str:
+    """`0x1A` and `0b101` with their base behind them."""
+    return f"{match[2].upper()}_{{16}}" if match[1] else f"{match[4]}_{{2}}"
+
+
 def _function(match: re.Match[str]) -> str:
     return f"\\{_SHORT_ARCS.get(match[1], match[1])}"
 
@@ -205,7 +265,8 @@ def _function(match: re.Match[str]) -> str:
 def _fraction(match: re.Match[str]) -> str:
     r"""`2/3x` is two thirds of x, not two over 3x; `2/3 m` may be a length and stays."""
     after = match.string[match.end() : match.end() + 2]
-    if after.startswith(" ") or not after.isascii():
+    is_unit = match[3] and read_unit(match[3], in_text_command=True)
+    if (after.startswith(" ") and after != " \\") or not after.isascii() or is_unit:
         return match[0]
     return rf"\frac{{{match[1]}}}{{{match[2]}}}"
 

@@ -22,6 +22,7 @@ UNITS = {
         "ft": "ft foot feet",
         "yd": "yd yard yards",
         "mi": "mi mile miles",
+        "cm^3": "cc ccs",
         "mg": "mg milligram milligrams",
         "g": "g gm gms gram grams",
         "kg": "kg kgs kilogram kilograms kilo kilos",
@@ -59,6 +60,12 @@ UNITS = {
         "cent": "cent cents",
         "euro": "euro euros eur",
         "rupee": "rupee rupees inr",
+        "sterling": "sterling gbp",
+        "yen": "yen yuan jpy cny rmb",
+        "krw": "krw",
+        "ruble": "ruble rubles rub",
+        "celsius": "celsius",
+        "fahrenheit": "fahrenheit",
     }.items()
     for name in names.split()
 }
@@ -77,7 +84,7 @@ UNIT_LETTERS = {
 
 _SYMBOLS = {
     **{symbol: symbol for symbol in ["m", "g", "s", "L", "mol", "eV", "Hz", "Pa", "cd", "lm", "lx"]},
-    **{symbol: symbol for symbol in ["erg", "dyn", "bar", "atm", "cal", "ohm", "rad", "angstrom"]},
+    **{symbol: symbol for symbol in ["erg", "dyn", "bar", "atm", "cal", "ohm", "rad", "angstrom", "dB"]},
     **UNIT_LETTERS,
     "C": "coulomb", "F": "farad", "l": "L", "Wh": "Wh", "h": "h", "min": "min", "day": "day", "yr": "year",
     "u": "u", "Torr": "Torr",
@@ -183,6 +190,20 @@ def _unit(name: str) -> str | None:
     return None
 
 
+def _prefixed(name: str) -> tuple[str, Fraction] | None:
+    """What a unit behind a prefix measures: `nm`, `kJ`; and units that are converted by their prefix only."""
+    if name in _BY_PREFIX:
+        return name, Fraction(1)
+    base = _SYMBOLS.get(name[1:])
+    if len(name) < 2 or base is None or name[0] not in _PREFIXES or name[1:] in _NEVER_PREFIXED:
+        return None
+    kind, factor = _MEASURES.get(base) or (base, Fraction(1))
+    return kind, factor * Fraction(10) ** _PREFIXES[name[0]]
+
+
+_BY_PREFIX = frozenset((*UNIT_LETTERS.values(), "coulomb", "farad", "ohm", "Hz", "Pa", "eV", "mol"))
+
+
 def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
     """The dimensions of a canonical unit, by kind and power, and its size; `None` where not known."""
     above, *below = unit.split("/")
@@ -192,7 +213,7 @@ def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
         name, _, exponent = part.partition("^")
         if name == "1":
             continue
-        known_measure = _MEASURES.get(name)
+        known_measure = _MEASURES.get(name) or _prefixed(name)
         if known_measure is None or not (exponent or "1").isdigit():
             return None
         power = sign * int(exponent or 1)
@@ -201,8 +222,14 @@ def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
     return tuple(sorted(dimensions.items())), factor
 
 
+_ALIKE = ({"sterling", "lb"}, {"degrees", "celsius"}, {"degrees", "fahrenheit"})
+"""`£5` and `5 pounds`; degrees of which scale is not said."""
+
+
 def units_agree(first: str, second: str) -> bool:
     """Whether two units are one; of a rate, what it is per may be left out: `8 hours` a day."""
+    if {first, second} in _ALIKE:
+        return True
     return first == second or first.startswith(f"{second}/") or second.startswith(f"{first}/")
 
 

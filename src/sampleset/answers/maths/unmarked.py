@@ -69,7 +69,8 @@ _CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|assuming)\b")
 _PART_OF_A_WORD = lazy_pattern(r"(?:st|nd|rd|th)\b|-[A-Za-z]|:\d")
 _VERB = lazy_pattern(
     r"(?:^|\b(?:is|are|was|equals?|equal to|gives?|given by|gets?|obtain|yields?|find|have|be|becomes"
-    r"|as|leaves)"
+    r"|as|leaves|at|(?:simplifies|reduces|evaluates|comes|amounts) to|length|area|radius|volume"
+    r"|equation|slope|coordinates)"
     r"(?: exactly| approximately| about| simply| therefore| thus)?|[=:])\s*[*_]*$",
     re.IGNORECASE,
 )
@@ -88,9 +89,24 @@ _PROSE = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*\()|[\u0400-\u1f
 _TUPLE_AT_END = lazy_pattern(
     r"(?:\b(?:is|are|at|be|equals)|[=:]) ?([(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])[.\s]*$"
 )
+_AND_OR = lazy_pattern(r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])")
+_SO_AT_START = lazy_pattern(r"^(?:so|thus|hence|therefore|finally),?\s+", re.IGNORECASE)
+_RELATED = lazy_pattern(r"[<>]|\\(?:leq?|geq?|leqslant|geqslant|in|neq?|lt|gt)(?![A-Za-z])")
+_CONCLUDES = lazy_pattern(
+    r"(?:^|\b(?:so|hence|thus|therefore|that|get|have|obtain|conclude|find|implies|means))\W{0,3}$",
+    re.IGNORECASE,
+)
+_RATIO_IN_WORDS = lazy_pattern(
+    r"\b(?:ratio|proportion)\b[^.\n]*?\b(\d+(?:\.\d+)? to \d+(?:\.\d+)?)(?=[\s.!]*$)"
+)
+_DAY_AT_END = lazy_pattern(
+    r"\b((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|(?:the )?\d{1,2}(?:st|nd|rd|th)? (?:of )?(?:January"
+    r"|February|March|April|May|June|July|August|September|October|November|December)(?:,? \d{4})?)[\s.!]*$"
+)
 _JOINED = lazy_pattern(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
 _PLURAL = lazy_pattern(
-    r"\b(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)\s*([^\n]{1,120}?)[.\s]*$",
+    r"\b(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)\s*:?\s*"
+    r"([^\n]{1,120}?)[.\s]*$",
     re.IGNORECASE,
 )
 _WHOLE_KINDS = frozenset((
@@ -101,14 +117,38 @@ _MONTH_AND_DAY = lazy_pattern(
     r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December)"
     r" \d{1,2}(?:st|nd|rd|th)?(?:,? \d{4})?(?=[\s.!]*$)"
 )
-_DOZENS = lazy_pattern(rf"(?<!\w)({SPELT_TEXT}|\d+|a|half a)[ -]dozens?\b", re.IGNORECASE)
-_AND_PARTS = lazy_pattern(
-    rf"(?<!\w)({SPELT_TEXT}|\d+) and (a half|half|a quarter|one quarter|three quarters|a third|two thirds)\b",
+_COUNTS = rf"{SPELT_TEXT}|\d+"
+_SHARE = (
+    r"(?:a |one[- ]|two[- ]|three[- ]|four[- ]|five[- ]|seven[- ])"
+    r"(?:half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?)"
+)
+_AFTER_SHARE = r"(?= (?:an?|of|the|is|are|remains?|left|full)\b|[.!]|\s*$)"
+_DOZENS = lazy_pattern(
+    rf"(?<!\w)(?:(?P<mixed>{_COUNTS}) and a half|(?P<count>{_COUNTS}|an?|half a))"
+    r"[ -]dozens?\b(?P<half> and a half)?",
     re.IGNORECASE,
 )
-_PARTS = lazy_pattern(r"\b(half|a quarter|a third|two thirds|three quarters) (?:an?|of)\b", re.IGNORECASE)
-_SHARES = {"half": "1/2", "a half": "1/2", "quarter": "1/4", "a quarter": "1/4", "one quarter": "1/4",
-           "three quarters": "3/4", "a third": "1/3", "two thirds": "2/3"}  # fmt: skip
+_AND_PARTS = lazy_pattern(
+    rf"(?<!\w)(?P<count>{_COUNTS}) and (?P<share>half|\d{{1,3}}/\d{{1,3}}|{_SHARE})\b", re.IGNORECASE
+)
+_DASHED = lazy_pattern(r"(?<![\w./-])(?P<count>\d{1,4})-(?P<share>\d{1,2}/\d{1,2})(?![\w/-])")
+_PARTS = lazy_pattern(rf"\b(?P<share>half|{_SHARE}){_AFTER_SHARE}", re.IGNORECASE)
+_NUMERATORS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "seven": 7}
+_DENOMINATORS = {
+    "half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
+    "eighth": 8, "ninth": 9, "tenth": 10,
+}  # fmt: skip
+
+
+def _share(text: str) -> Fraction | None:
+    """`half`, `three-fourths`, `1/2`."""
+    if text[0].isdigit():
+        over, under = text.split("/")
+        return Fraction(int(over), int(under)) if int(under) else None
+    words = text.lower().replace("-", " ").split(" ")
+    return Fraction(
+        _NUMERATORS[words[0]] if len(words) > 1 else 1, _DENOMINATORS[words[-1].removesuffix("s")]
+    )
 
 
 def answer_of_unmarked(text: str) -> tuple[str, str] | None:
@@ -127,7 +167,9 @@ def _formula(text: str) -> str | None:
     Formulas side by side (`$x = 2$ or $x = 9$`) are a list. A plain number is left to the rules for numbers.
     """
     formula = text.strip().strip("*`")
-    if len(formula) <= _MAX_FORMULA and "\n" not in formula and not _PROSE.search(_MATH.sub("", formula)):
+    formula = _SO_AT_START.sub("", formula)
+    words = _AND_OR.sub("", _MATH.sub("", formula))
+    if len(formula) <= _MAX_FORMULA and "\n" not in formula and not _PROSE.search(words):
         form = read(formula)
         written = form.kind in ("expression", "number") and "\\" in formula and form.latex
         if form.kind in _WHOLE_KINDS or written:
@@ -142,6 +184,10 @@ def _formula(text: str) -> str | None:
     month = _MONTH_AND_DAY.search(sentence)
     if month and len(NUMBER.findall(sentence)) <= len(NUMBER.findall(month[0])):
         return month[0]
+    for pattern in (_RATIO_IN_WORDS, _DAY_AT_END):
+        worded = pattern.search(sentence)
+        if worded and len(NUMBER.findall(sentence)) <= len(NUMBER.findall(worded[0])):
+            return worded[1]
     point = _TUPLE_AT_END.search(sentence)
     if point and "$" not in sentence and read(point[1]).kind in _WHOLE_KINDS:
         return point[1]
@@ -172,6 +218,9 @@ def _formula_of_sentence(sentence: str) -> str | None:
     form = read(content)
     if form.kind == "letter" and NUMBER.search(sentence):
         return None
+    ends = not sentence[spans[-1][1] :].strip(" .!")
+    if len(spans) == 1 and ends and _RELATED.search(content) and _CONCLUDES.search(sentence[:begin]):
+        return content
     if (
         len(spans) > 1
         or not _IS_MATHS.search(content)
@@ -187,7 +236,7 @@ def _formula_of_sentence(sentence: str) -> str | None:
 def _stated(sentence: str, spans: list[tuple[int, int, str]]) -> str | None:
     """Of several formulas, the one that follows a verb and ends the sentence."""
     begin, end, content = spans[-1]
-    if not _IS_MATHS.search(content) or read(content).number:
+    if not _IS_MATHS.search(content) or (read(content).number and "\\" not in content):
         return None
     return content if _VERB.search(sentence[:begin]) and len(sentence[end:].split()) <= 3 else None
 
@@ -289,7 +338,7 @@ def _last_result(text: str) -> tuple[str, str] | None:
     """
     near = text.rstrip()
     last = last_sentence(near)
-    sentence = _without_working(last)
+    sentence = _main_clause(_without_working(last))
     spellings = {_value(number): number for number in NUMBER.findall(sentence)}
     for match in reversed(list(_RESULT.finditer(near[: len(near) - len(last)] + sentence))):
         if _value(match[1]) in spellings:
@@ -323,20 +372,27 @@ def _in_words(sentence: str) -> str | None:
     """A share or a number of dozens that is the only amount of a sentence: `half a cup`, `two dozen eggs`."""
     lowered = sentence.lower()
     for pattern, words in (
-        (_AND_PARTS, (" and ",)),
         (_DOZENS, ("dozen",)),
-        (_PARTS, ("half", "quarter", "third")),
+        (_AND_PARTS, (" and ",)),
+        (_DASHED, ("-",)),
+        (_PARTS, ("half", "quarter", "third", "fourth", "fifth", "sixth", "eighth", "tenth", "halves")),
     ):
         match = pattern.search(sentence) if any(word in lowered for word in words) else None
         if not match or NUMBER.search(sentence[: match.start()] + sentence[match.end() :]):
             continue
-        if pattern is _PARTS:
-            return _SHARES[match[1].lower()]
-        count = read(match[1]).number
-        if pattern is _AND_PARTS:
-            share = read(_SHARES[match[2].lower()]).number
-            return str(count.value + share.value) if count and share else None
-        dozens = {"a": Fraction(1), "half a": Fraction(1, 2)}.get(match[1].lower())
-        amount = dozens or (count.value if count else None)
-        return str(amount * 12) if amount is not None else None
+        amount = _dozens(match) if pattern is _DOZENS else _count(match) + (_share(match["share"]) or 0)
+        return str(amount)
     return None
+
+
+def _count(match: re.Match[str]) -> Fraction:
+    count = read(match["count"]).number if "count" in match.groupdict() else None
+    return count.value if count else Fraction(0)
+
+
+def _dozens(match: re.Match[str]) -> Fraction:
+    if match["mixed"]:
+        number = read(match["mixed"]).number
+        return (number.value if number else 0) * 12 + Fraction(6)
+    amount = {"a": Fraction(1), "half a": Fraction(1, 2)}.get(match["count"].lower()) or _count(match)
+    return amount * 12 + (6 if match["half"] else 0)

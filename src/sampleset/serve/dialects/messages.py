@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from sampleset.serve.api_errors import ApiError
 from sampleset.serve.dialects.base import Dialect, joined, parts_of, renamed
-from sampleset.serve.parameters import PARAMETERS, Parameter, an_object, one_of, refusal
+from sampleset.serve.parameters import PARAMETERS, Parameter, a_list, an_object, one_of, refusal
 from sampleset.serve.streaming import Emit
 from sampleset.wire.values import list_of, mapping_of, text_of
 
@@ -26,7 +26,10 @@ MESSAGES: dict[str, Parameter] = {
     "top_p": PARAMETERS["top_p"],
     "top_k": PARAMETERS["top_k"],
     "tools": Parameter(
-        "passed", "those with an `input_schema`; their calls are voted on by value", harmless=(None, [])
+        "passed",
+        "those with an `input_schema`; their calls are voted on by value",
+        a_list,
+        harmless=(None, []),
     ),
     "tool_choice": Parameter("passed", "with `disable_parallel_tool_use`", an_object),
     "output_config": Parameter(

@@ -9,7 +9,16 @@ from typing import Any, ClassVar, cast
 
 from sampleset.serve.api_errors import ApiError
 from sampleset.serve.dialects.base import Dialect, joined, parts_of, renamed, same_names
-from sampleset.serve.parameters import PARAMETERS, Parameter, an_object, check_fields, flag, one_of, refusal
+from sampleset.serve.parameters import (
+    PARAMETERS,
+    Parameter,
+    a_list,
+    an_object,
+    check_fields,
+    flag,
+    one_of,
+    refusal,
+)
 from sampleset.serve.streaming import Emit
 from sampleset.wire.values import list_of, mapping_of, text_of
 
@@ -43,7 +52,7 @@ RESPONSES: dict[str, Parameter] = {
         an_object,
     ),
     "tools": Parameter(
-        "passed", "those of type `function`; their calls are voted on by value", harmless=(None, [])
+        "passed", "those of type `function`; their calls are voted on by value", a_list, harmless=(None, [])
     ),
     "tool_choice": PARAMETERS["tool_choice"],
     "parallel_tool_calls": PARAMETERS["parallel_tool_calls"],

@@ -1,0 +1,72 @@
+"""Answers in words: which texts are words and no mathematics, and one text for words that say the same."""
+
+from __future__ import annotations
+
+import re
+
+from sampleset.answers.maths.patterns import lazy_pattern
+
+FUNCTIONS = frozenset([
+    "sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "pi", "max", "min", "gcd",
+    "lcm", "mod", "det", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "floor", "ceil",
+])  # fmt: skip
+"""Words that mathematics is written with."""
+WORD = lazy_pattern(r"(?<![\w\\])[^\W\d_]{2,}(?![\w(^_])")
+_SHORT_WORDS = frozenset([
+    "no", "am", "pm", "na", "ok", "an", "as", "at", "by", "he", "in", "is", "it", "of", "on", "or", "to",
+    "up", "us", "we",
+])  # fmt: skip
+_WORDS = lazy_pattern(r"[\w '\".,:;!?&()/$%#@-]*")
+_PRODUCT = lazy_pattern(r"[A-Za-z]{1,4}")
+_NOTHING = lazy_pattern(
+    r"(?:thereis|thereare|has|have|ithas|wehave)?no((?:real|integer|positive|negative|complex|such)?)"
+    r"(solution|root|value|number)s?(?:exists?)?"
+)
+_MISSING = lazy_pattern(r"(?:thelimit|limit|it)?(?:doesnotexist|doesn'texist|dne|d\.n\.e)")
+_ENDLESS = lazy_pattern(r"(?:thereare)?(?:infinitelymany(?:solutions?)?|infinitesolutions?)")
+_OPENING = lazy_pattern(r"(?:it is|it's|is|on) (?=[A-Za-z]{3,})", re.IGNORECASE)
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_SHORT_DAYS = {
+    short: day for day in _DAYS for short in {day[:3], f"{day[:3]}.", day[:4], day[:5]} if short != day
+} | {"weds": "wednesday"}  # fmt: skip
+_EMPTY = frozenset(("emptyset", "theemptyset", "nullset", "thenullset"))
+
+
+def folded_words(text: str) -> tuple[str, str] | None:
+    """Words without case and spaces, and the text again where it may be a product of letters; or `None`."""
+    if not _WORDS.fullmatch(text):
+        return None
+    words = WORD.findall(text)
+    if not words or any(word.lower() in FUNCTIONS for word in words):
+        return None
+    if not any(len(word) > 2 or word.lower() in _SHORT_WORDS for word in words):
+        return None
+    # A short word next to an expression may be a product of variables.
+    if _PRODUCT.fullmatch(text):
+        return _one_text(text), text
+    return _one_text(text[opening.end() :] if (opening := _OPENING.match(text)) else text), ""
+
+
+def _one_text(text: str) -> str:
+    folded = text.lower().strip(" .,:;!?\"'()").replace(" ", "")
+    nothing = _NOTHING.fullmatch(folded)
+    if nothing:
+        return "none" if nothing[1] == "such" else f"no{nothing[1]}{nothing[2]}"
+    if _MISSING.fullmatch(folded):
+        return "dne"
+    if _ENDLESS.fullmatch(folded):
+        return "infinitelymany"
+    if folded in _EMPTY:
+        return r"\emptyset"
+    return _SHORT_DAYS.get(folded, folded) or text
+
+
+def is_word(text: str) -> bool:
+    """Whether up to four letters are a word (`yes`, `Two`, `EAST`) rather than a product of variables."""
+    if len(text) < 3:
+        return text.lower() in _SHORT_WORDS
+    return any(letter in "aeiouyAEIOUY" for letter in text) and text in (
+        text.lower(),
+        text.upper(),
+        text.title(),
+    )
