@@ -1,6 +1,6 @@
 """The sets whose questions `train-data` held back: `python held_back.py SETS SHARE OUTPUT [SEED]`.
 
-SHARE is its `--held-back`, SEED its `--seed`. To measure an aggregator on kinds of questions it has learned from.
+SHARE is its `--held-back`, SEED its `--seed`. They measure an aggregator on kinds it has learned from.
 """
 
 import sys
