@@ -137,6 +137,8 @@ class StubServer:
         ready.set()
         await self._stop.wait()
         server.close()
+        for _ in range(5):  # a connection that is just accepted needs some turns before it can be cancelled
+            await asyncio.sleep(0)
         for client in self._clients:
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
