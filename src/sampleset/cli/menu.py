@@ -96,7 +96,8 @@ COMMANDS = {
         "Train and test the aggregators of a study, and print its tables. Goes on where it stopped.", _TRAIN
     ),
     "export": Entry(
-        "Make a trained aggregator into files for llama.cpp or for others: an adapter, or a whole model.", _TRAIN
+        "Make a trained aggregator into files for llama.cpp or for others: an adapter, or a whole model.",
+        _TRAIN,
     ),
     "serve": Entry(
         "Serve an OpenAI-compatible endpoint whose answers are made of k samples, and a page to watch it.",
