@@ -148,6 +148,13 @@ def test_sets_become_a_measured_aggregator_and_files_for_the_other_commands(
     assert (code, err.count("done before")) == (0, 9)
 
 
+def test_a_folder_that_was_moved_says_the_same(run: Run, draws: Path, stubs: Stubs, tmp_path: Path):
+    _, out, _ = fit(run, draws, tmp_path / "fit")
+    (tmp_path / "fit").rename(tmp_path / "moved")
+    code, again, err = fit(run, draws, tmp_path / "moved")
+    assert (code, err.count("done before"), again) == (0, 9, out), err
+
+
 def test_an_aggregator_that_gains_nothing_is_not_recommended_and_the_command_still_ends_well(
     run: Run, draws: Path, stubs: Stubs, tmp_path: Path
 ):

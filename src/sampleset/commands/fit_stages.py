@@ -48,7 +48,7 @@ from sampleset.errors import (
 )
 from sampleset.evaluation import REFERENCE
 from sampleset.evaluation.mentions import mention_share
-from sampleset.report.files import write_whole
+from sampleset.report.files import evaluation_in, read_report, write_whole
 from sampleset.report.verdict import Verdict, verdict_markdown, verdict_of
 from sampleset.settings import save_settings
 from sampleset.storage.files import write_rows
@@ -561,8 +561,12 @@ class Fit:
 
     def verdict(self) -> Verdict:
         """Whether the aggregator is worth its cost, by the report."""
-        free = {name: spec for name, spec in self.specs.items() if name != "ssa"}
-        return verdict_of(self.output / "report", self.specs["ssa"], free)
+        report = self.output / "report"
+        methods = evaluation_in(report, read_report(report)).files[0].points[0].methods
+        # The labels hold the folder's path at that time; it may have been moved. The vote is the first.
+        labels = dict(zip(self.specs, (method.label for method in methods[1:]), strict=True))
+        reader = labels.pop("ssa")
+        return verdict_of(report, reader, labels)
 
     def _judge(self) -> Summary:
         """Write the verdict, and put it on the aggregator's card."""
