@@ -419,8 +419,8 @@ def _answer_of_sentence(sentence: str) -> str:
         sentence = _BRACES_AT_END.sub("", sentence)
     only, other = _NOT_THAT.match(sentence), _NOT_BUT.match(sentence)
     reason = _REASON.fullmatch(sentence)
-    if other:
-        sentence = other[1]
+    if other and not _is_prose(other[1]):
+        sentence = other[1]  # "not 12 but 15"
     elif reason and read(reason["head"]).kind == "number" and not re.search("[a-z]", reason["head"]):
         sentence = reason["head"]
     elif reason and ", which is " in sentence and read(reason["reason"]).kind == "number":

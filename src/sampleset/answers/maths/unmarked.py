@@ -100,9 +100,11 @@ _RATIO_IN_WORDS = lazy_pattern(
     r"\b(?:ratio|proportion)\b[^.\n]*?\b(\d+(?:\.\d+)? to \d+(?:\.\d+)?)(?=[\s.!]*$)"
 )
 _DAY_AT_END = lazy_pattern(
-    r"\b((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|(?:the )?\d{1,2}(?:st|nd|rd|th)? (?:of )?(?:January"
-    r"|February|March|April|May|June|July|August|September|October|November|December)(?:,? \d{4})?)[\s.!]*$"
+    r"\b(?:is|was|be|on|by|until|a) ((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+    r"|(?:the )?\d{1,2}(?:st|nd|rd|th)? (?:of )?(?:January|February|March|April|May|June|July|August"
+    r"|September|October|November|December)(?:,? \d{4})?)[\s.!]*$"
 )
+_GIVES_REASON = lazy_pattern(r"(?:since|because|as)\b", re.IGNORECASE)
 _JOINED = lazy_pattern(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
 _PLURAL = lazy_pattern(
     r"\b(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)\s*:?\s*"
@@ -338,7 +340,9 @@ def _last_result(text: str) -> tuple[str, str] | None:
     """
     near = text.rstrip()
     last = last_sentence(near)
-    sentence = _main_clause(_without_working(last))
+    sentence = _without_working(last)
+    if _GIVES_REASON.match(sentence):  # "if she sells $5000, both are the same" may state the answer first
+        sentence = _main_clause(sentence)
     spellings = {_value(number): number for number in NUMBER.findall(sentence)}
     for match in reversed(list(_RESULT.finditer(near[: len(near) - len(last)] + sentence))):
         if _value(match[1]) in spellings:
