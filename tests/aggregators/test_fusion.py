@@ -25,6 +25,18 @@ FUSING = [
 ]
 
 
+SHOWING = (
+    "generative_self_aggregation",
+    "llm_aggregator",
+    "mixture_of_agents",
+    "pairwise_knockout",
+    "rank_then_fuse",
+    "recursive",
+    "universal_self_consistency",
+)
+"""Aggregators that show samples to a model."""
+
+
 def writing(*answers: str) -> ReplayBackend:
     """A model whose n-th solution ends in the n-th of these answers, over and over."""
     told = [0]
@@ -132,15 +144,7 @@ async def test_one_new_solution_has_no_confidence(make_set):
 async def test_only_the_conclusions_are_shown_where_asked_for(make_set):
     samples = (Sample(0, "First 3 and 4.\nThen 12.\nSo the answer is 12."), Sample(1, "No.\n\\boxed{7}"))
     whole = SampleSet(make_set(["1"]).question, samples)
-    for name in (
-        "generative_self_aggregation",
-        "llm_aggregator",
-        "mixture_of_agents",
-        "pairwise_knockout",
-        "rank_then_fuse",
-        "recursive",
-        "universal_self_consistency",
-    ):
+    for name in SHOWING:
         backend = writing("12")
         await build(f"{name}:show=conclusion", backend).aggregate(whole)
         prompt = backend.calls[0][0][0]["content"]
@@ -240,15 +244,7 @@ async def test_without_scores_the_votes_rank_and_it_is_said(make_set):
         pytest.param("pairwise_knockout:keep_end_tokens=0", "keep_end_tokens=0", id="keep_end_tokens"),
         *(
             pytest.param(f"{name}:drop_end_tokens=0", "drop_end_tokens=0 must be at least 1", id=name)
-            for name in (
-                "generative_self_aggregation",
-                "llm_aggregator",
-                "mixture_of_agents",
-                "pairwise_knockout",
-                "rank_then_fuse",
-                "recursive",
-                "universal_self_consistency",
-            )
+            for name in SHOWING
         ),
     ],
 )

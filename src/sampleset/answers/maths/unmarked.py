@@ -99,10 +99,10 @@ _CONCLUDES = lazy_pattern(
 _RATIO_IN_WORDS = lazy_pattern(
     r"\b(?:ratio|proportion)\b[^.\n]*?\b(\d+(?:\.\d+)? to \d+(?:\.\d+)?)(?=[\s.!]*$)"
 )
+_MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 _DAY_AT_END = lazy_pattern(
     r"\b(?:is|was|be|on|by|until|a) ((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
-    r"|(?:the )?\d{1,2}(?:st|nd|rd|th)? (?:of )?(?:January|February|March|April|May|June|July|August"
-    r"|September|October|November|December)(?:,? \d{4})?)[\s.!]*$"
+    rf"|(?:the )?\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?:,? \d{{4}})?)[\s.!]*$"
 )
 _GIVES_REASON = lazy_pattern(r"(?:since|because|as)\b", re.IGNORECASE)
 _JOINED = lazy_pattern(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
@@ -115,10 +115,7 @@ _WHOLE_KINDS = frozenset((
     "parens", "brackets", "list", "interval", "union", "inequality", "matrix", "ratio", "region", "residue",
 ))  # fmt: skip
 _COLONS = lazy_pattern(r"(?<![\w:.])\d{1,3}(?: ?: ?\d{1,3}){1,4}(?! ?:)(?: ?[AaPp]\.?[Mm]\b\.?)?")
-_MONTH_AND_DAY = lazy_pattern(
-    r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December)"
-    r" \d{1,2}(?:st|nd|rd|th)?(?:,? \d{4})?(?=[\s.!]*$)"
-)
+_MONTH_AND_DAY = lazy_pattern(rf"\b{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?(?=[\s.!]*$)")
 _COUNTS = rf"{SPELT_TEXT}|\d+"
 _SHARE = (
     r"(?:a |one[- ]|two[- ]|three[- ]|four[- ]|five[- ]|seven[- ])"
