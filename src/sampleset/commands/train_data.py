@@ -28,7 +28,7 @@ from sampleset.models.calls import ModelCalls
 from sampleset.settings import save_settings
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.data.build import DataOptions, data_settings, excluded_keys, write_training_rows
-from sampleset.training.data.rows import read_training_rows, write_verl
+from sampleset.training.data.rows import ONLY_METHOD, read_training_rows, write_verl
 from sampleset.training.data.summary import beside, save_summary, summary_lines
 from sampleset.training.data.targets import TargetOptions, Teacher
 from sampleset.wording import plural
@@ -223,9 +223,7 @@ def train_data(
                 "no rows were made; what was left out, and why, stands above. Nothing can be trained on them"
             )
         else:
-            method = {"select": "select", "verify": "sft"}.get(
-                rows.mode, "sft" if imitation.target else "grpo"
-            )
+            method = ONLY_METHOD.get(rows.mode, "sft" if imitation.target else "grpo")
             run.next("train", method, "RECIPE", "--set", f"rows={output}")
     if not summary["rows"]:
         raise typer.Exit(1)

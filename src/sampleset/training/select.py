@@ -22,7 +22,7 @@ from sampleset.engines.huggingface.model import import_extra
 from sampleset.engines.huggingface.text import Texts
 from sampleset.errors import InvalidArgumentError
 from sampleset.prompts import ANSWER_CLOSE
-from sampleset.training.data.rows import TrainingRow
+from sampleset.training.data.rows import ONLY_METHOD, TrainingRow
 from sampleset.training.loop import RowLearner
 from sampleset.training.policy import Policy
 from sampleset.training.recipe import Objective
@@ -69,7 +69,7 @@ class SelectLearner(RowLearner[SelectExample]):
             InvalidArgumentError: The rows have another mode.
         """
         if record.mode != "select":
-            other = "sft" if record.mode == "verify" else "sft` or `grpo"
+            other = ONLY_METHOD.get(record.mode, "sft` or `grpo")
             raise InvalidArgumentError(
                 f"The rows are of the mode {record.mode}, not select. Make rows with `sampleset train-data "
                 f"--mode select`, or train with `sampleset train {other}`."

@@ -118,6 +118,10 @@ class TrainingRow:
         return Problem(question, self.answer, extra=self.extra)
 
 
+ONLY_METHOD = {"select": "select", "verify": "sft"}
+"""The one training method of a mode; rows of the other modes are trained by `sft` and `grpo`."""
+
+
 def prompt_version_of(mode: TrainedMode) -> str:
     """Version of the prompt of the rows of a mode."""
     return VERDICT_PROMPT if mode == "verify" else AGGREGATION_PROMPT

@@ -26,7 +26,7 @@ from sampleset.engines.huggingface.batch import end_tokens
 from sampleset.engines.huggingface.model import find_model, import_extra
 from sampleset.errors import InvalidArgumentError, MissingExtraError
 from sampleset.prompts import ANSWER_CLOSE
-from sampleset.training.data.rows import TrainingRow
+from sampleset.training.data.rows import ONLY_METHOD, TrainingRow
 from sampleset.training.grpo.loss import GroupLesson, Reference, group_loss, group_scores, importance_weights
 from sampleset.training.grpo.rewards import (
     Group,
@@ -143,7 +143,7 @@ class GrpoLearner(Learner[GrpoExample, GroupLesson]):
             MissingExtraError: vLLM should draw the rollouts and is not installed.
         """
         recipe, options = self._recipe, self._options
-        if (method := {"select": "select", "verify": "sft"}.get(record.mode)) is not None:
+        if (method := ONLY_METHOD.get(record.mode)) is not None:
             raise InvalidArgumentError(
                 f"{recipe.rows} has rows of the mode {record.mode}, which GRPO cannot train. Train them with "
                 f"`sampleset train {method}`, or make rows with `sampleset train-data --mode think`."
