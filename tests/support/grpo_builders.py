@@ -5,11 +5,13 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sampleset.answers import Kinds
 from sampleset.prompts import AGGREGATION_PROMPT
 from sampleset.storage.files import write_rows
 from sampleset.training.data.rows import RowCandidate, TrainingRow, row_to_json
-from sampleset.training.grpo.run import GrpoLearner
+from sampleset.training.grpo.run import GrpoLearner, train_grpo
 from sampleset.training.loop import TrainingRun
 from sampleset.training.policy import load_weights, start_policy
 from sampleset.training.recipe import GrpoOptions, LoraOptions, Recipe
@@ -71,6 +73,33 @@ def weights_of(made: Recipe) -> dict[str, Any]:
     policy = start_policy(made)
     load_weights(policy, made.folder / "checkpoint")
     return policy.model.state_dict()
+
+
+def log_of_a_killed_run(tmp_path: Path, model: Path, options: dict[str, Any]) -> list[dict[str, float]]:
+    """The log of a run that was killed, after a test that it ended where an unbroken one does."""
+
+    class Killed(Exception):
+        pass
+
+    def dies(progress: Any) -> None:
+        if progress.step == 3:
+            raise Killed
+
+    results: list[tuple[dict[str, Any], list[dict[str, float]]]] = []
+    for name in ("whole", "killed"):
+        made = recipe(
+            tmp_path, model, two_is_right(5, 0), options, steps=6, rows_per_step=2, save_every=2,
+            output_dir=str(tmp_path / name),
+        )  # fmt: skip
+        if name == "killed":
+            with pytest.raises(Killed):
+                train_grpo(made, dies)
+        assert train_grpo(made).steps == 6
+        results.append((weights_of(made), log_of(made)))
+    (whole, log), (killed, log_again) = results
+    assert all(whole[name].equal(killed[name]) for name in whole)
+    assert log == log_again
+    return log
 
 
 def opened(made: Recipe) -> tuple[TrainingRun, GrpoLearner]:

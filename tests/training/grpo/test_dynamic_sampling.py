@@ -18,7 +18,7 @@ from sampleset.training.grpo import run as grpo  # noqa: E402
 from sampleset.training.grpo.rollouts import Drawing, Rollout  # noqa: E402
 from sampleset.training.grpo.run import train_grpo  # noqa: E402
 from sampleset.training.recipe import GrpoOptions  # noqa: E402
-from support.grpo_builders import log_of, opened, recipe, two_is_right, weights_of  # noqa: E402
+from support.grpo_builders import log_of_a_killed_run, opened, recipe, two_is_right  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
@@ -137,30 +137,7 @@ def test_a_group_of_truncated_rollouts_is_drawn_anew_if_they_are_masked(
     ],
 )
 def test_a_killed_run_draws_the_same_groups_anew(tmp_path: Path, guessing: Path, options: dict[str, Any]):
-    def dies(progress: Any) -> None:
-        if progress.step == 3:
-            raise KeyboardInterrupt
-
-    results: list[tuple[dict[str, Any], list[dict[str, float]]]] = []
-    for name in ("whole", "killed"):
-        made = recipe(
-            tmp_path,
-            guessing,
-            two_is_right(5, 0),
-            {"dynamic_sampling": 2, **options},
-            steps=6,
-            rows_per_step=2,
-            save_every=2,
-            output_dir=str(tmp_path / name),
-        )
-        if name == "killed":
-            with pytest.raises(KeyboardInterrupt):
-                train_grpo(made, dies)
-        assert train_grpo(made).steps == 6
-        results.append((weights_of(made), log_of(made)))
-    (whole, log), (killed, log_again) = results
-    assert all(torch.equal(whole[name], killed[name]) for name in whole)
-    assert log == log_again
+    log = log_of_a_killed_run(tmp_path, guessing, {"dynamic_sampling": 2, **options})
     assert sum(line["drawn_anew"] for line in log) > 0
     assert sum(line["stayed_alike"] for line in log) < sum(line["drawn_anew"] for line in log)
 

@@ -32,7 +32,7 @@ from sampleset.training.grpo.run import train_grpo  # noqa: E402
 from sampleset.training.loop import TrainingRun, train  # noqa: E402
 from sampleset.training.recipe import LoraOptions, Recipe  # noqa: E402
 from sampleset.training.sft import SftLearner  # noqa: E402
-from support.grpo_builders import log_of, opened, recipe, row, two_is_right, weights_of  # noqa: E402
+from support.grpo_builders import log_of, log_of_a_killed_run, opened, recipe, row, two_is_right, weights_of  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
@@ -102,33 +102,7 @@ def test_a_step_is_logged_with_what_the_rollouts_came_to(tmp_path: Path, guessin
 def test_a_killed_run_ends_where_an_unbroken_one_does(
     tmp_path: Path, guessing: Path, options: dict[str, Any]
 ):
-    class Killed(Exception):
-        pass
-
-    def dies(progress: Any) -> None:
-        if progress.step == 3:
-            raise Killed
-
-    found: list[tuple[dict[str, Any], list[dict[str, float]]]] = []
-    for name in ("whole", "killed"):
-        made = recipe(
-            tmp_path,
-            guessing,
-            two_is_right(5, 0),
-            options,
-            steps=6,
-            rows_per_step=2,
-            save_every=2,
-            output_dir=str(tmp_path / name),
-        )
-        if name == "killed":
-            with pytest.raises(Killed):
-                train_grpo(made, dies)
-        assert train_grpo(made).steps == 6
-        found.append((weights_of(made), log_of(made)))
-    (whole, log), (killed, log_again) = found
-    assert all(torch.equal(whole[name], killed[name]) for name in whole)
-    assert log == log_again
+    log_of_a_killed_run(tmp_path, guessing, options)
 
 
 def test_a_run_killed_before_its_first_checkpoint_writes_its_log_anew(tmp_path: Path, guessing: Path):
