@@ -15,20 +15,31 @@
 #   think      SFT on a right sample, written out, then its answer
 #   grpo       GRPO from `direct`, 60 steps of 8 rollouts
 #   grpo_alone  the same from the untrained model
+#   teacher    SFT on the reasoning of the 1.5B, which knew the gold answer and is kept where it ends right
+#   grpo_kl    `grpo` with beta = 0.01 and dynamic sampling
+#   grpo_teacher  the same from `teacher`, with its reasoning
+# OWN=400 trains on the first 400 questions of the draws of the 0.5B under seeds of each question's own, one row each, and
+# tests on 400 such questions.
 DEVICE=cpu
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 export MODELS DATA WORK DEVICE PYTHON SAMPLESET_DTYPE=bfloat16 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
-export LIMIT=${LIMIT:-200} PERMUTATIONS=0 CONCURRENCY=8 WORKERS=1
+export LIMIT=${LIMIT:-$([ -n "${OWN:-}" ] && echo 400 || echo 200)} PERMUTATIONS=0 CONCURRENCY=8 WORKERS=1
 STEPS=${STEPS:-240}
 draws=$ROOT/data/draws
-test=$draws/gsm8k_test_qwen15b.jsonl.gz
+if [ -n "${OWN:-}" ]; then
+  test=$draws/gsm8k_test_qwen05b_reseeded.jsonl.gz
+  train=("$draws/gsm8k_train_qwen05b_reseeded.jsonl.gz" --limit "$OWN" --unanimous 0 --all-wrong 0)
+else
+  test=$draws/gsm8k_test_qwen15b.jsonl.gz
+  train=("$draws/gsm8k_train_qwen15b.jsonl.gz" "$draws/gsm8k_train_qwen15b_12.jsonl.gz" "$draws/gsm8k_train_qwen05b_12.jsonl.gz"
+    --subsets 4)
+fi
 
 rows() { # NAME [options of train-data]
   local name=$1
   shift
-  [ -s "$WORK/rows/$name.jsonl" ] || $SAMPLESET train-data "$draws/gsm8k_train_qwen15b.jsonl.gz" \
-    "$draws/gsm8k_train_qwen15b_12.jsonl.gz" "$draws/gsm8k_train_qwen05b_12.jsonl.gz" --subsets 4 --held-back 0.15 \
-    --exclude gsm8k:test ${DATA:+--data-dir "$DATA"} --aggregator-model transformers:embedded --output "$WORK/rows/$name.jsonl" "$@"
+  [ -s "$WORK/rows/$name.jsonl" ] || $SAMPLESET train-data "${train[@]}" --held-back 0.15 --exclude gsm8k:test \
+    ${DATA:+--data-dir "$DATA"} --aggregator-model transformers:embedded --output "$WORK/rows/$name.jsonl" "$@"
 }
 
 train() { # METHOD NAME ROWS [--set KEY=VALUE ...]
@@ -36,8 +47,14 @@ train() { # METHOD NAME ROWS [--set KEY=VALUE ...]
     --set rows_per_step=1 --set rows_per_pass=1 --set learning_rate=6.0e-4 --set lora.last_layers=15 --set save_every=60 "${@:4}"
 }
 
-evaluate() { # NAME AGGREGATOR
-  [ -s "$WORK/reports/$1/report.json" ] || "$HERE/evaluate.sh" "$1" "$test" 5 "$2"
+evaluate() { # NAME CHECKPOINT
+  local model=$2
+  [ -s "$WORK/reports/$1/report.json" ] && return
+  if [ -n "${OWN:-}" ]; then # 400 questions: by the engine that reads fastest
+    [ -d "$WORK/export/$1" ] || $SAMPLESET export "$2" --output "$WORK/export/$1"
+    model=openvino:$WORK/export/$1
+  fi
+  "$HERE/evaluate.sh" "$1" "$test" 5 "ssa:model=$model"
 }
 
 select_variant() { # NAME ROWS HELD_BACK [--set ...]
@@ -45,19 +62,28 @@ select_variant() { # NAME ROWS HELD_BACK [--set ...]
   shift 3
   train select "ablation_$name" "$rows" "$@"
   $SAMPLESET calibrate "$WORK/train/ablation_$name/checkpoint" "$WORK/rows/$held_back.held_back.jsonl"
-  evaluate "ablation_$name" "ssa:model=$WORK/train/ablation_$name/checkpoint"
+  evaluate "ablation_$name" "$WORK/train/ablation_$name/checkpoint"
 }
 
 direct_rows() {
   rows direct -k 5 --mode direct --easy 1.0 --keep-end-tokens 90 --target answer
 }
 
-grpo_variant() { # NAME [--set ...]
-  direct_rows
-  STEPS=60 train grpo "ablation_$1" direct "${@:2}" \
-    --set learning_rate=1.0e-4 --set grpo.num_generations=8 --set grpo.max_completion_tokens=16
-  evaluate "ablation_$1" "ssa:model=$WORK/train/ablation_$1/checkpoint"
+teacher_rows() {
+  rows teacher -k 5 --mode think --easy 1.0 --keep-end-tokens 90 --target teacher --tries 2 \
+    --teacher-model "openvino:$qwen15b" --max-concurrency 48 --timeout 7200
 }
+
+written() { # NAME: reads the test questions by what the model writes
+  evaluate "ablation_$1" "$WORK/train/ablation_$1/checkpoint"
+}
+
+grpo_variant() { # NAME ROWS [--set ...]
+  STEPS=${GRPO_STEPS:-60} train grpo "ablation_$1" "$2" --set learning_rate=1.0e-4 --set grpo.num_generations=8 \
+    --set grpo.max_completion_tokens=16 "${@:3}"
+  written "$1"
+}
+held_near=(--set grpo.beta=0.01 --set grpo.dynamic_sampling=2)
 
 for variant in "$@"; do
   ends=(--mode select --easy 1.0 --keep-end-tokens 90)
@@ -86,7 +112,7 @@ for variant in "$@"; do
       ;;
     order)
       for name in base fixed_order; do
-        PERMUTATIONS=1 evaluate "order_$name" "ssa:model=$WORK/train/ablation_$name/checkpoint"
+        PERMUTATIONS=1 evaluate "order_$name" "$WORK/train/ablation_$name/checkpoint"
       done
       ;;
     answers)
@@ -96,7 +122,7 @@ for variant in "$@"; do
     direct)
       direct_rows
       train sft ablation_direct direct
-      evaluate ablation_direct "ssa:model=$WORK/train/ablation_direct/checkpoint"
+      written direct
       ;;
     direct_select)
       copy=$WORK/train/ablation_direct_select/checkpoint
@@ -108,15 +134,33 @@ for variant in "$@"; do
           "$copy/sampleset.json"
       fi
       $SAMPLESET calibrate "$copy" "$WORK/rows/ends90.held_back.jsonl"
-      evaluate ablation_direct_select "ssa:model=$copy"
+      evaluate ablation_direct_select "$copy"
       ;;
     think)
       rows think -k 5 --mode think --easy 1.0 --keep-end-tokens 90 --target sample
       train sft ablation_think think
-      evaluate ablation_think "ssa:model=$WORK/train/ablation_think/checkpoint"
+      written think
       ;;
-    grpo) grpo_variant grpo --set model="$WORK/train/ablation_direct/checkpoint" ;;
-    grpo_alone) grpo_variant grpo_alone ;;
+    teacher)
+      teacher_rows
+      train sft ablation_teacher teacher
+      written teacher
+      ;;
+    grpo | grpo_kl)
+      direct_rows
+      near=()
+      [ "$variant" = grpo ] || near=("${held_near[@]}")
+      grpo_variant "$variant" direct --set model="$WORK/train/ablation_direct/checkpoint" "${near[@]}"
+      ;;
+    grpo_teacher)
+      teacher_rows
+      grpo_variant grpo_teacher teacher --set model="$WORK/train/ablation_teacher/checkpoint" "${held_near[@]}" \
+        --set grpo.max_completion_tokens=256
+      ;;
+    grpo_alone)
+      direct_rows
+      grpo_variant grpo_alone direct
+      ;;
     *)
       echo "No variant '$variant'; the head of this file lists them." >&2
       exit 2

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sampleset.answers import kind_of
 from sampleset.backends.base import Backend
 from sampleset.chat import Generation, Message, SamplingParams, first_seed, plain_params
 from sampleset.errors import InvalidArgumentError, RefusedPromptError
@@ -33,20 +34,19 @@ from sampleset.untrusted import broken_up, own_part
 
 TargetKind = Literal["answer", "sample", "teacher"]
 
-TEACHER_PROMPT = "teacher-1"
+TEACHER_PROMPT = "teacher-2"
 _THINK_CLOSE = "</think>"
 
 _TEACHER_HEAD = (
-    "You write model solutions that a student will learn from. The student is shown the task between the "
-    "lines below, and nothing else. You also know the right final answer, which the student does not."
+    "You write the solution that a student learns from. The student sees the task between the lines below, "
+    "and nothing else. You also know the right final answer, which the student does not."
 )
 _TEACHER_TAIL = (
     "The right final answer is: {gold}\n\n"
-    "Write what a careful student should think on the task: look at the proposed answers one by one, find "
-    "the step where a wrong one goes wrong, check the calculation, and arrive at the final answer by that "
-    "reasoning alone. Let nothing show that you knew the final answer beforehand: speak of no key, "
-    "reference or given solution. Write in plain sentences, as short as the task allows, without <think> "
-    "tags. End with the final answer alone inside <answer></answer>."
+    "Now write the solution to the question itself, not advice on how to solve it: two to six plain "
+    "sentences that say where the proposed answers differ, which step of a wrong one fails, and that do the "
+    "calculation up to the final answer. Do not mention that you knew it: speak of no key, reference or "
+    "given solution. Do not use <think> tags. End with this line:\n<answer>{gold}</answer>"
 )
 
 _GIVEN_AWAY = (
@@ -259,26 +259,42 @@ class Teacher:
 def target_of_reply(row: TrainingRow, text: str) -> tuple[Target | None, str]:
     """A teacher's reply as a target, or the reason why it cannot be one.
 
+    Its answer stands in tags or behind a marker such as "The answer is", and its reasoning states no other.
+
     Returns:
         The target or `None`; and `accepted`, `no_answer`, `wrong_answer`, `no_reasoning` or `gives_away`.
     """
     visible = text.rpartition(_THINK_CLOSE)[2]
-    reasoning, mark, rest = visible.rpartition(ANSWER_OPEN)
-    answer, closed, _ = rest.partition(ANSWER_CLOSE)
-    if not mark or not closed:
+    kind = kind_of(row.problem.question)
+    reasoning, opened, rest = visible.rpartition(ANSWER_OPEN)
+    tagged, closed, _ = rest.partition(ANSWER_CLOSE)
+    if not opened:
+        # A small teacher often keeps to its own form: "The final answer is 22 bags."
+        reasoning = visible
+    conclusion = kind.read(reasoning, truncated=True)  # by markers only
+    answers = [tagged] if closed else []
+    if conclusion is not None:
+        answers.append(conclusion.text)
+    if not answers or (opened and not closed):
         return None, "no_answer"
-    # Graded as a completion of the model, with minimal reasoning that is well formed.
-    answer_alone = f"{THINK_OPEN}.\n{_THINK_CLOSE}\n{ANSWER_OPEN}{answer}{ANSWER_CLOSE}"
-    if row.mode != "think":
-        answer_alone = f"{ANSWER_OPEN}{answer}{ANSWER_CLOSE}"
-    if not reward(answer_alone.removeprefix(row.opening), row).right:
+    if not all(_is_right(answer, row) for answer in answers):
         return None, "wrong_answer"
     if not reasoning.strip():
         return None, "no_reasoning"
     if gives_secret_away(reasoning):
         return None, "gives_away"
+    if not opened:
+        reasoning = without_final_line(reasoning)
     target = _checked(row, Target(completion_text(row, reasoning), "teacher"), reasoned=row.mode == "think")
     return target, "accepted" if target else "wrong_answer"
+
+
+def _is_right(answer: str, row: TrainingRow) -> bool:
+    """Whether an answer is right, graded as a completion of the model that is well formed."""
+    completion = f"{ANSWER_OPEN}{answer}{ANSWER_CLOSE}"
+    if row.mode == "think":
+        completion = f"{THINK_OPEN}.\n{_THINK_CLOSE}\n{completion}"
+    return reward(completion.removeprefix(row.opening), row).right
 
 
 async def make_target(
