@@ -9,7 +9,8 @@
 #   fixed_order  base, the samples of a row in the order in which they were drawn
 #   order      how many answers of base and fixed_order another order of the samples changes
 #   answers    the last 16 tokens of each sample
-#   seed1, seed2  base with another seed of rows, order and adapter
+#   fold       base, samples of equal answers shown once with their number
+#   weighed    base, only three in ten of the rows whose vote is right
 #   direct     SFT on the right answer, written at once
 #   direct_select  the model of `direct`, asked in mode select and calibrated
 #   think      SFT on a right sample, written out, then its answer
@@ -19,16 +20,21 @@
 #   grpo_kl    `grpo` with beta = 0.01 and dynamic sampling
 #   grpo_teacher  the same from `teacher`, with its reasoning
 # OWN=400 trains on the first 400 questions of the draws of the 0.5B under seeds of each question's own, one row each, and
-# tests on 400 such questions.
+# tests on 400 such questions, or on those of the file TEST. The 200 train questions behind them calibrate. SEED=1 is another seed of rows, order and adapter.
 DEVICE=cpu
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+SEED=${SEED:-0}
+[ "$SEED" = 0 ] || WORK=$WORK/seed$SEED
+mkdir -p "$WORK"
 export MODELS DATA WORK DEVICE PYTHON SAMPLESET_DTYPE=bfloat16 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
 export LIMIT=${LIMIT:-$([ -n "${OWN:-}" ] && echo 400 || echo 200)} PERMUTATIONS=0 CONCURRENCY=8 WORKERS=1
 STEPS=${STEPS:-240}
 draws=$ROOT/data/draws
 if [ -n "${OWN:-}" ]; then
-  test=$draws/gsm8k_test_qwen05b_reseeded.jsonl.gz
+  test=${TEST:-$draws/gsm8k_test_qwen05b_reseeded.jsonl.gz}
   train=("$draws/gsm8k_train_qwen05b_reseeded.jsonl.gz" --limit "$OWN" --unanimous 0 --all-wrong 0)
+  next=$WORK/next200.jsonl.gz # to calibrate on
+  gzip -dc "${train[0]}" | sed -n "$((OWN + 1)),$((OWN + 200))p" | gzip > "$next"
 else
   test=$draws/gsm8k_test_qwen15b.jsonl.gz
   train=("$draws/gsm8k_train_qwen15b.jsonl.gz" "$draws/gsm8k_train_qwen15b_12.jsonl.gz" "$draws/gsm8k_train_qwen05b_12.jsonl.gz"
@@ -38,30 +44,39 @@ fi
 rows() { # NAME [options of train-data]
   local name=$1
   shift
-  [ -s "$WORK/rows/$name.jsonl" ] || $SAMPLESET train-data "${train[@]}" --held-back 0.15 --exclude gsm8k:test \
+  [ -s "$WORK/rows/$name.jsonl" ] || $SAMPLESET train-data "${train[@]}" --held-back 0.15 --exclude gsm8k:test --seed "$SEED" \
     ${DATA:+--data-dir "$DATA"} --aggregator-model transformers:embedded --output "$WORK/rows/$name.jsonl" "$@"
 }
 
 train() { # METHOD NAME ROWS [--set KEY=VALUE ...]
-  "$HERE/train.sh" "$2" "$1" embedded "$3" --set dtype=bfloat16 --set threads=1 --set steps="$STEPS" \
+  "$HERE/train.sh" "$2" "$1" embedded "$3" --set dtype=bfloat16 --set threads=1 --set steps="$STEPS" --set seed="$SEED" \
     --set rows_per_step=1 --set rows_per_pass=1 --set learning_rate=6.0e-4 --set lora.last_layers=15 --set save_every=60 "${@:4}"
 }
 
 evaluate() { # NAME CHECKPOINT
-  local model=$2
   [ -s "$WORK/reports/$1/report.json" ] && return
-  if [ -n "${OWN:-}" ]; then # 400 questions: by the engine that reads fastest
+  if [ -n "${OWN:-}" ]; then ( # 400 questions: by the engine that reads fastest
+    unset SAMPLESET_DTYPE
     [ -d "$WORK/export/$1" ] || $SAMPLESET export "$2" --output "$WORK/export/$1"
-    model=openvino:$WORK/export/$1
+    "$HERE/evaluate.sh" "$1" "$test" 5 "ssa:model=openvino:$WORK/export/$1"
+  ); else
+    "$HERE/evaluate.sh" "$1" "$test" 5 "ssa:model=$2"
   fi
-  "$HERE/evaluate.sh" "$1" "$test" 5 "ssa:model=$model"
+}
+
+calibrated() { # CHECKPOINT HELD_BACK
+  if [ -n "${OWN:-}" ]; then
+    $SAMPLESET calibrate "$1" "$next" -k 5
+  else
+    $SAMPLESET calibrate "$1" "$WORK/rows/$2.held_back.jsonl"
+  fi
 }
 
 select_variant() { # NAME ROWS HELD_BACK [--set ...]
   local name=$1 rows=$2 held_back=$3
   shift 3
   train select "ablation_$name" "$rows" "$@"
-  $SAMPLESET calibrate "$WORK/train/ablation_$name/checkpoint" "$WORK/rows/$held_back.held_back.jsonl"
+  calibrated "$WORK/train/ablation_$name/checkpoint" "$held_back"
   evaluate "ablation_$name" "$WORK/train/ablation_$name/checkpoint"
 }
 
@@ -70,7 +85,7 @@ direct_rows() {
 }
 
 teacher_rows() {
-  rows teacher -k 5 --mode think --easy 1.0 --keep-end-tokens 90 --target teacher --tries 2 \
+  rows teacher -k 5 --mode think --easy 1.0 --keep-end-tokens 90 --target teacher --tries 1 \
     --teacher-model "openvino:$qwen15b" --max-concurrency 48 --timeout 7200
 }
 
@@ -90,9 +105,13 @@ for variant in "$@"; do
   rows ends90 -k 5 "${ends[@]}"
   case $variant in
     base) select_variant base ends90 ends90 ;;
-    seed1 | seed2)
-      rows "$variant" -k 5 "${ends[@]}" --seed "${variant#seed}"
-      select_variant "$variant" "$variant" "$variant" --set seed="${variant#seed}"
+    fold)
+      rows fold -k 5 "${ends[@]}" --fold
+      select_variant fold fold fold
+      ;;
+    weighed)
+      rows weighed -k 5 "${ends[@]}" --easy 0.3
+      select_variant weighed weighed ends90
       ;;
     varied_k)
       rows varied_k -k 4-12 "${ends[@]}"
@@ -133,7 +152,7 @@ for variant in "$@"; do
         sed -i -e 's/"mode": "direct"/"mode": "select"/' -e 's/"\(vote\|confidence\)_weight": [0-9.]*/"\1_weight": 0.0/' \
           "$copy/sampleset.json"
       fi
-      $SAMPLESET calibrate "$copy" "$WORK/rows/ends90.held_back.jsonl"
+      calibrated "$copy" ends90
       evaluate ablation_direct_select "$copy"
       ;;
     think)
