@@ -18,7 +18,8 @@
 #   grpo_alone  the same from the untrained model
 #   teacher    SFT on the reasoning of the 1.5B, which knew the gold answer and is kept where it ends right
 #   grpo_kl    `grpo` with beta = 0.01 and dynamic sampling
-#   grpo_teacher  the same from `teacher`, with its reasoning
+#   grpo_next  `grpo_kl` on the 200 questions behind those of `direct` (with OWN)
+#   grpo_teacher  the same from `teacher`, with its reasoning (with OWN)
 # OWN=400 trains on the first 400 questions of the draws of the 0.5B under seeds of each question's own, one row each, and
 # tests on 400 such questions, or on those of the file TEST. The 200 train questions behind them calibrate. SEED=1 is another seed of rows, order and adapter.
 DEVICE=cpu
@@ -98,6 +99,10 @@ grpo_variant() { # NAME ROWS [--set ...]
     --set grpo.max_completion_tokens=16 "${@:3}"
   written "$1"
 }
+next_rows() { # NAME MODE: rows of questions that SFT has not learned from
+  local train=("$next" --unanimous 0 --all-wrong 0)
+  rows "$1" -k 5 --mode "$2" --easy 1.0 --keep-end-tokens 90
+}
 held_near=(--set grpo.beta=0.01 --set grpo.dynamic_sampling=2)
 
 for variant in "$@"; do
@@ -171,9 +176,13 @@ for variant in "$@"; do
       [ "$variant" = grpo ] || near=("${held_near[@]}")
       grpo_variant "$variant" direct --set model="$WORK/train/ablation_direct/checkpoint" "${near[@]}"
       ;;
+    grpo_next)
+      next_rows next_direct direct
+      grpo_variant grpo_next next_direct --set model="$WORK/train/ablation_direct/checkpoint" "${held_near[@]}"
+      ;;
     grpo_teacher)
-      teacher_rows
-      grpo_variant grpo_teacher teacher --set model="$WORK/train/ablation_teacher/checkpoint" "${held_near[@]}" \
+      next_rows next_think think
+      grpo_variant grpo_teacher next_think --set model="$WORK/train/ablation_teacher/checkpoint" "${held_near[@]}" \
         --set grpo.max_completion_tokens=256
       ;;
     grpo_alone)
