@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -87,7 +87,9 @@ _LEADING_LETTER = lazy_pattern(
     r"(?:[).:,]|\s*$|\s*[*}$\"]| [-–—] | \(|!|\s+(?:because|since|as|is)\b)",
     re.IGNORECASE,
 )
-_NAMED_OPTION = lazy_pattern(r"(?:\\text\w*\s?\{\s*)?(?:option|choice|letter) \(?([A-Z])\b", re.IGNORECASE)
+_NAMED_OPTION = lazy_pattern(
+    r"(?:\\text\w*\s?\{\s*)?(?:option|choice|letter)(?: |\s*\}\s*\\?\s*)\(?([A-Z])\b", re.IGNORECASE
+)
 _OPTION_LINE = lazy_pattern(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
 _TAG = lazy_pattern(
     r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result|choice|option)\s*>|\[(?P<square>ANSWER"
@@ -127,6 +129,9 @@ _CORRECTION = lazy_pattern(
     r"(?<=[.!?…\n])\s*(?:wait|actually|correction|sorry|hmm|oops)\b[^.\n?]{0,30}?"
     r"\b(?:it is|it's|it should be|that should be|this should be)\s(?=[-$\d\\])",
     re.IGNORECASE,
+)
+_TAKEN_BACK = lazy_pattern(
+    r"(?<=[.!?…\n])\s*(?:no, )?(?:wait|actually|correction|sorry|oops|scratch that|on second thought)\b", re.IGNORECASE
 )
 _KEY_OF_TEXT = lazy_pattern(
     r"['\"](?P<key>[A-Za-z_ ]{3,14})['\"]\s*:\s*(?P<value>'[^'\n]{0,500}'|\"(?:[^\"\\\n]|\\.){0,500}\""
@@ -196,8 +201,15 @@ def _marked(text: str, letters: list[str] | None, truncated: bool) -> Extracted 
     for rule, reader in (("hash", _hashed), ("phrase", _phrased)):
         later = _first_of(reader(text, begin), rule, letters)
         if later and (boxed is None or _is_plain(later[0].text)):
-            return later[0]
+            return _corrected(text[later[1] :], letters or ()) or later[0]
     return boxed[0] if boxed else None
+
+
+def _corrected(after: str, letters: Collection[str]) -> Extracted | None:
+    """The option that the text after a named one takes back for: "Wait, it's B"."""
+    taken_back = _TAKEN_BACK.search(after) if letters else None
+    letter = letter_of_reply(after[taken_back.start() :], letters, truncated=True) if taken_back else None
+    return Extracted(*letter) if letter else None
 
 
 def _first_of(

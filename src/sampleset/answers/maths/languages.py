@@ -27,10 +27,10 @@ ANNOUNCED = lazy_pattern(
 FOREIGN_ANSWERS = (
     r"Antwort|Lösung|Réponse|L['’]option|Respuesta|Opción|Resposta|Alternativa|Risposta|Opzione|Antwoord|Svar"
     "|Odpowiedź|Odpověď|Răspunsul?|Vastaus|válasz|Cevap|Yanıt|Đáp án|Jawaban|Ответ|Відповідь|Απάντηση"
-    "|الجواب|الإجابة|उत्तर|คำตอบ"
+    "|الجواب|الإجابة|उत्तर|คำตอบ|התשובה|Jibu|Letra|Chọn|Elijo|Escojo|Je choisis|Ich wähle|Wybieram|Richtig|Correct[ao]"
 )
 """Nouns that an option is announced with."""
-FOREIGN_IS = "lautet|ist|est|este|on|es|é|è|is|är|er|jest|adalah|là|هي|هو|है"
+FOREIGN_IS = "lautet|ist|est|este|on|es|é|è|is|är|er|jest|adalah|là|ni|هي|هو|है|היא|είναι"
 FOREIGN_RIGHT = (
     "richtig|korrekt|correcte?|correct[ao]|juste|bonne|giust[ao]|cor{2}et{1,2}[ao]|juist|rätt|benar"
 )
