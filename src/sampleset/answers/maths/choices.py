@@ -22,7 +22,8 @@ _WIDE = {
     for place in range(26)
 }
 _TICKED = lazy_pattern(
-    r"(?:^\W{0,6}([A-Z])\b[^\n✅✓✔☑❌✗✘]{0,80}|(?<![A-Za-z])([A-Z])[).:]?\W{0,3})(?<=[^✅✓✔☑❌✗✘])[✅✓✔☑]", re.MULTILINE
+    r"(?:^\W{0,6}([A-Z])\b[^\n✅✓✔☑❌✗✘]{0,80}|(?<![A-Za-z])([A-Z])[).:]?\W{0,3})(?<=[^✅✓✔☑❌✗✘])[✅✓✔☑]",
+    re.MULTILINE,
 )
 _CROSSED = lazy_pattern(r"[❌✗✘]")
 _STYLED = lazy_pattern(
@@ -104,7 +105,8 @@ _WRONG_AFTER = lazy_pattern(
     re.IGNORECASE,
 )
 _EXCEPTED = lazy_pattern(
-    r"\b(?:all|every\w*|any\w*)\b[^,;]{0,30} (?:but|except(?: for)?|other than) (?:option |choice )?\(?$", re.IGNORECASE
+    r"\b(?:all|every\w*|any\w*)\b[^,;]{0,30} (?:but|except(?: for)?|other than) (?:option |choice )?\(?$",
+    re.IGNORECASE,
 )
 _OPEN = lazy_pattern(
     r"\)?\s+(?:or|and|and/or|oder|ou|und|et|y|o|e|или|и)\s+(?:option |choice )?\(?[A-Z]\b|/[A-Z]\b"
@@ -117,9 +119,10 @@ _DASHED = lazy_pattern(r"\(?([A-Z])\)? [-–—|/] (?:\w{2}|\d)[^\n]{0,200}")
 _WHOLE = lazy_pattern(
     r"\W*(?:(?:option|choice|letter|answer|it is|it['’]?s)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE
 )
-_LEADING = lazy_pattern(r"\s*\(?([A-Z](?=[).:])|[a-z](?=\)))[).:]\s+\S")
+_LEADING = lazy_pattern(r"\s*\(?([A-Z](?=[).:])|[a-z](?=\)[^\n]{1,80}$))[).:]\s+\S")
 _HEADING = lazy_pattern(
-    r"^[#\s]{0,8}(?:the |my )?(?:final |correct |best )?(?:answer|choice|option)\s?:?\n\s*", re.IGNORECASE | re.MULTILINE
+    r"^[#\s]{0,8}(?:the |my )?(?:final |correct |best )?(?:answer|choice|option)\s?:?\n\s*",
+    re.IGNORECASE | re.MULTILINE,
 )
 _LETTERED = lazy_pattern(r"^\s*\(?(?:[A-Z][).:]|[a-z]\))\s", re.MULTILINE)
 _IN_PARENTHESES = lazy_pattern(r"(?<![\w\\])\(([A-Z])\)(?!\w)")

@@ -101,13 +101,13 @@ _END_TAG = lazy_pattern(
     re.IGNORECASE,
 )
 _STATES = lazy_pattern(
-    r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|</answer>",
+    r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|^[ \t]*A: ?\S|</answer>",
     re.IGNORECASE | re.MULTILINE,
 )
 _BETWEEN_BOXES = lazy_pattern(
     r"(?:[\s$,;.&]|\\(?:quad|qquad|[,;: ]|[()\[\]])|\\text\s?\{\s*(?:and|or|,)\s*\}|\b(?:and|or)\b"
-    r"|\(?[a-e]\)|\(?i{1,3}\)|(?<=\n)\d{1,2}[.)]"
-    r"|[A-Za-z](?:_\{?\w\}?)?\s*=|\*\*|[。，、和或])*"
+    r"|\(?[a-e]\)|\(?i{1,3}\)|(?<=\n)(?:\d{1,2}[.)]|[-*•] |(?:Part|Question) \w:)"
+    r"|(?:[A-Za-z](?:_\{?\w\}?)?|\([a-z](?:, ?[a-z]){1,3}\))\s*=|\*\*|[。，、和或])*"
 )
 _RIGHT_OF_BOX = lazy_pattern(r"\s*\$?\s*=\s*\$?\s*([^$\n]{1,80})")
 _NAME_IN_BOX = lazy_pattern(
@@ -131,7 +131,8 @@ _CORRECTION = lazy_pattern(
     re.IGNORECASE,
 )
 _TAKEN_BACK = lazy_pattern(
-    r"(?<=[.!?…\n])\s*(?:no, )?(?:wait|actually|correction|sorry|oops|scratch that|on second thought)\b", re.IGNORECASE
+    r"(?<=[.!?…\n])\s*(?:no, )?(?:wait|actually|correction|sorry|oops|scratch that|on second thought)\b",
+    re.IGNORECASE,
 )
 _KEY_OF_TEXT = lazy_pattern(
     r"['\"](?P<key>[A-Za-z_ ]{3,14})['\"]\s*:\s*(?P<value>'[^'\n]{0,500}'|\"(?:[^\"\\\n]|\\.){0,500}\""

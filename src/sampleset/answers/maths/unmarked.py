@@ -11,8 +11,11 @@ from fractions import Fraction
 from functools import lru_cache
 
 from sampleset.answers.maths.forms import read
+from sampleset.answers.maths.members import letters_of
 from sampleset.answers.maths.numerals import SPELT, SPELT_TEXT
 from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.spelling import balanced
+from sampleset.answers.maths.words import FUNCTIONS
 
 _FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
 NUMBER_TEXT = (
@@ -68,13 +71,28 @@ _SIDE = lazy_pattern(
 _CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|assuming)\b")
 _PART_OF_A_WORD = lazy_pattern(r"(?:st|nd|rd|th)\b|-[A-Za-z]|:\d")
 _VERB = lazy_pattern(
-    r"(?:^|\b(?:is|are|was|equals?|equal to|gives?|given by|gets?|obtain|yields?|find|have|be|becomes"
+    r"(?:^|\b(?:is|are|was|equals?|equal to|gives?(?: us)?|given by|gets?|obtain|yields?|find|have|be|becomes"
+    r"|(?:up|left) with|that['’]s"
     r"|as|leaves|at|(?:simplifies|reduces|evaluates|comes|amounts) to|length|area|radius|volume"
     r"|equation|slope|coordinates)"
     r"(?: exactly| approximately| about| simply| therefore| thus)?|[=:])\s*[*_]*$",
     re.IGNORECASE,
 )
 _MAX_FORMULA = 200
+_MAX_PLAIN = 80
+_PLAIN_START = lazy_pattern(
+    r".*(?:\b(?:is|are|be|at|equals|equal to|get|gives?|giving|have|obtain|as|becomes|so|hence|thus|therefore|then"
+    r"|(?:out|simplifies|factors|reduces) (?:to|as))\b,?|:)\s+",
+    re.IGNORECASE,
+)
+_UNIT_AT_END = lazy_pattern(
+    r" (?:(?:square|cubic|sq\.?|cu\.?) [a-z]{1,12}|units?|radians|(?<!\d )[cmk]?m[²³]?)$"
+)
+_TWO_LETTERS = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+_HAS_LETTER = lazy_pattern(r"(?<![A-Za-z])[A-Za-zπθ](?![A-Za-z])|[√!{]|\\[a-z]")
+_NO_FORMULA = lazy_pattern(
+    r"[$%€]|\\[()\[]|boxed|[-+*/=^]$|^[-+]?[\d.,]+ ?[A-Z]$|(?<![A-Za-z])(?:[aAI](?= [A-Za-z\d])|[A-Z](?= [A-Z])|x(?= \d))"
+)
 _HOUR = lazy_pattern(r"\d:$")
 _DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}")
 
@@ -84,7 +102,8 @@ _MATH = lazy_pattern(
     r"|\\\[(.+?)\\\]",
     re.DOTALL,
 )
-_IS_MATHS = lazy_pattern(r"[\\^=<>(\[{]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
+_COMMAND = lazy_pattern(r"\\(?:[dt]?frac|sqrt|pi|binom)(?![A-Za-z])")
+_IS_MATHS = lazy_pattern(r"[\\^=<>!(\[{]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 _PROSE = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*\()|[\u0400-\u1fff\u3040-\ud7ff]{2}")
 _TUPLE_AT_END = lazy_pattern(
     r"(?:\b(?:is|are|at|be|equals)|[=:]) ?([(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])[.\s]*$"
@@ -107,7 +126,8 @@ _DAY_AT_END = lazy_pattern(
 _GIVES_REASON = lazy_pattern(r"(?:since|because|as)\b", re.IGNORECASE)
 _JOINED = lazy_pattern(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
 _PLURAL = lazy_pattern(
-    r"\b(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)\s*:?\s*"
+    r"\b(?:(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)|(?:solution )?set is"
+    r"|(?<![A-Za-z])[a-z] is(?: either)?(?=[^\n]{1,60} or ))\s*:?\s*"
     r"([^\n]{1,120}?)[.\s]*$",
     re.IGNORECASE,
 )
@@ -171,7 +191,8 @@ def _formula(text: str) -> str | None:
     if len(formula) <= _MAX_FORMULA and "\n" not in formula and not _PROSE.search(words):
         form = read(formula)
         written = form.kind in ("expression", "number") and "\\" in formula and form.latex
-        if form.kind in _WHOLE_KINDS or written:
+        of_words = any(part.kind == "words" for part in form.parts)
+        if (form.kind in _WHOLE_KINDS and not of_words) or written or _is_plain_formula(formula):
             return formula.rstrip(".")
     sentence = last_sentence(text)
     plural = _PLURAL.search(sentence)
@@ -190,7 +211,33 @@ def _formula(text: str) -> str | None:
     point = _TUPLE_AT_END.search(sentence)
     if point and "$" not in sentence and read(point[1]).kind in _WHOLE_KINDS:
         return point[1]
-    return _formula_of_sentence(sentence)
+    return _formula_of_sentence(sentence) or _plain_formula(sentence)
+
+
+def _plain_formula(sentence: str) -> str | None:
+    """A formula without marks around it that a sentence ends in: `The area is 36π square units.`"""
+    start = _PLAIN_START.match(sentence)
+    if not start or any(sign in sentence for sign in ("$", "%", "€", "\\(")):
+        return None
+    tail = _UNIT_AT_END.sub("", sentence[start.end() :].rstrip(" .!"))
+    if not _is_plain_formula(tail):
+        return None
+    _, sign, right = tail.rpartition("=")
+    return right.strip() if sign and read(right).number and not read(tail).equation else tail
+
+
+def _is_plain_formula(text: str) -> bool:
+    """Whether a text is one formula with a letter or a root in it, and neither a sentence nor an amount."""
+    if len(text) > _MAX_PLAIN or not _HAS_LETTER.search(text) or _NO_FORMULA.search(text):
+        return False
+    if not balanced(text) or text.count("|") % 2:
+        return False
+    if any(word.lower() not in FUNCTIONS for word in _TWO_LETTERS.findall(text)):
+        return text.startswith("{") and read(text).kind == "list"
+    form = read(text)
+    if form.kind == "expression":
+        return bool(form.latex) and ("=" not in text or bool(form.equation) or len(letters_of(text)) > 1)
+    return form.kind in _WHOLE_KINDS and form.kind != "list"
 
 
 def _formula_of_sentence(sentence: str) -> str | None:
@@ -218,12 +265,14 @@ def _formula_of_sentence(sentence: str) -> str | None:
     if form.kind == "letter" and NUMBER.search(sentence):
         return None
     ends = not sentence[spans[-1][1] :].strip(" .!")
+    # The last number of `\frac{7}{9}` is part of it.
+    is_last = len(spans) == 1 and ends and _COMMAND.search(content)
     if len(spans) == 1 and ends and _RELATED.search(content) and _CONCLUDES.search(sentence[:begin]):
         return content
     if (
         len(spans) > 1
         or not _IS_MATHS.search(content)
-        or not ("=" in content or _VERB.search(sentence[:begin]))
+        or not ("=" in content or is_last or _VERB.search(sentence[:begin]))
     ):
         return _stated(sentence, spans)
     _, sign, right = content.rpartition("=")
