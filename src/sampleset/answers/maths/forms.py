@@ -85,7 +85,7 @@ _IN_GROUPS = lazy_pattern(r"\(-?\d{1,3}(?:,\d{3})*,000\)")
 _QUOTED = lazy_pattern(r"'([^']*)'|\"([^\"]*)\"")
 _WORD_FOR_CONSTANT = lazy_pattern(r"(?<=\+) ?(?:an? )?(?:arbitrary )?(?:constant|const\.?)(?![A-Za-z])")
 _WORKING = lazy_pattern(
-    r"(?i:either) (?=.+ or )|(?i:both) (?=.+ and )|,? ?(?:only|respectively)\.?$"
+    r"(?i:either) (?=.+ or )|(?i:both) (?=.+ and )|,? ?(?:only|\(only\)|respectively)\.?$"
     r"|,? ?(?:for (?:all|any|every) "
     r"|\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{R\}|R))?$"
 )

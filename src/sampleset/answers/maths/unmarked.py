@@ -19,11 +19,11 @@ from sampleset.answers.maths.words import FUNCTIONS
 
 _FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
 NUMBER_TEXT = (
-    r"(?<![A-Za-z0-9_.,/])(?:(?<![)\]}])[-−–](?=[\d$€£₹.]))?[$€£₹]?"
-    r"(?:\d{1,2}/\d{1,2}/\d{4}|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)"
+    r"(?<![A-Za-z0-9_.,/])(?:(?<![)\]}])[-−–](?=[\d$€£₹.\\]))?"
+    r"(?:\d{0,9} ?\\[dt]?frac ?\{\d{1,9}\} ?\{\d{1,9}\}|[$€£₹]?(?:\d{1,2}/\d{1,2}/\d{4}|\d{4}-\d\d-\d\d(?!\d)|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)"
     r"|(?<!\d )\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,6}(?! ?\d)(?:[.,]\d+)?"
     rf"|\d+ \d{{1,3}}/\d{{1,3}}(?![\d/])|\d* ?[{_FRACTIONS}]"
-    r"|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+)"
+    r"|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+))"
     r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%)?"
 )
 """A number in running text."""
@@ -54,7 +54,7 @@ _EXPLANATION = lazy_pattern(
 _CONCLUSION = lazy_pattern(r"\b(?:therefore|thus|hence|so|round(?:ed)? (?:up|down))\b", re.IGNORECASE)
 _STANDING = r"(?:approximately |about |around |only |exactly |at least |at most )?"
 _EQUALS = lazy_pattern(rf"\b(?:equals|(?:is|are) equal to) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
-_IS = lazy_pattern(rf"\b(?:is|are|was|were|be) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
+_IS = lazy_pattern(rf"\b(?:is|are|was|were|be|it['’]s|that['’]s) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
 _RESULTING = lazy_pattern(r"(?:is|are|equals|gives|leaves|makes|brings|comes)\b")
 _TOTAL = lazy_pattern(rf"\b(?:for|making|giving|makes) (?:a )?(?:grand )?total of {_STANDING}({NUMBER_TEXT})")
 _OPENING = lazy_pattern(
@@ -94,7 +94,7 @@ _NO_FORMULA = lazy_pattern(
     r"[$%€]|\\[()\[]|boxed|[-+*/=^]$|^[-+]?[\d.,]+ ?[A-Z]$|(?<![A-Za-z])(?:[aAI](?= [A-Za-z\d])|[A-Z](?= [A-Z])|x(?= \d))"
 )
 _HOUR = lazy_pattern(r"\d:$")
-_DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}")
+_DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}|\d{4}-\d\d-\d\d")
 
 
 _MATH = lazy_pattern(
@@ -123,6 +123,15 @@ _DAY_AT_END = lazy_pattern(
     r"\b(?:is|was|be|on|by|until|a) ((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
     rf"|(?:the )?\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?:,? \d{{4}})?)[\s.!]*$"
 )
+_WORD_FOR_TIME = lazy_pattern(
+    r"\b(?:is|be|was|falls on|lands on|at|month is|be in|is in) (?:a )?"
+    rf"((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|noon|midnight|{_MONTH})[\s.!]*$"
+)
+_COMPOUND = lazy_pattern(
+    r"\b(\d{1,4} (?:hours?|hrs?|h|feet|foot|ft|pounds?|lbs?|minutes?|mins?|kg|kilograms?|meters?|m|km|dollars?),?"
+    r" (?:and )?\d{1,4} (?:minutes?|mins?|min|seconds?|secs?|inch(?:es)?|ounces?|oz|grams?|g|cm|centimeters?|m"
+    r"|meters?|cents?))\b"
+)
 _GIVES_REASON = lazy_pattern(r"(?:since|because|as)\b", re.IGNORECASE)
 _JOINED = lazy_pattern(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
 _PLURAL = lazy_pattern(
@@ -139,23 +148,26 @@ _MONTH_AND_DAY = lazy_pattern(rf"\b{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4
 _COUNTS = rf"{SPELT_TEXT}|\d+"
 _SHARE = (
     r"(?:a |one[- ]|two[- ]|three[- ]|four[- ]|five[- ]|seven[- ])"
-    r"(?:half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?)"
+    r"(?:half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?"
+    r"|twelfths?|hundredths?)"
 )
 _AFTER_SHARE = r"(?= (?:an?|of|the|is|are|remains?|left|full)\b|[.!]|\s*$)"
 _DOZENS = lazy_pattern(
-    rf"(?<!\w)(?:(?P<mixed>{_COUNTS}) and a half|(?P<count>{_COUNTS}|an?|half a))"
+    rf"(?<!\w)(?:(?P<mixed>{_COUNTS}) and a half|(?P<count>{_COUNTS}|half an?|(?:a )?half|an?))"
     r"[ -]dozens?\b(?P<half> and a half)?",
     re.IGNORECASE,
 )
 _AND_PARTS = lazy_pattern(
-    rf"(?<!\w)(?P<count>{_COUNTS}) and (?P<share>half|\d{{1,3}}/\d{{1,3}}|{_SHARE})\b", re.IGNORECASE
+    rf"(?<!\w)(?P<count>{_COUNTS}|an?)(?: [a-z]{{3,12}}(?= and an? (?:half|quarter)\b(?! (?:of|an?)\b)))? and "
+    rf"(?P<share>half|\d{{1,3}}/\d{{1,3}}|{_SHARE})\b",
+    re.IGNORECASE,
 )
 _DASHED = lazy_pattern(r"(?<![\w./-])(?P<count>\d{1,4})-(?P<share>\d{1,2}/\d{1,2})(?![\w/-])")
 _PARTS = lazy_pattern(rf"\b(?P<share>half|{_SHARE}){_AFTER_SHARE}", re.IGNORECASE)
 _NUMERATORS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "seven": 7}
 _DENOMINATORS = {
     "half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
-    "eighth": 8, "ninth": 9, "tenth": 10,
+    "eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100,
 }  # fmt: skip
 
 
@@ -208,6 +220,12 @@ def _formula(text: str) -> str | None:
         worded = pattern.search(sentence)
         if worded and len(NUMBER.findall(sentence)) <= len(NUMBER.findall(worded[0])):
             return worded[1]
+    time = _WORD_FOR_TIME.search(sentence)
+    if time and (time[1].endswith("day") or not NUMBER.search(sentence)):
+        return time[1]
+    compound = _COMPOUND.findall(sentence)
+    if len(compound) == 1 and len(NUMBER.findall(sentence)) == 2 and read(compound[0]).number:
+        return compound[0]
     point = _TUPLE_AT_END.search(sentence)
     if point and "$" not in sentence and read(point[1]).kind in _WHOLE_KINDS:
         return point[1]
@@ -215,7 +233,7 @@ def _formula(text: str) -> str | None:
 
 
 def _plain_formula(sentence: str) -> str | None:
-    """A formula without marks around it that a sentence ends in: `The area is 36π square units.`"""
+    """A formula without marks around it that a sentence ends in: `The area is 36π square units`."""
     start = _PLAIN_START.match(sentence)
     if not start or any(sign in sentence for sign in ("$", "%", "€", "\\(")):
         return None
@@ -361,6 +379,14 @@ def _without_check(text: str) -> str:
     return text
 
 
+def first_sentence(text: str) -> str:
+    """The first sentence; a question keeps its mark."""
+    match = SENTENCE_END.search(text)
+    if match and match[0] == "?":
+        return text[: match.end()]
+    return (text[: match.start()] if match else text).strip()
+
+
 def last_sentence(text: str) -> str:
     """The last sentence, or its last 1,000 characters."""
     return _last_sentence(text[-_MAX_SENTENCE:].rstrip())
@@ -425,7 +451,22 @@ def _in_words(sentence: str) -> str | None:
         (_DOZENS, ("dozen",)),
         (_AND_PARTS, (" and ",)),
         (_DASHED, ("-",)),
-        (_PARTS, ("half", "quarter", "third", "fourth", "fifth", "sixth", "eighth", "tenth", "halves")),
+        (
+            _PARTS,
+            (
+                "half",
+                "quarter",
+                "third",
+                "fourth",
+                "fifth",
+                "sixth",
+                "eighth",
+                "tenth",
+                "twelfth",
+                "hundredth",
+                "halves",
+            ),
+        ),
     ):
         match = pattern.search(sentence) if any(word in lowered for word in words) else None
         if not match or NUMBER.search(sentence[: match.start()] + sentence[match.end() :]):
@@ -436,6 +477,8 @@ def _in_words(sentence: str) -> str | None:
 
 
 def _count(match: re.Match[str]) -> Fraction:
+    if match.groupdict().get("count", "").lower() in ("a", "an"):
+        return Fraction(1)
     count = read(match["count"]).number if "count" in match.groupdict() else None
     return count.value if count else Fraction(0)
 
@@ -444,5 +487,6 @@ def _dozens(match: re.Match[str]) -> Fraction:
     if match["mixed"]:
         number = read(match["mixed"]).number
         return (number.value if number else 0) * 12 + Fraction(6)
-    amount = {"a": Fraction(1), "half a": Fraction(1, 2)}.get(match["count"].lower()) or _count(match)
+    count = match["count"].lower()
+    amount = Fraction(1, 2) if "half" in count else Fraction(1) if count == "a" else _count(match)
     return amount * 12 + (6 if match["half"] else 0)
