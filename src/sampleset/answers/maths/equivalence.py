@@ -15,9 +15,11 @@ writing has two readings, has `equal=None`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import isclose
 from typing import Literal
 
 from sampleset.answers.maths.dates import times_agree
@@ -27,6 +29,7 @@ from sampleset.answers.maths.members import ratio_text
 from sampleset.answers.maths.numerals import Numeral, is_endless
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.simple_forms import Form
+from sampleset.answers.maths.two_ways import estimate
 from sampleset.answers.maths.units import UNIT_LETTERS, converted, units_agree
 from sampleset.answers.maths.verdict_store import store_verdict, stored_verdict
 from sampleset.answers.maths.workers import TIME_LIMIT, Budget, compare_expressions, compare_regions
@@ -44,6 +47,7 @@ _VOLTS = lazy_pattern(r"([+-]?\d+\.\d+|[+-]?\d+) ([NJKWVT])")
 _LETTERS = lazy_pattern(r"[A-J]{2,10}")
 _COEFFICIENT = lazy_pattern(r"(?<![\^_{])(?<![\^_]\{)\d")
 _RELATION = lazy_pattern(r"[=<>]|\\(?:le|ge|ne)(?![A-Za-z])")
+_CALLED = lazy_pattern(r"([A-Za-z])\(([a-z])\) ?=")
 _AXES = frozenset("xyz")
 _REAL_LINE = r"(-\infty, \infty)"
 _MAX_UNMATCHED = 6
@@ -166,6 +170,8 @@ def _are_plain(first: Form, second: Form) -> bool:
 
 def _compare_structures(first: Form, second: Form, mode: Mode, budget: Budget) -> Verdict:
     kinds = {first.kind, second.kind}
+    if {first.text, second.text} == {r"\emptyset", "nosolution"}:
+        return Verdict(mode == "gold", "kind")
     if kinds <= {"time", "ratio", "number"} and kinds & {"time", "ratio"}:
         return _compare_times(first, second, mode)
     if mode == "gold" and kinds == {"residue", "number"}:
@@ -207,6 +213,14 @@ def _compare_equations(first: Form, second: Form, mode: Mode, budget: Budget) ->
     sides = (first.equation or first.latex, second.equation or second.latex)
     if mode == "vote" or not (first.equation or second.equation) or not all(map(_RELATION.search, sides)):
         return None
+    called = [_CALLED.match(side) for side in sides]
+    if called[0] and called[1] and called[0][1] == called[1][1]:
+        # `f(t) = 2t` is `f(x) = 2x`.
+        name = rf"(?<![A-Za-z\\]){called[0][2]}(?![A-Za-z])"
+        renamed = re.sub(name, called[1][2], sides[0])
+        sides = renamed.partition("=")[2].strip(), sides[1].partition("=")[2].strip()
+        if sides[0] == sides[1]:
+            return Verdict(True, "text")
     verdict = _compare_expressions(sides[0], sides[1], mode, budget)
     return verdict if verdict.equal else None
 
@@ -222,6 +236,11 @@ def _asked_for(first: Form, second: Form, mode: Mode) -> Form:
 
 def _compare_times(first: Form, second: Form, mode: Mode) -> Verdict:
     """Times of day, ratios, and what may be either: `7:32`."""
+    if first.names and second.names and first.names != second.names:
+        # `A:B = 5:8` is not `B:A = 5:8`.
+        return Verdict(False, "names")
+    if first.text == second.text:
+        return Verdict(True, "text")
     if first.kind == second.kind == "time":
         return Verdict(mode != "vote" and times_agree(first.text, second.text), "time")
     if mode == "vote":
@@ -243,14 +262,25 @@ def _compare_times(first: Form, second: Form, mode: Mode) -> Verdict:
             and number.number.value == values[0] / values[1],
             "ratio",
         )
+    sizes = _sizes(first), _sizes(second)
+    if all(sizes) and len(sizes[0]) == len(sizes[1]):
+        return Verdict(all(isclose(a, b, rel_tol=1e-12) for a, b in zip(*sizes, strict=True)), "ratio")
     left, right = _ratio_of(first), _ratio_of(second)
     if len(left) != max(len(first.parts), 2) or len(right) != max(len(second.parts), 2):
         return Verdict(False, "ratio")  # members that are no numbers
     return Verdict(bool(left and right) and ratio_text(left) == ratio_text(right), "ratio")
 
 
+def _sizes(form: Form) -> list[float]:
+    r"""The members of a ratio with a root or a multiple of pi in it, as shares of the first."""
+    values = [estimate(part.latex) for part in form.parts] if form.kind == "ratio" else []
+    known = [value for value in values if value]
+    has_roots = any("\\" in part.latex for part in form.parts)
+    return [value / known[0] for value in known] if has_roots and len(known) == len(values) else []
+
+
 def _ratio_of(form: Form) -> list[Fraction]:
-    if form.kind == "time":
+    if form.kind == "time" and not form.parts:
         return [Fraction(part) for part in form.text.split(":")] if " " not in form.text else []
     return [part.number.value for part in form.parts if part.number]
 

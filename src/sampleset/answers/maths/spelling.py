@@ -56,7 +56,7 @@ _CHARACTERS = str.maketrans(
 _ROMAN = (
     "text|mbox|textbf|textit|textrm|textsf|textsc|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mathtt|mathnormal"
     "|operatorname|emph|hbox|boldsymbol|bold|pmb|bm|underline|uline|uuline|ensuremath|rm|bf|it|sf|tt|mathstrut"
-    "|textup|textmd|textsl|mathbin|mathord|mathrel|mathop|mathpunct|smash|underbrace|overbrace"
+    "|mathcal|mathfrak|textup|textmd|textsl|mathbin|mathord|mathrel|mathop|mathpunct|smash|underbrace|overbrace"
 )
 _FUNCTIONS = "sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|arccot|sinh|cosh|tanh|log|ln|exp|floor|ceil"
 _SHORT_ARCS = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "acot": "arccot"}
@@ -79,6 +79,15 @@ _SUBSTITUTIONS = tuple(
         ("\\math", r"\\math(?:bf|rm|it|sf) (?=[0-9A-Za-z])", ""),
         ("bb", r"\\(?:Bbb|mathbb) ?(?:\{ ?([A-Z]) ?\}|([A-Z])(?![A-Za-z]))",
          r"\\mathbb{\1\2}"),
+        ("<", r"<(sup|sub)>([^<>]{1,40})</\1>", lambda match: f"{'^' if match[1] == 'sup' else '_'}{{{match[2]}}}"),
+        ("</", r"</?(?:b|i|u|em|strong|mark|span|div|p|center)(?: [^<>]{0,80})?>", ""),
+        ("\\R", r"\\R(?![A-Za-z])", r"\\mathbb{R}"),
+        ("U", r"(?<=[)\]]) ?U ?(?=[(\[])", r"\\cup "),
+        ("surd", r"\\surd(?![A-Za-z])", r"\\sqrt "),
+        ("slash", r"\\slash(?![A-Za-z])", "/"),
+        ("bbox", r"\\bbox ?(?:\[[^\[\]]*\])?(?= ?\{)", ""),
+        ("\\", r"\\(?:enclose|class|style|cssId) ?\{[^{}]*\}(?= ?\{)", ""),
+        ("_{", r"^\^\{(\d{1,9})\} ?/ ?_\{(\d{1,9})\}$", r"\1/\2"),
         ("{,}", r" ?(?:\\(?:text|mathord|mathpunct))?\{,\} ?", ","),
         ("{:}", r"\{:\}", ":"),
         ("\\", r"(?<=\d)(?:\\[,;:]|\\thinspace(?![A-Za-z])|\{ ?\\[,;:] ?\}) ?(?=\d{3}(?!\d))", ""),
@@ -182,6 +191,9 @@ _PAIRS = (
     (r"\(", r"\)"),
     (r"\[", r"\]"),
     ("**", "**"),
+    ("__", "__"),
+    ("==", "=="),
+    ("*", "*"),
     ("`", "`"),
     ('"', '"'),
     ("'", "'"),

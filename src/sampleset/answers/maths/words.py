@@ -32,6 +32,33 @@ _SHORT_DAYS = {
 _EMPTY = frozenset(("emptyset", "theemptyset", "nullset", "thenullset"))
 
 
+_SPOKEN = lazy_pattern(
+    r" (?:is|equals|or minus) |^(?:the )?(?:point|ratio|pair|ordered|vector|sol|root|set|interval)",
+    re.IGNORECASE,
+)
+_NOTATIONS = tuple(
+    (lazy_pattern(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (r"^(?:the )?(?:(?:ordered )?pair|point|ratio|vector|interval|solution set|set|roots|solutions)"
+         r"(?: is| are)?:? (?=[(\[{\\\d<-])", ""),
+        (r"^plus or minus (?=[\d\\])", r"\\pm "),
+        (r"^([a-z]) is (?:at least|(?:no|not) (?:less|smaller) than|greater than or equal to) (?=[-\d\\])", r"\1 \\ge "),
+        (r"^([a-z]) is (?:at most|(?:no|not) (?:more|greater) than|less than or equal to) (?=[-\d\\])", r"\1 \\le "),
+        (r"^([a-z]) is (?:greater|more|larger) than (?=[-\d\\])", r"\1 > "),
+        (r"^([a-z]) is (?:less|smaller) than (?=[-\d\\])", r"\1 < "),
+        (r"^([a-z]) (?:is|equals|is equal to) (?=[-+\d\\(])", r"\1 = "),
+    )
+)  # fmt: skip
+
+
+def in_notation(text: str) -> str:
+    """Mathematics that is written in words, in signs: `x is at least 2`, `plus or minus 3`, `the point (1,2)`."""
+    if _SPOKEN.search(text):
+        for pattern, replacement in _NOTATIONS:
+            text = pattern.sub(replacement, text, count=1)
+    return text
+
+
 def folded_words(text: str) -> tuple[str, str] | None:
     """Words without case and spaces, and the text again where it may be a product of letters; or `None`."""
     if not _WORDS.fullmatch(text):
