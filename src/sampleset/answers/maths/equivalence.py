@@ -41,7 +41,7 @@ Mode = Literal["gold", "same", "vote"]
 _CACHE_BYTES = 32 * 2**20
 _BASE = lazy_pattern(r"([0-9A-F]+)_\{\d+\}")
 _DATE_AND_TIME = lazy_pattern(r"(\d{1,2}/\d{1,2}/\d{4}),? (?:at )?\d{1,2}(?::\d{2})? ?(?:[AaPp]\.?[Mm]\.?)?")
-_SHORT_UNIT = lazy_pattern(r"([+-]?[\d.,]+)(?:([gmlLsh])| ([NJKWV]))")
+_SHORT_UNIT = lazy_pattern(r"([+-]?[\d.,]+)(?:([gmlLsh])| ([NJKWVAT]))")
 _SCALED = lazy_pattern(r"([+-]?[$]?[\d.,]+) ?([kKMB]|bn|BN|mn)")
 _VOLTS = lazy_pattern(r"([+-]?\d+\.\d+|[+-]?\d+) ([NJKWVT])")
 _LETTERS = lazy_pattern(r"[A-J]{2,10}")
@@ -250,6 +250,8 @@ def _compare_times(first: Form, second: Form, mode: Mode) -> Verdict:
         if number.number is None:
             return Verdict(False, "kind")
         if other.kind == "time":
+            if number.number.unit and mode == "gold" and _ratio_of(other):
+                return Verdict(_as_duration(other, number.number), "time")
             hour, _, rest = other.text.partition(":")
             exact = rest.startswith("00") and not number.number.unit and number.number.value == int(hour)
             return Verdict(exact, "time")
@@ -269,6 +271,16 @@ def _compare_times(first: Form, second: Form, mode: Mode) -> Verdict:
     if len(left) != max(len(first.parts), 2) or len(right) != max(len(second.parts), 2):
         return Verdict(False, "ratio")  # members that are no numbers
     return Verdict(bool(left and right) and ratio_text(left) == ratio_text(right), "ratio")
+
+
+def _as_duration(time: Form, number: Numeral) -> bool:
+    """Whether `1:30` is meant as hours and minutes, or as minutes and seconds."""
+    left, right = _ratio_of(time)
+    unit = number.unit or ""
+    return any(
+        converted(left + right / 60, larger, unit) == number.value and unit in names
+        for larger, names in (("h", ("h", "min")), ("min", ("min", "s")))
+    )
 
 
 def _sizes(form: Form) -> list[float]:

@@ -87,7 +87,7 @@ _MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.
 _LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
 _INFINITE = frozenset((r"\infty", r"-\infty", r"+\infty"))
 _ALIGNED = lazy_pattern(r"\\begin ?\{(?:aligned|align\*?|gathered|cases)\}(.*?)\\end ?\{\w+\*?\}", re.DOTALL)
-_HOUR_AND_MINUTE = lazy_pattern(r"\d{1,2}:[1-9]\d")
+_HOUR_AND_MINUTE = lazy_pattern(r"\d{1,2}[:h][1-9]\d")
 _LINES = lazy_pattern(r"[^{}\\&]+=[^{}\\&]+(?:\\\\[^{}\\&]+=[^{}\\&]+){1,5}")
 _RATIO = lazy_pattern(r"[^:]+(?: ?: ?[^:]+){1,5}")
 _RATIO_IN_WORDS = lazy_pattern(r"(\d+(?:\.\d+)?)(?: is)? ?to ?(\d+(?:\.\d+)?)(?: ?to ?(\d+(?:\.\d+)?))?")
@@ -153,7 +153,7 @@ def _form(text: str, nesting: int) -> Form:
     time = read_time(text)
     if time:
         # `15:24` may be a ratio as well.
-        sides = text.split(":") if _HOUR_AND_MINUTE.fullmatch(text) else []
+        sides = re.split("[:h]", text) if _HOUR_AND_MINUTE.fullmatch(text) else []
         return Form("time", time, parts=tuple(number_form(Numeral(Fraction(side))) for side in sides))
     letter = _LETTER.fullmatch(text)
     if letter:

@@ -143,7 +143,13 @@ _HAN_SCALE = lazy_pattern(r"(\d[\d,.]*) ?([百千万亿億만억])(?![十百千�
 _HAN_SCALES = {"百": 2, "千": 3, "万": 4, "만": 4, "亿": 8, "億": 8, "억": 8}
 _MINUS = lazy_pattern(r"(?:negative|minus) (?=[$\d\\])", re.IGNORECASE)
 _HALF_A = lazy_pattern(r"half an? (?=[a-z]+$)(?!dozen)", re.IGNORECASE)
-_HOURS = lazy_pattern(r"(\d{1,3}) ?h ?(\d{1,2}) ?m(?:in)?")
+_HOURS = lazy_pattern(r"(\d{1,3}) ?h ?(\d{1,2})(?: ?m(?:in)?)?")
+_AND_A_PART = lazy_pattern(
+    rf"({SPELT_TEXT}|\d{{1,9}}|an?)(?: (?P<unit>[a-z]{{3,12}}))? and (?:a |one )?(?P<part>half|quarter|three[- ]quarters)"
+    r"(?(unit)| (?P<after>[a-z]{2,12}))?",
+    re.IGNORECASE,
+)
+_PER_UNIT = lazy_pattern(r"( ?)(?:per|an?|/) ?([A-Za-z]+)$")
 _FEET = lazy_pattern(r"(\d{1,2}) ?(?:foot|feet|ft\.?|') ?(\d{1,2})")
 _RECURRING = lazy_pattern(r"(\d{0,20}\.\d{0,20}?)(\d) (?:repeating|recurring)")
 _ERA = lazy_pattern(r"(\d{1,4}) (?:AD|CE|A\.D\.|C\.E\.)")
@@ -228,7 +234,7 @@ def read_numeral(text: str) -> Numeral | None:
     which = _ORDINAL_WORDS.get(text.casefold().removeprefix("the "))
     if not text or which:
         return Numeral(Fraction(which)) if which else None
-    special = _share(text) or _ordinal(text) or _measures(text) or _han(text)
+    special = _share(text) or _and_a_part(text) or _ordinal(text) or _measures(text) or _han(text)
     if special:
         return special
     if not text.isascii():
@@ -296,6 +302,20 @@ def _with_point(match: re.Match[str]) -> str:
 
 def _without_commas(match: re.Match[str]) -> str:
     return match[0].replace(",", "")
+
+
+def _and_a_part(text: str) -> Numeral | None:
+    """`an hour and a half`, `two and a half miles`."""
+    match = _AND_A_PART.fullmatch(text) if " and " in text else None
+    if not match:
+        return None
+    count = (
+        1 if match[1].lower() in ("a", "an") else int(match[1]) if match[1].isdigit() else _counted(match[1])
+    )
+    part = {"h": Fraction(1, 2), "q": Fraction(1, 4), "t": Fraction(3, 4)}[match["part"][0].lower()]
+    name = (match["unit"] or match["after"] or "").lower()
+    unit = UNITS.get(name)
+    return Numeral(count + part, False, False, unit, "" if unit else name)
 
 
 def _share(text: str) -> Numeral | None:
@@ -440,6 +460,9 @@ def strip_unit(text: str) -> str:
 def _read_unit(rest: str) -> tuple[int, str | None, bool]:
     """Power of ten, known unit, and whether what follows a number is a unit at all."""
     if not rest.strip():
+        return 0, None, True
+    rate = _PER_UNIT.fullmatch(rest)
+    if rate and rate[2] in UNITS and (rate[1] or "/" in rest):
         return 0, None, True
     # `2nm` may be a product of variables; `2 nm` is a length.
     together = read_unit(rest) if rest[0] == " " or "/" in rest else None

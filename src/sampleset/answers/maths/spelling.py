@@ -165,17 +165,35 @@ _GROUPED = lazy_pattern(
 _POINT_BEFORE_A_SIGN = lazy_pattern(r"(?<=\d)\.(?=[*+)}\]]|[,;-] ?[\d.-])")
 _PLAIN_LOGARITHM = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math|numpy)\.)?log(2|10)(?= ?\()")
 _PLAIN_ABSOLUTE = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math)\.)?f?abs\(([^()|]{1,80})\)")
+_CALLS = tuple(
+    (lazy_pattern(pattern), replacement)
+    for pattern, replacement in (
+        (r"(?<![\\A-Za-z.])(?:[Mm]ath\.)?pow\(([^(),]{1,40}), ?([^(),]{1,40})\)", r"(\1)^{\2}"),
+        (r"(?<![\\A-Za-z.])(?:[a-z]{2,5}\.)?factorial\((\d{1,6}|[a-z])\)", r"\1!"),
+        (
+            r"(?<![\\A-Za-z.])(?:[a-z]{2,5}\.)?(?:comb|binomial|nCr)\(([^(),]{1,40}), ?([^(),]{1,40})\)",
+            r"\\binom{\1}{\2}",
+        ),
+        (r"^(\d{1,3})C(\d{1,3})$", r"\\binom{\1}{\2}"),
+        (r"\^(-?\d{1,9}\.\d{1,9})", r"^{\1}"),
+    )
+)
+_UNIT_PRODUCT = lazy_pattern(
+    r"(?<=\d) ?((?:[A-Za-z]{1,4}(?:\^\{-?\d\})? ?\\cdot ?){1,3}[A-Za-z]{1,4}(?:\^\{-?\d\})?"
+    r"(?: ?/ ?[A-Za-z]{1,4}(?:\^\{\d\})?){0,2})$"
+)
+_TELLING_UNIT = lazy_pattern(r"[A-Za-z]{2}|[NJKWVT]")
 _LITERAL = lazy_pattern(r"(?i:0(x)([0-9a-f]{1,16})|0(b)([01]{1,64}))")
 _SPACES = lazy_pattern(r"\s+")
 _TOKEN = lazy_pattern(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
 _PLAIN_POWER = lazy_pattern(r"\*\*(?=[\d(a-zA-Z{-])")
 _PLAIN_FUNCTION = lazy_pattern(
-    rf"(?<![\\A-Za-z])(?:(?:np|math|numpy|sympy|sp|cmath)\.)?(?:({_FUNCTIONS}|{'|'.join(_SHORT_ARCS)})"
-    r"(?= ?\(| ?\d| [a-z]\b| ?\\|(?<=log)_))"
+    rf"(?<![\\A-Za-z])(?:(?:np|[Mm]ath|numpy|sympy|sp|cmath)\.)?(?:({_FUNCTIONS}|{'|'.join(_SHORT_ARCS)})"
+    r"(?= ?\(| ?\d|\^\{?\d| [a-z]\b| ?\\|(?<=log)_))"
 )
-_PLAIN_SQRT = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math)\.)?(cb|sq)rt(?![A-Za-z])")
+_PLAIN_SQRT = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|[Mm]ath|sympy|sp)\.)?(cb|sq)rt(?![A-Za-z])")
 _PLAIN_CONSTANT = lazy_pattern(
-    r"(?<![\\A-Za-z])(?:(?:np|math|numpy)\.)?(pi|(?i:infinity|infty|inf))(?![A-Za-z])"
+    r"(?<![\\A-Za-z])(?:(?:np|math|numpy)\.)?(pi|Pi|PI|(?i:infinity|infty|inf))(?![A-Za-z])"
 )
 _CONSTANTS = {"pi": r"\pi ", "infinity": r"\infty ", "infty": r"\infty ", "inf": r"\infty "}
 _SPACE_BEFORE_SCRIPT = lazy_pattern(r" (?=[\^_])")
@@ -214,6 +232,9 @@ def respell(text: str) -> str:
     if "log" in text or "abs" in text:
         text = _PLAIN_LOGARITHM.sub(r"\\log_{\1}", text)
         text = _PLAIN_ABSOLUTE.sub(r"|\1|", text)
+    if "(" in text or "C" in text or "." in text:
+        for pattern, replacement in _CALLS:
+            text = pattern.sub(replacement, text)
     text = _PLAIN_FUNCTION.sub(_function, text)
     text = _PLAIN_SQRT.sub(lambda match: r"\sqrt" if match[1] == "sq" else r"\sqrt[3]", text)
     text = _PLAIN_CONSTANT.sub(lambda match: _CONSTANTS[match[1].lower()], text)
@@ -222,6 +243,8 @@ def respell(text: str) -> str:
     if "degrees" in text and _TRIGONOMETRIC.search(text):
         text = _DEGREES.sub(r"\\frac{\1\\pi}{180}", text)
     text = _OHM.sub(r" \1ohm", _MICRO.sub(r" u\1", text))
+    if r"\cdot" in text:
+        text = _UNIT_PRODUCT.sub(_product_of_units, text)
     return _SPACES.sub(" ", _UNIT_AT_END.sub(_unit, text)) if roman else text
 
 
@@ -286,6 +309,13 @@ def _fraction(match: re.Match[str]) -> str:
 def _unit(match: re.Match[str]) -> str:
     unit = read_unit(match[1], in_text_command=True)
     return " " + re.sub(r"\^(\d)", r"^{\1}", unit) if unit else match[0]
+
+
+def _product_of_units(match: re.Match[str]) -> str:
+    r"""`N \cdot m` behind a number; `m \cdot g` may be variables."""
+    unit = re.sub(r" ?\\cdot ?", " ", match[1])
+    known = _TELLING_UNIT.search(unit) and read_unit(unit, in_text_command=True)
+    return f" {unit}" if known else match[0]
 
 
 def too_deep(text: str) -> bool:

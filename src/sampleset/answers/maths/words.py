@@ -33,7 +33,7 @@ _EMPTY = frozenset(("emptyset", "theemptyset", "nullset", "thenullset"))
 
 
 _SPOKEN = lazy_pattern(
-    r" (?:is|equals|or minus) |^(?:the )?(?:point|ratio|pair|ordered|vector|sol|root|set|interval)",
+    r" (?:is|equals|or minus|root of) |^(?:the )?(?:point|ratio|pair|ordered|vector|sol|root|set|interval)",
     re.IGNORECASE,
 )
 _NOTATIONS = tuple(
@@ -41,6 +41,8 @@ _NOTATIONS = tuple(
     for pattern, replacement in (
         (r"^(?:the )?(?:(?:ordered )?pair|point|ratio|vector|interval|solution set|set|roots|solutions)"
          r"(?: is| are)?:? (?=[(\[{\\\d<-])", ""),
+        (r"^(?:the )?square root of (\d{1,30})$", r"\\sqrt{\1}"),
+        (r"^(?:the )?cube root of (\d{1,30})$", r"\\sqrt[3]{\1}"),
         (r"^plus or minus (?=[\d\\])", r"\\pm "),
         (r"^([a-z]) is (?:at least|(?:no|not) (?:less|smaller) than|greater than or equal to) (?=[-\d\\])", r"\1 \\ge "),
         (r"^([a-z]) is (?:at most|(?:no|not) (?:more|greater) than|less than or equal to) (?=[-\d\\])", r"\1 \\le "),
