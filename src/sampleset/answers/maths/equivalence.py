@@ -22,6 +22,7 @@ from fractions import Fraction
 from math import isclose
 from typing import Literal
 
+from sampleset.answers.maths.counts import rank_of
 from sampleset.answers.maths.dates import times_agree
 from sampleset.answers.maths.forms import read, read_as_list
 from sampleset.answers.maths.linear import linear_verdict
@@ -29,7 +30,8 @@ from sampleset.answers.maths.members import ratio_text
 from sampleset.answers.maths.numerals import Numeral, is_endless
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.simple_forms import Form
-from sampleset.answers.maths.two_ways import estimate
+from sampleset.answers.maths.spelling import respell
+from sampleset.answers.maths.two_ways import estimate, near_of_two
 from sampleset.answers.maths.units import UNIT_LETTERS, converted, units_agree
 from sampleset.answers.maths.verdict_store import store_verdict, stored_verdict
 from sampleset.answers.maths.workers import TIME_LIMIT, Budget, compare_expressions, compare_regions
@@ -43,6 +45,8 @@ _BASE = lazy_pattern(r"([0-9A-F]+)_\{\d+\}")
 _DATE_AND_TIME = lazy_pattern(r"(\d{1,2}/\d{1,2}/\d{4}),? (?:at )?\d{1,2}(?::\d{2})? ?(?:[AaPp]\.?[Mm]\.?)?")
 _SHORT_UNIT = lazy_pattern(r"([+-]?[\d.,]+)(?:([gmlLsh])| ([NJKWVAT]))")
 _SCALED = lazy_pattern(r"([+-]?[$]?[\d.,]+) ?([kKMB]|bn|BN|mn)")
+_PAIR = lazy_pattern(r"\\binom ?\{([^{}]{1,40})\} ?\{([^{}]{1,40})\}")
+_IN_DOZENS = lazy_pattern(r"dozens?\b")
 _VOLTS = lazy_pattern(r"([+-]?\d+\.\d+|[+-]?\d+) ([NJKWVT])")
 _LETTERS = lazy_pattern(r"[A-J]{2,10}")
 _COEFFICIENT = lazy_pattern(r"(?<![\^_{])(?<![\^_]\{)\d")
@@ -88,6 +92,9 @@ def matches_gold(answer: str, gold: str) -> Verdict:
     `25` and `0.25` are; against `1<x<2`, `(1,2)` is an interval; a base (`25_6`) may be left out.
     """
     reference, form = read(gold), read(answer)
+    rank, reached = rank_of(gold.strip()), rank_of(answer.strip())
+    if rank and reached:
+        return Verdict(rank == reached, "ordinal")
     if reference.kind == "list" and form.kind == "number" and "," in answer:
         form = read_as_list(answer)
     if reference.kind == "letter" and form.kind != "letter":
@@ -102,6 +109,12 @@ def matches_gold(answer: str, gold: str) -> Verdict:
         amount = read(f"${scaled[1].lstrip('$')}{scaled[2]}") if scaled else form
         # `300 K` are kelvin, and `5k` is 5000 where that is the gold.
         form = amount if amount.number and amount.number.value == reference.number.value else form
+        near = near_of_two(respell(answer)) if reference.number.decimal else None
+        form = read(near) if near else form
+    if form.number and reference.kind == "expression" and (scaled := _SCALED.fullmatch(gold.strip())):
+        reference = read(f"${scaled[1].lstrip('$')}{scaled[2]}")
+    if reference.kind in ("parens", "vector", "matrix") and (pair := _PAIR.fullmatch(answer.strip())):
+        form = read(rf"\begin{{pmatrix}}{pair[1]}\\{pair[2]}\end{{pmatrix}}")
     if form.number and reference.kind == "expression" and (match := _VOLTS.fullmatch(gold.strip())):
         reference = read(f"{match[1]} {UNIT_LETTERS[match[2]]}")
     based = [_BASE.fullmatch(form.text) for form in (form, reference)]
@@ -138,6 +151,7 @@ def compare_forms(first: Form, second: Form, mode: Mode, budget: Budget | None =
         return Verdict(None, "too_long") if both or mode != "gold" else Verdict(False, "too_long")
     if first.number and second.number:
         return _compare_numbers(first.number, second.number, mode)
+    first, second = _as_written_like(first, second), _as_written_like(second, first)
     if first.text == second.text and first.names == second.names:
         return Verdict(_same_braces(first, second, mode), "text")
     budget = budget or Budget(TIME_LIMIT)
@@ -157,6 +171,15 @@ def compare_forms(first: Form, second: Form, mode: Mode, budget: Budget | None =
     if verdict.equal is False and first.region and second.region and not _are_plain(first, second):
         return _compare_regions(first, second, budget)
     return verdict
+
+
+def _as_written_like(form: Form, other: Form) -> Form:
+    """A vector in the brackets of what it is compared with: `<1,2>` may be written `(1,2)` and `[1,2]`."""
+    if form.kind != "vector":
+        return form
+    if other.kind == "brackets":
+        return replace(form, kind="brackets", text=f"[{form.text[1:-1]}]")
+    return replace(form, kind="parens")
 
 
 def _same_braces(first: Form, second: Form, mode: Mode) -> bool:
@@ -319,7 +342,9 @@ def _compare_numbers(first: Numeral, second: Numeral, mode: Mode) -> Verdict:
     if numbers_equal(first, second):
         return Verdict(True, "number")
     if first.percent == second.percent:
-        return Verdict(False, "number")
+        sides = ((first, second), (second, first)) if mode == "gold" else ()
+        is_dozens = any(_IN_DOZENS.match(a.label) and a.value * 12 == b.value for a, b in sides)
+        return Verdict(is_dozens, "number")
     percent, bare = (first, second) if first.percent else (second, first)
     if percent.value * 100 == bare.value:
         return Verdict(True, "percent_read_as_number")

@@ -83,7 +83,7 @@ _BUILDER = lazy_pattern(
 )
 _SET_OF = lazy_pattern(r"\\\{ ?(.+?) ?(?:\||:|\\mid(?![A-Za-z])) ?(.+?) ?\\\}", re.DOTALL)
 _FRENCH = lazy_pattern(r"\](.+[,;].+)\[|\](.+[,;].+)\]|\[(.+[,;].+)\[")
-_MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]")
+_MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]|\\approx")
 _LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
 _INFINITE = frozenset((r"\infty", r"-\infty", r"+\infty"))
 _ALIGNED = lazy_pattern(r"\\begin ?\{(?:aligned|align\*?|gathered|cases)\}(.*?)\\end ?\{\w+\*?\}", re.DOTALL)
@@ -98,7 +98,7 @@ _IN_GROUPS = lazy_pattern(r"\(-?\d{1,3}(?:,\d{3})*,000\)")
 _QUOTED = lazy_pattern(r"'([^']*)'|\"([^\"]*)\"")
 _WORD_FOR_CONSTANT = lazy_pattern(r"(?<=\+) ?(?:an? )?(?:arbitrary )?(?:constant|const\.?)(?![A-Za-z])")
 _WORKING = lazy_pattern(
-    r"(?i:either) (?=.+ or )|(?i:both) (?=.+ and )|,? ?(?:only|\(only\)|respectively)\.?$"
+    r"^\\approx ?(?=[\d\\])|(?i:either) (?=.+ or )|(?i:both) (?=.+ and )|,? ?(?:only|\(only\)|respectively)\.?$"
     r"|,? ?(?:for (?:all|any|every) "
     r"|\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{R\}|R))?$"
 )
@@ -226,10 +226,14 @@ def _bracketed(text: str, nesting: int) -> Form | None:
     if less:
         regions = [_form(side, nesting + 1).region or ("tex", side) for side in less.groups()]
         return Form("region", squeeze(text), region=("minus", *regions))
+    assigned = ASSIGNMENT.match(text)
+    if assigned and vector_entries(text[assigned.end() :]):
+        return _form(text[assigned.end() :], nesting + 1)
     entries = vector_entries(text)
+    vector = _container("parens", entries, nesting) if entries else None
     form = (
         _matrix(text, nesting)
-        or (_container("parens", entries, nesting) if entries else None)
+        or (replace(vector, kind="vector") if vector else None)
         or _built(text, nesting)
     )
     if form:
@@ -443,6 +447,9 @@ def _set_text(part: Form, member: str) -> str:
 
 def _relation(text: str, nesting: int) -> Form | None:
     """Inequalities in one variable as intervals, and assignments as what is assigned."""
+    near = ASSIGNMENT.match(text)
+    if near and r"\approx" in near[0]:
+        return _form(text[near.end() :], nesting + 1)
     name_match = _TUPLE_NAME.match(text)
     if name_match:
         inner = _form(text[name_match.end() :], nesting + 1)

@@ -11,7 +11,7 @@ from sampleset.answers.maths.numerals import Numeral
 from sampleset.answers.maths.patterns import lazy_pattern
 
 Kind = Literal[
-    "number", "letter", "words", "date", "time", "list", "parens", "brackets", "interval", "union",
+    "number", "letter", "words", "date", "time", "list", "parens", "vector", "brackets", "interval", "union",
     "inequality", "matrix", "ratio", "residue", "region", "expression", "opaque",
 ]  # fmt: skip
 
@@ -21,6 +21,7 @@ class Form:
     """One answer, read.
 
     Attributes:
+        kind: Of a `vector`, its entries are in angle brackets.
         text: Canonical text; equal texts are equal answers.
         latex: What a computer algebra system may be given; empty where it has nothing to decide.
         parts: Members in the order written, for containers; rows of a matrix. For an inequality

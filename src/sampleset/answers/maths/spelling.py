@@ -88,6 +88,7 @@ _SUBSTITUTIONS = tuple(
         ("bbox", r"\\bbox ?(?:\[[^\[\]]*\])?(?= ?\{)", ""),
         ("\\", r"\\(?:enclose|class|style|cssId) ?\{[^{}]*\}(?= ?\{)", ""),
         ("_{", r"^\^\{(\d{1,9})\} ?/ ?_\{(\d{1,9})\}$", r"\1/\2"),
+        ("matrix{", r"\\([pbvBV]?matrix)\{([^{}]*)\}(?![\w}])", r"\\begin{\1}\2\\end{\1}"),
         ("{,}", r" ?(?:\\(?:text|mathord|mathpunct))?\{,\} ?", ","),
         ("{:}", r"\{:\}", ":"),
         ("\\", r"(?<=\d)(?:\\[,;:]|\\thinspace(?![A-Za-z])|\{ ?\\[,;:] ?\}) ?(?=\d{3}(?!\d))", ""),
@@ -183,6 +184,7 @@ _UNIT_PRODUCT = lazy_pattern(
     r"(?: ?/ ?[A-Za-z]{1,4}(?:\^\{\d\})?){0,2})$"
 )
 _TELLING_UNIT = lazy_pattern(r"[A-Za-z]{2}|[NJKWVT]")
+_ROW_SKIP = lazy_pattern(r"\\\\ ?\[ ?-?[\d.]{1,8} ?(?:pt|em|ex|mm|cm|px) ?\]")
 _LITERAL = lazy_pattern(r"(?i:0(x)([0-9a-f]{1,16})|0(b)([01]{1,64}))")
 _SPACES = lazy_pattern(r"\s+")
 _TOKEN = lazy_pattern(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
@@ -252,6 +254,8 @@ def _plain_latex(text: str) -> tuple[str, bool]:
     """The text without Unicode, styles and rare commands, and whether it held units in a text command."""
     if not text.isascii():
         text = _SCRIPTS.sub(_script, text)
+    if r"\\" in text:
+        text = _ROW_SKIP.sub(r"\\\\", text)
     text = _unwrap(text.translate(_CHARACTERS))
     if "&" not in text and r"\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)

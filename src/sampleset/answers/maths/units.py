@@ -68,7 +68,14 @@ UNITS = {
         "rupee": "rupee rupees inr",
         "sterling": "sterling gbp",
         "yen": "yen yuan jpy cny rmb",
-        "krw": "krw",
+        "krw": "krw won",
+        "peso": "peso pesos mxn",
+        "franc": "franc francs",
+        "real": "reais brl",
+        "lira": "lira liras",
+        "baht": "baht",
+        "krona": "kr sek nok dkk kronor kronen kroner",
+        "zloty": "zloty pln",
         "ruble": "ruble rubles rub",
         "celsius": "celsius",
         "fahrenheit": "fahrenheit",
@@ -177,8 +184,8 @@ def read_unit(text: str, in_text_command: bool = False) -> str | None:
         position = match.end()
     if not names or (UNITS.get(names[0]) == "degrees" and len(names) > 1):
         return None
-    telling = (
-        names == ["N", "m"] or len(names) > 1 and (min(powers) < 0 or any(len(name) > 1 for name in names))
+    telling = names == ["N", "m"] or (
+        len(names) > 1 and (min(powers) < 0 or any(len(name) > 1 for name in names))
     )
     if not in_text_command and not telling and (len(names[0]) == 1 or len(names) > 1):
         # `6 m` and `2 x y` are for the caller to decide: letters may be variables.

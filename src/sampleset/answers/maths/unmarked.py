@@ -10,9 +10,10 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
+from sampleset.answers.maths.counts import SPELT, SPELT_TEXT
+from sampleset.answers.maths.dates import DAYS, MONTHS
 from sampleset.answers.maths.forms import read
 from sampleset.answers.maths.members import letters_of
-from sampleset.answers.maths.numerals import SPELT, SPELT_TEXT
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.spelling import balanced
 from sampleset.answers.maths.words import FUNCTIONS
@@ -118,14 +119,15 @@ _CONCLUDES = lazy_pattern(
 _RATIO_IN_WORDS = lazy_pattern(
     r"\b(?:ratio|proportion)\b[^.\n]*?\b(\d+(?:\.\d+)? to \d+(?:\.\d+)?)(?=[\s.!]*$)"
 )
-_MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
+_MONTH = rf"(?:{'|'.join(month.title() for month in MONTHS)})"
+_WEEKDAY = rf"(?:{'|'.join(day.title() for day in DAYS)})"
 _DAY_AT_END = lazy_pattern(
-    r"\b(?:is|was|be|on|by|until|a) ((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+    rf"\b(?:is|was|be|on|by|until|a) ({_WEEKDAY}"
     rf"|(?:the )?\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?:,? \d{{4}})?)[\s.!]*$"
 )
 _WORD_FOR_TIME = lazy_pattern(
     r"\b(?:is|be|was|falls on|lands on|at|month is|be in|is in) (?:a )?"
-    rf"((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|noon|midnight|{_MONTH})[\s.!]*$"
+    rf"({_WEEKDAY}|noon|midnight|{_MONTH})[\s.!]*$"
 )
 _COMPOUND = lazy_pattern(
     r"\b(\d{1,4} (?:hours?|hrs?|h|feet|foot|ft|pounds?|lbs?|minutes?|mins?|kg|kilograms?|meters?|m|km|dollars?),?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from sampleset.answers.maths.dates import DAYS, MONTHS
 from sampleset.answers.maths.patterns import lazy_pattern
 
 FUNCTIONS = frozenset([
@@ -24,11 +25,16 @@ _NOTHING = lazy_pattern(
 )
 _MISSING = lazy_pattern(r"(?:thelimit|limit|it)?(?:doesnotexist|doesn'texist|dne|d\.n\.e)")
 _ENDLESS = lazy_pattern(r"(?:thereare)?(?:infinitelymany(?:solutions?)?|infinitesolutions?)")
-_OPENING = lazy_pattern(r"(?:it is|it's|is|on) (?=[A-Za-z]{3,})", re.IGNORECASE)
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_SHORT_DAYS = {
-    short: day for day in _DAYS for short in {day[:3], f"{day[:3]}.", day[:4], day[:5]} if short != day
-} | {"weds": "wednesday"}  # fmt: skip
+_OPENING = lazy_pattern(
+    r"(?:it is|it's|is|on)(?: a)? (?=[A-Za-z]{3,})|(?:in |the month of |a )"
+    rf"(?=(?:{'|'.join((*MONTHS, *DAYS))})$)",
+    re.IGNORECASE,
+)
+_SHORT_NAMES = (
+    {short: day for day in DAYS for short in (day[:3], f"{day[:3]}.", day[:4], day[:5])}
+    | {short: month for month in MONTHS if month != "may" for short in (month[:3], f"{month[:3]}.")}
+    | {"weds": "wednesday", "sept": "september", "sept.": "september"}
+)
 _EMPTY = frozenset(("emptyset", "theemptyset", "nullset", "thenullset"))
 
 
@@ -87,7 +93,7 @@ def _one_text(text: str) -> str:
         return "infinitelymany"
     if folded in _EMPTY:
         return r"\emptyset"
-    return _SHORT_DAYS.get(folded, folded) or text
+    return _SHORT_NAMES.get(folded, folded) or text
 
 
 def is_word(text: str) -> bool:
