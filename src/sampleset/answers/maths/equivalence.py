@@ -201,7 +201,7 @@ def _compare_structures(first: Form, second: Form, mode: Mode, budget: Budget) -
         return Verdict(first.text.split(" ")[0] == second.text.split(" ")[0], "residue")
     if mode == "gold" and second.kind == "interval" and second.text == _REAL_LINE and first.text == "R":
         return Verdict(True, "kind")
-    if mode == "gold" and "list" in kinds and kinds & {"words", "expression"}:
+    if mode == "gold" and kinds & {"list", "brackets"} and kinds & {"words", "expression"}:
         verdict = _compare_options(first, second)
         if verdict:
             return verdict
@@ -322,7 +322,7 @@ def _ratio_of(form: Form) -> list[Fraction]:
 
 def _compare_options(first: Form, second: Form) -> Verdict | None:
     """Several options of one question, run together or not: `AC`, `A, C`."""
-    listed, joined = (first, second) if first.kind == "list" else (second, first)
+    listed, joined = (first, second) if first.kind in ("list", "brackets") else (second, first)
     if not _LETTERS.fullmatch(joined.latex or joined.text.upper()):
         return None
     if any(part.kind != "letter" for part in listed.parts):

@@ -86,7 +86,7 @@ _NAMED_OPTION = lazy_pattern(
 )
 _OPTION_LINE = lazy_pattern(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
 _TAG = lazy_pattern(
-    r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result|choice|option)\s*>|\[(?P<square>ANSWER"
+    r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result|choice|option)(?:\s[^<>]{0,80})?>|\[(?P<square>ANSWER"
     r"|FINAL_ANSWER)\]",
     re.IGNORECASE,
 )
@@ -103,6 +103,11 @@ _KEYS = (
     "final_answer", "finalanswer", "answer", "correct_answer", "ans", "answer_letter", "result", "solution",
     "choice", "selected", "selected_option", "option", "letter", "response", "output", "value", "final",
 )  # fmt: skip
+_BULLET = lazy_pattern(r"^[-•*] (?=\S)")
+_IN_ANGLES = lazy_pattern(r"^<([^<>,]{1,60})>$")
+_ADDED = lazy_pattern(
+    r",? (?:I (?:think|believe|guess|hope)|as (?:required|needed|desired|expected|claimed))$"
+)
 _ANSWER_KEY = lazy_pattern(r"(?:^|_)(?:answer|option|choice|prediction)$")
 _JSON_LEVELS = 2
 _LOST_COMMAND = lazy_pattern("[\f\b](?=[a-z])|\t(?=ext|imes|heta|an|frac)|\r(?=ight|ho)")
@@ -299,8 +304,11 @@ def _tagged(text: str) -> Iterator[str]:
     """Contents of `<answer>` tags, last first; the last may lack its closing tag."""
     if "<" not in text and "[" not in text:
         return
+    tags = list(_TAG.finditer(text))
     end = len(text)
-    for match in list(reversed(list(_TAG.finditer(text))))[:_MAX_TRIES]:
+    if len(tags) == 2 and not _END_TAG.search(text):
+        end = tags.pop().start()  # `<answer>5<answer>`
+    for match in tags[::-1][:_MAX_TRIES]:
         content = _END_TAG.split(text[match.end() : end], maxsplit=1)[0]
         content = content.strip().strip("`").strip()
         box = next(boxed_answers(content), None)
@@ -336,8 +344,10 @@ def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
         rest = text[start : start + 2 * MAX_ANSWER].lstrip(' \t*:"`')
         taken_back = _NOT_IT_IS.match(rest) or _CORRECTED.match(rest)
         rest = rest[taken_back.end() :] if taken_back else rest
+        if rest.startswith("}"):  # of `\textbf{Answer:} 5`
+            rest = rest.lstrip("} ").removesuffix("$")
         if rest.startswith(("\n", "$$", r"\[")):
-            rest = rest.lstrip('\n \t*"`')
+            rest = _BULLET.sub("", rest.lstrip('\n \t*"`'))
             for opening, ending in (("$$", "$$"), (r"\[", r"\]")):
                 if rest.startswith(opening) and ending in rest[2:]:
                     rest = rest[2 : rest.index(ending, 2)].replace("\n", " ").strip()
@@ -355,6 +365,10 @@ def _answer_of_sentence(sentence: str) -> str:
     sentence = sentence.removesuffix("_")
     if sentence.endswith((r"\)", r"\]")) or sentence.count("$") % 2 == 0:
         sentence = sentence.rstrip(".")
+    sentence = _IN_ANGLES.sub(r"\1", _ADDED.sub("", sentence))
+    head, joined, rest = sentence.partition("; ")
+    if joined and len(rest.split()) > 2 and read(head).number:
+        sentence = head
     yes_no = _YES_NO.match(sentence)
     sentence = _NEXT_KEY.sub("", sentence, count=1)
     if _BRACES_AT_END.search(sentence) and not any(mark in sentence for mark in "{[\\"):

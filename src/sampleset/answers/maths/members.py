@@ -12,7 +12,9 @@ from sampleset.answers.maths.spelling import balanced, split_top, squeeze
 
 MAX_SIGNS = 3
 PLUS_MINUS = lazy_pattern(r"\\pm(?![A-Za-z])|^\\mp(?![A-Za-z])|^\+/?- ?(?=[\d\\])")
-AND = lazy_pattern(r",? ?(?<![A-Za-z\\])(?:and also|and|or else|or|as well as)(?![A-Za-z]) ?| ?(?<!\\)& ?")
+AND = lazy_pattern(
+    r",? ?(?<![A-Za-z\\])(?:and also|and|or else|or|as well as|und|oder|et|ou)(?![A-Za-z]) ?| ?(?<!\\)& ?"
+)
 NAME = (
     r"(?:\\?[A-Za-z]+ ?(?:_ ?\{? ?[A-Za-z0-9]+ ?\}?)? ?'{0,2} ?"
     r"(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?|[A-Za-z][A-Za-z ]{0,40}|\\[a-z]+ [A-Z][A-Z_{}0-9 ]{0,12}"

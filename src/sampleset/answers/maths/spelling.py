@@ -50,7 +50,7 @@ _CHARACTERS = str.maketrans(
         **dict(zip(
             "ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ", ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"], strict=True,
         )),
-        "∨": r"\lor ", "∅": r"\emptyset ", "“": '"', "”": '"', "‘": "'", "’": "'", "，": ", ", "、": ", ",
+        "和": " and ", "及": " and ", "或": " or ", "∨": r"\lor ", "∅": r"\emptyset ", "“": '"', "”": '"', "‘": "'", "’": "'", "，": ", ", "、": ", ",
     }
 )  # fmt: skip
 _ROMAN = (
@@ -69,7 +69,7 @@ _SUBSTITUTIONS = tuple(
          r"|scriptscriptstyle|limits|mathstrut|strut|nonumber|large|Large|LARGE|huge|Huge|small|normalsize|tiny"
          r"|scriptsize|footnotesize|centering|noindent|hfill?|blacksquare|blacktriangle|checkmark|square|Box|qed)"
          r"(?![A-Za-z])\.?", ""),
-        ("\\", r"\\!|\\[hv]?phantom\{[^{}]*\}|\\(?:tag|label)\*?\{[^{}]*\}|(?:\\\\)+ ?$", ""),
+        ("\\", r"\\!|\\[hv]?phantom\{[^{}]*\}|\\(?:tag|label)\*?\{(?:[^{}]|\{[^{}]*\})*\}|(?:\\\\)+ ?$", ""),
         ("\\", r"\\(?:text|page)?color ?(?:\[[^\[\]]*\])? ?\{[^{}]*\}|\\colorbox ?\{[^{}]*\}"
          r"|\\raisebox ?\{[^{}]*\}|\\fcolorbox ?\{[^{}]*\} ?\{[^{}]*\}", ""),
         ("script", r"\\textsuperscript(?= ?\{)", "^"),
@@ -129,13 +129,14 @@ _SUBSTITUTIONS = tuple(
          " degrees "),
         ("", r"\\l?dots(?![A-Za-z])|…", "..."),
         ("(", r"(?<![\w.])(\d+\.\d*)\((\d{1,9})\)(?![\w(^])", r"\1\\overline{\2}"),
-        ("", r"(?:<\|[a-z_]{2,20}\|>|</s>|(?<=\S)\s#+"
+        ("", r"(?:<\|[a-z_]{2,20}\|>|</s>|\[/?INST\]|(?<=\S)\s#+"
          r"|(?<=\S)\s?[\u2600-\u265f\u2668-\u27bf\U0001f300-\U0001faff]+)\s*$", ""),
     )
 )  # fmt: skip
 _OVERLINED = lazy_pattern(r"((?:\d[\u0304\u0305])+)")
 _DOTTED = lazy_pattern(r"(?<=[\d.])\\dot ?\{?(\d)\}?(?:(\d*)\\dot ?\{?(\d)\}?)?")
 _DOUBLED = lazy_pattern(r"\\\\(?=[A-Za-z,;!{}%$])")
+_DOUBLED_BEGIN = lazy_pattern(r"(?<!\\)\\\\begin")
 _HATTED = lazy_pattern(
     r"\\(mathbf|boldsymbol|bm|vec|hat|mathrm)\s?\{\s*(?:\\(?:hat"
     r"|mathbf)(?:\s?\{|\s))?\s*\\?([ijk])(?:math)?\s*\}?\s*\}"
@@ -218,6 +219,7 @@ _PAIRS = (
     ('"', '"'),
     ("'", "'"),
 )
+_LONE_CLOSERS = ((r"\(", r"\)"), ("(", ")"), ("{", "}"))
 _BOX = lazy_pattern(r"\\(?:boxed|fbox|framebox)\s?\{")
 
 
@@ -257,7 +259,9 @@ def _plain_latex(text: str) -> tuple[str, bool]:
     if r"\\" in text:
         text = _ROW_SKIP.sub(r"\\\\", text)
     text = _unwrap(text.translate(_CHARACTERS))
-    if "&" not in text and r"\begin" not in text:
+    if _DOUBLED_BEGIN.search(text):
+        text = text.replace("\\\\", "\\")
+    elif "&" not in text and r"\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)
     hats = {match.groups() for match in _HATTED.finditer(text)}
     # The one letter `i` beside a number, in roman or bold, is the imaginary unit.
@@ -422,6 +426,10 @@ def _unwrap(text: str) -> str:
             text = text[:-1]
         if text.endswith((".", ",", ";")) and not text.endswith((r"\,", r"\;", "...")):
             text = text[:-1]
+        for opening, ending in _LONE_CLOSERS:
+            is_lone = text.endswith(ending) and text.count(ending) == 1 and opening not in text
+            if is_lone and "[" not in text and "]" not in text and not text.endswith("\\}"):
+                text = text[: -len(ending)]
         if text == before:
             break
     return _drop_dollar_pairs(text)

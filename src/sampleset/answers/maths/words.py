@@ -24,7 +24,8 @@ _NOTHING = lazy_pattern(
     r"(solution|root|value|number)s?(?:exists?)?"
 )
 _MISSING = lazy_pattern(r"(?:thelimit|limit|it)?(?:doesnotexist|doesn'texist|dne|d\.n\.e)")
-_ENDLESS = lazy_pattern(r"(?:thereare)?(?:infinitelymany(?:solutions?)?|infinitesolutions?)")
+_ENDLESS = lazy_pattern(r"(?:thereare)?(?:infinitelymany(?:solutions?)?|infinite(?:solutions?)?)")
+_LIMITLESS = lazy_pattern(r"(?:the)?(?:series|integral|sequence|limit|it)?(?:is)?(di|con)verge(?:s|nt)")
 _OPENING = lazy_pattern(
     r"(?:it is|it's|is|on)(?: a)? (?=[A-Za-z]{3,})|(?:in |the month of |a )"
     rf"(?=(?:{'|'.join((*MONTHS, *DAYS))})$)",
@@ -91,6 +92,8 @@ def _one_text(text: str) -> str:
         return "dne"
     if _ENDLESS.fullmatch(folded):
         return "infinitelymany"
+    if limitless := _LIMITLESS.fullmatch(folded):
+        return f"{limitless[1]}verges"
     if folded in _EMPTY:
         return r"\emptyset"
     return _SHORT_NAMES.get(folded, folded) or text
