@@ -1,4 +1,4 @@
-"""Numbers and amounts in words: `two hundred and fifty`, `an hour and a half`, `two dozen`, `twenty-first`."""
+"""Numbers and amounts in words: `two hundred and fifty`, `an hour and a half`, `twenty-first`."""
 
 from __future__ import annotations
 
@@ -51,13 +51,15 @@ SPELT = lazy_pattern(
 
 _SPACE = lazy_pattern(r",? |-")
 _AND_A_PART = lazy_pattern(
-    rf"({SPELT_TEXT}|\d{{1,9}}|an?)(?: (?P<unit>[a-z]{{3,12}}))? and (?:an? |one )?(?P<part>half|quarter|three[- ]quarters)"
+    rf"({SPELT_TEXT}|\d{{1,9}}|an?)(?: (?P<unit>[a-z]{{3,12}}))? and (?:an? |one )?(?P<part>half"
+    rf"|quarter|three[- ]quarters)"
     r"(?(unit)| (?P<after>[a-z]{2,12}))?",
     re.IGNORECASE,
 )
 _DOZENS = lazy_pattern(r"(half an?|an?)[ -]dozen(?: (?P<label>[a-z]{2,20}))?", re.IGNORECASE)
 _LONE_SHARE = lazy_pattern(
-    r"(?:an?|one)?[ -]?(half|third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth)|(?P<three>three[ -]quarters)",
+    r"(?:an?|one)?[ -]?(half|third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth)"
+    r"|(?P<three>three[ -]quarters)",
     re.IGNORECASE,
 )
 _A_SCALE = lazy_pattern(
@@ -66,8 +68,10 @@ _A_SCALE = lazy_pattern(
 _RANKS = {
     name: value
     for value, name in enumerate(
-        ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh",
-         "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth",
+        ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+         "eleventh",
+         "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth",
+         "seventeenth", "eighteenth", "nineteenth",
          "twentieth"], start=1,
     )
 } | {"thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}  # fmt: skip

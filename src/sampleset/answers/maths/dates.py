@@ -30,7 +30,8 @@ _CHINESE = lazy_pattern(r"(?:(?P<year>\d{4}) ?年 ?)?(?P<month>\d{1,2}) ?月 ?(?
 _POINTS = lazy_pattern(r"(?P<day>\d{1,2})\. ?(?P<month>\d{1,2})\. ?(?P<year>\d{4})")
 _MONTH_OF_YEAR = lazy_pattern(rf"{_MONTH},? (?:of )?(?P<year>\d{{4}})", re.IGNORECASE)
 _TIME = lazy_pattern(
-    r"(?:at )?(\d{1,2})(?:(?::|\.(?=\d\d ?[AaPp]\.?[Mm])|h(?=\d\d$)|点(?=\d))(\d{2})(?::00)?(?:分| ?(?:hours|hrs))?)?"
+    r"(?:at )?(\d{1,2})(?:(?::|\.(?=\d\d ?[AaPp]\.?[Mm])|h(?=\d\d$)|点(?=\d))(\d{2})(?::00)?(?:分"
+    r"| ?(?:hours|hrs))?)?"
     r"(?: ?([AaPp])\.? ?[Mm]\.?)?"
     r"( ?(?:noon|midnight))?( (?:in the (?:morning|afternoon|evening)|at night))?"
 )

@@ -52,7 +52,8 @@ _PHRASE = lazy_pattern(
     # "so our answer is correct" judges one.
     r"(?! (?:indeed |also )?(?:correct|right|reasonable|verified|valid|the same|rounded|not a whole)\b)"
     r"(?:,? (?:therefore|thus|then|simply|also|indeed|still|definitely|clearly|obviously|actually|really"
-    r"|truly|precisely|exactly|just|now|certainly|surely|(?:most )?(?:likely|probably)|perhaps|of course|given by|equal to|found to be|in fact"
+    r"|truly|precisely|exactly|just|now|certainly|surely|(?:most )?(?:likely|probably)|perhaps"
+    r"|of course|given by|equal to|found to be|in fact"
     r"|no longer [^,\n]{1,40}, it is),?)?"
     r"|\W{0,4}?(?:[:=]>?|[-=]>|→))[\"*_` \t:]{0,8}"
     r"|^[ \t]*(?:\*\*)?A:(?:\*\*)?[ \t]*",

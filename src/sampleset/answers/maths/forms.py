@@ -69,9 +69,11 @@ _WITHOUT = lazy_pattern(
     r" (?:except|but|other than|excluding) (?:for )?(?:x ?= ?)?((?:[^a-z]|and|or)+)"
 )
 _RAYS = lazy_pattern(
-    r"(?P<positive>\\mathbb\{R\}(?:_\{ ?> ?0 ?\}|[\^_]\{?\+\}?)|(?:all )?(?:the )?positive (?:real numbers|reals))"
+    r"(?P<positive>\\mathbb\{R\}(?:_\{ ?> ?0 ?\}|[\^_]\{?\+\}?)"
+    r"|(?:all )?(?:the )?positive (?:real numbers|reals))"
     r"|(?P<least>\\mathbb\{R\}_\{ ?\\ge ?0 ?\}|(?:all )?(?:the )?non-?negative (?:real numbers|reals))"
-    r"|(?P<negative>\\mathbb\{R\}(?:_\{ ?< ?0 ?\}|[\^_]\{?-\}?)|(?:all )?(?:the )?negative (?:real numbers|reals))"
+    r"|(?P<negative>\\mathbb\{R\}(?:_\{ ?< ?0 ?\}|[\^_]\{?-\}?)"
+    r"|(?:all )?(?:the )?negative (?:real numbers|reals))"
 )
 _LESS = lazy_pattern(
     r"(\\mathbb\{R\}|[(\[][^()\[\]]+[)\]]) ?\\(?:setminus|backslash) ?(\\\{[^{}]+\\\}|[(\[][^()\[\]]+[)\]])"
@@ -98,7 +100,8 @@ _IN_GROUPS = lazy_pattern(r"\(-?\d{1,3}(?:,\d{3})*,000\)")
 _QUOTED = lazy_pattern(r"'([^']*)'|\"([^\"]*)\"")
 _WORD_FOR_CONSTANT = lazy_pattern(r"(?<=\+) ?(?:an? )?(?:arbitrary )?(?:constant|const\.?)(?![A-Za-z])")
 _WORKING = lazy_pattern(
-    r"^\\approx ?(?=[\d\\])|(?i:either) (?=.+ or )|(?i:both) (?=.+ and )|,? ?(?:only|\(only\)|respectively)\.?$"
+    r"^\\approx ?(?=[\d\\])|(?i:either) (?=.+ or )|(?i:both) (?=.+ and )|,? ?(?:only|\(only\)"
+    r"|respectively)\.?$"
     r"|,? ?(?:for (?:all|any|every) "
     r"|\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{R\}|R))?$"
 )

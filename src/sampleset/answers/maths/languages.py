@@ -27,7 +27,8 @@ ANNOUNCED = lazy_pattern(
 FOREIGN_ANSWERS = (
     r"Antwort|Lösung|Réponse|L['’]option|Respuesta|Opción|Resposta|Alternativa|Risposta|Opzione|Antwoord|Svar"
     "|Odpowiedź|Odpověď|Răspunsul?|Vastaus|válasz|Cevap|Yanıt|Đáp án|Jawaban|Ответ|Відповідь|Απάντηση"
-    "|الجواب|الإجابة|उत्तर|คำตอบ|התשובה|Jibu|Letra|Chọn|Elijo|Escojo|Je choisis|Ich wähle|Wybieram|Richtig|Correct[ao]"
+    "|الجواب|الإجابة|उत्तर|คำตอบ|התשובה|Jibu|Letra|Chọn|Elijo|Escojo|Je choisis|Ich wähle|Wybieram"
+    "|Richtig|Correct[ao]"
 )
 """Nouns that an option is announced with."""
 FOREIGN_IS = "lautet|ist|est|este|on|es|é|è|is|är|er|jest|adalah|là|ni|هي|هو|है|היא|είναι"

@@ -16,7 +16,8 @@ _TAGS = (
     r"(?:[a-z]{2,12}[_:-]){0,2}(?:ant)?(?:think|thinking|thoughts?|reasoning|scratch_?pad|monologue|cot)"
     r"(?:[_-][a-z0-9]{1,12}){0,2}"
     "|reason|(?:self[_-])?reflection|analysis|rationale|planning|plan|draft|pondering|ponder|deepthink|deliberation"
-    "|internal|brainstorm|work(?:ing)?s?|steps|calculations?|\u601d\u8003|\u63a8\u7406|\uc0ac\uace0"  # thinking, reasoning
+    "|internal|brainstorm|work(?:ing)?s?|steps|calculations?|\u601d\u8003|\u63a8\u7406"
+    "|\uc0ac\uace0"  # thinking, reasoning
 )
 # Tags as models and their templates write them: with spaces, attributes, or escaped for a page or for JSON.
 _LESS = r"(?:<|&lt;|&#60;|&#x3c;|\\u003c|\\<|\uff1c)"
@@ -63,7 +64,8 @@ _END_OF_TURN = lazy_pattern(
 )
 _NEXT_TURN = lazy_pattern(r"^[ \t]{0,8}(?:\*\*|#{1,6} )?(?:Human|User)(?:\*\*)?:", re.MULTILINE)
 _NEXT_QUESTION = lazy_pattern(
-    r"(?<=\n)[ \t]{0,8}(?:\*\*|(?P<heading>#{1,6} ))?[<\[]?(?:(?:Next |New |Follow-up )?(?P<noun>Question|Problem|Exercise"
+    r"(?<=\n)[ \t]{0,8}(?:\*\*|(?P<heading>#{1,6} ))?[<\[]?(?:(?:Next |New "
+    r"|Follow-up )?(?P<noun>Question|Problem|Exercise"
     r"|Example|Instruction|Follow-up|问题|問題|题目|題目|Q)(?P<number> ?#?\d+)?)"
     r"(?:(?:\*\*)?[:：](?:\*\*)?(?<![:](?=[^ \n]))|[>\]]|(?(number)(?:\. (?=[A-Z])|\*\*[ \t]*\n)|(?!))"
     r"|(?(heading)[ \t]*\n|(?!)))",

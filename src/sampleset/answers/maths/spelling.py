@@ -50,7 +50,8 @@ _CHARACTERS = str.maketrans(
         **dict(zip(
             "ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ", ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"], strict=True,
         )),
-        "和": " and ", "及": " and ", "或": " or ", "∨": r"\lor ", "∅": r"\emptyset ", "“": '"', "”": '"', "‘": "'", "’": "'", "，": ", ", "、": ", ",
+        "和": " and ", "及": " and ", "或": " or ",
+        "∨": r"\lor ", "∅": r"\emptyset ", "“": '"', "”": '"', "‘": "'", "’": "'", "，": ", ", "、": ", ",
     }
 )  # fmt: skip
 _ROMAN = (
@@ -79,7 +80,8 @@ _SUBSTITUTIONS = tuple(
         ("\\math", r"\\math(?:bf|rm|it|sf) (?=[0-9A-Za-z])", ""),
         ("bb", r"\\(?:Bbb|mathbb) ?(?:\{ ?([A-Z]) ?\}|([A-Z])(?![A-Za-z]))",
          r"\\mathbb{\1\2}"),
-        ("<", r"<(sup|sub)>([^<>]{1,40})</\1>", lambda match: f"{'^' if match[1] == 'sup' else '_'}{{{match[2]}}}"),
+        ("<sup", r"<sup>([^<>]{1,40})</sup>", r"^{\1}"),
+        ("<sub", r"<sub>([^<>]{1,40})</sub>", r"_{\1}"),
         ("</", r"</?(?:b|i|u|em|strong|mark|span|div|p|center)(?: [^<>]{0,80})?>", ""),
         ("\\R", r"\\R(?![A-Za-z])", r"\\mathbb{R}"),
         ("U", r"(?<=[)\]]) ?U ?(?=[(\[])", r"\\cup "),

@@ -21,7 +21,8 @@ from sampleset.answers.maths.words import FUNCTIONS
 _FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
 NUMBER_TEXT = (
     r"(?<![A-Za-z0-9_.,/])(?:(?<![)\]}])[-−–](?=[\d$€£₹.\\]))?"
-    r"(?:\d{0,9} ?\\[dt]?frac ?\{\d{1,9}\} ?\{\d{1,9}\}|[$€£₹]?(?:\d{1,2}/\d{1,2}/\d{4}|\d{4}-\d\d-\d\d(?!\d)|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)"
+    r"(?:\d{0,9} ?\\[dt]?frac ?\{\d{1,9}\} ?\{\d{1,9}\}|[$€£₹]?(?:\d{1,2}/\d{1,2}/\d{4}"
+    r"|\d{4}-\d\d-\d\d(?!\d)|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)"
     r"|(?<!\d )\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,6}(?! ?\d)(?:[.,]\d+)?"
     rf"|\d+ \d{{1,3}}/\d{{1,3}}(?![\d/])|\d* ?[{_FRACTIONS}]"
     r"|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+))"
@@ -82,7 +83,8 @@ _VERB = lazy_pattern(
 _MAX_FORMULA = 200
 _MAX_PLAIN = 80
 _PLAIN_START = lazy_pattern(
-    r".*(?:\b(?:is|are|be|at|equals|equal to|get|gives?|giving|have|obtain|as|becomes|so|hence|thus|therefore|then"
+    r".*(?:\b(?:is|are|be|at|equals|equal to|get|gives?|giving|have|obtain|as|becomes|so|hence|thus"
+    r"|therefore|then"
     r"|(?:out|simplifies|factors|reduces) (?:to|as))\b,?|:)\s+",
     re.IGNORECASE,
 )
@@ -92,7 +94,8 @@ _UNIT_AT_END = lazy_pattern(
 _TWO_LETTERS = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _HAS_LETTER = lazy_pattern(r"(?<![A-Za-z])[A-Za-zπθ](?![A-Za-z])|[√!{]|\\[a-z]")
 _NO_FORMULA = lazy_pattern(
-    r"[$%€]|\\[()\[]|boxed|[-+*/=^]$|^[-+]?[\d.,]+ ?[A-Z]$|(?<![A-Za-z])(?:[aAI](?= [A-Za-z\d])|[A-Z](?= [A-Z])|x(?= \d))"
+    r"[$%€]|\\[()\[]|boxed|[-+*/=^]$|^[-+]?[\d.,]+ ?[A-Z]$|(?<![A-Za-z])(?:[aAI](?= [A-Za-z\d])"
+    r"|[A-Z](?= [A-Z])|x(?= \d))"
 )
 _HOUR = lazy_pattern(r"\d:$")
 _DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}|\d{4}-\d\d-\d\d")
@@ -130,8 +133,10 @@ _WORD_FOR_TIME = lazy_pattern(
     rf"({_WEEKDAY}|noon|midnight|{_MONTH})[\s.!]*$"
 )
 _COMPOUND = lazy_pattern(
-    r"\b(\d{1,4} (?:hours?|hrs?|h|feet|foot|ft|pounds?|lbs?|minutes?|mins?|kg|kilograms?|meters?|m|km|dollars?),?"
-    r" (?:and )?\d{1,4} (?:minutes?|mins?|min|seconds?|secs?|inch(?:es)?|ounces?|oz|grams?|g|cm|centimeters?|m"
+    r"\b(\d{1,4} (?:hours?|hrs?|h|feet|foot|ft|pounds?|lbs?|minutes?|mins?|kg|kilograms?|meters?|m"
+    r"|km|dollars?),?"
+    r" (?:and )?\d{1,4} (?:minutes?|mins?|min|seconds?|secs?|inch(?:es)?|ounces?|oz|grams?|g|cm"
+    r"|centimeters?|m"
     r"|meters?|cents?))\b"
 )
 _GIVES_REASON = lazy_pattern(r"(?:since|because|as)\b", re.IGNORECASE)
@@ -160,7 +165,8 @@ _DOZENS = lazy_pattern(
     re.IGNORECASE,
 )
 _AND_PARTS = lazy_pattern(
-    rf"(?<!\w)(?P<count>{_COUNTS}|an?)(?: [a-z]{{3,12}}(?= and an? (?:half|quarter)\b(?! (?:of|an?)\b)))? and "
+    rf"(?<!\w)(?P<count>{_COUNTS}|an?)(?: [a-z]{{3,12}}(?= and an? (?:half|quarter)\b(?! (?:of"
+    rf"|an?)\b)))? and "
     rf"(?P<share>half|\d{{1,3}}/\d{{1,3}}|{_SHARE})\b",
     re.IGNORECASE,
 )

@@ -51,8 +51,10 @@ _NOTATIONS = tuple(
         (r"^(?:the )?square root of (\d{1,30})$", r"\\sqrt{\1}"),
         (r"^(?:the )?cube root of (\d{1,30})$", r"\\sqrt[3]{\1}"),
         (r"^plus or minus (?=[\d\\])", r"\\pm "),
-        (r"^([a-z]) is (?:at least|(?:no|not) (?:less|smaller) than|greater than or equal to) (?=[-\d\\])", r"\1 \\ge "),
-        (r"^([a-z]) is (?:at most|(?:no|not) (?:more|greater) than|less than or equal to) (?=[-\d\\])", r"\1 \\le "),
+        (r"^([a-z]) is (?:at least|(?:no|not) (?:less|smaller) than"
+        r"|greater than or equal to) (?=[-\d\\])", r"\1 \\ge "),
+        (r"^([a-z]) is (?:at most|(?:no|not) (?:more|greater) than"
+        r"|less than or equal to) (?=[-\d\\])", r"\1 \\le "),
         (r"^([a-z]) is (?:greater|more|larger) than (?=[-\d\\])", r"\1 > "),
         (r"^([a-z]) is (?:less|smaller) than (?=[-\d\\])", r"\1 < "),
         (r"^([a-z]) (?:is|equals|is equal to) (?=[-+\d\\(])", r"\1 = "),
@@ -61,7 +63,7 @@ _NOTATIONS = tuple(
 
 
 def in_notation(text: str) -> str:
-    """Mathematics that is written in words, in signs: `x is at least 2`, `plus or minus 3`, `the point (1,2)`."""
+    """Mathematics that is written in words, in signs: `x is at least 2`, `plus or minus 3`."""
     if _SPOKEN.search(text):
         for pattern, replacement in _NOTATIONS:
             text = pattern.sub(replacement, text, count=1)
