@@ -111,7 +111,10 @@ _COUNTER = lazy_pattern(
 )
 _HAN_SCALE = lazy_pattern(r"(\d[\d,.]*) ?([百千万亿億만억])(?![十百千万亿億만억])")
 _HAN_SCALES = {"百": 2, "千": 3, "万": 4, "만": 4, "亿": 8, "億": 8, "억": 8}
-_MINUS = lazy_pattern(r"(?:negative|minus) (?=[$\d\\])", re.IGNORECASE)
+_MINUS = lazy_pattern(r"(?:(?:negative|minus) |[负負])(?=[$\d\\])", re.IGNORECASE)
+_HAN_SHARE = lazy_pattern(
+    r"([零一二两三四五六七八九十百]{1,6}|\d{1,6})分之([零一二两三四五六七八九十百]{1,6}|\d{1,6})"
+)
 _HALF_A = lazy_pattern(r"half an? (?=[a-z]+$)(?!dozen)", re.IGNORECASE)
 _HOURS = lazy_pattern(r"(\d{1,3}) ?h ?(\d{1,2})(?: ?m(?:in)?)?")
 _PER_UNIT = lazy_pattern(r"( ?)(?:per|an?|/) ?([A-Za-z]+)$")
@@ -195,7 +198,7 @@ def read_numeral(text: str) -> Numeral | None:
     if hedge:
         text = text[hedge.end() :]
     text = _HALF_A.sub("1/2 ", text, count=1) if text[:1] in "hH" else text
-    text = _MINUS.sub("-", text, count=1) if text[:1] in "nmNM" else text
+    text = _MINUS.sub("-", text, count=1) if text[:1] in "nmNM负負" else text
     which = _ORDINAL_WORDS.get(text.casefold().removeprefix("the "))
     if not text or which:
         return Numeral(Fraction(which)) if which else None
@@ -322,6 +325,10 @@ def _measures(text: str) -> Numeral | None:
 
 def _han(text: str) -> Numeral | None:
     """A number in Chinese characters, with a counter behind it or without: `三`, `二十五个`."""
+    share = _HAN_SHARE.fullmatch(text)
+    if share:
+        sides = [read_plain(side) or _han(side) for side in share.groups()]
+        return Numeral(sides[1].value / sides[0].value) if sides[0] and sides[1] and sides[0].value else None
     match = _HAN.match(text)
     rest = text[match.end() :] if match else ""
     if not match or (rest and not _COUNTER.fullmatch(rest)):

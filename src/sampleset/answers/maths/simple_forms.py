@@ -63,7 +63,7 @@ _RESIDUES = lazy_pattern(
 )
 _REMAINDER = lazy_pattern(
     r"(?:quotient(?: is| of|:)? )?(\d{1,12}) ?,? ?(?:R|r|rem\.?|(?:and )?(?:a )?remainder(?: is|:)?"
-    r"|with (?:a )?remainder(?: of)?|\.{3}(?:\.{3})?) ?(?:of )?(\d{1,12})",
+    r"|余|[Rr]este?|with (?:a )?remainder(?: of)?|\.{3}(?:\.{3})?) ?(?:of )?(\d{1,12})",
     re.IGNORECASE,
 )
 _CIRCLED = lazy_pattern(r"(?:\\textcircled\{\d{1,2}\} ?,? ?)+")
@@ -101,7 +101,7 @@ def notation_of(text: str) -> Form | None:
     base = based and (based[2] or based[3])
     base = _BASES.get(base, base) if base else ""
     if based and base and base.isdigit() and (based[1].isdigit() or base == "16"):
-        return Form("expression", f"{based[1].upper()}_{{{base}}}")
+        return Form("expression", f"{based[1].upper().lstrip('0') or '0'}_{{{base}}}")
     residue = _RESIDUE.fullmatch(text)
     if residue:
         value, modulus = int(residue[1]), int(residue[2] or residue[3] or residue[4])

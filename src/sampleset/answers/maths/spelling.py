@@ -187,8 +187,9 @@ _UNIT_PRODUCT = lazy_pattern(
     r"(?: ?/ ?[A-Za-z]{1,4}(?:\^\{\d\})?){0,2})$"
 )
 _TELLING_UNIT = lazy_pattern(r"[A-Za-z]{2}|[NJKWVT]")
+_WIDE_GROUPS = lazy_pattern(r"(?<=[０-９])，(?=[０-９]{3}(?![０-９]))")
 _ROW_SKIP = lazy_pattern(r"\\\\ ?\[ ?-?[\d.]{1,8} ?(?:pt|em|ex|mm|cm|px) ?\]")
-_LITERAL = lazy_pattern(r"(?i:0(x)([0-9a-f]{1,16})|0(b)([01]{1,64}))")
+_LITERAL = lazy_pattern(r"(?i:0(x)([0-9a-f]{1,16})|0([bo])([0-7]{1,64}))")
 _SPACES = lazy_pattern(r"\s+")
 _TOKEN = lazy_pattern(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
 _PLAIN_POWER = lazy_pattern(r"\*\*(?=[\d(a-zA-Z{-])")
@@ -257,7 +258,7 @@ def respell(text: str) -> str:
 def _plain_latex(text: str) -> tuple[str, bool]:
     """The text without Unicode, styles and rare commands, and whether it held units in a text command."""
     if not text.isascii():
-        text = _SCRIPTS.sub(_script, text)
+        text = _SCRIPTS.sub(_script, _WIDE_GROUPS.sub(",", text))
     if r"\\" in text:
         text = _ROW_SKIP.sub(r"\\\\", text)
     text = _unwrap(text.translate(_CHARACTERS))
@@ -300,7 +301,7 @@ def _script(match: re.Match[str]) -> str:
 
 def _base(match: re.Match[str]) -> str:
     """`0x1A` and `0b101` with their base behind them."""
-    return f"{match[2].upper()}_{{16}}" if match[1] else f"{match[4]}_{{2}}"
+    return f"{match[2].upper()}_{{16}}" if match[1] else f"{match[4]}_{{{2 if match[3] in 'bB' else 8}}}"
 
 
 def _function(match: re.Match[str]) -> str:
