@@ -94,7 +94,8 @@ _UNIT_AT_END = lazy_pattern(
 _TWO_LETTERS = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _HAS_LETTER = lazy_pattern(r"(?<![A-Za-z])[A-Za-zπθ](?![A-Za-z])|[√!{]|\\[a-z]")
 _NO_FORMULA = lazy_pattern(
-    r"[$%€]|\\[()\[]|boxed|^[A-Za-z][.):] |[-+*/=^]$|^[-+]?[\d.,]+ ?[A-Z]$|(?<![A-Za-z])(?:[aAI](?= [A-Za-z\d])"
+    r"[$%€]|\\[()\[]|boxed|^[A-Za-z][.):] |[-+*/=^]$"
+    r"|^[-+]?[\d.,]+ ?[A-Z]$|(?<![A-Za-z])(?:[aAI](?= [A-Za-z\d])"
     r"|[A-Z](?= [A-Z])|x(?= \d))"
 )
 _HOUR = lazy_pattern(r"\d:$")
