@@ -125,6 +125,8 @@ class Algebra:
         regions = [self._region(part) for part in parts]
         if any(region is None for region in regions):
             return None
+        if kind == "minus":
+            return regions[0] - regions[1]
         common, any_of = sympy.Intersection(*regions), sympy.Union(*regions)
         if kind == "list":
             # `x>1, x<5` is a stretch; `x<1, x>5` are two rays, whatever the word between them.

@@ -16,7 +16,16 @@ _MARKUP = lazy_pattern(
     r"</?(?:b|strong|i|em|u|p|span|mark)>|\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]|[「」『』【】✅✓☑➡→]|^\s*>",
     re.MULTILINE,
 )
-_WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF21, 0xFF3B)}
+_WIDE = {
+    first + place: ord("A") + place
+    for first in (0xFF21, 0x24B6, 0x1F150, 0x1F170)  # wide, in a circle, in a disc, in a square
+    for place in range(26)
+}
+_TICKED = lazy_pattern(
+    r"(?:^\W{0,6}([A-Z])\b[^\n✅✓✔☑❌✗✘]{0,80}|(?<![A-Za-z])([A-Z])[).:]?\W{0,3})(?<=[^✅✓✔☑❌✗✘])[✅✓✔☑]",
+    re.MULTILINE,
+)
+_CROSSED = lazy_pattern(r"[❌✗✘]")
 _STYLED = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textsf|mathbf|mathrm|mathsf|boldsymbol|bf"
     r"|rm)\s?\{\s*\(?\s*([A-Z])\s*\)?\s*[.)]?\s*\}"
@@ -39,20 +48,28 @@ _NOUN = r"(?:options?|choices?|letters?|answers?|statements?|alternatives?)"
 _STATED = lazy_pattern(
     rf"(?:\b{_NOUN}\b|\b(?:the|my|right|correct|best|only) one\b"
     rf"|\bthe (?:closest|nearest|likeliest|most \w+)\b|\b(?:pick|selection|conclusion|result"
-    rf"|response|guess|ans|solution|verdict|decision|winner)\b\.?)"
+    rf"|response|guess|ans|solution|verdict|decision|winner|match|fit|correction)\b\.?)"
     rf"[^\n]{{0,60}}?(?:\b(?:is|are|be|was|as)\b|[:=]|\s[–—-]|\bbut\b)\s*(?:therefore|thus|then|simply"
     rf"|also|indeed|still|clearly|probably|most likely|likely|I think(?: it(?: is|'s))?)?\s*"
     rf"(?:{_NOUN} )?{_LETTER}{_AFTER}"
     rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b\.?\s{{0,3}}(?:=\s{{0,3}})?{_LETTER}{_AFTER}"
     rf"|(?:^|\s)(?:final|correct|result|verdict|decision|solution)(?:\s?:|\s)\s{{0,2}}{_LETTER}{_CLOSED}"
-    rf"|^{_LETTER},? (?:because|since|I (?:think|believe|guess|would say))\b"
-    rf"|^{_LETTER} is\s*$|^{_LETTER}\W{{1,3}}yes\b"
+    rf"|^{_LETTER},? (?:because|since|I (?:think|believe|guess|would say)"
+    rf"|(?:rather than|over|instead of) {_OPTION}|only\s*$|(?:obviously|clearly|of course|definitely)\s*$)"
+    rf"|^{_LETTER} is(?: left)?\s*$|^{_LETTER}\W{{1,3}}yes\b"
     rf"|\bwe (?:get|have|find|obtain|arrive at)\s(?:option )?{_LETTER}{_CLOSED}"
-    rf"|\bi (?:think|guess|vote|bet|suppose|believe)\s{_LETTER}{_CLOSED}"
+    rf"|\bi(?:['’]d| would)? (?:think|guess|vote|bet|suppose|believe)\s{_LETTER}{_CLOSED}"
+    rf"|^(?:mark|tick|circle|its)\s{_LETTER}{_CLOSED}|\b(?:all|everything|every option"
+    rf"|none)(?: of the)?(?: other)?"
+    rf"(?: {_NOUN})? (?:but|except(?: for)?|other than) (?:{_NOUN} )?{_LETTER}\s"
+    rf"(?:is|are|can be|fails?)(?= (?:wrong|incorrect|false|ruled|excluded|eliminated|fit)|\s*$)"
+    rf"|\bleaving (?:us with )?(?:only )?(?:{_NOUN} )?{_LETTER} as (?:the|our|my|its)\b"
+    rf"|\bonly (?:{_NOUN} )?{_LETTER} (?:meets|satisfies|makes|gives|agrees|has|does"
+    rf"|can be (?:right|true|correct))\b"
     rf"|^(?:probably|definitely|clearly|obviously|surely|certainly|likely|most likely),?"
     rf"\s{_LETTER}{_CLOSED}"
     rf"|\bmakes?\s{_LETTER}\s(?:the\s)?(?:right |correct |best |only |final )?(?:answer|choice|option)"
-    rf"|\b(?:go(?:ing)? (?:with|for)|pick(?:ed)?|choos(?:e|ing)|chose|select(?:ed)?|say"
+    rf"|\b(?:go(?:ing)? (?:with|for)|pick(?:ed|ing)?|choos(?:e|ing)|chose|select(?:ed)?|say"
     rf"|opt(?:ed)? for|vote for|prefer|leav(?:e|es|ing)(?: (?:only|just|us|us with|us only))?"
     rf"|left with(?: only)?"
     rf"|remain(?:s|ing)?(?: is)?|corresponds? to|match(?:es)?|settle on|points? to|must be|has to be"
@@ -61,10 +78,10 @@ _STATED = lazy_pattern(
     rf"|favou?rs?)\s+(?:the )?(?:{_NOUN} )?{_LETTER}{_CLOSED}"
     rf"|(?:^|,\s*)(?:so|thus|hence|therefore|only|finally"
     rf"|consequently)[,:]?\s+(?:the )?(?:{_NOUN} )?(?:only )?{_LETTER}{_CLOSED}"
-    rf"|(?:{_NOUN} )?{_LETTER}\s+(?:is|seems|looks|appears|must be|would be"
+    rf"|(?:{_NOUN} )?{_LETTER}\s+(?:alone )?(?:is|seems|looks|appears|must be|would be"
     rf"|has to be)\s+(?:to be )?"
     r"(?:(?:the|our|my|clearly|definitely|indeed|only|therefore|thus|hence|then|also|probably),? )*"
-    r"(?:correct|right|true|best|most|valid|answer|choice|one\b|option|closest|nearest|likeliest|winner"
+    r"(?:correct|right|true|best|better|most|valid|answer|choice|one\b|option|closest|nearest|likeliest|winner"
     r"|what we (?:want|need)|consistent with|supported by"
     r"|what (?:remains|is left))"
     rf"|(?:^|\s)(?:{_NOUN} )?{_LETTER}\s+(?:best )?(?:fits|holds|works|matches|follows|applies|remains"
@@ -80,13 +97,17 @@ _STATED = lazy_pattern(
 )
 _RULED_OUT = lazy_pattern(
     r"(?:\bnot|n['’]t|\brules? out|\bruling out|\beliminat\w+|\bexclud\w+|\brejec\w+|\bneither|\bnor"
-    r"|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|不选|不是)"
+    r"|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|\bwhether|\bif|不选|不是)"
     r"\s*(?:be |is |are |to be |the |answer |option |options |choice )*\(?$",
     re.IGNORECASE,
 )
 _WRONG_AFTER = lazy_pattern(
     r"\)?\s+(?:is|are|was|seems|looks|must be|would be|cannot be|can't be)\s*(?:n['’]t|not\b|wrong"
     r"|incorrect|false|invalid|out\b|impossible|ruled|eliminated|a (?:common )?(?:distractor|trap))",
+    re.IGNORECASE,
+)
+_EXCEPTED = lazy_pattern(
+    r"\b(?:all|every\w*|any\w*)\b[^,;]{0,30} (?:but|except(?: for)?|other than) (?:option |choice )?\(?$",
     re.IGNORECASE,
 )
 _OPEN = lazy_pattern(
@@ -96,18 +117,26 @@ _OPEN = lazy_pattern(
 _LAST_WORD = lazy_pattern(r"[,:]\s*\(?([A-Z])\)?$")
 _ANY_LETTER = lazy_pattern(r"(?<![A-Za-z'’])[A-Z](?![A-Za-z'’])")
 _LISTED = lazy_pattern(r"(?<![A-Za-z])[A-Z][).:]\s*(?=\S)")
-_DASHED = lazy_pattern(r"\(?([A-Z])\)? [-–—] (?:\w{2}|\d)[^\n]{0,200}")
+_DASHED = lazy_pattern(r"\(?([A-Z])\)? [-–—|/] (?:\w{2}|\d)[^\n]{0,200}")
 _WHOLE = lazy_pattern(
-    r"\W*(?:(?:option|choice|letter|answer)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE
+    r"\W*(?:(?:option|choice|letter|answer|it is|it['’]?s)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE
 )
-_LEADING = lazy_pattern(r"\s*\(?([A-Z])(?:\)|[.:)])\s+\S")
-_LETTERED = lazy_pattern(r"^\s*\(?[A-Z][).:]\s", re.MULTILINE)
+_LEADING = lazy_pattern(r"\s*\(?([A-Z](?=[).:])|[a-z](?=\)[^\n]{1,80}$))[).:]\s+\S")
+_HEADING = lazy_pattern(
+    r"^[#\s]{0,8}(?:the |my )?(?:final |correct |best )?(?:answer|choice|option)\s?:?\n\s*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_LETTERED = lazy_pattern(r"^\s*\(?(?:[A-Z][).:]|[a-z]\))\s", re.MULTILINE)
 _IN_PARENTHESES = lazy_pattern(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
 
 
 def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tuple[str, str] | None:
     """The option a text names last, and its rule: `choice`, or `last_choice` for the last `(B)`."""
-    plain = _MARKUP.sub("", _STYLED.sub(r"(\1)", text.translate(_WIDE) if not text.isascii() else text))
+    text = text if text.isascii() else text.translate(_WIDE)
+    ticked = {mark[1] or mark[2] for mark in _TICKED.finditer(text)} if _CROSSED.search(text) else set[str]()
+    if len(ticked) == 1 and ticked <= set(letters):
+        return ticked.pop(), "choice"
+    plain = _MARKUP.sub("", _STYLED.sub(r"(\1)", text))
     match = _WHOLE.fullmatch(plain)
     if match and match[1].upper() in letters:
         return match[1].upper(), "choice"
@@ -117,9 +146,11 @@ def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tup
             return letter, "choice"
     if truncated:
         return None
-    leading = _LEADING.match(plain)
-    if leading and leading[1] in letters and len(_LETTERED.findall(plain)) == 1:
-        return leading[1], "choice"
+    headings = list(_HEADING.finditer(plain))
+    headed = plain[headings[-1].end() :] if headings else plain
+    leading = _LEADING.match(headed)
+    if leading and leading[1].upper() in letters and len(_LETTERED.findall(headed)) == 1:
+        return leading[1].upper(), "choice"
     dashed = _DASHED.fullmatch(plain.strip())
     if dashed and dashed[1] in letters:
         return dashed[1], "choice"
@@ -170,4 +201,6 @@ def _stated_in(sentence: str, letters: Collection[str]) -> str:
 
 
 def _is_ruled_out(text: str, begin: int, end: int) -> bool:
-    return bool(_RULED_OUT.search(text[max(0, begin - 60) : begin]) or _WRONG_AFTER.match(text, end))
+    before = text[max(0, begin - 60) : begin]
+    wrong = _RULED_OUT.search(before) or (_WRONG_AFTER.match(text, end) and not _EXCEPTED.search(before))
+    return bool(wrong)

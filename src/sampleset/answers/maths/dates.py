@@ -7,31 +7,39 @@ from __future__ import annotations
 
 import re
 
+from sampleset.answers.maths.counts import NUMBER_WORDS, rank_of
 from sampleset.answers.maths.patterns import lazy_pattern
 
-_MONTHS = (
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MONTHS = (
     "january", "february", "march", "april", "may", "june",
     "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
-_MONTH = rf"(?P<month>{'|'.join(_MONTHS)}|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.?"
-_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_MONTH = rf"(?P<month>{'|'.join(MONTHS)}|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.?"
+_DAY = r"(?P<day>\d{1,2}|[a-z]{5,7}(?:-[a-z]{5,7})?(?<=[dht]))(?:st|nd|rd|th)?"
 _WEEKDAY = lazy_pattern(
     r"(?:on )?(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?, (?=\w)", re.IGNORECASE
 )
 _WRITTEN = (
     lazy_pattern(rf"{_MONTH} (?:the )?{_DAY}(?:,? (?P<year>\d{{4}}))?", re.IGNORECASE),
-    lazy_pattern(rf"(?:the )?{_DAY} (?:of )?{_MONTH}(?:,? (?P<year>\d{{4}}))?", re.IGNORECASE),
+    lazy_pattern(rf"(?:the )?{_DAY}(?: |-)(?:of )?{_MONTH}(?:(?:,? |-)(?P<year>\d{{4}}))?", re.IGNORECASE),
 )
 _FIGURES = lazy_pattern(r"(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4}|\d{2})")
 _ISO = lazy_pattern(r"(?P<year>\d{4})(?P<sign>[-/.])(?P<month>\d{1,2})(?P=sign)(?P<day>\d{1,2})")
+_CHINESE = lazy_pattern(r"(?:(?P<year>\d{4}) ?年 ?)?(?P<month>\d{1,2}) ?月 ?(?P<day>\d{1,2}) ?[日号]")
 _POINTS = lazy_pattern(r"(?P<day>\d{1,2})\. ?(?P<month>\d{1,2})\. ?(?P<year>\d{4})")
 _MONTH_OF_YEAR = lazy_pattern(rf"{_MONTH},? (?:of )?(?P<year>\d{{4}})", re.IGNORECASE)
 _TIME = lazy_pattern(
-    r"(\d{1,2})(?:(?::|h(?=\d\d$)|点(?=\d))(\d{2})(?::00)?(?:分| ?(?:hours|hrs))?)?"
+    r"(?:at )?(\d{1,2})(?:(?::|\.(?=\d\d ?[AaPp]\.?[Mm])|h(?=\d\d$)|点(?=\d))(\d{2})(?::00)?(?:分"
+    r"| ?(?:hours|hrs))?)?"
     r"(?: ?([AaPp])\.? ?[Mm]\.?)?"
     r"( ?(?:noon|midnight))?( (?:in the (?:morning|afternoon|evening)|at night))?"
 )
 _MILITARY = lazy_pattern(r"([01]\d|2[0-3])([0-5]\d) (?:hours|hrs)")
+_PAST = lazy_pattern(
+    rf"(half|(?:a )?quarter) (past|to) ({'|'.join(NUMBER_WORDS)}|\d{{1,2}})(?: ?([ap])\.?m\.?)?",
+    re.IGNORECASE,
+)
 _NOON = {"noon": "12:00 pm", "midday": "12:00 pm", "midnight": "12:00 am"}
 
 
@@ -40,26 +48,35 @@ def read_date(text: str) -> str | None:
     text = _WEEKDAY.sub("", text, count=1)
     month_of_year = _MONTH_OF_YEAR.fullmatch(text)
     if month_of_year:
-        return f"{_MONTHS[_number_of(month_of_year['month'])]} {month_of_year['year']}"
-    for pattern in (_FIGURES, _ISO, _POINTS, *_WRITTEN):
+        return f"{MONTHS[_number_of(month_of_year['month'])]} {month_of_year['year']}"
+    for pattern in (_FIGURES, _ISO, _CHINESE, _POINTS, *_WRITTEN):
         match = pattern.fullmatch(text)
         if match:
             name = match["month"]
             month = int(name) if name.isdigit() else 1 + _number_of(name)
-            day, year = int(match["day"]), match["year"]
+            day, year = (
+                int(match["day"]) if match["day"].isdigit() else rank_of(match["day"]) or 0,
+                match["year"],
+            )
             if 1 <= day <= 31:
-                return f"{month:02}/{day:02}/{year}" if year else f"{_MONTHS[month - 1]} {day}"
+                return f"{month:02}/{day:02}/{year}" if year else f"{MONTHS[month - 1]} {day}"
     return None
 
 
 def _number_of(month: str) -> int:
-    return [name[:3] for name in _MONTHS].index(month.casefold()[:3])
+    return [name[:3] for name in MONTHS].index(month.casefold()[:3])
 
 
 def read_time(text: str) -> str | None:
     """`3:30 pm` of `3:30 p.m.` and `15:30`; `3:30`, of either half of the day, stays; or `None`."""
     if text.lower() in _NOON:
         return _NOON[text.lower()]
+    past = _PAST.fullmatch(text)
+    if past:
+        hour = NUMBER_WORDS.get(past[3].lower()) or int(past[3] if past[3].isdigit() else 0)
+        minute = 30 if past[1].lower() == "half" else 15 if past[2].lower() == "past" else 45
+        hour -= minute == 45
+        return f"{hour or 12}:{minute}" + (f" {past[4].lower()}m" if past[4] else "") if hour <= 12 else None
     match = _TIME.fullmatch(_MILITARY.sub(r"\1:\2", text))
     if not match or not (match[2] or match[3] or match[4] or match[5]):
         return None

@@ -15,11 +15,14 @@ writing has two readings, has `equal=None`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import isclose
 from typing import Literal
 
+from sampleset.answers.maths.counts import rank_of
 from sampleset.answers.maths.dates import times_agree
 from sampleset.answers.maths.forms import read, read_as_list
 from sampleset.answers.maths.linear import linear_verdict
@@ -27,6 +30,8 @@ from sampleset.answers.maths.members import ratio_text
 from sampleset.answers.maths.numerals import Numeral, is_endless
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.simple_forms import Form
+from sampleset.answers.maths.spelling import respell
+from sampleset.answers.maths.two_ways import estimate, near_of_two
 from sampleset.answers.maths.units import UNIT_LETTERS, converted, units_agree
 from sampleset.answers.maths.verdict_store import store_verdict, stored_verdict
 from sampleset.answers.maths.workers import TIME_LIMIT, Budget, compare_expressions, compare_regions
@@ -38,12 +43,15 @@ Mode = Literal["gold", "same", "vote"]
 _CACHE_BYTES = 32 * 2**20
 _BASE = lazy_pattern(r"([0-9A-F]+)_\{\d+\}")
 _DATE_AND_TIME = lazy_pattern(r"(\d{1,2}/\d{1,2}/\d{4}),? (?:at )?\d{1,2}(?::\d{2})? ?(?:[AaPp]\.?[Mm]\.?)?")
-_SHORT_UNIT = lazy_pattern(r"([+-]?[\d.,]+)(?:([gmlLsh])| ([NJKWV]))")
+_SHORT_UNIT = lazy_pattern(r"([+-]?[\d.,]+)(?:([gmlLsh])| ([NJKWVAT]))")
 _SCALED = lazy_pattern(r"([+-]?[$]?[\d.,]+) ?([kKMB]|bn|BN|mn)")
+_PAIR = lazy_pattern(r"\\binom ?\{([^{}]{1,40})\} ?\{([^{}]{1,40})\}")
+_IN_DOZENS = lazy_pattern(r"dozens?\b")
 _VOLTS = lazy_pattern(r"([+-]?\d+\.\d+|[+-]?\d+) ([NJKWVT])")
 _LETTERS = lazy_pattern(r"[A-J]{2,10}")
 _COEFFICIENT = lazy_pattern(r"(?<![\^_{])(?<![\^_]\{)\d")
 _RELATION = lazy_pattern(r"[=<>]|\\(?:le|ge|ne)(?![A-Za-z])")
+_CALLED = lazy_pattern(r"([A-Za-z])\(([a-z])\) ?=")
 _AXES = frozenset("xyz")
 _REAL_LINE = r"(-\infty, \infty)"
 _MAX_UNMATCHED = 6
@@ -84,6 +92,9 @@ def matches_gold(answer: str, gold: str) -> Verdict:
     `25` and `0.25` are; against `1<x<2`, `(1,2)` is an interval; a base (`25_6`) may be left out.
     """
     reference, form = read(gold), read(answer)
+    rank, reached = rank_of(gold.strip()), rank_of(answer.strip())
+    if rank and reached:
+        return Verdict(rank == reached, "ordinal")
     if reference.kind == "list" and form.kind == "number" and "," in answer:
         form = read_as_list(answer)
     if reference.kind == "letter" and form.kind != "letter":
@@ -98,6 +109,12 @@ def matches_gold(answer: str, gold: str) -> Verdict:
         amount = read(f"${scaled[1].lstrip('$')}{scaled[2]}") if scaled else form
         # `300 K` are kelvin, and `5k` is 5000 where that is the gold.
         form = amount if amount.number and amount.number.value == reference.number.value else form
+        near = near_of_two(respell(answer)) if reference.number.decimal else None
+        form = read(near) if near else form
+    if form.number and reference.kind == "expression" and (scaled := _SCALED.fullmatch(gold.strip())):
+        reference = read(f"${scaled[1].lstrip('$')}{scaled[2]}")
+    if reference.kind in ("parens", "vector", "matrix") and (pair := _PAIR.fullmatch(answer.strip())):
+        form = read(rf"\begin{{pmatrix}}{pair[1]}\\{pair[2]}\end{{pmatrix}}")
     if form.number and reference.kind == "expression" and (match := _VOLTS.fullmatch(gold.strip())):
         reference = read(f"{match[1]} {UNIT_LETTERS[match[2]]}")
     based = [_BASE.fullmatch(form.text) for form in (form, reference)]
@@ -134,6 +151,7 @@ def compare_forms(first: Form, second: Form, mode: Mode, budget: Budget | None =
         return Verdict(None, "too_long") if both or mode != "gold" else Verdict(False, "too_long")
     if first.number and second.number:
         return _compare_numbers(first.number, second.number, mode)
+    first, second = _as_written_like(first, second), _as_written_like(second, first)
     if first.text == second.text and first.names == second.names:
         return Verdict(_same_braces(first, second, mode), "text")
     budget = budget or Budget(TIME_LIMIT)
@@ -155,6 +173,15 @@ def compare_forms(first: Form, second: Form, mode: Mode, budget: Budget | None =
     return verdict
 
 
+def _as_written_like(form: Form, other: Form) -> Form:
+    """A vector in the brackets of what it is compared with: `<1,2>` may be written `(1,2)` and `[1,2]`."""
+    if form.kind != "vector":
+        return form
+    if other.kind == "brackets":
+        return replace(form, kind="brackets", text=f"[{form.text[1:-1]}]")
+    return replace(form, kind="parens")
+
+
 def _same_braces(first: Form, second: Form, mode: Mode) -> bool:
     return mode != "gold" or first.kind == second.kind or not (first.is_set or second.is_set)
 
@@ -166,13 +193,15 @@ def _are_plain(first: Form, second: Form) -> bool:
 
 def _compare_structures(first: Form, second: Form, mode: Mode, budget: Budget) -> Verdict:
     kinds = {first.kind, second.kind}
+    if {first.text, second.text} == {r"\emptyset", "nosolution"}:
+        return Verdict(mode == "gold", "kind")
     if kinds <= {"time", "ratio", "number"} and kinds & {"time", "ratio"}:
         return _compare_times(first, second, mode)
     if mode == "gold" and kinds == {"residue", "number"}:
         return Verdict(first.text.split(" ")[0] == second.text.split(" ")[0], "residue")
     if mode == "gold" and second.kind == "interval" and second.text == _REAL_LINE and first.text == "R":
         return Verdict(True, "kind")
-    if mode == "gold" and "list" in kinds and kinds & {"words", "expression"}:
+    if mode == "gold" and kinds & {"list", "brackets"} and kinds & {"words", "expression"}:
         verdict = _compare_options(first, second)
         if verdict:
             return verdict
@@ -207,6 +236,14 @@ def _compare_equations(first: Form, second: Form, mode: Mode, budget: Budget) ->
     sides = (first.equation or first.latex, second.equation or second.latex)
     if mode == "vote" or not (first.equation or second.equation) or not all(map(_RELATION.search, sides)):
         return None
+    called = [_CALLED.match(side) for side in sides]
+    if called[0] and called[1] and called[0][1] == called[1][1]:
+        # `f(t) = 2t` is `f(x) = 2x`.
+        name = rf"(?<![A-Za-z\\]){called[0][2]}(?![A-Za-z])"
+        renamed = re.sub(name, called[1][2], sides[0])
+        sides = renamed.partition("=")[2].strip(), sides[1].partition("=")[2].strip()
+        if sides[0] == sides[1]:
+            return Verdict(True, "text")
     verdict = _compare_expressions(sides[0], sides[1], mode, budget)
     return verdict if verdict.equal else None
 
@@ -222,6 +259,11 @@ def _asked_for(first: Form, second: Form, mode: Mode) -> Form:
 
 def _compare_times(first: Form, second: Form, mode: Mode) -> Verdict:
     """Times of day, ratios, and what may be either: `7:32`."""
+    if first.names and second.names and first.names != second.names:
+        # `A:B = 5:8` is not `B:A = 5:8`.
+        return Verdict(False, "names")
+    if first.text == second.text:
+        return Verdict(True, "text")
     if first.kind == second.kind == "time":
         return Verdict(mode != "vote" and times_agree(first.text, second.text), "time")
     if mode == "vote":
@@ -231,6 +273,8 @@ def _compare_times(first: Form, second: Form, mode: Mode) -> Verdict:
         if number.number is None:
             return Verdict(False, "kind")
         if other.kind == "time":
+            if number.number.unit and mode == "gold" and _ratio_of(other):
+                return Verdict(_as_duration(other, number.number), "time")
             hour, _, rest = other.text.partition(":")
             exact = rest.startswith("00") and not number.number.unit and number.number.value == int(hour)
             return Verdict(exact, "time")
@@ -243,21 +287,42 @@ def _compare_times(first: Form, second: Form, mode: Mode) -> Verdict:
             and number.number.value == values[0] / values[1],
             "ratio",
         )
+    sizes = _sizes(first), _sizes(second)
+    if all(sizes) and len(sizes[0]) == len(sizes[1]):
+        return Verdict(all(isclose(a, b, rel_tol=1e-12) for a, b in zip(*sizes, strict=True)), "ratio")
     left, right = _ratio_of(first), _ratio_of(second)
     if len(left) != max(len(first.parts), 2) or len(right) != max(len(second.parts), 2):
         return Verdict(False, "ratio")  # members that are no numbers
     return Verdict(bool(left and right) and ratio_text(left) == ratio_text(right), "ratio")
 
 
+def _as_duration(time: Form, number: Numeral) -> bool:
+    """Whether `1:30` is meant as hours and minutes, or as minutes and seconds."""
+    left, right = _ratio_of(time)
+    unit = number.unit or ""
+    return any(
+        converted(left + right / 60, larger, unit) == number.value and unit in names
+        for larger, names in (("h", ("h", "min")), ("min", ("min", "s")))
+    )
+
+
+def _sizes(form: Form) -> list[float]:
+    r"""The members of a ratio with a root or a multiple of pi in it, as shares of the first."""
+    values = [estimate(part.latex) for part in form.parts] if form.kind == "ratio" else []
+    known = [value for value in values if value]
+    has_roots = any("\\" in part.latex for part in form.parts)
+    return [value / known[0] for value in known] if has_roots and len(known) == len(values) else []
+
+
 def _ratio_of(form: Form) -> list[Fraction]:
-    if form.kind == "time":
+    if form.kind == "time" and not form.parts:
         return [Fraction(part) for part in form.text.split(":")] if " " not in form.text else []
     return [part.number.value for part in form.parts if part.number]
 
 
 def _compare_options(first: Form, second: Form) -> Verdict | None:
     """Several options of one question, run together or not: `AC`, `A, C`."""
-    listed, joined = (first, second) if first.kind == "list" else (second, first)
+    listed, joined = (first, second) if first.kind in ("list", "brackets") else (second, first)
     if not _LETTERS.fullmatch(joined.latex or joined.text.upper()):
         return None
     if any(part.kind != "letter" for part in listed.parts):
@@ -277,7 +342,9 @@ def _compare_numbers(first: Numeral, second: Numeral, mode: Mode) -> Verdict:
     if numbers_equal(first, second):
         return Verdict(True, "number")
     if first.percent == second.percent:
-        return Verdict(False, "number")
+        sides = ((first, second), (second, first)) if mode == "gold" else ()
+        is_dozens = any(_IN_DOZENS.match(a.label) and a.value * 12 == b.value for a, b in sides)
+        return Verdict(is_dozens, "number")
     percent, bare = (first, second) if first.percent else (second, first)
     if percent.value * 100 == bare.value:
         return Verdict(True, "percent_read_as_number")

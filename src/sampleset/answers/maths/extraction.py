@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+from sampleset.answers.maths.boxes import MAX_ANSWER, boxed_answers
 from sampleset.answers.maths.choices import letter_of_reply
 from sampleset.answers.maths.forms import read
 from sampleset.answers.maths.languages import ANNOUNCED, announced, may_announce
@@ -16,14 +17,12 @@ from sampleset.answers.maths.reasoning import after_reasoning, own_turn
 from sampleset.answers.maths.unmarked import (
     NUMBER,
     NUMBER_TEXT,
-    SENTENCE_END,
     answer_of_unmarked,
+    first_sentence,
     last_sentence,
     number_of_sentence,
 )
 
-MAX_ANSWER = 500
-"""Characters; a longer text is not a final answer."""
 _WINDOW = 100_000
 _NEAR_END = 8_000
 _MAX_TRIES = 20
@@ -31,13 +30,12 @@ _MAX_PHRASE_WORDS = 12
 _FEW_WORDS = 4
 _MIN_PROSE = 3
 _MOST_JSON = 20_000
-_MOST_BETWEEN = 80
 _MOST_PHRASES = 40
 _LEAST_MARK = len("\n#### 1")
 _MARKUP = ("*", "`", "$", '"', "\\")
 
 _PLACEHOLDER = lazy_pattern(
-    r"[.…\s_*?-]*|(?:your|the|final|my|insert|put|write|answer|number|letter|value|result|here|x|option"
+    r"[.…\s_*?-]*|null|(?:your|the|final|my|insert|put|write|answer|number|letter|value|result|here|x|option"
     r"|choice|\W)+"
     r"|\W*(?:your|insert|put|write)\b[^0-9]*",
     re.IGNORECASE,
@@ -54,7 +52,8 @@ _PHRASE = lazy_pattern(
     # "so our answer is correct" judges one.
     r"(?! (?:indeed |also )?(?:correct|right|reasonable|verified|valid|the same|rounded|not a whole)\b)"
     r"(?:,? (?:therefore|thus|then|simply|also|indeed|still|definitely|clearly|obviously|actually|really"
-    r"|truly|precisely|exactly|just|now|certainly|of course|given by|equal to|found to be|in fact"
+    r"|truly|precisely|exactly|just|now|certainly|surely|(?:most )?(?:likely|probably)|perhaps"
+    r"|of course|given by|equal to|found to be|in fact"
     r"|no longer [^,\n]{1,40}, it is),?)?"
     r"|\W{0,4}?(?:[:=]>?|[-=]>|→))[\"*_` \t:]{0,8}"
     r"|^[ \t]*(?:\*\*)?A:(?:\*\*)?[ \t]*",
@@ -77,20 +76,18 @@ _EQUALS = lazy_pattern(r"(?:[=≈]|\\approx)\s*")
 _ALTERNATIVE = lazy_pattern(r"\((?:or|and|maybe|perhaps|oder|ou|o)\s", re.IGNORECASE)
 _ASIDE_AT_END = lazy_pattern(r"(\s*)\(((?:[^()\n]|\([^()\n]*\))*)\)[\s.]*$")
 _STYLED = lazy_pattern(r"<(b|strong|i|em|u|p|span|code|mark)>(.*)</\1>", re.IGNORECASE | re.DOTALL)
-_FORMULA_END = lazy_pattern(r"(?<!\\)\$|\\[)\]]")
-_BRACE = lazy_pattern(r"\\.|[{}]", re.DOTALL)
-_OPEN = lazy_pattern(r"(?<!\\)\{")
-_CLOSE = lazy_pattern(r"(?<!\\)\}")
 _LETTER = r"\(? ?\*{0,2}([A-Z])\*{0,2}"
 _LEADING_LETTER = lazy_pattern(
     rf"(?:option|choice|letter)?\s*(?:\\text\{{)?{_LETTER}"
     r"(?:[).:,]|\s*$|\s*[*}$\"]| [-–—] | \(|!|\s+(?:because|since|as|is)\b)",
     re.IGNORECASE,
 )
-_NAMED_OPTION = lazy_pattern(r"(?:\\text\w*\s?\{\s*)?(?:option|choice|letter) \(?([A-Z])\b", re.IGNORECASE)
+_NAMED_OPTION = lazy_pattern(
+    r"(?:\\text\w*\s?\{\s*)?(?:option|choice|letter)(?: |\s*\}\s*\\?\s*)\(?([A-Z])\b", re.IGNORECASE
+)
 _OPTION_LINE = lazy_pattern(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
 _TAG = lazy_pattern(
-    r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result|choice|option)\s*>|\[(?P<square>ANSWER"
+    r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result|choice|option)(?:\s[^<>]{0,80})?>|\[(?P<square>ANSWER"
     r"|FINAL_ANSWER)\]",
     re.IGNORECASE,
 )
@@ -99,33 +96,44 @@ _END_TAG = lazy_pattern(
     re.IGNORECASE,
 )
 _STATES = lazy_pattern(
-    r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|</answer>",
+    r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|^[ \t]*A: ?\S|</answer>",
     re.IGNORECASE | re.MULTILINE,
 )
-_BETWEEN_BOXES = lazy_pattern(
-    r"(?:[\s$,;.&]|\\(?:quad|qquad|[,;: ]|[()\[\]])|\\text\s?\{\s*(?:and|or|,)\s*\}|\b(?:and|or)\b"
-    r"|\(?[a-e]\)|\(?i{1,3}\)|(?<=\n)\d{1,2}[.)]"
-    r"|[A-Za-z](?:_\{?\w\}?)?\s*=|\*\*|[。，、和或])*"
-)
-_RIGHT_OF_BOX = lazy_pattern(r"\s*\$?\s*=\s*\$?\s*([^$\n]{1,80})")
-_NAME_IN_BOX = lazy_pattern(
-    r"\s*(?!\\pi(?![a-z])|\\infty|e\s*$)(?:\\text\s?\{[A-Za-z ]{1,40}\}|\\[a-z]{2,8}"
-    r"|[A-Za-z]\w?\([\w,]{1,12}\)"
-    r"|[A-Za-z](?:[\s_{}+\-'A-Za-z]|(?<=_)\d|(?<=_\{)\d{1,2}|\\[a-z]+){0,30})\s*"
-)
-_ANSWER_IN_BOX = lazy_pattern(r"\s*(?:the )?(?:final )?answer(?: is)?\s*[:=]\s*", re.IGNORECASE)
-_NOT_THAT = lazy_pattern(r"(.+?),? (?:and |but )?not (?:-?[$\d]|\\)[^,;]{0,40}$")
+_NOT_THAT = lazy_pattern(r"(.+?),? (?:(?:and |but )?not|unlike|as opposed to) (?:-?[$\d]|\\)[^,;]{0,40}$")
 _KEYS = (
     "final_answer", "finalanswer", "answer", "correct_answer", "ans", "answer_letter", "result", "solution",
     "choice", "selected", "selected_option", "option", "letter", "response", "output", "value", "final",
 )  # fmt: skip
+_BULLET = lazy_pattern(r"^[-•*] (?=\S)")
+_IN_ANGLES = lazy_pattern(r"^<([^<>,]{1,60})>$")
+_ADDED = lazy_pattern(
+    r",? (?:I (?:think|believe|guess|hope)|as (?:required|needed|desired|expected|claimed))$"
+)
+_ANSWER_KEY = lazy_pattern(r"(?:^|_)(?:answer|option|choice|prediction)$")
+_JSON_LEVELS = 2
+_LOST_COMMAND = lazy_pattern("[\f\b](?=[a-z])|\t(?=ext|imes|heta|an|frac)|\r(?=ight|ho)")
 _BRACES_AT_END = lazy_pattern(r"(?<=\w)[}\]]+$")
 _NEXT_KEY = lazy_pattern(r",\s*\"\w{1,40}\"\s*:.*", re.DOTALL)
 _REASON = lazy_pattern(r"(?P<head>[^,;]{1,60}),? \(?(?:because|since|which is)\s(?P<reason>.+)", re.DOTALL)
+_NOT_IT_IS = lazy_pattern(
+    r"not (?:equal to )?-?[$\\\d][^,;\n]{0,40}?[.,;] (?:rather|instead|actually)?,? ?"
+    r"(?:it is|it['’]s|it must be|it should be|rather|instead) (?=[-$\\\d])",
+    re.IGNORECASE,
+)
+_CORRECTED = lazy_pattern(
+    r"-?[$\\\d][^,;]{0,40}?(?:,|-|—|–|\.{3}|…)? (?:no,? wait|no|wait|sorry|I mean|make that|correction)[,:]? "
+    r"(?:it is |it['’]s |that is )?(?=[-$\\\d])"
+)
+_STRUCK = lazy_pattern(r"~~[^~\n]{1,200}~~")
 _NOT_BUT = lazy_pattern(r"not (?:equal to )?[^,;]{1,40},? but (?:rather )?(.+)")
 _CORRECTION = lazy_pattern(
-    r"(?<=[.!?…\n])\s*(?:wait|actually|correction|sorry|hmm|oops)\b[^.\n?]{0,30}?"
-    r"\b(?:it is|it's|it should be|that should be|this should be)\s(?=[-$\d\\])",
+    r"(?<=[.!?…\n])\s*(?:no, )?(?:wait|actually|correction|edit|sorry|hmm|oops)\b[^.\n?:]{0,30}?"
+    r"(?:\b(?:it is|it's|it should be|that should be|this should be)\s(?=[-$\d\\])"
+    r"|: ?(?=[-$\d\\]\S{0,40}\s*$))",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = lazy_pattern(
+    r"(?<=[.!?…\n])\s*(?:no, )?(?:wait|actually|correction|sorry|oops|scratch that|on second thought)\b",
     re.IGNORECASE,
 )
 _KEY_OF_TEXT = lazy_pattern(
@@ -170,7 +178,7 @@ def extract_answer(text: str, *, choices: int | None = None, truncated: bool = F
     json_answer = None if truncated else _of_json(text)
     if json_answer is not None and (choices is None or _letter_of(json_answer) in letters):
         return Extracted(json_answer if choices is None else _letter_of(json_answer), "json")
-    text = _CALCULATOR.sub("", text).replace(r"\"", '"')
+    text = _STRUCK.sub("", _CALCULATOR.sub("", text).replace(r"\"", '"'))
     marked = _marked(text, letters if choices is not None else None, truncated)
     if marked is not None:
         return marked
@@ -189,15 +197,22 @@ def _marked(text: str, letters: list[str] | None, truncated: bool) -> Extracted 
     tagged = _first_of(((content, 0) for content in _tagged(text)), "answer_tag", letters)
     if tagged:
         return tagged[0]
-    boxed = _first_of(_boxed(text, truncated), "boxed", letters)
+    boxed = _first_of(boxed_answers(text, truncated), "boxed", letters)
     begin = boxed[1] if boxed else 0
     if boxed and len(text) - begin < _LEAST_MARK:
         return boxed[0]
     for rule, reader in (("hash", _hashed), ("phrase", _phrased)):
         later = _first_of(reader(text, begin), rule, letters)
         if later and (boxed is None or _is_plain(later[0].text)):
-            return later[0]
+            return _corrected(text[later[1] :], letters or ()) or later[0]
     return boxed[0] if boxed else None
+
+
+def _corrected(after: str, letters: Collection[str]) -> Extracted | None:
+    """The option that the text after a named one takes back for: "Wait, it's B"."""
+    taken_back = _TAKEN_BACK.search(after) if letters else None
+    letter = letter_of_reply(after[taken_back.start() :], letters, truncated=True) if taken_back else None
+    return Extracted(*letter) if letter else None
 
 
 def _first_of(
@@ -238,7 +253,12 @@ def _of_json(text: str) -> str | None:
     except (ValueError, RecursionError):
         written = {document["key"].lower(): document["value"] for document in _KEY_OF_TEXT.finditer(body)}
         document = {key: value.strip("'\"") for key, value in written.items()}
-    return _answer_in(document, 2)
+    return _answer_in(document, _JSON_LEVELS)
+
+
+def _restored(match: re.Match[str]) -> str:
+    r"""The command that one backslash too few made a control character of: `\frac`, `\text`."""
+    return "\\" + {"\f": "f", "\b": "b", "\t": "t", "\r": "r"}[match[0]]
 
 
 def _answer_in(value: object, depth: int) -> str | None:
@@ -249,16 +269,17 @@ def _answer_in(value: object, depth: int) -> str | None:
         for key in _KEYS:
             if key in members and (answer := _answer_in(members[key], depth - 1)) is not None:
                 return answer
-        return None
+        inner = [key for key in members if _ANSWER_KEY.search(key)] or [*members][: depth < _JSON_LEVELS]
+        return _answer_in(members[inner[0]], depth - 1) if len(inner) == 1 and inner else None
     if isinstance(value, list):
         members = [_answer_in(member, 0) for member in cast("list[object]", value)]
         return ", ".join(member for member in members if member) if members and all(members) else None
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = value.strip() if isinstance(value, str) else ""
+    text = _LOST_COMMAND.sub(_restored, value).strip() if isinstance(value, str) else ""
     if not text or len(text) > MAX_ANSWER or (_PLACEHOLDER.fullmatch(text) and not _VARIABLE.fullmatch(text)):
         return None
-    marked = next(_boxed(text), None) or next(_phrased(text), None)
+    marked = next(boxed_answers(text), None) or next(_phrased(text), None)
     if marked:
         return marked[0]
     return (number_of_sentence(last_sentence(text)) if _is_prose(text) else None) or _without_working(text)
@@ -284,82 +305,17 @@ def _tagged(text: str) -> Iterator[str]:
     """Contents of `<answer>` tags, last first; the last may lack its closing tag."""
     if "<" not in text and "[" not in text:
         return
+    tags = list(_TAG.finditer(text))
     end = len(text)
-    for match in list(reversed(list(_TAG.finditer(text))))[:_MAX_TRIES]:
+    if len(tags) == 2 and not _END_TAG.search(text):
+        end = tags.pop().start()  # `<answer>5<answer>`
+    for match in tags[::-1][:_MAX_TRIES]:
         content = _END_TAG.split(text[match.end() : end], maxsplit=1)[0]
         content = content.strip().strip("`").strip()
-        box = next(_boxed(content), None)
+        box = next(boxed_answers(content), None)
         phrase = next(_phrased(content), None)
         yield box[0] if box is not None else phrase[0] if phrase is not None else content
         end = match.start()
-
-
-def _boxed(text: str, truncated: bool = False) -> Iterator[tuple[str, int]]:
-    r"""Contents of `\boxed{}` and `\fbox{}`, last first, and where each ends; `\boxed 5` counts too.
-
-    The last one may lack its closing brace: it ends with its formula or its line, unless the text was cut off
-    there. Boxes with nothing between them but `and`, commas and names are the members of one answer.
-    """
-    boxes = list(_boxes(text, truncated))
-    index = 0
-    while index < len(boxes):
-        begin, end, content = boxes[index]
-        contents = [content]
-        index += 1
-        while index < len(boxes) and _are_joined(text[boxes[index][1] : begin]):
-            begin = boxes[index][0]
-            contents.insert(0, boxes[index][2])
-            index += 1
-        different = list(dict.fromkeys(content.strip() for content in contents if content.strip()))
-        yield (", ".join(different) if len(different) > 1 else contents[-1]), end
-
-
-def _are_joined(between: str) -> bool:
-    """Whether boxes with this between them are members of one answer."""
-    return len(between) <= _MOST_BETWEEN and bool(
-        between.strip(" $\n\\()[]") and _BETWEEN_BOXES.fullmatch(between)
-    )
-
-
-def _boxes(text: str, truncated: bool) -> Iterator[tuple[int, int, str]]:
-    """Where boxes begin and end, and what they hold, last first."""
-    end = len(text)
-    for _ in range(_MAX_TRIES):
-        start = max(text.rfind(r"\boxed", 0, end), text.rfind(r"\fbox", 0, end))
-        if start < 0:
-            return
-        end, is_last = start, end == len(text)
-        opening = start + (len(r"\boxed") if text[start + 1] == "b" else len(r"\fbox"))
-        rest = text[opening : opening + 4 * MAX_ANSWER]
-        body = rest.lstrip()
-        opening += len(rest) - len(body)
-        if body.startswith("{"):
-            close = _closing_brace(body)
-            if close > 0:
-                content = _ANSWER_IN_BOX.sub("", body[1:close], count=1)
-                right = _RIGHT_OF_BOX.match(text, opening + close + 1)
-                if right and _NAME_IN_BOX.fullmatch(content):
-                    # `\boxed{x} = 5`
-                    content = _first_sentence(right[1]).rstrip("., ")
-                yield start, opening + close + 1, content
-            elif is_last and _closing_brace(text[opening:].lstrip()) < 0:
-                content, ended, _ = _FORMULA_END.sub("\n", body[1:].lstrip("$ "), 1).partition("\n")
-                if ended or not truncated:
-                    content += "}" * (len(_OPEN.findall(content)) - len(_CLOSE.findall(content)))
-                    yield start, opening + len(content), content
-        elif rest[:1] == " " and body:
-            content = re.split(r"[\s$]", body, maxsplit=1)[0].rstrip(".,")
-            yield start, opening + len(content), content
-
-
-def _closing_brace(text: str) -> int:
-    """Place of the brace that closes the first one, or -1. Other brackets need not close: `{[0,1)}`."""
-    depth = 0
-    for match in _BRACE.finditer(text):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if depth == 0 and match[0] == "}":
-            return match.start()
-    return -1
 
 
 def _hashed(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
@@ -387,24 +343,21 @@ def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
         marks += [(match.end(), match[0]) for match in ANNOUNCED.finditer(text, begin_near)]
     for start, announcer in sorted(marks, reverse=True)[:_MOST_PHRASES]:
         rest = text[start : start + 2 * MAX_ANSWER].lstrip(' \t*:"`')
+        taken_back = _NOT_IT_IS.match(rest) or _CORRECTED.match(rest)
+        rest = rest[taken_back.end() :] if taken_back else rest
+        if rest.startswith("}"):  # of `\textbf{Answer:} 5`
+            rest = rest.lstrip("} ").removesuffix("$")
         if rest.startswith(("\n", "$$", r"\[")):
-            rest = rest.lstrip('\n \t*"`')
+            rest = _BULLET.sub("", rest.lstrip('\n \t*"`'))
             for opening, ending in (("$$", "$$"), (r"\[", r"\]")):
                 if rest.startswith(opening) and ending in rest[2:]:
                     rest = rest[2 : rest.index(ending, 2)].replace("\n", " ").strip()
-        sentence = _first_sentence(rest)
+        sentence = first_sentence(rest)
         if sentence.endswith(("?", ":")):
             continue
         answer = _answer_of_sentence(announced(sentence, announcer) if announcer else sentence)
         if not begin or sentence.lstrip("$*\\([ ").startswith(answer.lstrip("$*\\([ ")[:MAX_ANSWER]):
             yield answer, start
-
-
-def _first_sentence(text: str) -> str:
-    match = SENTENCE_END.search(text)
-    if match and match[0] == "?":
-        return text[: match.end()]
-    return (text[: match.start()] if match else text).strip()
 
 
 def _answer_of_sentence(sentence: str) -> str:
@@ -413,6 +366,10 @@ def _answer_of_sentence(sentence: str) -> str:
     sentence = sentence.removesuffix("_")
     if sentence.endswith((r"\)", r"\]")) or sentence.count("$") % 2 == 0:
         sentence = sentence.rstrip(".")
+    sentence = _IN_ANGLES.sub(r"\1", _ADDED.sub("", sentence))
+    head, joined, rest = sentence.partition("; ")
+    if joined and len(rest.split()) > 2 and read(head).number:
+        sentence = head
     yes_no = _YES_NO.match(sentence)
     sentence = _NEXT_KEY.sub("", sentence, count=1)
     if _BRACES_AT_END.search(sentence) and not any(mark in sentence for mark in "{[\\"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise, product
 from typing import Any
@@ -32,12 +33,12 @@ from sampleset.answers.maths.members import (
     with_group,
     without_thousands,
 )
-from sampleset.answers.maths.numerals import read_numeral, read_plain, strip_unit
+from sampleset.answers.maths.numerals import Numeral, read_numeral, read_plain, strip_unit
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.simple_forms import Form, Kind, notation_of, number_form
 from sampleset.answers.maths.spelling import balanced, closing, respell, split_top, squeeze, too_deep
 from sampleset.answers.maths.two_ways import CONSTANT, exact_of_two
-from sampleset.answers.maths.words import FUNCTIONS, WORD, folded_words, is_word
+from sampleset.answers.maths.words import FUNCTIONS, WORD, folded_words, in_notation, is_word
 
 MAX_LENGTH = 1000
 """Characters; longer texts equal only themselves."""
@@ -50,7 +51,7 @@ _OPTIONS = "ABCDEFGHJ"
 _TUPLE_NAME = lazy_pattern(
     r"\( ?(\\?[A-Za-z]+(?:_\{\w+\})?(?: ?, ?\\?[A-Za-z]+(?:_\{\w+\})?)+) ?\) ?(?:=|\\in(?![A-Za-z])) ?"
 )
-_POINT_NAME = lazy_pattern(r"[A-Z] ?(?=\([^()]*,[^()]*\)$)")
+_POINT_NAME = lazy_pattern(r"[A-Z] ?(?:: ?)?(?=\([^()]*,[^()]*\)$)")
 _MEMBER = lazy_pattern(rf"{NAME} ?\\in(?![A-Za-z]) ?")
 _ARITHMETIC = lazy_pattern(r"[\d .+*/^(){}$%-]+(?:\\(?:times|cdot|frac) ?[\d .+*/^(){}$%-]+)*")
 _LONE_NAME = lazy_pattern(r"\\?[A-Za-z]+(?:_\{\w+\})?(?:\([A-Za-z]\))?")
@@ -67,25 +68,40 @@ _WITHOUT = lazy_pattern(
     r"|(?:all |every |any )?(?:real numbers?|reals|x)"
     r" (?:except|but|other than|excluding) (?:for )?(?:x ?= ?)?((?:[^a-z]|and|or)+)"
 )
+_RAYS = lazy_pattern(
+    r"(?P<positive>\\mathbb\{R\}(?:_\{ ?> ?0 ?\}|[\^_]\{?\+\}?)"
+    r"|(?:all )?(?:the )?positive (?:real numbers|reals))"
+    r"|(?P<least>\\mathbb\{R\}_\{ ?\\ge ?0 ?\}|(?:all )?(?:the )?non-?negative (?:real numbers|reals))"
+    r"|(?P<negative>\\mathbb\{R\}(?:_\{ ?< ?0 ?\}|[\^_]\{?-\}?)"
+    r"|(?:all )?(?:the )?negative (?:real numbers|reals))"
+)
+_LESS = lazy_pattern(
+    r"(\\mathbb\{R\}|[(\[][^()\[\]]+[)\]]) ?\\(?:setminus|backslash) ?(\\\{[^{}]+\\\}|[(\[][^()\[\]]+[)\]])"
+)
 _BUILDER = lazy_pattern(
-    r"\\\{ ?(\\?[A-Za-z]+)(?: ?\\in ?(?:\\mathbb\{R\}|R))? ?(?:\||:|\\mid(?![A-Za-z])|\\vert) ?(.+?)\\\}",
+    r"\\\{ ?(\\?[A-Za-z]+)(?: ?\\in ?(?:\\mathbb\{R\}|R))? ?(?:\||:|\\mid(?![A-Za-z])|\\vert) ?"
+    r"(.+?)(?: ?, ?\1 ?\\in ?\\mathbb\{R\} ?)?\\\}",
     re.DOTALL,
 )
 _SET_OF = lazy_pattern(r"\\\{ ?(.+?) ?(?:\||:|\\mid(?![A-Za-z])) ?(.+?) ?\\\}", re.DOTALL)
-_FRENCH = lazy_pattern(r"\](.+,.+)\[|\](.+,.+)\]|\[(.+,.+)\[")
-_MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]")
+_FRENCH = lazy_pattern(r"\](.+[,;].+)\[|\](.+[,;].+)\]|\[(.+[,;].+)\[")
+_MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]|\\approx")
 _LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
 _INFINITE = frozenset((r"\infty", r"-\infty", r"+\infty"))
 _ALIGNED = lazy_pattern(r"\\begin ?\{(?:aligned|align\*?|gathered|cases)\}(.*?)\\end ?\{\w+\*?\}", re.DOTALL)
+_HOUR_AND_MINUTE = lazy_pattern(r"\d{1,2}[:h][1-9]\d")
+_LINES = lazy_pattern(r"[^{}\\&]+=[^{}\\&]+(?:\\\\[^{}\\&]+=[^{}\\&]+){1,5}")
 _RATIO = lazy_pattern(r"[^:]+(?: ?: ?[^:]+){1,5}")
-_RATIO_IN_WORDS = lazy_pattern(r"(\d+(?:\.\d+)?) ?to ?(\d+(?:\.\d+)?)(?: ?to ?(\d+(?:\.\d+)?))?")
+_RATIO_IN_WORDS = lazy_pattern(r"(\d+(?:\.\d+)?)(?: is)? ?to ?(\d+(?:\.\d+)?)(?: ?to ?(\d+(?:\.\d+)?))?")
 _NUMBERS_SIDE_BY_SIDE = lazy_pattern(r"-?\d{1,9}(?: -?\d{1,9}){1,63}")
+_NAMED_SIDE_BY_SIDE = lazy_pattern(r"[A-Za-z] ?= ?-?[\d./]{1,20}(?: [A-Za-z] ?= ?-?[\d./]{1,20}){1,7}")
 _GROUPED = lazy_pattern(r"-?\d{1,3}(?: \d{3})+")
 _IN_GROUPS = lazy_pattern(r"\(-?\d{1,3}(?:,\d{3})*,000\)")
 _QUOTED = lazy_pattern(r"'([^']*)'|\"([^\"]*)\"")
 _WORD_FOR_CONSTANT = lazy_pattern(r"(?<=\+) ?(?:an? )?(?:arbitrary )?(?:constant|const\.?)(?![A-Za-z])")
 _WORKING = lazy_pattern(
-    r"(?i:either) (?=.+ or )|(?i:both) (?=.+ and )|,? ?(?:only|respectively)\.?$"
+    r"^\\approx ?(?=[\d\\])|(?i:either) (?=.+ or )|(?i:both) (?=.+ and )|,? ?(?:only|\(only\)"
+    r"|respectively)\.?$"
     r"|,? ?(?:for (?:all|any|every) "
     r"|\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{R\}|R))?$"
 )
@@ -130,7 +146,7 @@ def read_as_list(answer: str) -> Form:
 
 
 def _form(text: str, nesting: int) -> Form:
-    text = with_group(_WORKING.sub("", text.strip()))
+    text = with_group(_WORKING.sub("", in_notation(text.strip())))
     french = _FRENCH.fullmatch(text)
     if french:
         text = f"({french[1]})" if french[1] else f"({french[2]}]" if french[2] else f"[{french[3]})"
@@ -139,7 +155,9 @@ def _form(text: str, nesting: int) -> Form:
         return Form("date", date)
     time = read_time(text)
     if time:
-        return Form("time", time)
+        # `15:24` may be a ratio as well.
+        sides = re.split("[:h]", text) if _HOUR_AND_MINUTE.fullmatch(text) else []
+        return Form("time", time, parts=tuple(number_form(Numeral(Fraction(side))) for side in sides))
     letter = _LETTER.fullmatch(text)
     if letter:
         # An option may be written small; other letters are variables, R is not r, and i is no option.
@@ -194,26 +212,50 @@ def _bracketed(text: str, nesting: int) -> Form | None:
     if _REALS.fullmatch(text):
         return _container("interval", [r"-\infty", r"\infty"], nesting, "(", ")")
     union = _CUP.split(text)
-    if len(union) > 1 and all(union):
+    if not all(balanced(piece.translate(TURNED)) for piece in union):
+        union = [text]
+    if len(union) > 1 and all(piece.startswith(r"\{") and piece.endswith(r"\}") for piece in union):
+        text = rf"\{{{', '.join(piece[2:-2] for piece in union)}\}}"
+    elif len(union) > 1 and all(union):
         return _container("union", union, nesting)
+    ray = _RAYS.fullmatch(text)
+    if ray:
+        ends = ("0", r"\infty") if ray.lastgroup != "negative" else (r"-\infty", "0")
+        return _container("interval", [*ends], nesting, "[" if ray.lastgroup == "least" else "(", ")")
     without = _WITHOUT.fullmatch(text)
     if without:
         return _all_but(members_of(without[1] or without[2]), nesting)
+    less = _LESS.fullmatch(text)
+    if less:
+        regions = [_form(side, nesting + 1).region or ("tex", side) for side in less.groups()]
+        return Form("region", squeeze(text), region=("minus", *regions))
+    assigned = ASSIGNMENT.match(text)
+    if assigned and vector_entries(text[assigned.end() :]):
+        return _form(text[assigned.end() :], nesting + 1)
     entries = vector_entries(text)
+    vector = _container("parens", entries, nesting) if entries else None
     form = (
         _matrix(text, nesting)
-        or (_container("parens", entries, nesting) if entries else None)
+        or (replace(vector, kind="vector") if vector else None)
         or _built(text, nesting)
     )
     if form:
         return form
     aligned = _ALIGNED.fullmatch(text)
-    if aligned and r"\\" not in aligned[1]:
-        return _form(aligned[1].replace("&", " "), nesting + 1)
+    if aligned or _LINES.fullmatch(text):
+        lines = [
+            line.strip(" ,") for line in (aligned[1] if aligned else text).replace("&", " ").split(r"\\")
+        ]
+        lines = [line for line in lines if line]
+        if len(lines) == 1 or len(names_of(lines)) == len(lines) > 1:
+            return _form(", ".join(lines), nesting + 1)
     if text.startswith(r"\{") and text.endswith(r"\}"):
         inner = text[2:-2]
         if "|" in inner or ":" in inner or not inner.strip():
             return None if inner.strip() else Form("expression", r"\emptyset")
+        names = names_of(members_of(inner))
+        if len(set(names)) > 1 and not are_numbered(names):
+            return _listed(inner, nesting)
         return _in_braces(_container("list", members_of(inner), nesting))
     opening, ending = text[:1], text[-1:]
     if opening not in "([{" or ending not in ")]}" or len(text) < 3:
@@ -287,8 +329,11 @@ def _built(text: str, nesting: int) -> Form | None:
     if match:
         name, condition = match[1], match[2].strip()
         inside = re.match(rf"{re.escape(name)} ?= ?([^=,]+),(.+)$", condition)
-        if inside:
+        if inside and r"\in" in inside[2]:
             return Form("expression", squeeze(rf"\{{{inside[1]}|{inside[2]}\}}"))
+        points = re.fullmatch(rf"{re.escape(name)} ?= ?([^=|]+)", condition)
+        if points:
+            return _in_braces(_container("list", members_of(points[1]), nesting))
         if name in condition and (
             "<" in condition or ">" in condition or re.search(r"\\(?:le|ge|ne)(?![A-Za-z])", condition)
         ):
@@ -307,6 +352,8 @@ def _built(text: str, nesting: int) -> Form | None:
 
 def _listed(text: str, nesting: int) -> Form | None:
     r"""A bare list: `1, -2`, `1 and 2`, `x = 1, y = 2`, `1 \pm \sqrt{2}`, `1 2 3`."""
+    if _NAMED_SIDE_BY_SIDE.fullmatch(text):
+        text = re.sub(r"(?<=[\d}]) (?=[A-Za-z\\])", ", ", text)
     if _NUMBERS_SIDE_BY_SIDE.fullmatch(text) and not _GROUPED.fullmatch(text):
         return _container("list", text.split(" "), nesting)
     name_match = _TUPLE_NAME.match(text)
@@ -403,6 +450,9 @@ def _set_text(part: Form, member: str) -> str:
 
 def _relation(text: str, nesting: int) -> Form | None:
     """Inequalities in one variable as intervals, and assignments as what is assigned."""
+    near = ASSIGNMENT.match(text)
+    if near and r"\approx" in near[0]:
+        return _form(text[near.end() :], nesting + 1)
     name_match = _TUPLE_NAME.match(text)
     if name_match:
         inner = _form(text[name_match.end() :], nesting + 1)
@@ -447,6 +497,8 @@ def _assigned(text: str, nesting: int) -> Form | None:
         assignment = None
     if (assignment is not None and (len(sides) > 2 or assignment[1].strip() == left)) or ratio_name(text):
         value = _form(right, nesting + 1)
+        if value.kind in ("ratio", "time") and ":" in left:
+            return replace(value, names=tuple(squeeze(name) for name in left.split(":")))
         return replace(value, equation=text) if len(sides) == 2 and assignment and not value.parts else value
     if all(_ARITHMETIC.fullmatch(side) or CONSTANT.fullmatch(side) for side in sides):
         return _form(right, nesting + 1)

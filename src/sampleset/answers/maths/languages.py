@@ -27,10 +27,11 @@ ANNOUNCED = lazy_pattern(
 FOREIGN_ANSWERS = (
     r"Antwort|Lösung|Réponse|L['’]option|Respuesta|Opción|Resposta|Alternativa|Risposta|Opzione|Antwoord|Svar"
     "|Odpowiedź|Odpověď|Răspunsul?|Vastaus|válasz|Cevap|Yanıt|Đáp án|Jawaban|Ответ|Відповідь|Απάντηση"
-    "|الجواب|الإجابة|उत्तर|คำตอบ"
+    "|الجواب|الإجابة|उत्तर|คำตอบ|התשובה|Jibu|Letra|Chọn|Elijo|Escojo|Je choisis|Ich wähle|Wybieram"
+    "|Richtig|Correct[ao]"
 )
 """Nouns that an option is announced with."""
-FOREIGN_IS = "lautet|ist|est|este|on|es|é|è|is|är|er|jest|adalah|là|هي|هو|है"
+FOREIGN_IS = "lautet|ist|est|este|on|es|é|è|is|är|er|jest|adalah|là|ni|هي|هو|है|היא|είναι"
 FOREIGN_RIGHT = (
     "richtig|korrekt|correcte?|correct[ao]|juste|bonne|giust[ao]|cor{2}et{1,2}[ao]|juist|rätt|benar"
 )
@@ -38,6 +39,7 @@ _CJK = lazy_pattern(r"[\u3040-\ud7a3]")
 _IN_ALL = lazy_pattern(
     r"^(?:一共|总共|總共|共|合计|合計|总计|大约|约|約|是|有|为|為|需要|全部で|総計|모두|총)+\s*(?=[$\d\\-])"
 )
+_AMOUNT = lazy_pattern(r"(?<![\w.\\{])-?\d[\d.,]{0,20}(?<=\d)(?:/\d{1,9})?[万萬亿億만억]?(?![\w.\\}^%])")
 _DECIMAL_COMMA = lazy_pattern(r"-?\d+,\d{1,2}")
 _WORDS = tuple(word.lower() for word in _LATIN.split("|") if not word.lower().startswith(("la ", "a ")))
 _TRAILING = lazy_pattern(
@@ -59,5 +61,8 @@ def announced(sentence: str, announcer: str) -> str:
     A decimal comma is written as a point: behind European words, `2,5` is no list.
     """
     answer = _IN_ALL.sub("", _TRAILING.sub("", sentence.strip()))
+    amounts = _AMOUNT.findall(answer)
+    if len(amounts) == 1 and _CJK.search(_AMOUNT.sub("", answer)):
+        return amounts[0]  # `小明有12个苹果`
     is_decimal = _DECIMAL_COMMA.fullmatch(answer) and not _CJK.search(announcer)
     return answer.replace(",", ".") if is_decimal else answer

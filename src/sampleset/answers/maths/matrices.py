@@ -15,7 +15,7 @@ _MATRIX = lazy_pattern(
 )
 _ROW_END = lazy_pattern(r"\\\\(?: ?\[[^\]]*\])?")
 _TRANSPOSED = lazy_pattern(r"(.+[)\]}]) ?\^\{ ?(?:T|t|\\top|\\intercal|\\mathsf\{T\}) ?\}", re.DOTALL)
-_CALL = lazy_pattern(r"(?:np\.array|numpy\.array|sympy\.Matrix|sp\.Matrix|Matrix)\((.+)\)", re.DOTALL)
+_CALL = lazy_pattern(r"(?:(?:np|numpy|sympy|sp)\.)?(?:array|Matrix)\((.+)\)", re.DOTALL)
 _ANGLES = lazy_pattern(r"\\langle ?(.+?) ?\\rangle|<([^<>]+,[^<>]+)>")
 _UNIT_VECTOR = lazy_pattern(r"([+-]?) ?([^+-]*?) ?(\\hat[ijk]|(?<![A-Za-z])[ijk])(?![A-Za-z]) ?")
 

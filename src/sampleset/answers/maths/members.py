@@ -11,14 +11,17 @@ from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.spelling import balanced, split_top, squeeze
 
 MAX_SIGNS = 3
-PLUS_MINUS = lazy_pattern(r"\\pm(?![A-Za-z])|^\+/?- ?(?=[\d\\])")
-AND = lazy_pattern(r",? ?(?<![A-Za-z\\])(?:and also|and|or else|or|as well as)(?![A-Za-z]) ?| ?(?<!\\)& ?")
+PLUS_MINUS = lazy_pattern(r"\\pm(?![A-Za-z])|^\\mp(?![A-Za-z])|^\+/?- ?(?=[\d\\])")
+AND = lazy_pattern(
+    r",? ?(?<![A-Za-z\\])(?:and also|and|or else|or|as well as|und|oder|et|ou)(?![A-Za-z]) ?| ?(?<!\\)& ?"
+)
 NAME = (
     r"(?:\\?[A-Za-z]+ ?(?:_ ?\{? ?[A-Za-z0-9]+ ?\}?)? ?'{0,2} ?"
     r"(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?|[A-Za-z][A-Za-z ]{0,40}|\\[a-z]+ [A-Z][A-Z_{}0-9 ]{0,12}"
-    r"|[fghFGHP](?:\^\{-?\d\})?'{0,2} ?\([^=<>,;]{1,40}\)(?= ?=)"
-    r"|\\frac\{ ?[A-Z]{2,3} ?\}\{ ?[A-Z]{2,3} ?\}|[A-Z]{2} ?/ ?[A-Z]{2}"
-    r"|\|? ?\\overline\{[A-Z]{2}\} ?\|?|\|[A-Z]{2}\||\\vec ?\{ ?[A-Za-z]{1,2} ?\})"
+    r"|[fghnFGHP](?:\^\{-?\d\})?'{0,2} ?\([^=<>,;]{1,40}\)(?= ?=)"
+    r"|\\lim_\{[^{}=<>]{1,40}\} ?[^=<>,;]{1,40}(?= ?=)"
+    r"|\\frac\{ ?[A-Z]{1,3} ?\}\{ ?[A-Z]{1,3} ?\}|[A-Z]{2} ?/ ?[A-Z]{2}"
+    r"|\|? ?\\overline\{[A-Z]{2}\} ?\|?|\|[A-Z]{2}\||\\(?:vec|overrightarrow) ?\{ ?[A-Za-z]{1,2} ?\})"
 )
 ASSIGNMENT = lazy_pattern(rf"({NAME}) ?(?:=|\\approx(?![A-Za-z])|:=) ?(?=[^=])")
 _ONE_NAME = lazy_pattern(NAME)

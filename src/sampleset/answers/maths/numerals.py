@@ -10,16 +10,21 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from sampleset.answers.maths.counts import (
+    NUMBER_WORDS,
+    PARTS,
+    PLURAL_PARTS,
+    SCALES,
+    SPELT,
+    counted,
+    worded_amount,
+)
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.units import UNITS, converted, read_unit
 
 MAX_EXPONENT = 300
 """Powers of ten beyond this, either way, are left to text comparison."""
 
-_SCALES = {
-    "hundred": 2, "thousand": 3, "million": 6, "mil": 6, "mln": 6, "mn": 6, "billion": 9, "bn": 9,
-    "trillion": 12, "lakh": 5, "lakhs": 5, "crore": 7, "crores": 7,
-}  # fmt: skip
 _MONEY_SCALES = {"k": 3, "K": 3, "M": 6, "m": 6, "MM": 6, "mn": 6, "B": 9, "b": 9, "bn": 9, "T": 12}
 _POWERS = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3"}
 _NOT_UNITS = frozenset([
@@ -33,49 +38,11 @@ _LONG_PLACES = 6
 _MOST_PARTS = 100
 _MOST_BITS = 4000
 """A longer denominator counts as one without a finite expansion, unread."""
-_ONES = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
-    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-]  # fmt: skip
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-NUMBER_WORDS = {
-    **{name: value for value, name in enumerate(_ONES)},
-    **{name: 10 * tens for tens, name in enumerate(_TENS, start=2)},
-    **{
-        f"{name}-{_ONES[ones]}": 10 * tens + ones
-        for tens, name in enumerate(_TENS, start=2)
-        for ones in range(1, 10)
-    },
-}
-"""Names of the numbers to ninety-nine."""
-_PARTS = {
-    name: size
-    for size, names in {
-        2: "half halves", 3: "third thirds", 4: "fourth fourths", 5: "fifth fifths", 6: "sixth sixths",
-        7: "seventh sevenths", 8: "eighth eighths", 9: "ninth ninths", 10: "tenth tenths",
-        100: "hundredth hundredths", 1000: "thousandth thousandths",
-    }.items()
-    for name in names.split()
-}  # fmt: skip
-_PLURAL_PARTS = frozenset(name for name in _PARTS if name.endswith("s"))
-
-_BELOW_100 = (
-    rf"(?:(?:{'|'.join(_TENS)})(?:[ -](?:{'|'.join(_ONES[1:10])}))?"
-    rf"|{'|'.join(reversed(_ONES))})"
-)
-_BELOW_1000 = rf"{_BELOW_100}(?: hundred(?: (?:and )?{_BELOW_100})?)?"
-SPELT_TEXT = rf"{_BELOW_1000}(?: (?:thousand|million|billion|trillion)(?:,? (?:and )?{_BELOW_1000})?)*"
-SPELT = lazy_pattern(
-    rf"(?<![\w-]){SPELT_TEXT}(?!\w|-(?!(?:{'|'.join(_PARTS)})\b))",
-    re.IGNORECASE,
-)
-"""A number in words: `two hundred and fifty`."""
 _COUNT = lazy_pattern(r"\d{1,9}(?=[ -][A-Za-z])")
-_PART = lazy_pattern(rf"[ -]({'|'.join(_PARTS)})(?![\w-])", re.IGNORECASE)
-_SPACE = lazy_pattern(r",? |-")
+_PART = lazy_pattern(rf"[ -]({'|'.join(PARTS)})(?![\w-])", re.IGNORECASE)
 _DECIMAL = r"(?:(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?: \d{3})+(?! ?\d)|\d+)(?:\.\d+)?|\.\d+)"
 _NUMBER = lazy_pattern(
-    rf"(?P<sign>[+-]?) ?(?P<currency>[$€£¥₹₩₽]?) ?(?P<inner>[+-]?)(?:"
+    rf"(?P<sign>[+-]?) ?(?P<currency>[$€£¥₹₩₽₺₱฿₫₪₴₦₣₢]?) ?(?P<inner>[+-]?)(?:"
     rf"(?P<whole>\d+) ?\\frac ?\{{(?P<top>\d+)\}} ?\{{(?P<bottom>\d+)\}}"
     rf"|(?P<whole2>\d+) (?P<top2>\d+) ?/ ?(?P<bottom2>\d+)"
     rf"|\\frac ?\{{ ?(?P<over>[+-]? ?{_DECIMAL}) ?\}} ?\{{ ?(?P<under>[+-]? ?{_DECIMAL}) ?\}}"
@@ -106,10 +73,13 @@ _PER = lazy_pattern(r"(?: ?/ ?| (?:per|an?) )(?=[A-Za-z])")
 _UNIT_TEXT = lazy_pattern(r"[A-Za-z './()-]*")
 _CURRENCIES = {
     "$": "dollar", "€": "euro", "£": "sterling", "¥": "yen", "₹": "rupee", "₩": "krw", "₽": "ruble",
-    "¢": "cent",
+    "¢": "cent", "₺": "lira", "₱": "peso", "฿": "baht", "₫": "dong", "₪": "shekel", "₴": "hryvnia",
+    "₦": "naira", "₣": "franc", "₢": "real",
 }  # fmt: skip
 _CODES = {
-    "US$": "$", "US $": "$", "USD": "$", "A$": "$", "C$": "$", "AUD": "$", "CAD": "$", "EUR": "€", "GBP": "£",
+    "US$": "$", "US $": "$", "USD": "$", "A$": "$", "C$": "$", "AUD": "$", "CAD": "$",
+    "HK$": "$", "NT$": "$", "S$": "$", "NZ$": "$",
+    "US dollars": "$", "CHF": "₣", "R$": "₢", "BRL": "₢", "EUR": "€", "GBP": "£",
     "JPY": "¥", "RMB": "¥", "CNY": "¥", "INR": "₹", "Rs": "₹", "Rs.": "₹",
 }  # fmt: skip
 _CODE = lazy_pattern(
@@ -122,7 +92,7 @@ _DECIMAL_COMMA = lazy_pattern(
 _LAKHS = lazy_pattern(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
 _BARE_POINT = lazy_pattern(r"(?<=\d)\.(?=[/eE])")
 _TEMPERATURES = {"c": "celsius", "celsius": "celsius", "f": "fahrenheit", "fahrenheit": "fahrenheit"}
-_OUT_OF = lazy_pattern(r"(\d{1,12}) (?:out of|in) (?:every )?(\d{1,12})")
+_OUT_OF = lazy_pattern(r"(\d{1,12}) (?:out of|in|of) (?:every )?(\d{1,12})")
 _THE_ORDINAL = lazy_pattern(
     r"(?:the )?(\d{1,6})(?: ?\^\{ ?(?:st|nd|rd|th) ?\}| (?:st|nd|rd|th)|(?:st|nd|rd|th))"
 )
@@ -141,9 +111,13 @@ _COUNTER = lazy_pattern(
 )
 _HAN_SCALE = lazy_pattern(r"(\d[\d,.]*) ?([百千万亿億만억])(?![十百千万亿億만억])")
 _HAN_SCALES = {"百": 2, "千": 3, "万": 4, "만": 4, "亿": 8, "億": 8, "억": 8}
-_MINUS = lazy_pattern(r"(?:negative|minus) (?=[$\d\\])", re.IGNORECASE)
+_MINUS = lazy_pattern(r"(?:(?:negative|minus) |[负負])(?=[$\d\\])", re.IGNORECASE)
+_HAN_SHARE = lazy_pattern(
+    r"([零一二两三四五六七八九十百]{1,6}|\d{1,6})分之([零一二两三四五六七八九十百]{1,6}|\d{1,6})"
+)
 _HALF_A = lazy_pattern(r"half an? (?=[a-z]+$)(?!dozen)", re.IGNORECASE)
-_HOURS = lazy_pattern(r"(\d{1,3}) ?h ?(\d{1,2}) ?m(?:in)?")
+_HOURS = lazy_pattern(r"(\d{1,3}) ?h ?(\d{1,2})(?: ?m(?:in)?)?")
+_PER_UNIT = lazy_pattern(r"( ?)(?:per|an?|/) ?([A-Za-z]+)$")
 _FEET = lazy_pattern(r"(\d{1,2}) ?(?:foot|feet|ft\.?|') ?(\d{1,2})")
 _RECURRING = lazy_pattern(r"(\d{0,20}\.\d{0,20}?)(\d) (?:repeating|recurring)")
 _ERA = lazy_pattern(r"(\d{1,4}) (?:AD|CE|A\.D\.|C\.E\.)")
@@ -224,11 +198,11 @@ def read_numeral(text: str) -> Numeral | None:
     if hedge:
         text = text[hedge.end() :]
     text = _HALF_A.sub("1/2 ", text, count=1) if text[:1] in "hH" else text
-    text = _MINUS.sub("-", text, count=1) if text[:1] in "nmNM" else text
+    text = _MINUS.sub("-", text, count=1) if text[:1] in "nmNM负負" else text
     which = _ORDINAL_WORDS.get(text.casefold().removeprefix("the "))
     if not text or which:
         return Numeral(Fraction(which)) if which else None
-    special = _share(text) or _ordinal(text) or _measures(text) or _han(text)
+    special = _share(text) or _worded(text) or _ordinal(text) or _measures(text) or _han(text)
     if special:
         return special
     if not text.isascii():
@@ -298,6 +272,15 @@ def _without_commas(match: re.Match[str]) -> str:
     return match[0].replace(",", "")
 
 
+def _worded(text: str) -> Numeral | None:
+    """`an hour and a half`, `two dozen eggs`, `a quarter`."""
+    amount = worded_amount(text)
+    if amount is None:
+        return None
+    unit = UNITS.get(amount[1])
+    return Numeral(amount[0], False, False, unit, "" if unit else amount[1])
+
+
 def _share(text: str) -> Numeral | None:
     """`7 out of 20`, `7 in 20`."""
     match = _OUT_OF.fullmatch(text)
@@ -317,7 +300,7 @@ def _measures(text: str) -> Numeral | None:
         value = Fraction(match[2]) + Fraction(match[3]) / 60 + Fraction(match[4] or 0) / 3600
         return Numeral(-value if match[1] == "-" else value, False, False, "degrees")
     if " and " in text and not text[:1].isdigit():
-        text = SPELT.sub(lambda match: str(_counted(match[0])), text)
+        text = SPELT.sub(lambda match: str(counted(match[0])), text)
     hours, feet = _HOURS.fullmatch(text), _FEET.fullmatch(text)
     if hours or feet:
         text = f"{hours[1]} h {hours[2]} min" if hours else f"{feet[1]} ft {feet[2]} in" if feet else text
@@ -342,6 +325,10 @@ def _measures(text: str) -> Numeral | None:
 
 def _han(text: str) -> Numeral | None:
     """A number in Chinese characters, with a counter behind it or without: `三`, `二十五个`."""
+    share = _HAN_SHARE.fullmatch(text)
+    if share:
+        sides = [read_plain(side) or _han(side) for side in share.groups()]
+        return Numeral(sides[1].value / sides[0].value) if sides[0] and sides[1] and sides[0].value else None
     match = _HAN.match(text)
     rest = text[match.end() :] if match else ""
     if not match or (rest and not _COUNTER.fullmatch(rest)):
@@ -366,30 +353,16 @@ def _in_digits(text: str) -> str | None:
     match = SPELT.match(text) or _COUNT.match(text)
     if not match:
         return text
-    number, rest = _counted(match[0]), text[match.end() :]
+    number, rest = counted(match[0]), text[match.end() :]
     match = _PART.match(rest)
     part = match[1].lower() if match else ""
     # "3 fifth graders" are no fifths.
-    if not match or (number == 1) == (part in _PLURAL_PARTS):
+    if not match or (number == 1) == (part in PLURAL_PARTS):
         return f"{number}{rest}"
     rest = rest[match.end() :]
     if number == 1 and rest and not rest.startswith(" of "):
         return None
-    return f"{number}/{_PARTS[part]}{rest}"
-
-
-def _counted(text: str) -> int:
-    """The value of a number in digits, or in words: of `two thousand five hundred and ten`, 2510."""
-    total = part = 0
-    for word in _SPACE.split(text.lower()):
-        if word == "hundred":
-            part *= 100
-        elif word in _SCALES:
-            total += part * 10 ** _SCALES[word]
-            part = 0
-        elif word != "and":
-            part += NUMBER_WORDS[word] if word in NUMBER_WORDS else int(word)
-    return total + part
+    return f"{number}/{PARTS[part]}{rest}"
 
 
 def _as_fraction(match: re.Match[str]) -> str:
@@ -441,6 +414,9 @@ def _read_unit(rest: str) -> tuple[int, str | None, bool]:
     """Power of ten, known unit, and whether what follows a number is a unit at all."""
     if not rest.strip():
         return 0, None, True
+    rate = _PER_UNIT.fullmatch(rest)
+    if rate and rate[2] in UNITS and (rate[1] or "/" in rest):
+        return 0, None, True
     # `2nm` may be a product of variables; `2 nm` is a length.
     together = read_unit(rest) if rest[0] == " " or "/" in rest else None
     if together:
@@ -452,13 +428,13 @@ def _read_unit(rest: str) -> tuple[int, str | None, bool]:
         return 0, None, False
     words = _WORD.findall(body)
     scale = 0
-    while words and words[0].lower() in _SCALES and body[0] == " ":
-        scale += _SCALES[words.pop(0).lower()]
+    while words and words[0].lower() in SCALES and body[0] == " ":
+        scale += SCALES[words.pop(0).lower()]
     if not words:
         return scale, None, bool(scale)
     if len(words) > _MAX_UNIT_WORDS or any(word.lower() in _NOT_UNITS for word in words):
         return 0, None, False
-    if words[0].lower() in NUMBER_WORDS or words[0].lower() in _PLURAL_PARTS:
+    if words[0].lower() in NUMBER_WORDS or words[0].lower() in PLURAL_PARTS:
         return 0, None, False
     spaced = body[0] == " "
     unit, after = _measured(words)

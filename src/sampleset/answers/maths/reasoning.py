@@ -16,7 +16,8 @@ _TAGS = (
     r"(?:[a-z]{2,12}[_:-]){0,2}(?:ant)?(?:think|thinking|thoughts?|reasoning|scratch_?pad|monologue|cot)"
     r"(?:[_-][a-z0-9]{1,12}){0,2}"
     "|reason|(?:self[_-])?reflection|analysis|rationale|planning|plan|draft|pondering|ponder|deepthink|deliberation"
-    "|internal|brainstorm|work|\u601d\u8003|\u63a8\u7406|\uc0ac\uace0"  # thinking, reasoning
+    "|internal|brainstorm|work(?:ing)?s?|steps|calculations?|\u601d\u8003|\u63a8\u7406"
+    "|\uc0ac\uace0"  # thinking, reasoning
 )
 # Tags as models and their templates write them: with spaces, attributes, or escaped for a page or for JSON.
 _LESS = r"(?:<|&lt;|&#60;|&#x3c;|\\u003c|\\<|\uff1c)"
@@ -33,15 +34,15 @@ _FIRST = r"(?=[<&\[\\◁\uff1c])"
 _OPENING = lazy_pattern(
     # A tag behind a single backtick is one that the text speaks of.
     rf"{_FIRST}(?:(?<![^`]`)(?<!^`){_LESS}\s{{0,4}}(?:{_TAGS}){_ATTRIBUTES}{_GREATER}|{_FOLD}"
-    rf"|\[\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]|<\|\s?(?:begin_of_thought|START_THINKING|thinking|reasoning"
-    rf"|think|inner_prefix)\s?\|>|{_CHANNEL}(?:(?:analysis|commentary)\s*<\|message\|>|thought\b)"
+    rf"|\[\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]|<[|｜]\s?(?:begin_of_thought|start_?of_?think(?:ing)?|START_THINKING"
+    rf"|thinking|reasoning|think|inner_prefix)\s?[|｜]>|{_CHANNEL}(?:(?:analysis|commentary)\s*<\|message\|>|thought\b)"
     r"|◁think▷|<unused94>)",
     re.IGNORECASE,
 )
 _CLOSING = lazy_pattern(
     rf"{_FIRST}(?:(?<![^`]`)(?<!^`){_LESS}\s{{0,4}}/\s{{0,4}}(?:{_TAGS})\s{{0,4}}{_GREATER}"
     rf"|\[\s{{0,4}}/\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]"
-    rf"|<\|\s?(?:end_of_thought|END_THINKING|/thinking|/reasoning|/think|inner_suffix)\s?\|>"
+    rf"|<[|｜]\s?(?:end_of_thought|end_?of_?think(?:ing)?|END_THINKING|/thinking|/reasoning|/think|inner_suffix)\s?[|｜]>"
     rf"|◁/think▷|{_CHANNEL}final\s*<\|message\|>|<channel\|>|<unused95>|\\end\{{think(?:ing)?[}}>])",
     re.IGNORECASE,
 )
@@ -63,9 +64,11 @@ _END_OF_TURN = lazy_pattern(
 )
 _NEXT_TURN = lazy_pattern(r"^[ \t]{0,8}(?:\*\*|#{1,6} )?(?:Human|User)(?:\*\*)?:", re.MULTILINE)
 _NEXT_QUESTION = lazy_pattern(
-    r"(?<=\n)[ \t]{0,8}(?:\*\*|(?P<heading>#{1,6} ))?(?:(?:Next |New )?(?P<noun>Question|Problem|Exercise"
-    r"|Example|Instruction|Q)(?P<number> ?\d+)?)"
-    r"(?:(?:\*\*)?:(?:\*\*)?[ \n]|(?(number)\. (?=[A-Z])|(?!))|(?(heading)[ \t]*\n|(?!)))",
+    r"(?<=\n)[ \t]{0,8}(?:\*\*|(?P<heading>#{1,6} ))?[<\[]?(?:(?:Next |New "
+    r"|Follow-up )?(?P<noun>Question|Problem|Exercise"
+    r"|Example|Instruction|Follow-up|问题|問題|题目|題目|Q)(?P<number> ?#?\d+)?)"
+    r"(?:(?:\*\*)?[:：](?:\*\*)?(?<![:](?=[^ \n]))|[>\]]|(?(number)(?:\. (?=[A-Z])|\*\*[ \t]*\n)|(?!))"
+    r"|(?(heading)[ \t]*\n|(?!)))",
     re.IGNORECASE,
 )
 
@@ -73,7 +76,18 @@ _NEXT_QUESTION = lazy_pattern(
 _MARKS = ("<", "&lt;", "[", "◁", r"\end{think", "&#", r"\u003c", "\uff1c")
 """In a text without any of these no thought is marked."""
 _MOST_TURNS = 50
-_NOUNS = ("question", "problem", "exercise", "example", "instruction")
+_NOUNS = (
+    "question",
+    "problem",
+    "exercise",
+    "example",
+    "instruction",
+    "follow-up",
+    "问题",
+    "問題",
+    "题目",
+    "題目",
+)
 _QUESTION_MARKS = ("\nQ", "\tQ", " Q", "*Q", "\nq", "q:")
 _TURNS = ((_END_OF_TURN, False), (_NEXT_TURN, False), (_NEXT_QUESTION, True))
 """What ends a model's turn, and whether it must have answered by then."""

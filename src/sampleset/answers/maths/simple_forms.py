@@ -11,7 +11,7 @@ from sampleset.answers.maths.numerals import Numeral
 from sampleset.answers.maths.patterns import lazy_pattern
 
 Kind = Literal[
-    "number", "letter", "words", "date", "time", "list", "parens", "brackets", "interval", "union",
+    "number", "letter", "words", "date", "time", "list", "parens", "vector", "brackets", "interval", "union",
     "inequality", "matrix", "ratio", "residue", "region", "expression", "opaque",
 ]  # fmt: skip
 
@@ -21,6 +21,7 @@ class Form:
     """One answer, read.
 
     Attributes:
+        kind: Of a `vector`, its entries are in angle brackets.
         text: Canonical text; equal texts are equal answers.
         latex: What a computer algebra system may be given; empty where it has nothing to decide.
         parts: Members in the order written, for containers; rows of a matrix. For an inequality
@@ -62,7 +63,7 @@ _RESIDUES = lazy_pattern(
 )
 _REMAINDER = lazy_pattern(
     r"(?:quotient(?: is| of|:)? )?(\d{1,12}) ?,? ?(?:R|r|rem\.?|(?:and )?(?:a )?remainder(?: is|:)?"
-    r"|with (?:a )?remainder(?: of)?|\.{3}(?:\.{3})?) ?(?:of )?(\d{1,12})",
+    r"|余|[Rr]este?|with (?:a )?remainder(?: of)?|\.{3}(?:\.{3})?) ?(?:of )?(\d{1,12})",
     re.IGNORECASE,
 )
 _CIRCLED = lazy_pattern(r"(?:\\textcircled\{\d{1,2}\} ?,? ?)+")
@@ -100,7 +101,7 @@ def notation_of(text: str) -> Form | None:
     base = based and (based[2] or based[3])
     base = _BASES.get(base, base) if base else ""
     if based and base and base.isdigit() and (based[1].isdigit() or base == "16"):
-        return Form("expression", f"{based[1].upper()}_{{{base}}}")
+        return Form("expression", f"{based[1].upper().lstrip('0') or '0'}_{{{base}}}")
     residue = _RESIDUE.fullmatch(text)
     if residue:
         value, modulus = int(residue[1]), int(residue[2] or residue[3] or residue[4])

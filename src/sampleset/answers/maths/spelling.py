@@ -50,13 +50,14 @@ _CHARACTERS = str.maketrans(
         **dict(zip(
             "ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ", ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"], strict=True,
         )),
+        "和": " and ", "及": " and ", "或": " or ",
         "∨": r"\lor ", "∅": r"\emptyset ", "“": '"', "”": '"', "‘": "'", "’": "'", "，": ", ", "、": ", ",
     }
 )  # fmt: skip
 _ROMAN = (
     "text|mbox|textbf|textit|textrm|textsf|textsc|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mathtt|mathnormal"
     "|operatorname|emph|hbox|boldsymbol|bold|pmb|bm|underline|uline|uuline|ensuremath|rm|bf|it|sf|tt|mathstrut"
-    "|textup|textmd|textsl|mathbin|mathord|mathrel|mathop|mathpunct|smash|underbrace|overbrace"
+    "|mathcal|mathfrak|textup|textmd|textsl|mathbin|mathord|mathrel|mathop|mathpunct|smash|underbrace|overbrace"
 )
 _FUNCTIONS = "sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|arccot|sinh|cosh|tanh|log|ln|exp|floor|ceil"
 _SHORT_ARCS = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "acot": "arccot"}
@@ -69,7 +70,7 @@ _SUBSTITUTIONS = tuple(
          r"|scriptscriptstyle|limits|mathstrut|strut|nonumber|large|Large|LARGE|huge|Huge|small|normalsize|tiny"
          r"|scriptsize|footnotesize|centering|noindent|hfill?|blacksquare|blacktriangle|checkmark|square|Box|qed)"
          r"(?![A-Za-z])\.?", ""),
-        ("\\", r"\\!|\\[hv]?phantom\{[^{}]*\}|\\(?:tag|label)\*?\{[^{}]*\}|(?:\\\\)+ ?$", ""),
+        ("\\", r"\\!|\\[hv]?phantom\{[^{}]*\}|\\(?:tag|label)\*?\{(?:[^{}]|\{[^{}]*\})*\}|(?:\\\\)+ ?$", ""),
         ("\\", r"\\(?:text|page)?color ?(?:\[[^\[\]]*\])? ?\{[^{}]*\}|\\colorbox ?\{[^{}]*\}"
          r"|\\raisebox ?\{[^{}]*\}|\\fcolorbox ?\{[^{}]*\} ?\{[^{}]*\}", ""),
         ("script", r"\\textsuperscript(?= ?\{)", "^"),
@@ -79,6 +80,17 @@ _SUBSTITUTIONS = tuple(
         ("\\math", r"\\math(?:bf|rm|it|sf) (?=[0-9A-Za-z])", ""),
         ("bb", r"\\(?:Bbb|mathbb) ?(?:\{ ?([A-Z]) ?\}|([A-Z])(?![A-Za-z]))",
          r"\\mathbb{\1\2}"),
+        ("<sup", r"<sup>([^<>]{1,40})</sup>", r"^{\1}"),
+        ("<sub", r"<sub>([^<>]{1,40})</sub>", r"_{\1}"),
+        ("</", r"</?(?:b|i|u|em|strong|mark|span|div|p|center)(?: [^<>]{0,80})?>", ""),
+        ("\\R", r"\\R(?![A-Za-z])", r"\\mathbb{R}"),
+        ("U", r"(?<=[)\]]) ?U ?(?=[(\[])", r"\\cup "),
+        ("surd", r"\\surd(?![A-Za-z])", r"\\sqrt "),
+        ("slash", r"\\slash(?![A-Za-z])", "/"),
+        ("bbox", r"\\bbox ?(?:\[[^\[\]]*\])?(?= ?\{)", ""),
+        ("\\", r"\\(?:enclose|class|style|cssId) ?\{[^{}]*\}(?= ?\{)", ""),
+        ("_{", r"^\^\{(\d{1,9})\} ?/ ?_\{(\d{1,9})\}$", r"\1/\2"),
+        ("matrix{", r"\\([pbvBV]?matrix)\{([^{}]*)\}(?![\w}])", r"\\begin{\1}\2\\end{\1}"),
         ("{,}", r" ?(?:\\(?:text|mathord|mathpunct))?\{,\} ?", ","),
         ("{:}", r"\{:\}", ":"),
         ("\\", r"(?<=\d)(?:\\[,;:]|\\thinspace(?![A-Za-z])|\{ ?\\[,;:] ?\}) ?(?=\d{3}(?!\d))", ""),
@@ -119,13 +131,14 @@ _SUBSTITUTIONS = tuple(
          " degrees "),
         ("", r"\\l?dots(?![A-Za-z])|…", "..."),
         ("(", r"(?<![\w.])(\d+\.\d*)\((\d{1,9})\)(?![\w(^])", r"\1\\overline{\2}"),
-        ("", r"(?:<\|[a-z_]{2,20}\|>|</s>|(?<=\S)\s#+"
+        ("", r"(?:<\|[a-z_]{2,20}\|>|</s>|\[/?INST\]|(?<=\S)\s#+"
          r"|(?<=\S)\s?[\u2600-\u265f\u2668-\u27bf\U0001f300-\U0001faff]+)\s*$", ""),
     )
 )  # fmt: skip
 _OVERLINED = lazy_pattern(r"((?:\d[\u0304\u0305])+)")
 _DOTTED = lazy_pattern(r"(?<=[\d.])\\dot ?\{?(\d)\}?(?:(\d*)\\dot ?\{?(\d)\}?)?")
 _DOUBLED = lazy_pattern(r"\\\\(?=[A-Za-z,;!{}%$])")
+_DOUBLED_BEGIN = lazy_pattern(r"(?<!\\)\\\\begin")
 _HATTED = lazy_pattern(
     r"\\(mathbf|boldsymbol|bm|vec|hat|mathrm)\s?\{\s*(?:\\(?:hat"
     r"|mathbf)(?:\s?\{|\s))?\s*\\?([ijk])(?:math)?\s*\}?\s*\}"
@@ -156,17 +169,37 @@ _GROUPED = lazy_pattern(
 _POINT_BEFORE_A_SIGN = lazy_pattern(r"(?<=\d)\.(?=[*+)}\]]|[,;-] ?[\d.-])")
 _PLAIN_LOGARITHM = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math|numpy)\.)?log(2|10)(?= ?\()")
 _PLAIN_ABSOLUTE = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math)\.)?f?abs\(([^()|]{1,80})\)")
-_LITERAL = lazy_pattern(r"(?i:0(x)([0-9a-f]{1,16})|0(b)([01]{1,64}))")
+_CALLS = tuple(
+    (lazy_pattern(pattern), replacement)
+    for pattern, replacement in (
+        (r"(?<![\\A-Za-z.])(?:[Mm]ath\.)?pow\(([^(),]{1,40}), ?([^(),]{1,40})\)", r"(\1)^{\2}"),
+        (r"(?<![\\A-Za-z.])(?:[a-z]{2,5}\.)?factorial\((\d{1,6}|[a-z])\)", r"\1!"),
+        (
+            r"(?<![\\A-Za-z.])(?:[a-z]{2,5}\.)?(?:comb|binomial|nCr)\(([^(),]{1,40}), ?([^(),]{1,40})\)",
+            r"\\binom{\1}{\2}",
+        ),
+        (r"^(\d{1,3})C(\d{1,3})$", r"\\binom{\1}{\2}"),
+        (r"\^(-?\d{1,9}\.\d{1,9})", r"^{\1}"),
+    )
+)
+_UNIT_PRODUCT = lazy_pattern(
+    r"(?<=\d) ?((?:[A-Za-z]{1,4}(?:\^\{-?\d\})? ?\\cdot ?){1,3}[A-Za-z]{1,4}(?:\^\{-?\d\})?"
+    r"(?: ?/ ?[A-Za-z]{1,4}(?:\^\{\d\})?){0,2})$"
+)
+_TELLING_UNIT = lazy_pattern(r"[A-Za-z]{2}|[NJKWVT]")
+_WIDE_GROUPS = lazy_pattern(r"(?<=[０-９])，(?=[０-９]{3}(?![０-９]))")
+_ROW_SKIP = lazy_pattern(r"\\\\ ?\[ ?-?[\d.]{1,8} ?(?:pt|em|ex|mm|cm|px) ?\]")
+_LITERAL = lazy_pattern(r"(?i:0(x)([0-9a-f]{1,16})|0([bo])([0-7]{1,64}))")
 _SPACES = lazy_pattern(r"\s+")
 _TOKEN = lazy_pattern(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
 _PLAIN_POWER = lazy_pattern(r"\*\*(?=[\d(a-zA-Z{-])")
 _PLAIN_FUNCTION = lazy_pattern(
-    rf"(?<![\\A-Za-z])(?:(?:np|math|numpy|sympy|sp|cmath)\.)?(?:({_FUNCTIONS}|{'|'.join(_SHORT_ARCS)})"
-    r"(?= ?\(| ?\d| [a-z]\b| ?\\|(?<=log)_))"
+    rf"(?<![\\A-Za-z])(?:(?:np|[Mm]ath|numpy|sympy|sp|cmath)\.)?(?:({_FUNCTIONS}|{'|'.join(_SHORT_ARCS)})"
+    r"(?= ?\(| ?\d|\^\{?\d| [a-z]\b| ?\\|(?<=log)_))"
 )
-_PLAIN_SQRT = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math)\.)?(cb|sq)rt(?![A-Za-z])")
+_PLAIN_SQRT = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|[Mm]ath|sympy|sp)\.)?(cb|sq)rt(?![A-Za-z])")
 _PLAIN_CONSTANT = lazy_pattern(
-    r"(?<![\\A-Za-z])(?:(?:np|math|numpy)\.)?(pi|(?i:infinity|infty|inf))(?![A-Za-z])"
+    r"(?<![\\A-Za-z])(?:(?:np|math|numpy)\.)?(pi|Pi|PI|(?i:infinity|infty|inf))(?![A-Za-z])"
 )
 _CONSTANTS = {"pi": r"\pi ", "infinity": r"\infty ", "infty": r"\infty ", "inf": r"\infty "}
 _SPACE_BEFORE_SCRIPT = lazy_pattern(r" (?=[\^_])")
@@ -182,10 +215,14 @@ _PAIRS = (
     (r"\(", r"\)"),
     (r"\[", r"\]"),
     ("**", "**"),
+    ("__", "__"),
+    ("==", "=="),
+    ("*", "*"),
     ("`", "`"),
     ('"', '"'),
     ("'", "'"),
 )
+_LONE_CLOSERS = ((r"\(", r"\)"), ("(", ")"), ("{", "}"))
 _BOX = lazy_pattern(r"\\(?:boxed|fbox|framebox)\s?\{")
 
 
@@ -202,6 +239,9 @@ def respell(text: str) -> str:
     if "log" in text or "abs" in text:
         text = _PLAIN_LOGARITHM.sub(r"\\log_{\1}", text)
         text = _PLAIN_ABSOLUTE.sub(r"|\1|", text)
+    if "(" in text or "C" in text or "." in text:
+        for pattern, replacement in _CALLS:
+            text = pattern.sub(replacement, text)
     text = _PLAIN_FUNCTION.sub(_function, text)
     text = _PLAIN_SQRT.sub(lambda match: r"\sqrt" if match[1] == "sq" else r"\sqrt[3]", text)
     text = _PLAIN_CONSTANT.sub(lambda match: _CONSTANTS[match[1].lower()], text)
@@ -210,15 +250,21 @@ def respell(text: str) -> str:
     if "degrees" in text and _TRIGONOMETRIC.search(text):
         text = _DEGREES.sub(r"\\frac{\1\\pi}{180}", text)
     text = _OHM.sub(r" \1ohm", _MICRO.sub(r" u\1", text))
+    if r"\cdot" in text:
+        text = _UNIT_PRODUCT.sub(_product_of_units, text)
     return _SPACES.sub(" ", _UNIT_AT_END.sub(_unit, text)) if roman else text
 
 
 def _plain_latex(text: str) -> tuple[str, bool]:
     """The text without Unicode, styles and rare commands, and whether it held units in a text command."""
     if not text.isascii():
-        text = _SCRIPTS.sub(_script, text)
+        text = _SCRIPTS.sub(_script, _WIDE_GROUPS.sub(",", text))
+    if r"\\" in text:
+        text = _ROW_SKIP.sub(r"\\\\", text)
     text = _unwrap(text.translate(_CHARACTERS))
-    if "&" not in text and r"\begin" not in text:
+    if _DOUBLED_BEGIN.search(text):
+        text = text.replace("\\\\", "\\")
+    elif "&" not in text and r"\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)
     hats = {match.groups() for match in _HATTED.finditer(text)}
     # The one letter `i` beside a number, in roman or bold, is the imaginary unit.
@@ -255,7 +301,7 @@ def _script(match: re.Match[str]) -> str:
 
 def _base(match: re.Match[str]) -> str:
     """`0x1A` and `0b101` with their base behind them."""
-    return f"{match[2].upper()}_{{16}}" if match[1] else f"{match[4]}_{{2}}"
+    return f"{match[2].upper()}_{{16}}" if match[1] else f"{match[4]}_{{{2 if match[3] in 'bB' else 8}}}"
 
 
 def _function(match: re.Match[str]) -> str:
@@ -274,6 +320,13 @@ def _fraction(match: re.Match[str]) -> str:
 def _unit(match: re.Match[str]) -> str:
     unit = read_unit(match[1], in_text_command=True)
     return " " + re.sub(r"\^(\d)", r"^{\1}", unit) if unit else match[0]
+
+
+def _product_of_units(match: re.Match[str]) -> str:
+    r"""`N \cdot m` behind a number; `m \cdot g` may be variables."""
+    unit = re.sub(r" ?\\cdot ?", " ", match[1])
+    known = _TELLING_UNIT.search(unit) and read_unit(unit, in_text_command=True)
+    return f" {unit}" if known else match[0]
 
 
 def too_deep(text: str) -> bool:
@@ -376,6 +429,10 @@ def _unwrap(text: str) -> str:
             text = text[:-1]
         if text.endswith((".", ",", ";")) and not text.endswith((r"\,", r"\;", "...")):
             text = text[:-1]
+        for opening, ending in _LONE_CLOSERS:
+            is_lone = text.endswith(ending) and text.count(ending) == 1 and opening not in text
+            if is_lone and "[" not in text and "]" not in text and not text.endswith("\\}"):
+                text = text[: -len(ending)]
         if text == before:
             break
     return _drop_dollar_pairs(text)

@@ -13,6 +13,7 @@ _MAX_TWICE = 120
 _NEAR = 0.01
 """Relative: how far a decimal may be from the value it stands for."""
 _MOST_LEVELS = 12
+_UNITS_AT_END = lazy_pattern(r"(?<=[\d}i)]) (?:[a-z]{1,12}(?:\^\{[23]\})? ?){1,2}$")
 
 CONSTANT = lazy_pattern(
     r"(?:[\d .+*/^(){}-]|\\(?:frac|sqrt|pi|cdot|times|ln|log|sin|cos|tan)(?![A-Za-z])"
@@ -39,8 +40,10 @@ def exact_of_two(text: str) -> str | None:
         assignment = ASSIGNMENT.match(exact)
         value = exact[assignment.end() :] if assignment else exact
         calculated = "=" in text[match.end("exact") : match.start("near")] and "\\" not in value
+        value = _UNITS_AT_END.sub("", value)
         if not calculated:
-            return exact if CONSTANT.fullmatch(value) and not _PLAIN.fullmatch(value) else None
+            is_exact = CONSTANT.fullmatch(value) and not _PLAIN.fullmatch(value)
+            return exact if is_exact and _is_near(value, match["near"], match["sign"]) else None
     match = _TWO_WAYS.fullmatch(text)
     if not match:
         return None
@@ -49,6 +52,22 @@ def exact_of_two(text: str) -> str | None:
         return exact
     # `0.6 (3/5)`: the decimal may come first.
     return near if _says_the_same(near, exact) else None
+
+
+def near_of_two(text: str) -> str | None:
+    r"""The decimal of a value that is written twice: of `12\pi \approx 37.7`, `37.7`."""
+    match = _APPROXIMATED.fullmatch(text) if len(text) <= _MAX_TWICE and exact_of_two(text) else None
+    return match["near"].strip() if match else None
+
+
+def _is_near(value: str, near: str, sign: str) -> bool:
+    """Whether a decimal may stand for a constant, as far as it has places; unknown constants pass."""
+    size, number = estimate(value), read_numeral(near.removesuffix("...").removeprefix("$"))
+    if size is None or number is None:
+        return True
+    shown = float(number.value) / (100 if "%" in sign else 1)
+    last_place = 10.0 ** -len(near.removesuffix("...").partition(".")[2]) / (100 if "%" in sign else 1)
+    return abs(shown - size) <= max(0.02 * abs(size), last_place)
 
 
 def _says_the_same(exact: str, near: str) -> bool:

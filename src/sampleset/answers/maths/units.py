@@ -56,13 +56,26 @@ UNITS = {
         "eV": "eV electronvolt electronvolts",
         "am": "am a.m a.m.",
         "pm": "pm p.m p.m.",
+        "au": "au AU",
+        "pc": "pc parsec parsecs",
+        "kB": "kB KB kilobyte kilobytes",
+        "MB": "MB megabyte megabytes",
+        "GB": "GB gigabyte gigabytes",
+        "TB": "TB terabyte terabytes",
         "dollar": "dollar dollars usd",
         "cent": "cent cents",
         "euro": "euro euros eur",
         "rupee": "rupee rupees inr",
         "sterling": "sterling gbp",
         "yen": "yen yuan jpy cny rmb",
-        "krw": "krw",
+        "krw": "krw won",
+        "peso": "peso pesos mxn",
+        "franc": "franc francs",
+        "real": "reais brl",
+        "lira": "lira liras",
+        "baht": "baht",
+        "krona": "kr sek nok dkk kronor kronen kroner",
+        "zloty": "zloty pln",
         "ruble": "ruble rubles rub",
         "celsius": "celsius",
         "fahrenheit": "fahrenheit",
@@ -87,7 +100,7 @@ _SYMBOLS = {
     **{symbol: symbol for symbol in ["erg", "dyn", "bar", "atm", "cal", "ohm", "rad", "angstrom", "dB"]},
     **UNIT_LETTERS,
     "C": "coulomb", "F": "farad", "l": "L", "Wh": "Wh", "h": "h", "min": "min", "day": "day", "yr": "year",
-    "u": "u", "Torr": "Torr",
+    "u": "u", "Torr": "Torr", "Gy": "Gy", "Bq": "Bq", "Sv": "Sv", "c": "c",
 }  # fmt: skip
 _PREFIXES = {
     "n": -9,
@@ -103,7 +116,7 @@ _PREFIXES = {
     "T": 12,
     "p": -12,
 }
-_NEVER_PREFIXED = frozenset(("min", "h", "day", "yr", "atm", "rad", "u", "angstrom", "Torr"))
+_NEVER_PREFIXED = frozenset(("c", "min", "h", "day", "yr", "atm", "rad", "u", "angstrom", "Torr"))
 _TOKEN = lazy_pattern(r" ?(?P<slash>/|per(?![A-Za-z]))? ?(?P<name>[A-Za-zμ]+)\.?(?:\^\{(?P<power>-?\d)\})?")
 _MAX_TOKENS = 6
 
@@ -171,7 +184,9 @@ def read_unit(text: str, in_text_command: bool = False) -> str | None:
         position = match.end()
     if not names or (UNITS.get(names[0]) == "degrees" and len(names) > 1):
         return None
-    telling = len(names) > 1 and (min(powers) < 0 or any(len(name) > 1 for name in names))
+    telling = names == ["N", "m"] or (
+        len(names) > 1 and (min(powers) < 0 or any(len(name) > 1 for name in names))
+    )
     if not in_text_command and not telling and (len(names[0]) == 1 or len(names) > 1):
         # `6 m` and `2 x y` are for the caller to decide: letters may be variables.
         return None

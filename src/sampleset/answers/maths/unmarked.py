@@ -10,18 +10,23 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
+from sampleset.answers.maths.counts import SPELT, SPELT_TEXT
+from sampleset.answers.maths.dates import DAYS, MONTHS
 from sampleset.answers.maths.forms import read
-from sampleset.answers.maths.numerals import SPELT, SPELT_TEXT
+from sampleset.answers.maths.members import letters_of
 from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.spelling import balanced
+from sampleset.answers.maths.words import FUNCTIONS
 
 _FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
 NUMBER_TEXT = (
-    r"(?<![A-Za-z0-9_.,/])(?:(?<![)\]}])[-−–](?=[\d$€£₹.]))?[$€£₹]?"
-    r"(?:\d{1,2}/\d{1,2}/\d{4}|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)"
+    r"(?<![A-Za-z0-9_.,/])(?:(?<![)\]}])[-−–](?=[\d$€£₹.\\]))?"
+    r"(?:\d{0,9} ?\\[dt]?frac ?\{\d{1,9}\} ?\{\d{1,9}\}|[$€£₹]?(?:\d{1,2}/\d{1,2}/\d{4}"
+    r"|\d{4}-\d\d-\d\d(?!\d)|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)"
     r"|(?<!\d )\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,6}(?! ?\d)(?:[.,]\d+)?"
     rf"|\d+ \d{{1,3}}/\d{{1,3}}(?![\d/])|\d* ?[{_FRACTIONS}]"
-    r"|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+)"
-    r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%)?"
+    r"|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+))"
+    r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%|[万萬亿億만억])?"
 )
 """A number in running text."""
 NUMBER = lazy_pattern(NUMBER_TEXT)
@@ -51,7 +56,7 @@ _EXPLANATION = lazy_pattern(
 _CONCLUSION = lazy_pattern(r"\b(?:therefore|thus|hence|so|round(?:ed)? (?:up|down))\b", re.IGNORECASE)
 _STANDING = r"(?:approximately |about |around |only |exactly |at least |at most )?"
 _EQUALS = lazy_pattern(rf"\b(?:equals|(?:is|are) equal to) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
-_IS = lazy_pattern(rf"\b(?:is|are|was|were|be) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
+_IS = lazy_pattern(rf"\b(?:is|are|was|were|be|it['’]s|that['’]s) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
 _RESULTING = lazy_pattern(r"(?:is|are|equals|gives|leaves|makes|brings|comes)\b")
 _TOTAL = lazy_pattern(rf"\b(?:for|making|giving|makes) (?:a )?(?:grand )?total of {_STANDING}({NUMBER_TEXT})")
 _OPENING = lazy_pattern(
@@ -68,15 +73,33 @@ _SIDE = lazy_pattern(
 _CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|assuming)\b")
 _PART_OF_A_WORD = lazy_pattern(r"(?:st|nd|rd|th)\b|-[A-Za-z]|:\d")
 _VERB = lazy_pattern(
-    r"(?:^|\b(?:is|are|was|equals?|equal to|gives?|given by|gets?|obtain|yields?|find|have|be|becomes"
+    r"(?:^|\b(?:is|are|was|equals?|equal to|gives?(?: us)?|given by|gets?|obtain|yields?|find|have|be|becomes"
+    r"|(?:up|left) with|that['’]s"
     r"|as|leaves|at|(?:simplifies|reduces|evaluates|comes|amounts) to|length|area|radius|volume"
     r"|equation|slope|coordinates)"
     r"(?: exactly| approximately| about| simply| therefore| thus)?|[=:])\s*[*_]*$",
     re.IGNORECASE,
 )
 _MAX_FORMULA = 200
+_MAX_PLAIN = 80
+_PLAIN_START = lazy_pattern(
+    r".*(?:\b(?:is|are|be|at|equals|equal to|get|gives?|giving|have|obtain|as|becomes|so|hence|thus"
+    r"|therefore|then"
+    r"|(?:out|simplifies|factors|reduces) (?:to|as))\b,?|:)\s+",
+    re.IGNORECASE,
+)
+_UNIT_AT_END = lazy_pattern(
+    r" (?:(?:square|cubic|sq\.?|cu\.?) [a-z]{1,12}|units?|radians|(?<!\d )[cmk]?m[²³]?)$"
+)
+_TWO_LETTERS = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+_HAS_LETTER = lazy_pattern(r"(?<![A-Za-z])[A-Za-zπθ](?![A-Za-z])|[√!{]|\\[a-z]")
+_NO_FORMULA = lazy_pattern(
+    r"[$%€]|\\[()\[]|boxed|^[A-Za-z][.):] |[-+*/=^]$"
+    r"|^[-+]?[\d.,]+ ?[A-Z]$|(?<![A-Za-z])(?:[aAI](?= [A-Za-z\d])"
+    r"|[A-Z](?= [A-Z])|x(?= \d))"
+)
 _HOUR = lazy_pattern(r"\d:$")
-_DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}")
+_DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}|\d{4}-\d\d-\d\d")
 
 
 _MATH = lazy_pattern(
@@ -84,7 +107,8 @@ _MATH = lazy_pattern(
     r"|\\\[(.+?)\\\]",
     re.DOTALL,
 )
-_IS_MATHS = lazy_pattern(r"[\\^=<>(\[{]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
+_COMMAND = lazy_pattern(r"\\(?:[dt]?frac|sqrt|pi|binom)(?![A-Za-z])")
+_IS_MATHS = lazy_pattern(r"[\\^=<>!(\[{]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 _PROSE = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*\()|[\u0400-\u1fff\u3040-\ud7ff]{2}")
 _TUPLE_AT_END = lazy_pattern(
     r"(?:\b(?:is|are|at|be|equals)|[=:]) ?([(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])[.\s]*$"
@@ -99,15 +123,28 @@ _CONCLUDES = lazy_pattern(
 _RATIO_IN_WORDS = lazy_pattern(
     r"\b(?:ratio|proportion)\b[^.\n]*?\b(\d+(?:\.\d+)? to \d+(?:\.\d+)?)(?=[\s.!]*$)"
 )
-_MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
+_MONTH = rf"(?:{'|'.join(month.title() for month in MONTHS)})"
+_WEEKDAY = rf"(?:{'|'.join(day.title() for day in DAYS)})"
 _DAY_AT_END = lazy_pattern(
-    r"\b(?:is|was|be|on|by|until|a) ((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+    rf"\b(?:is|was|be|on|by|until|a) ({_WEEKDAY}"
     rf"|(?:the )?\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?:,? \d{{4}})?)[\s.!]*$"
+)
+_WORD_FOR_TIME = lazy_pattern(
+    r"\b(?:is|be|was|falls on|lands on|at|month is|be in|is in) (?:a )?"
+    rf"({_WEEKDAY}|noon|midnight|{_MONTH})[\s.!]*$"
+)
+_COMPOUND = lazy_pattern(
+    r"\b(\d{1,4} (?:hours?|hrs?|h|feet|foot|ft|pounds?|lbs?|minutes?|mins?|kg|kilograms?|meters?|m"
+    r"|km|dollars?),?"
+    r" (?:and )?\d{1,4} (?:minutes?|mins?|min|seconds?|secs?|inch(?:es)?|ounces?|oz|grams?|g|cm"
+    r"|centimeters?|m"
+    r"|meters?|cents?))\b"
 )
 _GIVES_REASON = lazy_pattern(r"(?:since|because|as)\b", re.IGNORECASE)
 _JOINED = lazy_pattern(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
 _PLURAL = lazy_pattern(
-    r"\b(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)\s*:?\s*"
+    r"\b(?:(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)|(?:solution )?set is"
+    r"|(?<![A-Za-z])[a-z] is(?: either)?(?=[^\n]{1,60} or ))\s*:?\s*"
     r"([^\n]{1,120}?)[.\s]*$",
     re.IGNORECASE,
 )
@@ -119,23 +156,27 @@ _MONTH_AND_DAY = lazy_pattern(rf"\b{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4
 _COUNTS = rf"{SPELT_TEXT}|\d+"
 _SHARE = (
     r"(?:a |one[- ]|two[- ]|three[- ]|four[- ]|five[- ]|seven[- ])"
-    r"(?:half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?)"
+    r"(?:half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?"
+    r"|twelfths?|hundredths?)"
 )
 _AFTER_SHARE = r"(?= (?:an?|of|the|is|are|remains?|left|full)\b|[.!]|\s*$)"
 _DOZENS = lazy_pattern(
-    rf"(?<!\w)(?:(?P<mixed>{_COUNTS}) and a half|(?P<count>{_COUNTS}|an?|half a))"
+    rf"(?<!\w)(?:(?P<mixed>{_COUNTS}) and a half|(?P<count>{_COUNTS}|half an?|(?:a )?half|an?))"
     r"[ -]dozens?\b(?P<half> and a half)?",
     re.IGNORECASE,
 )
 _AND_PARTS = lazy_pattern(
-    rf"(?<!\w)(?P<count>{_COUNTS}) and (?P<share>half|\d{{1,3}}/\d{{1,3}}|{_SHARE})\b", re.IGNORECASE
+    rf"(?<!\w)(?P<count>{_COUNTS}|an?)(?: [a-z]{{3,12}}(?= and an? (?:half|quarter)\b(?! (?:of"
+    rf"|an?)\b)))? and "
+    rf"(?P<share>half|\d{{1,3}}/\d{{1,3}}|{_SHARE})\b",
+    re.IGNORECASE,
 )
 _DASHED = lazy_pattern(r"(?<![\w./-])(?P<count>\d{1,4})-(?P<share>\d{1,2}/\d{1,2})(?![\w/-])")
 _PARTS = lazy_pattern(rf"\b(?P<share>half|{_SHARE}){_AFTER_SHARE}", re.IGNORECASE)
 _NUMERATORS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "seven": 7}
 _DENOMINATORS = {
     "half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
-    "eighth": 8, "ninth": 9, "tenth": 10,
+    "eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100,
 }  # fmt: skip
 
 
@@ -171,7 +212,8 @@ def _formula(text: str) -> str | None:
     if len(formula) <= _MAX_FORMULA and "\n" not in formula and not _PROSE.search(words):
         form = read(formula)
         written = form.kind in ("expression", "number") and "\\" in formula and form.latex
-        if form.kind in _WHOLE_KINDS or written:
+        of_words = any(part.kind == "words" for part in form.parts)
+        if (form.kind in _WHOLE_KINDS and not of_words) or written or _is_plain_formula(formula):
             return formula.rstrip(".")
     sentence = last_sentence(text)
     plural = _PLURAL.search(sentence)
@@ -187,10 +229,42 @@ def _formula(text: str) -> str | None:
         worded = pattern.search(sentence)
         if worded and len(NUMBER.findall(sentence)) <= len(NUMBER.findall(worded[0])):
             return worded[1]
+    time = _WORD_FOR_TIME.search(sentence)
+    if time and (time[1].endswith("day") or not NUMBER.search(sentence)):
+        return time[1]
+    compound = _COMPOUND.findall(sentence)
+    if len(compound) == 1 and len(NUMBER.findall(sentence)) == 2 and read(compound[0]).number:
+        return compound[0]
     point = _TUPLE_AT_END.search(sentence)
     if point and "$" not in sentence and read(point[1]).kind in _WHOLE_KINDS:
         return point[1]
-    return _formula_of_sentence(sentence)
+    return _formula_of_sentence(sentence) or _plain_formula(sentence)
+
+
+def _plain_formula(sentence: str) -> str | None:
+    """A formula without marks around it that a sentence ends in: `The area is 36π square units`."""
+    start = _PLAIN_START.match(sentence)
+    if not start or any(sign in sentence for sign in ("$", "%", "€", "\\(")):
+        return None
+    tail = _UNIT_AT_END.sub("", sentence[start.end() :].rstrip(" .!"))
+    if not _is_plain_formula(tail):
+        return None
+    _, sign, right = tail.rpartition("=")
+    return right.strip() if sign and read(right).number and not read(tail).equation else tail
+
+
+def _is_plain_formula(text: str) -> bool:
+    """Whether a text is one formula with a letter or a root in it, and neither a sentence nor an amount."""
+    if len(text) > _MAX_PLAIN or not _HAS_LETTER.search(text) or _NO_FORMULA.search(text):
+        return False
+    if not balanced(text) or text.count("|") % 2:
+        return False
+    if any(word.lower() not in FUNCTIONS for word in _TWO_LETTERS.findall(text)):
+        return text.startswith("{") and read(text).kind == "list"
+    form = read(text)
+    if form.kind == "expression":
+        return bool(form.latex) and ("=" not in text or bool(form.equation) or len(letters_of(text)) > 1)
+    return form.kind in _WHOLE_KINDS and form.kind != "list"
 
 
 def _formula_of_sentence(sentence: str) -> str | None:
@@ -218,12 +292,14 @@ def _formula_of_sentence(sentence: str) -> str | None:
     if form.kind == "letter" and NUMBER.search(sentence):
         return None
     ends = not sentence[spans[-1][1] :].strip(" .!")
+    # The last number of `\frac{7}{9}` is part of it.
+    is_last = len(spans) == 1 and ends and _COMMAND.search(content)
     if len(spans) == 1 and ends and _RELATED.search(content) and _CONCLUDES.search(sentence[:begin]):
         return content
     if (
         len(spans) > 1
         or not _IS_MATHS.search(content)
-        or not ("=" in content or _VERB.search(sentence[:begin]))
+        or not ("=" in content or is_last or _VERB.search(sentence[:begin]))
     ):
         return _stated(sentence, spans)
     _, sign, right = content.rpartition("=")
@@ -312,6 +388,14 @@ def _without_check(text: str) -> str:
     return text
 
 
+def first_sentence(text: str) -> str:
+    """The first sentence; a question keeps its mark."""
+    match = SENTENCE_END.search(text)
+    if match and match[0] == "?":
+        return text[: match.end()]
+    return (text[: match.start()] if match else text).strip()
+
+
 def last_sentence(text: str) -> str:
     """The last sentence, or its last 1,000 characters."""
     return _last_sentence(text[-_MAX_SENTENCE:].rstrip())
@@ -376,7 +460,22 @@ def _in_words(sentence: str) -> str | None:
         (_DOZENS, ("dozen",)),
         (_AND_PARTS, (" and ",)),
         (_DASHED, ("-",)),
-        (_PARTS, ("half", "quarter", "third", "fourth", "fifth", "sixth", "eighth", "tenth", "halves")),
+        (
+            _PARTS,
+            (
+                "half",
+                "quarter",
+                "third",
+                "fourth",
+                "fifth",
+                "sixth",
+                "eighth",
+                "tenth",
+                "twelfth",
+                "hundredth",
+                "halves",
+            ),
+        ),
     ):
         match = pattern.search(sentence) if any(word in lowered for word in words) else None
         if not match or NUMBER.search(sentence[: match.start()] + sentence[match.end() :]):
@@ -387,6 +486,8 @@ def _in_words(sentence: str) -> str | None:
 
 
 def _count(match: re.Match[str]) -> Fraction:
+    if match.groupdict().get("count", "").lower() in ("a", "an"):
+        return Fraction(1)
     count = read(match["count"]).number if "count" in match.groupdict() else None
     return count.value if count else Fraction(0)
 
@@ -395,5 +496,6 @@ def _dozens(match: re.Match[str]) -> Fraction:
     if match["mixed"]:
         number = read(match["mixed"]).number
         return (number.value if number else 0) * 12 + Fraction(6)
-    amount = {"a": Fraction(1), "half a": Fraction(1, 2)}.get(match["count"].lower()) or _count(match)
+    count = match["count"].lower()
+    amount = Fraction(1, 2) if "half" in count else Fraction(1) if count == "a" else _count(match)
     return amount * 12 + (6 if match["half"] else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from sampleset.answers.maths.dates import DAYS, MONTHS
 from sampleset.answers.maths.patterns import lazy_pattern
 
 FUNCTIONS = frozenset([
@@ -23,13 +24,50 @@ _NOTHING = lazy_pattern(
     r"(solution|root|value|number)s?(?:exists?)?"
 )
 _MISSING = lazy_pattern(r"(?:thelimit|limit|it)?(?:doesnotexist|doesn'texist|dne|d\.n\.e)")
-_ENDLESS = lazy_pattern(r"(?:thereare)?(?:infinitelymany(?:solutions?)?|infinitesolutions?)")
-_OPENING = lazy_pattern(r"(?:it is|it's|is|on) (?=[A-Za-z]{3,})", re.IGNORECASE)
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_SHORT_DAYS = {
-    short: day for day in _DAYS for short in {day[:3], f"{day[:3]}.", day[:4], day[:5]} if short != day
-} | {"weds": "wednesday"}  # fmt: skip
+_ENDLESS = lazy_pattern(r"(?:thereare)?(?:infinitelymany(?:solutions?)?|infinite(?:solutions?)?)")
+_LIMITLESS = lazy_pattern(r"(?:the)?(?:series|integral|sequence|limit|it)?(?:is)?(di|con)verge(?:s|nt)")
+_OPENING = lazy_pattern(
+    r"(?:it is|it's|is|on)(?: a)? (?=[A-Za-z]{3,})|(?:in |the month of |a )"
+    rf"(?=(?:{'|'.join((*MONTHS, *DAYS))})$)",
+    re.IGNORECASE,
+)
+_SHORT_NAMES = (
+    {short: day for day in DAYS for short in (day[:3], f"{day[:3]}.", day[:4], day[:5])}
+    | {short: month for month in MONTHS if month != "may" for short in (month[:3], f"{month[:3]}.")}
+    | {"weds": "wednesday", "sept": "september", "sept.": "september"}
+)
 _EMPTY = frozenset(("emptyset", "theemptyset", "nullset", "thenullset"))
+
+
+_SPOKEN = lazy_pattern(
+    r" (?:is|equals|or minus|root of) |^(?:the )?(?:point|ratio|pair|ordered|vector|sol|root|set|interval)",
+    re.IGNORECASE,
+)
+_NOTATIONS = tuple(
+    (lazy_pattern(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (r"^(?:the )?(?:(?:ordered )?pair|point|ratio|vector|interval|solution set|set|roots|solutions)"
+         r"(?: is| are)?:? (?=[(\[{\\\d<-])", ""),
+        (r"^(?:the )?square root of (\d{1,30})$", r"\\sqrt{\1}"),
+        (r"^(?:the )?cube root of (\d{1,30})$", r"\\sqrt[3]{\1}"),
+        (r"^plus or minus (?=[\d\\])", r"\\pm "),
+        (r"^([a-z]) is (?:at least|(?:no|not) (?:less|smaller) than"
+        r"|greater than or equal to) (?=[-\d\\])", r"\1 \\ge "),
+        (r"^([a-z]) is (?:at most|(?:no|not) (?:more|greater) than"
+        r"|less than or equal to) (?=[-\d\\])", r"\1 \\le "),
+        (r"^([a-z]) is (?:greater|more|larger) than (?=[-\d\\])", r"\1 > "),
+        (r"^([a-z]) is (?:less|smaller) than (?=[-\d\\])", r"\1 < "),
+        (r"^([a-z]) (?:is|equals|is equal to) (?=[-+\d\\(])", r"\1 = "),
+    )
+)  # fmt: skip
+
+
+def in_notation(text: str) -> str:
+    """Mathematics that is written in words, in signs: `x is at least 2`, `plus or minus 3`."""
+    if _SPOKEN.search(text):
+        for pattern, replacement in _NOTATIONS:
+            text = pattern.sub(replacement, text, count=1)
+    return text
 
 
 def folded_words(text: str) -> tuple[str, str] | None:
@@ -56,9 +94,11 @@ def _one_text(text: str) -> str:
         return "dne"
     if _ENDLESS.fullmatch(folded):
         return "infinitelymany"
+    if limitless := _LIMITLESS.fullmatch(folded):
+        return f"{limitless[1]}verges"
     if folded in _EMPTY:
         return r"\emptyset"
-    return _SHORT_DAYS.get(folded, folded) or text
+    return _SHORT_NAMES.get(folded, folded) or text
 
 
 def is_word(text: str) -> bool:
