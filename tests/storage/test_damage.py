@@ -109,7 +109,12 @@ def test_damage_is_told_with_file_row_and_remedy_and_set_aside(
 
 @pytest.mark.parametrize(
     ("file", "left"),
-    [("samples.jsonl", {"p0": 2}), ("problems.jsonl", {"p0": None}), ("stops.jsonl", {}), ("shared.jsonl", {})],
+    [
+        ("samples.jsonl", {"p0": 2}),
+        ("problems.jsonl", {"p0": None}),
+        ("stops.jsonl", {}),
+        ("shared.jsonl", {}),
+    ],
 )
 def test_a_row_of_another_schema_is_said_and_hides_no_other(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, left: dict[str, int | None]

@@ -40,9 +40,7 @@ def spread_out(function: Function) -> Function:
             groups[parameter.name] = hint, [option.name for option in spread]
             parameters += spread
         else:
-            parameters.append(
-                parameter.replace(annotation=_annotation(hint), kind=Parameter.KEYWORD_ONLY)
-            )
+            parameters.append(parameter.replace(annotation=_annotation(hint), kind=Parameter.KEYWORD_ONLY))
     folders = {option.name for option in parameters if FOLDER in get_args(option.annotation)}
 
     def call(**values: Any) -> None:
