@@ -1,10 +1,14 @@
 """Bodies of replies: the fast reader's value where the body is plain JSON, and what servers send besides."""
 
 import json
+import threading
+from collections.abc import Callable
 
 import pytest
 
-from sampleset.wire.replies import decoded
+from sampleset.wire.parsing import decoder_for, has_many_values, parsed
+from sampleset.wire.replies import decoded, read_completion
+from sampleset.wire.stream import StreamedCompletion
 
 
 @pytest.mark.parametrize(
@@ -26,6 +30,38 @@ from sampleset.wire.replies import decoded
 def test_a_body_has_the_value_of_its_json(body: bytes, value: object):
     assert decoded(body) == value
     assert decoded(bytearray(body)) == value
+
+
+def with_many_values(content: str) -> bytes:
+    """A completion with more values beside its message than are read at once."""
+    choice = {"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+    return json.dumps(
+        {"choices": [choice], "x": [{}] * 700_000, "y": {str(number): 0 for number in range(9)}}
+    ).encode()
+
+
+def test_a_text_of_very_many_values_is_read_in_steps_to_the_same_value():
+    body = with_many_values("4")
+    assert has_many_values(body) and not has_many_values(body[:100_000])
+    assert not has_many_values(json.dumps({"text": '"[{' * 700_000}).replace("[{", "").encode())
+    assert decoder_for(body) is not decoder_for(b"[]")
+    assert decoded(body) == parsed(body.decode()) == json.loads(body)
+    with pytest.raises(ValueError, match="Expecting"):
+        decoded(body[:-1])
+
+
+@pytest.mark.parametrize("read", [
+    pytest.param(read_completion, id="a reply"),
+    pytest.param(lambda body: StreamedCompletion().feed(b"data: " + body + b"\n\n"), id="an event"),
+])  # fmt: skip
+def test_others_get_their_turn_while_very_many_values_are_read(read: Callable[[bytes], object]):
+    body, turns = with_many_values("4"), 0
+    worker = threading.Thread(target=read, args=(body,))
+    worker.start()
+    while worker.is_alive():
+        worker.join(0.001)
+        turns += 1
+    assert turns > 50
 
 
 def test_numbers_are_read_to_the_last_bit():

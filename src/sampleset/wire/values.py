@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from sampleset.types import whole_characters
+from sampleset.wire.parsing import parsed
 
 _SHOWN_CHARACTERS = 300
 _WRAPPERS = ("result", "data", "response", "output", "body", "completion", "payload", "value")
@@ -56,7 +56,7 @@ def opened(body: object) -> Mapping[str, Any]:
 def _inner(value: object) -> Mapping[str, Any] | None:
     if isinstance(value, str) and value.lstrip().startswith("{") and '"choices"' in value:
         try:
-            value = cast("object", json.loads(value))
+            value = parsed(value)
         except (ValueError, RecursionError):
             return None
     return mapping_of(value) or None
