@@ -39,6 +39,7 @@ from sampleset.wire.refusals import (
     ONLY_STREAMS,
     STOP_AS_LIST,
     STOP_AS_TEXT,
+    WITHOUT_STREAM,
     refused_field,
     suspected_field,
 )
@@ -244,7 +245,8 @@ class OpenAIBackend:
                     name[len("stop=") :],
                 )
             else:
-                _log.warning("%s refuses %r; requests go without it from now on.", self._where, name)
+                field = name.partition("=")[0]
+                _log.warning("%s refuses %r; requests go without it from now on.", self._where, field)
         self._refused |= refused
         self._answered = True
         if extra is None and reply.token_logprobs is not None:
@@ -328,7 +330,7 @@ class OpenAIBackend:
         left_out = refused.union(self.omit) - {"stream"}
         fields_sent = {name: value for name, value in fields.items() if name not in left_out}
         return {"model": self.model, **fields_sent} | (
-            {} if "stream" in self.omit else {"stream": is_streamed}
+            {} if "stream" in self.omit or WITHOUT_STREAM in refused else {"stream": is_streamed}
         )
 
     def _fields_of(self, params: SamplingParams) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def parsed(raw: bytes | bytearray | str, *, strict: bool = False) -> Any:
         ValueError: It is not JSON.
         RecursionError: It is nested too deeply.
     """
-    text = raw if isinstance(raw, str) else raw.decode("utf-8", "surrogatepass")
+    text = raw if isinstance(raw, str) else raw.decode(json.detect_encoding(raw), "surrogatepass")
     return decoder_for(raw, strict=strict).decode(text.strip("\ufeff\x00 \t\r\n"))
 
 

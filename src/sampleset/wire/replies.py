@@ -19,7 +19,7 @@ from sampleset.types import LogprobSummary, whole_characters
 from sampleset.wire.faults import Fault, fault_in
 from sampleset.wire.native import in_chat_form
 from sampleset.wire.parsing import LOWEST_LOGPROB, decoder_for, has_many_values, parsed
-from sampleset.wire.statuses import end_of, finish_reason_of
+from sampleset.wire.statuses import end_of, finish_of, finish_reason_of
 from sampleset.wire.stream import StreamedCompletion
 from sampleset.wire.tool_calls import whole_calls
 from sampleset.wire.values import count_of, list_of, mapping_of, shortened, text_of
@@ -76,7 +76,7 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
     if not choices:
         return _without_choices(body)
     choice = mapping_of(choices[0])
-    finish = choice.get("finish_reason") or choice.get("native_finish_reason")
+    finish = finish_of(choice)
     if error := choice.get("error"):
         return _broken(fault_in(error), "answered with an error in its choice")
     if fault := _fault_beside(body.get("error")):

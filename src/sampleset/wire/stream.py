@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from sampleset.wire.native import in_chat_form
 from sampleset.wire.parsing import parsed
+from sampleset.wire.statuses import finish_of
 from sampleset.wire.tool_calls import StreamedCalls
 from sampleset.wire.values import list_of, mapping_of, text_of
 
@@ -112,7 +113,7 @@ class StreamedCompletion:
                 else:
                     self._add(delta or {"content": choice.get("text")})
                 self._logprobs += list_of(mapping_of(choice.get("logprobs")).get("content"))
-                self._finish_reason = choice.get("finish_reason") or self._finish_reason
+                self._finish_reason = finish_of(choice) or self._finish_reason
                 self.is_whole = self.is_whole or self._finish_reason is not None
         return "".join(self._texts.get("content", ())[before:])
 
