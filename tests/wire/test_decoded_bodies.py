@@ -19,6 +19,7 @@ from sampleset.wire.stream import StreamedCompletion
         pytest.param(b'{"a": -Infinity}', {"a": -9999.0}, id="a probability of 0"),
         pytest.param(b'{"a": "1\n2"}', {"a": "1\n2"}, id="a line break within a text"),
         pytest.param(b'{"a": 1}\n\x00', {"a": 1}, id="a zero byte at the end"),
+        pytest.param('{"a": "\u00e9"}'.encode("utf-16"), {"a": "\u00e9"}, id="UTF-16"),
         pytest.param(b'{"a": NaN}', {"a": None}, id="not a number"),
         pytest.param(b'{"a": 1, "a": 2}', {"a": 2}, id="a name twice"),
         pytest.param(b'{"a": "\\ud83d"}', {"a": "\ud83d"}, id="half a surrogate pair"),

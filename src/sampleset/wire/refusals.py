@@ -132,9 +132,9 @@ def refused_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[st
             if param == name and _is_of_field(name, fields[name], fault):
                 return name
     distances = {name: distance for name in sent if (distance := _distance(name, text)) is not None}
-    if not distances and fields.get("stream") is False and "stream" in optional:
-        if param == "stream" or _distance("stream", text) is not None:
-            return WITHOUT_STREAM
+    is_unstreamed = fields.get("stream") is False and "stream" in optional
+    if is_unstreamed and not distances and (param == "stream" or _distance("stream", text) is not None):
+        return WITHOUT_STREAM
     if distances:
         if len(distances) > 1 and _TOGETHER.search(text):
             return next(name for name in optional if name in distances)
