@@ -52,11 +52,11 @@ def _prepare_surroundings() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed; the next file that is opened would take its number
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a character the terminal cannot show must not end the command
-            stream.reconfigure(errors="backslashreplace")
-    if isinstance(sys.stdin, TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")  # half a character is replaced, and said
+    # Neither a character the terminal cannot show nor half of one on stdin must end the command.
+    escape, take_in = "backslashreplace", "surrogateescape"
+    for stream, errors in ((sys.stdin, take_in), (sys.stdout, escape), (sys.stderr, escape)):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=errors)
     if not os.environ.get("COLUMNS", "1").strip("0"):
         del os.environ["COLUMNS"]  # of a terminal that does not know its width
     plain = warnings.formatwarning
