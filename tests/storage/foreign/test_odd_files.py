@@ -183,7 +183,7 @@ def test_another_pipe_is_named_and_not_waited_for(tmp_path: Path):
     [
         pytest.param('{"question": "1+', "the file ends within this line", id="cut off"),
         pytest.param('{"question": ' + "9" * 5000 + "}\n", "a number has thousands of digits", id="digits"),
-        pytest.param('{"a": 1}{"a": 2}', r"Extra data: .*\)$", id="two objects"),
+        pytest.param('{"a": 1}{"a": 2}', r"Extra data: .*\)\.$", id="two objects"),
     ],
 )
 def test_a_line_that_is_no_json_is_told_with_what_it_lacks(tmp_path: Path, last: str, message: str):
