@@ -447,7 +447,11 @@ def _rows_of_columns(document: Mapping[str, object]) -> list[dict[str, Any]]:
     row's number, or split into names and cells.
     """
     names, cells = document.get("columns"), document.get("data")
-    if set(document) == {"columns", "index", "data"} and isinstance(names, list) and isinstance(cells, list):
+    if (
+        {"columns", "data"} <= set(document) <= {"columns", "index", "data"}
+        and isinstance(names, list)
+        and isinstance(cells, list)
+    ):
         listed = [cast("list[Any]", item) for item in cast("list[object]", cells) if isinstance(item, list)]
         return [dict(zip(cast("list[str]", names), item, strict=False)) for item in listed]
     lists = {name: cast("list[Any]", item) for name, item in document.items() if isinstance(item, list)}

@@ -163,6 +163,33 @@ def test_what_comes_in_on_stdin_is_recognised(monkeypatch: pytest.MonkeyPatch, c
     assert read(stdin_file()) == SETS
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(
+            {"testCases": [{"input": "2+3?", "actualOutput": "so 5", "expectedOutput": "5"}]}, id="DeepEval"
+        ),
+        pytest.param([{"user_input": "2+3?", "response": "so 5", "reference": "5"}], id="Ragas"),
+        pytest.param(
+            {
+                "0": {
+                    "origin_prompt": [{"role": "SYSTEM", "prompt": "s"}, {"role": "HUMAN", "prompt": "2+3?"}],
+                    "prediction": "so 5",
+                    "gold": "5",
+                }
+            },
+            id="OpenCompass",
+        ),
+        pytest.param(
+            {"columns": ["query", "output", "groundTruth"], "data": [["2+3?", "so 5", "5"]]}, id="MLflow"
+        ),
+    ],
+)
+def test_results_of_other_evaluations_are_read(tmp_path: Path, document: object):
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    assert [entry[1:] for entry in read(tmp_path / "r.json")] == [("2+3?", "5", ["so 5"])]
+
+
 def test_a_pipe_of_the_shell_is_read_as_often_as_a_file():
     reader, writer = os.pipe()
     os.write(writer, gzip.compress(json.dumps({"question": "2+3?", "samples": ["5", "6"]}).encode()))
