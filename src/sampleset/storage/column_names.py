@@ -130,7 +130,7 @@ _KNOWN = {
 
 
 def even(name: str) -> str:
-    """A name as we write it: `Expected Answer`, ` expected-answer` and `expectedAnswer` are `expected_answer`."""
+    """A name as we write it: `Expected Answer`, `expected-answer`, `expectedAnswer` are `expected_answer`."""
     return "_".join(_HUMP.sub("_", name).lower().replace("-", " ").split())
 
 
