@@ -514,6 +514,7 @@ async def test_a_redirect_is_told_with_its_target_and_not_followed():
     [
         ("/api/v1/chat/completions", "give --base-url {root}/api/v1"),
         ("//example.com/v1/chat/completions?x=1", "give --base-url http://example.com/v1"),
+        ("/login?next=%2Fv1", "It leads to {root}/login. Is the base URL right?"),
         ("", "Is the base URL right?"),
         ("http://[::1", "Is the base URL right?"),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from sampleset.chat import Generation
 from sampleset.wire.parsing import decoder_for, has_many_values, parsed
 from sampleset.wire.replies import decoded, read_completion
 from sampleset.wire.stream import StreamedCompletion
@@ -74,3 +75,10 @@ def test_numbers_are_read_to_the_last_bit():
 def test_a_body_that_is_no_json_is_refused(body: bytes):
     with pytest.raises((ValueError, RecursionError)):
         decoded(body)
+
+
+def test_a_reply_whose_text_a_relay_read_as_a_number_is_that_text():
+    choice = {"message": {"role": "assistant", "content": 42}, "finish_reason": "stop"}
+    generation = read_completion(json.dumps({"choices": [choice]}).encode())
+    assert isinstance(generation, Generation)
+    assert (generation.text, generation.message["content"]) == ("42", "42")

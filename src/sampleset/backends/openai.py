@@ -367,7 +367,9 @@ class OpenAIBackend:
                 target = ""
             base = target.removesuffix("/chat/completions").removesuffix("/models")
             query = ", with the query that yours has" if "?" in self._client.url("") else ""
-            advice = f"It has moved: give --base-url {base}{query}" if base else "Is the base URL right?"
+            advice = f"It leads to {target}. Is the base URL right?" if base else "Is the base URL right?"
+            if base != target:
+                advice = f"It has moved: give --base-url {base}{query}"
             raise BackendError(
                 self._client.hidden(f"{self._where} answered {reply.status}, a redirect. {advice}"),
                 kind=f"status {reply.status}",

@@ -31,11 +31,13 @@ def count_of(value: object) -> int | None:
 
 
 def text_of(content: object) -> str:
-    """The text of a message whose content is a string, a part, or a list of parts or of strings."""
+    """The text of a message whose content is a string, a number, a part, or a list of parts or of strings."""
     if isinstance(content, (list, dict)):
         listed = mapping_of(cast("object", content)).get("parts", cast("object", content))
         parts: list[object] = list_of(listed) or [content]
         content = "".join(map(_text_of_part, parts))
+    if type(content) in (int, float):  # a relay read the text as JSON
+        content = str(content)
     return whole_characters(content) if isinstance(content, str) else ""
 
 
