@@ -441,6 +441,28 @@ async def test_an_error_within_a_stream_keeps_its_meaning():
         await backend.aclose()
 
 
+@pytest.mark.parametrize("status", [201, 203, 206])
+@pytest.mark.parametrize("form", ["text/event-stream", "application/json"])
+async def test_a_completion_is_one_by_whatever_status_of_success(status: int, form: str):
+    choice = {"message": {"content": "4"}, "delta": {"content": "4"}, "finish_reason": "stop"}
+    body = json.dumps({"choices": [choice]})
+    reply = Reply(status, f"data: {body}\n\n" if "event" in form else body, {"content-type": form})
+    with Upstream(says=lambda request: reply) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        [generation] = await backend.stream(CHAT, SamplingParams(), [0], lambda place, text: None)
+        await backend.aclose()
+    assert generation.text == "4"
+
+
+async def test_a_server_that_refuses_the_field_stream_is_sent_none():
+    message = "Malformed input request: #: extraneous key [stream] is not permitted"
+    with StubServer(script=[error_reply(400, message)]) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        await backend.generate(CHAT, SamplingParams(), [0, 1])
+        await backend.aclose()
+    assert ["stream" in request for request in server.requests] == [True, False, False]
+
+
 async def test_what_comes_behind_the_end_of_a_stream_is_no_part_of_it():
     event = 'data: {"choices": [{"delta": {"content": "%s"}, "finish_reason": "stop"}]}\n\n'
     body = event % "4" + "data: [DONE]\n\n" + event % "5"
@@ -492,6 +514,7 @@ async def test_a_redirect_is_told_with_its_target_and_not_followed():
     [
         ("/api/v1/chat/completions", "give --base-url {root}/api/v1"),
         ("//example.com/v1/chat/completions?x=1", "give --base-url http://example.com/v1"),
+        ("/login?next=%2Fv1", "It leads to {root}/login. Is the base URL right?"),
         ("", "Is the base URL right?"),
         ("http://[::1", "Is the base URL right?"),
     ],

@@ -1,4 +1,6 @@
 import asyncio
+import importlib
+import io
 import json
 import shutil
 import time
@@ -19,7 +21,7 @@ from sampleset.chat import Generation, Message, SamplingParams, estimate_pieces 
 from sampleset.engines.checkpoint import CheckpointRecord, write_record  # noqa: E402
 from sampleset.engines.huggingface import decoder as engines  # noqa: E402
 from sampleset.engines.huggingface.batch import choose  # noqa: E402
-from sampleset.engines.huggingface.model import attention_plans_avoided, find_model  # noqa: E402
+from sampleset.engines.huggingface.model import attention_plans_avoided, find_model, without_progress_bars  # noqa: E402
 from sampleset.engines.huggingface.text import plain_prompt  # noqa: E402
 from sampleset.errors import (  # noqa: E402
     BackendError,
@@ -605,6 +607,19 @@ class TestFiles:
     def test_a_path_that_is_not_there_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(InputNotFoundError, match="none"):
             TransformersBackend(model=str(tmp_path / "none"))
+
+    @pytest.mark.parametrize("is_terminal", [True, False])
+    def test_the_bar_over_the_tensors_goes_into_no_log(self, is_terminal: bool) -> None:
+        class Shown(io.StringIO):
+            def isatty(self) -> bool:
+                return is_terminal
+
+        unpacking = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+        bar, shown = unpacking.tqdm, Shown()
+        with without_progress_bars():
+            assert list(unpacking.tqdm(range(3), file=shown)) == [0, 1, 2]
+        assert bool(shown.getvalue()) == is_terminal
+        assert unpacking.tqdm is bar
 
     def test_a_file_that_is_no_gguf_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "model.gguf").write_bytes(b"PK\x03\x04")

@@ -46,6 +46,49 @@ def test_what_the_terminal_cannot_encode_is_escaped(sets: Path, arguments: list[
         assert "\\boxed{2} \U0001f600" in texts
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_a_command_bears_closed_streams(sets: Path, tmp_path: Path, closed: str):
+    command = f'"$0" -m sampleset evaluate "$1" --output-dir "$2" {closed}'
+    done = subprocess.run(["sh", "-c", command, sys.executable, sets, tmp_path / "report"], check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_a_question_reaches_the_model_whole_where_the_locale_knows_ascii_only(tmp_path: Path):
+    with StubServer() as server:
+        ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+        command = ("--model", "stub-model", "--base-url", server.base_url, "-k", 1)
+        done = sampleset("answer", "\u00fc?", *command, **ascii_only)
+        assert (done.returncode, "half a character" in done.stderr) == (0, False)
+        assert "\u00fc?" in server.requests[0]["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        pytest.param("sets.csv", "the columns here are a\\x1b[31m, b", id="control characters"),
+        pytest.param("gone", "Is the current folder gone?", id="a folder that is no more"),
+    ],
+)
+def test_an_error_is_one_plain_line(tmp_path: Path, place: str, error: str):
+    (tmp_path / "sets.csv").write_text("a\x1b[31m,b\n1,2\n")
+    (tmp_path / "gone").mkdir()
+    command = 'if test "$1" = gone; then rmdir ../gone; fi; exec "$0" -m sampleset evaluate "$1"'
+    source = Path(__file__).parents[2] / "src"
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, place], cwd=tmp_path / "gone" if place == "gone" else tmp_path,
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(source)},
+    )  # fmt: skip
+    assert done.returncode in (1, 2)
+    assert done.stderr.startswith("error: ") and error in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_warning_of_the_package_is_one_plain_line(sets: Path, tmp_path: Path):
+    done = sampleset("evaluate", sets, "--output-dir", tmp_path / "report", "-q", XDG_CACHE_HOME="/dev/null")
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: Verdicts are not kept in ") and done.stderr.count("\n") == 1
+
+
 def test_evaluate_ends_well_where_the_terminal_cannot_encode(sets: Path, tmp_path: Path):
     done = sampleset(
         "evaluate", sets, "--output-dir", tmp_path / "r\u00e9port \u2713", PYTHONIOENCODING="ascii"
@@ -346,9 +389,11 @@ def test_top_k_is_sent_to_the_server(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        (["evaluate", "SETS", "--output-dir", ""], "output-dir"),
-        (["evaluate", "SETS", "--output-dir="], "output-dir"),
+        (["evaluate", "SETS", "--output-dir", ""], "--output-dir"),
+        (["evaluate", "SETS", "--output-dir="], "--output-dir"),
+        (["evaluate", ".", "--output-dir="], "--output-dir"),
         (["evaluate", ""], "samples"),
+        (["evaluate", "SETS", ""], "samples"),
         (["store", "check", ""], "folder"),
         (["sample", "SETS", "--output-dir", "drawn", "--model", ""], "model"),
     ],
@@ -360,4 +405,4 @@ def test_an_empty_argument_is_not_the_current_folder(
     before = set(tmp_path.iterdir())
     code, _, error = run(*(str(sets) if argument == "SETS" else argument for argument in arguments))
     assert (code, set(tmp_path.iterdir())) == (2, before)
-    assert f"The value of {name!r} is empty" in error
+    assert f"{name!r}" in error and "is empty" in error

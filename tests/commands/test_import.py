@@ -12,7 +12,8 @@ import pytest
 
 from sampleset.storage.exchange import to_dataset, to_pandas
 from sampleset.storage.files import read_sample_sets, write_rows
-from sampleset.storage.rows import read_rows, stdin_file
+from sampleset.storage.pipes import stdin_file
+from sampleset.storage.rows import read_rows
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.types import Problem
 from support.command_line import Run

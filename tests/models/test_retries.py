@@ -52,6 +52,14 @@ async def test_retry_after_is_honoured(no_waiting: list[float]):
     assert 7.0 <= no_waiting[0] <= 7.7
 
 
+async def test_a_server_that_asks_for_a_wait_until_the_next_day_is_not_asked_again(no_waiting: list[float]):
+    for waits_for in (None, "limit"):
+        error = TransientBackendError("busy", retry_after=7200.0, waits_for=waits_for)
+        with pytest.raises(TransientBackendError, match=r"busy \(after 1 try; .* asks to wait 120 minutes\)"):
+            await patiently(failing(1, error), Patience(), Limiter(1))
+    assert no_waiting == []
+
+
 async def test_the_last_error_says_how_often_it_was_tried(no_waiting: list[float]):
     with pytest.raises(TransientBackendError, match=r"busy \(after 3 tries\)"):
         await patiently(

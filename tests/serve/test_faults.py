@@ -21,7 +21,7 @@ from sampleset.serve.config import serve_config
 from sampleset.serve.limits import read_keys
 from sampleset.storage.files import write_rows
 from support.running import Running, Upstream, alias, running
-from support.stub_server import FAULTS, Reply, StubServer
+from support.stub_server import FAULTS, Reply, StubServer, error_reply
 
 QUESTION = {"model": "careful", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
 
@@ -67,6 +67,16 @@ def test_below_the_quorum_the_error_says_what_happened():
     assert error["code"] == "too_few_samples"
     assert "1 of 3 samples came back, 2 are needed" in error["message"]
     assert "1 time status 500" in error["message"]
+
+
+def test_an_upstream_that_asks_for_a_long_wait_is_taken_at_its_word_and_the_client_hears_it():
+    with Upstream(says=lambda request: error_reply(429, "Per day", retry_after="7200")) as upstream:
+        with running({"careful": alias(upstream, k=3)}) as server:
+            started = time.monotonic()
+            reply = ask(server)
+        assert (reply.status_code, reply.headers["retry-after"]) == (502, "7200")
+        assert "3 times status 429" in reply.json()["error"]["message"]
+        assert time.monotonic() - started < 10
 
 
 def test_at_the_deadline_what_is_there_has_to_do():

@@ -107,6 +107,34 @@ def test_damage_is_told_with_file_row_and_remedy_and_set_aside(
     assert left == whole
 
 
+@pytest.mark.parametrize(
+    ("file", "left"),
+    [
+        ("samples.jsonl", {"p0": 2}),
+        ("problems.jsonl", {"p0": None}),
+        ("stops.jsonl", {}),
+        ("shared.jsonl", {}),
+    ],
+)
+def test_a_row_of_another_schema_is_said_and_hides_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, left: dict[str, int | None]
+) -> None:
+    store = filled(tmp_path)
+    before = {id: len(texts) for id, texts in drawn(store).items()}
+    if file == "shared.jsonl":
+        (store / file).write_text('{"schema": 99, "pairs": []}\n')
+    else:
+        damage_line(store / file, 1, changed(schema=99))
+    after = {id: len(texts) for id, texts in drawn(store).items()}
+    assert after == {id: count for id, count in {**before, **left}.items() if count is not None}
+    assert [record.message.count("'schema' is '99'") for record in caplog.records][:1] == [1]
+    (damage,) = check_store(store).damage
+    assert (damage.file, damage.row) == (file, 1) and "'schema' is '99'" in damage.reason
+    repair_store(store)
+    assert b"99" in (store / f"{file}.damaged").read_bytes()
+    assert check_store(store).damage == ()
+
+
 def test_the_byte_is_told_at_which_reading_fails(tmp_path: Path):
     folder = filled(tmp_path / "store")
     path = folder / "samples.jsonl"

@@ -14,6 +14,7 @@ from sampleset.wire import beside as beside_module
 from sampleset.wire import stream as stream_module
 from sampleset.wire import tool_calls as tool_calls_module
 from sampleset.wire.beside import MOST_AT_ONCE, size_of
+from sampleset.wire.parsing import parsed
 from sampleset.wire.stream import StreamedCompletion
 from support.stub_server import Reply, StubServer
 
@@ -64,11 +65,10 @@ def test_reading_grows_with_what_comes_and_no_faster(
     def counted(text: Any, **options: Any) -> Any:
         nonlocal read
         read += len(text)
-        return json_loads(text, **options)
+        return parsed(text, **options)
 
-    json_loads = json.loads
-    monkeypatch.setattr(stream_module.json, "loads", counted)
-    monkeypatch.setattr(tool_calls_module.json, "loads", counted)
+    monkeypatch.setattr(stream_module, "parsed", counted)
+    monkeypatch.setattr(tool_calls_module, "parsed", counted)
 
     class Counted:
         def split(self, buffer: bytes) -> list[bytes]:

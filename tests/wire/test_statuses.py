@@ -1,6 +1,6 @@
 import pytest
 
-from sampleset.wire.statuses import end_of, finish_reason_of, meaning_of
+from sampleset.wire.statuses import end_of, finish_of, finish_reason_of, meaning_of
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,7 @@ def test_a_status_means_one_thing(status: int, meaning: str):
         ("rate_limited", "broken", "rate_limited"),
         ("cut-off", "broken", "cut-off"),
         ("OutOfMemory", "broken", "outofmemory"),
+        ("load_shed", "broken", "load_shed"),
         ("jailbreak", "filter", "content_filter"),
         ("UNSAFE_CONTENT", "filter", "content_filter"),
         ("stop_token", "natural", "stop_token"),
@@ -49,3 +50,17 @@ def test_a_status_means_one_thing(status: int, meaning: str):
 )
 def test_a_finish_reason_says_how_a_reply_ended(reason: object, end: str, told: str | None):
     assert (end_of(reason), finish_reason_of(reason)) == (end, told)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"finish_reason": "length"},
+        {"finishReason": "length"},
+        {"finish_reason": None, "finish_details": {"type": "length"}},
+        {"native_finish_reason": "length"},
+    ],
+)
+def test_a_finish_reason_is_read_by_any_of_its_names(choice: dict[str, object]):
+    assert finish_of(choice) == "length"
+    assert finish_of({"finish_details": "length"}) is None

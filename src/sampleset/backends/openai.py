@@ -39,6 +39,7 @@ from sampleset.wire.refusals import (
     ONLY_STREAMS,
     STOP_AS_LIST,
     STOP_AS_TEXT,
+    WITHOUT_STREAM,
     refused_field,
     suspected_field,
 )
@@ -244,7 +245,8 @@ class OpenAIBackend:
                     name[len("stop=") :],
                 )
             else:
-                _log.warning("%s refuses %r; requests go without it from now on.", self._where, name)
+                field = name.partition("=")[0]
+                _log.warning("%s refuses %r; requests go without it from now on.", self._where, field)
         self._refused |= refused
         self._answered = True
         if extra is None and reply.token_logprobs is not None:
@@ -328,7 +330,7 @@ class OpenAIBackend:
         left_out = refused.union(self.omit) - {"stream"}
         fields_sent = {name: value for name, value in fields.items() if name not in left_out}
         return {"model": self.model, **fields_sent} | (
-            {} if "stream" in self.omit else {"stream": is_streamed}
+            {} if "stream" in self.omit or WITHOUT_STREAM in refused else {"stream": is_streamed}
         )
 
     def _fields_of(self, params: SamplingParams) -> dict[str, Any]:
@@ -365,7 +367,9 @@ class OpenAIBackend:
                 target = ""
             base = target.removesuffix("/chat/completions").removesuffix("/models")
             query = ", with the query that yours has" if "?" in self._client.url("") else ""
-            advice = f"It has moved: give --base-url {base}{query}" if base else "Is the base URL right?"
+            advice = f"It leads to {target}. Is the base URL right?" if base else "Is the base URL right?"
+            if base != target:
+                advice = f"It has moved: give --base-url {base}{query}"
             raise BackendError(
                 self._client.hidden(f"{self._where} answered {reply.status}, a redirect. {advice}"),
                 kind=f"status {reply.status}",

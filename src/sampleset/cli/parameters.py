@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import gc
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable
+from copy import copy
 from dataclasses import MISSING, fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
-from sampleset.commands.options import OptionGroup
+import typer
+
+from sampleset.commands.options import FOLDER, OptionGroup
 from sampleset.errors import InvalidArgumentError
 
 Function = Callable[..., None]
-
 
 _REFERENCES = ("model", "aggregator_model", "aggregator", "judge", "reader")
 """Options that name a model or a method."""
@@ -38,22 +40,24 @@ def spread_out(function: Function) -> Function:
             groups[parameter.name] = hint, [option.name for option in spread]
             parameters += spread
         else:
-            parameters.append(parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY))
+            parameters.append(parameter.replace(annotation=_annotation(hint), kind=Parameter.KEYWORD_ONLY))
+    folders = {option.name for option in parameters if FOLDER in get_args(option.annotation)}
 
     def call(**values: Any) -> None:
         if not gc.isenabled():  # as `main` leaves it
             # To look for garbage in what is loaded by now, here and at the end, takes a sixth of a start.
             gc.freeze()
             gc.enable()
-        _require_no_empty(values)
+        for name in _REFERENCES:
+            if values.get(name) == "":
+                raise InvalidArgumentError(f"The value of {name.replace('_', '-')!r} is empty. {_UNSET}")
         # The list of all commands needs no formats of files.
         from sampleset.storage.files import require_writable
 
         # Known now, it costs no tokens.
         for name in _OUTPUTS:
             if isinstance(path := values.get(name), Path):
-                writes_folder = name == "output_dir" or function.__name__.startswith("export")
-                require_writable(path, is_folder=writes_folder)
+                require_writable(path, is_folder=name == "output_dir" or name in folders)
         packed = {
             name: kind(**{option: values.pop(option) for option in options})
             for name, (kind, options) in groups.items()
@@ -66,21 +70,26 @@ def spread_out(function: Function) -> Function:
     return call
 
 
-def _require_no_empty(values: Mapping[str, Any]) -> None:
-    """Refuse an empty path or model, which would be the current folder.
+def path(text: str | os.PathLike[str]) -> Path:
+    """A path of the command line; an empty text, which would be the current folder, is refused."""
+    if text == "":
+        raise typer.BadParameter(f"it is empty. {_UNSET}")
+    return Path(text)
 
-    Raises:
-        InvalidArgumentError: Names it.
-    """
-    has_empty = any(argument == "" or argument.endswith("=") for argument in sys.argv[1:])
-    has_empty = has_empty and not {".", "./"} & set(sys.argv)
-    for name, value in values.items():
-        paths = cast("Sequence[object]", value) if isinstance(value, list | tuple) else [value]
-        is_path = has_empty and Path() in paths
-        if is_path or (value == "" and name in _REFERENCES):
-            raise InvalidArgumentError(
-                f"The value of {name.replace('_', '-')!r} is empty. Is a variable of the shell unset?"
-            )
+
+_UNSET = "Is a variable of the shell unset?"
+
+
+def _annotation(hint: Any) -> Any:
+    """The annotation of a parameter; that of a path, or of paths, with the function that reads them."""
+    kind, *others = get_args(hint)
+    if Path not in (kind, *get_args(kind)):
+        return hint
+    info, *marks = others
+    if info.parser is None:
+        info = copy(info)
+        info.parser = path
+    return Annotated[(kind, info, *marks)]
 
 
 def _parameters(kind: type[OptionGroup]) -> list[Parameter]:
@@ -91,7 +100,7 @@ def _parameters(kind: type[OptionGroup]) -> list[Parameter]:
             option.name,
             Parameter.KEYWORD_ONLY,
             default=Parameter.empty if option.default is MISSING else option.default,
-            annotation=hints[option.name],
+            annotation=_annotation(hints[option.name]),
         )
         for option in fields(kind)
     ]

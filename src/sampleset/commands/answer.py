@@ -153,6 +153,8 @@ def answer(
 ) -> None:
     """Draw k samples for one question, aggregate them, print the final answer."""
     text = sys.stdin.read() if question == "-" else question
+    # Where the locale knows ASCII only, the bytes of other characters come one by one.
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     text = Question("question", text).text  # half a character is replaced, and said
     if not text.strip():
         raise InvalidArgumentError("The question is empty. Give a text, or - to read it from stdin.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from sampleset.commands.options import argument, option
+from sampleset.commands.options import FOLDER, argument, option
 from sampleset.commands.run import Output, print_json
 from sampleset.training.export.export import export_checkpoint
 
@@ -16,7 +16,7 @@ def export(
     checkpoint: Annotated[
         Path, argument("A checkpoint of sampleset train, a folder with adapter.gguf, or embedded-ssa.")
     ],
-    output: Annotated[Path, option("--output", help="The exported folder, new or empty.")],
+    output: Annotated[Path, option("--output", help="The exported folder, new or empty."), FOLDER],
     run: Output,
     format: Annotated[
         str,

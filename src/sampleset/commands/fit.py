@@ -66,7 +66,7 @@ def fit(
     if not pipeline.is_done(pipeline.stages[-1].name):
         run.print_summary({"folder": str(output_dir), **summaries})
         return
-    verdict = work.verdict()
+    verdict = work.verdict
     if run.as_json:
         print_json({"folder": str(output_dir), "stages": summaries, "verdict": verdict.to_json()})
         return

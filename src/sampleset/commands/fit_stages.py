@@ -559,6 +559,7 @@ class Fit:
         )
         return {file.source: file.problems for file in evaluation.files}
 
+    @cached_property
     def verdict(self) -> Verdict:
         """Whether the aggregator is worth its cost, by the report."""
         report = self.output / "report"
@@ -570,7 +571,7 @@ class Fit:
 
     def _judge(self) -> Summary:
         """Write the verdict, and put it on the aggregator's card."""
-        verdict = self.verdict()
+        verdict = self.verdict
         save_settings(self.output / "verdict.json", verdict.to_json())
         write_whole(
             self.output / "verdict.md", f"# Is the aggregator worth it?\n\n{verdict_markdown(verdict)}\n"

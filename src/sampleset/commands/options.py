@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 NOT_SAVED = "not saved"
 """Marks an option that is no setting of the work: a key, or how the outcome is printed."""
 
+FOLDER = "folder"
+"""Marks `--output` where a command writes a folder; elsewhere it is a file."""
+
 MODEL, SAMPLES, CALLS, STOPPING, COSTS = "Model", "Samples", "Calls", "Stopping early", "Costs"
 AGGREGATION, SETS, RUN = "Aggregation", "Sample sets", "Settings and output"
 """Headings of the groups in `--help`; options without one come first."""

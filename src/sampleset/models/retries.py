@@ -1,7 +1,8 @@
 """Calls with one limiter, a time limit for each try, and retries after transient errors.
 
 When a server limits requests or loads its model, all its calls wait by one clock: up to a minute until it
-takes requests again, up to ten minutes until the model is loaded. Other failures concern one call only.
+takes requests again, up to ten minutes until the model is loaded. Other failures concern one call only. A
+server that asks for a wait of more than ten minutes is taken at its word: the call fails at once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 _LONGEST_BACKOFF = 60.0
 _SERVERS_TIMEOUT = 600.0
+_LONGEST_ASKED = 600.0
+"""A server that asks to wait longer, for the next day's quota say, is not asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,10 @@ async def patiently(
                 clock.clear()
                 return result
         tries += 1
-        if failure.waits_for is None:
+        asked = failure.retry_after or 0.0
+        if asked > _LONGEST_ASKED:
+            is_last = True
+        elif failure.waits_for is None:
             failures += 1
             is_last = failures > patience.max_retries
         else:
@@ -151,8 +157,13 @@ async def patiently(
             limit = patience.limited if failure.waits_for == "limit" else patience.loading
             is_last = patience.max_retries == 0 or (tries > patience.max_retries and clock.has_passed(limit))
         if is_last:
+            wait = (
+                f"; the server asks to wait {plural(round(asked / 60), 'minute')}"
+                if asked > _LONGEST_ASKED
+                else ""
+            )
             raise TransientBackendError(
-                f"{failure} (after {plural(tries, 'try', 'tries')})",
+                f"{failure} (after {plural(tries, 'try', 'tries')}{wait})",
                 retry_after=failure.retry_after,
                 waits_for=failure.waits_for,
                 kind=failure.kind,

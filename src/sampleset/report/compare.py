@@ -129,7 +129,8 @@ def compare_runs(a: Path, b: Path, pairs: Sequence[str] = ()) -> Comparison:
     """
     reports = read_report(a), read_report(b)
     runs = evaluation_in(a, reports[0]), evaluation_in(b, reports[1])
-    problems = _problems(a), _problems(b)
+    problems = [_problems(a)]
+    problems.append(problems[0] if a == b else _problems(b))
     sources, notes = _pairs(*runs)
     wanted = [_method_pair(pair, *runs) for pair in pairs]
     resamples, seed = max(1, runs[0].resamples), runs[0].seed

@@ -5,6 +5,7 @@ A failed draw abstains. A refusal of an upstream, or the reason for too few draw
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -79,7 +80,7 @@ async def draw_all(
     Raises:
         ApiError: Fewer than the quorum came back; says why.
     """
-    result, refusals = Drawn(), list[ApiError]()
+    result, refusals, waits = Drawn(), list[ApiError](), list[float]()
 
     def translate(event: DrawEvent) -> None:
         match event:
@@ -94,7 +95,9 @@ async def draw_all(
             case Words(index, text):
                 on_event("words", {"index": index, "text": text})
             case Failed(error):
-                if not isinstance(error, TransientBackendError):
+                if isinstance(error, TransientBackendError):
+                    waits.append(error.retry_after or 0.0)
+                else:
                     refusals.append(api_error(error))
 
     members = {id(member): member for member in plan}
@@ -126,11 +129,11 @@ async def draw_all(
         result.stopped, result.hedges, result.cancelled = work.stopped, work.hedges, work.cancelled
         on_event("drawn", {"drawn": result})
     if len(result.generations) < request.quorum:
-        raise _too_few(request, result, refusals)
+        raise _too_few(request, result, refusals, min(waits, default=0.0))
     return result
 
 
-def _too_few(request: ChatRequest, draws: Drawn, refusals: Sequence[ApiError]) -> ApiError:
+def _too_few(request: ChatRequest, draws: Drawn, refusals: Sequence[ApiError], wait: float) -> ApiError:
     reasons = Counter(draw.sample.error or "" for draw in draws.draws if draw.sample.failed)
     if refusals and len(refusals) >= len(draws.draws) and not draws.generations:
         return refusals[0]
@@ -141,5 +144,5 @@ def _too_few(request: ChatRequest, draws: Drawn, refusals: Sequence[ApiError]) -
         f"{len(draws.generations)} of {plural(len(draws.draws), 'sample')} came back, "
         f"{request.quorum} are needed: {counts}.",
         code="too_few_samples",
-        retry_after=1,
+        retry_after=max(1, math.ceil(wait)),
     )

@@ -26,15 +26,14 @@ from sampleset.errors import InputNotFoundError, InvalidArgumentError
 from sampleset.serve.api_errors import ApiError
 from sampleset.serve.config import ServeConfig
 from sampleset.wire.beside import beside
+from sampleset.wire.parsing import counts_of
 from sampleset.wording import plural
 
 T = TypeVar("T")
 
 KEYS_VARIABLE = "SAMPLESET_API_KEYS"
 _MINUTE = 60.0
-_MOST_BRACKETS = 300_000
-_MOST_STRINGS = 100_000
-_MOST_COMMAS = 2_000_000
+_MOST = {"brackets and braces": 300_000, "names and texts": 100_000, "commas": 2_000_000}
 _BEARER = re.compile(r"bearer +(\S.*)", re.IGNORECASE)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -325,15 +324,9 @@ def _decoded(raw: bytearray, encoding: str) -> Any:
 
 def _require_few_values(raw: bytearray) -> None:
     """Refuse a body that the parser, which keeps other threads waiting, would work on for long."""
-    counts = (
-        (raw.count(b"[") + raw.count(b"{"), _MOST_BRACKETS, "brackets and braces"),
-        # A quote within a text is written with a backslash.
-        ((raw.count(b'"') - raw.count(b'\\"')) // 2, _MOST_STRINGS, "names and texts"),
-        (raw.count(b","), _MOST_COMMAS, "commas"),
-    )
-    for count, most, what in counts:
-        if count > most:
-            raise ApiError(400, f"The body holds more than {most:,} {what}.", code="body_too_large")
+    for what, count in counts_of(raw).items():
+        if count > _MOST[what]:
+            raise ApiError(400, f"The body holds more than {_MOST[what]:,} {what}.", code="body_too_large")
 
 
 def _refuse(name: str) -> None:

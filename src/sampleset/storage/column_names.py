@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -24,6 +25,8 @@ PROMPT_COLUMNS = (
     "problem_statement",
     "problem_text",
     "user_prompt",
+    "user_input",
+    "origin_prompt",
 )
 """Where other tools put the question, the likeliest first."""
 
@@ -95,6 +98,8 @@ COMPLETION_COLUMNS = (
     "solutions",
     "replies",
     "reply",
+    "actual_outputs",
+    "actual_output",
     "predictions",
     "prediction",
     "predict",
@@ -125,8 +130,11 @@ _KNOWN = {
 
 
 def even(name: str) -> str:
-    """A name as we write it: `Expected Answer` and ` expected-answer` are `expected_answer`."""
-    return "_".join(name.lower().replace("-", " ").split())
+    """A name as we write it: `Expected Answer`, `expected-answer`, `expectedAnswer` are `expected_answer`."""
+    return "_".join(_HUMP.sub("_", name).lower().replace("-", " ").split())
+
+
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def mapped(row: Mapping[str, Any], columns: Mapping[str, str] | None) -> Mapping[str, Any]:

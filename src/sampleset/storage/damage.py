@@ -20,7 +20,7 @@ from sampleset.errors import DataError, InputNotFoundError
 from sampleset.storage.files import locked, require_regular, write_all
 from sampleset.storage.records import problem_from_row, sample_from_row
 from sampleset.storage.rows import parse_line
-from sampleset.storage.store import checked_row, configuration_of, is_store
+from sampleset.storage.store import checked_row, configuration_of, is_store, require_known_schema
 
 _FILES = ("samples.jsonl", "problems.jsonl", "shared.jsonl", "stops.jsonl")
 _ID_FIELDS = {"samples.jsonl": "problem_id", "problems.jsonl": "id"}
@@ -204,6 +204,7 @@ def _fault(name: str, content: bytes, ids: set[str] | None = None) -> tuple[str,
     """Why these bytes are no row, and where reading fails; `None` if they are one, whose id `ids` takes."""
     try:
         row = parse_line(content)
+        require_known_schema(row)
         if name == "problems.jsonl":
             problem_from_row(row, 0)
         else:

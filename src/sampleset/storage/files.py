@@ -35,6 +35,7 @@ from sampleset.storage.foreign.base import (
     has_plain_gold,
     recognised,
 )
+from sampleset.storage.pipes import regular_file
 from sampleset.storage.records import (
     Row,
     StoredSet,
@@ -144,7 +145,7 @@ def read_problems(path: Path | str, columns: Mapping[str, str] | None = None) ->
         DataError: The file is empty.
     """
     counts: Counter[str] = Counter()
-    for file, number, row in rows_in(Path(path)):
+    for file, number, row in rows_in(regular_file(Path(path))):
         with located(file, number):
             problem = problem_from_row(mapped(row, columns), len(counts))
             _refuse_repeats(counts, problem.id)

@@ -6,20 +6,15 @@ read as a stream, but for JSON, whose array ends with its last byte.
 
 from __future__ import annotations
 
-import atexit
 import gzip
 import io
 import json
 import re
-import shutil
-import sys
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
@@ -45,9 +40,6 @@ READABLE = (
     ".eval",
 )
 """The endings of files that are read as rows."""
-
-STDIN = Path("-")
-"""The path that stands for standard input."""
 
 _MOST_BYTES_OF_A_MEMBER = 1 << 28
 _GZIP = b"\x1f\x8b"
@@ -97,7 +89,7 @@ def _other_content(start: bytes) -> str | None:
     if start.startswith(_GZIP):
         return "gzipped; let its name end in .gz"
     if start.startswith((b"PAR1", b"ARROW1", b"FEA1")):
-        return f"not text; let its name end in {_suffix_of(start)}"
+        return f"not text; let its name end in {suffix_of(start)}"
     if start.startswith(b"PK\x03\x04"):
         return "a zip archive or a workbook; unpack it, or save the sheet as CSV"
     if start.startswith(b"version https://git-lfs"):
@@ -129,6 +121,10 @@ def row_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
+        if path.exists():
+            raise InputNotFoundError(
+                f"{str(path)!r} is a pipe or a device. Give a file, or - for what is piped into the command."
+            )
         shards = _shards(path.parent) if path.parent.is_dir() else {}
         if path.name in shards:
             return shards[path.name]
@@ -162,28 +158,6 @@ def natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
-@cache
-def stdin_file() -> Path:
-    """Standard input as a file that can be read again, deleted when the process ends.
-
-    The suffix follows from what comes in: JSON, JSONL, CSV, Parquet, Arrow, an inspect log, or one of the
-    texts gzipped.
-
-    Raises:
-        InputNotFoundError: Nothing comes in.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="sampleset-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / "stdin"
-    with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-    with path.open("rb") as file:
-        start = file.read(1 << 16)
-    if not start.strip():
-        raise InputNotFoundError("Nothing came in on stdin. Pipe a file of sample sets into the command.")
-    return path.rename(folder / f"stdin{_suffix_of(start)}")
-
-
 @contextmanager
 def located(path: Path, number: int) -> Generator[None]:
     """Put `file:line` before a data error."""
@@ -205,7 +179,9 @@ def parse_line(line: str | bytes) -> dict[str, Any]:
         # The parser would guess the encoding of bytes from the first ones.
         row: object = json.loads(line if isinstance(line, str) else line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"not JSON ({error})") from error
+        is_number = "integer string conversion" in str(error)
+        reason = "a number has thousands of digits; write it as a text" if is_number else error
+        raise DataError(f"not JSON ({reason})") from error
     if not isinstance(row, dict):
         raise DataError(f"expected a JSON object, got {type(row).__name__}")
     return cast("dict[str, Any]", row)
@@ -332,10 +308,11 @@ def _saved_files(folder: Path) -> list[Path]:
         raise DataError(f"{folder / 'state.json'}: not what save_to_disk writes ({error!r}).") from error
 
 
-def _suffix_of(start: bytes) -> str:
+def suffix_of(start: bytes) -> str:
+    """The ending for the name of a file that begins so."""
     if start.startswith(_GZIP):
         inside = _unpacked(start)
-        return ".jsonl.gz" if inside.startswith(_GZIP) else f"{_suffix_of(inside)}.gz"
+        return ".jsonl.gz" if inside.startswith(_GZIP) else f"{suffix_of(inside)}.gz"
     for magic, suffix in (
         (b"PAR1", ".parquet"),
         (b"PK\x03\x04", ".eval"),
@@ -377,10 +354,21 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 number += 1
                 if line.strip():
                     with located(path, number):
-                        row = parse_line(line)
+                        row = _row_of(line)
                     yield number, row
     except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeError) as error:
         raise DataError(f"{path}: damaged after line {number} ({error}).") from error
+
+
+def _row_of(line: str | bytes) -> dict[str, Any]:
+    try:
+        return parse_line(line)
+    except DataError as error:
+        if line[-1:] in ("\n", b"\n") or "Extra data" in str(error):
+            raise
+        raise DataError(
+            f"{error}; the file ends within this line. Make it whole again, or remove the line"
+        ) from error
 
 
 def _lines(file: IO[bytes]) -> IO[bytes] | IO[str]:
@@ -459,7 +447,11 @@ def _rows_of_columns(document: Mapping[str, object]) -> list[dict[str, Any]]:
     row's number, or split into names and cells.
     """
     names, cells = document.get("columns"), document.get("data")
-    if set(document) == {"columns", "index", "data"} and isinstance(names, list) and isinstance(cells, list):
+    if (
+        {"columns", "data"} <= set(document) <= {"columns", "index", "data"}
+        and isinstance(names, list)
+        and isinstance(cells, list)
+    ):
         listed = [cast("list[Any]", item) for item in cast("list[object]", cells) if isinstance(item, list)]
         return [dict(zip(cast("list[str]", names), item, strict=False)) for item in listed]
     lists = {name: cast("list[Any]", item) for name, item in document.items() if isinstance(item, list)}

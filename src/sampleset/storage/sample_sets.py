@@ -13,8 +13,9 @@ from sampleset.answers import answer_kind as known_kind
 from sampleset.errors import InvalidArgumentError
 from sampleset.storage.files import sets_of
 from sampleset.storage.foreign.base import Source, recognised
+from sampleset.storage.pipes import regular_file
 from sampleset.storage.records import StoredSet
-from sampleset.storage.rows import READABLE, STDIN, row_files, stdin_file
+from sampleset.storage.rows import READABLE, row_files
 from sampleset.storage.store import SampleStore, is_store
 from sampleset.types import Problem
 
@@ -48,7 +49,7 @@ class SampleFile:
     ) -> None:
         if limit is not None and limit < 1:
             raise InvalidArgumentError(f"limit={limit!r} must be at least 1.")
-        self.path = stdin_file() if Path(path) == STDIN else Path(path)
+        self.path = regular_file(Path(path))
         self._configuration = configuration
         self._limit = limit
         self._columns = columns

@@ -113,6 +113,7 @@ class SampleStore:
         self._claims: int | None = None
         self._claimed: set[str] = set()
         self._has_warned = False
+        self._with_other_schema: set[str] = set()
         if folder.exists() and not folder.is_dir():
             raise InvalidArgumentError(
                 f"{str(folder)!r} is a file; a sample store is a folder. Name another."
@@ -293,11 +294,27 @@ class SampleStore:
         """New rows of a log as they are read, each with its offset."""
         try:
             for offset, row in log.new_rows():
-                with located(log.path, log.lines):
-                    value = read(row)
-                yield offset, value
+                if self._is_of_this_schema(log, row):
+                    with located(log.path, log.lines):
+                        value = read(row)
+                    yield offset, value
         except MalformedRecordError as error:
             raise self._damaged(str(error)) from error
+
+    def _is_of_this_schema(self, log: JsonlLog, row: dict[str, Any]) -> bool:
+        """Whether a row can be read; others are passed over, with a warning at the first of a file."""
+        try:
+            require_known_schema(row)
+        except DataError as error:
+            if log.path.name not in self._with_other_schema:
+                self._with_other_schema.add(log.path.name)
+                _log.warning(
+                    "%s:%d: %s. This row is not used, nor are others like it. Update sampleset, or set them "
+                    "aside: sampleset store check %s --repair",
+                    log.path, log.lines, error, shlex.quote(str(self.folder)),
+                )  # fmt: skip
+            return False
+        return True
 
     def _damaged(self, message: str) -> MalformedRecordError:
         return MalformedRecordError(
@@ -435,6 +452,19 @@ _FIELDS = {
 
 
 _MOST = 2**31
+
+
+def require_known_schema(row: Mapping[str, Any]) -> None:
+    """Refuse a row in the form of another version, whose fields may mean something else.
+
+    Raises:
+        DataError: Names its schema.
+    """
+    schema = row.get("schema", SCHEMA_VERSION)
+    if schema != SCHEMA_VERSION:
+        raise DataError(
+            f"'schema' is {str(schema)[:_SHOWN]!r}, and this version of sampleset reads {SCHEMA_VERSION} only"
+        )
 
 
 def checked_row(file: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -176,15 +176,17 @@ class Client:
                 method, url, data=data, headers=headers, allow_redirects=False, proxy=self._proxy
             ) as reply:
                 is_stream = reply.content_type == "text/event-stream"
-                if is_stream and on_part is not None and reply.status == 200:
+                # Frameworks answer a POST with 201 unless told otherwise, and gateways pass it on.
+                status = 200 if 200 <= reply.status < 300 else reply.status
+                if is_stream and on_part is not None and status == 200:
                     length = 0
                     async for part in reply.content.iter_any():
                         length = self._checked(length + len(part))
                         await on_part(part)
-                    return Response(reply.status, reply.headers, b"", is_stream=True)
+                    return Response(status, reply.headers, b"", is_stream=True)
                 self._checked(reply.content_length or 0)
                 raw = await self._read(reply)
-                return Response(reply.status, reply.headers, raw, is_stream)
+                return Response(status, reply.headers, raw, is_stream)
         except (aiohttp.ClientError, OSError, EOFError) as error:
             reason = self.hidden(str(error).replace(" ssl:default", "")) or type(error).__name__
             raise ConnectionFailedError(self.where, reason) from self.cause(error)

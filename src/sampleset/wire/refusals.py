@@ -14,6 +14,9 @@ from sampleset.wire.faults import Fault
 ONLY_STREAMS = "stream=false"
 """Stands for a field where a server refuses every request that does not ask for a stream."""
 
+WITHOUT_STREAM = "stream=absent"
+"""Stands for the field where a server refuses it even as `false`."""
+
 STOP_AS_TEXT, STOP_AS_LIST = "stop=text", "stop=list"
 """Stand for the field where a server takes one stop as a text only, or as a list only."""
 
@@ -37,7 +40,8 @@ _REFUSAL = re.compile(
     r"(?:must|should) not be(?! (?:greater|less|more|larger|smaller|above|below|over|negative|zero|\d))|"
     r"should not exist|(?:must|should) be (?:unset|omitted|absent|null|removed|left out)|or unset|"
     r"may only be|(?:is|are) only allowed|cannot both|n[o']t an? (?:valid|known|permitted)|"
-    r"forbidden|prohibited|\b(?:omit|remove|drop)\b|no such|"
+    r"invalid (?:parameter|argument|field|key)|n[o']t (?:adjustable|include the)|"
+    r"forbidden|prohibited|illegal|\b(?:omit|remove|drop)\b|no such|"
     # not supported, not allowed, unknown
     rf"\u4e0d\u652f\u6301|\u4e0d\u5141\u8bb8|\u672a\u77e5|{_ONE_VALUE}",
     re.IGNORECASE,
@@ -128,6 +132,9 @@ def refused_field(fault: Fault, fields: Mapping[str, Any], optional: Sequence[st
             if param == name and _is_of_field(name, fields[name], fault):
                 return name
     distances = {name: distance for name in sent if (distance := _distance(name, text)) is not None}
+    is_unstreamed = fields.get("stream") is False and "stream" in optional
+    if is_unstreamed and not distances and (param == "stream" or _distance("stream", text) is not None):
+        return WITHOUT_STREAM
     if distances:
         if len(distances) > 1 and _TOGETHER.search(text):
             return next(name for name in optional if name in distances)

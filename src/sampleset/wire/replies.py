@@ -7,10 +7,10 @@ likely end in the same way.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,8 @@ from sampleset.chat import Generation
 from sampleset.types import LogprobSummary, whole_characters
 from sampleset.wire.faults import Fault, fault_in
 from sampleset.wire.native import in_chat_form
-from sampleset.wire.statuses import end_of, finish_reason_of
+from sampleset.wire.parsing import LOWEST_LOGPROB, decoder_for, has_many_values, parsed
+from sampleset.wire.statuses import end_of, finish_of, finish_reason_of
 from sampleset.wire.stream import StreamedCompletion
 from sampleset.wire.tool_calls import whole_calls
 from sampleset.wire.values import count_of, list_of, mapping_of, shortened, text_of
@@ -26,8 +27,6 @@ from sampleset.wire.values import count_of, list_of, mapping_of, shortened, text
 NO_COMPLETION = "no completion"
 """The `reply` of a fault where a success is no completion of any known form: the address may be wrong."""
 
-# Servers write -inf or the lowest float for a token of probability 0; OpenAI and vLLM write this.
-_LOWEST_LOGPROB = -9999.0
 _THOUGHT = (
     "reasoning_content",
     "reasoning",
@@ -38,10 +37,7 @@ _THOUGHT = (
 )
 _THOUGHT_NAME = re.compile("reasoning|think|thought")
 _THOUGHT_PARTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_text", "thought")
-# Some servers send NaN or Infinity as log-probabilities. Neither is JSON, and clients could not parse it.
 _NEXT_VALUE = re.compile(r"[\s,]*(?=\{)")
-# Some write line breaks into their texts as they are.
-_DECODER = json.JSONDecoder(parse_constant={"-Infinity": _LOWEST_LOGPROB}.get, strict=False)
 
 
 def read_completion(raw: bytes | bytearray, *, may_be_empty: bool = False) -> Generation | Fault:
@@ -80,7 +76,7 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
     if not choices:
         return _without_choices(body)
     choice = mapping_of(choices[0])
-    finish = choice.get("finish_reason") or choice.get("native_finish_reason")
+    finish = finish_of(choice)
     if error := choice.get("error"):
         return _broken(fault_in(error), "answered with an error in its choice")
     if fault := _fault_beside(body.get("error")):
@@ -137,10 +133,10 @@ _NO_ERROR = frozenset(("", "ok", "success", "none", "null", "no error"))
 def _events_in(raw: bytes | bytearray) -> StreamedCompletion | None:
     """The completion in JSON values one behind the other: a stream without its form. Else `None`."""
     text, position, events = raw.decode("utf-8", "replace").lstrip("\ufeff"), 0, list[object]()
-    text = text.rstrip().removesuffix("[DONE]")
+    text, decoder = text.rstrip().removesuffix("[DONE]"), decoder_for(raw)
     while match := _NEXT_VALUE.match(text, position):
         try:
-            value, position = _DECODER.raw_decode(text, match.end())
+            value, position = decoder.raw_decode(text, match.end())
         except (ValueError, RecursionError):
             return None
         events.append(value)
@@ -174,10 +170,10 @@ def decoded(raw: bytes | bytearray) -> object:
     """
     from pydantic_core import from_json
 
-    try:
-        return from_json(raw, allow_inf_nan=False)  # three quarters of the time on many log-probabilities
-    except ValueError:
-        return _DECODER.decode(raw.decode().strip("\ufeff\x00 \t\r\n"))
+    if not has_many_values(raw):
+        with suppress(ValueError):
+            return from_json(raw, allow_inf_nan=False)  # three quarters of the time on many log-probabilities
+    return parsed(raw)
 
 
 def damaged(reason: str, reply: str = "damaged reply") -> Fault:
@@ -194,8 +190,8 @@ def logprobs_of(field: object) -> LogprobSummary | None:
     # The lists are long: one pass for each rule would be most of a draw's cost.
     if not set(map(type, values)) <= {int, float} or math.isnan(sum(values)):
         return None
-    if values and (min(values) < _LOWEST_LOGPROB or max(values) > 0):
-        values = [min(0.0, max(value, _LOWEST_LOGPROB)) for value in values]
+    if values and (min(values) < LOWEST_LOGPROB or max(values) > 0):
+        values = [min(0.0, max(value, LOWEST_LOGPROB)) for value in values]
     return LogprobSummary.of(values)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, cast
 
 Meaning = Literal[
     "passing",
@@ -166,7 +167,7 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], End], ...] = (
         re.compile(
             "error|fail|abort|cancel|timeout|timed_out|network|resource|unavail|overload|malform|interrupt"
             "|disconnect|broken|crash|incomplete|reset|shut_?down|cut_?off|rate_?limit|throttl|quota|kill|evict"
-            "|terminat|deadline|exception|out_of_memory|oom|panic|stall|dropped|expired|lost|partial|unfinished|gone"
+            "|terminat|deadline|exception|out_of_memory|oom|panic|stall|dropped|expired|lost|partial|unfinished|gone|\bshed|_shed|drain|restart|unhealthy|stopped_early"
         ),
         "broken",
     ),
@@ -181,6 +182,17 @@ def meaning_of(status: int) -> Meaning:
     if status >= 500:
         return "passing"
     return "moved" if 300 <= status < 400 else "refused"
+
+
+def finish_of(choice: Mapping[str, Any]) -> object:
+    """The finish reason of a choice, by whatever name; nothing where there is none."""
+    details = choice.get("finish_details")  # of Azure's older deployments
+    return (
+        choice.get("finish_reason")
+        or choice.get("finishReason")
+        or (cast("Mapping[str, Any]", details).get("type") if isinstance(details, dict) else None)
+        or choice.get("native_finish_reason")
+    )
 
 
 def end_of(finish_reason: object) -> End:

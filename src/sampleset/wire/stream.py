@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 from sampleset.wire.native import in_chat_form
+from sampleset.wire.parsing import parsed
+from sampleset.wire.statuses import finish_of
 from sampleset.wire.tool_calls import StreamedCalls
 from sampleset.wire.values import list_of, mapping_of, text_of
 
@@ -112,7 +113,7 @@ class StreamedCompletion:
                 else:
                     self._add(delta or {"content": choice.get("text")})
                 self._logprobs += list_of(mapping_of(choice.get("logprobs")).get("content"))
-                self._finish_reason = choice.get("finish_reason") or self._finish_reason
+                self._finish_reason = finish_of(choice) or self._finish_reason
                 self.is_whole = self.is_whole or self._finish_reason is not None
         return "".join(self._texts.get("content", ())[before:])
 
@@ -141,7 +142,7 @@ class StreamedCompletion:
         """
         if not line.strip():
             data, self._data = b"\n".join(self._data), []
-            content = self._add_data(json.loads(data, parse_constant=lambda _: None)) if data else ""
+            content = self._add_data(parsed(data)) if data else ""
             self._event = b""
             return content
         name = line[:6].lower()
@@ -163,7 +164,7 @@ class StreamedCompletion:
         if not data or (not is_data and not data.startswith(b"{")):
             return ""
         try:
-            value = json.loads(data, parse_constant=lambda _: None)
+            value = parsed(data)
         except ValueError:
             if self._event == b"error":
                 value = data.decode("utf-8", "replace")
@@ -177,7 +178,7 @@ class StreamedCompletion:
     def _add_data(self, value: object) -> str:
         """Add the data of an event, which may be an error by the event's name."""
         if isinstance(value, str) and value.startswith("{"):  # JSON written twice
-            value = json.loads(value, parse_constant=lambda _: None)
+            value = parsed(value)
         event = mapping_of(value)
         if self._event == b"error" and not event.get("error"):
             event = {"error": value or "no reason given"}

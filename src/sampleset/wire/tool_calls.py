@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from sampleset.wire.parsing import parsed
 from sampleset.wire.values import list_of, mapping_of
 
 _KINDS = ("function", "custom")
@@ -181,7 +182,7 @@ def whole_call(call: object, position: int = 0, *, check: bool = True) -> dict[s
             arguments = "{}" if check else ""
         elif check:
             try:
-                value: object = json.loads(arguments)
+                value: object = parsed(arguments, strict=True)
             except (ValueError, RecursionError):
                 return None
             # Some servers write them as JSON twice.
@@ -233,7 +234,7 @@ def _object_in(text: object) -> Mapping[str, Any] | None:
     if not text.rstrip().endswith("}"):
         return None
     try:
-        value: object = json.loads(text)
+        value: object = parsed(text, strict=True)
     except (ValueError, RecursionError):
         return None
     return mapping_of(cast("object", value)) if isinstance(value, dict) else None

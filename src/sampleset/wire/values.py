@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from sampleset.types import whole_characters
+from sampleset.wire.parsing import parsed
 
 _SHOWN_CHARACTERS = 300
 _WRAPPERS = ("result", "data", "response", "output", "body", "completion", "payload", "value")
@@ -31,11 +31,13 @@ def count_of(value: object) -> int | None:
 
 
 def text_of(content: object) -> str:
-    """The text of a message whose content is a string, a part, or a list of parts or of strings."""
+    """The text of a message whose content is a string, a number, a part, or a list of parts or of strings."""
     if isinstance(content, (list, dict)):
         listed = mapping_of(cast("object", content)).get("parts", cast("object", content))
         parts: list[object] = list_of(listed) or [content]
         content = "".join(map(_text_of_part, parts))
+    if type(content) in (int, float):  # a relay read the text as JSON
+        content = str(content)
     return whole_characters(content) if isinstance(content, str) else ""
 
 
@@ -56,7 +58,7 @@ def opened(body: object) -> Mapping[str, Any]:
 def _inner(value: object) -> Mapping[str, Any] | None:
     if isinstance(value, str) and value.lstrip().startswith("{") and '"choices"' in value:
         try:
-            value = cast("object", json.loads(value))
+            value = parsed(value)
         except (ValueError, RecursionError):
             return None
     return mapping_of(value) or None

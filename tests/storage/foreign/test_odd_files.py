@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import shutil
 import sys
 from decimal import Decimal
@@ -16,7 +17,8 @@ from pyarrow import parquet
 from sampleset.errors import DataError, InputNotFoundError
 from sampleset.storage.files import read_problems, read_sample_sets
 from sampleset.storage.foreign.base import Source, gold_of, recognised
-from sampleset.storage.rows import read_rows, stdin_file
+from sampleset.storage.pipes import regular_file, stdin_file
+from sampleset.storage.rows import read_rows
 
 FILES = Path(__file__).parent / "files"
 
@@ -159,6 +161,63 @@ def test_what_comes_in_on_stdin_is_recognised(monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     stdin_file.cache_clear()
     assert read(stdin_file()) == SETS
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(
+            {"testCases": [{"input": "2+3?", "actualOutput": "so 5", "expectedOutput": "5"}]}, id="DeepEval"
+        ),
+        pytest.param([{"user_input": "2+3?", "response": "so 5", "reference": "5"}], id="Ragas"),
+        pytest.param(
+            {
+                "0": {
+                    "origin_prompt": [{"role": "SYSTEM", "prompt": "s"}, {"role": "HUMAN", "prompt": "2+3?"}],
+                    "prediction": "so 5",
+                    "gold": "5",
+                }
+            },
+            id="OpenCompass",
+        ),
+        pytest.param(
+            {"columns": ["query", "output", "groundTruth"], "data": [["2+3?", "so 5", "5"]]}, id="MLflow"
+        ),
+    ],
+)
+def test_results_of_other_evaluations_are_read(tmp_path: Path, document: object):
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    assert [entry[1:] for entry in read(tmp_path / "r.json")] == [("2+3?", "5", ["so 5"])]
+
+
+def test_a_pipe_of_the_shell_is_read_as_often_as_a_file():
+    reader, writer = os.pipe()
+    os.write(writer, gzip.compress(json.dumps({"question": "2+3?", "samples": ["5", "6"]}).encode()))
+    os.close(writer)
+    pipe = Path(f"/dev/fd/{reader}")
+    assert read(regular_file(pipe)) == read(regular_file(pipe)) == [("0", "2+3?", None, ["5", "6"])]
+    os.close(reader)
+
+
+def test_another_pipe_is_named_and_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "sets.jsonl")
+    with pytest.raises(InputNotFoundError, match="is a pipe or a device"):
+        read(regular_file(tmp_path / "sets.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        pytest.param('{"question": "1+', "the file ends within this line", id="cut off"),
+        pytest.param('{"question": ' + "9" * 5000 + "}\n", "a number has thousands of digits", id="digits"),
+        pytest.param('{"a": 1}{"a": 2}', r"Extra data: .*\)\.$", id="two objects"),
+    ],
+)
+def test_a_line_that_is_no_json_is_told_with_what_it_lacks(tmp_path: Path, last: str, message: str):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"question": "1+1?", "samples": ["2"]}\n' + last)
+    with pytest.raises(DataError, match=message):
+        list(read_rows(path))
 
 
 def test_a_stream_of_arrow_comes_in_on_stdin(monkeypatch: pytest.MonkeyPatch):

@@ -12,8 +12,9 @@ import re
 import threading
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -368,13 +369,24 @@ def _apply(model: Any, folder: Path, merge: bool) -> Any:
 
 @contextmanager
 def without_progress_bars() -> Generator[None]:
-    """Turn off progress bars of transformers; the command line has its own."""
+    """Turn off progress bars of transformers; the command line has its own.
+
+    The bar over a GGUF file's tensors, which takes long, stays on a terminal, and goes into no log.
+    """
     logging: Any = import_extra("transformers").utils.logging
     was_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
+    unpacking: Any = None
+    with suppress(ImportError):  # a version that unpacks elsewhere
+        unpacking = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+    bar = getattr(unpacking, "tqdm", None)
+    if bar is not None:
+        unpacking.tqdm = partial(bar, disable=None)  # tqdm's own rule: only a terminal shows it
     try:
         yield
     finally:
+        if bar is not None:
+            unpacking.tqdm = bar
         if was_enabled:
             logging.enable_progress_bar()
 

@@ -71,8 +71,8 @@ def text_of_content(content: object) -> str:
 def messages_of(value: object) -> list[dict[str, Any]] | None:
     """The messages of a chat, each with `role` and `content`; `None` where the value is no chat.
 
-    It may be written as OpenAI does, as ShareGPT does (`from`, `value`), as Gemini does (`parts`), or be
-    the JSON of one of these.
+    It may be written as OpenAI does, as ShareGPT does (`from`, `value`), as Gemini does (`parts`), as
+    OpenCompass does (`HUMAN`, `prompt`), or be the JSON of one of these.
     """
     if isinstance(value, str) and value.lstrip().startswith("[{"):
         try:
@@ -114,8 +114,10 @@ def _message(item: object) -> dict[str, Any] | None:
     role = row.get("role") or row.get("from")
     if not isinstance(role, str):
         return None
-    content = next((row[name] for name in ("content", "value", "parts") if row.get(name) is not None), None)
-    return {**row, "role": _ROLES.get(role, role), "content": content}
+    content = next(
+        (row[name] for name in ("content", "value", "parts", "prompt") if row.get(name) is not None), None
+    )
+    return {**row, "role": _ROLES.get(role.lower(), role.lower()), "content": content}
 
 
 def _text_of_part(part: object) -> str:
