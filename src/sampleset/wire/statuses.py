@@ -167,7 +167,8 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], End], ...] = (
         re.compile(
             "error|fail|abort|cancel|timeout|timed_out|network|resource|unavail|overload|malform|interrupt"
             "|disconnect|broken|crash|incomplete|reset|shut_?down|cut_?off|rate_?limit|throttl|quota|kill|evict"
-            "|terminat|deadline|exception|out_of_memory|oom|panic|stall|dropped|expired|lost|partial|unfinished|gone|\bshed|_shed|drain|restart|unhealthy|stopped_early"
+            "|terminat|deadline|exception|out_of_memory|oom|panic|stall|dropped|expired|lost|partial|unfinished|gone"
+            r"|\bshed|_shed|drain|restart|unhealthy|stopped_early"
         ),
         "broken",
     ),
