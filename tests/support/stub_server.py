@@ -136,9 +136,13 @@ class StubServer:
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
         await self._stop.wait()
-        server.close()
-        for _ in range(5):  # a connection that is just accepted needs some turns before it can be cancelled
+        # A connection that is just accepted needs some turns before it can be cancelled, and a server that is
+        # still open: asyncio leaves its socket open otherwise.
+        for listener in server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        for _ in range(5):
             await asyncio.sleep(0)
+        server.close()
         for client in self._clients:
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
