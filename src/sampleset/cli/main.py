@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _prepare_surroundings() -> None:
-    """Make up for what a terminal, or whoever started the command, does not provide."""
+    """Open closed streams, take any character, drop a width of 0, and set the form of warnings."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed; the next file that is opened would take its number
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115

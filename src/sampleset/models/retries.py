@@ -146,9 +146,10 @@ async def patiently(
                 clock.clear()
                 return result
         tries += 1
-        asked = failure.retry_after or 0.0
+        asked, wait = failure.retry_after or 0.0, ""
         if asked > _LONGEST_ASKED:
             is_last = True
+            wait = f"; the server asks to wait {plural(round(asked / 60), 'minute')}"
         elif failure.waits_for is None:
             failures += 1
             is_last = failures > patience.max_retries
@@ -157,11 +158,6 @@ async def patiently(
             limit = patience.limited if failure.waits_for == "limit" else patience.loading
             is_last = patience.max_retries == 0 or (tries > patience.max_retries and clock.has_passed(limit))
         if is_last:
-            wait = (
-                f"; the server asks to wait {plural(round(asked / 60), 'minute')}"
-                if asked > _LONGEST_ASKED
-                else ""
-            )
             raise TransientBackendError(
                 f"{failure} (after {plural(tries, 'try', 'tries')}{wait})",
                 retry_after=failure.retry_after,
