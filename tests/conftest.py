@@ -41,7 +41,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, converted_models: Path) -
     import os
 
     for name in list(os.environ):
-        if name.startswith(("SAMPLESET_", "OPENAI_")):
+        if name.startswith(("SAMPLESET_", "OPENAI_")) or name == "COLUMNS":
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(converted_models))
 

@@ -48,6 +48,15 @@ def test_a_second_run_leaves_out_what_passed(pytester: pytest.Pytester):
     assert gated(pytester, "--passed-in", "missing").ret == pytest.ExitCode.USAGE_ERROR
 
 
+def test_several_processes_find_the_same(pytester: pytest.Pytester):
+    two = ("-n", "2")
+    done = gated(pytester, "--skips", "base", "--passed-to", "passed", *two)
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    done.stdout.fnmatch_lines(["*skipped, and not in skips.txt*", "test_it.py::test_two: no torch here"])
+    assert (pytester.path / "passed").read_text() == "test_it.py::test_one\n"
+    gated(pytester, "--passed-in", "passed", *two).assert_outcomes(skipped=1)
+
+
 @pytest.mark.parametrize("line", ["base | no torch", "elsewhere | no torch | why", "base |  | why"])
 def test_a_line_without_its_three_parts_is_refused(line: str):
     with pytest.raises(pytest.UsageError, match=r"skips\.txt:1: not ENVIRONMENT"):

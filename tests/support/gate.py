@@ -55,6 +55,8 @@ class Gate:
     allowed: list[Allowed]
     passed_to: Path | None
     passed_in: frozenset[str]
+    is_worker: bool = False
+    """One of several processes of pytest-xdist; it runs the tests, and another reports them."""
     passed: list[str] = field(default_factory=list[str])
     unlisted: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
@@ -81,6 +83,8 @@ class Gate:
             items[:] = [item for item in items if item.nodeid not in self.passed_in]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.is_worker:
+            return
         if self.passed_to is not None:
             self.passed_to.write_text("".join(f"{name}\n" for name in self.passed), encoding="utf-8")
         if self.unlisted and session.exitstatus == pytest.ExitCode.OK:
@@ -109,5 +113,6 @@ def pytest_configure(config: pytest.Config) -> None:
         read_list(LIST.read_text(encoding="utf-8")),
         config.getoption("--passed-to"),
         frozenset(passed_in.read_text(encoding="utf-8").splitlines()) if passed_in else frozenset(),
+        is_worker=hasattr(config, "workerinput"),
     )
     config.pluginmanager.register(gate, "sampleset-gate")
