@@ -19,9 +19,9 @@ ENGINE ?= $(if $(filter x86_64 amd64,$(shell uname -m)),openvino,llamacpp)
 FULL := .venv-full
 TORCH_FROM ?=
 PASSED := .pytest-passed
-# Processes that the tests run in.
+# Processes that the tests run in; each computes with one thread.
 JOBS ?= 2
-PYTEST := pytest --numprocesses=$(JOBS) --dist=worksteal
+pytest = OMP_NUM_THREADS=1 $(1)/bin/pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .PHONY: demo test test-full lint types check docs format benchmarks clean
 
@@ -29,11 +29,11 @@ demo: $(VENV)/.user
 	$(BIN)/sampleset demo --output-dir demo
 
 test: $(VENV)/.developer
-	$(BIN)/$(PYTEST) --skips=base --passed-to=$(PASSED)
+	$(call pytest,$(VENV)) --skips=base --passed-to=$(PASSED)
 
 # What passed in `make test` needs none of the further packages; where that was not run, all tests are.
 test-full: $(FULL)/.installed
-	$(FULL)/bin/$(PYTEST) --skips=full $(if $(wildcard $(PASSED)),--passed-in=$(PASSED))
+	$(call pytest,$(FULL)) --skips=full $(if $(wildcard $(PASSED)),--passed-in=$(PASSED))
 
 lint: $(VENV)/.developer
 	$(BIN)/ruff check .

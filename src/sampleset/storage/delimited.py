@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from sampleset.errors import DataError
+from sampleset.storage.compressed import DAMAGED, opened, plain_name
 
 _LONGEST_CELL = 1 << 26
 _MARKS = ",;\t|"
@@ -32,11 +31,6 @@ _ENCODINGS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _WINDOWS = "sampleset-windows-1252"
-
-
-def opened(path: Path) -> IO[bytes]:
-    """The content of a file, gzipped or not."""
-    return cast("IO[bytes]", gzip.open(path, "rb")) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
 def encoding_of(start: bytes) -> str:
@@ -91,7 +85,7 @@ def read_delimited(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             f"{path}:{before + cells.line_num}: {error}. A quote in a quoted cell must be written twice, and "
             "the cell must be closed."
         ) from error
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeError) as error:
+    except DAMAGED as error:
         raise DataError(f"{path}: damaged after line {number} ({error}).") from error
 
 
@@ -128,7 +122,7 @@ def _start(text: io.TextIOWrapper) -> tuple[str, str, int]:
 
 def _mark(path: Path, header: str) -> str:
     """What parts the cells: a tab in `.tsv`, else what the header has most often outside of quotes."""
-    if path.name.lower().endswith((".tsv", ".tsv.gz")):
+    if plain_name(path).endswith(".tsv"):
         return "\t"
     return max(_MARKS, key=_QUOTED.sub("", header).count)
 

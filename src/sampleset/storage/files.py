@@ -26,6 +26,7 @@ from sampleset.errors import (
     InvalidArgumentError,
 )
 from sampleset.storage.column_names import mapped
+from sampleset.storage.compressed import pyarrow
 from sampleset.storage.foreign.base import (
     ForeignSet,
     RowSource,
@@ -42,7 +43,7 @@ from sampleset.storage.records import (
     problem_from_row,
     stored_set_from_row,
 )
-from sampleset.storage.rows import located, parse_line, plain_row, pyarrow, rows_in
+from sampleset.storage.rows import located, parse_line, plain_row, rows_in
 from sampleset.types import Problem
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".csv")

@@ -30,7 +30,7 @@ def stdin_file() -> Path:
     """Standard input as a file that can be read again, deleted when the process ends.
 
     The suffix follows from what comes in: JSON, JSONL, CSV, Parquet, Arrow, an inspect log, or one of the
-    texts gzipped.
+    texts compressed.
 
     Raises:
         InputNotFoundError: Nothing comes in.

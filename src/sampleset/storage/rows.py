@@ -6,7 +6,6 @@ read as a stream, but for JSON, whose array ends with its last byte.
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import re
@@ -15,34 +14,30 @@ import zlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from sampleset.errors import DataError, InputNotFoundError, MalformedRecordError, MissingExtraError
+from sampleset.errors import DataError, InputNotFoundError, MalformedRecordError
 from sampleset.storage.column_names import CHAT_COLUMNS, PROMPT_COLUMNS, even
-from sampleset.storage.delimited import encoding_of, opened, read_delimited
-
-READABLE = (
-    ".jsonl",
-    ".jsonl.gz",
-    ".ndjson",
-    ".ndjson.gz",
-    ".json",
-    ".json.gz",
-    ".csv",
-    ".csv.gz",
-    ".tsv",
-    ".tsv.gz",
-    ".parquet",
-    ".arrow",
-    ".feather",
-    ".eval",
+from sampleset.storage.compressed import (
+    DAMAGED,
+    MAGIC,
+    beginning,
+    compression_of,
+    opened,
+    plain_name,
+    pyarrow,
 )
+from sampleset.storage.delimited import encoding_of, read_delimited
+
+_TEXTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+_TABLES = (".parquet", ".arrow", ".feather", ".eval")
+READABLE = (*_TEXTS, *(f"{text}{packed}" for text in _TEXTS for packed in MAGIC), *_TABLES)
 """The endings of files that are read as rows."""
 
+_ENDINGS = f"{', '.join((*_TEXTS, *_TABLES))} (texts also compressed: {', '.join(MAGIC)})"
+
 _MOST_BYTES_OF_A_MEMBER = 1 << 28
-_GZIP = b"\x1f\x8b"
 _DEEPEST = 4
 _SHARD = re.compile(r"(?P<split>[A-Za-z_]\w*?)-\d{5}-of-\d{5}\.")
 _SPLIT = re.compile(r"(?P<split>train|test|validation|valid|val|dev)\.")
@@ -70,11 +65,12 @@ def read_rows(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputNotFoundError(f"No file {str(path)!r}. Give a {', '.join(READABLE)} file.")
-    reader = next((read for suffixes, read in _READERS.items() if path.name.lower().endswith(suffixes)), None)
-    if reader is None:
-        raise DataError(f"{path}: unknown kind of file. Give a {', '.join(READABLE)} file.")
-    if reader in (_read_jsonl, read_delimited) and not path.name.lower().endswith(".gz"):
+        raise InputNotFoundError(f"No file {str(path)!r}. Give a file that ends in {_ENDINGS}.")
+    name = path.name.lower()
+    if not name.endswith(READABLE):
+        raise DataError(f"{path}: unknown kind of file. Give a file that ends in {_ENDINGS}.")
+    reader = next(read for endings, read in _READERS.items() if plain_name(path).endswith(endings))
+    if reader in (_read_jsonl, read_delimited) and name == plain_name(path):
         with path.open("rb") as file:
             start = file.read(_START)
         if other := _other_content(start):
@@ -86,8 +82,8 @@ def read_rows(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _other_content(start: bytes) -> str | None:
     """What a file holds that the end of its name does not say, and what to do about it."""
-    if start.startswith(_GZIP):
-        return "gzipped; let its name end in .gz"
+    if ending := compression_of(start):
+        return f"compressed; let its name end in {ending}"
     if start.startswith((b"PAR1", b"ARROW1", b"FEA1")):
         return f"not text; let its name end in {suffix_of(start)}"
     if start.startswith(b"PK\x03\x04"):
@@ -187,18 +183,6 @@ def parse_line(line: str | bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", row)
 
 
-def pyarrow(module: str = "pyarrow") -> Any:
-    """The module of pyarrow.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise MissingExtraError("Parquet needs pyarrow: pip install 'sampleset[parquet]'") from error
-
-
 def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row without nulls, which a table fills in and JSONL leaves out.
 
@@ -214,11 +198,11 @@ def _plain(value: Any) -> Any:
 
 
 def _is_json(path: Path) -> bool:
-    return path.name.lower().endswith((".json", ".json.gz"))
+    return plain_name(path).endswith(".json")
 
 
 def _kind(path: Path) -> str:
-    return next(suffix for suffix in READABLE if path.name.lower().removesuffix(".gz").endswith(suffix))
+    return next(suffix for suffix in READABLE if plain_name(path).endswith(suffix))
 
 
 def _shards(folder: Path) -> dict[str, list[Path]]:
@@ -270,7 +254,7 @@ def _inner_folders(folder: Path) -> list[Path]:
     tables = [entry for entry in folders if not _is_json(_readable(entry)[0])] or folders
     if not tables:
         raise InputNotFoundError(
-            f"No {', '.join(READABLE)} files in {str(folder)!r}. Give a file or a folder of them."
+            f"No files in {str(folder)!r} that end in {_ENDINGS}. Give a file or a folder of them."
         )
     names = [str(entry.relative_to(folder)) for entry in tables]
     if len({_NUMBER.sub("#", name) for name in names}) > 1:
@@ -310,9 +294,12 @@ def _saved_files(folder: Path) -> list[Path]:
 
 def suffix_of(start: bytes) -> str:
     """The ending for the name of a file that begins so."""
-    if start.startswith(_GZIP):
-        inside = _unpacked(start)
-        return ".jsonl.gz" if inside.startswith(_GZIP) else f"{suffix_of(inside)}.gz"
+    if ending := compression_of(start):
+        try:
+            inside = beginning(start)
+        except DAMAGED as error:
+            raise DataError(f"stdin: compressed, and damaged ({error}).") from error
+        return f".jsonl{ending}" if compression_of(inside) else f"{suffix_of(inside)}{ending}"
     for magic, suffix in (
         (b"PAR1", ".parquet"),
         (b"PK\x03\x04", ".eval"),
@@ -338,14 +325,6 @@ def suffix_of(start: bytes) -> str:
     return ".jsonl"
 
 
-def _unpacked(start: bytes) -> bytes:
-    """The beginning of what is gzipped."""
-    try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(start, 1 << 16)
-    except zlib.error as error:
-        raise DataError(f"stdin: gzipped, and damaged ({error}).") from error
-
-
 def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     try:
@@ -356,7 +335,7 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     with located(path, number):
                         row = _row_of(line)
                     yield number, row
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeError) as error:
+    except DAMAGED as error:
         raise DataError(f"{path}: damaged after line {number} ({error}).") from error
 
 
@@ -388,7 +367,7 @@ def _read_json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield from _read_jsonl(path)
             return
         document: object = json.loads(content)
-    except (ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (ValueError, RecursionError, *DAMAGED) as error:
         raise DataError(f"{path}: not JSON ({error}).") from error
     for number, item in enumerate(_listed(document), 1):
         if isinstance(item, str):
@@ -559,9 +538,9 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 _READERS = {
-    (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"): _read_jsonl,
-    (".json", ".json.gz"): _read_json,
-    (".csv", ".csv.gz", ".tsv", ".tsv.gz"): read_delimited,
+    (".jsonl", ".ndjson"): _read_jsonl,
+    (".json",): _read_json,
+    (".csv", ".tsv"): read_delimited,
     (".parquet",): _read_parquet,
     (".arrow", ".feather"): _read_arrow,
     (".eval",): _read_eval,

@@ -98,7 +98,6 @@ def test_dialects_of_tables_are_read(tmp_path: Path, text: str):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        pytest.param("r.jsonl", gzip.compress(b"{}\n"), r"gzipped; let its name end in \.gz", id="gzip"),
         pytest.param("r.jsonl", b"PAR1\x15", r"not text; let its name end in \.parquet", id="parquet"),
         pytest.param("r.csv", b"PK\x03\x04\x14", "a workbook; .* save the sheet as CSV", id="a workbook"),
         pytest.param("r.jsonl", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull", id="LFS"),
@@ -147,7 +146,6 @@ def test_a_row_whose_cells_would_shift_is_refused(tmp_path: Path, text: str, mes
 @pytest.mark.parametrize(
     "content",
     [
-        pytest.param(gzip.compress(TABLE.encode()), id="a gzipped table"),
         pytest.param(TABLE.encode("utf-16"), id="a table in UTF-16"),
         pytest.param(
             gzip.compress(
