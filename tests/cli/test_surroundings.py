@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -155,27 +157,46 @@ def test_a_socks_proxy_ends_in_one_line(sets: Path, tmp_path: Path, command: str
     ("query", "advice"), [("", "/v1\n"), ("?api-version=1", "/v1, with the query that yours has\n")]
 )
 def test_a_server_that_moved_to_https_is_told_with_the_address_to_give(query: str, advice: str):
-    class Moved(BaseHTTPRequestHandler):
+    with answering(301, location="https://example.com/v1/chat/completions" + query) as port:
+        base_url = f"http://127.0.0.1:{port}/v1{query}"
+        done = sampleset("answer", "1+1?", "--model", "m", "--base-url", base_url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "301, a redirect" in done.stderr
+    assert done.stderr.endswith(f"give --base-url https://example.com{advice}")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_wants_a_password_says_where_to_write_it(scheme: str):
+    with answering(407, **{"proxy-authenticate": "Basic realm=x"}) as port:
+        proxies = {f"{scheme}_proxy": f"http://127.0.0.1:{port}", "NO_PROXY": "", "no_proxy": ""}
+        url = f"{scheme}://example.com/v1"
+        done = sampleset("answer", "1+1?", "--model", "m", "--base-url", url, **proxies)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(f"error: The proxy on the way to {url} wants a user and a password.")
+    assert "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT" in done.stderr
+
+
+@contextmanager
+def answering(status: int, **headers: str) -> Iterator[int]:
+    """A server that answers everything with a status; its port."""
+
+    class Answering(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))
-            self.send_response(301)
-            self.send_header("location", f"https://example.com{self.path}")
-            self.send_header("content-length", "0")
+            self.send_response(status)
+            for name, value in {**headers, "content-length": "0"}.items():
+                self.send_header(name, value)
             self.end_headers()
 
-        do_GET = do_POST
+        do_GET = do_CONNECT = do_POST
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Moved) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        base_url = f"http://127.0.0.1:{server.server_port}/v1{query}"
-        done = sampleset("answer", "1+1?", "--model", "m", "--base-url", base_url)
+        yield server.server_port
         server.shutdown()
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "301, a redirect" in done.stderr
-    assert done.stderr.endswith(f"give --base-url https://example.com{advice}")
 
 
 def test_half_a_character_of_a_question_is_replaced_and_said_once(sets: Path, tmp_path: Path):

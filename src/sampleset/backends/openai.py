@@ -452,6 +452,13 @@ class OpenAIBackend:
                 return AuthenticationError(
                     f"{self._where} {what}; set OPENAI_API_KEY or pass --api-key.", kind=kind
                 )
+            case "proxy":
+                return AuthenticationError(
+                    f"The proxy on the way to {self._where} wants a user and a password. Write them into its "
+                    "address: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT (HTTP_PROXY for an http:// server), "
+                    "or set NO_PROXY for a server that needs no proxy.",
+                    kind=kind,
+                )
             case "forbidden" if not self._answered and (not self._accepted or about_access(fault.text)):
                 return AuthenticationError(
                     f"{self._where} refuses the API key; set OPENAI_API_KEY or pass --api-key. ({message})",

@@ -24,6 +24,7 @@ from sampleset.errors import (
     InvalidArgumentError,
     TransientBackendError,
 )
+from sampleset.wire.statuses import meaning_of
 from sampleset.wire.values import is_http, shortened
 
 if TYPE_CHECKING:
@@ -188,6 +189,8 @@ class Client:
                 raw = await self._read(reply)
                 return Response(status, reply.headers, raw, is_stream)
         except (aiohttp.ClientError, OSError, EOFError) as error:
+            if isinstance(error, aiohttp.ClientHttpProxyError) and meaning_of(error.status) == "proxy":
+                return Response(error.status, error.headers or {}, b"")
             reason = self.hidden(str(error).replace(" ssl:default", "")) or type(error).__name__
             raise ConnectionFailedError(self.where, reason) from self.cause(error)
 

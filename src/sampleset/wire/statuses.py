@@ -19,6 +19,7 @@ Meaning = Literal[
     "filtered",
     "refused",
     "moved",
+    "proxy",
 ]
 """The meaning of an error:
 
@@ -33,6 +34,7 @@ Meaning = Literal[
 - `filtered`: a content filter withholds the reply.
 - `refused`: the request is refused for another reason.
 - `moved`: the address has moved.
+- `proxy`: a proxy on the way wants a password.
 """
 
 STATUSES: dict[int, Meaning] = {
@@ -41,6 +43,7 @@ STATUSES: dict[int, Meaning] = {
     403: "forbidden",
     404: "unknown",
     405: "unknown",
+    407: "proxy",
     408: "passing",
     409: "passing",
     413: "overflow",
