@@ -8,33 +8,13 @@ from typing import Any
 import pytest
 
 from sampleset.answers import Kinds
-from sampleset.prompts import AGGREGATION_PROMPT
 from sampleset.storage.files import write_rows
-from sampleset.training.data.rows import RowCandidate, TrainingRow, row_to_json
+from sampleset.training.data.rows import TrainingRow, row_to_json
 from sampleset.training.grpo.run import GrpoLearner, train_grpo
 from sampleset.training.loop import TrainingRun
 from sampleset.training.policy import load_weights, start_policy
 from sampleset.training.recipe import GrpoOptions, LoraOptions, Recipe
-
-
-def row(number: int, answers: list[str], right: int) -> TrainingRow:
-    return TrainingRow(
-        id=f"sets/{number}/0",
-        k=len(answers),
-        places=tuple(range(len(answers))),
-        prompt=(
-            {"role": "user", "content": f"{number}? " + " ".join(answers)},
-            {"role": "assistant", "content": "<answer>"},
-        ),
-        mode="direct",
-        prompt_version=AGGREGATION_PROMPT,
-        prompt_tokens=10,
-        answer=answers[right],
-        candidates=tuple(RowCandidate(one, 1, place == right) for place, one in enumerate(answers)),
-        vote=answers[0],
-        vote_right=right == 0,
-        right_samples=1,
-    )
+from support.training_builders import short_row
 
 
 def two_is_right(count: int, first: int, shuffled: bool = False) -> list[TrainingRow]:
@@ -44,7 +24,8 @@ def two_is_right(count: int, first: int, shuffled: bool = False) -> list[Trainin
     for number in range(first, first + count):
         answers = [*generator.sample("1345678", 3), "2"]
         generator.shuffle(answers)
-        rows.append(row(number, answers, generator.randrange(4) if shuffled else answers.index("2")))
+        right = generator.randrange(4) if shuffled else answers.index("2")
+        rows.append(short_row(number, answers, [place == right for place in range(4)], mode="direct"))
     return rows
 
 

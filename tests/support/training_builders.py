@@ -1,9 +1,11 @@
 """Rows and sets for the tests of training."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sampleset.backends.replay import ReplayBackend
+from sampleset.prompts import AGGREGATION_PROMPT
 from sampleset.storage.files import write_rows
 from sampleset.training.data.rows import RowCandidate, TrainingRow
 
@@ -22,7 +24,7 @@ def make_row(gold: str = "7", mode: Any = "think", **more: Any) -> TrainingRow:
             {"role": "assistant", "content": opening},
         ),
         "mode": mode,
-        "prompt_version": "aggregate-1",
+        "prompt_version": AGGREGATION_PROMPT,
         "prompt_tokens": 9,
         "answer": gold,
         "candidates": (RowCandidate("9", 2, False), RowCandidate(gold, 1, True, -0.25)),
@@ -31,6 +33,35 @@ def make_row(gold: str = "7", mode: Any = "think", **more: Any) -> TrainingRow:
         "right_samples": 1,
     }
     return TrainingRow(**{**values, **more})
+
+
+def short_row(
+    number: int,
+    answers: Sequence[str],
+    right: Sequence[bool],
+    *,
+    mode: Any = "select",
+    completion: str | None = None,
+) -> TrainingRow:
+    """A row that shows nothing but the answers, each of one sample; the first is the vote's."""
+    return TrainingRow(
+        id=f"sets/{number}/0",
+        k=len(answers),
+        places=tuple(range(len(answers))),
+        prompt=(
+            {"role": "user", "content": f"{number}? " + " ".join(answers)},
+            {"role": "assistant", "content": "<answer>"},
+        ),
+        mode=mode,
+        prompt_version=AGGREGATION_PROMPT,
+        prompt_tokens=10,
+        answer=next((one for one, fits in zip(answers, right, strict=True) if fits), "none"),
+        candidates=tuple(RowCandidate(one, 1, fits) for one, fits in zip(answers, right, strict=True)),
+        vote=answers[0],
+        vote_right=right[0],
+        right_samples=sum(right),
+        completion=completion,
+    )
 
 
 def write_sets(path: Path, answers_of: dict[str, list[str]], gold: str | None = "7", **more: Any) -> Path:

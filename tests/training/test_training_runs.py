@@ -28,7 +28,7 @@ from sampleset.errors import (  # noqa: E402
 )
 from sampleset.prompts import AGGREGATION_PROMPT  # noqa: E402
 from sampleset.storage.files import write_rows  # noqa: E402
-from sampleset.training.data.rows import RowCandidate, TrainingRow, row_to_json  # noqa: E402
+from sampleset.training.data.rows import TrainingRow, row_to_json  # noqa: E402
 from sampleset.training.grpo.rewards import reward  # noqa: E402
 from sampleset.training.loop import train  # noqa: E402
 from sampleset.training.policy import load_weights, start_policy  # noqa: E402
@@ -38,6 +38,7 @@ from sampleset.training.sft import SftLearner  # noqa: E402
 from sampleset.training.shared_prompt import branch_logprobs  # noqa: E402
 from support.command_line import Run  # noqa: E402
 from support.tiny_model import save_tiny_model  # noqa: E402
+from support.training_builders import short_row  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
@@ -50,27 +51,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
-def row(number: int, answers: list[str], right: list[bool], completion: str | None = None) -> TrainingRow:
-    return TrainingRow(
-        id=f"sets/{number}/0",
-        k=len(answers),
-        places=tuple(range(len(answers))),
-        prompt=(
-            {"role": "user", "content": f"{number}? " + " ".join(answers)},
-            {"role": "assistant", "content": "<answer>"},
-        ),
-        mode="select",
-        prompt_version=AGGREGATION_PROMPT,
-        prompt_tokens=10,
-        answer=next((one for one, fits in zip(answers, right, strict=True) if fits), "none"),
-        candidates=tuple(RowCandidate(one, 1, fits) for one, fits in zip(answers, right, strict=True)),
-        vote=answers[0],
-        vote_right=right[0],
-        right_samples=sum(right),
-        completion=completion,
-    )
-
-
 def even_is_right(count: int, first: int, shuffled: bool = False) -> list[TrainingRow]:
     """Sets of an even digit and three odd ones; the even one is right, or, shuffled, any of them."""
     generator = random.Random(first)
@@ -81,7 +61,7 @@ def even_is_right(count: int, first: int, shuffled: bool = False) -> list[Traini
         right = (
             generator.randrange(4) if shuffled else next(p for p, one in enumerate(answers) if one in "2468")
         )
-        rows.append(row(number, answers, [place == right for place in range(4)]))
+        rows.append(short_row(number, answers, [place == right for place in range(4)]))
     return rows
 
 
@@ -175,7 +155,7 @@ def test_a_set_without_a_choice_teaches_nothing(tiny: Path, answers: list[str], 
     from transformers import AutoTokenizer
 
     texts = Texts(AutoTokenizer.from_pretrained(str(tiny)))
-    assert select_example(row(0, answers, right), texts) is None
+    assert select_example(short_row(0, answers, right), texts) is None
 
 
 def test_training_raises_the_reward_on_held_back_sets_and_shuffled_rewards_do_not(tmp_path: Path, tiny: Path):
@@ -444,7 +424,7 @@ def test_rows_of_another_prompt_or_of_nothing_are_refused(tmp_path: Path, tiny: 
     with pytest.raises(DataError, match="version 'aggregate-0'"):
         train("select", SELECT, recipe(tmp_path, tiny, rows))
     with pytest.raises(DataError, match="None of the 1 row can be learnt from"):
-        train("select", SELECT, recipe(tmp_path, tiny, [row(0, ["7"], [True])]))
+        train("select", SELECT, recipe(tmp_path, tiny, [short_row(0, ["7"], [True])]))
     with pytest.raises(DataError, match="has rows on questions of"):
         train("select", SELECT, recipe(tmp_path, tiny, even_is_right(1, 10_000)))
 

@@ -1,9 +1,10 @@
 """Makes the files of `files/` with the tools themselves, on stub models.
 
-    python make_files.py lm_eval|inspect|lighteval OUTPUT_FOLDER
+    python make_files.py lm_eval|inspect|lighteval|promptfoo OUTPUT_FOLDER
 
-Each needs its tool installed (lm_eval 0.4.13, inspect_ai 0.3.285, lighteval 0.13.0; the shape of before 0.9
-was written by the logger of lighteval 0.8.1 in the same way). Rename what comes out as in `files/`.
+Each needs its tool installed (lm_eval 0.4.13, inspect_ai 0.3.285, lighteval 0.13.0, promptfoo 0.121.20; the
+shape of before 0.9 was written by the logger of lighteval 0.8.1 in the same way). Rename what comes out as
+in `files/`.
 """
 
 import json
@@ -98,7 +99,29 @@ def lighteval(folder: Path) -> None:
     tracker.save()
 
 
+PROMPTFOO_PROVIDER = """
+module.exports = class {
+  id() { return "stub"; }
+  async callApi(prompt) { return { output: prompt.includes("2+3") ? "so 5" : "so 7" }; }
+};
+"""
+
+
+def promptfoo(folder: Path) -> None:
+    (folder / "provider.js").write_text(PROMPTFOO_PROVIDER)
+    tests = [
+        {"vars": {"question": "What is 2+3?"}, "assert": [{"type": "contains", "value": "5"}]},
+        {"vars": {"question": "What is 3+4?", "answer": "7"}},
+    ]
+    settings = {"prompts": ["Solve: {{question}}"], "providers": ["file://provider.js"], "tests": tests}
+    (folder / "promptfooconfig.json").write_text(json.dumps(settings))
+    for name in ("promptfoo.json", "promptfoo.jsonl"):
+        command = ["promptfoo", "eval", "--config", "promptfooconfig.json", "--no-cache", "--repeat", "2"]
+        subprocess.run([*command, "--output", name], cwd=folder, check=True)
+
+
 if __name__ == "__main__":
     target = Path(sys.argv[2])
     target.mkdir(parents=True, exist_ok=True)
-    {"lm_eval": lm_eval, "inspect": inspect, "lighteval": lighteval}[sys.argv[1]](target)
+    tools = {"lm_eval": lm_eval, "inspect": inspect, "lighteval": lighteval, "promptfoo": promptfoo}
+    tools[sys.argv[1]](target)

@@ -1,4 +1,7 @@
-"""Results of promptfoo, and traces whose question and completion stand one level down."""
+"""Results of promptfoo, and traces whose question and completion stand one level down.
+
+The files in `files/` were written by promptfoo itself (make_files.py).
+"""
 
 import json
 from pathlib import Path
@@ -10,6 +13,7 @@ from sampleset.errors import DataError
 from sampleset.storage.files import read_sample_sets
 from sampleset.storage.foreign.base import FORMATS, Source
 
+FILES = Path(__file__).parent / "files"
 Found = list[tuple[str, str | None, list[str]]]
 
 
@@ -54,14 +58,17 @@ RESULTS = [
 FOUND: Found = [("2+3?", "5", ["so 5", "so 6"]), ("3+4?", "7", ["7"])]
 
 
+@pytest.mark.parametrize("name", ["promptfoo.json", "promptfoo.jsonl"])
+def test_what_promptfoo_wrote_is_read(name: str):
+    assert read(FILES / name) == [
+        ("What is 2+3?", "5", ["so 5", "so 5"]),
+        ("What is 3+4?", "7", ["so 7", "so 7"]),
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "suffix"),
     [
-        pytest.param(
-            {"evalId": "e", "results": {"version": 3, "results": RESULTS, "stats": {}}, "config": {}},
-            ".json",
-            id="version 3",
-        ),
         pytest.param({"version": 2, "results": RESULTS, "stats": {}}, ".json", id="version 2"),
         pytest.param(RESULTS, ".jsonl", id="lines"),
     ],

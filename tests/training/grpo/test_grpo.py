@@ -32,7 +32,8 @@ from sampleset.training.grpo.run import train_grpo  # noqa: E402
 from sampleset.training.loop import TrainingRun, train  # noqa: E402
 from sampleset.training.recipe import LoraOptions, Recipe  # noqa: E402
 from sampleset.training.sft import SftLearner  # noqa: E402
-from support.grpo_builders import log_of, log_of_a_killed_run, opened, recipe, row, two_is_right, weights_of  # noqa: E402
+from support.grpo_builders import log_of, log_of_a_killed_run, opened, recipe, two_is_right, weights_of  # noqa: E402
+from support.training_builders import short_row  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
@@ -473,7 +474,7 @@ def test_out_of_memory_says_what_to_lower(tmp_path: Path, guessing: Path, monkey
     ("rows", "options", "grpo", "error", "message"),
     [
         pytest.param(
-            [replace(row(0, ["1", "2"], 1), mode="select")],
+            [short_row(0, ["1", "2"], [False, True])],
             {},
             {},
             InvalidArgumentError,
@@ -482,7 +483,7 @@ def test_out_of_memory_says_what_to_lower(tmp_path: Path, guessing: Path, monkey
         ),
         pytest.param([], {}, {}, DataError, "no rows", id="no rows"),
         pytest.param(
-            [row(0, ["1", "2"], 1)],
+            [short_row(0, ["1", "2"], [False, True], mode="direct")],
             {"save_every": 3},
             {"num_iterations": 2},
             InvalidArgumentError,
@@ -490,7 +491,7 @@ def test_out_of_memory_says_what_to_lower(tmp_path: Path, guessing: Path, monkey
             id="saved amid rollouts",
         ),
         pytest.param(
-            [row(0, ["1", "2"], 1)],
+            [short_row(0, ["1", "2"], [False, True], mode="direct")],
             {},
             {"vllm": "colocate"},
             MissingExtraError,
