@@ -14,6 +14,7 @@ from sampleset.backends.replay import ScoringReplayBackend
 from sampleset.chat import estimate_pieces
 from sampleset.cli.main import app
 from sampleset.commands import calibrate as calibrate_command
+from sampleset.commands.opening import ModelRef
 from sampleset.engines.checkpoint import CheckpointRecord, read_record, write_record, write_trained_on
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.prompts import AGGREGATION_PROMPT, ANSWER_CLOSE
@@ -216,16 +217,24 @@ async def test_an_overlap_that_cannot_be_checked_is_said(tmp_path: Path, of_rows
     assert not made.overlap_checked
 
 
-def _use_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+def _use_backend(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replace the models; the REFs that are opened are added to the list."""
+    refs: list[str] = []
+
     @asynccontextmanager
-    async def opened(_: object):
+    async def opened(model: ModelRef):
+        refs.append(model.ref)
         yield _backend()
 
     monkeypatch.setattr(calibrate_command, "opened", opened)
+    return refs
 
 
-def test_weights_are_fitted_on_labelled_sample_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _use_backend(monkeypatch)
+@pytest.mark.parametrize("engine", ["", "openvino:"])
+def test_weights_are_fitted_on_labelled_sample_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    refs = _use_backend(monkeypatch)
     write_record(tmp_path, replace(RECORD, keep_end_tokens=90))
     write_trained_on(tmp_path, ["0" * 12])
     sets = tmp_path / "own.jsonl"
@@ -234,9 +243,10 @@ def test_weights_are_fitted_on_labelled_sample_sets(tmp_path: Path, monkeypatch:
         {"id": f"q{n}", "question": f"Question {n}?", "answer": "7", "samples": samples} for n in range(40)
     ]
     sets.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    command = ["calibrate", str(tmp_path), str(sets), "-k", "3", "--json"]
+    command = ["calibrate", f"{engine}{tmp_path}", str(sets), "-k", "3", "--json"]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
+    assert refs == [f"{engine}{tmp_path}"]
     figures = json.loads(done.stdout)
     assert (figures["rows"], figures["questions"], figures["overlap_checked"]) == (40, 40, True)
     assert figures["figures"]["vote"]["accuracy"] == 1.0

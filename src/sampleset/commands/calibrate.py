@@ -14,6 +14,7 @@ from sampleset.datasets.base import GOLD_REMEDY
 from sampleset.engines.checkpoint import read_record
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError
 from sampleset.evaluation import parse_sizes
+from sampleset.models.opening import path_of
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.calibration import Calibration
 from sampleset.training.calibration import calibrate as fitted
@@ -25,7 +26,12 @@ EXAMPLE = "sampleset calibrate runs/select/checkpoint rows.held_back.jsonl"
 
 
 def calibrate(
-    checkpoint: Annotated[Path, argument("Folder of a select checkpoint, or of an export of one.")],
+    checkpoint: Annotated[
+        str,
+        argument(
+            "Folder of a select checkpoint, or of an export of one; openvino:FOLDER reads by that engine."
+        ),
+    ],
     rows: Annotated[
         Path,
         argument(
@@ -41,8 +47,9 @@ def calibrate(
     context_size: ContextSize = None,
 ) -> None:
     """Fit how much a trained aggregator's scores, the votes and the confidence count, on rows held back."""
-    if not checkpoint.is_dir():
-        raise InputNotFoundError(f"No folder {str(checkpoint)!r}. Name a checkpoint, or an export of one.")
+    folder = path_of(checkpoint)
+    if not folder.is_dir():
+        raise InputNotFoundError(f"No folder {str(folder)!r}. Name a checkpoint, or an export of one.")
     if not rows.exists():
         raise InputNotFoundError(
             f"No file {str(rows)!r}. Name rows that `sampleset train-data` held back, or sample sets."
@@ -55,18 +62,18 @@ def calibrate(
     figures = run_async(calibrated(checkpoint, rows, folds, output, context_size, labelled, options))
     if not figures.overlap_checked:
         output.note(
-            f"not checked whether {checkpoint} was trained on questions of {rows}: the rows that it was "
+            f"not checked whether {folder} was trained on questions of {rows}: the rows that it was "
             "trained on are not found, and not both have digests of their questions"
         )
     if output.as_json:
         print_json(asdict(figures))
     else:
         _print_figures(figures, folds)
-        output.next("export", checkpoint, "--output", "FOLDER")
+        output.next("export", folder, "--output", "FOLDER")
 
 
 async def calibrated(
-    checkpoint: Path,
+    model: str,
     rows: Path,
     folds: int,
     output: Output,
@@ -74,8 +81,12 @@ async def calibrated(
     labelled: SampleFile | None = None,
     options: DataOptions | None = None,
 ) -> Calibration:
-    """Fit the weights of the aggregator in a folder on rows, or on the rows of labelled sets."""
-    async with opened(ModelRef(str(checkpoint), None, None, context_size)) as backend:
+    """Fit the weights of the aggregator in a folder on rows, or on the rows of labelled sets.
+
+    `model` is the folder, or names its backend before it, as `openvino:FOLDER`.
+    """
+    checkpoint = path_of(model)
+    async with opened(ModelRef(model, None, None, context_size)) as backend:
         with output.status_line() as show:
             if labelled is not None:
                 rows = await _rows_of_sets(labelled, checkpoint, backend, options or DataOptions())

@@ -494,9 +494,8 @@ class Fit:
         """The multiples of the exported aggregator. What was calibrated before a kill is left as it is."""
         record = read_record(self.aggregator)
         if record is None or "calibration" not in record.others:
-            run_async(
-                calibrated(self.aggregator, beside(self.output / "rows.jsonl", HELD_BACK), _FOLDS, self.run)
-            )
+            held_back = beside(self.output / "rows.jsonl", HELD_BACK)
+            run_async(calibrated(str(self.aggregator), held_back, _FOLDS, self.run))
             record = read_record(self.aggregator)
         assert record is not None
         weights = ("score_weight", "vote_weight", "confidence_weight")

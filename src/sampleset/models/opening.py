@@ -110,6 +110,11 @@ def runs_here(ref: str) -> bool:
     return ref in (EMBEDDED, EMBEDDED_SSA) or ref.endswith(".gguf") or _engine_named(ref) is not None
 
 
+def path_of(ref: str) -> Path:
+    """The file or folder that a REF of a local model names, without the backend before it."""
+    return Path(ref.partition(":")[2] if _engine_named(ref) is not None else ref)
+
+
 async def ready_backend(
     ref: str,
     base_url: str | None = None,
