@@ -117,7 +117,7 @@ _OPEN = lazy_pattern(
 _LAST_WORD = lazy_pattern(r"[,:]\s*\(?([A-Z])\)?$")
 _ANY_LETTER = lazy_pattern(r"(?<![A-Za-z'’])[A-Z](?![A-Za-z'’])")
 _LISTED = lazy_pattern(r"(?<![A-Za-z])[A-Z][).:]\s*(?=\S)")
-_DASHED = lazy_pattern(r"\(?([A-Z])\)? [-–—|/] (?:\w{2}|\d)[^\n]{0,200}")
+_DASHED = lazy_pattern(r"\(?([A-Z])\)?(?: [-–—|/] |, (?=[A-Z\d]))(?:\w{2}|\d)[^\n]{0,200}")
 _WHOLE = lazy_pattern(
     r"\W*(?:(?:option|choice|letter|answer|it is|it['’]?s)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE
 )

@@ -244,16 +244,41 @@ def _of_json(text: str) -> str | None:
         body = (
             body[opening + 3 : -3].removeprefix("json").removeprefix("JSON").strip() if opening >= 0 else ""
         )
-    if body.startswith("[") and body.endswith("]") and body[1:-1].strip().startswith("{"):
-        body = body[1:-1].strip()
-    if not (body.startswith("{") and body.endswith("}")) or len(body) > _MOST_JSON:
+    is_listed = body.startswith("[") and body.endswith("]") and body[1:-1].strip().startswith("{")
+    if not (is_listed or (body.startswith("{") and body.endswith("}"))) or len(body) > _MOST_JSON:
         return None
     try:
         document: object = json.loads(body, parse_float=str, parse_int=str)
     except (ValueError, RecursionError):
         written = {document["key"].lower(): document["value"] for document in _KEY_OF_TEXT.finditer(body)}
         document = {key: value.strip("'\"") for key, value in written.items()}
+    if verdicts := _verdicts_in(document):
+        chosen = [letter for letter, is_right in verdicts.items() if is_right]
+        return chosen[0] if len(chosen) == 1 else None
+    if isinstance(document, list):
+        document = cast("list[object]", document)[-1]
     return _answer_in(document, _JSON_LEVELS)
+
+
+def _verdicts_in(document: object) -> dict[str, bool]:
+    """What a document says of each option: `{"A": false, "B": true}`, or objects with letter and verdict."""
+    if isinstance(document, dict) and len(cast("dict[str, object]", document)) == 1:
+        (document,) = cast("dict[str, object]", document).values()
+    if isinstance(document, list):
+        pairs = [_verdict_in(option) for option in cast("list[object]", document)]
+        document = dict(pair for pair in pairs if pair) if all(pairs) else None
+    options = cast("dict[str, object]", document) if isinstance(document, dict) else {}
+    verdicts = {
+        letter.upper(): of for letter, of in options.items() if len(letter) == 1 and isinstance(of, bool)
+    }
+    return verdicts if len(verdicts) == len(options) > 1 else {}
+
+
+def _verdict_in(option: object) -> tuple[str, bool] | None:
+    values = list(cast("dict[str, object]", option).values()) if isinstance(option, dict) else []
+    letters = [value for value in values if isinstance(value, str) and len(value) == 1]
+    verdicts = [value for value in values if isinstance(value, bool)]
+    return (letters[0], verdicts[0]) if len(letters) == len(verdicts) == 1 else None
 
 
 def _restored(match: re.Match[str]) -> str:
