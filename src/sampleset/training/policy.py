@@ -108,8 +108,10 @@ def save_policy(
         record: The record; the base model and the learned multiples are added here.
         trained_on: Digests of the questions trained on, `None` if unknown.
     """
+    # Left to itself, peft asks the Hub whether the base has other embeddings than the model at hand.
+    options = {"save_embedding_layers": False} if hasattr(policy.model, "peft_config") else {}
     with without_progress_bars():
-        policy.model.save_pretrained(str(folder), safe_serialization=True)
+        policy.model.save_pretrained(str(folder), safe_serialization=True, **options)
     policy.tokenizer.save_pretrained(str(folder))
     votes, confidence = policy.prior.tolist()
     full_record = replace(

@@ -66,12 +66,26 @@ def make_checkpoint(model: str, folder: Path, *, whole: bool = False) -> Path:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def embedded() -> str:
     try:
         resolve_embedded_model()
     except MissingExtraError:
         pytest.skip("the embedded model is not installed")
-    return make_checkpoint("embedded", tmp_path_factory.mktemp("trained") / "checkpoint")
+    return "embedded"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(embedded: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(embedded, tmp_path_factory.mktemp("trained") / "checkpoint")
+
+
+def test_a_checkpoint_is_written_without_a_look_at_the_hub(
+    embedded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[object] = []
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *of: asked.append(of))
+    make_checkpoint(embedded, tmp_path / "checkpoint")
+    assert not asked
 
 
 async def scores(backend: Any) -> list[float]:
