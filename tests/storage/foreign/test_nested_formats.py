@@ -164,6 +164,15 @@ def test_a_trace_that_failed_is_a_failed_draw(tmp_path: Path):
     assert [sample.failed for sample in one.sample_set.samples] == [False, True]
 
 
+def test_outputs_that_go_very_deep_are_a_failed_draw(tmp_path: Path):
+    said: dict[str, Any] = {"output": "5"}
+    for _ in range(400):
+        said = {"output": said}
+    rows = [{"inputs": {"question": "2+3?"}, "outputs": deep} for deep in ({"output": "5"}, said)]
+    (one,) = read_sample_sets(written(tmp_path, rows, ".jsonl"))
+    assert [sample.failed for sample in one.sample_set.samples] == [False, True]
+
+
 def test_inputs_without_a_question_are_no_traces(tmp_path: Path):
     path = tmp_path / "r.jsonl"
     path.write_text('{"inputs": {"a": "x", "b": "y"}, "outputs": {"output": "5"}}\n')

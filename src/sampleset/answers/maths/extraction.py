@@ -175,7 +175,7 @@ def extract_answer(text: str, *, choices: int | None = None, truncated: bool = F
     """
     text = own_turn(after_reasoning(text[-_WINDOW:]), _STATES)
     letters = [chr(ord("A") + index) for index in range(max(0, min(choices or 0, 26)))]
-    json_answer = None if truncated else _of_json(text)
+    json_answer = None if truncated else _of_json(text, choices is not None)
     if json_answer is not None and (choices is None or _letter_of(json_answer) in letters):
         return Extracted(json_answer if choices is None else _letter_of(json_answer), "json")
     text = _STRUCK.sub("", _CALCULATOR.sub("", text).replace(r"\"", '"'))
@@ -236,7 +236,7 @@ def _is_plain(text: str) -> bool:
     return read(text).kind not in ("words", "opaque") and not _is_prose(text)
 
 
-def _of_json(text: str) -> str | None:
+def _of_json(text: str, has_choices: bool) -> str | None:
     """The answer in a reply that is a JSON object or a Python dictionary."""
     body = text.strip()
     if body.endswith("```"):
@@ -252,7 +252,7 @@ def _of_json(text: str) -> str | None:
     except (ValueError, RecursionError):
         written = {document["key"].lower(): document["value"] for document in _KEY_OF_TEXT.finditer(body)}
         document = {key: value.strip("'\"") for key, value in written.items()}
-    if verdicts := _verdicts_in(document):
+    if has_choices and (verdicts := _verdicts_in(document)):
         chosen = [letter for letter, is_right in verdicts.items() if is_right]
         return chosen[0] if len(chosen) == 1 else None
     if isinstance(document, list):

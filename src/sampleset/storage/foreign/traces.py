@@ -33,7 +33,9 @@ _ASKED = ("inputs", "input")
 _SAID = ("outputs", "output")
 _GOLD = ("reference_outputs", "reference_output", "expected_output", "expected", "reference")
 _OF_MODEL = (*COMPLETION_COLUMNS, "answer", "final_answer", "content", "result", "message")
-_IDS = ("reference_example_id", "dataset_item_id", "example_id", *QUESTION_IDS[:-3])
+_OF_RUN = ("id", "idx", "uid")
+_IDS = ("reference_example_id", "dataset_item_id", *(name for name in QUESTION_IDS if name not in _OF_RUN))
+_DEEPEST = 12
 
 
 @FORMATS.register("traces")
@@ -113,18 +115,20 @@ def _question(asked: Row) -> str | None:
     return texts[0] if len(texts) == 1 else None
 
 
-def _text(said: object) -> str | None:
+def _text(said: object, depth: int = _DEEPEST) -> str | None:
     """The completion among the outputs: under a known name, or the only text."""
     while is_list(said) and len(said) == 1:
         said = said[0]
     if said is None or isinstance(said, str):
         return said
+    if not depth:
+        return None
     if (messages := messages_of(said)) is not None:
         return text_of_content(messages[-1]["content"])
     if not is_mapping(said):
         return None
     for name in (*_OF_MODEL, *CHAT_COLUMNS, *_SAID, "choices", "kwargs"):
-        if (text := _text(said.get(name))) is not None:
+        if (text := _text(said.get(name), depth - 1)) is not None:
             return text
     texts = [value for value in said.values() if isinstance(value, str)]
     return texts[0] if len(texts) == 1 else None
