@@ -5,7 +5,6 @@ import gzip
 import io
 import json
 import lzma
-import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,14 +71,12 @@ def test_a_file_cut_short_is_told(tmp_path: Path, ending: str, compress: Compres
         list(read_rows(path))
 
 
-@pytest.mark.parametrize(("ending", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
-def test_a_file_damaged_in_its_middle_is_told(tmp_path: Path, ending: str, compress: Compress):
-    generator = random.Random(0)
-    whole = compress("".join(f'{{"a": "{generator.getrandbits(400)}"}}\n' for _ in range(5000)).encode())
+def test_a_file_of_bzip2_damaged_in_its_middle_is_told(tmp_path: Path):
+    whole = bz2.compress("".join(f'{{"text": "{str(number) * 50}"}}\n' for number in range(5000)).encode())
     half = len(whole) // 2
-    path = tmp_path / f"r.jsonl{ending}"
+    path = tmp_path / "r.jsonl.bz2"
     path.write_bytes(whole[:half] + b"\xff" * 64 + whole[half:])
-    with pytest.raises(DataError, match=r"damaged after line|r\.jsonl\.gz:\d+: "):
+    with pytest.raises(DataError, match="damaged after line"):
         list(read_rows(path))
 
 

@@ -1,4 +1,5 @@
 import datetime
+import gzip
 import json
 import os
 import subprocess
@@ -92,6 +93,14 @@ def test_an_unknown_suffix_is_refused(tmp_path: Path):
     path = tmp_path / "rows.xlsx"
     path.touch()
     with pytest.raises(DataError, match="unknown kind of file"):
+        list(read_rows(path))
+
+
+@pytest.mark.parametrize(("name", "line"), [("rows.jsonl.gz", b'{"a": 1}\n'), ("rows.csv.gz", b"a;b\n")])
+def test_a_gzip_file_cut_short_is_said_to_be_damaged(tmp_path: Path, name: str, line: bytes):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(line * 10_000)[:30])
+    with pytest.raises(DataError, match="damaged after line"):
         list(read_rows(path))
 
 
@@ -197,6 +206,15 @@ def test_a_new_file_that_is_not_finished_is_not_there(tmp_path: Path):
         add({"a": 1})
         raise KeyError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gzip_file_damaged_in_the_middle_is_refused(tmp_path: Path):
+    path = tmp_path / "sets.jsonl.gz"
+    write_rows(path, [{"text": str(number) * 50} for number in range(5000)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] + b"\xff" * 64 + whole[len(whole) // 2 :])
+    with pytest.raises(DataError, match="damaged after line"):
+        list(read_rows(path))
 
 
 def test_values_that_json_does_not_know_are_written_as_text(tmp_path: Path):

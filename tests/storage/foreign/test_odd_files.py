@@ -146,6 +146,7 @@ def test_a_row_whose_cells_would_shift_is_refused(tmp_path: Path, text: str, mes
 @pytest.mark.parametrize(
     "content",
     [
+        pytest.param(gzip.compress(TABLE.encode()), id="a gzipped table"),
         pytest.param(TABLE.encode("utf-16"), id="a table in UTF-16"),
         pytest.param(
             gzip.compress(

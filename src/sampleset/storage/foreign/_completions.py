@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from sampleset.storage.column_names import (
     QUESTION_IDS,
     mapped,
 )
+from sampleset.storage.compressed import plain_name
 from sampleset.storage.foreign._chats import (
     is_list,
     is_mapping,
@@ -37,6 +38,7 @@ from sampleset.storage.foreign._chats import (
 from sampleset.storage.foreign._replies import finish_of, rows_of_value, sample_row
 from sampleset.storage.foreign.base import (
     ForeignSet,
+    RowSource,
     Source,
     gold_fields,
     gold_of,
@@ -124,6 +126,25 @@ def completion_sets(source: Source) -> Iterator[ForeignSet]:
         yield ForeignSet(foreign.file, foreign.number, foreign.row)
 
 
+def flattened_sets(source: Source, flatten: Callable[[Row], Iterable[Row]]) -> Iterator[ForeignSet]:
+    """One set a question of rows that hold completions one level down.
+
+    Args:
+        source: The rows.
+        flatten: The completions of a row, each as a row with a question and a text, or with `failure`.
+    """
+    flat: list[Row] = []
+    for file, number, row in source.rows():
+        with located(file, number):
+            flat += flatten(row)
+    yield from completion_sets(RowSource(source.path, source.columns, source.problems, tuple(flat)))
+
+
+def failure(reason: object) -> dict[str, str]:
+    """The columns of a draw that failed, in the place of a text."""
+    return {"finish_reason": "error", "error": str(reason or "no output")}
+
+
 def _in_order(rows: list[Located], key: Callable[[Row], str]) -> Iterator[Located]:
     """The rows, those of a question in the order that a column of numbers states if each has its own."""
     groups: dict[str, list[Located]] = {}
@@ -147,7 +168,7 @@ def _rows(source: Source) -> Iterator[tuple[Path, int, Completed]]:
         with located(file, number):
             named = mapped(row, source.columns)
             kind, column = _column(named) or ("text", None)
-            is_table = file.name.endswith((".csv", ".csv.gz", ".tsv"))  # an empty cell is absent
+            is_table = plain_name(file).endswith((".csv", ".tsv"))  # an empty cell is absent
             if column is None and not is_table and not _is_failed(named):
                 raise DataError(
                     f"no text of a completion in one of {', '.join(COMPLETION_COLUMNS)}, nor at the end "
@@ -299,7 +320,7 @@ def _fields(row: Row) -> dict[str, Any]:
     """What a row says of its only completion."""
     texts = {name: row[name] for name in ("finish_reason", "error") if isinstance(row.get(name), str)}
     counts = {name: count for name in _COUNTS if (count := _integer(row.get(name))) is not None}
-    logprobs = _object(row.get("logprobs"))
+    logprobs = object_in_cell(row.get("logprobs"))
     return {**texts, **counts, **({} if logprobs is None else {"logprobs": logprobs})}
 
 
@@ -331,7 +352,7 @@ def _score_name(column: str) -> str | None:
     return reduction if base == "scores" and reduction and reduction not in REDUCTIONS else column
 
 
-def _object(value: object) -> Row | None:
+def object_in_cell(value: object) -> Row | None:
     """An object of JSON, which CSV writes as text."""
     if isinstance(value, str) and value.startswith("{"):
         try:

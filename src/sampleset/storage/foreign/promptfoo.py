@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from sampleset.storage.column_names import GOLD_COLUMNS, PROMPT_COLUMNS
+from sampleset.storage.column_names import PROMPT_COLUMNS
 from sampleset.storage.foreign._chats import is_list, is_mapping
-from sampleset.storage.foreign._completions import completion_sets
-from sampleset.storage.foreign.base import FORMATS, ForeignSet, RowSource, Source, answer_texts, first_text
+from sampleset.storage.foreign._completions import failure, flattened_sets
+from sampleset.storage.foreign.base import FORMATS, ForeignSet, Source, answer_texts, first_text, gold_of
 from sampleset.storage.records import Row
-from sampleset.storage.rows import located
 
 _EQUAL = ("equals", "contains", "icontains", "starts-with", "similar", "factuality")
 """Assertions whose value is the right answer, the plainest first."""
@@ -36,11 +35,7 @@ class Promptfoo:
 
     def sets(self, source: Source) -> Iterator[ForeignSet]:
         """One set a question: what the test's variables ask, else the prompt as it was sent."""
-        flat: list[Row] = []
-        for file, number, row in source.rows():
-            with located(file, number):
-                flat += map(_completion, _results(row))
-        yield from completion_sets(RowSource(source.path, source.columns, source.problems, tuple(flat)))
+        yield from flattened_sets(source, lambda row: map(_completion, _results(row)))
 
 
 def _results(row: Row) -> list[Row]:
@@ -57,20 +52,18 @@ def _completion(result: Row) -> dict[str, Any]:
     output = response.get("output") if is_mapping(response) else response
     model = provider.get("id") if is_mapping(provider) else provider
     gold = _gold(result, variables)
-    failed = {"finish_reason": "error", "error": str(result.get("error") or "no output")}
     return {
         "question": first_text(variables, PROMPT_COLUMNS) or raw,
         **({} if gold is None else {"answer": gold}),
         **({"model": model} if isinstance(model, str) else {}),
-        **(failed if output is None else {"output": output if isinstance(output, str) else str(output)}),
+        **(failure(result.get("error")) if output is None else {"output": str(output)}),
     }
 
 
 def _gold(result: Row, variables: Row) -> str | None:
     """The right answer: a variable that is named so, or what an assertion compares with."""
-    for name in GOLD_COLUMNS:
-        if answers := answer_texts(variables.get(name)):
-            return answers[0]
+    if (named := gold_of(variables)) is not None:
+        return named
     test = result.get("testCase")
     asserted = test.get("assert") if is_mapping(test) else None
     checks = [check for check in asserted if is_mapping(check)] if is_list(asserted) else []

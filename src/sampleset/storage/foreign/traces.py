@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from sampleset.errors import DataError
 from sampleset.storage.column_names import (
     CHAT_COLUMNS,
     COMPLETION_COLUMNS,
-    GOLD_COLUMNS,
     PROMPT_COLUMNS,
     QUESTION_IDS,
     even,
@@ -24,10 +22,9 @@ from sampleset.storage.foreign._chats import (
     question_of_prompt,
     text_of_content,
 )
-from sampleset.storage.foreign._completions import completion_sets
-from sampleset.storage.foreign.base import FORMATS, ForeignSet, RowSource, Source, answer_texts
+from sampleset.storage.foreign._completions import failure, flattened_sets, object_in_cell
+from sampleset.storage.foreign.base import FORMATS, ForeignSet, Source, answer_texts, gold_of
 from sampleset.storage.records import Row
-from sampleset.storage.rows import located, parse_line
 
 _ASKED = ("inputs", "input")
 _SAID = ("outputs", "output")
@@ -53,11 +50,7 @@ class Traces:
 
     def sets(self, source: Source) -> Iterator[ForeignSet]:
         """One set a question."""
-        flat: list[Row] = []
-        for file, number, row in source.rows():
-            with located(file, number):
-                flat.append(_completion(_nested(row)))
-        yield from completion_sets(RowSource(source.path, source.columns, source.problems, tuple(flat)))
+        yield from flattened_sets(source, lambda row: [_completion(_nested(row))])
 
 
 def _nested(row: Row) -> dict[str, Any]:
@@ -76,26 +69,20 @@ def _nested(row: Row) -> dict[str, Any]:
 
 
 def _decoded(value: object) -> object:
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            return parse_line(value)
-        except DataError:
-            return value
-    return value
+    decoded = object_in_cell(value) if isinstance(value, str) else None
+    return value if decoded is None else decoded
 
 
 def _completion(row: Row) -> dict[str, Any]:
     asked, said = _first(row, _ASKED), _first(row, _SAID)
     text = _text(said)
-    gold = next((answers[0] for name in _GOLD if (answers := _answers(row.get(name)))), None)
-    error = row.get("error")
-    failed = {"finish_reason": "error", "error": error if isinstance(error, str) and error else "no output"}
+    gold = next((gold for name in _GOLD if (gold := _gold(row.get(name))) is not None), None)
     identity = next((row[name] for name in _IDS if row.get(name) is not None), None)
     return {
         "question": _question(asked) if is_mapping(asked) else asked,
         **({} if identity is None else {"example_id": str(identity)}),
         **({} if gold is None else {"answer": gold}),
-        **(failed if text is None else {"output": text}),
+        **(failure(row.get("error")) if text is None else {"output": text}),
     }
 
 
@@ -134,11 +121,9 @@ def _text(said: object, depth: int = _DEEPEST) -> str | None:
     return texts[0] if len(texts) == 1 else None
 
 
-def _answers(value: object) -> list[str]:
-    """The gold answers in a value, or under a known name in an object."""
-    if not is_mapping(value):
-        return answer_texts(value)
-    for name in (*GOLD_COLUMNS, "output"):
-        if answers := answer_texts(value.get(name)):
-            return answers
-    return []
+def _gold(value: object) -> str | None:
+    """The gold answer in a value, or under a known name in an object."""
+    if is_mapping(value) and (named := gold_of(value)) is not None:
+        return named
+    answers = answer_texts(value.get("output") if is_mapping(value) else value)
+    return answers[0] if answers else None
