@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from statistics import mean
 
 from sampleset.metrics import mcnemar_exact, paired_bootstrap
 
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     method, other_method = arguments.method, arguments.other_method
-    ours, theirs = (accuracies(Path(one), arguments.k) for one in (arguments.report, arguments.other_report))
+    ours, theirs = (mean_accuracies(one, arguments.k) for one in (arguments.report, arguments.other_report))
     if ours.keys() != theirs.keys():
         sys.exit(f"{len(ours.keys() ^ theirs.keys())} questions are not the same in both reports.")
     both = {name for key in ours for name in ours[key].keys() & theirs[key].keys() & FREE}
@@ -53,6 +54,22 @@ def main() -> None:
         f"{100 * sum(differences) / len(first):+5.1f} points ({100 * low:+.1f} to {100 * high:+.1f}); "
         f"better on {better}, worse on {worse}, p = {mcnemar_exact(better, worse):.3f}"
     )
+
+
+def mean_accuracies(reports: str, k: str) -> dict[tuple[str, str], dict[str, float]]:
+    """By file and question: share right by method, its mean over the reports."""
+    first, *others = (accuracies(Path(one), k) for one in reports.split(","))
+    for other in others:
+        if other.keys() != first.keys():
+            sys.exit(f"{len(first.keys() ^ other.keys())} questions are not the same in all of {reports}.")
+    return {
+        key: {
+            name: mean([share, *(other[key][name] for other in others)])
+            for name, share in shares.items()
+            if all(name in other[key] for other in others)
+        }
+        for key, shares in first.items()
+    }
 
 
 def accuracies(report: Path, k: str) -> dict[tuple[str, str], dict[str, float]]:

@@ -11,6 +11,7 @@
 #   answers    the last 16 tokens of each sample
 #   fold       base, samples of equal answers shown once with their number
 #   weighed    base, only three in ten of the rows whose vote is right
+#   told       base, each sample's confidence told in words behind it (told.py)
 #   direct     SFT on the right answer, written at once
 #   direct_select  the model of `direct`, asked in mode select and calibrated
 #   think      SFT on a right sample, written out, then its answer
@@ -118,6 +119,18 @@ for variant in "$@"; do
       rows weighed -k 5 "${ends[@]}" --easy 0.3
       select_variant weighed weighed ends90
       ;;
+    told) (
+      tell() { # FILE NAME
+        [ -s "$WORK/told/$2.jsonl.gz" ] || $PYTHON "$HERE/told.py" "$draws/gsm8k_train_qwen05b_reseeded.jsonl.gz" "$1" "$WORK/told/$2.jsonl.gz"
+      }
+      mkdir -p "$WORK/told"
+      tell "${train[0]}" train
+      tell "$next" next
+      tell "$test" "$(basename "$test" .jsonl.gz)" # reports are compared by the files' names
+      train[0]=$WORK/told/train.jsonl.gz next=$WORK/told/next.jsonl.gz test=$WORK/told/${test##*/}
+      rows told -k 5 "${ends[@]}"
+      select_variant told told told
+    ) ;;
     varied_k)
       rows varied_k -k 4-12 "${ends[@]}"
       select_variant varied_k varied_k ends90
