@@ -38,7 +38,7 @@ _LETTER = (
     r"(?<![<>+*/≠])(?<!(?-i:[A-Z]) [=<>+*/≠] )(?<!(?-i:[A-Z])=)"
     r"\(?\[?(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])\]?\)?"
 )
-_CLOSED = r"(?=\s*(?:$|[.,;:!)?\]–—]|\s-|because\b|since\b|rather\b|instead\b|over\b|here\b|。))"
+_CLOSED = r"(?=\s*(?:$|[.,;:!)?\]–—]|\s-|because\b|since\b|rather\b|instead\b|over\b|here\b|then\b|。))"
 _AFTER = (
     r"(?=\s*(?:$|[.,;:!)?\]–—-]|because\b|since\b|as\b|is\b|and\b|which\b|over\b|rather\b|instead\b"
     r"|with\b|for\b|here\b|。|正|是))"
@@ -75,7 +75,7 @@ _STATED = lazy_pattern(
     rf"|remain(?:s|ing)?(?: is)?|corresponds? to|match(?:es)?|settle on|points? to|must be|has to be"
     rf"|should be|would be|could only be|can only be"
     rf"|it is|it's|that is,?|that's|this is|which is|i\.e\.,?|but|likely|namely|argue for|supports?"
-    rf"|favou?rs?)\s+(?:the )?(?:{_NOUN} )?{_LETTER}{_CLOSED}"
+    rf"|favou?rs?|lean(?:ing)? (?:towards?|to))\s+(?:the )?(?:{_NOUN} )?{_LETTER}{_CLOSED}"
     rf"|(?:^|,\s*)(?:so|thus|hence|therefore|only|finally"
     rf"|consequently)[,:]?\s+(?:the )?(?:{_NOUN} )?(?:only )?{_LETTER}{_CLOSED}"
     rf"|(?:{_NOUN} )?{_LETTER}\s+(?:alone )?(?:is|seems|looks|appears|must be|would be"
@@ -98,7 +98,8 @@ _STATED = lazy_pattern(
 _RULED_OUT = lazy_pattern(
     r"(?:\bnot|n['’]t|\brules? out|\bruling out|\beliminat\w+|\bexclud\w+|\brejec\w+|\bneither|\bnor"
     r"|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|\bwhether|\bif|不选|不是)"
-    r"\s*(?:be |is |are |to be |the |answer |option |options |choice )*\(?$",
+    r"\s*(?:be |is |are |to be |the |answer |option |options |choice )*\(?$"
+    r"|\b(?:whether|if) (?:(?:option |choice )?\(?[A-Z]\)?,? )+or (?:option |choice )?\(?$",
     re.IGNORECASE,
 )
 _WRONG_AFTER = lazy_pattern(

@@ -79,8 +79,8 @@ _LESS = lazy_pattern(
     r"(\\mathbb\{R\}|[(\[][^()\[\]]+[)\]]) ?\\(?:setminus|backslash) ?(\\\{[^{}]+\\\}|[(\[][^()\[\]]+[)\]])"
 )
 _BUILDER = lazy_pattern(
-    r"\\\{ ?(\\?[A-Za-z]+)(?: ?\\in ?(?:\\mathbb\{R\}|R))? ?(?:\||:|\\mid(?![A-Za-z])|\\vert) ?"
-    r"(.+?)(?: ?, ?\1 ?\\in ?\\mathbb\{R\} ?)?\\\}",
+    r"\\?\{ ?(\\?[A-Za-z]+)(?: ?\\in ?(?:\\mathbb\{R\}|R))? ?(?:\||:|\\mid(?![A-Za-z])|\\vert) ?"
+    r"(.+?)(?: ?, ?\1 ?\\in ?\\mathbb\{R\} ?)?\\?\}",
     re.DOTALL,
 )
 _SET_OF = lazy_pattern(r"\\\{ ?(.+?) ?(?:\||:|\\mid(?![A-Za-z])) ?(.+?) ?\\\}", re.DOTALL)
@@ -249,6 +249,8 @@ def _bracketed(text: str, nesting: int) -> Form | None:
         lines = [line for line in lines if line]
         if len(lines) == 1 or len(names_of(lines)) == len(lines) > 1:
             return _form(", ".join(lines), nesting + 1)
+        if lines and all(line.startswith("=") for line in lines[1:]):  # one chain over several lines
+            return _form(" ".join(lines), nesting + 1)
     if text.startswith(r"\{") and text.endswith(r"\}"):
         inner = text[2:-2]
         if "|" in inner or ":" in inner or not inner.strip():
@@ -323,7 +325,7 @@ def _matrix(text: str, nesting: int) -> Form | None:
 
 def _built(text: str, nesting: int) -> Form | None:
     r"""`\{x \mid x \ge 0\}` as its condition; `\{x|x=3k, k \in \mathbb{Z}\}` as `3k` and the rest."""
-    if not text.startswith(r"\{"):
+    if not text.startswith((r"\{", "{")):
         return None
     match = _BUILDER.fullmatch(text)
     if match:

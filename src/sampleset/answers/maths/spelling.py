@@ -60,7 +60,11 @@ _ROMAN = (
     "|mathcal|mathfrak|textup|textmd|textsl|mathbin|mathord|mathrel|mathop|mathpunct|smash|underbrace|overbrace"
 )
 _FUNCTIONS = "sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|arccot|sinh|cosh|tanh|log|ln|exp|floor|ceil"
-_SHORT_ARCS = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "acot": "arccot"}
+_OTHER_NAMES = {
+    "asin": "arcsin", "acos": "arccos", "atan": "arctan", "acot": "arccot", "tg": "tan", "ctg": "cot",
+    "arctg": "arctan", "arcctg": "arccot", "lg": "log_{10}",
+}  # fmt: skip
+_OF_SEVERAL = "gcd|lcm|max|min"
 
 # What a text must hold for a pattern to match, the pattern, and what replaces a match.
 _SUBSTITUTIONS = tuple(
@@ -107,7 +111,9 @@ _SUBSTITUTIONS = tuple(
         ("\\", r"(?<!\\)\\([%$#&_])", r"\1"),
         ("frac", r"\\(?:[dtcsx]|nice|flat)frac(?![A-Za-z])", r"\\frac"),
         ("choose", r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}", r"\\binom{\1}{\2}"),
-        ("operatorname", rf"\\operatorname\*? ?\{{ ?({_FUNCTIONS}) ?\}}", r"\\\1 "),
+        ("operatorname", rf"\\operatorname\*? ?\{{ ?({_FUNCTIONS}|{_OF_SEVERAL}) ?\}}", r"\\\1 "),
+        ("\\{", rf"\\({_OF_SEVERAL}) ?\\\{{([^{{}}|:]*)\\\}}", r"\\\1(\2)"),
+        ("tg", r"\\(arcc|arc|c)?tg(?![A-Za-z])", r"\1tg "),
         ("==", r"==", "="),
         ("", r"\\(?:leqslant|leq)(?![A-Za-z])|<=", r"\\le "),
         ("", r"\\(?:geqslant|geq)(?![A-Za-z])|>=", r"\\ge "),
@@ -178,7 +184,7 @@ _CALLS = tuple(
             r"(?<![\\A-Za-z.])(?:[a-z]{2,5}\.)?(?:comb|binomial|nCr)\(([^(),]{1,40}), ?([^(),]{1,40})\)",
             r"\\binom{\1}{\2}",
         ),
-        (r"^(\d{1,3})C(\d{1,3})$", r"\\binom{\1}{\2}"),
+        (r"^(\d{1,3})C(\d{1,3})$|(?<![\w.])(\d{1,3}) choose (\d{1,3})(?![\w.])", r"\\binom{\1\3}{\2\4}"),
         (r"\^(-?\d{1,9}\.\d{1,9})", r"^{\1}"),
     )
 )
@@ -194,8 +200,8 @@ _SPACES = lazy_pattern(r"\s+")
 _TOKEN = lazy_pattern(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
 _PLAIN_POWER = lazy_pattern(r"\*\*(?=[\d(a-zA-Z{-])")
 _PLAIN_FUNCTION = lazy_pattern(
-    rf"(?<![\\A-Za-z])(?:(?:np|[Mm]ath|numpy|sympy|sp|cmath)\.)?(?:({_FUNCTIONS}|{'|'.join(_SHORT_ARCS)})"
-    r"(?= ?\(| ?\d|\^\{?\d| [a-z]\b| ?\\|(?<=log)_))"
+    rf"(?<![\\A-Za-z])(?:(np|[Mm]ath|numpy|sympy|sp|cmath)\.)?(?:({_FUNCTIONS}|{'|'.join(_OTHER_NAMES)})"
+    rf"(?= ?\(| ?\d|\^\{{?\d| [a-z]\b| ?\\| ?\||(?<=log)_)|({_OF_SEVERAL})(?= ?\())"
 )
 _PLAIN_SQRT = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|[Mm]ath|sympy|sp)\.)?(cb|sq)rt(?![A-Za-z])")
 _PLAIN_CONSTANT = lazy_pattern(
@@ -239,7 +245,7 @@ def respell(text: str) -> str:
     if "log" in text or "abs" in text:
         text = _PLAIN_LOGARITHM.sub(r"\\log_{\1}", text)
         text = _PLAIN_ABSOLUTE.sub(r"|\1|", text)
-    if "(" in text or "C" in text or "." in text:
+    if "(" in text or "C" in text or "." in text or "choose" in text:
         for pattern, replacement in _CALLS:
             text = pattern.sub(replacement, text)
     text = _PLAIN_FUNCTION.sub(_function, text)
@@ -305,7 +311,10 @@ def _base(match: re.Match[str]) -> str:
 
 
 def _function(match: re.Match[str]) -> str:
-    return f"\\{_SHORT_ARCS.get(match[1], match[1])}"
+    module, name, of_several = match.groups()
+    if module and name == "log":
+        return r"\ln"
+    return f"\\{of_several or _OTHER_NAMES.get(name, name)}"
 
 
 def _fraction(match: re.Match[str]) -> str:

@@ -26,7 +26,7 @@ NUMBER_TEXT = (
     r"|(?<!\d )\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,6}(?! ?\d)(?:[.,]\d+)?"
     rf"|\d+ \d{{1,3}}/\d{{1,3}}(?![\d/])|\d* ?[{_FRACTIONS}]"
     r"|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+))"
-    r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%|[万萬亿億만억])?"
+    r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%|[万萬亿億만억]| (?:thousand|[mb]illion|trillion)(?![A-Za-z]))?"
 )
 """A number in running text."""
 NUMBER = lazy_pattern(NUMBER_TEXT)
@@ -130,8 +130,8 @@ _DAY_AT_END = lazy_pattern(
     rf"|(?:the )?\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?:,? \d{{4}})?)[\s.!]*$"
 )
 _WORD_FOR_TIME = lazy_pattern(
-    r"\b(?:is|be|was|falls on|lands on|at|month is|be in|is in) (?:a )?"
-    rf"({_WEEKDAY}|noon|midnight|{_MONTH})[\s.!]*$"
+    r"\b(?:is|be|was|falls on|lands on|[Aa]t|month is|be in|is in) (?:a )?"
+    rf"({_WEEKDAY}|noon|midnight|(?:half|quarter) (?:past|to) [a-z]{{3,6}}|{_MONTH})[\s.!]*$"
 )
 _COMPOUND = lazy_pattern(
     r"\b(\d{1,4} (?:hours?|hrs?|h|feet|foot|ft|pounds?|lbs?|minutes?|mins?|kg|kilograms?|meters?|m"
@@ -144,7 +144,7 @@ _GIVES_REASON = lazy_pattern(r"(?:since|because|as)\b", re.IGNORECASE)
 _JOINED = lazy_pattern(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
 _PLURAL = lazy_pattern(
     r"\b(?:(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)|(?:solution )?set is"
-    r"|(?<![A-Za-z])[a-z] is(?: either)?(?=[^\n]{1,60} or ))\s*:?\s*"
+    r"|(?<![A-Za-z])[a-z]\$? (?:is|can be|could be|must be|equals)(?: either)?(?=[^\n]{1,60} or ))\s*:?\s*"
     r"([^\n]{1,120}?)[.\s]*$",
     re.IGNORECASE,
 )
