@@ -175,7 +175,13 @@ Prompt = Annotated[
 ]
 PoolFile = Annotated[
     Any,
-    option("--pool", help="YAML file of models that draw, each its count.", panel=MODEL, parser=_as_it_is),
+    option(
+        "--pool",
+        help="YAML file of models that draw, each its count.",
+        panel=MODEL,
+        parser=_as_it_is,
+        metavar="<Path>",
+    ),
 ]
 Seed = Annotated[int, option("--seed", help="Seed of all that is drawn by chance.")]
 Engine = Annotated[
