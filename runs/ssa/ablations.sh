@@ -18,15 +18,19 @@
 #   grpo       GRPO from `direct`, 60 steps of 8 rollouts
 #   grpo_alone  the same from the untrained model
 #   teacher    SFT on the reasoning of the 1.5B, which knew the gold answer and is kept where it ends right
+#   verifier   SFT on verdicts of single samples of the same sets, as often as `base` sees a set; weight of a vote, and best of n
 #   grpo_kl    `grpo` with beta = 0.01 and dynamic sampling
 #   grpo_next  `grpo_kl` on the 200 questions behind those of `direct` (with OWN)
 #   grpo_teacher  the same from `teacher`, with its reasoning (with OWN)
 # OWN=400 trains on the first 400 questions of the draws of the 0.5B under seeds of each question's own, one row each, and
 # tests on 400 such questions, or on those of the file TEST. The 200 train questions behind them calibrate. SEED=1 is another seed of rows, order and adapter.
+# BASE=qwen05b trains Qwen2.5-Coder-0.5B in the place of the embedded model, three times as long.
 DEVICE=cpu
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 SEED=${SEED:-0}
 [ "$SEED" = 0 ] || WORK=$WORK/seed$SEED
+BASE=${BASE:-embedded} size=(--set learning_rate=6.0e-4 --set lora.last_layers=15)
+[ "$BASE" = embedded ] || WORK=$WORK/$BASE size=(--set lora.last_layers=12)
 mkdir -p "$WORK"
 export MODELS DATA WORK DEVICE PYTHON SAMPLESET_DTYPE=bfloat16 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
 export LIMIT=${LIMIT:-$([ -n "${OWN:-}" ] && echo 400 || echo 200)} PERMUTATIONS=0 CONCURRENCY=8 WORKERS=1
@@ -47,12 +51,12 @@ rows() { # NAME [options of train-data]
   local name=$1
   shift
   [ -s "$WORK/rows/$name.jsonl" ] || $SAMPLESET train-data "${train[@]}" --held-back 0.15 --exclude gsm8k:test --seed "$SEED" \
-    ${DATA:+--data-dir "$DATA"} --aggregator-model transformers:embedded --output "$WORK/rows/$name.jsonl" "$@"
+    ${DATA:+--data-dir "$DATA"} --aggregator-model "transformers:${!BASE:-$BASE}" --output "$WORK/rows/$name.jsonl" "$@"
 }
 
 train() { # METHOD NAME ROWS [--set KEY=VALUE ...]
-  "$HERE/train.sh" "$2" "$1" embedded "$3" --set dtype=bfloat16 --set threads=1 --set steps="$STEPS" --set seed="$SEED" \
-    --set rows_per_step=1 --set rows_per_pass=1 --set learning_rate=6.0e-4 --set lora.last_layers=15 --set save_every=60 "${@:4}"
+  "$HERE/train.sh" "$2" "$1" "$BASE" "$3" "${size[@]}" --set dtype=bfloat16 --set threads=1 --set steps="$STEPS" --set seed="$SEED" \
+    --set rows_per_step=1 --set rows_per_pass=1 --set save_every=60 "${@:4}"
 }
 
 evaluate() { # NAME CHECKPOINT
@@ -201,6 +205,18 @@ for variant in "$@"; do
     grpo_alone)
       direct_rows
       grpo_variant grpo_alone direct
+      ;;
+    verifier)
+      rows verify -k 5 --mode verify --easy 1.0
+      STEPS=$((STEPS * $(wc -l < "$WORK/rows/verify.jsonl") / $(wc -l < "$WORK/rows/ends90.jsonl") / 4)) \
+        train sft ablation_verifier verify --set rows_per_step=4 --set learning_rate=5.0e-4 --set max_tokens=430 \
+        --set matmul_dtype=bfloat16
+      [ -d "$WORK/export/verifier" ] || $SAMPLESET export "$WORK/train/ablation_verifier/checkpoint" --output "$WORK/export/verifier"
+      scored=$WORK/scored/${test##*/}
+      mkdir -p "$WORK/scored"
+      [ -s "$scored" ] || (unset SAMPLESET_DTYPE && $SAMPLESET score "$test" --reward-model generative_verifier \
+        --model "openvino:$WORK/export/verifier" --column verifier_scores --output "$scored")
+      "$HERE/evaluate.sh" ablation_verifier "$scored" 5 weighted_vote:by=verifier_scores best_of_n:by=verifier_scores
       ;;
     *)
       echo "No variant '$variant'; the head of this file lists them." >&2
