@@ -26,6 +26,11 @@ _TICKED = lazy_pattern(
     re.MULTILINE,
 )
 _CROSSED = lazy_pattern(r"[❌✗✘]")
+_LINE_OF_VERDICT = lazy_pattern(
+    r"^\W{0,6}((?-i:[A-Z]))[).:]\W{1,3}(?:is )?(?:(true|correct|right|yes)|false|incorrect|wrong|no)\W*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_QUOTED = lazy_pattern(r"[\"“'‘]([A-Z])[\"”'’]")
 _STYLED = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textsf|mathbf|mathrm|mathsf|boldsymbol|bf"
     r"|rm)\s?\{\s*\(?\s*([A-Z])\s*\)?\s*[.)]?\s*\}"
@@ -76,9 +81,9 @@ _STATED = lazy_pattern(
     rf"|should be|would be|could only be|can only be"
     rf"|it is|it's|that is,?|that's|this is|which is|i\.e\.,?|but|likely|namely|argue for|supports?"
     rf"|favou?rs?|lean(?:ing)? (?:towards?|to))\s+(?:the )?(?:{_NOUN} )?{_LETTER}{_CLOSED}"
-    rf"|(?:^|,\s*)(?:so|thus|hence|therefore|only|finally"
+    rf"|(?:^\W{{0,3}}|,\s*)(?:so|thus|hence|therefore|only|finally"
     rf"|consequently)[,:]?\s+(?:the )?(?:{_NOUN} )?(?:only )?{_LETTER}{_CLOSED}"
-    rf"|(?:{_NOUN} )?{_LETTER}\s+(?:alone )?(?:is|seems|looks|appears|must be|would be"
+    rf"|(?:{_NOUN},? )?{_LETTER},?\s+(?:alone )?(?:is|seems|looks|appears|must be|would be"
     rf"|has to be)\s+(?:to be )?"
     r"(?:(?:the|our|my|clearly|definitely|indeed|only|therefore|thus|hence|then|also|probably),? )*"
     r"(?:correct|right|true|best|better|most|valid|answer|choice|one\b|option|closest|nearest|likeliest|winner"
@@ -137,7 +142,7 @@ def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tup
     ticked = {mark[1] or mark[2] for mark in _TICKED.finditer(text)} if _CROSSED.search(text) else set[str]()
     if len(ticked) == 1 and ticked <= set(letters):
         return ticked.pop(), "choice"
-    plain = _MARKUP.sub("", _STYLED.sub(r"(\1)", text))
+    plain = _QUOTED.sub(r"\1", _MARKUP.sub("", _STYLED.sub(r"(\1)", text)))
     match = _WHOLE.fullmatch(plain)
     if match and match[1].upper() in letters:
         return match[1].upper(), "choice"
@@ -147,6 +152,10 @@ def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tup
             return letter, "choice"
     if truncated:
         return None
+    verdicts = _LINE_OF_VERDICT.findall(plain)
+    right = [letter for letter, is_right in verdicts if is_right]
+    if len(right) == 1 < len(verdicts) and right[0] in letters:
+        return right[0], "choice"
     headings = list(_HEADING.finditer(plain))
     headed = plain[headings[-1].end() :] if headings else plain
     leading = _LEADING.match(headed)

@@ -36,8 +36,10 @@ _TIME = lazy_pattern(
     r"( ?(?:noon|midnight))?( (?:in the (?:morning|afternoon|evening)|at night))?"
 )
 _MILITARY = lazy_pattern(r"([01]\d|2[0-3])([0-5]\d) (?:hours|hrs)")
+_MINUTES = {"half": 30, "quarter": 15, "five": 5, "ten": 10, "twenty-five": 25, "twenty": 20}
 _PAST = lazy_pattern(
-    rf"(half|(?:a )?quarter) (past|to) ({'|'.join(NUMBER_WORDS)}|\d{{1,2}})(?: ?([ap])\.?m\.?)?",
+    rf"(half|(?:a )?quarter|(?:{'|'.join(_MINUTES)}|[1-5]?\d)(?: minutes|(?= past))) (past|to|after|before)"
+    rf" ({'|'.join(NUMBER_WORDS)}|\d{{1,2}})(?: ?([ap])\.?m\.?)?",
     re.IGNORECASE,
 )
 _NOON = {"noon": "12:00 pm", "midday": "12:00 pm", "midnight": "12:00 am"}
@@ -74,9 +76,12 @@ def read_time(text: str) -> str | None:
     past = _PAST.fullmatch(text)
     if past:
         hour = NUMBER_WORDS.get(past[3].lower()) or int(past[3] if past[3].isdigit() else 0)
-        minute = 30 if past[1].lower() == "half" else 15 if past[2].lower() == "past" else 45
-        hour -= minute == 45
-        return f"{hour or 12}:{minute}" + (f" {past[4].lower()}m" if past[4] else "") if hour <= 12 else None
+        told = past[1].lower().removeprefix("a ").removesuffix(" minutes")
+        minute = int(told) if told.isdigit() else _MINUTES[told]
+        if past[2].lower() in ("to", "before") and minute:
+            minute, hour = 60 - minute, hour - 1
+        half = f" {past[4].lower()}m" if past[4] else ""
+        return f"{hour or 12}:{minute:02}{half}" if hour <= 12 else None
     match = _TIME.fullmatch(_MILITARY.sub(r"\1:\2", text))
     if not match or not (match[2] or match[3] or match[4] or match[5]):
         return None

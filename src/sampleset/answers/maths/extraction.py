@@ -269,15 +269,24 @@ def _verdicts_in(document: object) -> dict[str, bool]:
         document = dict(pair for pair in pairs if pair) if all(pairs) else None
     options = cast("dict[str, object]", document) if isinstance(document, dict) else {}
     verdicts = {
-        letter.upper(): of for letter, of in options.items() if len(letter) == 1 and isinstance(of, bool)
+        letter.upper(): is_right
+        for letter, told in options.items()
+        if len(letter) == 1 and (is_right := _truth(told)) is not None
     }
     return verdicts if len(verdicts) == len(options) > 1 else {}
+
+
+def _truth(value: object) -> bool | None:
+    """A verdict, also as text: `"true"`."""
+    if isinstance(value, str):
+        return {"true": True, "correct": True, "false": False, "incorrect": False}.get(value.lower())
+    return value if isinstance(value, bool) else None
 
 
 def _verdict_in(option: object) -> tuple[str, bool] | None:
     values = list(cast("dict[str, object]", option).values()) if isinstance(option, dict) else []
     letters = [value for value in values if isinstance(value, str) and len(value) == 1]
-    verdicts = [value for value in values if isinstance(value, bool)]
+    verdicts = [told for value in values if (told := _truth(value)) is not None]
     return (letters[0], verdicts[0]) if len(letters) == len(verdicts) == 1 else None
 
 

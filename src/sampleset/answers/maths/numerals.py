@@ -7,7 +7,7 @@ are capped, so that no text can ask for a large computation.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from sampleset.answers.maths.counts import (
@@ -112,6 +112,7 @@ _COUNTER = lazy_pattern(
 _HAN_SCALE = lazy_pattern(r"(\d[\d,.]*) ?([百千万亿億만억])(?![十百千万亿億만억])")
 _HAN_SCALES = {"百": 2, "千": 3, "万": 4, "만": 4, "亿": 8, "億": 8, "억": 8}
 _MINUS = lazy_pattern(r"(?:(?:negative|minus) |[负負])(?=[$\d\\])", re.IGNORECASE)
+_SPOKEN_MINUS = lazy_pattern(r"(?:negative|minus) (?!negative|minus)(?=[a-z])", re.IGNORECASE)
 _HAN_SHARE = lazy_pattern(
     r"([零一二两三四五六七八九十百]{1,6}|\d{1,6})分之([零一二两三四五六七八九十百]{1,6}|\d{1,6})"
 )
@@ -199,6 +200,9 @@ def read_numeral(text: str) -> Numeral | None:
         text = text[hedge.end() :]
     text = _HALF_A.sub("1/2 ", text, count=1) if text[:1] in "hH" else text
     text = _MINUS.sub("-", text, count=1) if text[:1] in "nmNM负負" else text
+    spoken = _SPOKEN_MINUS.match(text)
+    if spoken and (size := read_numeral(text[spoken.end() :])):
+        return replace(size, value=-size.value)
     which = _ORDINAL_WORDS.get(text.casefold().removeprefix("the "))
     if not text or which:
         return Numeral(Fraction(which)) if which else None

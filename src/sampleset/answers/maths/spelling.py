@@ -119,7 +119,7 @@ _SUBSTITUTIONS = tuple(
         ("", r"\\(?:geqslant|geq)(?![A-Za-z])|>=", r"\\ge "),
         ("\\lt", r"\\lt(?![A-Za-z])", "<"),
         ("\\gt", r"\\gt(?![A-Za-z])", ">"),
-        ("", r"\\(?:neq)(?![A-Za-z])|!=", r"\\ne "),
+        ("", r"\\neq(?![A-Za-z])|\\not ?=|!=", r"\\ne "),
         ("lbrace", r"\\(?:lbrace)(?![A-Za-z])", r"\\{"),
         ("rbrace", r"\\(?:rbrace)(?![A-Za-z])", r"\\}"),
         ("vert", r"\\(?:l?vert|rvert)(?![A-Za-z])", "|"),

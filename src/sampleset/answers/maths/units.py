@@ -30,6 +30,14 @@ UNITS = {
         "oz": "oz ounce ounces",
         "ml": "ml mL milliliter milliliters millilitre millilitres",
         "L": "l L liter liters litre litres",
+        "gallon": "gal gallon gallons",
+        "quart": "qt qts quart quarts",
+        "pint": "pint pints",
+        "cup": "cup cups",
+        "tablespoon": "tbsp tablespoon tablespoons",
+        "teaspoon": "tsp teaspoon teaspoons",
+        "ton": "ton tons",
+        "tonne": "tonne tonnes",
         "s": "s sec secs second seconds",
         "min": "min mins minute minutes",
         "h": "h hr hrs hour hours",
@@ -37,6 +45,8 @@ UNITS = {
         "week": "week weeks",
         "month": "month months",
         "year": "yr yrs year years",
+        "decade": "decade decades",
+        "century": "century centuries",
         "degrees": "degree degrees deg",
         "radians": "radian radians rad",
         "mi/h": "mph",
@@ -120,6 +130,10 @@ _NEVER_PREFIXED = frozenset(("c", "min", "h", "day", "yr", "atm", "rad", "u", "a
 _TOKEN = lazy_pattern(r" ?(?P<slash>/|per(?![A-Za-z]))? ?(?P<name>[A-Za-zμ]+)\.?(?:\^\{(?P<power>-?\d)\})?")
 _MAX_TOKENS = 6
 
+_MONTHS = {"month": 1, "year": 12, "decade": 120, "century": 1200}
+_GALLON = Fraction(3785411784, 10**9)
+"""Of the United States, in litres."""
+_PARTS_OF_A_GALLON = {"gallon": 1, "quart": 4, "pint": 8, "cup": 16, "tablespoon": 256, "teaspoon": 768}
 _MEASURES: dict[str, tuple[str, Fraction]] = {
     **{
         name: ("length", factor)
@@ -133,16 +147,17 @@ _MEASURES: dict[str, tuple[str, Fraction]] = {
         name: ("mass", factor)
         for name, factor in {
             "g": Fraction(1), "mg": Fraction(1, 1000), "kg": Fraction(1000), "lb": Fraction(45359237, 100000),
-            "oz": Fraction(45359237, 1600000),
+            "oz": Fraction(45359237, 1600000), "ton": Fraction(2 * 45359237, 100), "tonne": Fraction(10**6),
         }.items()
     },
     **{
         name: ("time", Fraction(seconds))
         for name, seconds in {"s": 1, "min": 60, "h": 3600, "day": 86400, "week": 604800}.items()
     },
-    **{name: ("long time", Fraction(months)) for name, months in {"month": 1, "year": 12}.items()},
+    **{name: ("long time", Fraction(months)) for name, months in _MONTHS.items()},
     **{name: ("money", factor) for name, factor in {"dollar": Fraction(1), "cent": Fraction(1, 100)}.items()},
     **{name: ("volume", factor) for name, factor in {"L": Fraction(1), "ml": Fraction(1, 1000)}.items()},
+    **{name: ("volume", _GALLON / parts) for name, parts in _PARTS_OF_A_GALLON.items()},
     "degrees": ("angle", Fraction(1)),
     "arcminutes": ("angle", Fraction(1, 60)),
     "arcseconds": ("angle", Fraction(1, 3600)),

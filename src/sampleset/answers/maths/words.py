@@ -40,7 +40,8 @@ _EMPTY = frozenset(("emptyset", "theemptyset", "nullset", "thenullset"))
 
 
 _SPOKEN = lazy_pattern(
-    r" (?:is|equals|or minus|root of) |^(?:the )?(?:point|ratio|pair|ordered|vector|sol|root|set|interval)",
+    r" (?:is|equals|or minus|root of) |^(?:negative|minus) "
+    r"|^(?:the )?(?:point|ratio|pair|ordered|vector|sol|root|set|interval)",
     re.IGNORECASE,
 )
 _NOTATIONS = tuple(
@@ -51,6 +52,7 @@ _NOTATIONS = tuple(
         (r"^(?:the )?square root of (\d{1,30})$", r"\\sqrt{\1}"),
         (r"^(?:the )?cube root of (\d{1,30})$", r"\\sqrt[3]{\1}"),
         (r"^plus or minus (?=[\d\\])", r"\\pm "),
+        (r"^(?:negative|minus) (?=\\infty)", "-"),
         (r"^([a-z]) is (?:at least|(?:no|not) (?:less|smaller) than"
         r"|greater than or equal to) (?=[-\d\\])", r"\1 \\ge "),
         (r"^([a-z]) is (?:at most|(?:no|not) (?:more|greater) than"
@@ -96,6 +98,8 @@ def _one_text(text: str) -> str:
         return "infinitelymany"
     if limitless := _LIMITLESS.fullmatch(folded):
         return f"{limitless[1]}verges"
+    if folded == "notdefined":
+        return "undefined"
     if folded in _EMPTY:
         return r"\emptyset"
     return _SHORT_NAMES.get(folded, folded) or text
