@@ -278,6 +278,7 @@ def test_a_checkpoint_says_how_it_is_to_be_asked(tmp_path: Path, tiny: Path):
     assert record["base_model"].startswith("transformers:tiny@")
     assert record["vote_weight"] == 0.5
     assert record["training"]["steps_done"] == 2
+    assert len({file.stat().st_mode for file in summary.checkpoint.iterdir()}) == 1
 
 
 def test_only_the_last_layers_are_adapted_where_asked_for(tmp_path: Path, tiny: Path):

@@ -18,6 +18,7 @@ from sampleset.engines.huggingface.model import (
     find_model,
     import_extra,
     load_model,
+    open_weights,
     without_progress_bars,
 )
 from sampleset.engines.huggingface.text import Texts
@@ -112,6 +113,7 @@ def save_policy(
     options = {"save_embedding_layers": False} if hasattr(policy.model, "peft_config") else {}
     with without_progress_bars():
         policy.model.save_pretrained(str(folder), safe_serialization=True, **options)
+    open_weights(folder)
     policy.tokenizer.save_pretrained(str(folder))
     votes, confidence = policy.prior.tolist()
     full_record = replace(

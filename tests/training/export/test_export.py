@@ -121,6 +121,7 @@ async def test_every_format_gives_the_scores_of_the_checkpoint(checkpoint: Path,
         assert distance(found, trained) < tolerance * changed, (engine, form)
         assert found.index(max(found)) == trained.index(max(trained))
         assert {"README.md", "sampleset.json"} <= set(made.files)
+        assert len({file.stat().st_mode for file in folder.iterdir()}) == 1
 
 
 def test_an_export_names_files_without_their_folders_and_questions_by_digests(

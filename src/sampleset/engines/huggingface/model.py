@@ -391,6 +391,12 @@ def without_progress_bars() -> Generator[None]:
             logging.enable_progress_bar()
 
 
+def open_weights(folder: Path) -> None:
+    """Give weights the mode of their folder: safetensors writes them for their owner alone."""
+    for weights in folder.glob("*.safetensors"):
+        weights.chmod(folder.stat().st_mode & 0o666)
+
+
 def import_extra(name: str) -> Any:
     """A package of the extra `train`.
 

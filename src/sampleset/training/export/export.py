@@ -37,6 +37,7 @@ from sampleset.engines.huggingface.model import (
     find_model,
     import_extra,
     load_model,
+    open_weights,
 )
 from sampleset.errors import DataError, InputNotFoundError, InvalidArgumentError, UnknownNameError
 from sampleset.training.export.gguf import (
@@ -178,6 +179,7 @@ def _write_merged(checkpoint: Path, folder: Path, base: str | None, dtype: str |
     if hasattr(model.config, "quantization_config"):  # from a GGUF base; the merged weights are not quantised
         del model.config.quantization_config
     model.save_pretrained(str(folder), safe_serialization=True)
+    open_weights(folder)
     loaded.tokenizer.save_pretrained(str(folder))
 
 
