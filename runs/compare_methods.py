@@ -2,10 +2,12 @@
 
     python runs/compare_methods.py REPORT METHOD REPORT METHOD [-k 5]
 
-Methods are written as in the reports. Prints both accuracies, the difference of the first to the second with
-the 95 % interval of a paired bootstrap over questions, on how many questions each is the better one, and p by
-exact McNemar. Reports of other questions are refused, and reports on other subsets of their samples: where
-one of the vote, weighted vote, best of n and first sample is right on another share of a question's subsets.
+Methods are written as in the reports, or by how the name of one of them begins. Prints both accuracies, the
+difference of the first to the second with the 95 % interval of a paired bootstrap over questions, on how many
+questions each is the better one, and p by exact McNemar. Reports with commas between them are the same method
+trained under several seeds, say: what counts is a question's mean over them. Reports of other questions are
+refused, and reports on other subsets of their samples: where one of the vote, weighted vote, best of n and
+first sample is right on another share of a question's subsets.
 """
 
 import argparse
@@ -30,7 +32,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     method, other_method = arguments.method, arguments.other_method
-    ours, theirs = (mean_accuracies(one, arguments.k) for one in (arguments.report, arguments.other_report))
+    ours = mean_accuracies(arguments.report, method, arguments.k)
+    theirs = mean_accuracies(arguments.other_report, other_method, arguments.k)
     if ours.keys() != theirs.keys():
         sys.exit(f"{len(ours.keys() ^ theirs.keys())} questions are not the same in both reports.")
     both = {name for key in ours for name in ours[key].keys() & theirs[key].keys() & FREE}
@@ -38,10 +41,6 @@ def main() -> None:
         sys.exit(f"The reports share none of {sorted(FREE)}, by which their samples are compared.")
     if changed := sum(any(ours[key][name] != theirs[key][name] for name in both) for key in ours):
         sys.exit(f"On {changed} questions the samples are not the same in both reports.")
-    for by_method, name in ((ours, method), (theirs, other_method)):
-        for told in by_method.values():
-            if name not in told:
-                sys.exit(f"No method {name!r} in the report; it has {', '.join(map(repr, told))}.")
     first = [told[method] for told in ours.values()]
     second = [theirs[key][other_method] for key in ours]
     differences = [one - other for one, other in zip(first, second, strict=True)]
@@ -56,9 +55,9 @@ def main() -> None:
     )
 
 
-def mean_accuracies(reports: str, k: str) -> dict[tuple[str, str], dict[str, float]]:
-    """By file and question: share right by method, its mean over the reports."""
-    first, *others = (accuracies(Path(one), k) for one in reports.split(","))
+def mean_accuracies(reports: str, method: str, k: str) -> dict[tuple[str, str], dict[str, float]]:
+    """By file and question: share right of the method and of the free ones, its mean over the reports."""
+    first, *others = (accuracies(Path(one), method, k) for one in reports.split(","))
     for other in others:
         if other.keys() != first.keys():
             sys.exit(f"{len(first.keys() ^ other.keys())} questions are not the same in all of {reports}.")
@@ -72,15 +71,20 @@ def mean_accuracies(reports: str, k: str) -> dict[tuple[str, str], dict[str, flo
     }
 
 
-def accuracies(report: Path, k: str) -> dict[tuple[str, str], dict[str, float]]:
-    """By file and question: share right by method."""
+def accuracies(report: Path, method: str, k: str) -> dict[tuple[str, str], dict[str, float]]:
+    """By file and question: share right of the method, under the name asked for, and of the free ones."""
     found: dict[tuple[str, str], dict[str, float]] = {}
     with (report / "questions.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
-            told = json.loads(line)
-            if k not in told["accuracies"]:
-                sys.exit(f"{report} has no k = {k}; it has {', '.join(told['accuracies'])}.")
-            found[told["file"], told["id"]] = told["accuracies"][k]
+            row = json.loads(line)
+            if k not in row["accuracies"]:
+                sys.exit(f"{report} has no k = {k}; it has {', '.join(row['accuracies'])}.")
+            shares = row["accuracies"][k]
+            names = [method] if method in shares else [name for name in shares if name.startswith(method)]
+            if len(names) != 1:
+                sys.exit(f"{report} has not one method {method!r}, but {', '.join(map(repr, shares))}.")
+            free = {name: share for name, share in shares.items() if name in FREE}
+            found[row["file"], row["id"]] = {**free, method: shares[names[0]]}
     return found
 
 
