@@ -199,10 +199,11 @@ def read_numeral(text: str) -> Numeral | None:
     if hedge:
         text = text[hedge.end() :]
     text = _HALF_A.sub("1/2 ", text, count=1) if text[:1] in "hH" else text
-    text = _MINUS.sub("-", text, count=1) if text[:1] in "nmNM负負" else text
-    spoken = _SPOKEN_MINUS.match(text)
-    if spoken and (size := read_numeral(text[spoken.end() :])):
-        return replace(size, value=-size.value)
+    if text[:1] in "nmNM负負":
+        text = _MINUS.sub("-", text, count=1)
+        spoken = _SPOKEN_MINUS.match(text)
+        if spoken and (size := read_numeral(text[spoken.end() :])):
+            return replace(size, value=-size.value)
     which = _ORDINAL_WORDS.get(text.casefold().removeprefix("the "))
     if not text or which:
         return Numeral(Fraction(which)) if which else None

@@ -34,7 +34,7 @@ _OPENING = lazy_pattern(
 _SHORT_NAMES = (
     {short: day for day in DAYS for short in (day[:3], f"{day[:3]}.", day[:4], day[:5])}
     | {short: month for month in MONTHS if month != "may" for short in (month[:3], f"{month[:3]}.")}
-    | {"weds": "wednesday", "sept": "september", "sept.": "september"}
+    | {"weds": "wednesday", "sept": "september", "sept.": "september", "notdefined": "undefined"}
 )
 _EMPTY = frozenset(("emptyset", "theemptyset", "nullset", "thenullset"))
 
@@ -98,8 +98,6 @@ def _one_text(text: str) -> str:
         return "infinitelymany"
     if limitless := _LIMITLESS.fullmatch(folded):
         return f"{limitless[1]}verges"
-    if folded == "notdefined":
-        return "undefined"
     if folded in _EMPTY:
         return r"\emptyset"
     return _SHORT_NAMES.get(folded, folded) or text

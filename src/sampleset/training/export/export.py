@@ -144,6 +144,7 @@ def export_checkpoint(
         record = replace(
             record, training=_without_folders(record.training), others={**record.others, "format": format}
         )
+        open_weights(new)
         write_record(new, record)
         if (questions := read_trained_on(checkpoint)) is not None:
             write_trained_on(new, questions)
@@ -179,7 +180,6 @@ def _write_merged(checkpoint: Path, folder: Path, base: str | None, dtype: str |
     if hasattr(model.config, "quantization_config"):  # from a GGUF base; the merged weights are not quantised
         del model.config.quantization_config
     model.save_pretrained(str(folder), safe_serialization=True)
-    open_weights(folder)
     loaded.tokenizer.save_pretrained(str(folder))
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sampleset.engines.huggingface.model import ADAPTER_CONFIG, ADAPTER_WEIGHTS, import_extra, open_weights
+from sampleset.engines.huggingface.model import ADAPTER_CONFIG, ADAPTER_WEIGHTS, import_extra
 from sampleset.training.export.gguf import Adapter
 
 
@@ -27,7 +27,6 @@ def write_peft_adapter(folder: Path, adapter: Adapter, base: str, dtype: str) ->
             name = f"base_model.model.{module}.lora_{side}.weight"
             weights[name] = numpy.ascontiguousarray(values, dtype=dtype)
     safetensors.save_file(weights, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-    open_weights(folder)
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
