@@ -96,6 +96,10 @@ BENCHMARKS: dict[str, Benchmark] = {
         "reading, scoring and drawing on OpenVINO and on llama.cpp",
         needs=("openvino_genai", "gguf", "xllamacpp"),
     ),
+    "loading_gguf": Benchmark(
+        "a GGUF file loaded by transformers alone and by this package",
+        needs=("torch", "transformers", "gguf"),
+    ),
     "aggregator_modes": Benchmark("modes select, direct and think", needs=("xllamacpp",)),
     "aggregator_batching": Benchmark("sets at once, embedded model", needs=("xllamacpp",)),
     "aggregator_batching_transformers": Benchmark(

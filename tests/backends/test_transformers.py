@@ -21,7 +21,12 @@ from sampleset.chat import Generation, Message, SamplingParams, estimate_pieces 
 from sampleset.engines.checkpoint import CheckpointRecord, write_record  # noqa: E402
 from sampleset.engines.huggingface import decoder as engines  # noqa: E402
 from sampleset.engines.huggingface.batch import choose  # noqa: E402
-from sampleset.engines.huggingface.model import attention_plans_avoided, find_model, without_progress_bars  # noqa: E402
+from sampleset.engines.huggingface.model import (  # noqa: E402
+    attention_plans_avoided,
+    find_model,
+    load_model,
+    without_progress_bars,
+)
 from sampleset.engines.huggingface.text import plain_prompt  # noqa: E402
 from sampleset.errors import (  # noqa: E402
     BackendError,
@@ -34,6 +39,7 @@ from sampleset.errors import (  # noqa: E402
 )
 from sampleset.models.opening import open_backend  # noqa: E402
 from sampleset.types import Question, Sample, SampleSet  # noqa: E402
+from support.tiny_gguf import TinyModel  # noqa: E402
 
 CONTEXT = 2048
 QUESTION = "Tom has 3 apples and buys 4 more. How many apples has he now?"
@@ -620,6 +626,24 @@ class TestFiles:
             assert list(unpacking.tqdm(range(3), file=shown)) == [0, 1, 2]
         assert bool(shown.getvalue()) == is_terminal
         assert unpacking.tqdm is bar
+
+    def test_the_head_of_a_gguf_file_is_read_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gguf = pytest.importorskip("gguf")
+        path = tmp_path / "tiny.gguf"
+        TinyModel().write(path)
+        own, read = (gguf.GGUFReader, gguf.get_tensor_name_map), list[str]()
+
+        class Reader(gguf.GGUFReader):
+            def __init__(self, file: str) -> None:
+                read.append(file)
+                super().__init__(file)
+
+        monkeypatch.setattr("gguf.gguf_reader.GGUFReader", Reader)
+        load_model(find_model(str(path)), "cpu", None, merge_adapter=False)
+        assert read == [str(path)]
+        assert (gguf.GGUFReader, gguf.get_tensor_name_map) == own
 
     def test_a_file_that_is_no_gguf_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "model.gguf").write_bytes(b"PK\x03\x04")

@@ -12,9 +12,9 @@ import re
 import threading
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -251,7 +251,7 @@ def load_model(
         options["use_safetensors"] = True
     texts = files.path if (files.path / "tokenizer_config.json").is_file() else folder
     try:
-        with without_progress_bars():
+        with without_progress_bars(), _files_read_once() if extra else nullcontext():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 str(texts), trust_remote_code=False, **({} if texts != folder else extra)
             )
@@ -318,13 +318,33 @@ _CUTS_DIGITS = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exao
 
 def _cut_digits(tokenizer: Any, path: Path) -> None:
     """Let the tokenizer split digits as the GGUF file says; transformers (5.23) uses GPT-2's pattern."""
-    pre_tokenizer = import_extra("gguf").GGUFReader(path).get_field("tokenizer.ggml.pre")
+    pre_tokenizer = import_extra("gguf").GGUFReader(str(path)).get_field("tokenizer.ggml.pre")
     if pre_tokenizer is None or pre_tokenizer.contents() not in _CUTS_DIGITS:
         return
     cuts: Any = import_extra("tokenizers").pre_tokenizers
     tokenizer.backend_tokenizer.pre_tokenizer = cuts.Sequence(
         [cuts.Digits(individual_digits=True), cuts.ByteLevel(add_prefix_space=False, use_regex=True)]
     )
+
+
+_reader_lock = threading.Lock()
+
+
+@contextmanager
+def _files_read_once() -> Generator[None]:
+    """Let transformers read the head of a GGUF file once while it loads it, and map its tensors' names once.
+
+    Version 5.23 reads the head for the configuration, the tokenizer and the weights, value by value in
+    Python, and makes that map anew for each module: most of the time in which a small model is loaded.
+    """
+    gguf = import_extra("gguf")
+    with _reader_lock:
+        own = gguf.GGUFReader, gguf.get_tensor_name_map
+        gguf.GGUFReader, gguf.get_tensor_name_map = cache(gguf_reader), cache(gguf.get_tensor_name_map)
+        try:
+            yield
+        finally:
+            gguf.GGUFReader, gguf.get_tensor_name_map = own
 
 
 _plans_lock = threading.Lock()
@@ -410,6 +430,20 @@ def import_extra(name: str) -> Any:
             f"Hugging Face models in this process need {name} ({error}). Install it: {INSTALL}. "
             "If a server runs the model, give its --base-url."
         ) from error
+
+
+def gguf_reader(path: str) -> Any:
+    """The package gguf's reader of a file, over a plain array: it cuts a slice for every value of the head,
+    which takes three times as long from numpy's map of a file.
+    """
+    base: Any = import_extra("gguf.gguf_reader").GGUFReader
+    numpy: Any = import_extra("numpy")
+
+    class Reader(base):
+        def __setattr__(self, name: str, value: Any) -> None:
+            object.__setattr__(self, name, numpy.asarray(value) if name == "data" else value)
+
+    return Reader(path)
 
 
 def _short(error: Exception) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from sampleset.engines.huggingface.model import ADAPTER_CONFIG, ADAPTER_WEIGHTS, import_extra
+from sampleset.engines.huggingface.model import ADAPTER_CONFIG, ADAPTER_WEIGHTS, gguf_reader, import_extra
 from sampleset.errors import DataError
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
@@ -64,7 +64,7 @@ class BaseFile:
         self._gguf: Any = import_extra("gguf")
         self.path = path
         try:
-            self._reader = self._gguf.GGUFReader(str(path))
+            self._reader = gguf_reader(str(path))
             self.architecture = str(self._field("general.architecture"))
         except (OSError, ValueError, KeyError, IndexError) as error:
             raise DataError(
@@ -188,7 +188,7 @@ def read_gguf_adapter(path: Path, base: BaseFile) -> Adapter:
     numpy: Any = import_extra("numpy")
     sides: dict[str, dict[str, Any]] = {}
     try:
-        reader = gguf.GGUFReader(str(path))
+        reader = gguf_reader(str(path))
         alpha = float(reader.fields["adapter.lora.alpha"].contents())
         for tensor in reader.tensors:
             name, _, side = str(tensor.name).rpartition(".lora_")  # as blk.15.attn_q.weight.lora_a
