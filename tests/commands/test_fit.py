@@ -410,10 +410,10 @@ def test_a_fit_in_several_processes_is_refused(
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of draws in the place of those of the tiny study, whose sizes are smaller here."""
-    tiny = replace(SSA["tiny"], k=3, samples=4, test_k="2", limit=80, test_limit=30)
+    tiny = replace(SSA["tiny"], k=3, samples=4, test_k="2", limit=40, test_limit=20)
     monkeypatch.setitem(STUDIES, "ssa", {"tiny": tiny, "paper": SSA["paper"]})
     for number, name in enumerate((*tiny.train, tiny.test, *tiny.also)):
-        write_draws(tmp_path / "recorded" / name, 90, first=1000 * number)
+        write_draws(tmp_path / "recorded" / name, 50, first=1000 * number)
     write_draws(tmp_path / "draws.jsonl")
     return tmp_path / "recorded"
 
@@ -432,8 +432,8 @@ def test_a_study_prints_its_tables_and_the_same_bytes_a_second_time(
     assert stubs.done.count("train") == 6  # sft-grpo has two runs
     assert "| select |" in out
     assert (
-        "| gsm8k\\_test\\_qwen15b\\_reseeded | 2 | 30 |" in out
-        or "| gsm8k_test_qwen15b_reseeded | 2 | 30 |" in out
+        "| gsm8k\\_test\\_qwen15b\\_reseeded | 2 | 20 |" in out
+        or "| gsm8k_test_qwen15b_reseeded | 2 | 20 |" in out
     )
     stubs.fails = "export"
     assert reproduce(run, study, tmp_path / "second")[0] != 0
@@ -484,7 +484,7 @@ def test_a_study_can_be_planned_without_making_anything(run: Run, study: Path, s
     assert code == 0, err
     plan = json.loads(out)
     assert [entry["variant"] for entry in plan] == ["select", "sft", "grpo", "sft-grpo", "sft-think"]
-    assert (plan[0]["train_questions"], plan[0]["draws"]) == (80, 0)
+    assert (plan[0]["train_questions"], plan[0]["draws"]) == (40, 0)
     assert not (tmp_path / "study").exists()
     code, out, _ = reproduce(run, study, tmp_path / "study", "--dry-run")
     assert (code, "lower bound" in out) == (0, True)

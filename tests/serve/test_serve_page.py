@@ -95,7 +95,7 @@ def test_the_metrics_of_the_page_are_there():
 @pytest.mark.model
 def test_the_python_of_the_page_runs(capsys: pytest.CaptureFixture[str]):
     chat, responses = blocks("python")
-    with running({"embedded": default_alias("embedded", None, None)}) as server:
+    with running({"embedded": {**default_alias("embedded", None, None), "k": 3, "max_tokens": 64}}) as server:
         for code in (chat, responses):
             exec(compile(code.replace("http://127.0.0.1:8700", server.url), "serve.md", "exec"), {})
     told, text = capsys.readouterr().out.rsplit("'votes'", 1)

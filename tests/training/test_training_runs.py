@@ -461,16 +461,10 @@ def test_two_processes_train_as_one_does(tmp_path: Path, tiny: Path):
         )
         path = folder / "recipe.yaml"
         path.write_text(json.dumps(made.to_dict()))
-        launched = [
-            sys.executable,
-            "-m",
-            "accelerate.commands.launch",
-            "--cpu",
-            "--num_processes",
-            str(count),
-        ]
+        launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_machines=1", "--num_processes=2"]
+        launched = launcher if count > 1 else []
         done = subprocess.run(
-            [*launched, "--num_machines", "1", "-m", "sampleset", "train", "select", str(path)],
+            [sys.executable, *launched, "-m", "sampleset", "train", "select", str(path)],
             capture_output=True,
             text=True,
             timeout=280,

@@ -13,7 +13,7 @@ from sampleset.chat import Continuation
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.types import Answer
 
-SETS = 3
+SETS, SAMPLES = 2, 4
 
 
 async def read(engine: str) -> tuple[list[Answer], list[Continuation]]:
@@ -33,7 +33,7 @@ async def read(engine: str) -> tuple[list[Answer], list[Continuation]]:
         for stored in SampleFile(path):
             before = len(scores)
             answer = await aggregator.aggregate(
-                replace(stored.sample_set, samples=stored.sample_set.samples[:5])
+                replace(stored.sample_set, samples=stored.sample_set.samples[:SAMPLES])
             )
             if len(scores) > before:
                 answers.append(answer)
