@@ -206,18 +206,19 @@ for variant in "$@"; do
       direct_rows
       grpo_variant grpo_alone direct
       ;;
-    verifier)
+    verifier) (
       rows verify -k 5 --mode verify --easy 1.0
       STEPS=$((STEPS * $(wc -l < "$WORK/rows/verify.jsonl") / $(wc -l < "$WORK/rows/ends90.jsonl") / 4)) \
         train sft ablation_verifier verify --set rows_per_step=4 --set learning_rate=5.0e-4 --set max_tokens=430 \
         --set matmul_dtype=bfloat16
-      [ -d "$WORK/export/verifier" ] || $SAMPLESET export "$WORK/train/ablation_verifier/checkpoint" --output "$WORK/export/verifier"
       scored=$WORK/scored/${test##*/}
       mkdir -p "$WORK/scored"
-      [ -s "$scored" ] || (unset SAMPLESET_DTYPE && $SAMPLESET score "$test" --reward-model generative_verifier \
-        --model "openvino:$WORK/export/verifier" --column verifier_scores --output "$scored")
+      unset SAMPLESET_DTYPE
+      [ -d "$WORK/export/verifier" ] || $SAMPLESET export "$WORK/train/ablation_verifier/checkpoint" --output "$WORK/export/verifier"
+      [ -s "$scored" ] || $SAMPLESET score "$test" --reward-model generative_verifier \
+        --model "openvino:$WORK/export/verifier" --column verifier_scores --output "$scored"
       "$HERE/evaluate.sh" ablation_verifier "$scored" 5 weighted_vote:by=verifier_scores best_of_n:by=verifier_scores
-      ;;
+      ) ;;
     *)
       echo "No variant '$variant'; the head of this file lists them." >&2
       exit 2
