@@ -83,3 +83,9 @@ def write_sets(path: Path, answers_of: dict[str, list[str]], gold: str | None = 
         ),
     )
     return path
+
+
+def launcher(count: int) -> list[str]:
+    """What Python is told to run a module in so many processes on the CPU; one needs nothing."""
+    words = ["-m", "accelerate.commands.launch", "--cpu", "--num_machines=1", f"--num_processes={count}"]
+    return words if count > 1 else []

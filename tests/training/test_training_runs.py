@@ -38,7 +38,7 @@ from sampleset.training.sft import SftLearner  # noqa: E402
 from sampleset.training.shared_prompt import branch_logprobs  # noqa: E402
 from support.command_line import Run  # noqa: E402
 from support.tiny_model import save_tiny_model  # noqa: E402
-from support.training_builders import short_row  # noqa: E402
+from support.training_builders import launcher, short_row  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
@@ -461,10 +461,8 @@ def test_two_processes_train_as_one_does(tmp_path: Path, tiny: Path):
         )
         path = folder / "recipe.yaml"
         path.write_text(json.dumps(made.to_dict()))
-        launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_machines=1", "--num_processes=2"]
-        launched = launcher if count > 1 else []
         done = subprocess.run(
-            [sys.executable, *launched, "-m", "sampleset", "train", "select", str(path)],
+            [sys.executable, *launcher(count), "-m", "sampleset", "train", "select", str(path)],
             capture_output=True,
             text=True,
             timeout=280,

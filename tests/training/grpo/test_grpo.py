@@ -33,7 +33,7 @@ from sampleset.training.loop import TrainingRun, train  # noqa: E402
 from sampleset.training.recipe import LoraOptions, Recipe  # noqa: E402
 from sampleset.training.sft import SftLearner  # noqa: E402
 from support.grpo_builders import log_of, log_of_a_killed_run, opened, recipe, two_is_right, weights_of  # noqa: E402
-from support.training_builders import short_row  # noqa: E402
+from support.training_builders import launcher, short_row  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
@@ -526,10 +526,16 @@ def test_two_processes_train_as_one_does(tmp_path: Path, guessing: Path):
         write_rows(held_back, map(row_to_json, two_is_right(3, 10_000)))
         made = replace(made, eval_rows=str(held_back))
         (folder / "recipe.yaml").write_text(json.dumps(made.to_dict()))
-        launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_machines=1", "--num_processes=2"]
-        launched = launcher if count > 1 else []
         done = subprocess.run(
-            [sys.executable, *launched, "-m", "sampleset", "train", "grpo", str(folder / "recipe.yaml")],
+            [
+                sys.executable,
+                *launcher(count),
+                "-m",
+                "sampleset",
+                "train",
+                "grpo",
+                str(folder / "recipe.yaml"),
+            ],
             capture_output=True,
             text=True,
             timeout=280,
