@@ -97,6 +97,7 @@ def test_list_names_what_there_is(run: Run):
     assert [line.split()[0] for line in out.splitlines()] == [
         "auto",
         "best_of_n",
+        "calculator",
         "certified",
         "confident",
         "first_sample",

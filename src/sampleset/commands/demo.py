@@ -35,7 +35,7 @@ from sampleset.storage.files import JsonlLog, new_jsonl
 from sampleset.storage.sample_sets import SampleFile
 
 K = 5
-VOTES = ("first_sample", "majority_vote")
+VOTES = ("first_sample", "majority_vote", "calculator")
 CONFIDENCE = ("weighted_vote", "weighted_vote:by=window", "best_of_n")
 UNTRAINED = ("llm_aggregator:mode=select,max_prompt_tokens=400",)
 TRAINED = ("ssa",)

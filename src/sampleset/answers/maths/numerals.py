@@ -148,7 +148,7 @@ class Numeral:
     def face(self) -> tuple[Fraction, str]:
         """What counts in votes: the number as it stands, of `25%` 25, and of units a.m. and p.m. only."""
         value = self.value * 100 if self.percent else self.value
-        if self.decimal and (places := _places(value)) >= _LONG_PLACES:
+        if self.decimal and (places := decimal_places(value)) >= _LONG_PLACES:
             simple = value.limit_denominator(_MOST_PARTS)
             # Of `0.3333333`, a third: the fraction, cut off or rounded after the last place.
             gap = abs(simple - value)
@@ -162,7 +162,7 @@ class Numeral:
         return f"{text} {self.unit}" if self.unit else text
 
 
-def _places(decimal: Fraction) -> int:
+def decimal_places(decimal: Fraction) -> int:
     """The places after the point of a finite decimal: the powers of 2 or 5 in its denominator."""
     fives, rest = 0, decimal.denominator
     while rest % 5 == 0:
