@@ -6,11 +6,12 @@
     python runs/learned_votes.py FILE... --output-dir OUT --page docs/results/learned-vote.md \
         --reward-model p_true,model=openvino:embedded --read gsm8k_test_qwen05b_reseeded
 
-Every file is fitted as `sampleset fit-vote FILE` does it, on whole sets. Files whose rows have a column
-`sample_models` are fitted once more as a pool, each sample under its model's name. With --pairs every fitted
-vote is used on every other file: by its rule, by the look of the sets alone, and without a rule. The pairs
-are rows of a CSV file beside the page, which later runs read. With --reader the files named by --read are
-fitted with that reader's score as well, and what it read stays in OUT. Nothing is drawn by chance.
+Every file is fitted as `sampleset fit-vote FILE` does it, on whole sets; where a calculator changes a
+sample, once more with `--calculator`. Files whose rows have a column `sample_models` are fitted once more
+as a pool, each sample under its model's name. With --pairs every fitted vote is used on every other file:
+by its rule, by the look of the sets alone, and without a rule. The pairs are rows of a CSV file beside the
+page, which later runs read. With --reader the files named by --read are fitted with that reader's score as
+well, and what it read stays in OUT. Nothing is drawn by chance.
 
 The page's section "What it says" is written by hand, and kept.
 """
@@ -24,7 +25,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,11 @@ class Pool:
             yield replace(stored, sample_set=replace(stored.sample_set, samples=tuple(named)))
 
 
-def labels_of(path: Path, pool: bool) -> Labels | str:
+def labels_of(path: Path, pool: bool = False, calculator: bool = False) -> Labels | str:
     """The labelled sets of a file, or why there are none to fit on."""
     sets = SampleFile(path, kinds=KINDS)
     try:
-        return asyncio.run(read_labels([Pool(sets) if pool else sets], LabelOptions()))
+        return asyncio.run(read_labels([Pool(sets) if pool else sets], LabelOptions(calculator=calculator)))
     except DataError as error:
         return str(error)
 
@@ -84,6 +85,10 @@ def fitted_vote(labels: Labels, name: str, folder: Path) -> VoteModel:
     began = time.process_time()
     fit = fit_vote(labels, described={"files": [name]})
     training = {**fit.model.training, "processor_seconds": round(time.process_time() - began, 1)}
+    if labels.calculator:
+        gained = [one.aided_vote_right - one.vote_right for one in labels.sets]
+        over = gain_of([one.question for one in labels.sets], np.array(gained))
+        training["aided_over_vote"] = asdict(over)
     save_settings(path, replace(fit.model, training=training).to_json())
     print(name, fit.verdict, file=sys.stderr, flush=True)
     return read_vote(path)[0]
@@ -130,6 +135,28 @@ def family_table(models: dict[str, VoteModel], pools: dict[str, VoteModel]) -> s
         )
     heads = ("file", "questions", "k", "vote", "votes and confidence", "learned", "over the vote")
     return markdown_table((*heads, "over votes and confidence", "as a pool, over the vote", "oracle"), rows)
+
+
+def calculator_table(calculating: dict[str, VoteModel]) -> str:
+    """The files in which a calculator changes a sample: the vote and the learned vote with it."""
+    rows: list[tuple[str, ...]] = []
+    for name, model in calculating.items():
+        right, gains = model.training["right"], model.training["gains"]
+        aided = interval(model.training["aided_over_vote"])
+        rows.append(
+            (
+                name,
+                percent(right["vote"]),
+                percent(right["aided_vote"]),
+                aided,
+                percent(right["learned"]),
+                interval(gains["vote"]),
+                interval(gains["aided_vote"]),
+                percent(right["oracle"]),
+            )
+        )
+    heads = ("file", "vote", "vote with it", "over the vote", "learned vote with it", "over the vote")
+    return markdown_table((*heads, "over the vote with it", "oracle with it"), rows)
 
 
 def curve_table(models: dict[str, VoteModel]) -> str:
@@ -286,7 +313,7 @@ def read_in_place(paths: Sequence[Path], option: str, spec: str, folder: Path, m
                 [SampleFile(path)],
                 AnswerOptions(run_code="sandbox"),
                 output,
-                FitOptions(**{option: spec}),
+                FitOptions(**{option: spec}, calculator=True),
                 False,
                 model,
                 CallOptions(max_concurrency=4),
@@ -310,6 +337,11 @@ FAMILIES_NOTE = """`votes and confidence` is the same model with the mean token 
 feature. `as a pool` says what is gained where each sample tells which model wrote it; the recorded files hide
 that from aggregators, and the learned vote of the other columns does not know it."""
 
+CALCULATOR_NOTE = """Samples count for what they calculate, where that is another number than they state
+([how](../reference/aggregators.md#samples-that-miscalculate)); the vote is that over what they state. Files
+in which that changes no sample are left out. The oracle is right where a sample states or calculates the
+answer."""
+
 CURVE_NOTE = """The gain over the vote, in points, of weights fitted on so many labelled questions, on the
 fold that is left out. A curve is noisy: its points rest on the same questions, and differ by less than the
 intervals above."""
@@ -321,7 +353,8 @@ PAIRS_NOTE = """Each fitted vote is used on the first 250 sets of every other fi
 [{name}]({name}). The pairs that a rule leaves below the vote:"""
 
 READERS_NOTE = """A reader's score of every candidate (`reader`), or a reward model's of every sample, as one
-more feature, its multiple fitted on the file's own labels; `features` are the same folds without it. The
+more feature, its multiple fitted on the file's own labels, with a calculator throughout; `features` are the
+same folds without it, and the vote is that over what samples state. The
 probe was fitted on the file's own labels, too (`sampleset fit-probe FILE --model
 smollm2-135m-instruct.gguf --output probe.json`): each sample has the score of a probe that had not seen its
 question."""
@@ -333,6 +366,7 @@ def page_of(
     refused: dict[str, str],
     used_elsewhere: str,
     readers: dict[str, dict[str, VoteModel]],
+    calculating: dict[str, VoteModel],
     said: str,
 ) -> str:
     """The whole page."""
@@ -340,6 +374,7 @@ def page_of(
     parts += ["## Every file", FAMILIES_NOTE, family_table(models, pools)]
     if refused:
         parts.append("Not fitted: " + " ".join(f"`{name}`: {why}" for name, why in refused.items()))
+    parts += ["## With a calculator", CALCULATOR_NOTE, calculator_table(calculating)]
     parts += ["## By the number of labels", CURVE_NOTE, curve_table(models)]
     parts += ["## What speaks", LOUD_NOTE, loud_table(models)]
     if used_elsewhere:
@@ -368,15 +403,20 @@ def main() -> None:
     labels: dict[str, Labels] = {}
     models: dict[str, VoteModel] = {}
     pools: dict[str, VoteModel] = {}
+    calculating: dict[str, VoteModel] = {}
     refused: dict[str, str] = {}
     for path in options.files:
         name = SampleFile(path).name
-        read = labels_of(path, pool=False)
+        read = labels_of(path)
         if isinstance(read, str):
             refused[name] = read
             continue
         labels[name] = read
         models[name] = fitted_vote(read, name, folder)
+        if any("--calculator" in note for note in read.notes):
+            told = labels_of(path, calculator=True)
+            assert not isinstance(told, str)
+            calculating[name] = fitted_vote(told, f"{name}.calculator", folder)
         if any("sample_models" in note for note in read.notes):
             named = labels_of(path, pool=True)
             assert not isinstance(named, str)
@@ -405,7 +445,10 @@ def main() -> None:
         if table.exists():
             with table.open(encoding="utf-8", newline="") as file:
                 elsewhere = pair_section(list(csv.DictReader(file)), table.name)
-        write_whole(options.page, page_of(models, pools, refused, elsewhere, readers, findings(options.page)))
+        write_whole(
+            options.page,
+            page_of(models, pools, refused, elsewhere, readers, calculating, findings(options.page)),
+        )
 
 
 if __name__ == "__main__":

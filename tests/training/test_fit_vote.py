@@ -359,3 +359,53 @@ def test_the_command_line_says_what_is_wrong_with_labels(tmp_path: Path):
     assert not (tmp_path / "vote.json").exists()
     run = CliRunner().invoke(app, ["fit-vote", str(few), "--output", str(tmp_path / "vote.txt")])
     assert "must be a .json file" in str(run.exception)
+
+
+def miscalculating(count: int) -> list[StoredSet]:
+    """Questions whose gold answer is 7, in each of which two samples state another result of 3 + 4."""
+    chance = random.Random(0)
+    sets: list[StoredSet] = []
+    for number in range(count):
+        slips = [f"So 3 + 4 = {wrong}.\n<answer>{wrong}</answer>" for wrong in chance.choices((6, 8), k=2)]
+        others = ["<answer>7</answer>" if number % 3 else "<answer>5</answer>", "<answer>9</answer>"]
+        question = Question(f"q{number}", f"How many are 3 and 4 of {number}?")
+        samples = tuple(Sample(index, text) for index, text in enumerate((*slips, *others)))
+        sets.append(StoredSet(SampleSet(question, samples, "mine"), Problem(question, "7"), {}))
+    return sets
+
+
+async def test_with_a_calculator_gains_are_over_the_vote_on_what_is_stated(tmp_path: Path):
+    sets = miscalculating(60)
+    plain = await labels_of(sets)
+    told = await labels_of(sets, calculator=True)
+    assert [note for note in plain.notes if "--calculator" in note] == [
+        "calculations that come to another number than is stated: 120 samples; --calculator counts what they "
+        "come to"
+    ]
+    assert not any("--calculator" in note for note in told.notes)
+    assert [one.vote_right for one in told.sets] == [one.vote_right for one in plain.sets]
+    assert {one.aided_vote_right for one in told.sets} == {1.0}
+    fit = fitted_quickly(told)
+    assert fit.model.calculator
+    assert fit.right["aided_vote"] == fit.right["learned"] == 1.0
+    assert fit.gains["vote"].difference == pytest.approx(1.0 - fit.right["vote"])
+    assert "aided_vote" not in fitted_quickly(plain).right
+
+    path = tmp_path / "vote.json"
+    path.write_text(json.dumps(fit.model.to_json()))
+    answer = await LearnedVote(str(path)).aggregate(sets[0].sample_set)
+    assert answer.answer == "7"
+    assert "calculated" in answer.flags
+
+
+async def test_a_vote_that_stands_aside_is_over_what_is_stated(tmp_path: Path):
+    fit = fitted_quickly(await labels_of(miscalculating(60), calculator=True))
+    path = tmp_path / "vote.json"
+    path.write_text(json.dumps(fit.model.to_json()))
+    stated = SampleSet(
+        Question("q", "?"), tuple(Sample(index, "So 3 + 4 = 8.\n<answer>8</answer>") for index in range(9))
+    )
+    answer = await LearnedVote(str(path)).aggregate(stated)
+    assert answer.answer == "8"
+    assert "away" in answer.flags
+    assert "calculated" not in answer.flags

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from sampleset.aggregators._scores import scores_of
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, Tally, decide, grouped, tally, vote_answer
+from sampleset.aggregators.calculator import CALCULATED, calculated
 from sampleset.errors import InputNotFoundError, InvalidArgumentError
 from sampleset.reward_models.base import Reduction, RewardModel
 from sampleset.settings import SavedKind, read_saved
@@ -149,6 +150,7 @@ class VoteModel:
             that lack them. `None` where nothing such was fitted.
         reader: Identity of the reader whose score is a feature, `None` without one.
         reward_model: Identity of the reward model whose score is a feature.
+        calculator: Whether it was fitted on samples that count for what they calculate.
         training: The data it was fitted on, its measured worth, and the verdict.
     """
 
@@ -159,6 +161,7 @@ class VoteModel:
     blind: VoteModel | None = None
     reader: str | None = None
     reward_model: str | None = None
+    calculator: bool = False
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def to_json(self) -> dict[str, Any]:
@@ -228,6 +231,7 @@ def _model_of(values: Any) -> VoteModel:
         blind=None if values["blind"] is None else _model_of(values["blind"]),
         reader=values["reader"],
         reward_model=values["reward_model"],
+        calculator=bool(values.get("calculator")),
         training=values["training"],
     )
     count = len(model.home.names)
@@ -253,7 +257,8 @@ class LearnedVote:
     flagged `blind`. The vote answers, flagged, where a set is not at home (`away`, and why: see
     `Home.strangeness`) and where it lacks more than that (`features_missing`). The confidence is the
     probability that the answer is right, `None` there. Each candidate carries its probability, given that
-    one of them is right.
+    one of them is right. If it was fitted so, samples count for what they calculate, as in `calculator`,
+    flagged `calculated`.
 
     Attributes:
         file: What `sampleset fit-vote` wrote.
@@ -295,6 +300,9 @@ class LearnedVote:
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The answer of the greatest probability; abstains where no sample states one."""
+        stated = sample_set
+        if self._model.calculator:
+            sample_set = calculated(stated)
         counted = await tally(sample_set)
         if not counted.candidates:
             return vote_answer(sample_set, self.name, counted, (), self.seed)
@@ -302,15 +310,16 @@ class LearnedVote:
         answering = [index for candidate in counted.candidates for index in candidate.indices]
         model = fitting_model(self._model, set_columns, answering)
         if model is None:
-            return vote_answer(sample_set, self.name, counted, ("features_missing",), self.seed)
+            return await self._voted(stated, ("features_missing",))
         home, columns = model.home, with_absent_members(set_columns, model.names, sample_set.n)
         blind = () if model is self._model else ("blind",)
         kind = sample_set.question.answer_kind.partition(":")[0]
         means = means_of(columns, home.names, answering)
         flags = home.strangeness(kind, models_of_set(sample_set), sample_set.n, means, sample_set.prompt)
         if flags and self.away == "vote":
-            return vote_answer(sample_set, self.name, counted, ("away", *flags, "fallback_vote"), self.seed)
+            return await self._voted(stated, ("away", *flags, "fallback_vote"))
         flags = (*blind, "away", *flags) if flags else blind
+        flags = flags if sample_set is stated else (*flags, CALCULATED)
         if len(counted.candidates) == 1:
             vote = vote_answer(sample_set, self.name, counted, flags, self.seed)
             return replace(vote, confidence=None if "away" in flags else model.confidence(1.0, 1.0, True))
@@ -318,12 +327,13 @@ class LearnedVote:
             sample_set, counted, self.reader, self.reward_model, self.steps
         )
         if any(None in column for column in read_columns.values()):
-            return replace(
-                vote_answer(sample_set, self.name, counted, (*notes, "features_missing"), self.seed),
-                usage=usage,
-            )
+            return replace(await self._voted(stated, (*notes, "features_missing")), usage=usage)
         picked = self._picked(sample_set, counted, model, {**columns, **read_columns}, (*notes, *flags))
         return replace(picked, usage=usage)
+
+    async def _voted(self, sample_set: SampleSet, flags: Sequence[str]) -> Answer:
+        """The plain vote, over what the samples state."""
+        return vote_answer(sample_set, self.name, await tally(sample_set), flags, self.seed)
 
     def _picked(
         self,

@@ -53,6 +53,7 @@ class FitOptions(OptionGroup):
     without: Annotated[
         list[str] | None, option("--without", help="A feature, or a group of them, to leave out; repeatable.")
     ] = None
+    calculator: Annotated[bool, option("--calculator", help="Samples count for what they calculate.")] = False
     reader: Annotated[
         str | None,
         option("--reader", help="Also learn from one that reads, as ssa:model=REF.", panel=AGGREGATION),
@@ -82,6 +83,7 @@ class FitOptions(OptionGroup):
             subsets=self.subsets,
             keep_thinking=keep_thinking,
             steps=cast("Reduction", self.steps),
+            calculator=self.calculator,
         )
 
 
@@ -217,6 +219,7 @@ def fit_lines(fit: VoteFit) -> list[str]:
     lines += ["", f"{'':<34}{'right':>7}   the learned vote against it"]
     labels = {
         "vote": "majority vote",
+        "aided_vote": "majority vote with a calculator",
         "votes_and_confidence": "votes and confidence, fitted",
         "features": "features, without what was asked",
         "without_records": "without confidences and scores",

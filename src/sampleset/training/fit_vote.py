@@ -77,9 +77,10 @@ class VoteFit:
 
     Attributes:
         model: The model that is written to the file. Its `training` holds the other fields, too.
-        right: Share of right answers by method: `vote`, `votes_and_confidence` (if recorded), `features`
-            (without a model's scores), `without_records` (without token confidences and stored scores, if
-            there are any), `learned` (all), `oracle`.
+        right: Share of right answers by method: `vote`, `aided_vote` (with a calculator, if it changed a
+            sample), `votes_and_confidence` (if recorded), `features` (without a model's scores),
+            `without_records` (without token confidences and stored scores, if there are any), `learned`
+            (all), `oracle`.
         gains: Gain of `learned` over each other method except the oracle.
         curve: Gain by the number of labels.
         verdict: The verdict as a sentence.
@@ -172,6 +173,7 @@ def fit_vote(
         _model(labels, table, picks, design.names, design.recorded, made_for),
         reader=reader,
         reward_model=reward_model,
+        calculator=labels.calculator,
         training=training,
     )
     if blind != design.names:
@@ -203,6 +205,8 @@ def _rivals(
         folds: Number of folds.
     """
     rivals = {"vote": table.vote_right}
+    if any(labelled_set.stated_vote_right is not None for labelled_set in labels.sets):
+        rivals["aided_vote"] = np.array([labelled_set.aided_vote_right for labelled_set in labels.sets])
     if "confidence" in names:
         rivals["votes_and_confidence"] = _of_design(labels, ("confidence",), fold_of, folds)
     if any(name in names for name in _ASKED):

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sampleset.aggregators.base import Aggregator, tally
+from sampleset.aggregators.base import Aggregator, Tally, tally
+from sampleset.aggregators.calculator import calculated
 from sampleset.aggregators.learned_vote import (
     READER,
     REWARD,
@@ -50,6 +51,7 @@ class LabelOptions:
         keep_thinking: Whether a sample's text before `</think>` is read.
         steps: How a process model's scores of a sample's steps are reduced to one.
         seed: Seed of the subsets.
+        calculator: Whether samples count for what they calculate, as in the aggregator of that name.
     """
 
     ks: tuple[int, ...] | None = None
@@ -57,6 +59,7 @@ class LabelOptions:
     keep_thinking: bool = False
     steps: Reduction = "last"
     seed: int = 0
+    calculator: bool = False
 
     def __post_init__(self) -> None:
         if self.subsets < 1:
@@ -76,6 +79,8 @@ class LabelledSet:
         right: Whether each candidate is right.
         columns: The features by name: one number per sample, `None` if not recorded.
         prompt: Name and version of the prompt it was asked with; `None` if not recorded.
+        stated_vote_right: Where the calculator changed samples, the probability that the vote on what was
+            stated is right.
     """
 
     question: str
@@ -86,6 +91,7 @@ class LabelledSet:
     right: tuple[bool, ...]
     columns: Mapping[str, Sequence[float | None]]
     prompt: str | None = None
+    stated_vote_right: float | None = None
 
     @property
     def votes(self) -> list[int]:
@@ -100,10 +106,12 @@ class LabelledSet:
     @property
     def vote_right(self) -> float:
         """Probability that the vote is right, in [0, 1]; between 0 and 1 only for ties."""
-        heaviest = [
-            right for votes, right in zip(self.votes, self.right, strict=True) if votes == max(self.votes)
-        ]
-        return sum(heaviest) / len(heaviest) if heaviest else 0.0
+        return self.aided_vote_right if self.stated_vote_right is None else self.stated_vote_right
+
+    @property
+    def aided_vote_right(self) -> float:
+        """The same of the vote over the candidates, which the calculator may have changed."""
+        return _vote_right(self.votes, self.right)
 
     @property
     def answering(self) -> list[int]:
@@ -120,12 +128,14 @@ class Labels:
         digest: Digest of the questions, their gold answers and samples.
         notes: Notes on the files for the user.
         groups: The group of each feature.
+        calculator: Whether samples count for what they calculate.
     """
 
     sets: tuple[LabelledSet, ...]
     digest: str
     notes: tuple[str, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict[str, str])
+    calculator: bool = False
 
     @property
     def questions(self) -> list[str]:
@@ -144,6 +154,7 @@ class _Reading:
     unreadable: int = 0
     without_gold: int = 0
     undecided: int = 0
+    miscalculated: int = 0
     unnamed: dict[str, None] = field(default_factory=dict[str, None])
     failed: dict[str, int] = field(default_factory=dict[str, int])
     groups: dict[str, str] = field(default_factory=dict[str, str])
@@ -186,7 +197,9 @@ async def read_labels(
             f"None of the {read} sample sets has a gold answer that can be read ({reading.without_gold} have "
             f"none, {reading.unreadable} one that cannot be read). {GOLD_REMEDY}"
         )
-    labels = Labels(tuple(sets), digest.hexdigest()[:16], _notes(reading), dict(reading.groups))
+    labels = Labels(
+        tuple(sets), digest.hexdigest()[:16], _notes(reading), dict(reading.groups), options.calculator
+    )
     _require_lessons(labels)
     return labels
 
@@ -216,11 +229,22 @@ async def _labelled(
     sample_set = stored_set if options.keep_thinking else stored_set.without_thinking()
     if scorer_for(problem) is None:
         problem = replace(problem, extra={})
+    if not options.calculator:
+        told = calculated(sample_set).samples
+        reading.miscalculated += sum(
+            one is not two for one, two in zip(told, sample_set.samples, strict=True)
+        )
     grades: dict[str, bool] = {}
     for indices in _subsets(sample_set.n, sample_set.id, options):
-        subset = sample_set.subset(indices)
+        stated = sample_set.subset(indices)
+        subset = calculated(stated) if options.calculator else stated
         counted = await tally(subset)
-        right = [await _right(candidate.answer, problem, grades, reading) for candidate in counted.candidates]
+        right = await _rights(counted, problem, grades, reading)
+        stated_vote_right = None
+        if subset is not stated:
+            voted = await tally(stated)
+            votes = [candidate.votes for candidate in voted.candidates]
+            stated_vote_right = _vote_right(votes, await _rights(voted, problem, grades, reading))
         columns: dict[str, Sequence[float | None]] = {}
         for group, of_group in columns_by_group(subset, counted).items():
             columns.update(of_group)
@@ -245,6 +269,7 @@ async def _labelled(
             right=tuple(right),
             columns=columns,
             prompt=subset.prompt,
+            stated_vote_right=stated_vote_right,
         )
 
 
@@ -257,6 +282,15 @@ def _subsets(n: int, identity: str, options: LabelOptions) -> list[tuple[int, ..
         if k <= n
         for indices in subsets_of(n, k, options.subsets, options.seed, identity)
     ]
+
+
+def _vote_right(votes: Sequence[int], right: Sequence[bool]) -> float:
+    heaviest = [is_right for count, is_right in zip(votes, right, strict=True) if count == max(votes)]
+    return sum(heaviest) / len(heaviest) if heaviest else 0.0
+
+
+async def _rights(counted: Tally, problem: Problem, grades: dict[str, bool], reading: _Reading) -> list[bool]:
+    return [await _right(candidate.answer, problem, grades, reading) for candidate in counted.candidates]
 
 
 async def _right(answer: str, problem: Problem, grades: dict[str, bool], reading: _Reading) -> bool:
@@ -277,6 +311,11 @@ def _notes(reading: _Reading) -> tuple[str, ...]:
     if reading.undecided:
         notes.append(
             f"wrong, since they could not be compared with gold: {plural(reading.undecided, 'answer')}"
+        )
+    if reading.miscalculated:
+        notes.append(
+            f"calculations that come to another number than is stated: "
+            f"{plural(reading.miscalculated, 'sample')}; --calculator counts what they come to"
         )
     for name in reading.unnamed:
         notes.append(

@@ -9,18 +9,13 @@ import math
 import re
 from functools import lru_cache
 
+from sampleset.answers.code.calculated import NUMERIC_KINDS
+from sampleset.answers.code.sums import written_sums
 from sampleset.vote_features.base import VOTE_FEATURES, Columns, CountedSet
 
 _MOST = 400
-"""Numbers, and sums, of a text that are looked at, its last ones."""
-_KINDS = ("maths", "number")
+"""Numbers of a text that are looked at, its last ones."""
 _NUMBER = re.compile(r"(?<![\w.])\d{1,15}(?:,\d{3}){0,4}(?:\.\d{1,12})?(?![\w]|\.\d)")
-_VALUE = r"[-−]?\$?\d{1,12}(?:,\d{3}){0,3}(?:\.\d{1,9})?"
-_SIGN = r"\+|-|−|–|\*|×|\\times|\\cdot|/|÷|\\div|x"
-_SUM = re.compile(
-    # The end of a longer sum, after another sign, is no sum by itself.
-    rf"(?<![\w.)/*+^×÷−–-])(?<![/*+×÷−–-] )({_VALUE}) ?({_SIGN}) ?({_VALUE}) ?=+ ?\\?({_VALUE})(?!\w)"
-)
 
 
 class Numbers:
@@ -31,11 +26,11 @@ class Numbers:
     def columns(self, counted: CountedSet) -> Columns:
         """No columns where answers are not numbers."""
         question = counted.sample_set.question
-        if question.answer_kind.partition(":")[0] not in _KINDS:
+        if question.answer_kind.partition(":")[0] not in NUMERIC_KINDS:
             return {}
         wanted = _numbers(question.text[-4_000:])
         numbers_by_sample = [_numbers(text) for text in counted.texts]
-        sums = [_sums(text) for text in counted.texts]
+        sums = [[one.comes_out for one in written_sums(text)] for text in counted.texts]
         shared: list[float] = []
         answer_shares: list[float] = []
         for index, mine in enumerate(numbers_by_sample):
@@ -52,8 +47,8 @@ class Numbers:
                 len(mine & wanted) / len(wanted) if wanted else 1.0 for mine in numbers_by_sample
             ],
             "numbers": [math.log1p(len(mine)) for mine in numbers_by_sample],
-            "sums_right": [math.log1p(right) for right, _ in sums],
-            "sums_wrong": [math.log1p(wrong) for _, wrong in sums],
+            "sums_right": [math.log1p(of_one.count(True)) for of_one in sums],
+            "sums_wrong": [math.log1p(of_one.count(False)) for of_one in sums],
             "numbers_shared": shared,
             "answer_named": answer_shares,
             "answer_of_question": [float(_plain(answer or "") in wanted) for answer in counted.answers],
@@ -64,24 +59,6 @@ class Numbers:
 def _numbers(text: str) -> frozenset[str]:
     """The distinct numbers of a text, the last ones of a long one."""
     return frozenset(_plain(match) for match in _NUMBER.findall(text)[-_MOST:])
-
-
-@lru_cache(4096)
-def _sums(text: str) -> tuple[int, int]:
-    """How many sums of two numbers in a text come out, and how many do not."""
-    right = wrong = 0
-    for left, sign, other, result in _SUM.findall(text)[-_MOST:]:
-        a, b, c = (float(re.sub(r"[$,]", "", number).replace("−", "-")) for number in (left, other, result))
-        if sign in "/÷\\div" and b == 0:
-            continue
-        value = a + b if sign == "+" else a - b if sign in "-−–" else a / b if sign in "/÷\\div" else a * b
-        # A result may be rounded to the digits written.
-        digits = len(result.partition(".")[2])
-        if abs(value - c) <= 0.5 * 10**-digits + 1e-9 * abs(value):
-            right += 1
-        else:
-            wrong += 1
-    return right, wrong
 
 
 def _plain(number: str) -> str:
