@@ -354,10 +354,7 @@ PAIRS_NOTE = """Each fitted vote is used on the first 250 sets of every other fi
 
 READERS_NOTE = """A reader's score of every candidate (`reader`), or a reward model's of every sample, as one
 more feature, its multiple fitted on the file's own labels, with a calculator throughout; `features` are the
-same folds without it, and the vote is that over what samples state. The
-probe was fitted on the file's own labels, too (`sampleset fit-probe FILE --model
-smollm2-135m-instruct.gguf --output probe.json`): each sample has the score of a probe that had not seen its
-question."""
+same folds without it, and the vote is that over what samples state."""
 
 
 def page_of(
