@@ -6,9 +6,9 @@ from sampleset.types import Question, Sample, SampleSet
 INVENTED = "```python\nprint(100 - 70)\n```\n```output\n20\n```\nIt is \\boxed{20}."
 
 
-def set_of(*texts: str, kind: str = "maths", **more) -> SampleSet:
+def set_of(*texts: str, kind: str = "maths", asked: str = "How many?", **more) -> SampleSet:
     samples = tuple(Sample(index, text, **more) for index, text in enumerate(texts))
-    return SampleSet(Question("q", "How many?", answer_kind=kind), samples)
+    return SampleSet(Question("q", asked, answer_kind=kind), samples)
 
 
 async def test_samples_count_for_what_they_calculate():
@@ -32,6 +32,7 @@ async def test_samples_that_calculate_what_they_state_are_the_same_set():
         set_of("3 + 4 = 7 <answer>7</answer>", "no number <answer>x</answer>", "nothing"),
         set_of(INVENTED, kind="choice"),
         set_of(INVENTED, kind="text"),
+        set_of("```python\nprint(100 - 70)\n```", asked="How many?\n(A) 20\n(B) 30\n(C) 40"),
         set_of(INVENTED, error="timeout"),
     ):
         assert calculated(unchanged) is unchanged

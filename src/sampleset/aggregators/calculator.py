@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from sampleset.aggregators.base import AGGREGATORS, Aggregator, Writing, answers_of, writing_of
 from sampleset.aggregators.majority_vote import MajorityVote
+from sampleset.answers import choices_of
 from sampleset.answers.code.calculated import NUMERIC_KINDS, calculated_answer
 from sampleset.types import Answer, SampleSet
 
@@ -54,9 +55,10 @@ class Calculator:
 def calculated(sample_set: SampleSet) -> SampleSet:
     """The set in which a sample that states another number than it calculates, or none, ends with that.
 
-    The same set where there is no such sample, and where answers are not numbers.
+    The same set where there is no such sample, and where answers are not numbers or are options.
     """
-    if sample_set.question.answer_kind.partition(":")[0] not in NUMERIC_KINDS:
+    question = sample_set.question
+    if question.answer_kind.partition(":")[0] not in NUMERIC_KINDS or choices_of(question) is not None:
         return sample_set
     answers = [
         None if sample.failed else calculated_answer(sample.text, stated)
