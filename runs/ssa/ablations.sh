@@ -12,6 +12,7 @@
 #   fold       base, samples of equal answers shown once with their number
 #   weighed    base, only three in ten of the rows whose vote is right
 #   told       base, each sample's confidence told in words behind it (told.py)
+#   calculated base, on samples that end with what they calculate (calculated.py), in training, calibration and test
 #   direct     SFT on the right answer, written at once
 #   direct_select  the model of `direct`, asked in mode select and calibrated
 #   think      SFT on a right sample, written out, then its answer
@@ -134,6 +135,18 @@ for variant in "$@"; do
       train[0]=$WORK/told/train.jsonl.gz next=$WORK/told/next.jsonl.gz test=$WORK/told/${test##*/}
       rows told -k 5 "${ends[@]}"
       select_variant told told told
+    ) ;;
+    calculated) (
+      mend() { # FILE NAME
+        [ -s "$WORK/calculated/$2.jsonl.gz" ] || $PYTHON "$HERE/calculated.py" "$1" "$WORK/calculated/$2.jsonl.gz"
+      }
+      mkdir -p "$WORK/calculated"
+      mend "${train[0]}" train
+      mend "$next" next
+      mend "$test" "$(basename "$test" .jsonl.gz)"
+      train[0]=$WORK/calculated/train.jsonl.gz next=$WORK/calculated/next.jsonl.gz test=$WORK/calculated/${test##*/}
+      rows calculated -k 5 "${ends[@]}"
+      select_variant calculated calculated calculated
     ) ;;
     varied_k)
       rows varied_k -k 4-12 "${ends[@]}"
