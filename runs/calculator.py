@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -24,24 +24,22 @@ from sampleset.answers.code.calculated import printed_number
 from sampleset.datasets.base import has_readable_gold, question_key
 from sampleset.grading.grade import grade
 from sampleset.report.markdown import markdown_table
+from sampleset.report.wording import percent
 from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.fit_vote import gain_of
+from sampleset.training.labelled_sets import chance_of_vote
 from sampleset.types import Problem, SampleSet
 
 
 async def rights(sample_set: SampleSet, problem: Problem) -> tuple[list[bool], float]:
     """Whether each sample's answer is right, and the probability that the vote is."""
     counted = await tally(sample_set)
+    grades = [(await grade(candidate.answer, problem)).correct is True for candidate in counted.candidates]
     right = [False] * sample_set.n
-    chances: list[tuple[int, bool]] = []
-    for candidate in counted.candidates:
-        is_right = (await grade(candidate.answer, problem)).correct is True
-        chances.append((candidate.votes, is_right))
+    for candidate, is_right in zip(counted.candidates, grades, strict=True):
         for index in candidate.indices:
             right[index] = is_right
-    most = max((votes for votes, _ in chances), default=0)
-    tied = [is_right for votes, is_right in chances if votes == most]
-    return right, sum(tied) / len(tied) if tied else 0.0
+    return right, chance_of_vote([candidate.votes for candidate in counted.candidates], grades)
 
 
 async def row_of(path: Path) -> tuple[str, ...] | None:
@@ -72,7 +70,7 @@ async def row_of(path: Path) -> tuple[str, ...] | None:
         return None
     votes = np.array([[chance for _, chance in one] for one in (before, after)])
     gain = gain_of(questions, votes[1] - votes[0])
-    oracles = [percent([any(right) for right, _ in one]) for one in (before, after)]
+    oracles = [percent(fmean(any(right) for right, _ in one)) for one in (before, after)]
     samples = sum(len(right) for right, _ in before)
     return (
         sets.name,
@@ -81,16 +79,11 @@ async def row_of(path: Path) -> tuple[str, ...] | None:
         f"{100 * changed / samples:.1f}",
         f"{mended:,}",
         f"{spoilt:,}",
-        percent(votes[0].tolist()),
-        percent(votes[1].tolist()),
+        percent(fmean(votes[0].tolist())),
+        percent(fmean(votes[1].tolist())),
         f"{100 * gain.difference:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})",
         f"{oracles[0]} and {oracles[1]}",
     )
-
-
-def percent(values: Sequence[float]) -> str:
-    """The mean in percent."""
-    return f"{100 * sum(values) / len(values):.1f}"
 
 
 HEADS = (
@@ -112,7 +105,8 @@ def main() -> None:
         else:
             rows.append(row)
     print(markdown_table(HEADS, rows))
-    print(f"\nNo sample is changed in {', '.join(unchanged)}.")
+    if unchanged:
+        print(f"\nNo sample is changed in {', '.join(unchanged)}.")
 
 
 if __name__ == "__main__":

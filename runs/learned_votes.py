@@ -371,7 +371,8 @@ def page_of(
     parts += ["## Every file", FAMILIES_NOTE, family_table(models, pools)]
     if refused:
         parts.append("Not fitted: " + " ".join(f"`{name}`: {why}" for name, why in refused.items()))
-    parts += ["## With a calculator", CALCULATOR_NOTE, calculator_table(calculating)]
+    if calculating:
+        parts += ["## With a calculator", CALCULATOR_NOTE, calculator_table(calculating)]
     parts += ["## By the number of labels", CURVE_NOTE, curve_table(models)]
     parts += ["## What speaks", LOUD_NOTE, loud_table(models)]
     if used_elsewhere:

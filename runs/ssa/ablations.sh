@@ -87,6 +87,20 @@ select_variant() { # NAME ROWS HELD_BACK [--set ...]
   evaluate "ablation_$name" "$WORK/train/ablation_$name/checkpoint"
 }
 
+on_copies() ( # NAME [first arguments of NAME.py]: `base` on what NAME.py makes of the sample sets
+  local name=$1
+  copy() { # FILE NAME [first arguments]
+    [ -s "$WORK/$name/$2.jsonl.gz" ] || $PYTHON "$HERE/$name.py" "${@:3}" "$1" "$WORK/$name/$2.jsonl.gz"
+  }
+  mkdir -p "$WORK/$name"
+  copy "${train[0]}" train "${@:2}"
+  copy "$next" next "${@:2}"
+  copy "$test" "$(basename "$test" .jsonl.gz)" "${@:2}" # reports are compared by the files' names
+  train[0]=$WORK/$name/train.jsonl.gz next=$WORK/$name/next.jsonl.gz test=$WORK/$name/${test##*/}
+  rows "$name" -k 5 "${ends[@]}"
+  select_variant "$name" "$name" "$name"
+)
+
 direct_rows() {
   rows direct -k 5 --mode direct --easy 1.0 --keep-end-tokens 90 --target answer
 }
@@ -124,30 +138,8 @@ for variant in "$@"; do
       rows weighed -k 5 "${ends[@]}" --easy 0.3
       select_variant weighed weighed ends90
       ;;
-    told) (
-      tell() { # FILE NAME
-        [ -s "$WORK/told/$2.jsonl.gz" ] || $PYTHON "$HERE/told.py" "$draws/gsm8k_train_qwen05b_reseeded.jsonl.gz" "$1" "$WORK/told/$2.jsonl.gz"
-      }
-      mkdir -p "$WORK/told"
-      tell "${train[0]}" train
-      tell "$next" next
-      tell "$test" "$(basename "$test" .jsonl.gz)" # reports are compared by the files' names
-      train[0]=$WORK/told/train.jsonl.gz next=$WORK/told/next.jsonl.gz test=$WORK/told/${test##*/}
-      rows told -k 5 "${ends[@]}"
-      select_variant told told told
-    ) ;;
-    calculated) (
-      mend() { # FILE NAME
-        [ -s "$WORK/calculated/$2.jsonl.gz" ] || $PYTHON "$HERE/calculated.py" "$1" "$WORK/calculated/$2.jsonl.gz"
-      }
-      mkdir -p "$WORK/calculated"
-      mend "${train[0]}" train
-      mend "$next" next
-      mend "$test" "$(basename "$test" .jsonl.gz)"
-      train[0]=$WORK/calculated/train.jsonl.gz next=$WORK/calculated/next.jsonl.gz test=$WORK/calculated/${test##*/}
-      rows calculated -k 5 "${ends[@]}"
-      select_variant calculated calculated calculated
-    ) ;;
+    told) on_copies told "$draws/gsm8k_train_qwen05b_reseeded.jsonl.gz" ;;
+    calculated) on_copies calculated ;;
     varied_k)
       rows varied_k -k 4-12 "${ends[@]}"
       select_variant varied_k varied_k ends90

@@ -102,6 +102,31 @@ async def test_numbers_say_nothing_of_answers_that_are_none():
     assert "numbers_used" not in (await columns(set_of("<answer>B</answer>", kind="choice")))
 
 
+def program(code: str, answer: str) -> str:
+    return f"```python\n{code}\n```\n<answer>{answer}</answer>"
+
+
+async def test_programs_speak_for_the_answers_that_they_come_to():
+    found = await columns(
+        set_of(
+            program("print(3 + 4)", "7"),
+            program("print(3 + 4)", "8"),
+            program("for a in b: print(a)", "8"),
+            "<answer>7</answer>",
+            "no answer",
+        )
+    )
+    assert found["program_right"] == [1, 0, 0, 0, 0]
+    assert found["program_wrong"] == [0, 1, 0, 0, 0]
+    assert found["program_unclear"] == [0, 0, 1, 0, 0]
+    assert found["programs_for"] == [0.4, 0, 0, 0.4, 0]
+
+
+async def test_programs_say_nothing_of_answers_that_are_no_numbers():
+    found = await columns(set_of(program("print(3)", "3"), kind="text"))
+    assert [name for name in found if name.startswith("program")] == []
+
+
 async def test_confidence_is_what_was_recorded_and_none_where_nothing_was():
     known = set_of("<answer>1</answer>", logprobs=LogprobSummary(-0.5, -2.0, -0.1, -1.5))
     older = set_of("<answer>1</answer>", logprobs=LogprobSummary(-0.5, -2.0))

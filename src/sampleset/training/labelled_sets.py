@@ -111,7 +111,7 @@ class LabelledSet:
     @property
     def aided_vote_right(self) -> float:
         """The same of the vote over the candidates, which the calculator may have changed."""
-        return _vote_right(self.votes, self.right)
+        return chance_of_vote(self.votes, self.right)
 
     @property
     def answering(self) -> list[int]:
@@ -244,7 +244,7 @@ async def _labelled(
         if subset is not stated:
             voted = await tally(stated)
             votes = [candidate.votes for candidate in voted.candidates]
-            stated_vote_right = _vote_right(votes, await _rights(voted, problem, grades, reading))
+            stated_vote_right = chance_of_vote(votes, await _rights(voted, problem, grades, reading))
         columns: dict[str, Sequence[float | None]] = {}
         for group, of_group in columns_by_group(subset, counted).items():
             columns.update(of_group)
@@ -284,7 +284,8 @@ def _subsets(n: int, identity: str, options: LabelOptions) -> list[tuple[int, ..
     ]
 
 
-def _vote_right(votes: Sequence[int], right: Sequence[bool]) -> float:
+def chance_of_vote(votes: Sequence[int], right: Sequence[bool]) -> float:
+    """Probability that the vote over candidates is right, in [0, 1]; between 0 and 1 only for ties."""
     heaviest = [is_right for count, is_right in zip(votes, right, strict=True) if count == max(votes)]
     return sum(heaviest) / len(heaviest) if heaviest else 0.0
 
