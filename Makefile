@@ -19,9 +19,9 @@ ENGINE ?= $(if $(filter x86_64 amd64,$(shell uname -m)),openvino,llamacpp)
 FULL := .venv-full
 TORCH_FROM ?=
 PASSED := .pytest-passed
-# Processes that the tests run in; each computes with one thread.
+# Processes that the tests run in; each computes with one thread. An engine's own threads sleep soon while they wait.
 JOBS ?= 2
-pytest = OMP_NUM_THREADS=1 $(1)/bin/pytest --numprocesses=$(JOBS) --dist=worksteal
+pytest = OMP_NUM_THREADS=1 GOMP_SPINCOUNT=400 $(1)/bin/pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .PHONY: demo test test-full lint types check docs format benchmarks clean
 

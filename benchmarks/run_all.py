@@ -91,7 +91,9 @@ BENCHMARKS: dict[str, Benchmark] = {
         needs=("xllamacpp",),
     ),
     "transformers_batching": Benchmark("many draws at once, backend transformers", needs=("torch",)),
-    "thread_waiting": Benchmark("how the engine's threads wait", needs=("xllamacpp",)),
+    "thread_waiting": Benchmark(
+        "how the engines' threads wait", needs=("xllamacpp", "torch", "transformers")
+    ),
     "engines": Benchmark(
         "reading, scoring and drawing on OpenVINO and on llama.cpp",
         needs=("openvino_genai", "gguf", "xllamacpp"),

@@ -6,7 +6,6 @@ import asyncio
 import codecs
 import importlib
 import json
-import os
 import secrets
 import weakref
 from collections import deque
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sampleset.chat import Continuation, Message, OnText
+from sampleset.engines.openmp import short_waits
 from sampleset.errors import (
     BackendError,
     ContextOverflowError,
@@ -25,10 +25,6 @@ from sampleset.errors import (
     TransientBackendError,
 )
 from sampleset.wire.beside import beside
-
-SPIN_VARIABLE = "GOMP_SPINCOUNT"
-SPIN_COUNT = "400"
-"""Iterations for which an OpenMP thread spins before it sleeps."""
 
 LEAST_LOGPROB = -104.0
 """Below the log of the smallest 32-bit float. The engine writes -3.4e38 if a probability underflows."""
@@ -281,27 +277,14 @@ class Engine:
 
 
 def _import_xllamacpp() -> Any:
-    """The engine's package, with threads that sleep soon while they wait for each other.
-
-    By default the threads spin for long. Beside another busy process, each of the hundreds of barriers of a
-    token then waits for a thread that is not running. If they slept at once, an otherwise idle machine would
-    decode at less than half the speed. `benchmarks/speed/thread_waiting.py` measures both. OpenMP reads the
-    setting once, when it is loaded, so there is no effect if xllamacpp was imported before. A setting of the
-    user is kept.
-    """
-    is_ours = not {"OMP_WAIT_POLICY", SPIN_VARIABLE} & set(os.environ)
-    if is_ours:
-        os.environ[SPIN_VARIABLE] = SPIN_COUNT
     try:
         importlib.import_module("httpx")
-        return importlib.import_module("xllamacpp")
+        with short_waits():
+            return importlib.import_module("xllamacpp")
     except ImportError as error:
         raise MissingExtraError(
             f"Local models need xllamacpp and httpx ({error}). Install it: pip install 'sampleset[llamacpp]'"
         ) from error
-    finally:
-        if is_ours:
-            del os.environ[SPIN_VARIABLE]
 
 
 class Room:

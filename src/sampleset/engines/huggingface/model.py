@@ -20,6 +20,7 @@ from typing import Any, cast
 
 from sampleset.engines.checkpoint import read_record
 from sampleset.engines.gguf import EMBEDDED, resolve_embedded_model, weights_digest
+from sampleset.engines.openmp import short_waits
 from sampleset.errors import (
     BackendError,
     BackendUnreachableError,
@@ -424,7 +425,8 @@ def import_extra(name: str) -> Any:
         MissingExtraError: It is not installed.
     """
     try:
-        return importlib.import_module(name)
+        with short_waits():
+            return importlib.import_module(name)
     except ImportError as error:
         raise MissingExtraError(
             f"Hugging Face models in this process need {name} ({error}). Install it: {INSTALL}. "
