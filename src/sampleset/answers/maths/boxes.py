@@ -35,13 +35,14 @@ _NAME_IN_BOX = lazy_pattern(
 _ANSWER_IN_BOX = lazy_pattern(r"\s*(?:the )?(?:final )?answer(?: is)?\s*[:=]\s*", re.IGNORECASE)
 
 
-def boxed_answers(text: str, truncated: bool = False) -> Iterator[tuple[str, int]]:
+def boxed_answers(text: str, truncated: bool = False, of_options: bool = False) -> Iterator[tuple[str, int]]:
     r"""Contents of `\boxed{}` and `\fbox{}`, last first, and where each ends; `\boxed 5` counts too.
 
     The last one may lack its closing brace: it ends with its formula or its line, unless the text was cut off
     there. Boxes with nothing between them but `and`, commas and names are the members of one answer.
+    A letter `of_options` names one, no quantity: `\boxed{B} = 5`.
     """
-    boxes = list(_boxes(text, truncated))
+    boxes = list(_boxes(text, truncated, of_options))
     index = 0
     while index < len(boxes):
         begin, end, content = boxes[index]
@@ -62,7 +63,7 @@ def _are_joined(between: str) -> bool:
     )
 
 
-def _boxes(text: str, truncated: bool) -> Iterator[tuple[int, int, str]]:
+def _boxes(text: str, truncated: bool, of_options: bool) -> Iterator[tuple[int, int, str]]:
     """Where boxes begin and end, and what they hold, last first."""
     end = len(text)
     for _ in range(_MAX_TRIES):
@@ -78,11 +79,12 @@ def _boxes(text: str, truncated: bool) -> Iterator[tuple[int, int, str]]:
             close = _closing_brace(body)
             if close > 0:
                 content = _ANSWER_IN_BOX.sub("", body[1:close], count=1)
+                is_name = _NAME_IN_BOX.fullmatch(content) and not (of_options and len(content.strip()) == 1)
                 right = _RIGHT_OF_BOX.match(text, opening + close + 1)
-                if right and _NAME_IN_BOX.fullmatch(content):
+                if right and is_name:
                     # `\boxed{x} = 5`
                     content = first_sentence(right[1]).rstrip("., ")
-                elif _NAME_IN_BOX.fullmatch(content) and (
+                elif is_name and (
                     left := _LEFT_OF_BOX.search(text[max(0, start - 40) : start])
                 ):
                     content = left[1]

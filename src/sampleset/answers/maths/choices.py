@@ -1,19 +1,40 @@
 """Letters of options: which one a text names as its answer.
 
 Options are named in many sentences ("I'd go with C", "That leaves (D)", "The answer is not A. It is D."). The
-last sentence that names one as right counts; those that rule one out, or leave it open, do not.
+last sentence that names one as right counts; those that rule one out, suppose it, or leave it open, do not. A
+sentence that only speaks well of an option ("B makes sense") counts where no other says which is right.
+
+Many texts go through the options (`Option A: Incorrect.`). Such a heading names no answer; its verdict may.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from sampleset.answers.maths.languages import FOREIGN_ANSWERS, FOREIGN_IS, FOREIGN_RIGHT
+from sampleset.answers.maths.languages import (
+    FOREIGN_ANSWERS,
+    FOREIGN_BUT,
+    FOREIGN_IS,
+    FOREIGN_NOT,
+    FOREIGN_OPTIONS,
+    FOREIGN_RIGHT,
+    FOREIGN_THE,
+    FOREIGN_WRONG,
+)
+from sampleset.answers.maths.option_lists import (
+    Entry,
+    listed_options,
+    option_of_list,
+    ticked_option,
+    without_headings,
+)
 from sampleset.answers.maths.patterns import lazy_pattern
 
+_FEW_CHARACTERS = 100
+
 _MARKUP = lazy_pattern(
-    r"</?(?:b|strong|i|em|u|p|span|mark)>|\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]|[「」『』【】✅✓☑➡→]|^\s*>",
+    r"</?(?:b|strong|i|em|u|p|span|mark)>|\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]|[「」『』【】✅✓☑➡]|^\s*[>→]|^#{1,6} ",
     re.MULTILINE,
 )
 _WIDE = {
@@ -21,44 +42,46 @@ _WIDE = {
     for first in (0xFF21, 0x24B6, 0x1F150, 0x1F170)  # wide, in a circle, in a disc, in a square
     for place in range(26)
 }
-_TICKED = lazy_pattern(
-    r"(?:^\W{0,6}([A-Z])\b[^\n✅✓✔☑❌✗✘]{0,80}|(?<![A-Za-z])([A-Z])[).:]?\W{0,3})(?<=[^✅✓✔☑❌✗✘])[✅✓✔☑]",
+_QUOTED = lazy_pattern(r"[\"“'‘]([A-Z])[\"”'’]")
+_SMALL = lazy_pattern(
+    r"(\b(?i:option|choice|ans) \(?|^(?i:(?:so|hence|thus|therefore),? )?(?=[a-z] is (?:the (?:[a-z]+ )?(?:answer|one"
+    r"|option|choice)|correct|right|true|best)\b))([a-hj-z])(?=\)?\s*[.!]?$|[.,;)]| (?:is|because|since|seems)\b)",
     re.MULTILINE,
 )
-_CROSSED = lazy_pattern(r"[❌✗✘]")
-_LINE_OF_VERDICT = lazy_pattern(
-    r"^\W{0,6}((?-i:[A-Z]))[).:]\W{1,3}(?:is )?(?:(true|correct|right|yes)|false|incorrect|wrong|no)\W*$",
-    re.IGNORECASE | re.MULTILINE,
+_SMALL_AT_END = lazy_pattern(
+    r"\b((?i:choose|pick|select|go with|going with|say|must be|has to be|should be|would be|guess|think|vote|it['’]s"
+    r"|it is) )([a-hj-z])(?=[.!]?\s*$)"
 )
-_QUOTED = lazy_pattern(r"[\"“'‘]([A-Z])[\"”'’]")
 _STYLED = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textsf|mathbf|mathrm|mathsf|boldsymbol|bf"
     r"|rm)\s?\{\s*\(?\s*([A-Z])\s*\)?\s*[.)]?\s*\}"
 )
 _END = lazy_pattern(
-    r"(?<![A-Z])[.!?;](?=\s|$)|(?<=[ (][A-Z])[.!?;](?=\s|$)|(?<=\([A-Z]\))[.!?;]|[\n。！？；]"
+    r"(?<![A-Z])[.!?;](?=\s|$)|(?<=[ (][A-Z])[.!?;](?=\s|$)|(?<=^[A-Z])\?(?=\s|$)|(?<=\([A-Z]\))[.!?;]|[\n。！？；]",
+    re.MULTILINE,
 )
 _ASIDE = lazy_pattern(r"\s\((?![A-Z]\))[^()\n]{1,200}\)")
 _LETTER = (
     r"(?<![<>+*/≠])(?<!(?-i:[A-Z]) [=<>+*/≠] )(?<!(?-i:[A-Z])=)"
-    r"\(?\[?(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])\]?\)?"
+    r"[(\[]{0,2}(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])[)\]]{0,2}"
 )
 _CLOSED = r"(?=\s*(?:$|[.,;:!)?\]–—]|\s-|because\b|since\b|rather\b|instead\b|over\b|here\b|then\b|。))"
 _AFTER = (
     r"(?=\s*(?:$|[.,;:!)?\]–—-]|because\b|since\b|as\b|is\b|and\b|which\b|over\b|rather\b|instead\b"
     r"|with\b|for\b|here\b|。|正|是))"
 )
+_BARE = r"(?=\s*(?:$|[.,;!)?\]–—-]|:\s*\S|because\b|since\b|as\b|which\b|over\b|rather\b|instead\b|here\b|。|正|是))"
 _OPTION = r"(?<!\w)(?-i:[A-Z])(?!\w)"
 _NOUN = r"(?:options?|choices?|letters?|answers?|statements?|alternatives?)"
 _STATED = lazy_pattern(
     rf"(?:\b{_NOUN}\b|\b(?:the|my|right|correct|best|only) one\b"
     rf"|\bthe (?:closest|nearest|likeliest|most \w+)\b|\b(?:pick|selection|conclusion|result"
     rf"|response|guess|ans|solution|verdict|decision|winner|match|fit|correction)\b\.?)"
-    rf"[^\n]{{0,60}}?(?:\b(?:is|are|be|was|as)\b|[:=]|\s[–—-]|\bbut\b)\s*(?:therefore|thus|then|simply"
+    rf"[^\n]{{0,60}}?(?:\b(?:is|are|be|was|as)\b|[:=→]|\s[–—-]|\bbut\b)\s*(?:therefore|thus|then|simply"
     rf"|also|indeed|still|clearly|probably|most likely|likely|I think(?: it(?: is|'s))?)?\s*"
     rf"(?:{_NOUN} )?{_LETTER}{_AFTER}"
-    rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b\.?\s{{0,3}}(?:=\s{{0,3}})?{_LETTER}{_AFTER}"
-    rf"|(?:^|\s)(?:final|correct|result|verdict|decision|solution)(?:\s?:|\s)\s{{0,2}}{_LETTER}{_CLOSED}"
+    rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b\.?\s{{0,3}}(?:=\s{{0,3}})?{_LETTER}{_BARE}"
+    rf"|(?:^|\s)(?:final|correct|result|verdict|decision|solution)(?:\s?[:→]|\s)\s{{0,2}}{_LETTER}{_CLOSED}"
     rf"|^{_LETTER},? (?:because|since|I (?:think|believe|guess|would say)"
     rf"|(?:rather than|over|instead of) {_OPTION}|only\s*$|(?:obviously|clearly|of course|definitely)\s*$)"
     rf"|^{_LETTER} is(?: left)?\s*$|^{_LETTER}\W{{1,3}}yes\b"
@@ -73,6 +96,8 @@ _STATED = lazy_pattern(
     rf"|can be (?:right|true|correct))\b"
     rf"|^(?:probably|definitely|clearly|obviously|surely|certainly|likely|most likely),?"
     rf"\s{_LETTER}{_CLOSED}"
+    rf"|\b(?:chang|switch|revis|updat)(?:e|ed|ing)?(?: (?:it|this|that|my (?:final )?answer))? to (?:{_NOUN} )?"
+    rf"{_LETTER}{_CLOSED}"
     rf"|\bmakes?\s{_LETTER}\s(?:the\s)?(?:right |correct |best |only |final )?(?:answer|choice|option)"
     rf"|\b(?:go(?:ing)? (?:with|for)|pick(?:ed|ing)?|choos(?:e|ing)|chose|select(?:ed)?|say"
     rf"|opt(?:ed)? for|vote for|prefer|leav(?:e|es|ing)(?: (?:only|just|us|us with|us only))?"
@@ -100,36 +125,140 @@ _STATED = lazy_pattern(
     rf"|{_LETTER}\s*(?:选?项|項|选项)?\s*(?:是|为)?\s*(?:正确|が?正しい|が正解|[가이] 정답|[가이] 맞)",
     re.IGNORECASE,
 )
+_LINK = (
+    r"(?:is|seems|looks|sounds|appears|feels|must be|would be|should be|has to be|needs to be|will be|remains)(?: to be)?"
+)
+_DEGREE = (
+    r"(?:the|our|my|its|also|clearly|definitely|indeed|therefore|thus|then|hence|most likely|likely|probably|most probably"
+    r"|certainly|exactly|precisely|simply|very|more|most|single|only|quite|actually|in fact)"
+)
+_POOR = "(?!(?:wrong|incorrect|false|worst|first|second|third|fourth|last|next|other|same|opposite|weaker|weakest) )"
+_GOOD = (
+    r"(?:correct|right|true|accurate|plausible|reasonable|logical|appropriate|suitable|fitting|likely|strongest|safest"
+    rf"|odd one out|exception|what\b|it\s*$|left\b|{_POOR}(?:[a-z-]{{2,14}} )?(?:answer|choice|option|pick"
+    r"|explanation|description|statement|match|fit|candidate|solution|exception)\b)"
+)
+_SURELY = (
+    r"(?:possibly|maybe|perhaps|most probably|most likely|probably|likely|presumably|apparently|evidently|undoubtedly"
+    r"|for sure|certainly|surely|definitely|without (?:a )?doubt|by elimination|by process of elimination)"
+)
+_LEADS_TO = (
+    r"(?:suggest(?:s|ed)?|indicates?|implies|conclude[sd]?|agrees? with|align(?:s|ed)? with|(?:consistent|in line"
+    r"|in agreement|compatible) with|fits? with|yields?|gives?(?: us)?|(?:leads?|brings?|takes|gets)(?: (?:us|me))? to"
+    r"|arrives? at|bet(?:ting)? on|mark(?:ed|ing)?|chosen|picked|answer with|recommend|settled? (?:on|for)|decided? on"
+    r"|stick(?:ing)? with|stay(?:ing)? with|given by|stated (?:in|by)|captured (?:in|by)|expressed (?:in|by)"
+    r"|equivalent to|none other than|better is|left is|remaining is)"
+)
+_HINTS = (
+    rf"(?:{_NOUN} )?{_LETTER} {_LINK} (?:{_DEGREE} ){{0,4}}{_GOOD}",
+    rf"\bonly (?:{_NOUN} )?{_LETTER} (?:is|could|can|may|would|seems|makes?|\w{{3,14}}s)\b",
+    rf"{_LETTER} (?:best|most (?:[a-z]{{2,15}}ly)|correctly|accurately|precisely|perfectly) [a-z]{{3,15}}s\b",
+    rf"{_LETTER} (?:makes (?:[a-z]{{3,8}} ){{0,3}}sense|stands out|wins|prevails|answers the question"
+    r"|[a-z]{3,15}s (?:(?:this|it|that|the [a-z]{3,15}) )?best)\b",
+    rf"{_LETTER} is [^.,;\n]{{1,60}}, (?:so|and) (?:it|that|this) is (?:the|our|my)\b",
+    rf"\bmak(?:es?|ing) (?:{_NOUN} )?{_LETTER} (?:the |our )?{_POOR}(?:[a-z-]{{2,14}} )?(?:correct|right|true|answer"
+    r"|choice|option)\b",
+    rf"\b(?:mark|choose|pick|select|take|keep|give|go with) (?:{_NOUN} )?{_LETTER} as (?:the|my|our)\b",
+    r"\bthe (?:exception|odd one out|best|least [a-z]+|most [a-z]+|[a-z]{3,10}est|remaining [a-z]+|only [a-z]+)\b"
+    r"[^\n.,;]{0,60}? (?:is|was|would be|should be|must be|seems to be)(?: (?:given by|likely|probably|therefore|thus))?"
+    rf" (?:{_NOUN} )?{_LETTER}{_CLOSED}",
+    rf"\bwhat (?:{_NOUN} )?{_LETTER} (?:states|says|describes|claims|asserts|suggests|means)\b",
+    rf"\b{_LEADS_TO} (?:{_NOUN} )?{_LETTER}{_CLOSED}",
+    rf"^{_SURELY},? (?:it is |it['’]s )?(?:{_NOUN} )?{_LETTER}{_CLOSED}",
+    rf"^{_LETTER},? (?:{_SURELY}\s*(?:$|[.,;!])|(?:as|due to|not (?:option )?\(?[A-Z]\b))",
+    rf"[\d)}}%°],? (?:or|so|thus|hence|meaning|i\.e\.,?|→) (?:{_NOUN} )?{_LETTER}\s*$",
+    rf"(?:→|=>|->|⇒)\s?(?:{_NOUN} )?{_LETTER}\s*$",
+    rf"\b(?:ans|answer|correct|right|final|verdict)\s?:?(?:[-–—=>:]|\s[-–—])\s?{_LETTER}{_CLOSED}",
+    rf"\bA: {_LETTER}\s*$",
+    rf"(?<!\w)(?:{FOREIGN_ANSWERS}|{FOREIGN_OPTIONS})(?:(?!{_OPTION})[^\n.:]){{0,30}}?[\s:：—–-]{{1,3}}"
+    rf"(?:(?:{FOREIGN_THE}) )?{_LETTER}(?=\s*(?:$|[.,;!)।。]|(?:{FOREIGN_IS}|{FOREIGN_RIGHT})(?!\w)|şık))",
+    rf"{_LETTER} (?:{FOREIGN_IS}) (?:(?:{FOREIGN_THE}) )?(?:{FOREIGN_RIGHT}|{FOREIGN_ANSWERS})(?!\w)",
+    rf"(?<!\w)(?:{FOREIGN_IS}) (?:(?:{FOREIGN_ANSWERS}|{FOREIGN_OPTIONS}) )?{_LETTER} (?:(?:{FOREIGN_THE}) )?(?:{FOREIGN_RIGHT})(?!\w)",
+    rf"(?<!\w)(?:{FOREIGN_IS}) (?:{FOREIGN_THE}) {_LETTER}{_CLOSED}",
+    rf"(?<!\w)(?:{FOREIGN_BUT}) (?:(?:{FOREIGN_IS}|{FOREIGN_THE}) ){{0,2}}{_LETTER}{_CLOSED}",
+)
+_HINTED = lazy_pattern("|".join(_HINTS), re.IGNORECASE)
+"""Speaks well of an option, or names it in few words: counts in a text that does not say which is right."""
+_WEIGHED = (
+    r"(?:be|been|is|are|was|it|it is|it['’]s|that|this|the|to|as|for|with|on|my|our|correct answer|right answer"
+    r"|best answer|answer|options?|choices?|either|of|any|say|think|thinking|believe|guess|expect|suspect|vote|bet|go"
+    r"|going|pick\w*|choos\w+|chose|chosen|select\w*|opt\w*|prefer|mark|recommend|suggest\w*|indicate\w*"
+    r"|imply|support\w*|favou?r|point|lead|match|fit|agree)"
+)
 _RULED_OUT = lazy_pattern(
-    r"(?:\bnot|n['’]t|\brules? out|\bruling out|\beliminat\w+|\bexclud\w+|\brejec\w+|\bneither|\bnor"
-    r"|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|\bwhether|\bif|不选|不是)"
-    r"\s*(?:be |is |are |to be |the |answer |option |options |choice )*\(?$"
-    r"|\b(?:whether|if) (?:(?:option |choice )?\(?[A-Z]\)?,? )+or (?:option |choice )?\(?$",
+    r"(?:\bnot|n['’]t|\bnever|\bcannot|\brules? out|\bruling out|\beliminat\w+|\bexclud\w+|\brejec\w+|\bneither|\bnor"
+    r"|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|\bwhether|\bif|\banything (?:but|except)|\bdoubt"
+    r"|\bavoid\w*|不选|不是|不應選|不应选|不能选)"
+    rf"\s*(?:{_WEIGHED}\s){{0,7}}[(\[]?$"
+    rf"|(?<!\w)(?:{FOREIGN_NOT})\s(?:(?:{FOREIGN_THE}) )?\(?$"
+    r"|\b(?:whether|if) (?:(?:option |choice )?\(?[A-Z]\)?,? )+or (?:option |choice )?\(?$"
+    rf"|\b(?:(?:none of|neither|both|either)(?: (?:the )?{_NOUN}:?)?|between|among)\s"
+    r"(?:(?:option |choice )?\(?[A-Z]\)?(?:\s?[,–-]|,?\s(?:and|or|nor))\s?){0,9}(?:option |choice )?\(?$",
+    re.IGNORECASE,
+)
+"""What stands before an option that is not chosen: "I would not go with"."""
+_SUPPOSED = lazy_pattern(
+    r"(?:^|[,;:—] |\b(?:and|but|so|now|let us|let['’]?s|we|can|should|I) )(?:suppos\w+|assum\w+|consider\w*|examin\w+"
+    r"|check\w*|test\w*|evaluat\w+|analy[sz]\w+|inspect\w*|verif\w+|look(?:ing)? at|start(?:ing)? with|begin(?:ning)? with"
+    r"|mov(?:e|ing)(?: on)? to|turn(?:ing)? to|try|as for|what about|regarding|were|had)\b[^,;:()]{0,30}[(\[]?$"
+    r"|(?:^|[,;:—] |\b(?:and|but|so|even|only) )(?:if|when|unless|in case|were)\b[^,;:]{0,40}[(\[]?$"
+    r"|^(?:now|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|fourth(?:ly)?),? (?:we have |comes )?(?:the )?"
+    r"(?:option |choice |statement )?[(\[]?$",
+    re.IGNORECASE,
+)
+"""What stands before an option that the text looks at, or what would follow if it were right."""
+_CONDITION = lazy_pattern(
+    r"(?:now |so |but |and )?(?:if|suppose|assume|assuming|supposing|were|unless|in case|when)\b"
+    r"[^,;]{0,60}?(?<![\w'’])(?:(?!A\s[a-z])[A-Z])(?![\w'’]),?[^.]",
     re.IGNORECASE,
 )
 _WRONG_AFTER = lazy_pattern(
-    r"\)?\s+(?:is|are|was|seems|looks|must be|would be|cannot be|can't be)\s*(?:n['’]t|not\b|wrong"
-    r"|incorrect|false|invalid|out\b|impossible|ruled|eliminated|a (?:common )?(?:distractor|trap))",
+    r"[)\]]{0,2}\s+(?:is|are|was|seems|looks|must be|would be|cannot be|can['’]t be|can be|could be)\s*"
+    r"(?:(?:also|clearly|definitely|therefore|thus|obviously|simply|the|an?)\s){0,2}"
+    r"(?:n['’]t|not\b|never\b|wrong|incorrect|false|invalid|out\b|impossible|ruled|eliminated|excluded|discarded|dismissed"
+    r"|rejected|unlikely|implausible|too\b|(?:common )?(?:distractor|trap))"
+    r"(?![^.,;\n]{0,40}, (?:so|and) (?:it|that|this) is (?:the|our|my)\b)"
+    rf"|[)\]]{{0,2}}\s(?:{FOREIGN_IS})\s(?:{FOREIGN_WRONG})(?!\w)|\s(?:{FOREIGN_NOT})\s|\s?(?:错误|不正确|不对|は(?:誤り|間違い|正しくない)|[은는] (?:틀|오답))",
     re.IGNORECASE,
 )
 _EXCEPTED = lazy_pattern(
     r"\b(?:all|every\w*|any\w*)\b[^,;]{0,30} (?:but|except(?: for)?|other than) (?:option |choice )?\(?$",
     re.IGNORECASE,
 )
+_JOINER = r"(?:or|and|and/or|nor|as well as|along with|together with|oder|ou|und|et|y|o|e|или|и|或|和|&|/|\+)"
 _OPEN = lazy_pattern(
-    r"\)?\s+(?:or|and|and/or|oder|ou|und|et|y|o|e|или|и)\s+(?:option |choice )?\(?[A-Z]\b|/[A-Z]\b"
-    r"|\)?\s*,\s*\(?[A-Z]\)?\s*(?:,|and\b|or\b)"
+    rf"[)\]]{{0,2}},?\s+{_JOINER}\s+(?:(?:maybe|perhaps|possibly|it (?:might|may|could|can) be|even) )?"
+    r"(?:option |choice |answer )?[(\[]?(?-i:[A-Z])(?![\w'’])"
+    r"|[)\]]{0,2}\s?[/&+]\s?\(?(?-i:[A-Z])(?![\w'’])"
+    r"|[)\]]{0,2}(?:\s+(?:is|seems|looks))?\s*,\s*(?:(?:maybe|perhaps|possibly) )?[(\[]?(?-i:[A-Z])[)\]]?\s*(?:$|[.,;!]|and\b|or\b|are\b|both\b)",
+    re.IGNORECASE,
 )
+_OPENED = lazy_pattern(
+    rf"(?<![\w'’.])(?-i:[A-Z])\)?\s(?:and/or|or|and|as well as|oder|ou|und)\s(?:option |choice )?\(?$"
+    rf"|(?<![\w'’])(?-i:[A-Z])\)?\s?[/&+]\s?\(?$"
+    rf"|(?<![\w'’])(?-i:[A-Z])\)?, \(?(?-i:[A-Z])\)?,? (?:and|or) (?:option |choice )?\(?$",
+    re.IGNORECASE,
+)
+"""Another option before it, or one after it, that the text leaves open beside it."""
+_OVERRULED = lazy_pattern(
+    r"[^.;\n]{0,80}\b(?:but|however|yet|although|though)\b[^.;\n]{0,40}?(?:\bnot\b|n['’]t\b|\bfails?\b|\bwrong\b|\bincorrect"
+    r"|\bmiss\w+|\bignor\w+|\boverlook\w*|\bomit\w*|\blacks?\b|\bless\b|\bincomplete|\btoo\b|\binaccura\w+)",
+    re.IGNORECASE,
+)
+_INSERTED = lazy_pattern(r",\s(?:therefore|thus|then|hence|indeed|clearly|of course|in fact|in the end|I think|I believe),\s")
 _LAST_WORD = lazy_pattern(r"[,:]\s*\(?([A-Z])\)?$")
 _ANY_LETTER = lazy_pattern(r"(?<![A-Za-z'’])[A-Z](?![A-Za-z'’])")
 _LISTED = lazy_pattern(r"(?<![A-Za-z])[A-Z][).:]\s*(?=\S)")
-_DASHED = lazy_pattern(r"\(?([A-Z])\)?(?: [-–—|/] |, (?=[A-Z\d]))(?:\w{2}|\d)[^\n]{0,200}")
+_DASHED = lazy_pattern(r"\(?([A-Za-z])\)?(?: (?:[-–—|/→]|->|=>) |; |, (?=[A-Z\d]))(?:\w{2}|\d)[^\n]{0,200}")
 _WHOLE = lazy_pattern(
     r"\W*(?:(?:option|choice|letter|answer|it is|it['’]?s)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE
 )
-_LEADING = lazy_pattern(r"\s*\(?([A-Z](?=[).:])|[a-z](?=\)[^\n]{1,80}$))[).:]\s+\S")
+_LEADING = lazy_pattern(
+    r"\s*(?:\(([A-Z])\)[.:]?\s{0,3}(?=\w)|([A-Z])(?:\.(?=[A-Za-z]{2}|\d)|[.:)]\s{1,3}|[):、．。](?=\w))"
+    r"|\(?([a-z])[).]\s{1,3}(?=[^\n]{1,80}$))(?![A-Z]\.|(?:or|and|is)\b)\S"
+)
 _HEADING = lazy_pattern(
-    r"^[#\s]{0,8}(?:the |my )?(?:final |correct |best )?(?:answer|choice|option)\s?:?\n\s*",
+    r"^[#\s]{0,8}(?:the |my )?(?:final |correct |best )?(?:answer|choice|option)(?: is)?\s?:?\n\s*",
     re.IGNORECASE | re.MULTILINE,
 )
 _LETTERED = lazy_pattern(r"^\s*\(?(?:[A-Z][).:]|[a-z]\))\s", re.MULTILINE)
@@ -139,35 +268,56 @@ _IN_PARENTHESES = lazy_pattern(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
 def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tuple[str, str] | None:
     """The option a text names last, and its rule: `choice`, or `last_choice` for the last `(B)`."""
     text = text if text.isascii() else text.translate(_WIDE)
-    ticked = {mark[1] or mark[2] for mark in _TICKED.finditer(text)} if _CROSSED.search(text) else set[str]()
-    if len(ticked) == 1 and ticked <= set(letters):
-        return ticked.pop(), "choice"
-    plain = _QUOTED.sub(r"\1", _MARKUP.sub("", _STYLED.sub(r"(\1)", text)))
+    if (letter := ticked_option(text)) in letters:
+        return letter, "choice"
+    plain = _MARKUP.sub("", _STYLED.sub(r"(\1)", text))
+    plain = _SMALL.sub(lambda match: match[1] + match[2].upper(), _QUOTED.sub(r"\1", plain))
+    if len(plain) <= _FEW_CHARACTERS:
+        plain = _SMALL_AT_END.sub(lambda match: match[1] + match[2].upper(), plain)
     match = _WHOLE.fullmatch(plain)
     if match and match[1].upper() in letters:
         return match[1].upper(), "choice"
-    for sentence in reversed(_sentences(plain)):
-        letter = _stated(sentence, letters)
-        if letter:
-            return letter, "choice"
+    entries = listed_options(plain)
+    sentences = _sentences(without_headings(plain, entries, len(letters)))
+    if letter := _last_named(sentences, letters, _STATED):
+        return letter, "choice"
     if truncated:
         return None
-    verdicts = _LINE_OF_VERDICT.findall(plain)
-    right = [letter for letter, is_right in verdicts if is_right]
-    if len(right) == 1 < len(verdicts) and right[0] in letters:
-        return right[0], "choice"
+    if letter := option_of_list(entries, letters) or _last_named(sentences, letters, _HINTED):
+        return letter, "choice"
+    return _unstated(plain, entries, letters)
+
+
+def _unstated(plain: str, entries: Sequence[Entry], letters: Collection[str]) -> tuple[str, str] | None:
+    """The option that opens a text or is set apart in it, else the last in parentheses."""
+    wrong = {entry.letter for entry in entries if entry.is_right is False and len(letters) > 3}
     headings = list(_HEADING.finditer(plain))
     headed = plain[headings[-1].end() :] if headings else plain
     leading = _LEADING.match(headed)
-    if leading and leading[1].upper() in letters and len(_LETTERED.findall(headed)) == 1:
-        return leading[1].upper(), "choice"
+    letter = (leading[1] or leading[2] or leading[3]).upper() if leading else ""
+    if letter in letters and letter not in wrong and len(_LETTERED.findall(headed)) <= 1:
+        return letter, "choice"
     dashed = _DASHED.fullmatch(plain.strip())
-    if dashed and dashed[1] in letters:
-        return dashed[1], "choice"
+    if dashed and (letter := dashed[1].upper()) in letters and letter not in wrong:
+        return letter, "choice"
     for mark in reversed(list(_IN_PARENTHESES.finditer(plain))):
-        if mark[1] in letters and not _is_ruled_out(plain, mark.start(), mark.end() - 1):
-            return mark[1], "last_choice"
+        if mark[1] not in letters or _is_ruled_out(plain, mark.start(), mark.end() - 1) or mark[1] in wrong:
+            continue
+        return None if _is_open(plain, mark.start(), mark.end()) else (mark[1], "last_choice")
     return None
+
+
+def _last_named(sentences: Sequence[str], letters: Collection[str], pattern: re.Pattern[str]) -> str:
+    """The option that the last of the sentences to match names."""
+    for sentence in reversed(sentences):
+        opening = sentence[:2000]
+        if not _ANY_LETTER.search(opening):
+            continue
+        letter = _named_in(_ASIDE.sub(" ", opening).strip(), letters, pattern)
+        letter = letter or _named_in(opening, letters, pattern)
+        if letter:
+            return letter
+    return ""
 
 
 def _sentences(text: str) -> list[str]:
@@ -180,37 +330,44 @@ def _sentences(text: str) -> list[str]:
     return [sentence.strip() for sentence in [*sentences, text[start:]] if sentence.strip()]
 
 
-def _stated(sentence: str, letters: Collection[str]) -> str:
-    """The last option that a sentence says is right."""
-    opening = sentence[:2000]
-    if not _ANY_LETTER.search(opening):
-        return ""
-    return _stated_in(_ASIDE.sub(" ", opening).strip(), letters) or _stated_in(opening, letters)
-
-
-def _stated_in(sentence: str, letters: Collection[str]) -> str:
+def _named_in(sentence: str, letters: Collection[str], pattern: re.Pattern[str]) -> str:
+    """The last option that a sentence names by this pattern, and does not rule out or leave open."""
+    is_weak = pattern is _HINTED
     if re.fullmatch(r"\(?[A-Z][).]?", sentence) and sentence.strip("().") in letters:
         return sentence.strip("().")
     if len(_LISTED.findall(sentence)) > 2:
         return ""  # the options once more
+    if _CONDITION.match(sentence):
+        return ""
+    sentence = _INSERTED.sub(" ", sentence)
     position, letter = 0, ""
-    while position < len(sentence) and (match := _STATED.search(sentence, position)):
+    while position < len(sentence) and (match := pattern.search(sentence, position)):
         group = next(number for number, value in enumerate(match.groups(), start=1) if value)
         begin, end = match.span(group)
-        is_open = _is_ruled_out(sentence, begin, end) or _OPEN.match(sentence, end)
-        if match[group] in letters and not is_open:
+        is_open = _is_ruled_out(sentence, begin, end) or _is_open(sentence, begin, end)
+        if match[group] in letters and not is_open and not (is_weak and _OVERRULED.match(sentence, end)):
             letter = match[group]
         position = end
-    if not letter and (last := _LAST_WORD.search(sentence)) and last[1] in letters:
+    if letter or is_weak:
+        return letter
+    last = _LAST_WORD.search(sentence)
+    if last and last[1] in letters and not _is_ruled_out(sentence, *last.span(1)):
         # "After checking, B": the one option that the sentence names, or does not rule out.
         others = [
             mark for mark in _ANY_LETTER.finditer(sentence) if not _is_ruled_out(sentence, *mark.span())
         ]
         return last[1] if len(others) == 1 else ""
-    return letter
+    return ""
 
 
 def _is_ruled_out(text: str, begin: int, end: int) -> bool:
-    before = text[max(0, begin - 60) : begin]
-    wrong = _RULED_OUT.search(before) or (_WRONG_AFTER.match(text, end) and not _EXCEPTED.search(before))
-    return bool(wrong)
+    """Whether a text names an option, between these places, as wrong, or only supposes or examines it."""
+    before = text[max(0, begin - 80) : begin]
+    if _RULED_OUT.search(before) or _SUPPOSED.search(before):
+        return True
+    return bool(_WRONG_AFTER.match(text, end)) and not _EXCEPTED.search(before)
+
+
+def _is_open(text: str, begin: int, end: int) -> bool:
+    """Whether a text names another option beside the one between these places."""
+    return bool(_OPEN.match(text, end) or _OPENED.search(text[max(0, begin - 40) : begin]))

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Any, cast
 
 from sampleset.answers.maths.boxes import MAX_ANSWER, boxed_answers
@@ -76,15 +77,21 @@ _EQUALS = lazy_pattern(r"(?:[=≈]|\\approx)\s*")
 _ALTERNATIVE = lazy_pattern(r"\((?:or|and|maybe|perhaps|oder|ou|o)\s", re.IGNORECASE)
 _ASIDE_AT_END = lazy_pattern(r"(\s*)\(((?:[^()\n]|\([^()\n]*\))*)\)[\s.]*$")
 _STYLED = lazy_pattern(r"<(b|strong|i|em|u|p|span|code|mark)>(.*)</\1>", re.IGNORECASE | re.DOTALL)
-_LETTER = r"\(? ?\*{0,2}([A-Z])\*{0,2}"
+_LETTER = r"[\[(]{0,2} ?\*{0,2}([A-Z])\*{0,2}"
 _LEADING_LETTER = lazy_pattern(
     rf"(?:option|choice|letter)?\s*(?:\\text\{{)?{_LETTER}"
-    r"(?:[).:,]|\s*$|\s*[*}$\"]| [-–—] | \(|!|\s+(?:because|since|as|is)\b)",
+    r"(?:[)\].:,]|\s*$|\s*[*}$\"]| [-–—] | \(|!|\s+(?:because|since|as|is)\b)",
     re.IGNORECASE,
 )
 _NAMED_OPTION = lazy_pattern(
-    r"(?:\\text\w*\s?\{\s*)?(?:option|choice|letter)(?: |\s*\}\s*\\?\s*)\(?([A-Z])\b", re.IGNORECASE
+    r"(?:\\text\w*\s?\{\s*)?(?:option|choice|letter|answer)(?: |\s*\}\s*\\?\s*)\(?([A-Z])\b", re.IGNORECASE
 )
+_SEVERAL = lazy_pattern(
+    r"[^\w\n]*(?:options? |choices? )?[A-Z](?![\w'’])(?:[^\w\n.:]{1,6}(?:(?:and|or|und|oder|et|ou|y|o|e|и|или|或|和)[^\w\n]{1,3})?"
+    r"(?:option |choice )?[A-Z](?!\w)(?=\s*(?:$|[^\w\s]|and\b|or\b|are\b|both\b))){1,25}"
+)
+_CAPITAL = lazy_pattern(r"(?<!\w)[A-Z](?!\w)")
+_IN_TEXT = lazy_pattern(r"\\(?:text|math)[a-z]{0,6}\s?\{|[{}]|\\(?=\s)|~")
 _OPTION_LINE = lazy_pattern(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
 _TAG = lazy_pattern(
     r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result|choice|option)(?:\s[^<>]{0,80})?>|\[(?P<square>ANSWER"
@@ -96,7 +103,8 @@ _END_TAG = lazy_pattern(
     re.IGNORECASE,
 )
 _STATES = lazy_pattern(
-    r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|^[ \t]*A: ?\S|</answer>",
+    r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|^[ \t]*A: ?\S|</answer>"
+    r"|\A\W{0,4}[A-Z]\W{0,3}$",
     re.IGNORECASE | re.MULTILINE,
 )
 _NOT_THAT = lazy_pattern(r"(.+?),? (?:(?:and |but )?not|unlike|as opposed to) (?:-?[$\d]|\\)[^,;]{0,40}$")
@@ -133,7 +141,8 @@ _CORRECTION = lazy_pattern(
     re.IGNORECASE,
 )
 _TAKEN_BACK = lazy_pattern(
-    r"(?<=[.!?…\n])\s*(?:no, )?(?:wait|actually|correction|sorry|oops|scratch that|on second thought)\b",
+    r"(?<=[.!?…\n])\s*(?:(?:no, )?(?:wait|actually|correction|sorry|oops|scratch that|on second thought)\b"
+    r"|(?:hmm+,? )?no[,.] )|, but I(?:['’]ll)? (?:now )?(?:change|switch)",
     re.IGNORECASE,
 )
 _KEY_OF_TEXT = lazy_pattern(
@@ -176,12 +185,14 @@ def extract_answer(text: str, *, choices: int | None = None, truncated: bool = F
     text = own_turn(after_reasoning(text[-_WINDOW:]), _STATES)
     letters = [chr(ord("A") + index) for index in range(max(0, min(choices or 0, 26)))]
     json_answer = None if truncated else _of_json(text, choices is not None)
-    if json_answer is not None and (choices is None or _letter_of(json_answer) in letters):
-        return Extracted(json_answer if choices is None else _letter_of(json_answer), "json")
+    if json_answer is not None and choices is None:
+        return Extracted(json_answer, "json")
+    if json_answer is not None and (letter := _letter_of(json_answer, letters)) in letters:
+        return Extracted(letter, "json")
     text = _STRUCK.sub("", _CALCULATOR.sub("", text).replace(r"\"", '"'))
     marked = _marked(text, letters if choices is not None else None, truncated)
     if marked is not None:
-        return marked
+        return marked if marked.text else None  # several options are no answer
     if choices is not None:
         near = text[-_NEAR_END:]
         letter_and_rule = letter_of_reply(near, letters, truncated)
@@ -197,21 +208,25 @@ def _marked(text: str, letters: list[str] | None, truncated: bool) -> Extracted 
     tagged = _first_of(((content, 0) for content in _tagged(text)), "answer_tag", letters)
     if tagged:
         return tagged[0]
-    boxed = _first_of(boxed_answers(text, truncated), "boxed", letters)
+    boxed = _first_of(boxed_answers(text, truncated, letters is not None), "boxed", letters)
     begin = boxed[1] if boxed else 0
     if boxed and len(text) - begin < _LEAST_MARK:
         return boxed[0]
     for rule, reader in (("hash", _hashed), ("phrase", _phrased)):
         later = _first_of(reader(text, begin), rule, letters)
         if later and (boxed is None or _is_plain(later[0].text)):
-            return _corrected(text[later[1] :], letters or ()) or later[0]
+            return _corrected(text[later[1] :], letters or (), not later[0].text) or later[0]
     return boxed[0] if boxed else None
 
 
-def _corrected(after: str, letters: Collection[str]) -> Extracted | None:
-    """The option that the text after a named one takes back for: "Wait, it's B"."""
+def _corrected(after: str, letters: Collection[str], is_open: bool) -> Extracted | None:
+    """The option that the text after a named one takes back for: "Wait, it's B".
+
+    Behind several that are left open, any that a sentence names as right.
+    """
     taken_back = _TAKEN_BACK.search(after) if letters else None
-    letter = letter_of_reply(after[taken_back.start() :], letters, truncated=True) if taken_back else None
+    begin = 0 if is_open else taken_back.start() if taken_back else len(after)
+    letter = letter_of_reply(after[begin:], letters, truncated=True) if letters else None
     return Extracted(*letter) if letter else None
 
 
@@ -225,9 +240,11 @@ def _first_of(
             continue
         if letters is None:
             return answer, end
-        letter = _letter_of(content)
+        letter = _letter_of(content, letters)
         if letter in letters:
             return Extracted(letter, rule), end
+        if (several := _several(content, letters)) and not _CAPITAL.search(content, several.end()):
+            return Extracted("", rule), end
     return None
 
 
@@ -424,7 +441,7 @@ def _answer_of_sentence(sentence: str) -> str:
         r"(?:option |choice )?\(([A-Z])\)(?!\w)|(?:option |choice )([A-Z])\b|([A-Z])(?:[.:)] |,| because)",
         sentence,
     )
-    if letter:
+    if letter and not _several(sentence):
         return letter[1] or letter[2] or letter[3]
     head, joined, rest = sentence.partition(" and ")
     if joined and len(rest.split()) > 2 and read(rest).kind == "words" and read(head).kind == "number":
@@ -536,10 +553,20 @@ def _clean(content: str) -> str:
     return content
 
 
-def _letter_of(content: str) -> str:
+def _several(content: str, letters: Collection[str] = ascii_uppercase) -> re.Match[str] | None:
+    """The list of options that an answer begins with: `A, C`, `(B) or (D)`."""
+    several = _SEVERAL.match(content)
+    return several if several and len({*letters} & {*_CAPITAL.findall(several[0])}) > 1 else None
+
+
+def _letter_of(content: str, letters: Collection[str]) -> str:
     content = _clean(content)
     form = read(content)
     if form.kind == "letter":
         return form.text.upper()
+    if "\\" in content:
+        content = " ".join(_IN_TEXT.sub(" ", content).split())
+    if _several(content, letters):
+        return ""
     match = _LEADING_LETTER.match(content) or _NAMED_OPTION.match(content)
     return match[1].upper() if match else ""

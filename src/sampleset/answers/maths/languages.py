@@ -31,9 +31,25 @@ FOREIGN_ANSWERS = (
     "|Richtig|Correct[ao]"
 )
 """Nouns that an option is announced with."""
-FOREIGN_IS = "lautet|ist|est|este|on|es|é|è|is|är|er|jest|adalah|là|ni|هي|هو|है|היא|είναι"
+FOREIGN_IS = "lautet|ist|est|este|on|es|está|é|è|is|är|er|jest|je|adalah|là|ni|ay|est[aá]|است|হল|হলো|هي|هو|है|היא|είναι"
 FOREIGN_RIGHT = (
-    "richtig|korrekt|correcte?|correct[ao]|juste|bonne|giust[ao]|cor{2}et{1,2}[ao]|juist|rätt|benar"
+    r"(?:richtig|korrekt|juist|točn|točan|rätt|riktig|právn|správn|poprawn|prawidłow|правил|верн|верен|правильн|тачан)\w{0,3}"
+    r"|correcte?|correct[ao]|corect|juste|bonne|giust[ao]|cor{1,2}et{1,2}[ao]|cert[ao]|benar|tepat|doğru"
+)
+FOREIGN_OPTIONS = (
+    "Option|Wahl|choix|Alternativa|opção|Variante?|вариант|варианта|विकल्प|উত্তর|ข้อ|ตอบ|ตัวเลือก|Jawabannya|Pilihan|seçenek|şık|Răspuns"
+    "|پاسخ|گزینه|odgovor|одговор|sagot|cevap|kérdés|απάντηση|विकल्प"
+)
+"""Further nouns, of sentences that say less clearly which option is right."""
+FOREIGN_BUT = "sondern|sino|mais|bensì|mas sim|mas|maar|utan|lecz|ale|tylko|а|но|melainkan|而是"
+FOREIGN_THE = "die|der|das|den|la|le|el|il|lo|a|o|de|het|option|opción|opção|alternativa|opzione|Antwort|вариант"
+FOREIGN_NOT = (
+    r"nicht|kein\w{0,2}|n['’]est pas|pas|no es|no|non è|não é|não|не|нет|nie|niet|inte|ikke|değil|bukan|không(?: phải)? là"
+)
+FOREIGN_WRONG = (
+    r"falsch|inkorrekt|unrichtig|inc?or{1,2}ec?te?|inc?or{1,2}ect[ao]|fals[aoe]|faux|fausse|sbagliat[ao]|scor{2}ett[ao]"
+    r"|er{1,2}ad[ao]|er{1,2}[óo]ne[ao]|onjuist|fout|felaktig|fel|forkert|nicht|pas|не|неверн\w{1,2}|неправильн\w{1,2}"
+    r"|salah|yanlış|sai"
 )
 _CJK = lazy_pattern(r"[\u3040-\ud7a3]")
 _IN_ALL = lazy_pattern(

@@ -1,0 +1,100 @@
+"""Options that a text goes through: `A. Rome: This is incorrect.`, `| B | yes |`, `- [x] C`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sampleset.answers.maths.patterns import lazy_pattern
+
+_LONGEST_BODY = 400
+_FEW_OPTIONS = 3
+
+_TICKED = lazy_pattern(
+    r"(?:^\W{0,6}([A-Z])\b[^\n✅✓✔☑❌✗✘]{0,80}|(?<![A-Za-z])([A-Z])[).:]?\W{0,3})(?<=[^✅✓✔☑❌✗✘])[✅✓✔☑]",
+    re.MULTILINE,
+)
+_CROSSED = lazy_pattern(r"[❌✗✘]")
+_BOX = lazy_pattern(r"^[^\w\n(\[]{0,4}[\[(]([xX✓✔☑]|[ _]?)[\])]\s?\(?([A-Z])\b", re.MULTILINE)
+
+_PLACE = (
+    r"(?:^[^\w\n(]{0,8}(?:\d{1,2}[.)] )?(?:(?:option|choice|answer|statement) )?"
+    r"|(?<=[.;,!] )(?:(?:option|choice|statement) |(?=\(?[A-Z]\)?(?::|\s[–—→-]))))"
+)
+_DELIMITER = r"(?:[.)](?=[ \t])|:(?=\s)|\s?[|→–—]|\s?->|\s-(?=\s))"
+_HEADING = lazy_pattern(
+    rf"{_PLACE}(?:\((?P<bracketed>(?-i:[A-Z]))\)(?::(?=\s)|\s?[→–—]|\s-(?=\s)|(?=[ \t]))"
+    rf"|(?P<bare>(?-i:[A-Z])){_DELIMITER})"
+    r"(?!\s{0,2}(?:is|are|was|would|can|could|seems|looks|fits|and|or|nor)\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SUBJECT = r"(?:this|it|that|which|the (?:option|choice|answer|statement|claim))(?: (?:option|choice|answer|statement))?"
+_VERDICT = lazy_pattern(
+    rf"(?:^\W{{0,4}}|[-–—:(→|]\s?|\b{_SUBJECT} )(?:is |seems )?(?P<not>not )?"
+    r"(?:(?:the|also|clearly|definitely|therefore|thus) ){0,2}"
+    r"(?:(?:(?P<right>correct|right|true)|incorrect|wrong|false|untrue|invalid)"
+    r"(?=\s*(?:$|[.;:!)|–—-])|,(?! ?(?:true|false)\b)|,? (?:because|since|as)\b"
+    r"| (?:answer|choice|option|statement)\b)"
+    r"|(?:(?P<yes>yes)|no)(?=\s*(?:$|[.;:!)|–—-])|,(?! ?(?:yes|no|because|since|as|if|but|unless|although)\b)))",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An option in a list: its letter, where its heading stands, and whether the text calls it right."""
+
+    letter: str
+    begin: int
+    end: int
+    is_right: bool | None
+
+
+def ticked_option(text: str) -> str:
+    """The one option with a tick where others have a cross or an empty box; empty if there is none."""
+    boxes = _BOX.findall(text)
+    marked = [letter for mark, letter in boxes if mark.strip(" _")]
+    if len(boxes) > len(marked) == 1:
+        return marked[0]
+    letters = {mark[1] or mark[2] for mark in _TICKED.finditer(text)} if _CROSSED.search(text) else set[str]()
+    return letters.pop() if len(letters) == 1 else ""
+
+
+def listed_options(text: str) -> list[Entry]:
+    """The options that a text lists, with what it says of each."""
+    headings = list(_HEADING.finditer(text))
+    begins = [*(heading.start() for heading in headings), len(text)]
+    return [_entry(text, heading, end) for heading, end in zip(headings, begins[1:], strict=True)]
+
+
+def _entry(text: str, heading: re.Match[str], end: int) -> Entry:
+    verdict = _VERDICT.search(text[heading.end() : min(end, heading.end() + _LONGEST_BODY)])
+    is_right = None
+    if verdict:
+        is_right = bool(verdict["right"] or verdict["yes"]) != bool(verdict["not"])
+    return Entry(heading["bracketed"] or heading["bare"], heading.start(), heading.end(), is_right)
+
+
+def without_headings(text: str, entries: Sequence[Entry], choices: int) -> str:
+    """The text without the letters of a list of options, and of a single option that it calls wrong.
+
+    Of few options, one may itself read "No".
+    """
+    is_list = len({entry.letter for entry in entries}) > 1
+    parts, begin = list[str](), 0
+    for entry in entries:
+        if is_list or (entry.is_right is False and choices > _FEW_OPTIONS):
+            parts.append(text[begin : entry.begin])
+            begin = entry.end
+    return "\n".join([*parts, text[begin:]])
+
+
+def option_of_list(entries: Sequence[Entry], letters: Collection[str]) -> str:
+    """The option that a list calls right where it calls others wrong, or that all others leave; else empty."""
+    right = {entry.letter for entry in entries if entry.is_right}
+    wrong = {entry.letter for entry in entries if entry.is_right is False}
+    if not right and len(wrong) > 1 and {entry.letter for entry in entries} == wrong | {entries[0].letter}:
+        right = {entries[0].letter}  # "B. Water", and below why A and C are wrong
+    chosen = right - wrong
+    return chosen.pop() if len(right) == len(chosen) == 1 and wrong and chosen <= set(letters) else ""
