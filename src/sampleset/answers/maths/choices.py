@@ -45,7 +45,7 @@ _WIDE = {
 _QUOTED = lazy_pattern(r"[\"“'‘]([A-Z])[\"”'’]")
 _SMALL = lazy_pattern(
     r"(\b(?i:option|choice|ans) \(?|^(?i:(?:so|hence|thus|therefore),? )?(?=[a-z] is (?:the (?:[a-z]+ )?(?:answer|one"
-    r"|option|choice)|correct|right|true|best)\b))([a-hj-z])(?=\)?\s*[.!]?$|[.,;)]| (?:is|because|since|seems)\b)",
+    r"|option|choice)|correct|right|true|best)\b|[b-z],? because\b))([a-hj-z])(?=\)?\s*[.!]?$|[.,;)]| (?:is|because|since|seems)\b)",
     re.MULTILINE,
 )
 _SMALL_AT_END = lazy_pattern(
@@ -63,9 +63,9 @@ _END = lazy_pattern(
 _ASIDE = lazy_pattern(r"\s\((?![A-Z]\))[^()\n]{1,200}\)")
 _LETTER = (
     r"(?<![<>+*/≠])(?<!(?-i:[A-Z]) [=<>+*/≠] )(?<!(?-i:[A-Z])=)"
-    r"[(\[]{0,2}(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])[)\]]{0,2}"
+    r"[(\[]{0,2}(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])[)\]]{0,2}(?![)\]])"
 )
-_CLOSED = r"(?=\s*(?:$|[.,;:!)?\]–—]|\s-|because\b|since\b|rather\b|instead\b|over\b|here\b|then\b|。))"
+_CLOSED = r"(?=\s*(?:$|[.,;:!)?\]–—]|\s-|because\b|since\b|rather\b|instead\b|over\b|here\b|then\b|best\b|。))"
 _AFTER = (
     r"(?=\s*(?:$|[.,;:!)?\]–—-]|because\b|since\b|as\b|is\b|and\b|which\b|over\b|rather\b|instead\b"
     r"|with\b|for\b|here\b|。|正|是))"
@@ -126,7 +126,7 @@ _STATED = lazy_pattern(
     re.IGNORECASE,
 )
 _LINK = (
-    r"(?:is|seems|looks|sounds|appears|feels|must be|would be|should be|has to be|needs to be|will be|remains)(?: to be)?"
+    r"(?:is|seems|(?:looks|sounds|seems)(?: like)?|appears|feels|must be|would be|should be|has to be|needs to be|will be|remains)(?: to be)?"
 )
 _DEGREE = (
     r"(?:the|our|my|its|also|clearly|definitely|indeed|therefore|thus|then|hence|most likely|likely|probably|most probably"
@@ -135,7 +135,7 @@ _DEGREE = (
 _POOR = "(?!(?:wrong|incorrect|false|worst|first|second|third|fourth|last|next|other|same|opposite|weaker|weakest) )"
 _GOOD = (
     r"(?:correct|right|true|accurate|plausible|reasonable|logical|appropriate|suitable|fitting|likely|strongest|safest"
-    rf"|odd one out|exception|what\b|it\s*$|left\b|{_POOR}(?:[a-z-]{{2,14}} )?(?:answer|choice|option|pick"
+    rf"|chosen|selected|picked|the way to go|least [a-z]{{3,12}}|odd one out|exception|what\b|it\s*$|left\b|{_POOR}(?:[a-z-]{{2,14}} )?(?:answer|choice|option|pick"
     r"|explanation|description|statement|match|fit|candidate|solution|exception)\b)"
 )
 _SURELY = (
@@ -144,14 +144,16 @@ _SURELY = (
 )
 _LEADS_TO = (
     r"(?:suggest(?:s|ed)?|indicates?|implies|conclude[sd]?|agrees? with|align(?:s|ed)? with|(?:consistent|in line"
-    r"|in agreement|compatible) with|fits? with|yields?|gives?(?: us)?|(?:leads?|brings?|takes|gets)(?: (?:us|me))? to"
+    r"|in agreement|compatible) with|fits? with|yields?|gives?(?: us)?|(?:leads?|brings?|takes|gets|points?)(?: (?:us|me))? to|corresponds with"
     r"|arrives? at|bet(?:ting)? on|mark(?:ed|ing)?|chosen|picked|answer with|recommend|settled? (?:on|for)|decided? on"
     r"|stick(?:ing)? with|stay(?:ing)? with|given by|stated (?:in|by)|captured (?:in|by)|expressed (?:in|by)"
     r"|equivalent to|none other than|better is|left is|remaining is)"
 )
 _HINTS = (
     rf"(?:{_NOUN} )?{_LETTER} {_LINK} (?:{_DEGREE} ){{0,4}}{_GOOD}",
-    rf"\bonly (?:{_NOUN} )?{_LETTER} (?:is|could|can|may|would|seems|makes?|\w{{3,14}}s)\b",
+    rf"\bonly (?:{_NOUN} )?{_LETTER} (?:is|could|can|would|seems|makes|meets|matches|fits|states|describes|addresses"
+    r"|explains|mentions|reflects|captures|includes|provides|contains|shows|allows|accounts|follows|stands|aligns"
+    r"|corresponds)\b",
     rf"{_LETTER} (?:best|most (?:[a-z]{{2,15}}ly)|correctly|accurately|precisely|perfectly) [a-z]{{3,15}}s\b",
     rf"{_LETTER} (?:makes (?:[a-z]{{3,8}} ){{0,3}}sense|stands out|wins|prevails|answers the question"
     r"|[a-z]{3,15}s (?:(?:this|it|that|the [a-z]{3,15}) )?best)\b",
@@ -159,7 +161,7 @@ _HINTS = (
     rf"\bmak(?:es?|ing) (?:{_NOUN} )?{_LETTER} (?:the |our )?{_POOR}(?:[a-z-]{{2,14}} )?(?:correct|right|true|answer"
     r"|choice|option)\b",
     rf"\b(?:mark|choose|pick|select|take|keep|give|go with) (?:{_NOUN} )?{_LETTER} as (?:the|my|our)\b",
-    r"\bthe (?:exception|odd one out|best|least [a-z]+|most [a-z]+|[a-z]{3,10}est|remaining [a-z]+|only [a-z]+)\b"
+    r"\bthe (?:exception|odd one(?: out)?|best|least [a-z]+|most [a-z]+|[a-z]{3,10}est|remaining [a-z]+|only [a-z]+)\b"
     r"[^\n.,;]{0,60}? (?:is|was|would be|should be|must be|seems to be)(?: (?:given by|likely|probably|therefore|thus))?"
     rf" (?:{_NOUN} )?{_LETTER}{_CLOSED}",
     rf"\bwhat (?:{_NOUN} )?{_LETTER} (?:states|says|describes|claims|asserts|suggests|means)\b",
@@ -174,7 +176,7 @@ _HINTS = (
     rf"(?:(?:{FOREIGN_THE}) )?{_LETTER}(?=\s*(?:$|[.,;!)।。]|(?:{FOREIGN_IS}|{FOREIGN_RIGHT})(?!\w)|şık))",
     rf"{_LETTER} (?:{FOREIGN_IS}) (?:(?:{FOREIGN_THE}) )?(?:{FOREIGN_RIGHT}|{FOREIGN_ANSWERS})(?!\w)",
     rf"(?<!\w)(?:{FOREIGN_IS}) (?:(?:{FOREIGN_ANSWERS}|{FOREIGN_OPTIONS}) )?{_LETTER} (?:(?:{FOREIGN_THE}) )?(?:{FOREIGN_RIGHT})(?!\w)",
-    rf"(?<!\w)(?:{FOREIGN_IS}) (?:{FOREIGN_THE}) {_LETTER}{_CLOSED}",
+    rf"(?<!\w)(?:ist|est|es|é|è) (?:die|la|le|el|il|a) {_LETTER}{_CLOSED}",
     rf"(?<!\w)(?:{FOREIGN_BUT}) (?:(?:{FOREIGN_IS}|{FOREIGN_THE}) ){{0,2}}{_LETTER}{_CLOSED}",
 )
 _HINTED = lazy_pattern("|".join(_HINTS), re.IGNORECASE)
@@ -198,20 +200,22 @@ _RULED_OUT = lazy_pattern(
 )
 """What stands before an option that is not chosen: "I would not go with"."""
 _SUPPOSED = lazy_pattern(
-    r"(?:^|[,;:—] |\b(?:and|but|so|now|let us|let['’]?s|we|can|should|I) )(?:suppos\w+|assum\w+|consider\w*|examin\w+"
-    r"|check\w*|test\w*|evaluat\w+|analy[sz]\w+|inspect\w*|verif\w+|look(?:ing)? at|start(?:ing)? with|begin(?:ning)? with"
-    r"|mov(?:e|ing)(?: on)? to|turn(?:ing)? to|try|as for|what about|regarding|were|had)\b[^,;:()]{0,30}[(\[]?$"
-    r"|(?:^|[,;:—] |\b(?:and|but|so|even|only) )(?:if|when|unless|in case|were)\b[^,;:]{0,40}[(\[]?$"
+    r"(?:^|[,;:—] |\b(?:and|but|so|now|let us|let['’]?s|let me|we|can|should|I) )"
+    r"(?:(?:suppos\w+|assum\w+|consider\w*)(?: that)?|examin\w+|check\w*|test\w*|evaluat\w+|analy[sz]\w+|inspect\w*"
+    r"|verify|look(?:ing)? at|start(?:ing)? with|begin(?:ning)? with|mov(?:e|ing)(?: on)? to|turn(?:ing)? to|try|as for"
+    rf"|what about|regarding|were)\s(?:(?:the|we|out|now|next|first|second|third|last|pick|choose|{_NOUN})\s){{0,4}}[(\[]?$"
+    r"|(?:^|[,;:—] |\b(?:and|but|so|even|only) )(?:if|when|unless|in case)\b(?:(?! then | so | the answer )[^,;:]){0,40}[(\[]?$"
     r"|^(?:now|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|fourth(?:ly)?),? (?:we have |comes )?(?:the )?"
     r"(?:option |choice |statement )?[(\[]?$",
     re.IGNORECASE,
 )
 """What stands before an option that the text looks at, or what would follow if it were right."""
 _CONDITION = lazy_pattern(
-    r"(?:now |so |but |and )?(?:if|suppose|assume|assuming|supposing|were|unless|in case|when)\b"
-    r"[^,;]{0,60}?(?<![\w'’])(?:(?!A\s[a-z])[A-Z])(?![\w'’]),?[^.]",
+    r"(?:now |so |but |and |even )?(?:if|suppose|assume|assuming|supposing|were)\b"
+    r"[^,;]{0,40}?(?<![\w'’])(?-i:[A-Z])\)? (?:is|are|was|were|holds?|true|correct)\b",
     re.IGNORECASE,
 )
+"""How a sentence begins that only says what would follow if an option were right."""
 _WRONG_AFTER = lazy_pattern(
     r"[)\]]{0,2}\s+(?:is|are|was|seems|looks|must be|would be|cannot be|can['’]t be|can be|could be)\s*"
     r"(?:(?:also|clearly|definitely|therefore|thus|obviously|simply|the|an?)\s){0,2}"
@@ -235,7 +239,7 @@ _OPEN = lazy_pattern(
 )
 _OPENED = lazy_pattern(
     rf"(?<![\w'’.])(?-i:[A-Z])\)?\s(?:and/or|or|and|as well as|oder|ou|und)\s(?:option |choice )?\(?$"
-    rf"|(?<![\w'’])(?-i:[A-Z])\)?\s?[/&+]\s?\(?$"
+    r"|(?<![\w'’])(?-i:[A-Z])\)?\s?[/&+]\s?\(?$|\((?-i:[A-Z])\),? \(?$"
     rf"|(?<![\w'’])(?-i:[A-Z])\)?, \(?(?-i:[A-Z])\)?,? (?:and|or) (?:option |choice )?\(?$",
     re.IGNORECASE,
 )
@@ -246,6 +250,14 @@ _OVERRULED = lazy_pattern(
     re.IGNORECASE,
 )
 _INSERTED = lazy_pattern(r",\s(?:therefore|thus|then|hence|indeed|clearly|of course|in fact|in the end|I think|I believe),\s")
+_THING = lazy_pattern(
+    r"\b(?:vitamin|hepatitis|influenza|type|group|plan|figure|table|point|company|firm|country|city|person|patient|player"
+    r"|team|party|drug|compound|substance|solution|sample|gene|block|step|box|part|section|train|line|set|event|class|grade"
+    r"|program|matrix|object|particle|process|species|population|product|gas|metal|liquid|reaction|node|machine|graph"
+    r"|curve|angle)s?\s$",
+    re.IGNORECASE,
+)
+"""What has a letter for a name and is no option: `vitamin B`."""
 _LAST_WORD = lazy_pattern(r"[,:]\s*\(?([A-Z])\)?$")
 _ANY_LETTER = lazy_pattern(r"(?<![A-Za-z'’])[A-Z](?![A-Za-z'’])")
 _LISTED = lazy_pattern(r"(?<![A-Za-z])[A-Z][).:]\s*(?=\S)")
@@ -254,7 +266,7 @@ _WHOLE = lazy_pattern(
     r"\W*(?:(?:option|choice|letter|answer|it is|it['’]?s)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE
 )
 _LEADING = lazy_pattern(
-    r"\s*(?:\(([A-Z])\)[.:]?\s{0,3}(?=\w)|([A-Z])(?:\.(?=[A-Za-z]{2}|\d)|[.:)]\s{1,3}|[):、．。](?=\w))"
+    r"\s*(?:\(([A-Z])\)[.:]?\s{0,3}(?=\w)|([A-Z])(?:\.(?=[A-Za-z]{2}|\d)|[.:)]\s{1,3}|[):：、．。](?=\w))"
     r"|\(?([a-z])[).]\s{1,3}(?=[^\n]{1,80}$))(?![A-Z]\.|(?:or|and|is)\b)\S"
 )
 _HEADING = lazy_pattern(
@@ -313,10 +325,9 @@ def _last_named(sentences: Sequence[str], letters: Collection[str], pattern: re.
         opening = sentence[:2000]
         if not _ANY_LETTER.search(opening):
             continue
-        letter = _named_in(_ASIDE.sub(" ", opening).strip(), letters, pattern)
-        letter = letter or _named_in(opening, letters, pattern)
-        if letter:
-            return letter
+        for said in dict.fromkeys((_ASIDE.sub(" ", opening).strip(), opening)):
+            if letter := _named_in(said, letters, pattern):
+                return letter
     return ""
 
 
@@ -345,7 +356,9 @@ def _named_in(sentence: str, letters: Collection[str], pattern: re.Pattern[str])
         group = next(number for number, value in enumerate(match.groups(), start=1) if value)
         begin, end = match.span(group)
         is_open = _is_ruled_out(sentence, begin, end) or _is_open(sentence, begin, end)
-        if match[group] in letters and not is_open and not (is_weak and _OVERRULED.match(sentence, end)):
+        if is_weak and not is_open:
+            is_open = bool(_THING.search(sentence[:begin]) or _OVERRULED.match(sentence, end))
+        if match[group] in letters and not is_open:
             letter = match[group]
         position = end
     if letter or is_weak:

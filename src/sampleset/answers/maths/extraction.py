@@ -32,6 +32,7 @@ _FEW_WORDS = 4
 _MIN_PROSE = 3
 _MOST_JSON = 20_000
 _MOST_PHRASES = 40
+_DENIAL = 60
 _LEAST_MARK = len("\n#### 1")
 _MARKUP = ("*", "`", "$", '"', "\\")
 
@@ -59,6 +60,10 @@ _PHRASE = lazy_pattern(
     r"|\W{0,4}?(?:[:=]>?|[-=]>|→))[\"*_` \t:]{0,8}"
     r"|^[ \t]*(?:\*\*)?A:(?:\*\*)?[ \t]*",
     re.IGNORECASE | re.MULTILINE,
+)
+_DENIED = lazy_pattern(
+    r"(?:\bnot|n['’]t|\bnever) (?:think|believe|say|claim|mean|agree|sure)(?: that)?(?: (?:the|my|our|this|correct|right|best|final)){0,3} $",
+    re.IGNORECASE,
 )
 _HEADING = lazy_pattern(
     r"^#{1,6} *(?:\*\*)?(?:the )?final answer(?:\*\*)?:? *$", re.IGNORECASE | re.MULTILINE
@@ -141,7 +146,7 @@ _CORRECTION = lazy_pattern(
     re.IGNORECASE,
 )
 _TAKEN_BACK = lazy_pattern(
-    r"(?<=[.!?…\n])\s*(?:(?:no, )?(?:wait|actually|correction|sorry|oops|scratch that|on second thought)\b"
+    r"(?<=[.!?…\n])\s*(?:(?:no, |hmm+[,.]* )?(?:wait|actually|correction|sorry|oops|scratch that|on second thought)\b"
     r"|(?:hmm+,? )?no[,.] )|, but I(?:['’]ll)? (?:now )?(?:change|switch)",
     re.IGNORECASE,
 )
@@ -387,7 +392,11 @@ def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
     near = text[begin_near:]
     marks: list[tuple[int, str]] = []
     if any(word in near for word in ("nswer", "NSWER", "ption", "hoice", "A:", "a:")):
-        marks += [(match.end(), "") for match in _PHRASE.finditer(text, begin_near)]
+        marks += [
+            (match.end(), "")
+            for match in _PHRASE.finditer(text, begin_near)
+            if not _DENIED.search(text, max(0, match.start() - _DENIAL), match.start())
+        ]
         marks += [(match.end(), "") for match in _HEADING.finditer(text, begin_near)]
     marks += [(match.end(), "") for match in _CORRECTION.finditer(text, begin_near)] if marks else []
     if may_announce(near):

@@ -37,8 +37,8 @@ FOREIGN_RIGHT = (
     r"|correcte?|correct[ao]|corect|juste|bonne|giust[ao]|cor{1,2}et{1,2}[ao]|cert[ao]|benar|tepat|doğru"
 )
 FOREIGN_OPTIONS = (
-    "Option|Wahl|choix|Alternativa|opção|Variante?|вариант|варианта|विकल्प|উত্তর|ข้อ|ตอบ|ตัวเลือก|Jawabannya|Pilihan|seçenek|şık|Răspuns"
-    "|پاسخ|گزینه|odgovor|одговор|sagot|cevap|kérdés|απάντηση|विकल्प"
+    "Wahl|choix|Alternativa|opção|Variante?|вариант|варианта|विकल्प|উত্তর|ข้อ|ตอบ|ตัวเลือก|Jawabannya|Pilihan|seçenek|şık|Răspuns"
+    "|پاسخ|گزینه|odgovor|одговор|sagot|cevap|απάντηση"
 )
 """Further nouns, of sentences that say less clearly which option is right."""
 FOREIGN_BUT = "sondern|sino|mais|bensì|mas sim|mas|maar|utan|lecz|ale|tylko|а|но|melainkan|而是"
