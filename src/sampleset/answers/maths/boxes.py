@@ -84,9 +84,7 @@ def _boxes(text: str, truncated: bool, of_options: bool) -> Iterator[tuple[int, 
                 if right and is_name:
                     # `\boxed{x} = 5`
                     content = first_sentence(right[1]).rstrip("., ")
-                elif is_name and (
-                    left := _LEFT_OF_BOX.search(text[max(0, start - 40) : start])
-                ):
+                elif is_name and (left := _LEFT_OF_BOX.search(text[max(0, start - 40) : start])):
                     content = left[1]
                 yield start, opening + close + 1, content
             elif is_last and _closing_brace(text[opening:].lstrip()) < 0:

@@ -34,7 +34,8 @@ from sampleset.answers.maths.patterns import lazy_pattern
 _FEW_CHARACTERS = 100
 
 _MARKUP = lazy_pattern(
-    r"</?(?:b|strong|i|em|u|p|span|mark)>|\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]|[「」『』【】✅✓☑➡]|^\s*[>→]|^#{1,6} ",
+    r"</?(?:b|strong|i|em|u|p|span|mark)>|\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]"
+    r"|[「」『』【】✅✓☑➡]|^\s*[>→]|^#{1,6} ",
     re.MULTILINE,
 )
 _WIDE = {
@@ -44,12 +45,15 @@ _WIDE = {
 }
 _QUOTED = lazy_pattern(r"[\"“'‘]([A-Z])[\"”'’]")
 _SMALL = lazy_pattern(
-    r"(\b(?i:option|choice|ans) \(?|^(?i:(?:so|hence|thus|therefore),? )?(?=[a-z] is (?:the (?:[a-z]+ )?(?:answer|one"
-    r"|option|choice)|correct|right|true|best)\b|[b-z],? because\b))([a-hj-z])(?=\)?\s*[.!]?$|[.,;)]| (?:is|because|since|seems)\b)",
+    r"(\b(?i:option|choice|ans) \(?|^(?i:(?:so|hence|thus"
+    r"|therefore),? )?(?=[a-z] is (?:the (?:[a-z]+ )?(?:answer|one"
+    r"|option|choice)|correct|right|true|best)\b|[b-z],? because\b))([a-hj-z])(?=\)?\s*[.!]?$|[.,;)]| (?:is"
+    r"|because|since|seems)\b)",
     re.MULTILINE,
 )
 _SMALL_AT_END = lazy_pattern(
-    r"\b((?i:choose|pick|select|go with|going with|say|must be|has to be|should be|would be|guess|think|vote|it['’]s"
+    r"\b((?i:choose|pick|select|go with|going with|say|must be|has to be|should be|would be|guess|think|vote"
+    r"|it['’]s"
     r"|it is) )([a-hj-z])(?=[.!]?\s*$)"
 )
 _STYLED = lazy_pattern(
@@ -57,7 +61,8 @@ _STYLED = lazy_pattern(
     r"|rm)\s?\{\s*\(?\s*([A-Z])\s*\)?\s*[.)]?\s*\}"
 )
 _END = lazy_pattern(
-    r"(?<![A-Z])[.!?;](?=\s|$)|(?<=[ (][A-Z])[.!?;](?=\s|$)|(?<=^[A-Z])\?(?=\s|$)|(?<=\([A-Z]\))[.!?;]|[\n。！？；]",
+    r"(?<![A-Z])[.!?;](?=\s|$)|(?<=[ (][A-Z])[.!?;](?=\s|$)|(?<=^[A-Z])\?(?=\s|$)|(?<=\([A-Z]\))[.!?;]"
+    r"|[\n。！？；]",
     re.MULTILINE,
 )
 _ASIDE = lazy_pattern(r"\s\((?![A-Z]\))[^()\n]{1,200}\)")
@@ -65,12 +70,17 @@ _LETTER = (
     r"(?<![<>+*/≠])(?<!(?-i:[A-Z]) [=<>+*/≠] )(?<!(?-i:[A-Z])=)"
     r"[(\[]{0,2}(?<![A-Za-z])((?-i:[A-Z]))(?![A-Za-z'’])[)\]]{0,2}(?![)\]])"
 )
-_CLOSED = r"(?=\s*(?:$|[.,;:!)?\]–—]|\s-|because\b|since\b|rather\b|instead\b|over\b|here\b|then\b|best\b|。))"
+_CLOSED = (
+    r"(?=\s*(?:$|[.,;:!)?\]–—]|\s-|because\b|since\b|rather\b|instead\b|over\b|here\b|then\b|best\b|。))"
+)
 _AFTER = (
     r"(?=\s*(?:$|[.,;:!)?\]–—-]|because\b|since\b|as\b|is\b|and\b|which\b|over\b|rather\b|instead\b"
     r"|with\b|for\b|here\b|。|正|是))"
 )
-_BARE = r"(?=\s*(?:$|[.,;!)?\]–—-]|:\s*\S|because\b|since\b|as\b|which\b|over\b|rather\b|instead\b|here\b|。|正|是))"
+_BARE = (
+    r"(?=\s*(?:$|[.,;!)?\]–—-]|:\s*\S|because\b|since\b|as\b|which\b|over\b|rather\b|instead\b|here\b|。|正"
+    r"|是))"
+)
 _OPTION = r"(?<!\w)(?-i:[A-Z])(?!\w)"
 _NOUN = r"(?:options?|choices?|letters?|answers?|statements?|alternatives?)"
 _STATED = lazy_pattern(
@@ -96,7 +106,8 @@ _STATED = lazy_pattern(
     rf"|can be (?:right|true|correct))\b"
     rf"|^(?:probably|definitely|clearly|obviously|surely|certainly|likely|most likely),?"
     rf"\s{_LETTER}{_CLOSED}"
-    rf"|\b(?:chang|switch|revis|updat)(?:e|ed|ing)?(?: (?:it|this|that|my (?:final )?answer))? to (?:{_NOUN} )?"
+    rf"|\b(?:chang|switch|revis|updat)(?:e|ed|ing)?(?: (?:it|this|that"
+    rf"|my (?:final )?answer))? to (?:{_NOUN} )?"
     rf"{_LETTER}{_CLOSED}"
     rf"|\bmakes?\s{_LETTER}\s(?:the\s)?(?:right |correct |best |only |final )?(?:answer|choice|option)"
     rf"|\b(?:go(?:ing)? (?:with|for)|pick(?:ed|ing)?|choos(?:e|ing)|chose|select(?:ed)?|say"
@@ -111,14 +122,17 @@ _STATED = lazy_pattern(
     rf"|(?:{_NOUN},? )?{_LETTER},?\s+(?:alone )?(?:is|seems|looks|appears|must be|would be"
     rf"|has to be)\s+(?:to be )?"
     r"(?:(?:the|our|my|clearly|definitely|indeed|only|therefore|thus|hence|then|also|probably),? )*"
-    r"(?:correct|right|true|best|better|most|valid|answer|choice|one\b|option|closest|nearest|likeliest|winner"
+    r"(?:correct|right|true|best|better|most|valid|answer|choice|one\b|option|closest|nearest|likeliest"
+    r"|winner"
     r"|what we (?:want|need)|consistent with|supported by"
     r"|what (?:remains|is left))"
     rf"|(?:^|\s)(?:{_NOUN} )?{_LETTER}\s+(?:best )?(?:fits|holds|works|matches|follows|applies|remains"
     rf"|survives|describes|explains|it is\b)"
-    rf"|(?:故选|应选|选择?|正确(?:选项|答案)?的?[是为]|答案(?:应该?)?[是为為选]?|選ぶ?のは|正解は|答えは|정답은?)"
+    rf"|(?:故选|应选|选择?|正确(?:选项|答案)?的?[是为]|答案(?:应该?)?[是为為选]?|選ぶ?のは|正解は|答えは"
+    rf"|정답은?)"
     rf"\s*[:：]?\s*(?:项|項|选项)?\s*{_LETTER}"
-    rf"|(?<!\w)(?:{FOREIGN_ANSWERS})(?!\w)(?:(?!{_OPTION})[^\n.:]){{0,30}}?(?:\s?[:：=—–-]\s?|(?<!\w)(?:{FOREIGN_IS})\s|\s)"
+    rf"|(?<!\w)(?:{FOREIGN_ANSWERS})(?!\w)(?:(?!{_OPTION})[^\n.:]){{0,30}}?(?:\s?[:：=—–-]\s?"
+    rf"|(?<!\w)(?:{FOREIGN_IS})\s|\s)"
     rf"(?:(?:la|le|il|die|der|das|el|o|a|option|opción|opción la) )?{_LETTER}"
     rf"(?=\s*(?:$|[.,;!)。]|(?:{FOREIGN_IS})(?!\w)))"
     rf"|{_LETTER}\s(?:{FOREIGN_IS})\s(?:la |die )?(?:{FOREIGN_RIGHT})"
@@ -126,43 +140,61 @@ _STATED = lazy_pattern(
     re.IGNORECASE,
 )
 _LINK = (
-    r"(?:is|seems|(?:looks|sounds|seems)(?: like)?|appears|feels|must be|would be|should be|has to be|needs to be|will be|remains)(?: to be)?"
+    r"(?:is|seems|(?:looks|sounds|seems)(?: like)?|appears|feels|must be|would be|should be|has to be"
+    r"|needs to be|will be|remains)(?: to be)?"
 )
 _DEGREE = (
-    r"(?:the|our|my|its|also|clearly|definitely|indeed|therefore|thus|then|hence|most likely|likely|probably|most probably"
+    r"(?:the|our|my|its|also|clearly|definitely|indeed|therefore|thus|then|hence|most likely|likely|probably"
+    r"|most probably"
     r"|certainly|exactly|precisely|simply|very|more|most|single|only|quite|actually|in fact)"
 )
-_POOR = "(?!(?:wrong|incorrect|false|worst|first|second|third|fourth|last|next|other|same|opposite|weaker|weakest) )"
+_POOR = (
+    "(?!(?:wrong|incorrect|false|worst|first|second|third|fourth|last|next|other|same|opposite|weaker"
+    "|weakest) )"
+)
 _GOOD = (
-    r"(?:correct|right|true|accurate|plausible|reasonable|logical|appropriate|suitable|fitting|likely|strongest|safest"
-    rf"|chosen|selected|picked|the way to go|least [a-z]{{3,12}}|odd one out|exception|what\b|it\s*$|left\b|{_POOR}(?:[a-z-]{{2,14}} )?(?:answer|choice|option|pick"
+    r"(?:correct|right|true|accurate|plausible|reasonable|logical|appropriate|suitable|fitting|likely"
+    r"|strongest|safest"
+    rf"|chosen|selected|picked|the way to go|least [a-z]{{3,12}}|odd one out|exception|what\b|it\s*$|left\b"
+    rf"|{_POOR}(?:[a-z-]{{2,14}} )?(?:answer|choice|option|pick"
     r"|explanation|description|statement|match|fit|candidate|solution|exception)\b)"
 )
 _SURELY = (
-    r"(?:possibly|maybe|perhaps|most probably|most likely|probably|likely|presumably|apparently|evidently|undoubtedly"
+    r"(?:possibly|maybe|perhaps|most probably|most likely|probably|likely|presumably|apparently|evidently"
+    r"|undoubtedly"
     r"|for sure|certainly|surely|definitely|without (?:a )?doubt|by elimination|by process of elimination)"
 )
 _LEADS_TO = (
-    r"(?:suggest(?:s|ed)?|indicates?|implies|conclude[sd]?|agrees? with|align(?:s|ed)? with|(?:consistent|in line"
-    r"|in agreement|compatible) with|fits? with|yields?|gives?(?: us)?|(?:leads?|brings?|takes|gets|points?)(?: (?:us|me))? to|corresponds with"
-    r"|arrives? at|bet(?:ting)? on|mark(?:ed|ing)?|chosen|picked|answer with|recommend|settled? (?:on|for)|decided? on"
+    r"(?:suggest(?:s|ed)?|indicates?|implies|conclude[sd]?|agrees? with|align(?:s|ed)? with|(?:consistent"
+    r"|in line"
+    r"|in agreement|compatible) with|fits? with|yields?|gives?(?: us)?|(?:leads?|brings?|takes|gets"
+    r"|points?) (?:us|me) to|corresponds with"
+    r"|arrives? at|bet(?:ting)? on|mark(?:ed|ing)?|chosen|picked|answer with|recommend|settled? (?:on|for)"
+    r"|decided? on"
     r"|stick(?:ing)? with|stay(?:ing)? with|given by|stated (?:in|by)|captured (?:in|by)|expressed (?:in|by)"
     r"|equivalent to|none other than|better is|left is|remaining is)"
 )
 _HINTS = (
     rf"(?:{_NOUN} )?{_LETTER} {_LINK} (?:{_DEGREE} ){{0,4}}{_GOOD}",
-    rf"\bonly (?:{_NOUN} )?{_LETTER} (?:is|could|can|would|seems|makes|meets|matches|fits|states|describes|addresses"
-    r"|explains|mentions|reflects|captures|includes|provides|contains|shows|allows|accounts|follows|stands|aligns"
+    rf"\bonly (?:{_NOUN} )?{_LETTER} (?:is|could|can|would|seems|makes|meets|matches|fits|states|describes"
+    rf"|addresses"
+    r"|explains|mentions|reflects|captures|includes|provides|contains|shows|allows|accounts|follows|stands"
+    r"|aligns"
     r"|corresponds)\b",
     rf"{_LETTER} (?:best|most (?:[a-z]{{2,15}}ly)|correctly|accurately|precisely|perfectly) [a-z]{{3,15}}s\b",
     rf"{_LETTER} (?:makes (?:[a-z]{{3,8}} ){{0,3}}sense|stands out|wins|prevails|answers the question"
     r"|[a-z]{3,15}s (?:(?:this|it|that|the [a-z]{3,15}) )?best)\b",
     rf"{_LETTER} is [^.,;\n]{{1,60}}, (?:so|and) (?:it|that|this) is (?:the|our|my)\b",
-    rf"\bmak(?:es?|ing) (?:{_NOUN} )?{_LETTER} (?:the |our )?{_POOR}(?:[a-z-]{{2,14}} )?(?:correct|right|true|answer"
+    rf"\b{_NOUN} {_LETTER} [^.,;\n]{{1,80}}, (?:which|and (?:that|this)) is (?:the )?(?:correct|right"
+    rf"|true)\b",
+    rf"\bmak(?:es?|ing) (?:{_NOUN} )?{_LETTER} (?:the |our )?{_POOR}(?:[a-z-]{{2,14}} )?(?:correct|right|true"
+    rf"|answer"
     r"|choice|option)\b",
     rf"\b(?:mark|choose|pick|select|take|keep|give|go with) (?:{_NOUN} )?{_LETTER} as (?:the|my|our)\b",
-    r"\bthe (?:exception|odd one(?: out)?|best|least [a-z]+|most [a-z]+|[a-z]{3,10}est|remaining [a-z]+|only [a-z]+)\b"
-    r"[^\n.,;]{0,60}? (?:is|was|would be|should be|must be|seems to be)(?: (?:given by|likely|probably|therefore|thus))?"
+    r"\bthe (?:exception|odd one(?: out)?|best|least [a-z]+|most [a-z]+|[a-z]{3,10}est|remaining [a-z]+"
+    r"|only [a-z]+)\b"
+    r"[^\n.,;]{0,60}? (?:is|was|would be|should be|must be|seems to be)(?: (?:given by|likely|probably"
+    r"|therefore|thus))?"
     rf" (?:{_NOUN} )?{_LETTER}{_CLOSED}",
     rf"\bwhat (?:{_NOUN} )?{_LETTER} (?:states|says|describes|claims|asserts|suggests|means)\b",
     rf"\b{_LEADS_TO} (?:{_NOUN} )?{_LETTER}{_CLOSED}",
@@ -175,21 +207,26 @@ _HINTS = (
     rf"(?<!\w)(?:{FOREIGN_ANSWERS}|{FOREIGN_OPTIONS})(?:(?!{_OPTION})[^\n.:]){{0,30}}?[\s:：—–-]{{1,3}}"
     rf"(?:(?:{FOREIGN_THE}) )?{_LETTER}(?=\s*(?:$|[.,;!)।。]|(?:{FOREIGN_IS}|{FOREIGN_RIGHT})(?!\w)|şık))",
     rf"{_LETTER} (?:{FOREIGN_IS}) (?:(?:{FOREIGN_THE}) )?(?:{FOREIGN_RIGHT}|{FOREIGN_ANSWERS})(?!\w)",
-    rf"(?<!\w)(?:{FOREIGN_IS}) (?:(?:{FOREIGN_ANSWERS}|{FOREIGN_OPTIONS}) )?{_LETTER} (?:(?:{FOREIGN_THE}) )?(?:{FOREIGN_RIGHT})(?!\w)",
+    rf"(?<!\w)(?:{FOREIGN_IS}) (?:(?:{FOREIGN_ANSWERS}"
+    rf"|{FOREIGN_OPTIONS}) )?{_LETTER} (?:(?:{FOREIGN_THE}) )?(?:{FOREIGN_RIGHT})(?!\w)",
     rf"(?<!\w)(?:ist|est|es|é|è) (?:die|la|le|el|il|a) {_LETTER}{_CLOSED}",
     rf"(?<!\w)(?:{FOREIGN_BUT}) (?:(?:{FOREIGN_IS}|{FOREIGN_THE}) ){{0,2}}{_LETTER}{_CLOSED}",
 )
 _HINTED = lazy_pattern("|".join(_HINTS), re.IGNORECASE)
 """Speaks well of an option, or names it in few words: counts in a text that does not say which is right."""
 _WEIGHED = (
-    r"(?:be|been|is|are|was|it|it is|it['’]s|that|this|the|to|as|for|with|on|my|our|correct answer|right answer"
-    r"|best answer|answer|options?|choices?|either|of|any|say|think|thinking|believe|guess|expect|suspect|vote|bet|go"
+    r"(?:be|been|is|are|was|it|it is|it['’]s|that|this|the|to|as|for|with|on|my|our|correct answer"
+    r"|right answer"
+    r"|best answer|answer|options?|choices?|either|of|any|say|think|thinking|believe|guess|expect|suspect"
+    r"|vote|bet|go"
     r"|going|pick\w*|choos\w+|chose|chosen|select\w*|opt\w*|prefer|mark|recommend|suggest\w*|indicate\w*"
     r"|imply|support\w*|favou?r|point|lead|match|fit|agree)"
 )
 _RULED_OUT = lazy_pattern(
-    r"(?:\bnot|n['’]t|\bnever|\bcannot|\brules? out|\bruling out|\beliminat\w+|\bexclud\w+|\brejec\w+|\bneither|\bnor"
-    r"|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|\bwhether|\bif|\banything (?:but|except)|\bdoubt"
+    r"(?:\bnot|n['’]t|\bnever|\bcannot|\brules? out|\bruling out|\beliminat\w+|\bexclud\w+|\brejec\w+"
+    r"|\bneither|\bnor"
+    r"|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|\bwhether|\bif|\banything (?:but|except)"
+    r"|(?<!no )\bdoubt"
     r"|\bavoid\w*|不选|不是|不應選|不应选|不能选)"
     rf"\s*(?:{_WEIGHED}\s){{0,7}}[(\[]?$"
     rf"|(?<!\w)(?:{FOREIGN_NOT})\s(?:(?:{FOREIGN_THE}) )?\(?$"
@@ -201,10 +238,14 @@ _RULED_OUT = lazy_pattern(
 """What stands before an option that is not chosen: "I would not go with"."""
 _SUPPOSED = lazy_pattern(
     r"(?:^|[,;:—] |\b(?:and|but|so|now|let us|let['’]?s|let me|we|can|should|I) )"
-    r"(?:(?:suppos\w+|assum\w+|consider\w*)(?: that)?|examin\w+|check\w*|test\w*|evaluat\w+|analy[sz]\w+|inspect\w*"
-    r"|verify|look(?:ing)? at|start(?:ing)? with|begin(?:ning)? with|mov(?:e|ing)(?: on)? to|turn(?:ing)? to|try|as for"
-    rf"|what about|regarding|were)\s(?:(?:the|we|out|now|next|first|second|third|last|pick|choose|{_NOUN})\s){{0,4}}[(\[]?$"
-    r"|(?:^|[,;:—] |\b(?:and|but|so|even|only) )(?:if|when|unless|in case)\b(?:(?! then | so | the answer )[^,;:]){0,40}[(\[]?$"
+    r"(?:(?:suppos\w+|assum\w+|consider\w*)(?: that)?|examin\w+|check\w*|test\w*|evaluat\w+|analy[sz]\w+"
+    r"|inspect\w*"
+    r"|verify|look(?:ing)? at|start(?:ing)? with|begin(?:ning)? with|mov(?:e|ing)(?: on)? to|turn(?:ing)? to"
+    r"|try|as for"
+    rf"|what about|regarding|were)\s(?:(?:the|we|out|now|next|first|second|third|last|pick|choose"
+    rf"|{_NOUN})\s){{0,4}}[(\[]?$"
+    r"|(?:^|[,;:—] |\b(?:and|but|so|even|only) )(?:if|when|unless|in case)\b(?:(?! then | so "
+    r"| the answer )[^,;:]){0,40}[(\[]?$"
     r"|^(?:now|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|fourth(?:ly)?),? (?:we have |comes )?(?:the )?"
     r"(?:option |choice |statement )?[(\[]?$",
     re.IGNORECASE,
@@ -219,10 +260,12 @@ _CONDITION = lazy_pattern(
 _WRONG_AFTER = lazy_pattern(
     r"[)\]]{0,2}\s+(?:is|are|was|seems|looks|must be|would be|cannot be|can['’]t be|can be|could be)\s*"
     r"(?:(?:also|clearly|definitely|therefore|thus|obviously|simply|the|an?)\s){0,2}"
-    r"(?:n['’]t|not\b|never\b|wrong|incorrect|false|invalid|out\b|impossible|ruled|eliminated|excluded|discarded|dismissed"
+    r"(?:n['’]t|not\b|never\b|wrong|incorrect|false|invalid|out\b|impossible|ruled|eliminated|excluded"
+    r"|discarded|dismissed"
     r"|rejected|unlikely|implausible|too\b|(?:common )?(?:distractor|trap))"
     r"(?![^.,;\n]{0,40}, (?:so|and) (?:it|that|this) is (?:the|our|my)\b)"
-    rf"|[)\]]{{0,2}}\s(?:{FOREIGN_IS})\s(?:{FOREIGN_WRONG})(?!\w)|\s(?:{FOREIGN_NOT})\s|\s?(?:错误|不正确|不对|は(?:誤り|間違い|正しくない)|[은는] (?:틀|오답))",
+    rf"|[)\]]{{0,2}}\s(?:{FOREIGN_IS})\s(?:{FOREIGN_WRONG})(?!\w)|\s(?:{FOREIGN_NOT})\s|\s?(?:错误|不正确"
+    rf"|不对|は(?:誤り|間違い|正しくない)|[은는] (?:틀|오답))",
     re.IGNORECASE,
 )
 _EXCEPTED = lazy_pattern(
@@ -234,26 +277,33 @@ _OPEN = lazy_pattern(
     rf"[)\]]{{0,2}},?\s+{_JOINER}\s+(?:(?:maybe|perhaps|possibly|it (?:might|may|could|can) be|even) )?"
     r"(?:option |choice |answer )?[(\[]?(?-i:[A-Z])(?![\w'’])"
     r"|[)\]]{0,2}\s?[/&+]\s?\(?(?-i:[A-Z])(?![\w'’])"
-    r"|[)\]]{0,2}(?:\s+(?:is|seems|looks))?\s*,\s*(?:(?:maybe|perhaps|possibly) )?[(\[]?(?-i:[A-Z])[)\]]?\s*(?:$|[.,;!]|and\b|or\b|are\b|both\b)",
+    r"|[)\]]{0,2}(?:\s+(?:is|seems|looks))?\s*,\s*(?:(?:maybe|perhaps"
+    r"|possibly) )?[(\[]?(?-i:[A-Z])[)\]]?\s*(?:$|[.,;!]|and\b|or\b|are\b|both\b)",
     re.IGNORECASE,
 )
 _OPENED = lazy_pattern(
-    rf"(?<![\w'’.])(?-i:[A-Z])\)?\s(?:and/or|or|and|as well as|oder|ou|und)\s(?:option |choice )?\(?$"
+    r"(?<![\w'’.])(?-i:[A-Z])\)?\s(?:and/or|or|and|as well as|oder|ou|und)\s(?:option |choice )?\(?$"
     r"|(?<![\w'’])(?-i:[A-Z])\)?\s?[/&+]\s?\(?$|\((?-i:[A-Z])\),? \(?$"
-    rf"|(?<![\w'’])(?-i:[A-Z])\)?, \(?(?-i:[A-Z])\)?,? (?:and|or) (?:option |choice )?\(?$",
+    r"|(?<![\w'’])(?-i:[A-Z])\)?, \(?(?-i:[A-Z])\)?,? (?:and|or) (?:option |choice )?\(?$",
     re.IGNORECASE,
 )
 """Another option before it, or one after it, that the text leaves open beside it."""
 _OVERRULED = lazy_pattern(
-    r"[^.;\n]{0,80}\b(?:but|however|yet|although|though)\b[^.;\n]{0,40}?(?:\bnot\b|n['’]t\b|\bfails?\b|\bwrong\b|\bincorrect"
+    r"[^.;\n]{0,80}\b(?:but|however|yet|although|though)\b[^.;\n]{0,40}?(?:\bnot\b|n['’]t\b|\bfails?\b"
+    r"|\bwrong\b|\bincorrect"
     r"|\bmiss\w+|\bignor\w+|\boverlook\w*|\bomit\w*|\blacks?\b|\bless\b|\bincomplete|\btoo\b|\binaccura\w+)",
     re.IGNORECASE,
 )
-_INSERTED = lazy_pattern(r",\s(?:therefore|thus|then|hence|indeed|clearly|of course|in fact|in the end|I think|I believe),\s")
+_INSERTED = lazy_pattern(
+    r",\s(?:therefore|thus|then|hence|indeed|clearly|of course|in fact|in the end|I think|I believe),\s"
+)
 _THING = lazy_pattern(
-    r"\b(?:vitamin|hepatitis|influenza|type|group|plan|figure|table|point|company|firm|country|city|person|patient|player"
-    r"|team|party|drug|compound|substance|solution|sample|gene|block|step|box|part|section|train|line|set|event|class|grade"
-    r"|program|matrix|object|particle|process|species|population|product|gas|metal|liquid|reaction|node|machine|graph"
+    r"\b(?:vitamin|hepatitis|influenza|type|group|plan|figure|table|point|company|firm|country|city|person"
+    r"|patient|player"
+    r"|team|party|drug|compound|substance|solution|sample|gene|block|step|box|part|section|train|line|set"
+    r"|event|class|grade"
+    r"|program|matrix|object|particle|process|species|population|product|gas|metal|liquid|reaction|node"
+    r"|machine|graph"
     r"|curve|angle)s?\s$",
     re.IGNORECASE,
 )
@@ -274,6 +324,7 @@ _HEADING = lazy_pattern(
     re.IGNORECASE | re.MULTILINE,
 )
 _LETTERED = lazy_pattern(r"^\s*\(?(?:[A-Z][).:]|[a-z]\))\s", re.MULTILINE)
+_CONTRAST = lazy_pattern(r"\b(?:not|rather than|instead of|unlike) (?:[\w-]{1,20} ){1,3}$")
 _IN_PARENTHESES = lazy_pattern(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
 
 
@@ -289,8 +340,8 @@ def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tup
     match = _WHOLE.fullmatch(plain)
     if match and match[1].upper() in letters:
         return match[1].upper(), "choice"
-    entries = listed_options(plain)
-    sentences = _sentences(without_headings(plain, entries, len(letters)))
+    entries = listed_options(plain, len(letters))
+    sentences = _sentences(without_headings(plain, entries))
     if letter := _last_named(sentences, letters, _STATED):
         return letter, "choice"
     if truncated:
@@ -302,7 +353,7 @@ def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tup
 
 def _unstated(plain: str, entries: Sequence[Entry], letters: Collection[str]) -> tuple[str, str] | None:
     """The option that opens a text or is set apart in it, else the last in parentheses."""
-    wrong = {entry.letter for entry in entries if entry.is_right is False and len(letters) > 3}
+    wrong = {entry.letter for entry in entries if entry.is_right is False}
     headings = list(_HEADING.finditer(plain))
     headed = plain[headings[-1].end() :] if headings else plain
     leading = _LEADING.match(headed)
@@ -314,6 +365,8 @@ def _unstated(plain: str, entries: Sequence[Entry], letters: Collection[str]) ->
         return letter, "choice"
     for mark in reversed(list(_IN_PARENTHESES.finditer(plain))):
         if mark[1] not in letters or _is_ruled_out(plain, mark.start(), mark.end() - 1) or mark[1] in wrong:
+            continue
+        if _CONTRAST.search(plain[max(0, mark.start() - 80) : mark.start()]):
             continue
         return None if _is_open(plain, mark.start(), mark.end()) else (mark[1], "last_choice")
     return None

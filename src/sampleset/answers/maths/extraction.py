@@ -62,7 +62,8 @@ _PHRASE = lazy_pattern(
     re.IGNORECASE | re.MULTILINE,
 )
 _DENIED = lazy_pattern(
-    r"(?:\bnot|n['’]t|\bnever) (?:think|believe|say|claim|mean|agree|sure)(?: that)?(?: (?:the|my|our|this|correct|right|best|final)){0,3} $",
+    r"(?:\bnot|n['’]t|\bnever) (?:think|believe|say|claim|mean|agree|sure)(?: that)?(?: (?:the|my|our|this"
+    r"|correct|right|best|final)){0,3} $",
     re.IGNORECASE,
 )
 _HEADING = lazy_pattern(
@@ -92,19 +93,25 @@ _NAMED_OPTION = lazy_pattern(
     r"(?:\\text\w*\s?\{\s*)?(?:option|choice|letter|answer)(?: |\s*\}\s*\\?\s*)\(?([A-Z])\b", re.IGNORECASE
 )
 _SEVERAL = lazy_pattern(
-    r"[^\w\n]*(?:options? |choices? )?[A-Z](?![\w'’])(?:[^\w\n.:]{1,6}(?:(?:and|or|und|oder|et|ou|y|o|e|и|или|或|和)[^\w\n]{1,3})?"
+    r"[^\w\n]*(?:options? |choices? )?[A-Z](?![\w'’])(?:[^\w\n.:]{1,6}(?:(?:and|or|und|oder|et|ou|y|o|e|и|или"
+    r"|或|和)[^\w\n]{1,3})?"
     r"(?:option |choice )?[A-Z](?!\w)(?=\s*(?:$|[^\w\s]|and\b|or\b|are\b|both\b))){1,25}"
+)
+_ARE_WRONG = lazy_pattern(
+    r"\)?\s(?:are|were) (?:all |both |clearly )?(?:wrong|incorrect|false|not|invalid|too)\b"
 )
 _CAPITAL = lazy_pattern(r"(?<!\w)[A-Z](?!\w)")
 _IN_TEXT = lazy_pattern(r"\\(?:text|math)[a-z]{0,6}\s?\{|[{}]|\\(?=\s)|~")
 _OPTION_LINE = lazy_pattern(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
 _TAG = lazy_pattern(
-    r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result|choice|option)(?:\s[^<>]{0,80})?>|\[(?P<square>ANSWER"
+    r"<(?P<angle>answer|final_answer|finalanswer|final-answer|final|ans|result|choice"
+    r"|option)(?:\s[^<>]{0,80})?>|\[(?P<square>ANSWER"
     r"|FINAL_ANSWER)\]",
     re.IGNORECASE,
 )
 _END_TAG = lazy_pattern(
-    r"</(?:answer|final_answer|finalanswer|final-answer|final|ans|result|choice|option)\s*>?|\[/(?:ANSWER|FINAL_ANSWER)\]",
+    r"</(?:answer|final_answer|finalanswer|final-answer|final|ans|result|choice|option)\s*>?|\[/(?:ANSWER"
+    r"|FINAL_ANSWER)\]",
     re.IGNORECASE,
 )
 _STATES = lazy_pattern(
@@ -146,7 +153,8 @@ _CORRECTION = lazy_pattern(
     re.IGNORECASE,
 )
 _TAKEN_BACK = lazy_pattern(
-    r"(?<=[.!?…\n])\s*(?:(?:no, |hmm+[,.]* )?(?:wait|actually|correction|sorry|oops|scratch that|on second thought)\b"
+    r"(?<=[.!?…\n])\s*(?:(?:no, |hmm+[,.]* )?(?:wait|actually|correction|sorry|oops|scratch that"
+    r"|on second thought)\b"
     r"|(?:hmm+,? )?no[,.] )|, but I(?:['’]ll)? (?:now )?(?:change|switch)",
     re.IGNORECASE,
 )
@@ -565,7 +573,9 @@ def _clean(content: str) -> str:
 def _several(content: str, letters: Collection[str] = ascii_uppercase) -> re.Match[str] | None:
     """The list of options that an answer begins with: `A, C`, `(B) or (D)`."""
     several = _SEVERAL.match(content)
-    return several if several and len({*letters} & {*_CAPITAL.findall(several[0])}) > 1 else None
+    if several is None or _ARE_WRONG.match(content, several.end()):
+        return None  # "A, C and D are wrong" follows one
+    return several if len({*letters} & {*_CAPITAL.findall(several[0])}) > 1 else None
 
 
 def _letter_of(content: str, letters: Collection[str]) -> str:

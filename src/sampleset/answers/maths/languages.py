@@ -12,13 +12,15 @@ _LATIN = (
     "|Odpověď|Răspuns|Válasz|Cevap|Yanıt|Đáp án|Đáp số|Jawaban|Jibu|Sagot"
 )
 _OTHER = (
-    "最终答案|最終答案|答案|答|结果|結果|答え|解答|正解|정답|답|Ответ|Відповідь|Απάντηση|תשובה|الجواب|الإجابة|الناتج|উত্তর"
+    "最终答案|最終答案|答案|答|结果|結果|答え|解答|正解|정답|답|Ответ|Відповідь|Απάντηση|תשובה|الجواب|الإجابة"
+    "|الناتج|উত্তর"
     "|उत्तर|คำตอบ|సమాధానం|பதில்|პასუხი"
 )
 ANNOUNCED = lazy_pattern(
     rf"(?:(?<![^\W\d_])(?:{_LATIN})(?: (?:finale?|correcta?|correcte|final|correta))?(?:\s*[:：]"
     rf"|\s+(?:lautet|ist|est|es|é|è|is|är|er|jest|je|este|ni|là|adalah|to)(?![^\W\d_])\s*[:：]?)"
-    rf"|(?:{_OTHER})(?:\s*(?:应该|應該)?\s*(?:[:：]|是|为|為|は|은|는|คือ|है|-|—)\s*[:：]?|\s+(?=[\d\\$-]))|(?:故选"
+    rf"|(?:{_OTHER})(?:\s*(?:应该|應該)?\s*(?:[:：]|是|为|為|は|은|는|คือ|है|-|—)\s*[:：]?|\s+(?=[\d\\$-]))"
+    rf"|(?:故选"
     rf"|应选|故选择)(?=\s*[A-Z]))"
     r"[\"*_`\s]{0,6}",
     re.IGNORECASE,
@@ -31,24 +33,33 @@ FOREIGN_ANSWERS = (
     "|Richtig|Correct[ao]"
 )
 """Nouns that an option is announced with."""
-FOREIGN_IS = "lautet|ist|est|este|on|es|está|é|è|is|är|er|jest|je|adalah|là|ni|ay|est[aá]|است|হল|হলো|هي|هو|है|היא|είναι"
+FOREIGN_IS = (
+    "lautet|ist|est|este|on|es|está|é|è|is|är|er|jest|je|adalah|là|ni|ay|est[aá]|است|হল|হলো|هي|هو|है|היא|είναι"
+)
 FOREIGN_RIGHT = (
-    r"(?:richtig|korrekt|juist|točn|točan|rätt|riktig|právn|správn|poprawn|prawidłow|правил|верн|верен|правильн|тачан)\w{0,3}"
+    r"(?:richtig|korrekt|juist|točn|točan|rätt|riktig|právn|správn|poprawn|prawidłow|правил|верн|верен"
+    r"|правильн|тачан)\w{0,3}"
     r"|correcte?|correct[ao]|corect|juste|bonne|giust[ao]|cor{1,2}et{1,2}[ao]|cert[ao]|benar|tepat|doğru"
 )
 FOREIGN_OPTIONS = (
-    "Wahl|choix|Alternativa|opção|Variante?|вариант|варианта|विकल्प|উত্তর|ข้อ|ตอบ|ตัวเลือก|Jawabannya|Pilihan|seçenek|şık|Răspuns"
+    "Wahl|choix|Alternativa|opção|Variante?|вариант|варианта|विकल्प|উত্তর|ข้อ|ตอบ|ตัวเลือก|Jawabannya|Pilihan"
+    "|seçenek|şık|Răspuns"
     "|پاسخ|گزینه|odgovor|одговор|sagot|cevap|απάντηση"
 )
 """Further nouns, of sentences that say less clearly which option is right."""
 FOREIGN_BUT = "sondern|sino|mais|bensì|mas sim|mas|maar|utan|lecz|ale|tylko|а|но|melainkan|而是"
-FOREIGN_THE = "die|der|das|den|la|le|el|il|lo|a|o|de|het|option|opción|opção|alternativa|opzione|Antwort|вариант"
+FOREIGN_THE = (
+    "die|der|das|den|la|le|el|il|lo|a|o|de|het|option|opción|opção|alternativa|opzione|Antwort|вариант"
+)
 FOREIGN_NOT = (
-    r"nicht|kein\w{0,2}|n['’]est pas|pas|no es|no|non è|não é|não|не|нет|nie|niet|inte|ikke|değil|bukan|không(?: phải)? là"
+    r"nicht|kein\w{0,2}|n['’]est pas|pas|no es|no|non è|não é|não|не|нет|nie|niet|inte|ikke|değil|bukan"
+    r"|không(?: phải)? là"
 )
 FOREIGN_WRONG = (
-    r"falsch|inkorrekt|unrichtig|inc?or{1,2}ec?te?|inc?or{1,2}ect[ao]|fals[aoe]|faux|fausse|sbagliat[ao]|scor{2}ett[ao]"
-    r"|er{1,2}ad[ao]|er{1,2}[óo]ne[ao]|onjuist|fout|felaktig|fel|forkert|nicht|pas|не|неверн\w{1,2}|неправильн\w{1,2}"
+    r"falsch|inkorrekt|unrichtig|inc?or{1,2}ec?te?|inc?or{1,2}ect[ao]|fals[aoe]|faux|fausse|sbagliat[ao]"
+    r"|scor{2}ett[ao]"
+    r"|er{1,2}ad[ao]|er{1,2}[óo]ne[ao]|onjuist|fout|felaktig|fel|forkert|nicht|pas|не|неверн\w{1,2}"
+    r"|неправильн\w{1,2}"
     r"|salah|yanlış|sai"
 )
 _CJK = lazy_pattern(r"[\u3040-\ud7a3]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sampleset.answers.maths.patterns import lazy_pattern
 
@@ -25,18 +25,22 @@ _PLACE = (
 _DELIMITER = r"(?:[.)](?=[ \t])|:(?=\s)|\s?[|→–—]|\s?->|\s-(?=\s))"
 _HEADING = lazy_pattern(
     rf"{_PLACE}(?:\((?P<bracketed>(?-i:[A-Z]))\)(?::(?=\s)|\s?[→–—]|\s-(?=\s)|(?=[ \t]))"
-    rf"|(?P<bare>(?-i:[A-Z])){_DELIMITER})"
-    r"(?!\s{0,2}(?:is|are|was|would|can|could|seems|looks|fits|and|or|nor)\b)",
+    r"(?!\s{0,2}(?:is|are|was|would|can|could|seems|looks|fits|and|or|nor)\b)"
+    rf"|(?P<bare>(?-i:[A-Z])){_DELIMITER})",
     re.IGNORECASE | re.MULTILINE,
 )
-_SUBJECT = r"(?:this|it|that|which|the (?:option|choice|answer|statement|claim))(?: (?:option|choice|answer|statement))?"
+_SUBJECT = (
+    r"(?:this|it|that|which|the (?:option|choice|answer|statement|claim))(?: (?:option|choice|answer"
+    r"|statement))?"
+)
 _VERDICT = lazy_pattern(
     rf"(?:^\W{{0,4}}|[-–—:(→|]\s?|\b{_SUBJECT} )(?:is |seems )?(?P<not>not )?"
     r"(?:(?:the|also|clearly|definitely|therefore|thus) ){0,2}"
     r"(?:(?:(?P<right>correct|right|true)|incorrect|wrong|false|untrue|invalid)"
     r"(?=\s*(?:$|[.;:!)|–—-])|,(?! ?(?:true|false)\b)|,? (?:because|since|as)\b"
     r"| (?:answer|choice|option|statement)\b)"
-    r"|(?:(?P<yes>yes)|no)(?=\s*(?:$|[.;:!)|–—-])|,(?! ?(?:yes|no|because|since|as|if|but|unless|although)\b)))",
+    r"|(?:(?P<yes>yes)|no)(?=\s*(?:$|[.;:!)|–—-])|,(?! ?(?:yes|no|because|since|as|if|but|unless"
+    r"|although)\b)))",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -61,11 +65,17 @@ def ticked_option(text: str) -> str:
     return letters.pop() if len(letters) == 1 else ""
 
 
-def listed_options(text: str) -> list[Entry]:
-    """The options that a text lists, with what it says of each."""
+def listed_options(text: str, choices: int) -> list[Entry]:
+    """The options that a text lists, with what it says of each.
+
+    "No" beside a single option is not taken for a verdict where there are few: it may be what the option says.
+    """
     headings = list(_HEADING.finditer(text))
     begins = [*(heading.start() for heading in headings), len(text)]
-    return [_entry(text, heading, end) for heading, end in zip(headings, begins[1:], strict=True)]
+    entries = [_entry(text, heading, end) for heading, end in zip(headings, begins[1:], strict=True)]
+    if len({entry.letter for entry in entries}) == 1 and choices <= _FEW_OPTIONS:
+        return [replace(entry, is_right=None) for entry in entries]
+    return entries
 
 
 def _entry(text: str, heading: re.Match[str], end: int) -> Entry:
@@ -76,22 +86,22 @@ def _entry(text: str, heading: re.Match[str], end: int) -> Entry:
     return Entry(heading["bracketed"] or heading["bare"], heading.start(), heading.end(), is_right)
 
 
-def without_headings(text: str, entries: Sequence[Entry], choices: int) -> str:
-    """The text without the letters of a list of options, and of a single option that it calls wrong.
-
-    Of few options, one may itself read "No".
-    """
+def without_headings(text: str, entries: Sequence[Entry]) -> str:
+    """The text without the letters of a list of options, and of a single option that it calls wrong."""
     is_list = len({entry.letter for entry in entries}) > 1
     parts, begin = list[str](), 0
     for entry in entries:
-        if is_list or (entry.is_right is False and choices > _FEW_OPTIONS):
+        if is_list or entry.is_right is False:
             parts.append(text[begin : entry.begin])
             begin = entry.end
     return "\n".join([*parts, text[begin:]])
 
 
 def option_of_list(entries: Sequence[Entry], letters: Collection[str]) -> str:
-    """The option that a list calls right where it calls others wrong, or that all others leave; else empty."""
+    """The option that a list calls right where it calls others wrong, or the first where all others are wrong.
+
+    Empty if there is none.
+    """
     right = {entry.letter for entry in entries if entry.is_right}
     wrong = {entry.letter for entry in entries if entry.is_right is False}
     if not right and len(wrong) > 1 and {entry.letter for entry in entries} == wrong | {entries[0].letter}:
