@@ -53,8 +53,7 @@ _SMALL = lazy_pattern(
 )
 _SMALL_AT_END = lazy_pattern(
     r"\b((?i:choose|pick|select|go with|going with|say|must be|has to be|should be|would be|guess|think|vote"
-    r"|it['’]s"
-    r"|it is) )([a-hj-z])(?=[.!]?\s*$)"
+    r"|it['’]s|it is) )([a-hj-z])(?=[.!]?\s*$)"
 )
 _STYLED = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textsf|mathbf|mathrm|mathsf|boldsymbol|bf"
@@ -145,8 +144,7 @@ _LINK = (
 )
 _DEGREE = (
     r"(?:the|our|my|its|also|clearly|definitely|indeed|therefore|thus|then|hence|most likely|likely|probably"
-    r"|most probably"
-    r"|certainly|exactly|precisely|simply|very|more|most|single|only|quite|actually|in fact)"
+    r"|most probably|certainly|exactly|precisely|simply|very|more|most|single|only|quite|actually|in fact)"
 )
 _POOR = (
     "(?!(?:wrong|incorrect|false|worst|first|second|third|fourth|last|next|other|same|opposite|weaker"
@@ -154,43 +152,40 @@ _POOR = (
 )
 _GOOD = (
     r"(?:correct|right|true|accurate|plausible|reasonable|logical|appropriate|suitable|fitting|likely"
-    r"|strongest|safest"
-    rf"|chosen|selected|picked|the way to go|least [a-z]{{3,12}}|odd one out|exception|what\b|it\s*$|left\b"
-    rf"|{_POOR}(?:[a-z-]{{2,14}} )?(?:answer|choice|option|pick"
+    rf"|strongest|safest|chosen|selected|picked|the way to go|least [a-z]{{3,12}}|odd one out|exception"
+    rf"|what\b|it\s*$|left\b|{_POOR}(?:[a-z-]{{2,14}} )?(?:answer|choice|option|pick"
     r"|explanation|description|statement|match|fit|candidate|solution|exception)\b)"
 )
 _SURELY = (
     r"(?:possibly|maybe|perhaps|most probably|most likely|probably|likely|presumably|apparently|evidently"
-    r"|undoubtedly"
-    r"|for sure|certainly|surely|definitely|without (?:a )?doubt|by elimination|by process of elimination)"
+    r"|undoubtedly|for sure|certainly|surely|definitely|without (?:a )?doubt|by elimination"
+    r"|by process of elimination)"
 )
 _LEADS_TO = (
     r"(?:suggest(?:s|ed)?|indicates?|implies|conclude[sd]?|agrees? with|align(?:s|ed)? with|(?:consistent"
-    r"|in line"
-    r"|in agreement|compatible) with|fits? with|yields?|gives?(?: us)?|(?:leads?|brings?|takes|gets"
-    r"|points?) (?:us|me) to|corresponds with"
-    r"|arrives? at|bet(?:ting)? on|mark(?:ed|ing)?|chosen|picked|answer with|recommend|settled? (?:on|for)"
-    r"|decided? on"
-    r"|stick(?:ing)? with|stay(?:ing)? with|given by|stated (?:in|by)|captured (?:in|by)|expressed (?:in|by)"
-    r"|equivalent to|none other than|better is|left is|remaining is)"
+    r"|in line|in agreement|compatible) with|fits? with|yields?|gives?(?: us)?|(?:leads?|brings?|takes|gets"
+    r"|points?) (?:us|me) to|corresponds with|arrives? at|bet(?:ting)? on|mark(?:ed|ing)?|chosen|picked"
+    r"|answer with|recommend|settled? (?:on|for)|decided? on|stick(?:ing)? with|stay(?:ing)? with|given by"
+    r"|stated (?:in|by)|captured (?:in|by)|expressed (?:in|by)|equivalent to|none other than|better is"
+    r"|left is|remaining is)"
 )
 _HINTS = (
+    # what is said of an option
     rf"(?:{_NOUN} )?{_LETTER} {_LINK} (?:{_DEGREE} ){{0,4}}{_GOOD}",
     rf"\bonly (?:{_NOUN} )?{_LETTER} (?:is|could|can|would|seems|makes|meets|matches|fits|states|describes"
-    rf"|addresses"
-    r"|explains|mentions|reflects|captures|includes|provides|contains|shows|allows|accounts|follows|stands"
-    r"|aligns"
-    r"|corresponds)\b",
+    r"|addresses|explains|mentions|reflects|captures|includes|provides|contains|shows|allows|accounts|follows"
+    r"|stands|aligns|corresponds)\b",
     rf"{_LETTER} (?:best|most (?:[a-z]{{2,15}}ly)|correctly|accurately|precisely|perfectly) [a-z]{{3,15}}s\b",
     rf"{_LETTER} (?:makes (?:[a-z]{{3,8}} ){{0,3}}sense|stands out|wins|prevails|answers the question"
     r"|[a-z]{3,15}s (?:(?:this|it|that|the [a-z]{3,15}) )?best)\b",
     rf"{_LETTER} is [^.,;\n]{{1,60}}, (?:so|and) (?:it|that|this) is (?:the|our|my)\b",
     rf"\b{_NOUN} {_LETTER} [^.,;\n]{{1,80}}, (?:which|and (?:that|this)) is (?:the )?(?:correct|right"
     rf"|true)\b",
+    # what is done with it
     rf"\bmak(?:es?|ing) (?:{_NOUN} )?{_LETTER} (?:the |our )?{_POOR}(?:[a-z-]{{2,14}} )?(?:correct|right|true"
-    rf"|answer"
-    r"|choice|option)\b",
+    r"|answer|choice|option)\b",
     rf"\b(?:mark|choose|pick|select|take|keep|give|go with) (?:{_NOUN} )?{_LETTER} as (?:the|my|our)\b",
+    # what it is, and what leads to it
     r"\bthe (?:exception|odd one(?: out)?|best|least [a-z]+|most [a-z]+|[a-z]{3,10}est|remaining [a-z]+"
     r"|only [a-z]+)\b"
     r"[^\n.,;]{0,60}? (?:is|was|would be|should be|must be|seems to be)(?: (?:given by|likely|probably"
@@ -198,12 +193,14 @@ _HINTS = (
     rf" (?:{_NOUN} )?{_LETTER}{_CLOSED}",
     rf"\bwhat (?:{_NOUN} )?{_LETTER} (?:states|says|describes|claims|asserts|suggests|means)\b",
     rf"\b{_LEADS_TO} (?:{_NOUN} )?{_LETTER}{_CLOSED}",
+    # a reply of few words, or the end of a calculation
     rf"^{_SURELY},? (?:it is |it['’]s )?(?:{_NOUN} )?{_LETTER}{_CLOSED}",
     rf"^{_LETTER},? (?:{_SURELY}\s*(?:$|[.,;!])|(?:as|due to|not (?:option )?\(?[A-Z]\b))",
     rf"[\d)}}%°],? (?:or|so|thus|hence|meaning|i\.e\.,?|→) (?:{_NOUN} )?{_LETTER}\s*$",
     rf"(?:→|=>|->|⇒)\s?(?:{_NOUN} )?{_LETTER}\s*$",
     rf"\b(?:ans|answer|correct|right|final|verdict)\s?:?(?:[-–—=>:]|\s[-–—])\s?{_LETTER}{_CLOSED}",
     rf"\bA: {_LETTER}\s*$",
+    # other languages
     rf"(?<!\w)(?:{FOREIGN_ANSWERS}|{FOREIGN_OPTIONS})(?:(?!{_OPTION})[^\n.:]){{0,30}}?[\s:：—–-]{{1,3}}"
     rf"(?:(?:{FOREIGN_THE}) )?{_LETTER}(?=\s*(?:$|[.,;!)।。]|(?:{FOREIGN_IS}|{FOREIGN_RIGHT})(?!\w)|şık))",
     rf"{_LETTER} (?:{FOREIGN_IS}) (?:(?:{FOREIGN_THE}) )?(?:{FOREIGN_RIGHT}|{FOREIGN_ANSWERS})(?!\w)",
@@ -216,22 +213,18 @@ _HINTED = lazy_pattern("|".join(_HINTS), re.IGNORECASE)
 """Speaks well of an option, or names it in few words: counts in a text that does not say which is right."""
 _WEIGHED = (
     r"(?:be|been|is|are|was|it|it is|it['’]s|that|this|the|to|as|for|with|on|my|our|correct answer"
-    r"|right answer"
-    r"|best answer|answer|options?|choices?|either|of|any|say|think|thinking|believe|guess|expect|suspect"
-    r"|vote|bet|go"
-    r"|going|pick\w*|choos\w+|chose|chosen|select\w*|opt\w*|prefer|mark|recommend|suggest\w*|indicate\w*"
-    r"|imply|support\w*|favou?r|point|lead|match|fit|agree)"
+    r"|right answer|best answer|answer|options?|choices?|either|of|any|say|think|thinking|believe|guess"
+    r"|expect|suspect|vote|bet|go|going|pick\w*|choos\w+|chose|chosen|select\w*|opt\w*|prefer|mark|recommend"
+    r"|suggest\w*|indicate\w*|imply|support\w*|favou?r|point|lead|match|fit|agree)"
 )
 _RULED_OUT = lazy_pattern(
     r"(?:\bnot|n['’]t|\bnever|\bcannot|\brules? out|\bruling out|\beliminat\w+|\bexclud\w+|\brejec\w+"
-    r"|\bneither|\bnor"
-    r"|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|\bwhether|\bif|\banything (?:but|except)"
-    r"|(?<!no )\bdoubt"
-    r"|\bavoid\w*|不选|不是|不應選|不应选|不能选)"
+    r"|\bneither|\bnor|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|\bwhether|\bif"
+    r"|\banything (?:but|except)|(?<!no )\bdoubt|\bavoid\w*|不选|不是|不應選|不应选|不能选)"
     rf"\s*(?:{_WEIGHED}\s){{0,7}}[(\[]?$"
-    rf"|(?<!\w)(?:{FOREIGN_NOT})\s(?:(?:{FOREIGN_THE}) )?\(?$"
-    r"|\b(?:whether|if) (?:(?:option |choice )?\(?[A-Z]\)?,? )+or (?:option |choice )?\(?$"
-    rf"|\b(?:(?:none of|neither|both|either)(?: (?:the )?{_NOUN}:?)?|between|among)\s"
+    rf"|(?<!\w)(?:{FOREIGN_NOT})\s(?:(?:{FOREIGN_THE}) )?\(?$|\b(?:whether|if) (?:(?:option "
+    rf"|choice )?\(?[A-Z]\)?,? )+or (?:option |choice )?\(?$|\b(?:(?:none of|neither|both"
+    rf"|either)(?: (?:the )?{_NOUN}:?)?|between|among)\s"
     r"(?:(?:option |choice )?\(?[A-Z]\)?(?:\s?[,–-]|,?\s(?:and|or|nor))\s?){0,9}(?:option |choice )?\(?$",
     re.IGNORECASE,
 )
@@ -239,13 +232,10 @@ _RULED_OUT = lazy_pattern(
 _SUPPOSED = lazy_pattern(
     r"(?:^|[,;:—] |\b(?:and|but|so|now|let us|let['’]?s|let me|we|can|should|I) )"
     r"(?:(?:suppos\w+|assum\w+|consider\w*)(?: that)?|examin\w+|check\w*|test\w*|evaluat\w+|analy[sz]\w+"
-    r"|inspect\w*"
-    r"|verify|look(?:ing)? at|start(?:ing)? with|begin(?:ning)? with|mov(?:e|ing)(?: on)? to|turn(?:ing)? to"
-    r"|try|as for"
-    rf"|what about|regarding|were)\s(?:(?:the|we|out|now|next|first|second|third|last|pick|choose"
-    rf"|{_NOUN})\s){{0,4}}[(\[]?$"
-    r"|(?:^|[,;:—] |\b(?:and|but|so|even|only) )(?:if|when|unless|in case)\b(?:(?! then | so "
-    r"| the answer )[^,;:]){0,40}[(\[]?$"
+    r"|inspect\w*|verify|look(?:ing)? at|start(?:ing)? with|begin(?:ning)? with|mov(?:e|ing)(?: on)? to"
+    rf"|turn(?:ing)? to|try|as for|what about|regarding|were)\s(?:(?:the|we|out|now|next|first|second|third"
+    rf"|last|pick|choose|{_NOUN})\s){{0,4}}[(\[]?$|(?:^|[,;:—] |\b(?:and|but|so|even|only) )(?:if|when|unless"
+    r"|in case)\b(?:(?! then | so | the answer )[^,;:]){0,40}[(\[]?$"
     r"|^(?:now|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|fourth(?:ly)?),? (?:we have |comes )?(?:the )?"
     r"(?:option |choice |statement )?[(\[]?$",
     re.IGNORECASE,
@@ -261,8 +251,7 @@ _WRONG_AFTER = lazy_pattern(
     r"[)\]]{0,2}\s+(?:is|are|was|seems|looks|must be|would be|cannot be|can['’]t be|can be|could be)\s*"
     r"(?:(?:also|clearly|definitely|therefore|thus|obviously|simply|the|an?)\s){0,2}"
     r"(?:n['’]t|not\b|never\b|wrong|incorrect|false|invalid|out\b|impossible|ruled|eliminated|excluded"
-    r"|discarded|dismissed"
-    r"|rejected|unlikely|implausible|too\b|(?:common )?(?:distractor|trap))"
+    r"|discarded|dismissed|rejected|unlikely|implausible|too\b|(?:common )?(?:distractor|trap))"
     r"(?![^.,;\n]{0,40}, (?:so|and) (?:it|that|this) is (?:the|our|my)\b)"
     rf"|[)\]]{{0,2}}\s(?:{FOREIGN_IS})\s(?:{FOREIGN_WRONG})(?!\w)|\s(?:{FOREIGN_NOT})\s|\s?(?:错误|不正确"
     rf"|不对|は(?:誤り|間違い|正しくない)|[은는] (?:틀|오답))",
@@ -276,9 +265,8 @@ _JOINER = r"(?:or|and|and/or|nor|as well as|along with|together with|oder|ou|und
 _OPEN = lazy_pattern(
     rf"[)\]]{{0,2}},?\s+{_JOINER}\s+(?:(?:maybe|perhaps|possibly|it (?:might|may|could|can) be|even) )?"
     r"(?:option |choice |answer )?[(\[]?(?-i:[A-Z])(?![\w'’])"
-    r"|[)\]]{0,2}\s?[/&+]\s?\(?(?-i:[A-Z])(?![\w'’])"
-    r"|[)\]]{0,2}(?:\s+(?:is|seems|looks))?\s*,\s*(?:(?:maybe|perhaps"
-    r"|possibly) )?[(\[]?(?-i:[A-Z])[)\]]?\s*(?:$|[.,;!]|and\b|or\b|are\b|both\b)",
+    r"|[)\]]{0,2}\s?[/&+]\s?\(?(?-i:[A-Z])(?![\w'’])|[)\]]{0,2}(?:\s+(?:is|seems|looks))?\s*,\s*(?:(?:maybe"
+    r"|perhaps|possibly) )?[(\[]?(?-i:[A-Z])[)\]]?\s*(?:$|[.,;!]|and\b|or\b|are\b|both\b)",
     re.IGNORECASE,
 )
 _OPENED = lazy_pattern(
@@ -290,8 +278,8 @@ _OPENED = lazy_pattern(
 """Another option before it, or one after it, that the text leaves open beside it."""
 _OVERRULED = lazy_pattern(
     r"[^.;\n]{0,80}\b(?:but|however|yet|although|though)\b[^.;\n]{0,40}?(?:\bnot\b|n['’]t\b|\bfails?\b"
-    r"|\bwrong\b|\bincorrect"
-    r"|\bmiss\w+|\bignor\w+|\boverlook\w*|\bomit\w*|\blacks?\b|\bless\b|\bincomplete|\btoo\b|\binaccura\w+)",
+    r"|\bwrong\b|\bincorrect|\bmiss\w+|\bignor\w+|\boverlook\w*|\bomit\w*|\blacks?\b|\bless\b|\bincomplete"
+    r"|\btoo\b|\binaccura\w+)",
     re.IGNORECASE,
 )
 _INSERTED = lazy_pattern(
@@ -299,12 +287,9 @@ _INSERTED = lazy_pattern(
 )
 _THING = lazy_pattern(
     r"\b(?:vitamin|hepatitis|influenza|type|group|plan|figure|table|point|company|firm|country|city|person"
-    r"|patient|player"
-    r"|team|party|drug|compound|substance|solution|sample|gene|block|step|box|part|section|train|line|set"
-    r"|event|class|grade"
-    r"|program|matrix|object|particle|process|species|population|product|gas|metal|liquid|reaction|node"
-    r"|machine|graph"
-    r"|curve|angle)s?\s$",
+    r"|patient|player|team|party|drug|compound|substance|solution|sample|gene|block|step|box|part|section"
+    r"|train|line|set|event|class|grade|program|matrix|object|particle|process|species|population|product|gas"
+    r"|metal|liquid|reaction|node|machine|graph|curve|angle)s?\s$",
     re.IGNORECASE,
 )
 """What has a letter for a name and is no option: `vitamin B`."""

@@ -154,8 +154,7 @@ _CORRECTION = lazy_pattern(
 )
 _TAKEN_BACK = lazy_pattern(
     r"(?<=[.!?…\n])\s*(?:(?:no, |hmm+[,.]* )?(?:wait|actually|correction|sorry|oops|scratch that"
-    r"|on second thought)\b"
-    r"|(?:hmm+,? )?no[,.] )|, but I(?:['’]ll)? (?:now )?(?:change|switch)",
+    r"|on second thought)\b|(?:hmm+,? )?no[,.] )|, but I(?:['’]ll)? (?:now )?(?:change|switch)",
     re.IGNORECASE,
 )
 _KEY_OF_TEXT = lazy_pattern(

@@ -38,13 +38,12 @@ FOREIGN_IS = (
 )
 FOREIGN_RIGHT = (
     r"(?:richtig|korrekt|juist|točn|točan|rätt|riktig|právn|správn|poprawn|prawidłow|правил|верн|верен"
-    r"|правильн|тачан)\w{0,3}"
-    r"|correcte?|correct[ao]|corect|juste|bonne|giust[ao]|cor{1,2}et{1,2}[ao]|cert[ao]|benar|tepat|doğru"
+    r"|правильн|тачан)\w{0,3}|correcte?|correct[ao]|corect|juste|bonne|giust[ao]|cor{1,2}et{1,2}[ao]|cert[ao]"
+    r"|benar|tepat|doğru"
 )
 FOREIGN_OPTIONS = (
     "Wahl|choix|Alternativa|opção|Variante?|вариант|варианта|विकल्प|উত্তর|ข้อ|ตอบ|ตัวเลือก|Jawabannya|Pilihan"
-    "|seçenek|şık|Răspuns"
-    "|پاسخ|گزینه|odgovor|одговор|sagot|cevap|απάντηση"
+    "|seçenek|şık|Răspuns|پاسخ|گزینه|odgovor|одговор|sagot|cevap|απάντηση"
 )
 """Further nouns, of sentences that say less clearly which option is right."""
 FOREIGN_BUT = "sondern|sino|mais|bensì|mas sim|mas|maar|utan|lecz|ale|tylko|а|но|melainkan|而是"
@@ -57,10 +56,8 @@ FOREIGN_NOT = (
 )
 FOREIGN_WRONG = (
     r"falsch|inkorrekt|unrichtig|inc?or{1,2}ec?te?|inc?or{1,2}ect[ao]|fals[aoe]|faux|fausse|sbagliat[ao]"
-    r"|scor{2}ett[ao]"
-    r"|er{1,2}ad[ao]|er{1,2}[óo]ne[ao]|onjuist|fout|felaktig|fel|forkert|nicht|pas|не|неверн\w{1,2}"
-    r"|неправильн\w{1,2}"
-    r"|salah|yanlış|sai"
+    r"|scor{2}ett[ao]|er{1,2}ad[ao]|er{1,2}[óo]ne[ao]|onjuist|fout|felaktig|fel|forkert|nicht|pas|не"
+    r"|неверн\w{1,2}|неправильн\w{1,2}|salah|yanlış|sai"
 )
 _CJK = lazy_pattern(r"[\u3040-\ud7a3]")
 _IN_ALL = lazy_pattern(

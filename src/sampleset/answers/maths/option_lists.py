@@ -38,9 +38,8 @@ _VERDICT = lazy_pattern(
     r"(?:(?:the|also|clearly|definitely|therefore|thus) ){0,2}"
     r"(?:(?:(?P<right>correct|right|true)|incorrect|wrong|false|untrue|invalid)"
     r"(?=\s*(?:$|[.;:!)|–—-])|,(?! ?(?:true|false)\b)|,? (?:because|since|as)\b"
-    r"| (?:answer|choice|option|statement)\b)"
-    r"|(?:(?P<yes>yes)|no)(?=\s*(?:$|[.;:!)|–—-])|,(?! ?(?:yes|no|because|since|as|if|but|unless"
-    r"|although)\b)))",
+    r"| (?:answer|choice|option|statement)\b)|(?:(?P<yes>yes)|no)(?=\s*(?:$|[.;:!)|–—-])|,(?! ?(?:yes|no"
+    r"|because|since|as|if|but|unless|although)\b)))",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -68,7 +67,7 @@ def ticked_option(text: str) -> str:
 def listed_options(text: str, choices: int) -> list[Entry]:
     """The options that a text lists, with what it says of each.
 
-    "No" beside a single option is not taken for a verdict where there are few: it may be what the option says.
+    Where there are few, "No" beside a single option is no verdict: it may be the option's text.
     """
     headings = list(_HEADING.finditer(text))
     begins = [*(heading.start() for heading in headings), len(text)]
@@ -98,7 +97,7 @@ def without_headings(text: str, entries: Sequence[Entry]) -> str:
 
 
 def option_of_list(entries: Sequence[Entry], letters: Collection[str]) -> str:
-    """The option that a list calls right where it calls others wrong, or the first where all others are wrong.
+    """The option that a list calls right where it calls others wrong, or the first if all others are wrong.
 
     Empty if there is none.
     """
