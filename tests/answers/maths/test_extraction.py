@@ -235,6 +235,13 @@ CLOSED_MARKS = [
     ("<|channel>thought\n", "<channel|>"),
     ("```thinking\n", "\n```\n"),
     ("assistantanalysisWe ask. ", "assistantfinal"),
+    ("<think>", "<\\/think>"),
+    ("<critique>", "</critique>"),
+    ("{think}", "{/think}"),
+    ("[SCRATCHPAD]", "[/SCRATCHPAD]"),
+    ("<start_of_draft>", "<end_of_draft>"),
+    ("<|thought_begin|>", "<|thought_end|>"),
+    ("<｜begin▁of▁thought｜>", "<｜end▁of▁thought｜>"),
 ]
 
 
@@ -265,6 +272,9 @@ def test_a_closing_mark_right_behind_a_fence_of_code_ends_the_thought():
         "`<think>` opens a thought. It is 18.",
         "analysis shows that it is 18.",
         "<data_analysis>It is 18.",
+        "<solution>It is 18.</solution> 3 steps.",
+        "<review>It is 18.</review> Good luck!",
+        "{think} It is 18.",
     ],
 )
 def test_what_only_looks_like_a_mark_hides_nothing(text: str):
@@ -278,3 +288,24 @@ def test_long_texts_of_half_marks_are_read_at_once():
     for half in ("<think ", "< think", "<details type=reasoning", "[ think", "&lt;think ", "<details x "):
         after_reasoning(half * 20_000)
     assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize("begin", ["", "So it is ", "\\boxed{5} ", "The answer is 5. "])
+def test_long_texts_of_repeated_pieces_are_read_at_once(begin: str):
+    pieces = (
+        "\n",
+        "x = 1, ",
+        "- ",
+        "1:2 ",
+        "May 3, ",
+        "10^",
+        "<review>",
+        "I made an error. ",
+        "not 12, ",
+        "(1, 2), ",
+    )
+    extract_answer(begin)
+    begun = time.process_time()
+    for piece in pieces:
+        extract_answer(begin + piece * (20_000 // len(piece)))
+    assert time.process_time() - begun < 2

@@ -18,18 +18,28 @@ _BRACE = lazy_pattern(r"\\.|[{}]", re.DOTALL)
 _OPEN = lazy_pattern(r"(?<!\\)\{")
 _CLOSE = lazy_pattern(r"(?<!\\)\}")
 _BETWEEN_BOXES = lazy_pattern(
-    r"(?:[\s$,;.&]|\\(?:quad|qquad|[,;: ]|[()\[\]])|\\text\s?\{\s*(?:and|or|,)\s*\}|\b(?:and|or)\b"
-    r"|\(?[a-e]\)|\(?i{1,3}\)|(?<=\n)(?:\d{1,2}[.)]|[-*•] |(?:Part|Question) \w:)"
+    r"(?:[\s$,;.&]|\\(?:quad|qquad|[,;: ]|[()\[\]])|\\text\s?\{\s*(?:and|or|,)\s*\}"
+    r"|\b(?:and|or|as well as|and also|und|oder|et|ou|y|o|e|и|или)\b"
+    r"|\(?[a-e]\)|\(?i{1,3}\)|(?<=\n)(?:\d{1,2}[.)]|[-*•] |(?:Part|Question) \(?\w\)?:)"
     r"|(?:[A-Za-z](?:_\{?\w\}?)?|\([a-z](?:, ?[a-z]){1,3}\))\s*=|\*\*|[。，、和或])*"
 )
+_EDGE = r"\s{0,4}(?:\$|\\[()])?\s{0,4}"
 _RIGHT_OF_BOX = lazy_pattern(
-    r"\s*\$?\s*(?:=|(?::|\\approx|≈|is|equals)(?=\s*\$?\s*[-\d\\]))\s*\$?\s*([^$\n]{1,80})"
+    rf"{_EDGE}{_EDGE}(?:=|(?::|\\approx|≈|is equal to|is|equals)(?={_EDGE}[-\d\\]))"
+    rf"{_EDGE}((?:[^$\n\\]|\\[^()\n]){{1,80}})"
 )
+_BEHIND_OPEN_BOX = lazy_pattern(r"\s{0,4}([-\d.,/]{1,30}(?<=\d)|\\[dt]?frac\{\d{1,9}\}\{\d{1,9}\})(?![\w^])")
+_OPEN_BOX = lazy_pattern(
+    r"(?:[A-Za-z] ?=|(?:\\text\s?\{)?\s*(?:the )?(?:final )?answer(?: is)?[:=]?\s*\}?[:=]?)\s*", re.IGNORECASE
+)
+"""A box that an answer should stand in: `\\boxed{x =} 5`, `\\boxed{Answer} 5`."""
 _LEFT_OF_BOX = lazy_pattern(r"(?<![\w^}=.,/+*-])(-?\d[\d.,/]{0,30})\s?=\s?\$?$")
 _NAME_IN_BOX = lazy_pattern(
     r"\s*(?!\\pi(?![a-z])|\\infty|e\s*$)(?:\\text\s?\{[A-Za-z ]{1,40}\}|\\[a-z]{2,8}"
     r"|[A-Za-z]\w?\([\w,]{1,12}\)"
-    r"|\\angle ?[A-Z]{1,3}|\|[A-Za-z]{1,2}\|"
+    r"|\\angle ?[A-Z]{1,3}|\|[A-Za-z]{1,2}\||\\(?:overline|mathbf|vec|mathrm|bar|hat)\s?\{[A-Za-z]{1,3}\}"
+    r"|\\[dt]?frac\{[A-Za-z]\}\{[A-Za-z]\}|[A-Za-z]/[A-Za-z]|[A-Za-z]'{1,2}\([\w,]{1,12}\)"
+    r"|\\?(?:gcd|lcm|max|min)\([\w, ]{1,12}\)"
     r"|[A-Za-z](?:[\s_{}+\-'A-Za-z]|(?<=_)\d|(?<=_\{)\d{1,2}|\\[a-z]+){0,30})\s*"
 )
 _ANSWER_IN_BOX = lazy_pattern(r"\s*(?:the )?(?:final )?answer(?: is)?\s*[:=]\s*", re.IGNORECASE)
@@ -78,7 +88,11 @@ def _boxes(text: str, truncated: bool, of_options: bool) -> Iterator[tuple[int, 
         if body.startswith("{"):
             close = _closing_brace(body)
             if close > 0:
-                content = _ANSWER_IN_BOX.sub("", body[1:close], count=1)
+                content = body[1:close]
+                behind = _BEHIND_OPEN_BOX.match(text, opening + close + 1)
+                if behind and _OPEN_BOX.fullmatch(content):
+                    content = behind[1]
+                content = _ANSWER_IN_BOX.sub("", content, count=1)
                 is_name = _NAME_IN_BOX.fullmatch(content) and not (of_options and len(content.strip()) == 1)
                 right = _RIGHT_OF_BOX.match(text, opening + close + 1)
                 if right and is_name:

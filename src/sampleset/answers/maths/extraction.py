@@ -22,6 +22,7 @@ from sampleset.answers.maths.unmarked import (
     first_sentence,
     last_sentence,
     number_of_sentence,
+    without_contrast,
 )
 
 _WINDOW = 100_000
@@ -38,11 +39,22 @@ _MARKUP = ("*", "`", "$", '"', "\\")
 
 _PLACEHOLDER = lazy_pattern(
     r"[.…\s_*?-]*|null|(?:your|the|final|my|insert|put|write|answer|number|letter|value|result|here|x|option"
-    r"|choice|\W)+"
+    r"|choice|\\(?:text|textbf|mathrm|boxed)(?=\W)|\W)+"
     r"|\W*(?:your|insert|put|write)\b[^0-9]*",
     re.IGNORECASE,
 )
 _VARIABLE = lazy_pattern(r"\W*x\W*", re.IGNORECASE)
+_BETWEEN_IS_AND_ANSWER = (
+    r"(?:,? (?:therefore|thus|then|hence|simply|also|indeed|still|definitely|clearly|obviously|actually"
+    r"|really|truly|precisely|exactly|just|now|certainly|surely|(?:most )?(?:likely|probably)|perhaps"
+    r"|of course|given by|equal to|found to be|in fact"
+    r"|no longer [^,\n]{1,40}, it is),?"
+    # "undoubtedly 15", but "approximately 15" stays whole.
+    r"|,? (?:always|again|(?!(?:approximate|rough|near)ly)[a-z]{2,14}ly),?(?= [-$\d\\*])"
+    r"|, (?:as|I|we|it|in|by|to) [^,.:;\d\n]{2,30},(?= [-$\d\\*])"
+    r"|(?: now)? (?:clear|obvious|as follows):| \((?:approximately|about|roughly)\)"
+    r"| the (?:whole )?(?:number|integer|fraction)(?= [-$\d\\*]))?"
+)
 _PHRASE = lazy_pattern(
     # "each incorrect answer is worth 5 points" announces nothing.
     r"(?<!e\.g\.,`\")(?<!e\.g\., \")"
@@ -53,10 +65,7 @@ _PHRASE = lazy_pattern(
     r"(?:[\"*_`]{0,4} (?:is|are|would be|should be|must be|will be|was|equals)\b"
     # "so our answer is correct" judges one.
     r"(?! (?:indeed |also )?(?:correct|right|reasonable|verified|valid|the same|rounded|not a whole)\b)"
-    r"(?:,? (?:therefore|thus|then|simply|also|indeed|still|definitely|clearly|obviously|actually|really"
-    r"|truly|precisely|exactly|just|now|certainly|surely|(?:most )?(?:likely|probably)|perhaps"
-    r"|of course|given by|equal to|found to be|in fact"
-    r"|no longer [^,\n]{1,40}, it is),?)?"
+    rf"{_BETWEEN_IS_AND_ANSWER}"
     r"|\W{0,4}?(?:[:=]>?|[-=]>|→))[\"*_` \t:]{0,8}"
     r"|^[ \t]*(?:\*\*)?A:(?:\*\*)?[ \t]*",
     re.IGNORECASE | re.MULTILINE,
@@ -67,22 +76,27 @@ _DENIED = lazy_pattern(
     re.IGNORECASE,
 )
 _HEADING = lazy_pattern(
-    r"^#{1,6} *(?:\*\*)?(?:the )?final answer(?:\*\*)?:? *$", re.IGNORECASE | re.MULTILINE
+    r"^(?:#{1,6} {0,4}(?:\*\*)?(?:(?:the )?final )?answer(?:\*\*)?|\*\*(?:the )?final answer\*\*):? {0,4}$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _HASHES = lazy_pattern(r"^[ \t]*####[ \t]*:?[ \t]*([^\n#]{1,500})$", re.MULTILINE)
+_SUPPOSED = lazy_pattern(r"\b[Ii]f\b[^.\n]{1,160}\banswer would be\W{0,4}$")
+"""What a question that was not asked would come to is no later answer than the box."""
 _YES_NO = lazy_pattern(r"(yes|no)\b(?=[.,;:!]|\s*$| (?:because|since|as)\b)", re.IGNORECASE)
 _LEADING_NUMBER = lazy_pattern(
     rf"(?:(?:approximately|about|roughly|around|only|exactly|a total of) )?({NUMBER_TEXT})(?![\w^_])"
 )
 _JSON_TAIL = lazy_pattern(r"[\"`][\"`,.}\s]*$")
-_JSON_BLANK = lazy_pattern(r"\"answer\" ?: ?\"[\s_.]*\"")
+_JSON_BLANK = lazy_pattern(r"\"answer\" ?: ?(?:\"[\s_.]*\"|null\b)")
 _CALCULATOR = lazy_pattern(r"<<[^<>\n]{1,200}>>")
 _PROSE_WORD = lazy_pattern(r"(?<![A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}")
 _MATHS = lazy_pattern(r"[\\^_={}<>]|\d[A-Za-z]|(?<![A-Za-z'’])[B-HJ-Zb-z](?![A-Za-z'’])")
 _EQUALS = lazy_pattern(r"(?:[=≈]|\\approx)\s*")
 _ALTERNATIVE = lazy_pattern(r"\((?:or|and|maybe|perhaps|oder|ou|o)\s", re.IGNORECASE)
 _ASIDE_AT_END = lazy_pattern(r"(\s*)\(((?:[^()\n]|\([^()\n]*\))*)\)[\s.]*$")
-_STYLED = lazy_pattern(r"<(b|strong|i|em|u|p|span|code|mark)>(.*)</\1>", re.IGNORECASE | re.DOTALL)
+_STYLED = lazy_pattern(
+    r"<(b|strong|i|em|u|p|span|code|mark|number|value)>(.*)</\1>", re.IGNORECASE | re.DOTALL
+)
 _LETTER = r"[\[(]{0,2} ?\*{0,2}([A-Z])\*{0,2}"
 _LEADING_LETTER = lazy_pattern(
     rf"(?:option|choice|letter)?\s*(?:\\text\{{)?{_LETTER}"
@@ -116,40 +130,60 @@ _END_TAG = lazy_pattern(
 )
 _STATES = lazy_pattern(
     r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|^[ \t]*A: ?\S|</answer>"
-    r"|\A\W{0,4}[A-Z]\W{0,3}$",
+    r"|\A\W{0,4}[A-Z]\W{0,3}$|答案?[是为為:：]",
     re.IGNORECASE | re.MULTILINE,
 )
-_NOT_THAT = lazy_pattern(r"(.+?),? (?:(?:and |but )?not|unlike|as opposed to) (?:-?[$\d]|\\)[^,;]{0,40}$")
+_NEGATED = lazy_pattern(r"not (?:equal to )?-?[$\\\d]\S{0,40}(?: [a-z]{1,12})?$")
 _KEYS = (
     "final_answer", "finalanswer", "answer", "correct_answer", "ans", "answer_letter", "result", "solution",
     "choice", "selected", "selected_option", "option", "letter", "response", "output", "value", "final",
+    "answers", "solutions", "roots", "results",
 )  # fmt: skip
-_BULLET = lazy_pattern(r"^[-•*] (?=\S)")
+_BULLET = lazy_pattern(r"^[-•*>] (?=\S)")
 _IN_ANGLES = lazy_pattern(r"^<([^<>,]{1,60})>$")
 _ADDED = lazy_pattern(
-    r",? (?:I (?:think|believe|guess|hope)|as (?:required|needed|desired|expected|claimed))$"
+    r",? (?:I (?:think|believe|guess|hope|am \d{1,3}% (?:sure|certain|confident))"
+    r"|as (?:required|needed|desired|expected|claimed))$"
 )
 _ANSWER_KEY = lazy_pattern(r"(?:^|_)(?:answer|option|choice|prediction)$")
 _JSON_LEVELS = 2
 _LOST_COMMAND = lazy_pattern("[\f\b](?=[a-z])|\t(?=ext|imes|heta|an|frac)|\r(?=ight|ho)")
 _BRACES_AT_END = lazy_pattern(r"(?<=\w)[}\]]+$")
 _NEXT_KEY = lazy_pattern(r",\s*\"\w{1,40}\"\s*:.*", re.DOTALL)
-_REASON = lazy_pattern(r"(?P<head>[^,;]{1,60}),? \(?(?:because|since|which is)\s(?P<reason>.+)", re.DOTALL)
+_REASON = lazy_pattern(
+    r"(?P<head>[^,;:]{1,60}?)"
+    r"(?:,? \(?(?:because|since|which is|as(?= [^,;]{0,60}=))\s|: (?=[^,;:]{1,60}=))(?P<reason>.+)",
+    re.DOTALL,
+)
+_SAME_AGAIN = lazy_pattern(
+    r"([^,;]{1,80}), (?:or(?: simply| just)?|i\.e\.,?|that is,?|namely"
+    r"|which (?:simplifies|reduces|is equal|comes) to) "
+    r"([^,;]{1,40})"
+)
 _NOT_IT_IS = lazy_pattern(
     r"not (?:equal to )?-?[$\\\d][^,;\n]{0,40}?[.,;] (?:rather|instead|actually)?,? ?"
     r"(?:it is|it['’]s|it must be|it should be|rather|instead) (?=[-$\\\d])",
     re.IGNORECASE,
 )
 _CORRECTED = lazy_pattern(
-    r"-?[$\\\d][^,;]{0,40}?(?:,|-|—|–|\.{3}|…)? (?:no,? wait|no|wait|sorry|I mean|make that|correction)[,:]? "
-    r"(?:it is |it['’]s |that is )?(?=[-$\\\d])"
+    r"-?[$\\\d][^,;]{0,40}?(?:,|-|—|–|\.{3}|…)? \(?"
+    r"(?:(?:no,? wait|no|wait|sorry|I mean|make that|correction|or (?:rather|better))[,:]? "
+    r"(?:it is |it['’]s |that is )?|but (?:it|that)(?:['’]s| is| was) (?:actually|really|in fact) )"
+    r"(?=[-$\\\d])"
 )
-_STRUCK = lazy_pattern(r"~~[^~\n]{1,200}~~")
+_CAPITAL_BOX = lazy_pattern(r"\\(?:Boxed|BOXED)\{")
+_STRUCK = lazy_pattern(r"~~[^~\n]{1,200}~~|<(s|del|strike)>[^<>\n]{1,200}</\1>", re.IGNORECASE)
 _NOT_BUT = lazy_pattern(r"not (?:equal to )?[^,;]{1,40},? but (?:rather )?(.+)")
 _CORRECTION = lazy_pattern(
-    r"(?<=[.!?…\n])\s*(?:no, )?(?:wait|actually|correction|edit|sorry|hmm|oops)\b[^.\n?:]{0,30}?"
-    r"(?:\b(?:it is|it's|it should be|that should be|this should be)\s(?=[-$\d\\])"
-    r"|: ?(?=[-$\d\\]\S{0,40}\s*$))",
+    r"(?<=[.!?…\n])\s{0,4}(?:no, )?(?:wait|actually|correction|edit|sorry|apologies|hmm|oops)\b"
+    r"[^.\n?:]{0,30}?"
+    r"(?:\b(?:it is|it's|(?:it|that|this) should be|I meant)\s(?=[-$\d\\])"
+    r"|: ?(?=[-$\d\\]\S{0,40}\s{0,4}$))"
+    # "I made a mistake. It should be 15."
+    r"|\b(?:I (?:\w{1,12} ){0,3}(?:mistake|error|miscalculated|misread)|my (?:mistake|error)"
+    r"|(?:that|this)(?: is| was|['’]s) (?:wrong|incorrect|an? (?:error|mistake)))\b"
+    r"[^.\n?:]{0,40}[.!;,:] {0,2}"
+    r"(?:it|that|this|the [a-z]{3,10}(?: [a-z]{3,10})?) (?:should (?:be|have been)|must be)\s(?=[-$\d\\])",
     re.IGNORECASE,
 )
 _TAKEN_BACK = lazy_pattern(
@@ -201,6 +235,8 @@ def extract_answer(text: str, *, choices: int | None = None, truncated: bool = F
         return Extracted(json_answer, "json")
     if json_answer is not None and (letter := _letter_of(json_answer, letters)) in letters:
         return Extracted(letter, "json")
+    if r"\B" in text:
+        text = _CAPITAL_BOX.sub(r"\\boxed{", text)
     text = _STRUCK.sub("", _CALCULATOR.sub("", text).replace(r"\"", '"'))
     marked = _marked(text, letters if choices is not None else None, truncated)
     if marked is not None:
@@ -374,7 +410,7 @@ def _tagged(text: str) -> Iterator[str]:
         end = tags.pop().start()  # `<answer>5<answer>`
     for match in tags[::-1][:_MAX_TRIES]:
         content = _END_TAG.split(text[match.end() : end], maxsplit=1)[0]
-        content = content.strip().strip("`").strip()
+        content = content.strip().strip("`").removeprefix("####").strip(": \n\t")
         box = next(boxed_answers(content), None)
         phrase = next(_phrased(content), None)
         yield box[0] if box is not None else phrase[0] if phrase is not None else content
@@ -408,6 +444,7 @@ def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
     marks += [(match.end(), "") for match in _CORRECTION.finditer(text, begin_near)] if marks else []
     if may_announce(near):
         marks += [(match.end(), match[0]) for match in ANNOUNCED.finditer(text, begin_near)]
+    negated: list[tuple[str, int]] = []
     for start, announcer in sorted(marks, reverse=True)[:_MOST_PHRASES]:
         rest = text[start : start + 2 * MAX_ANSWER].lstrip(' \t*:"`')
         taken_back = _NOT_IT_IS.match(rest) or _CORRECTED.match(rest)
@@ -420,11 +457,16 @@ def _phrased(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
                 if rest.startswith(opening) and ending in rest[2:]:
                     rest = rest[2 : rest.index(ending, 2)].replace("\n", " ").strip()
         sentence = first_sentence(rest)
-        if sentence.endswith(("?", ":")):
+        if sentence.endswith(("?", ":")) or (
+            begin and _SUPPOSED.search(text, max(begin, start - 200), start)
+        ):
             continue
         answer = _answer_of_sentence(announced(sentence, announcer) if announcer else sentence)
-        if not begin or sentence.lstrip("$*\\([ ").startswith(answer.lstrip("$*\\([ ")[:MAX_ANSWER]):
+        if _NEGATED.match(answer):
+            negated.append((answer, start))
+        elif not begin or sentence.lstrip("$*\\([ ").startswith(answer.lstrip("$*\\([ ")[:MAX_ANSWER]):
             yield answer, start
+    yield from negated
 
 
 def _answer_of_sentence(sentence: str) -> str:
@@ -441,16 +483,19 @@ def _answer_of_sentence(sentence: str) -> str:
     sentence = _NEXT_KEY.sub("", sentence, count=1)
     if _BRACES_AT_END.search(sentence) and not any(mark in sentence for mark in "{[\\"):
         sentence = _BRACES_AT_END.sub("", sentence)
-    only, other = _NOT_THAT.match(sentence), _NOT_BUT.match(sentence)
-    reason = _REASON.fullmatch(sentence)
+    whole, other = sentence, _NOT_BUT.match(sentence)
+    reason, again = _REASON.fullmatch(sentence), _SAME_AGAIN.fullmatch(sentence)
     if other and not _is_prose(other[1]):
         sentence = other[1]  # "not 12 but 15"
-    elif reason and read(reason["head"]).kind == "number" and not re.search("[a-z]", reason["head"]):
+    elif again and _same_number(again[1], again[2]):
+        sentence = again[2]  # "10/2, or 5"
+    elif reason and _is_explained(reason["head"], reason["reason"]):
         sentence = reason["head"]
     elif reason and ", which is " in sentence and read(reason["reason"]).kind == "number":
         sentence = reason["reason"]
-    if only and not _is_prose(only[1]):
-        sentence = only[1]  # "12, not 15"
+    only = without_contrast(whole)
+    if only != whole and not _is_prose(only):
+        sentence = only  # "12, not 15"
     if yes_no:
         return yes_no[1]
     letter = re.match(
@@ -487,6 +532,15 @@ def _answer_of_sentence(sentence: str) -> str:
     if len(numbers) == 1 and len(sentence.split()) > 3:
         return numbers[0]
     return sentence
+
+
+def _is_explained(head: str, reason: str) -> bool:
+    """Whether a statement is a number, or states the one that the calculation behind it comes to."""
+    if not re.search("[a-z]", head):
+        return read(head).kind == "number"
+    stated = read(number_of_sentence(head) or "").number
+    result = read(_EQUALS.split(reason)[-1]).number if _EQUALS.search(reason) else None
+    return stated is not None and result is not None and stated.value == result.value
 
 
 def _is_prose(text: str) -> bool:

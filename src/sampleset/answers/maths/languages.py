@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from sampleset.answers.maths.patterns import lazy_pattern
 
@@ -63,11 +64,20 @@ _CJK = lazy_pattern(r"[\u3040-\ud7a3]")
 _IN_ALL = lazy_pattern(
     r"^(?:一共|总共|總共|共|合计|合計|总计|大约|约|約|是|有|为|為|需要|全部で|総計|모두|총)+\s*(?=[$\d\\-])"
 )
-_AMOUNT = lazy_pattern(r"(?<![\w.\\{])-?\d[\d.,]{0,20}(?<=\d)(?:/\d{1,9})?[万萬亿億만억]?(?![\w.\\}^%])")
+_AMOUNT = lazy_pattern(
+    r"(?<![A-Za-z0-9_.\\{])-?\d[\d.,]{0,20}(?<=\d)(?:/\d{1,9})?[万萬亿億만억]?(?![A-Za-z0-9_.\\}^%])"
+)
+_WITH_UNIT = lazy_pattern(
+    # "2,5 Millionen" is another number.
+    r"(-?\d[\d.,]{0,20}(?<=\d)) ?(?!(?:m[ier]|mln|mrd|taus|тыс|млн|млрд|мил|cent|hund|pi\b|sqrt))"
+    r"(?=[^\W\d_]{2}|[^\W\d_]$)[^\d=+*^,;:$\\]{1,40}",
+    re.IGNORECASE,
+)
+_ALSO = lazy_pattern(r"(?<=\d) (?:und|oder|et|ou|y|o|e|и|или) (?=-?\d)")
 _DECIMAL_COMMA = lazy_pattern(r"-?\d+,\d{1,2}")
 _WORDS = tuple(word.lower() for word in _LATIN.split("|") if not word.lower().startswith(("la ", "a ")))
 _TRAILING = lazy_pattern(
-    r"[\s.．。!！,，]*(?:です|である|だ|となる|입니다|이다|个|個|人|元|只|本|है|।)?[\s.．。!！]*$"
+    r"[\s.．。!！,，]*(?:です|である|だ|となる|입니다|이다|个|個|人|元|只|本|है)?[\s.．。!！।]*$"
 )
 
 
@@ -82,11 +92,18 @@ def may_announce(text: str) -> bool:
 def announced(sentence: str, announcer: str) -> str:
     """The answer in the rest of a sentence of another language, without its first and last word and its stop.
 
-    A decimal comma is written as a point: behind European words, `2,5` is no list.
+    A decimal comma is written as a point: behind European words, `2,5` is no list. Digits of other scripts
+    become ours, and a unit in words of another language is left out.
     """
-    answer = _IN_ALL.sub("", _TRAILING.sub("", sentence.strip()))
+    sentence = "".join(
+        str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in sentence.strip()
+    )
+    answer = _IN_ALL.sub("", _TRAILING.sub("", sentence))
     amounts = _AMOUNT.findall(answer)
     if len(amounts) == 1 and _CJK.search(_AMOUNT.sub("", answer)):
         return amounts[0]  # `小明有12个苹果`
-    is_decimal = _DECIMAL_COMMA.fullmatch(answer) and not _CJK.search(announcer)
-    return answer.replace(",", ".") if is_decimal else answer
+    if _CJK.search(announcer):
+        return answer
+    with_unit = None if answer.isascii() and "," not in answer else _WITH_UNIT.fullmatch(answer)
+    answer = with_unit[1] if with_unit else _ALSO.sub(", ", answer)
+    return answer.replace(",", ".") if _DECIMAL_COMMA.fullmatch(answer) else answer

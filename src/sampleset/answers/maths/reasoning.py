@@ -40,12 +40,25 @@ _OPENING = lazy_pattern(
     re.IGNORECASE,
 )
 _CLOSING = lazy_pattern(
-    rf"{_FIRST}(?:(?<![^`]`)(?<!^`){_LESS}\s{{0,4}}/\s{{0,4}}(?:{_TAGS})\s{{0,4}}{_GREATER}"
+    rf"{_FIRST}(?:(?<![^`]`)(?<!^`){_LESS}\s{{0,4}}[/\\]{{1,2}}\s{{0,4}}(?:{_TAGS})\s{{0,4}}{_GREATER}"
     rf"|\[\s{{0,4}}/\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]"
     rf"|<[|｜]\s?(?:end_of_thought|end_?of_?think(?:ing)?|END_THINKING|/thinking|/reasoning|/think|inner_suffix)\s?[|｜]>"
     rf"|◁/think▷|{_CHANNEL}final\s*<\|message\|>|<channel\|>|<unused95>|\\end\{{think(?:ing)?[}}>])",
     re.IGNORECASE,
 )
+_BLOCK = lazy_pattern(
+    r"\s{0,40}(?:<[|｜]?\s?(?P<name>[A-Za-z][A-Za-z_▁-]{3,30})\s?[|｜]?>"
+    r"|\[(?P<square>[A-Z_]{4,30})\]|\{(?P<curly>[a-z_]{4,30})\})"
+)
+"""The opening of a block at the beginning of a text."""
+_NO_THOUGHT = frozenset((
+    "final", "result", "output", "response", "code", "math", "latex", "html", "body", "span", "strong",
+    "center", "table", "details", "summary", "choice", "option", "boxed", "inst", "json", "python", "article",
+    "section",
+    "blockquote", "mark", "reply", "conclusion", "value", "number",
+))  # fmt: skip
+_MAY_STATE = lazy_pattern(r"\d|\\boxed|\b(?:answer|yes|no)\b", re.IGNORECASE)
+_MOST_BLOCKS = 5
 _FOLDED = lazy_pattern(_FOLD, re.IGNORECASE)
 """Thought as a chat page folds it."""
 _STRIPPED_CHANNELS = lazy_pattern(r"\s*(?:assistant)?analysis(?:.*assistantfinal|(?=[A-Z]).*)", re.DOTALL)
@@ -59,15 +72,18 @@ _HEADER = lazy_pattern(
     r"(?:<\|(?:im_start|start_header_id)\|>\s{0,4})?(?:assistant)?\s{0,4}(?:<\|end_header_id\|>)?\s{0,4}"
 )
 _END_OF_TURN = lazy_pattern(
-    r"</s>|\[/?INST\]|<\|(?:im_end|endoftext|eot_id|end_of_text|end|return|user|im_start|start_header_id)\|>"
+    r"</s>|<eos>|\[/?INST\]|<[|｜](?:im_end|endoftext|eot_id|end_of_text|end|return|[Uu]ser|im_start|start_header_id)[|｜]>"
     r"|<end_of_turn>|<start_of_turn>user|<｜end▁of▁sentence｜>"
 )
-_NEXT_TURN = lazy_pattern(r"^[ \t]{0,8}(?:\*\*|#{1,6} )?(?:Human|User)(?:\*\*)?:", re.MULTILINE)
+_NEXT_TURN = lazy_pattern(
+    r"^[ \t]{0,8}(?:\*\*|#{1,6} )?(?:Human|HUMAN|User|USER|用户|用戶)(?:\*\*)?[:：]", re.MULTILINE
+)
 _NEXT_QUESTION = lazy_pattern(
     r"(?<=\n)[ \t]{0,8}(?:\*\*|(?P<heading>#{1,6} ))?[<\[]?(?:(?:Next |New "
     r"|Follow-up )?(?P<noun>Question|Problem|Exercise"
-    r"|Example|Instruction|Follow-up|问题|問題|题目|題目|Q)(?P<number> ?#?\d+)?)"
-    r"(?:(?:\*\*)?[:：](?:\*\*)?(?<![:](?=[^ \n]))|[>\]]|(?(number)(?:\. (?=[A-Z])|\*\*[ \t]*\n)|(?!))"
+    r"|Example|Instruction|Follow-up|Task|Pregunta|Pergunta|Frage|Domanda"
+    r"|Вопрос|问题|問題|题目|題目|问|問|Q)(?P<number> ?#?\d+)?)"
+    r"(?:(?:\*\*)?[:：](?:\*\*)?(?<![:](?=[^ \n]))|[>\])]|(?(number)(?:\. (?=[A-Z])|\*\*[ \t]*\n)|(?!))"
     r"|(?(heading)[ \t]*\n|(?!)))",
     re.IGNORECASE,
 )
@@ -87,6 +103,25 @@ _NOUNS = (
     "問題",
     "题目",
     "題目",
+    "问",
+    "問",
+    "task",
+    "pregunta",
+    "pergunta",
+    "frage",
+    "domanda",
+    "вопрос",
+)
+_SPEAKERS = (
+    "Human:",
+    "HUMAN:",
+    "Human**:",
+    "User:",
+    "User**:",
+    "USER:",
+    "用户：",
+    "用户:",
+    "用戶：",
 )
 _QUESTION_MARKS = ("\nQ", "\tQ", " Q", "*Q", "\nq", "q:")
 _TURNS = ((_END_OF_TURN, False), (_NEXT_TURN, False), (_NEXT_QUESTION, True))
@@ -97,6 +132,7 @@ def after_reasoning(text: str) -> str:
     """The text after the reasoning: the full text if nothing follows it, none if the reasoning is open."""
     if (thought := _STRIPPED_CHANNELS.match(text) or _FENCE.match(text)) is not None:
         text = text[thought.end() :]
+    text = _after_first_blocks(text)
     if not any(mark in text for mark in _MARKS):
         return text
     if "<details" in text:
@@ -110,6 +146,32 @@ def after_reasoning(text: str) -> str:
         return rest
     answered = _ANSWERED.search(rest, opening.end())
     return answered[0] if answered else rest[: opening.start()]
+
+
+def _after_first_blocks(text: str) -> str:
+    """The text behind the blocks of any name that it begins with: `<review>...</review>5`.
+
+    Blocks that hold the answer, or are markup, stay; so does one with nothing behind it.
+    """
+    for _ in range(_MOST_BLOCKS):
+        opening = _BLOCK.match(text)
+        name = (
+            re.sub(r"[_▁\s-]+", "_", (opening["name"] or opening["square"] or opening["curly"]).lower())
+            if opening
+            else ""
+        )
+        core = re.sub(r"^(?:start|begin)_(?:of_)?|_(?:start|begin)$", "", name)
+        if opening is None or core in _NO_THOUGHT or "answer" in core or "solution" in core:
+            break
+        core = re.escape(core).replace("_", r"[_▁\s-]")
+        closing = None
+        closes = rf"[/\\]\s?{core}|end[_▁\s-](?:of[_▁\s-])?{core}|{core}[_▁\s-]end"
+        for mark in re.finditer(rf"[<\[{{][|｜]?\s?(?:{closes})\s?[|｜]?[>\]}}]", text, re.IGNORECASE):
+            closing = mark
+        if closing is None or not _MAY_STATE.search(text, closing.end()):
+            break
+        text = text[closing.end() :]
+    return text
 
 
 def _unfolded(text: str) -> str:
@@ -130,7 +192,7 @@ def _turns_in(text: str) -> list[tuple[re.Pattern[str], bool]]:
     lowered = text.lower() if ":" in text or "\n" in text else ""
     may_match = (
         "<" in text or "INST]" in text,
-        ":" in text and ("Human" in text or "User" in text),
+        any(word in text for word in _SPEAKERS),
         bool(lowered)
         and (any(noun in lowered for noun in _NOUNS) or any(mark in text for mark in _QUESTION_MARKS)),
     )

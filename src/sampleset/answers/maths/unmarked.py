@@ -18,14 +18,17 @@ from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.spelling import balanced
 from sampleset.answers.maths.words import FUNCTIONS
 
+_POWER = r"(?:(?: ?(?:×|\\times|\*|x) ?10)?(?:\^(?:\{-?\d{1,4}\}|-?\d{1,4}(?!\d|\.\d))|⁻?[⁰¹²³⁴-⁹]{1,4}))?"
+"""`^6`, `²³`, and `× 10^6` before it."""
 _FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
 NUMBER_TEXT = (
     r"(?<![A-Za-z0-9_.,/])(?:(?<![)\]}])[-−–](?=[\d$€£₹.\\]))?"
     r"(?:\d{0,9} ?\\[dt]?frac ?\{\d{1,9}\} ?\{\d{1,9}\}|[$€£₹]?(?:\d{1,2}/\d{1,2}/\d{4}"
-    r"|\d{4}-\d\d-\d\d(?!\d)|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)"
+    r"|\d{4}-\d\d-\d\d(?!\d)|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)|\d{1,3}(?:\.\d{3}){2,6}(?![.,]?\d)"
     r"|(?<!\d )\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,6}(?! ?\d)(?:[.,]\d+)?"
     rf"|\d+ \d{{1,3}}/\d{{1,3}}(?![\d/])|\d* ?[{_FRACTIONS}]"
-    r"|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|\.\d+))"
+    r"|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?"
+    rf"{_POWER}|\.\d+))"
     r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%|[万萬亿億만억]| (?:thousand|[mb]illion|trillion)(?![A-Za-z]))?"
 )
 """A number in running text."""
@@ -53,6 +56,11 @@ _EXPLANATION = lazy_pattern(
     r"|another way to\b|(?:we|you) can find this\b)",
     re.IGNORECASE | re.MULTILINE,
 )
+_TURNS_AROUND = lazy_pattern(
+    r"[=?]|\b(?:therefore|thus|hence|so|total|altogether|wait|actually|but|then|leaves|left|answer)\b",
+    re.IGNORECASE,
+)
+"""What a text that states its answer first does not hold behind it."""
 _CONCLUSION = lazy_pattern(r"\b(?:therefore|thus|hence|so|round(?:ed)? (?:up|down))\b", re.IGNORECASE)
 _STANDING = r"(?:approximately |about |around |only |exactly |at least |at most )?"
 _EQUALS = lazy_pattern(rf"\b(?:equals|(?:is|are) equal to) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
@@ -76,10 +84,30 @@ _VERB = lazy_pattern(
     r"(?:^|\b(?:is|are|was|equals?|equal to|gives?(?: us)?|given by|gets?|obtain|yields?|find|have|be|becomes"
     r"|(?:up|left) with|that['’]s"
     r"|as|leaves|at|(?:simplifies|reduces|evaluates|comes|amounts) to|length|area|radius|volume"
-    r"|equation|slope|coordinates)"
-    r"(?: exactly| approximately| about| simply| therefore| thus)?|[=:])\s*[*_]*$",
+    r"|equation|slope|coordinates|point|vertex|center|centre)"
+    r"(?: exactly| approximately| about| simply| therefore| thus)?|[=:为是為])\s*[*_]*$",
     re.IGNORECASE,
 )
+_CONTRAST = lazy_pattern(
+    r"(?:, (?:and |but )?not|,? not(?= -?[$\d\\])(?<=\d not)"
+    r"|,? (?:(?:and |but )not|rather than|instead of|unlike|as opposed to|contrary to)"
+    r"|, so the answer is not)"
+    r" (?:-?[$\d]|\\)[^,;\n]{0,40}$"
+)
+_VERB_OF_RESULT = (
+    r"(?:is|are|be|equals|gives(?: us)?|becomes|(?:rounds|simplifies|comes|amounts|rounded(?: up| down)?) to)"
+)
+_RESULT_AT_END = lazy_pattern(
+    rf"\b{_VERB_OF_RESULT} (?:therefore |thus |then |simply )?[$*\\(]{{0,4}}?({NUMBER_TEXT})"
+    r"(?:\\?[$*)]){0,3}[\s.!]*$"
+)
+"""A number that a sentence ends in, behind its verb: `4.8 rounds to 5`."""
+_DECIMAL_COMMA = lazy_pattern(r"(\b(?:ist|est|es|beträgt|vale|sind|sont|son) )(-?\d{1,9}),(\d{1,2})(?![\d,])")
+_WHERE = lazy_pattern(
+    r", (?:which (?:is|are) )?(?:attained|achieved|reached|obtained|occurring|which occurs)"
+    r" (?:at|when|if|for)\b[^.\n]*"
+)
+_LONE_LINE = lazy_pattern(rf"\s*[*_$]{{0,4}}({NUMBER_TEXT})[*_$.]{{0,4}} ?\n\s*(?=[A-Za-z]{{2,}} ?[A-Za-z:])")
 _MAX_FORMULA = 200
 _MAX_PLAIN = 80
 _PLAIN_START = lazy_pattern(
@@ -92,7 +120,7 @@ _UNIT_AT_END = lazy_pattern(
     r" (?:(?:square|cubic|sq\.?|cu\.?) [a-z]{1,12}|units?|radians|(?<!\d )[cmk]?m[²³]?)$"
 )
 _TWO_LETTERS = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
-_HAS_LETTER = lazy_pattern(r"(?<![A-Za-z])[A-Za-zπθ](?![A-Za-z])|[√!{]|\\[a-z]")
+_HAS_LETTER = lazy_pattern(r"(?<![A-Za-z])(?:[A-Za-zπθ]|pi|ln|log)(?![A-Za-z])|[√!{∞∪]|\\[a-z]")
 _NO_FORMULA = lazy_pattern(
     r"[$%€]|\\[()\[]|boxed|^[A-Za-z][.):] |[-+*/=^]$"
     r"|^[-+]?[\d.,]+ ?[A-Z]$|(?<![A-Za-z])(?:[aAI](?= [A-Za-z\d])"
@@ -110,6 +138,7 @@ _MATH = lazy_pattern(
 _COMMAND = lazy_pattern(r"\\(?:[dt]?frac|sqrt|pi|binom)(?![A-Za-z])")
 _IS_MATHS = lazy_pattern(r"[\\^=<>!(\[{]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 _PROSE = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*\()|[\u0400-\u1fff\u3040-\ud7ff]{2}")
+_MARKUP = lazy_pattern(r"[*`]{1,2}|\$|\\[()]")
 _TUPLE_AT_END = lazy_pattern(
     r"(?:\b(?:is|are|at|be|equals)|[=:]) ?([(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])[.\s]*$"
 )
@@ -125,37 +154,75 @@ _RATIO_IN_WORDS = lazy_pattern(
 )
 _MONTH = rf"(?:{'|'.join(month.title() for month in MONTHS)})"
 _WEEKDAY = rf"(?:{'|'.join(day.title() for day in DAYS)})"
+_ONLY_A_DAY = lazy_pattern(rf"[\s*]{{0,4}}(?:{_WEEKDAY}|{_MONTH}(?: \d{{4}})?)[\s.*]{{0,4}}")
 _DAY_AT_END = lazy_pattern(
-    rf"\b(?:is|was|be|on|by|until|a) ({_WEEKDAY}"
-    rf"|(?:the )?\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?:,? \d{{4}})?)[\s.!]*$"
+    rf"\b(?:is|was|be|on|by|in|until|a) ({_WEEKDAY}"
+    rf"|(?:the )?\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?:,? \d{{4}})?"
+    rf"|(?<=in ){_MONTH} \d{{4}})[\s.!]*$"
 )
 _WORD_FOR_TIME = lazy_pattern(
     r"\b(?:is|be|was|falls on|lands on|[Aa]t|month is|be in|is in) (?:a )?"
     rf"({_WEEKDAY}|noon|midnight|(?:half|quarter) (?:past|to) [a-z]{{3,6}}|{_MONTH})[\s.!]*$"
 )
 _COMPOUND = lazy_pattern(
-    r"\b(\d{1,4} (?:hours?|hrs?|h|feet|foot|ft|pounds?|lbs?|minutes?|mins?|kg|kilograms?|meters?|m"
+    r"\b(\d{1,4} (?:years?|weeks?|days?|hours?|hrs?|h|feet|foot|ft|pounds?|lbs?|minutes?|mins?"
+    r"|kg|kilograms?|meters?|m"
     r"|km|dollars?),?"
-    r" (?:and )?\d{1,4} (?:minutes?|mins?|min|seconds?|secs?|inch(?:es)?|ounces?|oz|grams?|g|cm"
+    r" (?:and )?\d{1,4} (?:months?|days?|hours?|minutes?|mins?|min|seconds?|secs?|inch(?:es)?|ounces?|oz"
+    r"|grams?|g|cm"
     r"|centimeters?|m"
     r"|meters?|cents?))\b"
 )
 _GIVES_REASON = lazy_pattern(r"(?:since|because|as)\b", re.IGNORECASE)
-_JOINED = lazy_pattern(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
+_JOINED = lazy_pattern(r"[\s,;]{0,9}(?:and|or|,|;|[或和及])?[\s,;]{0,9}")
+_SUPPOSES = lazy_pattern(r"\b(?:since|for|when|if|where|because|as|with|let)\s*$", re.IGNORECASE)
 _PLURAL = lazy_pattern(
     r"\b(?:(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)|(?:solution )?set is"
     r"|(?<![A-Za-z])[a-z]\$? (?:is|can be|could be|must be|equals)(?: either)?(?=[^\n]{1,60} or ))\s*:?\s*"
     r"([^\n]{1,120}?)[.\s]*$",
     re.IGNORECASE,
 )
+_ALSO = r"(?:,? ?(?:(?:and|or|und|oder|et|ou|y|o|e|u|и|или) |[或和及] ?)|, ?)"
+_VALUE = r"(?:[^\s,;=<>。]| [-+*/±] ){1,40}"
+_ITEM = rf"(?:{NUMBER_TEXT}|\([^()\n]{{1,40}}\))"
+_SAME_LETTER = lazy_pattern(
+    rf"(?<![\w^*/+-])(?P<letter>[A-Za-z]) ?= ?(?P<first>{_VALUE})"
+    rf"(?P<rest>(?:{_ALSO}(?P=letter) ?= ?{_VALUE}){{1,5}})[\s.!。]*$"
+)
+"""`x = 2 or x = 3` at the end of a sentence."""
+_SEVERAL = lazy_pattern(
+    r"(?:\b(?:numbers|[a-z-]{2,20}(?:s|ices)) (?:are|sind|sont|son|são|sono):? "
+    r"|\b(?:solutions|roots|zeros|zeroes|x-intercepts|[A-Za-zö]{2,20}en sind|soluciones)(?: of)?:? )"
+    rf"({_ITEM}(?:{_ALSO}{_ITEM}){{1,7}})[\s.!]*$"
+)
+"""Two numbers and more that a plural noun has, with nothing behind them: `The numbers are 2 and 3.`"""
 _WHOLE_KINDS = frozenset((
     "parens", "brackets", "list", "interval", "union", "inequality", "matrix", "ratio", "region", "residue",
 ))  # fmt: skip
-_COLONS = lazy_pattern(r"(?<![\w:.])\d{1,3}(?: ?: ?\d{1,3}){1,4}(?! ?:)(?: ?[AaPp]\.?[Mm]\b\.?)?")
+_COLLECTIONS = frozenset(("matrix", "parens", "brackets", "list", "interval", "union"))
+_NAMES_EQUATION = lazy_pattern(
+    r"\b(?:equation|circle|line|curve|parabola|ellipse|hyperbola|plane|locus|sphere|graph|asymptote)s?\b[^.\n]{0,60}?"
+    r"\b(?:is|are|becomes):? (?:therefore |given by |simply )?[$\\(\[]{0,3}$"
+)
+_DOMAIN = lazy_pattern(r"\b(?:in|on|over|within|between|where|with|interval)(?: the interval)? [$\\(]{0,2}$")
+_ALL_OF = lazy_pattern(r",? for (?:all|any|every|each) [^.\n]{1,40}$")
+_SPLIT_UNIT = lazy_pattern(r"(?<=[$\d]) ?(?:[ckm]?m|in|ft|units?) ?\$\^\{?[23]\}?\$")
+_COLONS = lazy_pattern(
+    r"(?<![A-Za-z0-9_:.])\d{1,3}(?: ?: ?(?:\d{1,3}(?:,\d{3})+|\d{1,7})(?!\d)){1,4}(?! ?:)"
+    r"(?: ?[AaPp](?:[Mm]\b|\.[Mm]\.))?"
+)
+_IS_TIME = lazy_pattern(
+    r"(?:\b(?:is|be|was|becomes|(?:simplifies|reduces|equal|simplified|reduced) to|get|gives|equals) "
+    r"|[=→是为] ?)$"
+)
+_AT_TIME = lazy_pattern(r"(?:\b(?:at|until|by) |在 ?)$")
+_AFTER_TIME = lazy_pattern(r"[\s.!。]*$|,? (?:which is )?[\w.]+ [a-z]+ (?:after|before|later|from)\b")
+_BEFORE_DATE = lazy_pattern(r"\b(?:is|be|was|falls on|lands on|(?:brings|takes|leads|comes) (?:us )?to) $")
+_BEFORE_COMPOUND = lazy_pattern(r"(?:\b(?:is|or|equals|takes|to)|=) $")
 _MONTH_AND_DAY = lazy_pattern(rf"\b{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?(?=[\s.!]*$)")
-_COUNTS = rf"{SPELT_TEXT}|\d+"
+_COUNTS = rf"{SPELT_TEXT}|\d{{1,9}} \d{{1,2}}/\d{{1,2}}|\d{{1,9}}\.\d{{1,4}}|\d+"
 _SHARE = (
-    r"(?:a |one[- ]|two[- ]|three[- ]|four[- ]|five[- ]|seven[- ])"
+    r"(?:an? |one[- ]|two[- ]|three[- ]|four[- ]|five[- ]|six[- ]|seven[- ]|eight[- ]|nine[- ])"
     r"(?:half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?"
     r"|twelfths?|hundredths?)"
 )
@@ -173,7 +240,10 @@ _AND_PARTS = lazy_pattern(
 )
 _DASHED = lazy_pattern(r"(?<![\w./-])(?P<count>\d{1,4})-(?P<share>\d{1,2}/\d{1,2})(?![\w/-])")
 _PARTS = lazy_pattern(rf"\b(?P<share>half|{_SHARE}){_AFTER_SHARE}", re.IGNORECASE)
-_NUMERATORS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "seven": 7}
+_NUMERATORS = {
+    "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
+    "nine": 9,
+}  # fmt: skip
 _DENOMINATORS = {
     "half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
     "eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100,
@@ -191,12 +261,37 @@ def _share(text: str) -> Fraction | None:
     )
 
 
+def _with_decimal_points(text: str) -> str:
+    """The text with a decimal point in the amount that a European sentence states: `ist 0,75`."""
+    return _DECIMAL_COMMA.sub(r"\1\2.\3", text)
+
+
+def _without_place(text: str) -> str:
+    """The text without the place of an extreme at its end: "The minimum is 5, attained at x = 2"."""
+    last = last_sentence(text)
+    where = _WHERE.search(last)
+    if not where or not (NUMBER.search(last, 0, where.start()) or "\\" in last[: where.start()]):
+        return text
+    return text.rstrip()[: -len(last) + where.start()]
+
+
+def without_contrast(sentence: str) -> str:
+    """A sentence without the number that it ends in and denies: of "15, not 12", "15"."""
+    denied = _CONTRAST.search(sentence, max(0, len(sentence) - _MAX_SENTENCE))
+    before = sentence[: denied.start()] if denied else ""
+    return before if NUMBER.search(last_sentence(before)) or "\\" in last_sentence(before) else sentence
+
+
 def answer_of_unmarked(text: str) -> tuple[str, str] | None:
     """The answer and the rule that found it: `yes_no`, `formula`, `last_result` or `last_number`."""
     answer = _yes_or_no(text)
     if answer:
         return answer
-    text = _without_check(text)
+    lone = _LONE_LINE.match(text)
+    if lone and len(text) - lone.end() <= _MAX_SENTENCE and not _TURNS_AROUND.search(text, lone.end()):
+        return lone[1].strip(), "last_number"
+    text = _with_decimal_points(text)
+    text = _without_place(without_contrast(_without_check(text)))
     formula = _formula(text)
     return (formula, "formula") if formula else _last_result(text) or _last_number(text)
 
@@ -209,36 +304,83 @@ def _formula(text: str) -> str | None:
     formula = text.strip().strip("*`")
     formula = _SO_AT_START.sub("", formula)
     words = _AND_OR.sub("", _MATH.sub("", formula))
-    if len(formula) <= _MAX_FORMULA and "\n" not in formula and not _PROSE.search(words):
+    if _SAME_LETTER.search(_MARKUP.sub("", formula[-_MAX_FORMULA:])):
+        pass
+    elif len(formula) <= _MAX_FORMULA and "\n" not in formula and not _PROSE.search(words):
         form = read(formula)
         written = form.kind in ("expression", "number") and "\\" in formula and form.latex
         of_words = any(part.kind == "words" for part in form.parts)
         if (form.kind in _WHOLE_KINDS and not of_words) or written or _is_plain_formula(formula):
             return formula.rstrip(".")
     sentence = last_sentence(text)
-    plural = _PLURAL.search(sentence)
-    if plural and read(plural[1]).kind == "list":
-        return plural[1]
-    colons = _COLONS.findall(sentence)
-    if len(colons) == 1 and len(NUMBER.findall(_COLONS.sub("", sentence))) == 0:
-        return colons[0]
+    several = _several(sentence)
+    if several:
+        return several
+    colons = _colons(sentence)
+    if colons:
+        return colons
     month = _MONTH_AND_DAY.search(sentence)
-    if month and len(NUMBER.findall(sentence)) <= len(NUMBER.findall(month[0])):
+    if month and (
+        _BEFORE_DATE.search(sentence, 0, month.start())
+        or len(NUMBER.findall(sentence)) <= len(NUMBER.findall(month[0]))
+    ):
         return month[0]
     for pattern in (_RATIO_IN_WORDS, _DAY_AT_END):
         worded = pattern.search(sentence)
         if worded and len(NUMBER.findall(sentence)) <= len(NUMBER.findall(worded[0])):
             return worded[1]
+    if _ONLY_A_DAY.fullmatch(sentence):
+        return sentence.strip(" \n.*")
     time = _WORD_FOR_TIME.search(sentence)
     if time and (time[1].endswith("day") or not NUMBER.search(sentence)):
         return time[1]
-    compound = _COMPOUND.findall(sentence)
-    if len(compound) == 1 and len(NUMBER.findall(sentence)) == 2 and read(compound[0]).number:
-        return compound[0]
+    compounds = list(_COMPOUND.finditer(sentence))
+    if len(compounds) == 1 and read(compounds[0][0]).number:
+        is_only = len(NUMBER.findall(sentence)) == 2
+        ends = not sentence[compounds[0].end() :].strip(" .!")
+        if is_only or (ends and _BEFORE_COMPOUND.search(sentence, 0, compounds[0].start())):
+            return compounds[0][0]
     point = _TUPLE_AT_END.search(sentence)
     if point and "$" not in sentence and read(point[1]).kind in _WHOLE_KINDS:
         return point[1]
     return _formula_of_sentence(sentence) or _plain_formula(sentence)
+
+
+def _colons(sentence: str) -> str | None:
+    """The time or ratio that a sentence states: its only number, or the last behind "is" or "at"."""
+    sentence = _main_clause(_without_working(sentence))
+    colons = list(_COLONS.finditer(sentence))
+    if not colons:
+        return None
+    others = [
+        match.start() for match in NUMBER.finditer(_COLONS.sub(lambda time: " " * len(time[0]), sentence))
+    ]
+    last = colons[-1]
+    if len(colons) == 1 and not others:
+        return last[0]
+    if not _AFTER_TIME.match(sentence, last.end()):
+        return None
+    if _IS_TIME.search(sentence, 0, last.start()):
+        return last[0]
+    comes_first = not others or others[0] > last.start()
+    return last[0] if comes_first and _AT_TIME.search(sentence, 0, last.start()) else None
+
+
+def _several(sentence: str) -> str | None:
+    """The solutions that a sentence lists at its end, by a letter or a plural noun before them."""
+    plain = _MARKUP.sub("", sentence)
+    by_letter = _SAME_LETTER.search(plain)
+    if by_letter:
+        letter = by_letter["letter"]
+        values = [by_letter["first"], *re.split(rf"{_ALSO}{letter} ?= ?", by_letter["rest"])[1:]]
+        return ", ".join(value.rstrip(".") for value in values)
+    several = _SEVERAL.search(plain)
+    if several:
+        return re.sub(rf"{_ALSO}(?=[-$\d.(√½])", ", ", several[1]) if "(" not in several[1] else several[1]
+    plural = _PLURAL.search(sentence)
+    if plural and read(plural[1]).kind == "list" and not _PROSE.search(_AND_OR.sub("", plural[1])):
+        return plural[1]
+    return None
 
 
 def _plain_formula(sentence: str) -> str | None:
@@ -247,8 +389,11 @@ def _plain_formula(sentence: str) -> str | None:
     if not start or any(sign in sentence for sign in ("$", "%", "€", "\\(")):
         return None
     tail = _UNIT_AT_END.sub("", sentence[start.end() :].rstrip(" .!"))
+    tail = re.sub(r"(?<=[√π]\d) [ckm]?m$|(?<=π) [ckm]?m$", "", tail)
     if not _is_plain_formula(tail):
         return None
+    if _NAMES_EQUATION.search(sentence, 0, start.end()):
+        return tail
     _, sign, right = tail.rpartition("=")
     return right.strip() if sign and read(right).number and not read(tail).equation else tail
 
@@ -259,7 +404,7 @@ def _is_plain_formula(text: str) -> bool:
         return False
     if not balanced(text) or text.count("|") % 2:
         return False
-    if any(word.lower() not in FUNCTIONS for word in _TWO_LETTERS.findall(text)):
+    if any(word.lower() not in FUNCTIONS and word != "pi" for word in _TWO_LETTERS.findall(text)):
         return text.startswith("{") and read(text).kind == "list"
     form = read(text)
     if form.kind == "expression":
@@ -268,6 +413,9 @@ def _is_plain_formula(text: str) -> bool:
 
 
 def _formula_of_sentence(sentence: str) -> str | None:
+    sentence = _SPLIT_UNIT.sub("", sentence.rstrip(" .!。！"))
+    if "$" in (shorter := _ALL_OF.sub("", sentence)):
+        sentence = shorter
     spans = [
         (match.start(), match.end(), content.strip().rstrip("."))
         for match in _MATH.finditer(sentence)
@@ -280,6 +428,8 @@ def _formula_of_sentence(sentence: str) -> str | None:
     for start, end, earlier in reversed(spans[:-1]):
         if not _JOINED.fullmatch(sentence, end, begin) or end == begin:
             break
+        if sentence[end:begin].strip() == "," and _SUPPOSES.search(sentence, 0, start):
+            break  # "since $x > 0$, $x = 3$"
         begin = start
         contents.insert(0, earlier)
     if len(contents) > 1:
@@ -291,6 +441,8 @@ def _formula_of_sentence(sentence: str) -> str | None:
     form = read(content)
     if form.kind == "letter" and NUMBER.search(sentence):
         return None
+    if _DOMAIN.search(sentence, 0, begin) and NUMBER.search(sentence[:begin]):
+        return None  # "12 solutions in $[0, 2\pi)$"
     ends = not sentence[spans[-1][1] :].strip(" .!")
     # The last number of `\frac{7}{9}` is part of it.
     is_last = len(spans) == 1 and ends and _COMMAND.search(content)
@@ -303,6 +455,10 @@ def _formula_of_sentence(sentence: str) -> str | None:
     ):
         return _stated(sentence, spans)
     _, sign, right = content.rpartition("=")
+    if sign and _NAMES_EQUATION.search(sentence, 0, begin):
+        return content
+    if content.count("=") == 1 and read(right).kind in _COLLECTIONS and not form.equation:
+        return right.strip()
     if sign and read(right).number and not form.equation and not form.number:
         return right.strip()
     return None if form.number and not form.equation and "\\" not in content else content
@@ -368,7 +524,9 @@ def _main_clause(sentence: str) -> str:
 
 def _without_working(sentence: str) -> str:
     """Without parentheses that only show how: "17 sodas (9 + 8)", but not "the others (6)"."""
-    result = _ASIDE.sub(lambda match: match[0] if _BARE.fullmatch(match[1]) else "", sentence)
+    result = _ASIDE.sub(
+        lambda match: match[0] if _BARE.fullmatch(match[1]) and "%" not in match[1] else "", sentence
+    )
     return result if NUMBER.search(result) else sentence
 
 
@@ -422,6 +580,10 @@ def _last_result(text: str) -> tuple[str, str] | None:
     near = text.rstrip()
     last = last_sentence(near)
     sentence = _without_working(last)
+    at_end = _RESULT_AT_END.search(sentence)
+    if at_end and not _CLAUSE.search(sentence, 0, at_end.start()):
+        is_formula = sentence[at_end.end(1) :].startswith("$")
+        return at_end[1].strip().removeprefix("$" if is_formula else " "), "last_result"
     if _GIVES_REASON.match(sentence):  # "if she sells $5000, both are the same" may state the answer first
         sentence = _main_clause(sentence)
     spellings = {_value(number): number for number in NUMBER.findall(sentence)}
