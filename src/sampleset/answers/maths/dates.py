@@ -24,7 +24,7 @@ _WRITTEN = (
     lazy_pattern(rf"{_MONTH} (?:the )?{_DAY}(?:,? (?P<year>\d{{4}}))?", re.IGNORECASE),
     lazy_pattern(rf"(?:the )?{_DAY}(?: |-)(?:of )?{_MONTH}(?:(?:,? |-)(?P<year>\d{{4}}))?", re.IGNORECASE),
 )
-_FIGURES = lazy_pattern(r"(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4}|\d{2})")
+_FIGURES = lazy_pattern(r"(?P<month>\d{1,2})(?P<sign>[/-])(?P<day>\d{1,2})(?P=sign)(?P<year>\d{4}|\d{2})")
 _ISO = lazy_pattern(r"(?P<year>\d{4})(?P<sign>[-/.])(?P<month>\d{1,2})(?P=sign)(?P<day>\d{1,2})")
 _CHINESE = lazy_pattern(r"(?:(?P<year>\d{4}) ?年 ?)?(?P<month>\d{1,2}) ?月 ?(?P<day>\d{1,2}) ?[日号]")
 _POINTS = lazy_pattern(r"(?P<day>\d{1,2})\. ?(?P<month>\d{1,2})\. ?(?P<year>\d{4})")
@@ -60,9 +60,19 @@ def read_date(text: str) -> str | None:
                 int(match["day"]) if match["day"].isdigit() else rank_of(match["day"]) or 0,
                 match["year"],
             )
+            if pattern is _FIGURES and match["sign"] == "-":
+                if len(year) < 4:
+                    return None  # `5-1-20` is a sum
+                month, day = (day, month) if month > 12 >= day else (month, day)
             if 1 <= day <= 31:
                 return f"{month:02}/{day:02}/{year}" if year else f"{MONTHS[month - 1]} {day}"
     return None
+
+
+def dates_agree(first: str, second: str) -> bool:
+    """Whether two dates in figures are one where a year may have two places: `02/14/22`."""
+    short, full = sorted((first, second), key=len)
+    return len(short) + 2 == len(full) and "/" in short and short == full[:-4] + full[-2:]
 
 
 def _number_of(month: str) -> int:

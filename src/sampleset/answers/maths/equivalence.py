@@ -23,14 +23,14 @@ from math import isclose
 from typing import Literal
 
 from sampleset.answers.maths.counts import rank_of
-from sampleset.answers.maths.dates import times_agree
+from sampleset.answers.maths.dates import dates_agree, times_agree
 from sampleset.answers.maths.forms import read, read_as_list
 from sampleset.answers.maths.linear import linear_verdict
 from sampleset.answers.maths.members import ratio_text
-from sampleset.answers.maths.numerals import Numeral, is_endless
+from sampleset.answers.maths.numerals import Numeral, is_endless, with_units
 from sampleset.answers.maths.patterns import lazy_pattern
-from sampleset.answers.maths.simple_forms import Form
-from sampleset.answers.maths.spelling import respell
+from sampleset.answers.maths.simple_forms import Form, number_form
+from sampleset.answers.maths.spelling import respell, split_top
 from sampleset.answers.maths.two_ways import estimate, near_of_two
 from sampleset.answers.maths.units import UNIT_LETTERS, converted, units_agree
 from sampleset.answers.maths.verdict_store import store_verdict, stored_verdict
@@ -47,8 +47,11 @@ _SHORT_UNIT = lazy_pattern(r"([+-]?[\d.,]+)(?:([gmlLsh])| ([NJKWVAT]))")
 _SCALED = lazy_pattern(r"([+-]?[$]?[\d.,]+) ?([kKMB]|bn|BN|mn)")
 _PAIR = lazy_pattern(r"\\binom ?\{([^{}]{1,40})\} ?\{([^{}]{1,40})\}")
 _IN_DOZENS = lazy_pattern(r"dozens?\b")
-_VOLTS = lazy_pattern(r"([+-]?\d+\.\d+|[+-]?\d+) ([NJKWVT])")
+_TELLING_UNIT = lazy_pattern(r"\d (?:.*[A-Za-zμΩ]{2}|.*[NJKWVT])")
 _LETTERS = lazy_pattern(r"[A-J]{2,10}")
+_CHOSEN = lazy_pattern(r"C ?\( ?(\d{1,6}|[a-z]) ?, ?(\d{1,6}|[a-z]) ?\)")
+_ALL_EQUAL = lazy_pattern(r"((?:[a-z] ?= ?){2,6})([^=,;<>]{1,60})")
+_INSIDE = lazy_pattern(r"(?<=[A-Za-z)])\([^()]*\)|[\^_]\{[^{}]*\}")
 _COEFFICIENT = lazy_pattern(r"(?<![\^_{])(?<![\^_]\{)\d")
 _RELATION = lazy_pattern(r"[=<>]|\\(?:le|ge|ne)(?![A-Za-z])")
 _CALLED = lazy_pattern(r"([A-Za-z])\(([a-z])\) ?=")
@@ -109,18 +112,37 @@ def matches_gold(answer: str, gold: str) -> Verdict:
         amount = read(f"${scaled[1].lstrip('$')}{scaled[2]}") if scaled else form
         # `300 K` are kelvin, and `5k` is 5000 where that is the gold.
         form = amount if amount.number and amount.number.value == reference.number.value else form
+        in_units = with_units(respell(answer))
+        form = number_form(in_units) if in_units and form.kind == "expression" else form
         near = near_of_two(respell(answer)) if reference.number.decimal else None
         form = read(near) if near else form
     if form.number and reference.kind == "expression" and (scaled := _SCALED.fullmatch(gold.strip())):
-        reference = read(f"${scaled[1].lstrip('$')}{scaled[2]}")
+        amount = read(f"${scaled[1].lstrip('$')}{scaled[2]}")
+        reference = amount if amount.number and amount.number.value == form.number.value else reference
     if reference.kind in ("parens", "vector", "matrix") and (pair := _PAIR.fullmatch(answer.strip())):
         form = read(rf"\begin{{pmatrix}}{pair[1]}\\{pair[2]}\end{{pmatrix}}")
-    if form.number and reference.kind == "expression" and (match := _VOLTS.fullmatch(gold.strip())):
-        reference = read(f"{match[1]} {UNIT_LETTERS[match[2]]}")
+    if form.number and reference.kind == "expression" and _TELLING_UNIT.search(gold):
+        in_units = with_units(respell(gold))
+        reference = number_form(in_units) if in_units else reference
+    if (
+        reference.kind in ("number", "expression")
+        and form.kind == "parens"
+        and (match := _CHOSEN.fullmatch(answer.strip()))
+    ):
+        form = read(rf"\binom{{{match[1]}}}{{{match[2]}}}")
+    if reference.parts and (chain := _ALL_EQUAL.fullmatch(answer.strip())):
+        form = read(_each_named(chain))
+    elif form.parts and (chain := _ALL_EQUAL.fullmatch(gold.strip())):
+        reference = read(_each_named(chain))
     based = [_BASE.fullmatch(form.text) for form in (form, reference)]
     if (based[0] and based[0][1] == reference.text) or (based[1] and based[1][1] == form.text):
         return Verdict(True, "base_left_out")
     return _compare(answer, gold, form, reference, "gold")
+
+
+def _each_named(chain: re.Match[str]) -> str:
+    """`x = 2, y = 2` of `x = y = 2`."""
+    return ", ".join(f"{name.strip()} = {chain[2]}" for name in chain[1].split("=") if name.strip())
 
 
 def _leading_letter(answer: str) -> Form | None:
@@ -197,6 +219,8 @@ def _compare_structures(first: Form, second: Form, mode: Mode, budget: Budget) -
         return Verdict(mode == "gold", "kind")
     if kinds <= {"time", "ratio", "number"} and kinds & {"time", "ratio"}:
         return _compare_times(first, second, mode)
+    if kinds == {"date"}:
+        return Verdict(mode != "vote" and dates_agree(first.text, second.text), "date")
     if mode == "gold" and kinds == {"residue", "number"}:
         return Verdict(first.text.split(" ")[0] == second.text.split(" ")[0], "residue")
     if mode == "gold" and second.kind == "interval" and second.text == _REAL_LINE and first.text == "R":
@@ -251,9 +275,9 @@ def _compare_equations(first: Form, second: Form, mode: Mode, budget: Budget) ->
 def _asked_for(first: Form, second: Form, mode: Mode) -> Form:
     r"""Of `m+n=14` or `\sin\theta=\frac{3}{5}`, beside a gold number, the right side: what was asked for."""
     if mode == "gold" and first.kind == "expression" and (second.number or second.kind == "expression"):
-        left, sign, right = first.text.partition("=")
-        if sign and "=" not in right and "=" not in second.text and not _COEFFICIENT.search(left):
-            return read(right)
+        sides = split_top(first.text, "=")
+        if len(sides) == 2 and "=" not in second.text and not _COEFFICIENT.search(_INSIDE.sub("", sides[0])):
+            return read(sides[1])
     return first
 
 
@@ -346,7 +370,7 @@ def _compare_numbers(first: Numeral, second: Numeral, mode: Mode) -> Verdict:
         is_dozens = any(_IN_DOZENS.match(a.label) and a.value * 12 == b.value for a, b in sides)
         return Verdict(is_dozens, "number")
     percent, bare = (first, second) if first.percent else (second, first)
-    if percent.value * 100 == bare.value:
+    if percent.value * 100 == bare.value and bare.unit != "degrees":
         return Verdict(True, "percent_read_as_number")
     return Verdict(False, "number")
 

@@ -11,10 +11,12 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise, product
+from math import isclose
 from typing import Any
 
 from sampleset.answers.maths.dates import read_date, read_time
-from sampleset.answers.maths.matrices import matrix_rows, vector_entries
+from sampleset.answers.maths.intervals import Stretch, are_apart, in_common
+from sampleset.answers.maths.matrices import array_of_one_row, matrix_rows, scaled_entries, vector_entries
 from sampleset.answers.maths.members import (
     ASSIGNMENT,
     MAX_SIGNS,
@@ -31,13 +33,15 @@ from sampleset.answers.maths.members import (
     ratio_name,
     ratio_text,
     with_group,
+    with_integer,
+    without_groups,
     without_thousands,
 )
 from sampleset.answers.maths.numerals import Numeral, read_numeral, read_plain, strip_unit
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.simple_forms import Form, Kind, notation_of, number_form
 from sampleset.answers.maths.spelling import balanced, closing, respell, split_top, squeeze, too_deep
-from sampleset.answers.maths.two_ways import CONSTANT, exact_of_two
+from sampleset.answers.maths.two_ways import CONSTANT, estimate, exact_of_two
 from sampleset.answers.maths.words import FUNCTIONS, WORD, folded_words, in_notation, is_word
 
 MAX_LENGTH = 1000
@@ -54,10 +58,23 @@ _TUPLE_NAME = lazy_pattern(
 _POINT_NAME = lazy_pattern(r"[A-Z] ?(?:: ?)?(?=\([^()]*,[^()]*\)$)")
 _MEMBER = lazy_pattern(rf"{NAME} ?\\in(?![A-Za-z]) ?")
 _ARITHMETIC = lazy_pattern(r"[\d .+*/^(){}$%-]+(?:\\(?:times|cdot|frac) ?[\d .+*/^(){}$%-]+)*")
+_CALL = lazy_pattern(
+    r"(?:(?!sin|cos|tan|cot|sec|csc|arc|log|ln|exp|sqrt)[A-Za-z]{1,8}"
+    r"|\([fgh] ?\\circ ?[fgh]\))(?:_\{\w{1,4}\})? ?\([^()]{1,60}\)"
+)
+_ALGEBRAIC_SIDE = lazy_pattern(r"(?:[A-Za-z\d .+*/^(){}_-]|\\(?:cdot|times|frac|sqrt)(?![A-Za-z]))+")
+_COUNTED = lazy_pattern(
+    r"\d{1,9}!|\\binom\{ ?\d{1,9} ?\}\{ ?\d{1,9} ?\}"
+    r"|(?:\\(?:gcd|lcm|max|min)|C|P|GCD|LCM) ?\( ?\d{1,12}(?: ?, ?\d{1,12}){1,9} ?\)"
+)
+_IMPLIED = lazy_pattern(r"\\(?:Rightarrow|implies|Longrightarrow)(?![A-Za-z])")
 _LONE_NAME = lazy_pattern(r"\\?[A-Za-z]+(?:_\{\w+\})?(?:\([A-Za-z]\))?")
 _VARIABLE = lazy_pattern(r"\\?[A-Za-z]+(?:_\{[A-Za-z0-9]+\})?(?:\([A-Za-z]\))?")
+_AND = lazy_pattern(r"(?<![A-Za-z\\])and(?![A-Za-z])")
+_OR = lazy_pattern(r"(?<![A-Za-z\\])or(?![A-Za-z])")
 _UNEQUAL = lazy_pattern(rf"{NAME} ?\\ne(?![A-Za-z]) ?(.+)")
 _CUP = lazy_pattern(r" ?\\cup(?![A-Za-z]) ?")
+_CAP = lazy_pattern(r" ?\\cap(?![A-Za-z]) ?")
 _REALS = lazy_pattern(
     r"\\mathbb\{R\}|(?:the )?(?:set of )?(?:all |any |every )?(?:the )?(?:real numbers?|reals)"
     r"|all (?:real )?x",
@@ -65,8 +82,9 @@ _REALS = lazy_pattern(
 )
 _WITHOUT = lazy_pattern(
     r"\\mathbb\{R\} ?(?:\\setminus|\\backslash|-|\\) ?\\\{(.+)\\\}"
-    r"|(?:all |every |any )?(?:real numbers?|reals|x)"
-    r" (?:except|but|other than|excluding) (?:for )?(?:x ?= ?)?((?:[^a-z]|and|or)+)"
+    r"|(?:[Aa]ll |[Ee]very |[Aa]ny )?(?:[Rr]eal numbers?|[Rr]eals|x)"
+    r" (?:except|but|other than|excluding|not equal to) (?:for )?(?:x ?(?:=|\\ne) ?)?"
+    r"((?:[^a-z]|and (?:x ?=)?|or|\\pm)+)"
 )
 _RAYS = lazy_pattern(
     r"(?P<positive>\\mathbb\{R\}(?:_\{ ?> ?0 ?\}|[\^_]\{?\+\}?)"
@@ -84,6 +102,7 @@ _BUILDER = lazy_pattern(
     re.DOTALL,
 )
 _SET_OF = lazy_pattern(r"\\\{ ?(.+?) ?(?:\||:|\\mid(?![A-Za-z])) ?(.+?) ?\\\}", re.DOTALL)
+_IN_INTEGERS = lazy_pattern(r"[a-z] ?\\in ?(?:\\mathbb\{Z\}|Z)")
 _FRENCH = lazy_pattern(r"\](.+[,;].+)\[|\](.+[,;].+)\]|\[(.+[,;].+)\[")
 _MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]|\\approx")
 _LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
@@ -102,6 +121,8 @@ _WORD_FOR_CONSTANT = lazy_pattern(r"(?<=\+) ?(?:an? )?(?:arbitrary )?(?:constant
 _WORKING = lazy_pattern(
     r"^\\approx ?(?=[\d\\])|(?i:either) (?=.+ or )|(?i:both) (?=.+ and )|,? ?(?:only|\(only\)"
     r"|respectively)\.?$"
+    r"|,? ?\(? ?(?:where |with )?[CcK] ?(?:\\in ?(?:\\mathbb\{R\}|R)"
+    r"|(?:is |being )?(?:an? |any |the )?(?:arbitrary |real )?constant(?: of integration)?) ?\)?$"
     r"|,? ?(?:for (?:all|any|every) "
     r"|\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{R\}|R))?$"
 )
@@ -166,9 +187,13 @@ def _form(text: str, nesting: int) -> Form:
     number = read_numeral(text)
     if number:
         return number_form(number)
+    if "," in text:
+        text = without_groups(text)
     form = notation_of(text)
     if form:
         return form
+    if r"\in" in text or "integer" in text:
+        text = with_integer(text)
     if nesting < _MAX_NESTING and balanced(text.translate(TURNED)):
         exact = exact_of_two(text)
         form = (
@@ -185,7 +210,10 @@ def _form(text: str, nesting: int) -> Form:
         return Form("expression", words[0])
     if words:
         return Form("expression", text, text) if words[1] and not is_word(text) else Form("words", *words)
-    text = strip_unit(_WORD_FOR_CONSTANT.sub(" C", text))
+    bare = strip_unit(_WORD_FOR_CONSTANT.sub(" C", text))
+    if bare != text and "C" not in bare and nesting < _MAX_NESTING:
+        return _form(bare, nesting + 1)
+    text = bare
     return Form("expression", squeeze(text), _engineers(text) if _algebraic(text) else "")
 
 
@@ -211,6 +239,9 @@ def _bracketed(text: str, nesting: int) -> Form | None:
     """Tuple, interval, set, matrix or redundant parentheses around the whole text."""
     if _REALS.fullmatch(text):
         return _container("interval", [r"-\infty", r"\infty"], nesting, "(", ")")
+    common = _CAP.split(text)
+    if len(common) > 1 and all(balanced(piece.translate(TURNED)) for piece in common) and all(common):
+        return _meeting([_form(piece, nesting + 1) for piece in common], nesting)
     union = _CUP.split(text)
     if not all(balanced(piece.translate(TURNED)) for piece in union):
         union = [text]
@@ -224,7 +255,7 @@ def _bracketed(text: str, nesting: int) -> Form | None:
         return _container("interval", [*ends], nesting, "[" if ray.lastgroup == "least" else "(", ")")
     without = _WITHOUT.fullmatch(text)
     if without:
-        return _all_but(members_of(without[1] or without[2]), nesting)
+        return _all_but(members_of(without[1] or without[2].replace("x =", "").replace("x=", "")), nesting)
     less = _LESS.fullmatch(text)
     if less:
         regions = [_form(side, nesting + 1).region or ("tex", side) for side in less.groups()]
@@ -232,6 +263,12 @@ def _bracketed(text: str, nesting: int) -> Form | None:
     assigned = ASSIGNMENT.match(text)
     if assigned and vector_entries(text[assigned.end() :]):
         return _form(text[assigned.end() :], nesting + 1)
+    array = array_of_one_row(text)
+    if array:
+        return _form(array, nesting + 1)
+    scaled = scaled_entries(text)
+    if scaled and all(map(balanced, scaled)):
+        return _container("parens", scaled, nesting)
     entries = vector_entries(text)
     vector = _container("parens", entries, nesting) if entries else None
     form = (
@@ -265,6 +302,8 @@ def _bracketed(text: str, nesting: int) -> Form | None:
     if closing(text, 0) != len(text) - 1:  # `(0,1]` closes too
         return None
     members = split_top(text[1:-1], ",;")
+    if opening + ending == "[]" and _NUMBERS_SIDE_BY_SIDE.fullmatch(text[1:-1].strip()):
+        return _container("brackets", text[1:-1].split(), nesting)
     if opening == "{" and ending == "}":
         return (
             _in_braces(_container("list", members_of(text[1:-1]), nesting))
@@ -331,6 +370,8 @@ def _built(text: str, nesting: int) -> Form | None:
     if match:
         name, condition = match[1], match[2].strip()
         inside = re.match(rf"{re.escape(name)} ?= ?([^=,]+),(.+)$", condition)
+        if inside and _IN_INTEGERS.fullmatch(inside[2].strip()):
+            return _form(f"{inside[1].strip()}, {inside[2].strip()}", nesting + 1)
         if inside and r"\in" in inside[2]:
             return Form("expression", squeeze(rf"\{{{inside[1]}|{inside[2]}\}}"))
         points = re.fullmatch(rf"{re.escape(name)} ?= ?([^=|]+)", condition)
@@ -345,6 +386,8 @@ def _built(text: str, nesting: int) -> Form | None:
     match = _SET_OF.fullmatch(text)
     if not match or "|" in match[1]:
         return None
+    if _IN_INTEGERS.fullmatch(match[2]) and "," not in match[1] and match[1].strip() != match[2][0]:
+        return _form(f"{match[1]}, {match[2]}", nesting + 1)
     bound = re.match(r"([a-z]) ?\\in(?![A-Za-z])", match[2])
     set_of = rf"\{{{match[1]}|{match[2]}\}}"
     if bound and "k" not in set_of.replace(bound[1], ""):
@@ -373,6 +416,13 @@ def _listed(text: str, nesting: int) -> Form | None:
     members = [member for group in groups for member in group]
     if len(members) < 2:
         return None
+    points = [_POINT_NAME.match(member) for member in members]
+    if all(points):
+        members = [
+            f"{point[0][0]} = {member[point.end() :]}"
+            for point, member in zip(points, members, strict=True)
+            if point
+        ]
     conditions = _conditions(text, members, nesting)
     if conditions:
         return conditions
@@ -389,7 +439,10 @@ def _listed(text: str, nesting: int) -> Form | None:
 
 def _conditions(text: str, members: list[str], nesting: int) -> Form | None:
     """Conditions on one variable side by side: `x>2, x<5`, `x<-1 or x>1`."""
-    if not all(RELATION.search(member) or r"\ne" in member for member in members):
+    if members and _MEMBER.match(members[0]) and all(r"\ne" in member for member in members[1:]):
+        if len({name for member in members for name in letters_of(member) if len(name) == 1} - {"R"}) > 1:
+            return None
+    elif not all(RELATION.search(member) or r"\ne" in member for member in members):
         return None
     parts = [_form(member, nesting + 1) for member in members]
     if not all(part.region for part in parts):
@@ -397,7 +450,18 @@ def _conditions(text: str, members: list[str], nesting: int) -> Form | None:
     points = [_UNEQUAL.fullmatch(member) for member in members]
     if all(points):
         return _all_but([point[1] for point in points if point], nesting)
-    alternative = bool(re.search(r"(?<![A-Za-z\\])or(?![A-Za-z])", text))
+    alternative = bool(_OR.search(text))
+    letters = [letters_of(member) - {"R"} for member in members]
+    if all(len(names) == 1 for names in letters) and len(set[str].union(*letters)) > 1:
+        # `x>2, y<5` is no stretch of one line.
+        return Form("region", ", ".join(sorted(map(squeeze, members))))
+    stretches = [_stretches(part) for part in parts]
+    if not alternative and (_AND.search(text) or any(points)):
+        return _in_common(parts, members, nesting)
+    if all(len(side) == 1 for side in stretches) and (
+        alternative or are_apart([side for sides in stretches for side in sides])
+    ):
+        return _container("union", [_interval_text(part) for part in parts], nesting)
     if len(parts) == 2 and all(part.kind == "interval" for part in parts) and not alternative:
         low, high = sorted(parts, key=lambda part: not part.parts[1].text.endswith("infty"))
         ends = low.parts[0].number, high.parts[1].number
@@ -410,6 +474,61 @@ def _conditions(text: str, members: list[str], nesting: int) -> Form | None:
         return _container("list", members, nesting)
     joined = (" or " if alternative else ", ").join(sorted(part.text for part in parts))
     return Form("region", joined, region=("or" if alternative else "list", *(part.region for part in parts)))
+
+
+def _interval_text(form: Form) -> str:
+    """An interval as text, its ends as they are written; empty where the form is none."""
+    interval = form.parts[0] if form.kind == "inequality" else form
+    if interval.kind not in ("interval", "parens", "brackets") or len(interval.parts) != 2:
+        return ""
+    low, high = (part.latex or part.text for part in interval.parts)
+    return f"{interval.text[0]}{low},{high}{interval.text[-1]}"
+
+
+def _stretches(form: Form) -> list[Stretch]:
+    """The stretches of an interval, a condition or a union of them; empty where an end is no number."""
+    if form.kind == "union":
+        sides = [_stretches(part) for part in form.parts]
+        return [side for found in sides for side in found] if all(sides) else []
+    text = _interval_text(form)
+    interval = form.parts[0] if form.kind == "inequality" else form
+    ends = [part.number.value if part.number else None for part in interval.parts]
+    if not text or any(
+        end is None and part.text not in _INFINITE for end, part in zip(ends, interval.parts, strict=True)
+    ):
+        return []
+    return [Stretch(ends[0], ends[1], text[0] == "[", text[-1] == "]")]
+
+
+def _meeting(parts: list[Form], nesting: int) -> Form | None:
+    """What intervals, or sets, have in common; `None` where that takes more than comparing their ends."""
+    if all(part.is_set for part in parts):
+        shared = [
+            part
+            for part in parts[0].parts
+            if all(part.text in [other.text for other in side.parts] for side in parts[1:])
+        ]
+        inner = ", ".join(part.latex or part.text for part in shared)
+        return _form(rf"\{{{inner}\}}", nesting + 1) if shared else Form("expression", r"\emptyset")
+    sides = [_stretches(part) for part in parts]
+    return _in_common(parts, [], nesting) if all(sides) else None
+
+
+def _in_common(parts: list[Form], members: list[str], nesting: int) -> Form | None:
+    """What holds where all the conditions hold."""
+    sides = [_stretches(part) for part in parts]
+    common = in_common(sides) if all(sides) else None
+    if common is None:
+        joined = " and ".join(sorted(map(squeeze, members)))
+        return Form("region", joined, region=("and", *(part.region for part in parts)))
+    if not common:
+        return Form("expression", r"\emptyset")
+    if len(common) > 1:
+        return _container("union", [str(stretch) for stretch in common], nesting)
+    if common[0].point is not None:
+        return _form(rf"\{{{common[0].point}\}}", nesting + 1)
+    interval = _bracketed(str(common[0]), nesting + 1)
+    return _as_inequality(interval) if interval else None
 
 
 def _container(
@@ -452,6 +571,9 @@ def _set_text(part: Form, member: str) -> str:
 
 def _relation(text: str, nesting: int) -> Form | None:
     """Inequalities in one variable as intervals, and assignments as what is assigned."""
+    *_, last = _IMPLIED.split(text)
+    if last != text and ASSIGNMENT.match(last.strip()):
+        return _form(last, nesting + 1)
     near = ASSIGNMENT.match(text)
     if near and r"\approx" in near[0]:
         return _form(text[near.end() :], nesting + 1)
@@ -492,17 +614,22 @@ def _assigned(text: str, nesting: int) -> Form | None:
     """What a name is set equal to, or a calculation ends in; an equation stays one."""
     sides = [side.strip() for side in split_top(text.replace(r"\ne", "<"), "=")]
     left, right = " = ".join(sides[:-1]), sides[-1]
-    if not all(sides) or RELATION.search(text) or r"\ne" in text:
-        return None
     assignment = ASSIGNMENT.match(text)
     if assignment and NOT_A_NAME.fullmatch(assignment[1].strip()):
         assignment = None
+    is_said = _CALL.fullmatch(sides[0]) or (len(sides) > 2 and _ALGEBRAIC_SIDE.fullmatch(sides[0]))
+    is_new = not assignment or RELATION.search(left)
+    if len(sides) > 1 and is_new and is_said and all(map(_is_constant, sides[1:])):
+        # `P(X > 2) = 1/6` and `a + b = 3 + 4 = 7` say what the left side is.
+        return _form(right, nesting + 1) if _are_near(sides[1:]) else None
+    if not all(sides) or RELATION.search(text) or r"\ne" in text:
+        return None
     if (assignment is not None and (len(sides) > 2 or assignment[1].strip() == left)) or ratio_name(text):
         value = _form(right, nesting + 1)
         if value.kind in ("ratio", "time") and ":" in left:
             return replace(value, names=tuple(squeeze(name) for name in left.split(":")))
         return replace(value, equation=text) if len(sides) == 2 and assignment and not value.parts else value
-    if all(_ARITHMETIC.fullmatch(side) or CONSTANT.fullmatch(side) for side in sides):
+    if all(map(_is_constant, sides)):
         return _form(right, nesting + 1)
     if len(sides) == 2 and _LONE_NAME.fullmatch(right):
         # `3 = x` says what x is.
@@ -510,6 +637,16 @@ def _assigned(text: str, nesting: int) -> Form | None:
         if value.number or CONSTANT.fullmatch(left):
             return replace(value, equation=text)
     return None
+
+
+def _is_constant(side: str) -> bool:
+    return bool(_ARITHMETIC.fullmatch(side) or CONSTANT.fullmatch(side) or _COUNTED.fullmatch(side))
+
+
+def _are_near(sides: list[str]) -> bool:
+    """Whether sides of a chain are equal, as far as they can be worked out here."""
+    values = [value for side in sides if (value := estimate(side)) is not None]
+    return all(isclose(value, values[0], rel_tol=0.01, abs_tol=1e-9) for value in values)
 
 
 def _inequality(text: str, nesting: int) -> Form | None:

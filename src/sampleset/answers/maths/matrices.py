@@ -8,7 +8,9 @@ from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.spelling import split_top
 
 _MATRIX = lazy_pattern(
-    r"(?P<factor>-?(?:\d{1,6}(?:[./]\d{1,6})?|\\frac\{-?\d{1,6}\}\{\d{1,6}\})?) ?(?:\\cdot )?"
+    r"(?P<factor>-?(?:\d{1,6}(?:[./]\d{1,6})?|\\frac ?\{[^&]{1,40}\} ?\{[^&]{1,40}\}"
+    r"|\\sqrt ?\{[^{}&]{1,20}\}|[a-z])?)"
+    r" ?(?:\\cdot )?"
     r"[(\[]? ?\\begin ?\{(?P<name>[pbB]?matrix|smallmatrix|array)\}(?: ?\{[lcr| ]*\})?(?P<rows>.*?)"
     r"\\end ?\{(?P=name)\} ?[)\]]?",
     re.DOTALL,
@@ -17,6 +19,10 @@ _ROW_END = lazy_pattern(r"\\\\(?: ?\[[^\]]*\])?")
 _TRANSPOSED = lazy_pattern(r"(.+[)\]}]) ?\^\{ ?(?:T|t|\\top|\\intercal|\\mathsf\{T\}) ?\}", re.DOTALL)
 _CALL = lazy_pattern(r"(?:(?:np|numpy|sympy|sp)\.)?(?:array|Matrix)\((.+)\)", re.DOTALL)
 _ANGLES = lazy_pattern(r"\\langle ?(.+?) ?\\rangle|<([^<>]+,[^<>]+)>")
+_SCALED = lazy_pattern(
+    r"(-?(?:\d{1,6}|\\frac ?\{[^{}()]{1,20}(?:\{[^{}()]{1,20}\})?\} ?\{[^{}()]{1,20}(?:\{[^{}()]{1,20}\})?\}"
+    r"|\\sqrt ?\{\d{1,6}\})) ?(?:\((.+)\)|\\langle ?(.+?) ?\\rangle)"
+)
 _UNIT_VECTOR = lazy_pattern(r"([+-]?) ?([^+-]*?) ?(\\hat[ijk]|(?<![A-Za-z])[ijk])(?![A-Za-z]) ?")
 
 
@@ -25,8 +31,8 @@ def matrix_rows(text: str) -> list[list[str]] | None:
     call = _CALL.fullmatch(text)
     if call:
         text = call[1].strip()
-        if text.startswith("[") and not text.startswith("[["):
-            text = f"[{text}]"
+        if not text.startswith("[["):
+            return None
     transposed = _TRANSPOSED.fullmatch(text)
     if transposed:
         rows = matrix_rows(transposed[1]) or _row(transposed[1])
@@ -36,7 +42,7 @@ def matrix_rows(text: str) -> list[list[str]] | None:
     match = _MATRIX.fullmatch(text)
     if match:
         rows = [row.split("&") for row in _ROW_END.split(match["rows"]) if row.strip()]
-        factor = match["factor"]
+        factor = "-1" if match["factor"] == "-" else match["factor"]
         return [
             [rf"{factor} \cdot ({cell.strip()})" if factor else cell.strip() for cell in row] for row in rows
         ]
@@ -47,6 +53,20 @@ def matrix_rows(text: str) -> list[list[str]] | None:
         # `[0;1]` is an interval.
         return rows if all(len(row) > 1 for row in rows) else None
     return None
+
+
+def array_of_one_row(text: str) -> str | None:
+    """The list in an array of code that has one dimension: of `np.array([1, 2])`, `[1, 2]`."""
+    call = _CALL.fullmatch(text)
+    inner = call[1].strip() if call else ""
+    return inner if inner.startswith("[") and not inner.startswith("[[") else None
+
+
+def scaled_entries(text: str) -> list[str] | None:
+    r"""The entries of a tuple with a constant before it: of `\frac{1}{3}(2, 1)`, a third of each."""
+    match = _SCALED.fullmatch(text)
+    members = split_top(match[2] or match[3], ",") if match else []
+    return [rf"{match[1]} \cdot ({member})" for member in members] if match and len(members) > 1 else None
 
 
 def _row(text: str) -> list[list[str]] | None:

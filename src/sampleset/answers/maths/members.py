@@ -20,7 +20,8 @@ NAME = (
     r"(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?|[A-Za-z][A-Za-z ]{0,40}|\\[a-z]+ [A-Z][A-Z_{}0-9 ]{0,12}"
     r"|[fghnFGHP](?:\^\{-?\d\})?'{0,2} ?\([^=<>,;]{1,40}\)(?= ?=)"
     r"|\\lim_\{[^{}=<>]{1,40}\} ?[^=<>,;]{1,40}(?= ?=)"
-    r"|\\frac\{ ?[A-Z]{1,3} ?\}\{ ?[A-Z]{1,3} ?\}|[A-Z]{2} ?/ ?[A-Z]{2}"
+    r"|[A-Z]\^\{ ?(?:-1|T|-T|\\top|\\prime) ?\}(?= ?=)|[a-z] ?/ ?[a-z](?= ?=)"
+    r"|\\frac\{ ?[A-Za-z]{1,3} ?\}\{ ?[A-Za-z]{1,3} ?\}|[A-Z]{2} ?/ ?[A-Z]{2}"
     r"|\|? ?\\overline\{[A-Z]{2}\} ?\|?|\|[A-Z]{2}\||\\(?:vec|overrightarrow) ?\{ ?[A-Za-z]{1,2} ?\})"
 )
 ASSIGNMENT = lazy_pattern(rf"({NAME}) ?(?:=|\\approx(?![A-Za-z])|:=) ?(?=[^=])")
@@ -30,6 +31,13 @@ NOT_A_NAME = lazy_pattern(
     r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)(?![a-z]).*|(?!no|is)[a-z]{2}|[bcdfghj-np-tv-z]{3}"
 )
 RELATION = lazy_pattern(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z]))")
+_MAX_SOLUTION = 300
+_INTEGER_AFTER = lazy_pattern(
+    r"[,;]? ?\(? ?(?:where |with |for (?:all |any |every |some |each )?|\\forall ?)?"
+    r"(?:([a-zA-Z]) ?\\in ?(?:\\mathbb\{Z\}|Z)|([a-zA-Z]) (?:is |being )?(?:an|any|some|every) integer"
+    r"|(?<=for |any |all |ery |ome |ere |ith )(?:an? )?integers? ([a-zA-Z])) ?\)?$"
+)
+_THOUSANDS_ALONE = lazy_pattern(r"(?<![\d.])(?:0\d*|\d{4,}),\d{3}(?!\d)|\.\d+,\d{3}(?!\d)")
 _THOUSANDS = lazy_pattern(r"(?<=\d),(?=\d{3}(?!\d))")
 _RESULT_IN_GROUPS = lazy_pattern(r"(?<=\d)\}? ?= ?\d{1,3}(?:,\d{3})+$|= ?-?\d{1,3}(?:,\d{3})*,000$")
 TURNED = {ord("]"): ")", ord("["): "("}
@@ -50,7 +58,13 @@ def both_signs(text: str) -> list[str]:
         for index, piece in enumerate(pieces[1:]):
             filled += (signs[index] if index < len(signs) else signs[0]) + piece
         filled = filled.replace(r"\mp", "-" if signs[0] == "+" else "+")
-        texts.append(re.sub(r"([+-]) +(?=[\d\\A-Za-z(])", r"\1", filled.strip().removeprefix("+").strip()))
+        texts.append(
+            re.sub(
+                r"(?:(?<=[\w})]) +)?([+-])(?: +(?=[\d\\A-Za-z(]))?",
+                r"\1",
+                filled.strip().removeprefix("+").strip(),
+            )
+        )
     return texts
 
 
@@ -88,6 +102,30 @@ def without_thousands(text: str) -> str:
                 pieces.append(text[start : index + 1])
                 start = index + 1
     return "".join([*pieces, _THOUSANDS.sub("", text[start:]) if depth <= 0 else text[start:]])
+
+
+def with_integer(text: str) -> str:
+    r"""A general solution in one spelling: of `n\pi, where n is an integer`, `k\pi, k \in \mathbb{Z}`."""
+    match = _INTEGER_AFTER.search(text) if len(text) <= _MAX_SOLUTION else None
+    body = text[: match.start()].strip(" ,;") if match else ""
+    if not match or not body:
+        return text
+    name = match[1] or match[2] or match[3]
+    letter = rf"(?<![A-Za-z\\]){name}(?![A-Za-z])"
+    if not re.search(letter, body):
+        return text
+    if name != "k" and not re.search(r"(?<![A-Za-z\\])k(?![A-Za-z])", body):
+        body, name = re.sub(letter, "k", body), "k"
+    return rf"{body}, {name} \in \mathbb{{Z}}"
+
+
+def without_groups(text: str) -> str:
+    """`x = 1,200` without the comma: where every comma outside brackets stands between thousands."""
+    pieces = split_top(text, ",")
+    if len(pieces) == 1 or _THOUSANDS_ALONE.search(text):
+        return text
+    outside = without_thousands(text)
+    return outside if len(split_top(outside, ",")) == 1 else text
 
 
 def names_of(members: list[str]) -> tuple[str, ...]:

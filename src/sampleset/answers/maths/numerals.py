@@ -20,7 +20,14 @@ from sampleset.answers.maths.counts import (
     worded_amount,
 )
 from sampleset.answers.maths.patterns import lazy_pattern
-from sampleset.answers.maths.units import UNITS, converted, read_unit
+from sampleset.answers.maths.units import (
+    FOREIGN_POWERS,
+    FOREIGN_UNITS,
+    UNITS,
+    converted,
+    read_unit,
+    spelt_out,
+)
 
 MAX_EXPONENT = 300
 """Powers of ten beyond this, either way, are left to text comparison."""
@@ -67,7 +74,15 @@ _REPEATING = lazy_pattern(
     r"(?<![\d.,])(?<!\d )(\d{0,20})\.(\d{0,20}?)"
     r"(?:\\(?:overline|bar) ?\{ ?(\d{1,20}) ?\}|(?:(\d)\4{2,20}|(\d{2,9})\5{1,9})\.\.\.)(?! ?[\d.])"
 )
-_SIGN_BEFORE_A_NAME = lazy_pattern(r"\\(?:triangle|angle|measuredangle|parallel|perp|sim|cong|odot|bigcirc)$")
+_ENDS_OPEN = lazy_pattern(
+    r"[-+=<>^_,\s]$|\\(?:triangle|angle|measuredangle|parallel|perp|sim|cong|odot|bigcirc|times|cdot|pm|le|ge|in|ne)$"
+)
+"""What no number ends in: a sign, or a command before a name as in `\\triangle ABC`."""
+_IN_UNITS = lazy_pattern(
+    r"([+-]?\d[\d.,]{0,30}(?:[eE][+-]?\d{1,3}| ?(?:\\times|\\cdot|\*) ?10 ?\^\{[+-]?\d{1,3}\})?) (\D.{0,60})"
+)
+_MULTIPLIED = lazy_pattern(r" ?(?:\\cdot|\*) ?")
+_MICRO = lazy_pattern(r"\\mu ?")
 _SLASH = lazy_pattern(r"(?<=[A-Za-z]) ?/ ?(?=[A-Za-z])")
 _PER = lazy_pattern(r"(?: ?/ ?| (?:per|an?) )(?=[A-Za-z])")
 _UNIT_TEXT = lazy_pattern(r"[A-Za-z './()-]*")
@@ -106,10 +121,10 @@ _HAN_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六�
 _HAN_PLACES = {"十": 10, "百": 100, "千": 1000}
 _HAN = lazy_pattern(r"[零〇一二两三四五六七八九十百千万亿]{1,20}")
 _COUNTER = lazy_pattern(
-    r" ?(?![十百千万亿億만억])"
+    r"[ /]?(?!千(?![米克瓦])|[十百万亿億만억])"
     r"(?:(?!\d)[\u0400-\u052f\u0e00-\u0e7f\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]){1,12}"
 )
-_HAN_SCALE = lazy_pattern(r"(\d[\d,.]*) ?([百千万亿億만억])(?![十百千万亿億만억])")
+_HAN_SCALE = lazy_pattern(r"(\d[\d,.]*) ?([百千万亿億만억])(?![十百千万亿億만억米克瓦])")
 _HAN_SCALES = {"百": 2, "千": 3, "万": 4, "만": 4, "亿": 8, "億": 8, "억": 8}
 _MINUS = lazy_pattern(r"(?:(?:negative|minus) |[负負])(?=[$\d\\])", re.IGNORECASE)
 _SPOKEN_MINUS = lazy_pattern(r"(?:negative|minus) (?!negative|minus)(?=[a-z])", re.IGNORECASE)
@@ -118,9 +133,10 @@ _HAN_SHARE = lazy_pattern(
 )
 _HALF_A = lazy_pattern(r"half an? (?=[a-z]+$)(?!dozen)", re.IGNORECASE)
 _HOURS = lazy_pattern(r"(\d{1,3}) ?h ?(\d{1,2})(?: ?m(?:in)?)?")
+_TWO_WORDS = lazy_pattern(r"\b(light|nautical) (years?|miles?)\b")
 _PER_UNIT = lazy_pattern(r"( ?)(?:per|an?|/) ?([A-Za-z]+)$")
 _FEET = lazy_pattern(r"(\d{1,2}) ?(?:foot|feet|ft\.?|') ?(\d{1,2})")
-_RECURRING = lazy_pattern(r"(\d{0,20}\.\d{0,20}?)(\d) (?:repeating|recurring)")
+_RECURRING = lazy_pattern(r"(\d{0,20}\.\d{0,20}?)(\d) \(?(?:repeating|recurring)\)?")
 _ERA = lazy_pattern(r"(\d{1,4}) (?:AD|CE|A\.D\.|C\.E\.)")
 _DASHED = lazy_pattern(r"(?:₹|Rs\.?|INR) ?[\d,.]+(/[-=])")
 
@@ -212,7 +228,7 @@ def read_numeral(text: str) -> Numeral | None:
         return special
     if not text.isascii():
         text = _HAN_SCALE.sub(_with_zeros, text, count=1)
-        text = _COUNTER.sub("", text) if text[0].isascii() else text
+        text = _COUNTER.sub(_in_ascii, text) if text[0].isascii() else text
         text = re.sub(r" ?¢$", " cents", text)
     era = _ERA.fullmatch(text)
     text = era[1] if era else _RECURRING.sub(r"\1\\overline{\2}", text)
@@ -256,6 +272,20 @@ def read_numeral(text: str) -> Numeral | None:
         unit = None
     label = "" if unit else " ".join(_WORD.findall(rest)).lower()
     return Numeral(value, decimal, percent is not None, unit, label)
+
+
+def _in_ascii(match: re.Match[str]) -> str:
+    """A unit of another script by its own name here, behind a slash or a space; of a counter, nothing."""
+    above, _, below = match[0].strip(" /").partition("每")
+    names = [_foreign_unit(name) for name in (above, below) if name]
+    sign = "/" if match[0].startswith("/") else " "
+    return sign + "/".join(name for name in names if name) if all(names) else ""
+
+
+def _foreign_unit(name: str) -> str:
+    power = next((power for power in FOREIGN_POWERS if name.startswith(power) and name != power), "")
+    unit = FOREIGN_UNITS.get(name.removeprefix(power), "")
+    return f"{unit}^{{{FOREIGN_POWERS[power][1]}}}" if unit and power else unit
 
 
 def _sign(match: re.Match[str]) -> str:
@@ -336,8 +366,10 @@ def _han(text: str) -> Numeral | None:
         return Numeral(sides[1].value / sides[0].value) if sides[0] and sides[1] and sides[0].value else None
     match = _HAN.match(text)
     rest = text[match.end() :] if match else ""
-    if not match or (rest and not _COUNTER.fullmatch(rest)):
+    counter = _COUNTER.fullmatch(rest)
+    if not match or (rest and not counter):
         return None
+    unit = _in_ascii(counter).strip() if counter else ""
     total = section = digit = 0
     for sign in match[0]:
         if sign in _HAN_DIGITS:
@@ -348,7 +380,7 @@ def _han(text: str) -> Numeral | None:
         else:
             total = (total + section + digit) * (10**4 if sign == "万" else 10**8)
             section = digit = 0
-    return Numeral(Fraction(total + section + digit))
+    return Numeral(Fraction(total + section + digit), unit=UNITS.get(unit))
 
 
 def _in_digits(text: str) -> str | None:
@@ -402,26 +434,40 @@ def _decimal(text: str) -> Fraction:
 def strip_unit(text: str) -> str:
     r"""An expression without the words of a unit after it: of `12\pi cm^{2}`, `12\pi`."""
     pieces = text.split(" ")
+    for start in range(max(1, len(pieces) - 3), len(pieces)):
+        if read_unit(" ".join(pieces[start:])) and not _ENDS_OPEN.search(number := " ".join(pieces[:start])):
+            return number
     start = len(pieces)
     while start > 1 and _UNIT_PIECE.fullmatch(pieces[start - 1]):
         start -= 1
     if start == len(pieces) or not _read_unit(" " + " ".join(pieces[start:]))[2]:
         return text
     number = " ".join(pieces[:start])
-    if _SIGN_BEFORE_A_NAME.search(number):
-        return text  # `\triangle ABC`
-    return (
-        text if number.endswith(("+", "-", "=", "<", ">", "^", "_", ",")) or number[-1:].isspace() else number
+    return text if _ENDS_OPEN.search(number) else number
+
+
+def with_units(text: str) -> Numeral | None:
+    r"""A number and units that may be variables elsewhere: `5 N s`, `8.3 J/(mol \cdot K)`; both respelt."""
+    match = _IN_UNITS.fullmatch(text)
+    number = read_numeral(match[1]) if match else None
+    if not match or not number:
+        return None
+    unit = read_unit(
+        _MULTIPLIED.sub(" ", _MICRO.sub("u", match[2].replace(r"\Omega", "ohm"))), in_text_command=True
     )
+    return replace(number, unit=unit) if unit else None
 
 
 def _read_unit(rest: str) -> tuple[int, str | None, bool]:
     """Power of ten, known unit, and whether what follows a number is a unit at all."""
     if not rest.strip():
         return 0, None, True
+    rest = _TWO_WORDS.sub(r"\1-\2", rest)
     rate = _PER_UNIT.fullmatch(rest)
     if rate and rate[2] in UNITS and (rate[1] or "/" in rest):
-        return 0, None, True
+        return 0, f"per {UNITS[rate[2]]}", True
+    if rest.startswith(" per ") and (below := read_unit(rest, in_text_command=True)):
+        return 0, below, True
     # `2nm` may be a product of variables; `2 nm` is a length.
     together = read_unit(rest) if rest[0] == " " or "/" in rest else None
     if together:
@@ -448,13 +494,13 @@ def _read_unit(rest: str) -> tuple[int, str | None, bool]:
         return 0, None, False
     below, further = _measured(after[1:]) if _is_rate(after) else (None, after)
     if below:
-        unit, after = f"{unit}/{below}" if unit and unit.isalpha() else unit, further
+        unit, after = f"{unit}/{below}" if unit and "/" not in unit else unit, further
     scale_name = after[0].lower() if unit == "degrees" and after else ""
     if scale_name in _TEMPERATURES:
         unit, after = _TEMPERATURES[scale_name], after[1:]
     if any(len(word.rstrip(".")) == 1 and word not in ("a", "A", "I") for word in after):
         return 0, None, False
-    short = len(words[0].rstrip(".")) < 3 and words[0] not in ("of", "in") and not slashes
+    short = len(words[0].rstrip(".")) < 3 and words[0].rstrip(".") not in ("of", "in", "sq") and not slashes
     if not unit and (short or not spaced):
         return 0, None, False
     return scale, f"{unit}{suffix}" if unit else None, True
@@ -467,7 +513,7 @@ def _measured(words: list[str]) -> tuple[str | None, list[str]]:
     name = name.rstrip(".")
     if name == "in" and after and after[0] != "per":
         return None, after  # "12 in total" are no inches
-    unit = UNITS.get(name) or UNITS.get(name.lower())
+    unit = UNITS.get(name) or UNITS.get(name.lower()) or spelt_out(name.lower())
     if unit and after[:1] == ["squared"]:
         power, after = "^2", after[1:]
     return unit and f"{unit}{power}", after

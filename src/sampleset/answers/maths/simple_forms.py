@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from sampleset.answers.maths.numerals import Numeral
+from sampleset.answers.maths.numerals import Numeral, decimal_places, is_endless
 from sampleset.answers.maths.patterns import lazy_pattern
 
 Kind = Literal[
@@ -76,7 +76,7 @@ def _both(sign: str, digits: str) -> list[int]:
 def number_form(number: Numeral) -> Form:
     """The form of a number, with LaTeX that says as much as the number does."""
     value = number.value
-    if number.decimal and 10 ** len(str(value.denominator)) % value.denominator == 0:
+    if number.decimal and not is_endless(value):
         latex = f"{_decimal_text(number)}"
     elif value.denominator == 1:
         latex = str(value)
@@ -89,7 +89,7 @@ def number_form(number: Numeral) -> Form:
 def _decimal_text(number: Numeral) -> str:
     """The exact decimal expansion, with a decimal point, of a value that has one."""
     value = abs(number.value)
-    decimals = len(str(value.denominator))
+    decimals = max(1, decimal_places(value))
     digits = str(int(value * 10**decimals)).rjust(decimals + 1, "0")
     sign = "-" if number.value < 0 else ""
     return f"{sign}{digits[:-decimals]}.{digits[-decimals:].rstrip('0') or '0'}"

@@ -39,6 +39,9 @@ def exact_of_two(text: str) -> str | None:
         exact = match["exact"].strip()
         assignment = ASSIGNMENT.match(exact)
         value = exact[assignment.end() :] if assignment else exact
+        # Of `\\sqrt{18} = 3\\sqrt{2}`, the last side.
+        *before, last = value.split("=")
+        value = last.strip() if all(map(CONSTANT.fullmatch, before)) else value
         calculated = "=" in text[match.end("exact") : match.start("near")] and "\\" not in value
         value = _UNITS_AT_END.sub("", value)
         if not calculated:

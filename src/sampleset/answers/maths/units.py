@@ -52,7 +52,34 @@ UNITS = {
         "mi/h": "mph",
         "km/h": "kph kmh",
         "Hz": "Hz hertz",
+        "acre": "acre acres",
+        "hectare": "hectare hectares",
+        "knot": "knot knots kn",
+        "fathom": "fathom fathoms",
+        "furlong": "furlong furlongs",
+        "light-year": "light-year light-years lightyear lightyears ly",
+        "nautical-mile": "nautical-mile nautical-miles nmi",
+        "psi": "psi",
+        "Pa": "pascal pascals",
+        "atm": "atm atmosphere atmospheres",
+        "mmHg": "mmHg",
+        "torr": "torr Torr",
+        "cal": "cal calorie calories",
+        "kcal": "kcal kilocalorie kilocalories",
+        "btu": "btu BTU",
+        "hp": "hp horsepower",
+        "ppm": "ppm",
+        "ppb": "ppb",
+        "bit": "bit bits",
+        "byte": "byte bytes",
+        "rpm": "rpm",
+        "farad": "farad farads",
+        "henry": "henry henries henrys",
+        "weber": "Wb weber webers",
+        "decibel": "dB decibel decibels",
+        "jiao": "jiao",
         "newton": "newton newtons",
+        "newton m": "Nm",
         "joule": "joule joules",
         "kelvin": "kelvin kelvins",
         "watt": "watt watts",
@@ -77,7 +104,8 @@ UNITS = {
         "euro": "euro euros eur",
         "rupee": "rupee rupees inr",
         "sterling": "sterling gbp",
-        "yen": "yen yuan jpy cny rmb",
+        "yen": "yen jpy",
+        "yuan": "yuan cny rmb",
         "krw": "krw won",
         "peso": "peso pesos mxn",
         "franc": "franc francs",
@@ -106,11 +134,12 @@ UNIT_LETTERS = {
 """Units that are read in a text command only: in mathematics such a letter is a variable."""
 
 _SYMBOLS = {
-    **{symbol: symbol for symbol in ["m", "g", "s", "L", "mol", "eV", "Hz", "Pa", "cd", "lm", "lx"]},
-    **{symbol: symbol for symbol in ["erg", "dyn", "bar", "atm", "cal", "ohm", "rad", "angstrom", "dB"]},
+    **{symbol: symbol for symbol in ["m", "g", "s", "L", "mol", "eV", "Hz", "Pa", "cd", "lm", "lx", "pc"]},
+    **{symbol: symbol for symbol in ["erg", "dyn", "bar", "atm", "cal", "ohm", "rad", "angstrom", "Ci"]},
     **UNIT_LETTERS,
-    "C": "coulomb", "F": "farad", "l": "L", "Wh": "Wh", "h": "h", "min": "min", "day": "day", "yr": "year",
-    "u": "u", "Torr": "Torr", "Gy": "Gy", "Bq": "Bq", "Sv": "Sv", "c": "c",
+    "C": "coulomb", "F": "farad", "H": "henry", "ha": "hectare", "Da": "Da", "l": "L", "Wh": "Wh",
+    "h": "h", "min": "min", "day": "day", "yr": "year",
+    "u": "u", "Gy": "Gy", "Bq": "Bq", "Sv": "Sv", "c": "c",
 }  # fmt: skip
 _PREFIXES = {
     "n": -9,
@@ -125,8 +154,49 @@ _PREFIXES = {
     "G": 9,
     "T": 12,
     "p": -12,
+    "f": -15,
 }
-_NEVER_PREFIXED = frozenset(("c", "min", "h", "day", "yr", "atm", "rad", "u", "angstrom", "Torr"))
+_NEVER_PREFIXED = frozenset(("c", "min", "h", "day", "yr", "atm", "rad", "u", "angstrom", "ha"))
+_SPELT_PREFIXES = {
+    "nano": "n", "micro": "u", "milli": "m", "centi": "c", "deci": "d", "kilo": "k", "mega": "M", "giga": "G",
+    "tera": "T", "pico": "p", "femto": "f",
+}  # fmt: skip
+_SYMBOL_OF = {unit: symbol for symbol, unit in reversed(_SYMBOLS.items())}
+FOREIGN_UNITS = {
+    name: unit
+    for unit, names in {
+        "mm": "毫米 ミリメートル 밀리미터 мм",
+        "cm": "厘米 釐米 公分 センチメートル センチ 센티미터 см сантиметр сантиметра сантиметров",
+        "dm": "分米 дм",
+        "m": "米 公尺 メートル 미터 м метр метра метров",
+        "km": "千米 公里 キロメートル 킬로미터 км километр километра километров",
+        "mg": "毫克 ミリグラム мг",
+        "g": "克 グラム 그램 г гр грамм грамма граммов",
+        "kg": "千克 公斤 キログラム キロ 킬로그램 кг килограмм килограмма килограммов",
+        "tonne": "吨 噸 トン 톤 т тонн тонны тонна",
+        "ml": "毫升 ミリリットル 밀리리터 мл",
+        "L": "升 公升 リットル 리터 л литр литра литров",
+        "s": "秒 秒钟 秒鐘 초 с сек секунд секунды секунда",
+        "min": "分钟 分鐘 분 мин минут минуты минута",
+        "h": "小时 小時 时 時間 시간 ч час часа часов",
+        "day": "天 日 일 дней дня день",
+        "week": "周 週 星期 週間 주 недель недели неделя",
+        "month": "月 个月 個月 ヶ月 か月 개월 месяцев месяца месяц",
+        "year": "年 년 лет года год",
+        "yuan": "元 块 塊",
+        "jiao": "角",
+        "yen": "円 日元",
+        "krw": "원",
+        "dollar": "美元 долларов доллара доллар ドル 달러",
+        "euro": "欧元 евро ユーロ 유로",
+        "ruble": "руб рубль рубля рублей",
+        "degrees": "度 도 градусов градуса градус",
+    }.items()
+    for name in names.split()
+}
+"""Canonical unit by the names that other scripts have for it."""
+FOREIGN_POWERS = {"平方": "^2", "立方": "^3", "кв": "^2", "куб": "^3"}
+
 _TOKEN = lazy_pattern(r" ?(?P<slash>/|per(?![A-Za-z]))? ?(?P<name>[A-Za-zμ]+)\.?(?:\^\{(?P<power>-?\d)\})?")
 _MAX_TOKENS = 6
 
@@ -141,6 +211,8 @@ _MEASURES: dict[str, tuple[str, Fraction]] = {
             "m": Fraction(1), "mm": Fraction(1, 1000), "cm": Fraction(1, 100), "km": Fraction(1000),
             "in": Fraction(254, 10000), "ft": Fraction(3048, 10000), "yd": Fraction(9144, 10000),
             "mi": Fraction(1609344, 1000), "angstrom": Fraction(1, 10**10),
+            "dm": Fraction(1, 10), "nautical-mile": Fraction(1852), "fathom": Fraction(18288, 10000),
+            "furlong": Fraction(201168, 1000),
         }.items()
     },
     **{
@@ -158,6 +230,12 @@ _MEASURES: dict[str, tuple[str, Fraction]] = {
     **{name: ("money", factor) for name, factor in {"dollar": Fraction(1), "cent": Fraction(1, 100)}.items()},
     **{name: ("volume", factor) for name, factor in {"L": Fraction(1), "ml": Fraction(1, 1000)}.items()},
     **{name: ("volume", _GALLON / parts) for name, parts in _PARTS_OF_A_GALLON.items()},
+    "bit": ("data", Fraction(1)),
+    "byte": ("data", Fraction(8)),
+    "cal": ("joule", Fraction(4184, 1000)),
+    "kcal": ("joule", Fraction(4184)),
+    "yuan": ("yuan", Fraction(1)),
+    "jiao": ("yuan", Fraction(1, 10)),
     "degrees": ("angle", Fraction(1)),
     "arcminutes": ("angle", Fraction(1, 60)),
     "arcseconds": ("angle", Fraction(1, 3600)),
@@ -205,19 +283,32 @@ def read_unit(text: str, in_text_command: bool = False) -> str | None:
     if not in_text_command and not telling and (len(names[0]) == 1 or len(names) > 1):
         # `6 m` and `2 x y` are for the caller to decide: letters may be variables.
         return None
-    return "/".join([" ".join(above) or "1", *below])
+    return "/".join([" ".join(above), *below]) if above else f"per {'/'.join(below)}"
 
 
 def _unit(name: str) -> str | None:
     """The canonical unit that a symbol names, by itself or behind a prefix: `kPa`, `nm`."""
     if name in UNITS and name not in ("in", "am", "pm", "a", "sec"):
         return UNITS[name]
+    spelt = spelt_out(name)
+    if spelt:
+        return spelt
     if name in _SYMBOLS:
         return _SYMBOLS[name]
     prefix, base = name[:1], name[1:]
     if prefix in _PREFIXES and base in _SYMBOLS and base not in _NEVER_PREFIXED:
         return f"{'u' if prefix == 'μ' else prefix}{base}"
     return None
+
+
+def spelt_out(name: str) -> str | None:
+    """The unit of a name with its prefix in letters: `kJ` of `kilojoules`."""
+    prefix = next((prefix for prefix in _SPELT_PREFIXES if name.startswith(prefix)), None)
+    unit = UNITS.get(name[len(prefix) :]) if prefix else None
+    symbol = _SYMBOL_OF.get(unit or "", "")
+    return (
+        f"{_SPELT_PREFIXES[prefix]}{symbol}" if prefix and symbol and symbol not in _NEVER_PREFIXED else None
+    )
 
 
 def _prefixed(name: str) -> tuple[str, Fraction] | None:
@@ -236,7 +327,7 @@ _BY_PREFIX = frozenset((*UNIT_LETTERS.values(), "coulomb", "farad", "ohm", "Hz",
 
 def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
     """The dimensions of a canonical unit, by kind and power, and its size; `None` where not known."""
-    above, *below = unit.split("/")
+    above, *below = (f"1/{unit[4:]}" if unit.startswith("per ") else unit).split("/")
     dimensions: dict[str, int] = {}
     factor = Fraction(1)
     for part, sign in [*((name, 1) for name in above.split(" ")), *((name, -1) for name in below)]:
@@ -252,15 +343,31 @@ def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
     return tuple(sorted(dimensions.items())), factor
 
 
-_ALIKE = ({"sterling", "lb"}, {"degrees", "celsius"}, {"degrees", "fahrenheit"})
-"""`£5` and `5 pounds`; degrees of which scale is not said."""
+_ALIKE = (
+    {"sterling", "lb"},
+    {"degrees", "celsius"},
+    {"degrees", "fahrenheit"},
+    {"per s", "Hz"},
+    {"yen", "yuan"},
+)
+"""`£5` and `5 pounds`; `¥5`, which is money of two countries; degrees of which scale is not said."""
+_MONEY = frozenset((
+    "dollar", "cent", "euro", "rupee", "sterling", "yen", "krw", "peso", "franc", "real", "lira", "baht",
+    "yuan", "krona", "zloty", "ruble",
+))  # fmt: skip
+_PERIODS = frozenset(("day", "week", "month", "year"))
 
 
 def units_agree(first: str, second: str) -> bool:
-    """Whether two units are one; of a rate, what it is per may be left out: `8 hours` a day."""
-    if {first, second} in _ALIKE:
+    """Whether two units are one.
+
+    Of a price or of something a day, what it is per may be left out: `8 hours` a day, but not `5 m` a second.
+    """
+    if first == second or {first, second} in _ALIKE:
         return True
-    return first == second or first.startswith(f"{second}/") or second.startswith(f"{first}/")
+    shorter, longer = sorted((first, second), key=len)
+    below = longer.removeprefix(f"{shorter}/")
+    return below != longer and (shorter in _MONEY or below in _PERIODS)
 
 
 def converted(value: Fraction, unit: str, other: str) -> Fraction | None:

@@ -20,11 +20,13 @@ _SHORT_WORDS = frozenset([
 _WORDS = lazy_pattern(r"[\w '\".,:;!?&()/$%#@-]*")
 _PRODUCT = lazy_pattern(r"[A-Za-z]{1,4}")
 _NOTHING = lazy_pattern(
-    r"(?:thereis|thereare|has|have|ithas|wehave)?no((?:real|integer|positive|negative|complex|such)?)"
+    r"(?:(?:the|this)(?:equation|system|inequality))?(?:thereis|thereare|has|have|ithas|wehave)?no((?:real|integer|positive|negative|complex|such)?)"
     r"(solution|root|value|number)s?(?:exists?)?"
 )
 _MISSING = lazy_pattern(r"(?:thelimit|limit|it)?(?:doesnotexist|doesn'texist|dne|d\.n\.e)")
-_ENDLESS = lazy_pattern(r"(?:thereare)?(?:infinitelymany(?:solutions?)?|infinite(?:solutions?)?)")
+_ENDLESS = lazy_pattern(
+    r"(?:thereare)?(?:infinitelymany(?:solutions?)?|(?:an)?infinite(?:number(?:of)?)?(?:solutions?)?)"
+)
 _LIMITLESS = lazy_pattern(r"(?:the)?(?:series|integral|sequence|limit|it)?(?:is)?(di|con)verge(?:s|nt)")
 _OPENING = lazy_pattern(
     r"(?:it is|it's|is|on)(?: a)? (?=[A-Za-z]{3,})|(?:in |the month of |a )"
@@ -34,19 +36,40 @@ _OPENING = lazy_pattern(
 _SHORT_NAMES = (
     {short: day for day in DAYS for short in (day[:3], f"{day[:3]}.", day[:4], day[:5])}
     | {short: month for month in MONTHS if month != "may" for short in (month[:3], f"{month[:3]}.")}
-    | {"weds": "wednesday", "sept": "september", "sept.": "september", "notdefined": "undefined"}
+    | {
+        "weds": "wednesday",
+        "sept": "september",
+        "sept.": "september",
+        "notdefined": "undefined",
+        "undef": "undefined",
+        "itcannotbedetermined": "cannotbedetermined",
+    }
 )
 _EMPTY = frozenset(("emptyset", "theemptyset", "nullset", "thenullset"))
 
 
 _SPOKEN = lazy_pattern(
-    r" (?:is|equals|or minus|root of) |^(?:negative|minus) "
+    r" (?:is|equals|or minus|root of|to be|must be) |^(?:negative|minus|exactly) | BCE$| B\.C|integers$"
+    r"|(?:0s|ratio)$|^(?:a |all |real )|^(?:the )?(?:final )?answer"
+    r"|^(?:the )?(?:vertex|cent(?:er|re)|focus|domain|range|midpoint)"
     r"|^(?:the )?(?:point|ratio|pair|ordered|vector|sol|root|set|interval)",
     re.IGNORECASE,
 )
 _NOTATIONS = tuple(
     (lazy_pattern(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
+        (r"^(?:the )?(?:final )?answer(?: is|:)? (?=[-$\\\d(\[])", ""),
+        (r"^(?:the )?(?:vertex|cent(?:er|re)|focus|domain|range|midpoint)(?: is)?(?: at)?:? "
+         r"(?=[(\[{\\])", ""),
+        (r"^(?:a |the )?ratio (?:is |of )*(?=\d+ to \d+$)", ""),
+        (r"^(\d+ to \d+) ratio$", r"\1"),
+        (r"^(?:all )?(?:real )?numbers (?:that are )?(?=greater|less|larger|smaller|more|at (?:least|most))",
+         "x is "),
+        (r"^([a-z]) (?:must|has to|should) be ", r"\1 is "),
+        (r"^(\d{1,5}) ?(?:BCE|B\.C(?:\.E)?\.?)$", r"\1 BC"),
+        (r"^the (\d{4}s)$", r"\1"),
+        (r"^(?:the )?(?:set of )?(?:all )?(?:the )?integers$", r"\\mathbb{Z}"),
+        (r"^exactly (?=\d*\\)", ""),
         (r"^(?:the )?(?:(?:ordered )?pair|point|ratio|vector|interval|solution set|set|roots|solutions)"
          r"(?: is| are)?:? (?=[(\[{\\\d<-])", ""),
         (r"^(?:the )?square root of (\d{1,30})$", r"\\sqrt{\1}"),
