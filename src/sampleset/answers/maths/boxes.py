@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from sampleset.answers.maths.patterns import lazy_pattern
-from sampleset.answers.maths.unmarked import first_sentence
+from sampleset.answers.maths.sentences import first_sentence
 
 MAX_ANSWER = 500
 """Characters; a longer text is not a final answer."""

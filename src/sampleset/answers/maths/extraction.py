@@ -15,15 +15,8 @@ from sampleset.answers.maths.forms import read
 from sampleset.answers.maths.languages import ANNOUNCED, announced, may_announce
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.reasoning import after_reasoning, own_turn
-from sampleset.answers.maths.unmarked import (
-    NUMBER,
-    NUMBER_TEXT,
-    answer_of_unmarked,
-    first_sentence,
-    last_sentence,
-    number_of_sentence,
-    without_contrast,
-)
+from sampleset.answers.maths.sentences import NUMBER, NUMBER_TEXT, first_sentence, last_sentence
+from sampleset.answers.maths.unmarked import answer_of_unmarked, number_of_sentence, without_contrast
 
 _WINDOW = 100_000
 _NEAR_END = 8_000

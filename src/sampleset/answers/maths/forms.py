@@ -15,7 +15,7 @@ from math import isclose
 from typing import Any
 
 from sampleset.answers.maths.dates import read_date, read_time
-from sampleset.answers.maths.intervals import Stretch, are_apart, in_common
+from sampleset.answers.maths.intervals import INFINITE, are_apart, in_common, interval_text, stretches_of
 from sampleset.answers.maths.matrices import array_of_one_row, matrix_rows, scaled_entries, vector_entries
 from sampleset.answers.maths.members import (
     ASSIGNMENT,
@@ -106,7 +106,6 @@ _IN_INTEGERS = lazy_pattern(r"[a-z] ?\\in ?(?:\\mathbb\{Z\}|Z)")
 _FRENCH = lazy_pattern(r"\](.+[,;].+)\[|\](.+[,;].+)\]|\[(.+[,;].+)\[")
 _MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]|\\approx")
 _LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
-_INFINITE = frozenset((r"\infty", r"-\infty", r"+\infty"))
 _ALIGNED = lazy_pattern(r"\\begin ?\{(?:aligned|align\*?|gathered|cases)\}(.*?)\\end ?\{\w+\*?\}", re.DOTALL)
 _HOUR_AND_MINUTE = lazy_pattern(r"\d{1,2}[:h][1-9]\d")
 _LINES = lazy_pattern(r"[^{}\\&]+=[^{}\\&]+(?:\\\\[^{}\\&]+=[^{}\\&]+){1,5}")
@@ -320,7 +319,7 @@ def _bracketed(text: str, nesting: int) -> Form | None:
             "list", [f"({', '.join(each)})" for each in product(*map(both_signs, members))], nesting
         )
     ends = {member.replace(" ", "") for member in members}
-    if len(members) == 2 and (opening + ending in ("(]", "[)") or ends & _INFINITE):
+    if len(members) == 2 and (opening + ending in ("(]", "[)") or ends & INFINITE):
         return _container("interval", members, nesting, opening, ending)
     kind: Kind = "parens" if opening == "(" else "brackets"
     if opening + ending == "[]" and all(_QUOTED.fullmatch(member) for member in members):
@@ -455,13 +454,13 @@ def _conditions(text: str, members: list[str], nesting: int) -> Form | None:
     if all(len(names) == 1 for names in letters) and len(set[str].union(*letters)) > 1:
         # `x>2, y<5` is no stretch of one line.
         return Form("region", ", ".join(sorted(map(squeeze, members))))
-    stretches = [_stretches(part) for part in parts]
+    stretches = [stretches_of(part) for part in parts]
     if not alternative and (_AND.search(text) or any(points)):
         return _in_common(parts, members, nesting)
     if all(len(side) == 1 for side in stretches) and (
         alternative or are_apart([side for sides in stretches for side in sides])
     ):
-        return _container("union", [_interval_text(part) for part in parts], nesting)
+        return _container("union", [interval_text(part) for part in parts], nesting)
     if len(parts) == 2 and all(part.kind == "interval" for part in parts) and not alternative:
         low, high = sorted(parts, key=lambda part: not part.parts[1].text.endswith("infty"))
         ends = low.parts[0].number, high.parts[1].number
@@ -476,30 +475,6 @@ def _conditions(text: str, members: list[str], nesting: int) -> Form | None:
     return Form("region", joined, region=("or" if alternative else "list", *(part.region for part in parts)))
 
 
-def _interval_text(form: Form) -> str:
-    """An interval as text, its ends as they are written; empty where the form is none."""
-    interval = form.parts[0] if form.kind == "inequality" else form
-    if interval.kind not in ("interval", "parens", "brackets") or len(interval.parts) != 2:
-        return ""
-    low, high = (part.latex or part.text for part in interval.parts)
-    return f"{interval.text[0]}{low},{high}{interval.text[-1]}"
-
-
-def _stretches(form: Form) -> list[Stretch]:
-    """The stretches of an interval, a condition or a union of them; empty where an end is no number."""
-    if form.kind == "union":
-        sides = [_stretches(part) for part in form.parts]
-        return [side for found in sides for side in found] if all(sides) else []
-    text = _interval_text(form)
-    interval = form.parts[0] if form.kind == "inequality" else form
-    ends = [part.number.value if part.number else None for part in interval.parts]
-    if not text or any(
-        end is None and part.text not in _INFINITE for end, part in zip(ends, interval.parts, strict=True)
-    ):
-        return []
-    return [Stretch(ends[0], ends[1], text[0] == "[", text[-1] == "]")]
-
-
 def _meeting(parts: list[Form], nesting: int) -> Form | None:
     """What intervals, or sets, have in common; `None` where that takes more than comparing their ends."""
     if all(part.is_set for part in parts):
@@ -510,13 +485,13 @@ def _meeting(parts: list[Form], nesting: int) -> Form | None:
         ]
         inner = ", ".join(part.latex or part.text for part in shared)
         return _form(rf"\{{{inner}\}}", nesting + 1) if shared else Form("expression", r"\emptyset")
-    sides = [_stretches(part) for part in parts]
+    sides = [stretches_of(part) for part in parts]
     return _in_common(parts, [], nesting) if all(sides) else None
 
 
 def _in_common(parts: list[Form], members: list[str], nesting: int) -> Form | None:
     """What holds where all the conditions hold."""
-    sides = [_stretches(part) for part in parts]
+    sides = [stretches_of(part) for part in parts]
     common = in_common(sides) if all(sides) else None
     if common is None:
         joined = " and ".join(sorted(map(squeeze, members)))
@@ -664,10 +639,10 @@ def _inequality(text: str, nesting: int) -> Form | None:
         low, first, name, second, high = r"-\infty", "<", *pieces
     else:
         low, first, name, second, high = *pieces, "<", r"\infty"
-    if not _VARIABLE.fullmatch(name.replace(" ", "")) or name in _INFINITE:
+    if not _VARIABLE.fullmatch(name.replace(" ", "")) or name in INFINITE:
         return _condition(text)
     if (
-        any(_VARIABLE.fullmatch(end.replace(" ", "")) and end not in _INFINITE for end in (low, high))
+        any(_VARIABLE.fullmatch(end.replace(" ", "")) and end not in INFINITE for end in (low, high))
         and len(pieces) == 3
     ):
         return None

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 
+from sampleset.answers.maths.simple_forms import Form
+
 _MOST_PAIRS = 256
+INFINITE = frozenset((r"\infty", r"-\infty", r"+\infty"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +61,27 @@ def are_apart(stretches: list[Stretch]) -> bool:
     return not any(
         first.common(second) for place, first in enumerate(stretches) for second in stretches[:place]
     )
+
+
+def interval_text(form: Form) -> str:
+    """An interval as text, its ends as they are written; empty where the form is none."""
+    interval = form.parts[0] if form.kind == "inequality" else form
+    if interval.kind not in ("interval", "parens", "brackets") or len(interval.parts) != 2:
+        return ""
+    low, high = (part.latex or part.text for part in interval.parts)
+    return f"{interval.text[0]}{low},{high}{interval.text[-1]}"
+
+
+def stretches_of(form: Form) -> list[Stretch]:
+    """The stretches of an interval, a condition or a union of them; empty where an end is no number."""
+    if form.kind == "union":
+        sides = [stretches_of(part) for part in form.parts]
+        return [side for found in sides for side in found] if all(sides) else []
+    text = interval_text(form)
+    interval = form.parts[0] if form.kind == "inequality" else form
+    ends = [part.number.value if part.number else None for part in interval.parts]
+    if not text or any(
+        end is None and part.text not in INFINITE for end, part in zip(ends, interval.parts, strict=True)
+    ):
+        return []
+    return [Stretch(ends[0], ends[1], text[0] == "[", text[-1] == "]")]

@@ -7,42 +7,26 @@ reads of "She needs 6 more to have 25" the 6.
 from __future__ import annotations
 
 import re
-from fractions import Fraction
-from functools import lru_cache
 
-from sampleset.answers.maths.counts import SPELT, SPELT_TEXT
-from sampleset.answers.maths.dates import DAYS, MONTHS
+from sampleset.answers.maths.counts import SPELT
 from sampleset.answers.maths.forms import read
 from sampleset.answers.maths.members import letters_of
 from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.sentences import (
+    MAX_SENTENCE,
+    NUMBER,
+    NUMBER_TEXT,
+    last_sentence,
+    main_clause,
+    without_working,
+)
 from sampleset.answers.maths.spelling import balanced
+from sampleset.answers.maths.stated_shares import amount_in_words
+from sampleset.answers.maths.stated_times import stated_time
 from sampleset.answers.maths.words import FUNCTIONS
 
-_POWER = r"(?:(?: ?(?:×|\\times|\*|x) ?10)?(?:\^(?:\{-?\d{1,4}\}|-?\d{1,4}(?!\d|\.\d))|⁻?[⁰¹²³⁴-⁹]{1,4}))?"
-"""`^6`, `²³`, and `× 10^6` before it."""
-_FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
-NUMBER_TEXT = (
-    r"(?<![A-Za-z0-9_.,/])(?:(?<![)\]}])[-−–](?=[\d$€£₹.\\]))?"
-    r"(?:\d{0,9} ?\\[dt]?frac ?\{\d{1,9}\} ?\{\d{1,9}\}|[$€£₹]?(?:\d{1,2}/\d{1,2}/\d{4}"
-    r"|\d{4}-\d\d-\d\d(?!\d)|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)|\d{1,3}(?:\.\d{3}){2,6}(?![.,]?\d)"
-    r"|(?<!\d )\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,6}(?! ?\d)(?:[.,]\d+)?"
-    rf"|\d+ \d{{1,3}}/\d{{1,3}}(?![\d/])|\d* ?[{_FRACTIONS}]"
-    r"|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?"
-    rf"{_POWER}|\.\d+))"
-    r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%|[万萬亿億만억]| (?:thousand|[mb]illion|trillion)(?![A-Za-z]))?"
-)
-"""A number in running text."""
-NUMBER = lazy_pattern(NUMBER_TEXT)
-_MAX_SENTENCE = 1_000
-_ABBREVIATIONS = r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)"
-SENTENCE_END = lazy_pattern(
-    _ABBREVIATIONS + r"(?<![A-Z])[.!?](?=\s+[A-Z\"(*\\$]|\s*$)|(?<=\d)\.(?=\s)|[\n。！？]"
-)
-"""Where a sentence ends; of a question, the match is its mark."""
 _RESULT = lazy_pattern(rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*({NUMBER_TEXT})")
-_ASIDE = lazy_pattern(r"\s?\(([^()\n]{1,200})\)")
 _ASIDE_AT_END = lazy_pattern(r"(?<=[.!])\s*\([^()\n]{1,200}\)[\s.]*$")
-_BARE = lazy_pattern(rf"\s*{NUMBER_TEXT}\s*")
 _OPENING_YES_NO = lazy_pattern(r"\W{0,4}(yes|no)\b(?=[,.;:!]|\W*$)", re.IGNORECASE)
 _START = r"(?:^|(?<=[.!:]))[ \t]*(?:(?:now|and|then|finally|also),? )?"
 _CHECK = lazy_pattern(
@@ -65,15 +49,7 @@ _CONCLUSION = lazy_pattern(r"\b(?:therefore|thus|hence|so|round(?:ed)? (?:up|dow
 _STANDING = r"(?:approximately |about |around |only |exactly |at least |at most )?"
 _EQUALS = lazy_pattern(rf"\b(?:equals|(?:is|are) equal to) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
 _IS = lazy_pattern(rf"\b(?:is|are|was|were|be|it['’]s|that['’]s) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
-_RESULTING = lazy_pattern(r"(?:is|are|equals|gives|leaves|makes|brings|comes)\b")
 _TOTAL = lazy_pattern(rf"\b(?:for|making|giving|makes) (?:a )?(?:grand )?total of {_STANDING}({NUMBER_TEXT})")
-_OPENING = lazy_pattern(
-    r"\W*(?:(?:so|therefore|thus|hence|finally|then|in total|altogether),? )*"
-    r"(?:if|when|after|before|since|because|with|by|for|in|out of|of|assuming|given|as|at|on|to)\b"
-    r"[^,]{1,200}, ",
-    re.IGNORECASE,
-)
-_SO = lazy_pattern(r"[,;] (?:and )?so (?!that\b)|, (?:and )?(?:therefore|thus|hence) ", re.IGNORECASE)
 _SIDE = lazy_pattern(
     r"\b(?:after|before|because|since|when|if|with|in|for|from|by|to|as|than|while|at|where|who|that|each"
     r"|of|on|using|assuming|so that|per|equal|out)\b"
@@ -128,8 +104,6 @@ _NO_FORMULA = lazy_pattern(
 )
 _HOUR = lazy_pattern(r"\d:$")
 _DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}|\d{4}-\d\d-\d\d")
-
-
 _MATH = lazy_pattern(
     r"\$\$(.+?)\$\$|(?<![\\$])\$(?=\S)([^$\n]{1,200}?)(?<=[^\s=+*(-])(?<! x)\$(?![\d$])|\\\((.+?)\\\)"
     r"|\\\[(.+?)\\\]",
@@ -148,30 +122,6 @@ _RELATED = lazy_pattern(r"[<>]|\\(?:leq?|geq?|leqslant|geqslant|in|neq?|lt|gt)(?
 _CONCLUDES = lazy_pattern(
     r"(?:^|\b(?:so|hence|thus|therefore|that|get|have|obtain|conclude|find|implies|means))\W{0,3}$",
     re.IGNORECASE,
-)
-_RATIO_IN_WORDS = lazy_pattern(
-    r"\b(?:ratio|proportion)\b[^.\n]*?\b(\d+(?:\.\d+)? to \d+(?:\.\d+)?)(?=[\s.!]*$)"
-)
-_MONTH = rf"(?:{'|'.join(month.title() for month in MONTHS)})"
-_WEEKDAY = rf"(?:{'|'.join(day.title() for day in DAYS)})"
-_ONLY_A_DAY = lazy_pattern(rf"[\s*]{{0,4}}(?:{_WEEKDAY}|{_MONTH}(?: \d{{4}})?)[\s.*]{{0,4}}")
-_DAY_AT_END = lazy_pattern(
-    rf"\b(?:is|was|be|on|by|in|until|a) ({_WEEKDAY}"
-    rf"|(?:the )?\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?:,? \d{{4}})?"
-    rf"|(?<=in ){_MONTH} \d{{4}})[\s.!]*$"
-)
-_WORD_FOR_TIME = lazy_pattern(
-    r"\b(?:is|be|was|falls on|lands on|[Aa]t|month is|be in|is in) (?:a )?"
-    rf"({_WEEKDAY}|noon|midnight|(?:half|quarter) (?:past|to) [a-z]{{3,6}}|{_MONTH})[\s.!]*$"
-)
-_COMPOUND = lazy_pattern(
-    r"\b(\d{1,4} (?:years?|weeks?|days?|hours?|hrs?|h|feet|foot|ft|pounds?|lbs?|minutes?|mins?"
-    r"|kg|kilograms?|meters?|m"
-    r"|km|dollars?),?"
-    r" (?:and )?\d{1,4} (?:months?|days?|hours?|minutes?|mins?|min|seconds?|secs?|inch(?:es)?|ounces?|oz"
-    r"|grams?|g|cm"
-    r"|centimeters?|m"
-    r"|meters?|cents?))\b"
 )
 _GIVES_REASON = lazy_pattern(r"(?:since|because|as)\b", re.IGNORECASE)
 _JOINED = lazy_pattern(r"[\s,;]{0,9}(?:and|or|,|;|[或和及])?[\s,;]{0,9}")
@@ -207,58 +157,6 @@ _NAMES_EQUATION = lazy_pattern(
 _DOMAIN = lazy_pattern(r"\b(?:in|on|over|within|between|where|with|interval)(?: the interval)? [$\\(]{0,2}$")
 _ALL_OF = lazy_pattern(r",? for (?:all|any|every|each) [^.\n]{1,40}$")
 _SPLIT_UNIT = lazy_pattern(r"(?<=[$\d]) ?(?:[ckm]?m|in|ft|units?) ?\$\^\{?[23]\}?\$")
-_COLONS = lazy_pattern(
-    r"(?<![A-Za-z0-9_:.])\d{1,3}(?: ?: ?(?:\d{1,3}(?:,\d{3})+|\d{1,7})(?!\d)){1,4}(?! ?:)"
-    r"(?: ?[AaPp](?:[Mm]\b|\.[Mm]\.))?"
-)
-_IS_TIME = lazy_pattern(
-    r"(?:\b(?:is|be|was|becomes|(?:simplifies|reduces|equal|simplified|reduced) to|get|gives|equals) "
-    r"|[=→是为] ?)$"
-)
-_AT_TIME = lazy_pattern(r"(?:\b(?:at|until|by) |在 ?)$")
-_AFTER_TIME = lazy_pattern(r"[\s.!。]*$|,? (?:which is )?[\w.]+ [a-z]+ (?:after|before|later|from)\b")
-_BEFORE_DATE = lazy_pattern(r"\b(?:is|be|was|falls on|lands on|(?:brings|takes|leads|comes) (?:us )?to) $")
-_BEFORE_COMPOUND = lazy_pattern(r"(?:\b(?:is|or|equals|takes|to)|=) $")
-_MONTH_AND_DAY = lazy_pattern(rf"\b{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?(?=[\s.!]*$)")
-_COUNTS = rf"{SPELT_TEXT}|\d{{1,9}} \d{{1,2}}/\d{{1,2}}|\d{{1,9}}\.\d{{1,4}}|\d+"
-_SHARE = (
-    r"(?:an? |one[- ]|two[- ]|three[- ]|four[- ]|five[- ]|six[- ]|seven[- ]|eight[- ]|nine[- ])"
-    r"(?:half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?"
-    r"|twelfths?|hundredths?)"
-)
-_AFTER_SHARE = r"(?= (?:an?|of|the|is|are|remains?|left|full)\b|[.!]|\s*$)"
-_DOZENS = lazy_pattern(
-    rf"(?<!\w)(?:(?P<mixed>{_COUNTS}) and a half|(?P<count>{_COUNTS}|half an?|(?:a )?half|an?))"
-    r"[ -]dozens?\b(?P<half> and a half)?",
-    re.IGNORECASE,
-)
-_AND_PARTS = lazy_pattern(
-    rf"(?<!\w)(?P<count>{_COUNTS}|an?)(?: [a-z]{{3,12}}(?= and an? (?:half|quarter)\b(?! (?:of"
-    rf"|an?)\b)))? and "
-    rf"(?P<share>half|\d{{1,3}}/\d{{1,3}}|{_SHARE})\b",
-    re.IGNORECASE,
-)
-_DASHED = lazy_pattern(r"(?<![\w./-])(?P<count>\d{1,4})-(?P<share>\d{1,2}/\d{1,2})(?![\w/-])")
-_PARTS = lazy_pattern(rf"\b(?P<share>half|{_SHARE}){_AFTER_SHARE}", re.IGNORECASE)
-_NUMERATORS = {
-    "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
-    "nine": 9,
-}  # fmt: skip
-_DENOMINATORS = {
-    "half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
-    "eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100,
-}  # fmt: skip
-
-
-def _share(text: str) -> Fraction | None:
-    """`half`, `three-fourths`, `1/2`."""
-    if text[0].isdigit():
-        over, under = text.split("/")
-        return Fraction(int(over), int(under)) if int(under) else None
-    words = text.lower().replace("-", " ").split(" ")
-    return Fraction(
-        _NUMERATORS[words[0]] if len(words) > 1 else 1, _DENOMINATORS[words[-1].removesuffix("s")]
-    )
 
 
 def _with_decimal_points(text: str) -> str:
@@ -277,7 +175,7 @@ def _without_place(text: str) -> str:
 
 def without_contrast(sentence: str) -> str:
     """A sentence without the number that it ends in and denies: of "15, not 12", "15"."""
-    denied = _CONTRAST.search(sentence, max(0, len(sentence) - _MAX_SENTENCE))
+    denied = _CONTRAST.search(sentence, max(0, len(sentence) - MAX_SENTENCE))
     before = sentence[: denied.start()] if denied else ""
     return before if NUMBER.search(last_sentence(before)) or "\\" in last_sentence(before) else sentence
 
@@ -288,7 +186,7 @@ def answer_of_unmarked(text: str) -> tuple[str, str] | None:
     if answer:
         return answer
     lone = _LONE_LINE.match(text)
-    if lone and len(text) - lone.end() <= _MAX_SENTENCE and not _TURNS_AROUND.search(text, lone.end()):
+    if lone and len(text) - lone.end() <= MAX_SENTENCE and not _TURNS_AROUND.search(text, lone.end()):
         return lone[1].strip(), "last_number"
     text = _with_decimal_points(text)
     text = _without_place(without_contrast(_without_check(text)))
@@ -316,54 +214,13 @@ def _formula(text: str) -> str | None:
     several = _several(sentence)
     if several:
         return several
-    colons = _colons(sentence)
-    if colons:
-        return colons
-    month = _MONTH_AND_DAY.search(sentence)
-    if month and (
-        _BEFORE_DATE.search(sentence, 0, month.start())
-        or len(NUMBER.findall(sentence)) <= len(NUMBER.findall(month[0]))
-    ):
-        return month[0]
-    for pattern in (_RATIO_IN_WORDS, _DAY_AT_END):
-        worded = pattern.search(sentence)
-        if worded and len(NUMBER.findall(sentence)) <= len(NUMBER.findall(worded[0])):
-            return worded[1]
-    if _ONLY_A_DAY.fullmatch(sentence):
-        return sentence.strip(" \n.*")
-    time = _WORD_FOR_TIME.search(sentence)
-    if time and (time[1].endswith("day") or not NUMBER.search(sentence)):
-        return time[1]
-    compounds = list(_COMPOUND.finditer(sentence))
-    if len(compounds) == 1 and read(compounds[0][0]).number:
-        is_only = len(NUMBER.findall(sentence)) == 2
-        ends = not sentence[compounds[0].end() :].strip(" .!")
-        if is_only or (ends and _BEFORE_COMPOUND.search(sentence, 0, compounds[0].start())):
-            return compounds[0][0]
+    time = stated_time(sentence)
+    if time:
+        return time
     point = _TUPLE_AT_END.search(sentence)
     if point and "$" not in sentence and read(point[1]).kind in _WHOLE_KINDS:
         return point[1]
     return _formula_of_sentence(sentence) or _plain_formula(sentence)
-
-
-def _colons(sentence: str) -> str | None:
-    """The time or ratio that a sentence states: its only number, or the last behind "is" or "at"."""
-    sentence = _main_clause(_without_working(sentence))
-    colons = list(_COLONS.finditer(sentence))
-    if not colons:
-        return None
-    others = [
-        match.start() for match in NUMBER.finditer(_COLONS.sub(lambda time: " " * len(time[0]), sentence))
-    ]
-    last = colons[-1]
-    if len(colons) == 1 and not others:
-        return last[0]
-    if not _AFTER_TIME.match(sentence, last.end()):
-        return None
-    if _IS_TIME.search(sentence, 0, last.start()):
-        return last[0]
-    comes_first = not others or others[0] > last.start()
-    return last[0] if comes_first and _AT_TIME.search(sentence, 0, last.start()) else None
 
 
 def _several(sentence: str) -> str | None:
@@ -478,9 +335,9 @@ def number_of_sentence(sentence: str) -> str | None:
     It stands after "is" ("8 of them is 16"), or first with the others in side clauses
     ("$12 for 5 apples"); "4 cows and 3 hens" state two.
     """
-    sentence = _without_working(sentence[:_MAX_SENTENCE])
+    sentence = without_working(sentence[:MAX_SENTENCE])
     for _ in range(2):
-        sentence = _main_clause(sentence)
+        sentence = main_clause(sentence)
     numbers = [
         match
         for match in NUMBER.finditer(sentence)
@@ -508,28 +365,6 @@ def number_of_sentence(sentence: str) -> str | None:
     return numbers[0][0] if _SIDE.search(between) and between.strip() != "to" else None
 
 
-def _main_clause(sentence: str) -> str:
-    """Without an opening clause, with what follows ", so", and without or with only ", which is"."""
-    so = list(_SO.finditer(sentence))
-    if so and NUMBER.search(sentence, so[-1].end()):
-        sentence = sentence[so[-1].end() :]
-    opening = _OPENING.match(sentence)
-    if opening and NUMBER.search(sentence, opening.end()):
-        sentence = sentence[opening.end() :]
-    main, _, which = sentence.partition(", which ")
-    if NUMBER.search(main):
-        return which if len(NUMBER.findall(which)) == 1 and _RESULTING.match(which) else main
-    return sentence
-
-
-def _without_working(sentence: str) -> str:
-    """Without parentheses that only show how: "17 sodas (9 + 8)", but not "the others (6)"."""
-    result = _ASIDE.sub(
-        lambda match: match[0] if _BARE.fullmatch(match[1]) and "%" not in match[1] else "", sentence
-    )
-    return result if NUMBER.search(result) else sentence
-
-
 def _without_check(text: str) -> str:
     """The text up to a check or an explanation of its result, which stands in the sentence before."""
     aside = _ASIDE_AT_END.search(text)
@@ -546,25 +381,6 @@ def _without_check(text: str) -> str:
     return text
 
 
-def first_sentence(text: str) -> str:
-    """The first sentence; a question keeps its mark."""
-    match = SENTENCE_END.search(text)
-    if match and match[0] == "?":
-        return text[: match.end()]
-    return (text[: match.start()] if match else text).strip()
-
-
-def last_sentence(text: str) -> str:
-    """The last sentence, or its last 1,000 characters."""
-    return _last_sentence(text[-_MAX_SENTENCE:].rstrip())
-
-
-@lru_cache(64)
-def _last_sentence(text: str) -> str:
-    ends = [match.end() for match in SENTENCE_END.finditer(text) if match.end() < len(text)]
-    return text[ends[-1] if ends else 0 :]
-
-
 def _yes_or_no(text: str) -> tuple[str, str] | None:
     """A last line, or a text of one paragraph, that opens with "Yes," or "No,"."""
     lines = text.strip().splitlines()
@@ -579,13 +395,13 @@ def _last_result(text: str) -> tuple[str, str] | None:
     """
     near = text.rstrip()
     last = last_sentence(near)
-    sentence = _without_working(last)
+    sentence = without_working(last)
     at_end = _RESULT_AT_END.search(sentence)
     if at_end and not _CLAUSE.search(sentence, 0, at_end.start()):
         is_formula = sentence[at_end.end(1) :].startswith("$")
         return at_end[1].strip().removeprefix("$" if is_formula else " "), "last_result"
     if _GIVES_REASON.match(sentence):  # "if she sells $5000, both are the same" may state the answer first
-        sentence = _main_clause(sentence)
+        sentence = main_clause(sentence)
     spellings = {_value(number): number for number in NUMBER.findall(sentence)}
     for match in reversed(list(_RESULT.finditer(near[: len(near) - len(last)] + sentence))):
         if _value(match[1]) in spellings:
@@ -599,8 +415,8 @@ def _value(number: str) -> str:
 
 def _last_number(text: str) -> tuple[str, str] | None:
     """The number of the last sentence, else the last one, in digits or else in words."""
-    sentence = _without_working(last_sentence(text))
-    worded = _in_words(sentence)
+    sentence = without_working(last_sentence(text))
+    worded = amount_in_words(sentence)
     if worded:
         return worded, "last_number"
     stated = number_of_sentence(sentence)
@@ -613,51 +429,3 @@ def _last_number(text: str) -> tuple[str, str] | None:
     near = [match for match in words if match.start() >= len(text) - len(last_sentence(text))]
     explained = len(near) > 1 and _SIDE.search(text[near[0].end() : near[1].start()])
     return (near[0] if explained else words[-1])[0], "last_number"
-
-
-def _in_words(sentence: str) -> str | None:
-    """A share or a number of dozens that is the only amount of a sentence: `half a cup`, `two dozen eggs`."""
-    lowered = sentence.lower()
-    for pattern, words in (
-        (_DOZENS, ("dozen",)),
-        (_AND_PARTS, (" and ",)),
-        (_DASHED, ("-",)),
-        (
-            _PARTS,
-            (
-                "half",
-                "quarter",
-                "third",
-                "fourth",
-                "fifth",
-                "sixth",
-                "eighth",
-                "tenth",
-                "twelfth",
-                "hundredth",
-                "halves",
-            ),
-        ),
-    ):
-        match = pattern.search(sentence) if any(word in lowered for word in words) else None
-        if not match or NUMBER.search(sentence[: match.start()] + sentence[match.end() :]):
-            continue
-        amount = _dozens(match) if pattern is _DOZENS else _count(match) + (_share(match["share"]) or 0)
-        return str(amount)
-    return None
-
-
-def _count(match: re.Match[str]) -> Fraction:
-    if match.groupdict().get("count", "").lower() in ("a", "an"):
-        return Fraction(1)
-    count = read(match["count"]).number if "count" in match.groupdict() else None
-    return count.value if count else Fraction(0)
-
-
-def _dozens(match: re.Match[str]) -> Fraction:
-    if match["mixed"]:
-        number = read(match["mixed"]).number
-        return (number.value if number else 0) * 12 + Fraction(6)
-    count = match["count"].lower()
-    amount = Fraction(1, 2) if "half" in count else Fraction(1) if count == "a" else _count(match)
-    return amount * 12 + (6 if match["half"] else 0)
