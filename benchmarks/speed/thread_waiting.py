@@ -2,7 +2,7 @@
 
     python benchmarks/speed/thread_waiting.py
 
-Takes five minutes on two cores: the bad settings are that bad. Each setting runs in processes of its own:
+Takes thirteen minutes on two cores: the bad settings are that bad. Each setting runs in processes of its own:
 one alone on the machine, then two side by side. OpenMP's default spins for long, `passive` sleeps at once,
 `GOMP_SPINCOUNT` lies between; the engines set 400. Trained is a small Llama of torch on texts of 400 tokens.
 """
