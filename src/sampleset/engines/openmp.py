@@ -13,7 +13,7 @@ COUNT = "400"
 
 @contextmanager
 def short_waits() -> Generator[None]:
-    """What is imported here has threads that sleep soon while they wait for each other.
+    """Packages that are first imported within this context get threads that soon sleep when they wait.
 
     By default OpenMP's threads spin for long. Beside another busy process, each of the hundreds of barriers
     of a token or a training step then waits for a thread that is not running. If they slept at once, an

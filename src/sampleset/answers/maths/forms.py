@@ -15,7 +15,14 @@ from math import isclose
 from typing import Any
 
 from sampleset.answers.maths.dates import read_date, read_time
-from sampleset.answers.maths.intervals import INFINITE, are_apart, in_common, interval_text, stretches_of
+from sampleset.answers.maths.intervals import (
+    INFINITE,
+    Stretch,
+    are_apart,
+    in_common,
+    interval_text,
+    stretches_of,
+)
 from sampleset.answers.maths.matrices import array_of_one_row, matrix_rows, scaled_entries, vector_entries
 from sampleset.answers.maths.members import (
     ASSIGNMENT,
@@ -456,7 +463,7 @@ def _conditions(text: str, members: list[str], nesting: int) -> Form | None:
         return Form("region", ", ".join(sorted(map(squeeze, members))))
     stretches = [stretches_of(part) for part in parts]
     if not alternative and (_AND.search(text) or any(points)):
-        return _in_common(parts, members, nesting)
+        return _in_common(parts, stretches, members, nesting)
     if all(len(side) == 1 for side in stretches) and (
         alternative or are_apart([side for sides in stretches for side in sides])
     ):
@@ -486,12 +493,13 @@ def _meeting(parts: list[Form], nesting: int) -> Form | None:
         inner = ", ".join(part.latex or part.text for part in shared)
         return _form(rf"\{{{inner}\}}", nesting + 1) if shared else Form("expression", r"\emptyset")
     sides = [stretches_of(part) for part in parts]
-    return _in_common(parts, [], nesting) if all(sides) else None
+    return _in_common(parts, sides, [], nesting) if all(sides) else None
 
 
-def _in_common(parts: list[Form], members: list[str], nesting: int) -> Form | None:
+def _in_common(
+    parts: list[Form], sides: list[list[Stretch]], members: list[str], nesting: int
+) -> Form | None:
     """What holds where all the conditions hold."""
-    sides = [stretches_of(part) for part in parts]
     common = in_common(sides) if all(sides) else None
     if common is None:
         joined = " and ".join(sorted(map(squeeze, members)))

@@ -35,7 +35,7 @@ FOREIGN_ANSWERS = (
 )
 """Nouns that an option is announced with."""
 FOREIGN_IS = (
-    "lautet|ist|est|este|on|es|está|é|è|is|är|er|jest|je|adalah|là|ni|ay|est[aá]|است|হল|হলো|هي|هو|है|היא|είναι"
+    "lautet|ist|est|este|on|es|é|è|is|är|er|jest|je|adalah|là|ni|ay|est[aá]|است|হল|হলো|هي|هو|है|היא|είναι"
 )
 FOREIGN_RIGHT = (
     r"(?:richtig|korrekt|juist|točn|točan|rätt|riktig|právn|správn|poprawn|prawidłow|правил|верн|верен"

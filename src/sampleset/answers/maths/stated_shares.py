@@ -39,6 +39,11 @@ _DENOMINATORS = {
     "eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100,
 }  # fmt: skip
 
+_NAMES_OF_PARTS = (
+    "half", "quarter", "third", "fourth", "fifth", "sixth", "eighth", "tenth", "twelfth",
+    "hundredth", "halves",
+)  # fmt: skip
+
 
 def _share(text: str) -> Fraction | None:
     """`half`, `three-fourths`, `1/2`."""
@@ -58,22 +63,7 @@ def amount_in_words(sentence: str) -> str | None:
         (_DOZENS, ("dozen",)),
         (_AND_PARTS, (" and ",)),
         (_DASHED, ("-",)),
-        (
-            _PARTS,
-            (
-                "half",
-                "quarter",
-                "third",
-                "fourth",
-                "fifth",
-                "sixth",
-                "eighth",
-                "tenth",
-                "twelfth",
-                "hundredth",
-                "halves",
-            ),
-        ),
+        (_PARTS, _NAMES_OF_PARTS),
     ):
         match = pattern.search(sentence) if any(word in lowered for word in words) else None
         if not match or NUMBER.search(sentence[: match.start()] + sentence[match.end() :]):
