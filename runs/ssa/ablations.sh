@@ -12,7 +12,7 @@
 #   fold       base, samples of equal answers shown once with their number
 #   weighed    base, only three in ten of the rows whose vote is right
 #   told       base, each sample's confidence told in words behind it (told.py)
-#   calculated base, on samples that end with what they calculate (calculated.py), in training, calibration and test
+#   calculated base, on samples that end with what they calculate, in training, calibration and test
 #   direct     SFT on the right answer, written at once
 #   direct_select  the model of `direct`, asked in mode select and calibrated
 #   think      SFT on a right sample, written out, then its answer
@@ -36,6 +36,7 @@ mkdir -p "$WORK"
 export MODELS DATA WORK DEVICE PYTHON SAMPLESET_DTYPE=bfloat16 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
 export LIMIT=${LIMIT:-$([ -n "${OWN:-}" ] && echo 400 || echo 200)} PERMUTATIONS=0 CONCURRENCY=8 WORKERS=1
 STEPS=${STEPS:-240}
+beside=() # further methods of the reports
 draws=$ROOT/data/draws
 if [ -n "${OWN:-}" ]; then
   test=${TEST:-$draws/gsm8k_test_qwen05b_reseeded.jsonl.gz}
@@ -65,7 +66,7 @@ evaluate() { # NAME CHECKPOINT
   if [ -n "${OWN:-}" ]; then ( # 400 questions: by the engine that reads fastest
     unset SAMPLESET_DTYPE
     [ -d "$WORK/export/$1" ] || $SAMPLESET export "$2" --output "$WORK/export/$1"
-    "$HERE/evaluate.sh" "$1" "$test" 5 "ssa:model=openvino:$WORK/export/$1"
+    "$HERE/evaluate.sh" "$1" "$test" 5 "${beside[@]}" "ssa:model=openvino:$WORK/export/$1"
   ); else
     "$HERE/evaluate.sh" "$1" "$test" 5 "ssa:model=$2"
   fi
@@ -87,18 +88,27 @@ select_variant() { # NAME ROWS HELD_BACK [--set ...]
   evaluate "ablation_$name" "$WORK/train/ablation_$name/checkpoint"
 }
 
-on_copies() ( # NAME [first arguments of NAME.py]: `base` on what NAME.py makes of the sample sets
-  local name=$1
-  copy() { # FILE NAME [first arguments]
-    [ -s "$WORK/$name/$2.jsonl.gz" ] || $PYTHON "$HERE/$name.py" "${@:3}" "$1" "$WORK/$name/$2.jsonl.gz"
+told() ( # `base` on what told.py makes of the sample sets
+  copy() { # FILE NAME
+    [ -s "$WORK/told/$2.jsonl.gz" ] || $PYTHON "$HERE/told.py" "$draws/gsm8k_train_qwen05b_reseeded.jsonl.gz" "$1" "$WORK/told/$2.jsonl.gz"
   }
-  mkdir -p "$WORK/$name"
-  copy "${train[0]}" train "${@:2}"
-  copy "$next" next "${@:2}"
-  copy "$test" "$(basename "$test" .jsonl.gz)" "${@:2}" # reports are compared by the files' names
-  train[0]=$WORK/$name/train.jsonl.gz next=$WORK/$name/next.jsonl.gz test=$WORK/$name/${test##*/}
-  rows "$name" -k 5 "${ends[@]}"
-  select_variant "$name" "$name" "$name"
+  mkdir -p "$WORK/told"
+  copy "${train[0]}" train
+  copy "$next" next
+  copy "$test" "$(basename "$test" .jsonl.gz)" # reports are compared by the files' names
+  train[0]=$WORK/told/train.jsonl.gz next=$WORK/told/next.jsonl.gz test=$WORK/told/${test##*/}
+  rows told -k 5 "${ends[@]}"
+  select_variant told told told
+)
+
+calculated() ( # `base` with a calculator
+  mkdir -p "$WORK/calculated"
+  cp "${train[0]}" "$WORK/calculated/train.jsonl.gz" # rows are drawn by the files' names, and have those of `told`
+  cp "$next" "$WORK/calculated/next.jsonl.gz"
+  train[0]=$WORK/calculated/train.jsonl.gz next=$WORK/calculated/next.jsonl.gz
+  rows calculated -k 5 "${ends[@]}" --calculator
+  beside=(calculator:inner=majority_vote calculator:inner=weighted_vote)
+  select_variant calculated calculated calculated
 )
 
 direct_rows() {
@@ -138,8 +148,7 @@ for variant in "$@"; do
       rows weighed -k 5 "${ends[@]}" --easy 0.3
       select_variant weighed weighed ends90
       ;;
-    told) on_copies told "$draws/gsm8k_train_qwen05b_reseeded.jsonl.gz" ;;
-    calculated) on_copies calculated ;;
+    told | calculated) "$variant" ;;
     varied_k)
       rows varied_k -k 4-12 "${ends[@]}"
       select_variant varied_k varied_k ends90

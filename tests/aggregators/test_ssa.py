@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sampleset.aggregators.calculator import Calculator
 from sampleset.aggregators.llm_aggregator import LLMAggregator, candidate_confidences, softmax
 from sampleset.aggregators.ssa import SampleSetAggregator
 from sampleset.backends.replay import ScoringReplayBackend
@@ -16,7 +17,7 @@ from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.models.calls import ModelCalls
 from sampleset.models.retries import Patience
 from sampleset.specs import options_of
-from sampleset.types import Candidate
+from sampleset.types import Candidate, Question, Sample, SampleSet
 
 RECORD = CheckpointRecord(
     "tiny@0123abcd", "select", "aggregate-1", vote_weight=1.5, keep_end_tokens=4, training={"steps": 3}
@@ -56,6 +57,19 @@ async def test_it_drops_ends_before_it_keeps_those_of_its_training(make_set):
     assert set(prompts) == {prompts[0]}
     assert prompts[0].count("…") == 6
     assert "boxed" not in prompts[0]
+
+
+async def test_one_that_learned_from_samples_put_right_reads_them_put_right():
+    texts = ["So 10 + 20 = 40.\n<answer>40</answer>", "It is <answer>2</answer>", "It is <answer>30</answer>"]
+    sets = SampleSet(Question("q", "What is it?"), tuple(map(Sample, range(3), texts)))
+    aided = SampleSetAggregator(trained(replace(RECORD, calculator=True)))
+    within = Calculator(SampleSetAggregator(trained()))
+    answer = await aided.aggregate(sets)
+    assert answer == replace(await within.aggregate(sets), aggregator="ssa")
+    assert [candidate.answer for candidate in answer.candidates] == ["30", "2"]
+    assert answer.flags == ("calculated",)
+    plain = await SampleSetAggregator(trained()).aggregate(sets)
+    assert [candidate.answer for candidate in plain.candidates] == ["40", "2", "30"]
 
 
 async def test_a_trained_confidence_weight_counts(make_set):

@@ -148,6 +148,21 @@ def test_sets_become_a_measured_aggregator_and_files_for_the_other_commands(
     assert (code, err.count("done before")) == (0, 9)
 
 
+def test_with_a_calculator_rows_and_vote_have_it_and_the_verdict_compares_with_it(
+    run: Run, draws: Path, stubs: Stubs, tmp_path: Path
+):
+    code, _, err = fit(run, draws, tmp_path / "fit", "--calculator")
+    assert code == 0, err
+    vote = json.loads((tmp_path / "fit" / "vote.json").read_text())
+    rows = [row for _, row in read_rows(tmp_path / "fit" / "rows.jsonl")]
+    verdict = json.loads((tmp_path / "fit" / "verdict.json").read_text())
+    assert vote["calculator"] is True
+    assert all(row["calculator"] for row in rows)
+    assert [lead["over"] for lead in verdict["leads"]] == [
+        "majority_vote", "weighted_vote", "calculator", "calculator:inner=weighted_vote", "learned_vote",
+    ]  # fmt: skip
+
+
 def test_a_folder_that_was_moved_says_the_same(run: Run, draws: Path, stubs: Stubs, tmp_path: Path):
     _, out, _ = fit(run, draws, tmp_path / "fit")
     (tmp_path / "fit").rename(tmp_path / "moved")

@@ -235,7 +235,7 @@ def test_weights_are_fitted_on_labelled_sample_sets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     refs = _use_backend(monkeypatch)
-    write_record(tmp_path, replace(RECORD, keep_end_tokens=90))
+    write_record(tmp_path, replace(RECORD, keep_end_tokens=90, calculator=True))
     write_trained_on(tmp_path, ["0" * 12])
     sets = tmp_path / "own.jsonl"
     samples = ["It is <answer>9</answer>", "So <answer>7</answer>", "Thus <answer>7</answer>"]
@@ -252,7 +252,8 @@ def test_weights_are_fitted_on_labelled_sample_sets(
     assert figures["figures"]["vote"]["accuracy"] == 1.0
     assert read_record(tmp_path).others["calibration"]["rows"] == "own.rows.jsonl"
     rows = (tmp_path / "own.rows.jsonl").read_bytes()
-    assert json.loads(rows.splitlines()[0])["keep_end_tokens"] == 90
+    row = json.loads(rows.splitlines()[0])
+    assert (row["keep_end_tokens"], row["calculator"]) == (90, True)
     assert CliRunner().invoke(app, command).exit_code == 0
     assert (tmp_path / "own.rows.jsonl").read_bytes() == rows
 
@@ -282,7 +283,8 @@ def test_the_command_says_on_stderr_that_an_overlap_could_not_be_checked(
     ("rows", "error", "said"),
     [
         (_rows(19), DataError, "19 rows of 19 questions"),
-        ([replace(row, keep_end_tokens=9) for row in _rows()], InvalidArgumentError, "keep_end_tokens=9"),
+        ([replace(row, keep_end_tokens=9) for row in _rows()], InvalidArgumentError, "keep_end_tokens 9"),
+        ([replace(row, calculator=True) for row in _rows()], InvalidArgumentError, "calculator True"),
         ([replace(row, id="sets/q/0") for row in _rows()], DataError, "40 rows of 1 question"),
     ],
 )

@@ -3,7 +3,7 @@
 
 Departures from the paper: trained to think, to answer at once, or to select among the answers; in mode
 `select` the log of the votes and the samples' confidence count beside the model's score, by learned
-weights; samples are shown in permuted order, cut and folded as in training.
+weights; samples are shown in permuted order, cut, folded and put right by a calculator as in training.
 
 Cost with P permutations: that of `llm_aggregator` in the mode it was trained for, P calls of a prompt of
 about 100 + Q + n·(L + 7) tokens, where L is at most the `keep_end_tokens` it was trained with.
@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
-from sampleset.aggregators.base import AGGREGATORS, Writing
+from sampleset.aggregators.base import AGGREGATORS, Aggregator, Writing
+from sampleset.aggregators.calculator import Calculator
 from sampleset.aggregators.llm_aggregator import LLMAggregator
 from sampleset.backends.base import Backend, record_of
 from sampleset.engines.checkpoint import read_record
@@ -32,7 +33,8 @@ class SampleSetAggregator:
 
     Mode, prompt, learned weights, and how samples are cut and folded come from the record beside the model's
     weights, so that it is asked as it was trained. Fallbacks, flags and confidence are those of
-    `llm_aggregator`, which reads any other model the same way.
+    `llm_aggregator`, which reads any other model the same way. One that was trained on samples that a
+    `calculator` had put right reads them within it.
 
     Attributes:
         backend: The trained model: a checkpoint of `sampleset train`, or what `sampleset export` made of it;
@@ -57,6 +59,7 @@ class SampleSetAggregator:
     record: str | None = None
     drop_end_tokens: int | None = None
     _reader: LLMAggregator = field(init=False, repr=False, compare=False)
+    _asked: Aggregator = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         record = record_of(self.backend) if self.record is None else read_record(Path(self.record))
@@ -98,6 +101,7 @@ class SampleSetAggregator:
             seed=self.seed,
         )
         object.__setattr__(self, "_reader", reader)
+        object.__setattr__(self, "_asked", Calculator(reader) if record.calculator else reader)
 
     @property
     def multiples(self) -> str:
@@ -111,4 +115,4 @@ class SampleSetAggregator:
 
     async def aggregate(self, sample_set: SampleSet) -> Answer:
         """The trained model's answer to the question of this set."""
-        return replace(await self._reader.aggregate(sample_set), aggregator=self.name)
+        return replace(await self._asked.aggregate(sample_set), aggregator=self.name)

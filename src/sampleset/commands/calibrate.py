@@ -108,6 +108,7 @@ async def _rows_of_sets(
         options,
         keep_end_tokens=record.keep_end_tokens,
         fold=record.fold,
+        calculator=record.calculator,
         max_prompt_tokens=record.max_prompt_tokens,
     )
     count = await write_training_rows(path, [labelled], backend, as_trained)

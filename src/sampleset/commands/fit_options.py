@@ -98,6 +98,14 @@ class SizeOptions(OptionGroup):
         int | None,
         option("--keep-end-tokens", help="Tokens that the aggregator sees of each sample.", panel=_TRAINING),
     ] = None
+    calculator: Annotated[
+        bool,
+        option(
+            "--calculator",
+            help="Samples count for what they calculate, in training and in use.",
+            panel=_TRAINING,
+        ),
+    ] = False
     recipe: Annotated[
         list[str] | None,
         option(

@@ -104,8 +104,10 @@ class Fit:
     @property
     def specs(self) -> dict[str, str]:
         """The methods that are compared with the vote, by name."""
+        aided = ("calculator", "calculator:inner=weighted_vote") if self.size.calculator else ()
         return {
             "weighted_vote": "weighted_vote",
+            **{spec: spec for spec in aided},
             "learned_vote": f"learned_vote:file={self.output / 'vote.json'}",
             "ssa": f"ssa:model={self.aggregator}"
             + (f",max_tokens={self.size.max_reply_tokens}" if self.size.max_reply_tokens else ""),
@@ -173,14 +175,16 @@ class Fit:
         if self.draws.model is None:
             drawn["sets"] = {name: _content(Path(ref)) for name, ref in self._refs.items()}
         rows = {"base": self.base, "method": size.method, "think": size.think, "end": scale.keep_end_tokens}
+        # Only where it is set, so that folders of older versions go on.
+        aided = {"calculator": True} if size.calculator else {}
         recipe = {"scale": size.scale, "recipe": size.overrides}
         dropped = {"drop_end_tokens": list(size.dropped)}
         reply = {"max_reply_tokens": size.max_reply_tokens} if size.max_reply_tokens else {}
         stages = [
             Stage("questions", [f"questions_{part}.jsonl" for part in self.split], self._split, questions),
             Stage("draws", [f"sets_{part}.jsonl.gz" for part in self.split], self._draw, drawn),
-            Stage("vote", ("vote.json",), self._fit_vote),
-            Stage("rows", ("rows.jsonl", "rows.held_back.jsonl"), self._make_rows, rows),
+            Stage("vote", ("vote.json",), self._fit_vote, aided),
+            Stage("rows", ("rows.jsonl", "rows.held_back.jsonl"), self._make_rows, rows | aided),
             *(
                 Stage(
                     f"train_{run}",
@@ -400,7 +404,7 @@ class Fit:
                 [self._sets("train")],
                 self.dataset,
                 self.output / "vote.json",
-                FitOptions(k=str(self.scale.k)),
+                FitOptions(k=str(self.scale.k), calculator=self.size.calculator),
                 False,
                 ModelRef(),
                 self.calls,
@@ -424,6 +428,7 @@ class Fit:
             all_wrong=0.0 if selects else 0.1,
             mode=self._mode,
             keep_end_tokens=self.scale.keep_end_tokens,
+            calculator=self.size.calculator,
             held_back=self.scale.held_back,
             seed=self.size.seed,
         )

@@ -67,6 +67,9 @@ class RowOptions(OptionGroup):
     fold: Annotated[
         bool, option("--fold", help="Show samples of equal answers once, with count.", panel=ROWS)
     ] = False
+    calculator: Annotated[
+        bool, option("--calculator", help="Samples count for what they calculate.", panel=ROWS)
+    ] = False
     drawn_order: Annotated[
         bool, option("--drawn-order", help="Show samples in the order drawn, not permuted.", panel=ROWS)
     ] = False
@@ -96,6 +99,7 @@ class RowOptions(OptionGroup):
             max_prompt_tokens=self.max_prompt_tokens,
             keep_end_tokens=self.keep_end_tokens,
             fold=self.fold,
+            calculator=self.calculator,
             keep_thinking=keep_thinking,
             drawn_order=self.drawn_order,
             held_back=self.held_back,

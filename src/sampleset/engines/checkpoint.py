@@ -36,6 +36,7 @@ class CheckpointRecord:
         blind_vote_weight: As `vote_weight`, for such sets.
         keep_end_tokens: Tokens shown of each sample, its last ones; `None` for all.
         fold: Whether samples of equal answers are shown once, with their count.
+        calculator: Whether samples that miscalculate end with what they calculate, before they are read.
         max_prompt_tokens: Token budget of its prompts; `None` for the model's context less the reply.
         training: The recipe, the steps done, and the figures before and after.
         others: Further fields, such as those of `sampleset export`.
@@ -52,6 +53,7 @@ class CheckpointRecord:
     blind_vote_weight: float | None = None
     keep_end_tokens: int | None = None
     fold: bool = False
+    calculator: bool = False
     max_prompt_tokens: int | None = None
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     others: Mapping[str, Any] = field(default_factory=dict[str, Any])

@@ -150,9 +150,10 @@ def verdict_of(report: Path, method: str, free: Mapping[str, str]) -> Verdict:
 
 def verdict_lines(verdict: Verdict) -> list[str]:
     """The verdict for the terminal."""
+    width = max(16, *(len(lead.over) + 1 for lead in verdict.leads))
     lines = [f"{verdict.method} on {plural(verdict.questions, 'test question')}, k = {verdict.k}:"]
     lines += [
-        f"  less {lead.over:<16}{lead.text:<22}mended {lead.mended}, spoilt {lead.spoilt}, "
+        f"  less {lead.over:<{width}}{lead.text:<22}mended {lead.mended}, spoilt {lead.spoilt}, "
         f"p {p_value(lead.p_value)}"
         for lead in verdict.leads
     ]

@@ -276,14 +276,13 @@ def _require_fitting(path: Path, chosen: Sequence[TrainingRow], record: Checkpoi
             f"that has a right candidate; "
             f"{LEAST_ROWS} rows and {folds} questions are needed. Hold more back with --held-back."
         )
-    expected = (record.mode, record.prompt_version, record.keep_end_tokens, record.fold)
     for row in chosen:
-        if (row.mode, row.prompt_version, row.keep_end_tokens, row.fold) != expected:
-            raise InvalidArgumentError(
-                f"{path}: row {row.id!r} was made as mode={row.mode}, prompt={row.prompt_version}, "
-                f"keep_end_tokens={row.keep_end_tokens}, fold={row.fold}; the model reads "
-                f"{expected}. Make the rows with the options of its training rows."
-            )
+        for name in ("mode", "prompt_version", "keep_end_tokens", "fold", "calculator"):
+            if (made := getattr(row, name)) != (read := getattr(record, name)):
+                raise InvalidArgumentError(
+                    f"{path}: row {row.id!r} was made with {name} {made}; the model reads with {name} "
+                    f"{read}. Make the rows with the options of its training rows."
+                )
 
 
 def _require_untrained(

@@ -461,7 +461,7 @@ def record_for(rows: Sequence[TrainingRow], source: str) -> CheckpointRecord:
         DataError: The rows are of several kinds, or have another version of the prompt.
     """
     kinds: dict[str, Any] = {}
-    for name in ("mode", "prompt_version", "keep_end_tokens", "fold", "max_prompt_tokens"):
+    for name in ("mode", "prompt_version", "keep_end_tokens", "fold", "calculator", "max_prompt_tokens"):
         values = {getattr(row, name) for row in rows}
         if len(values) > 1:
             listed = ", ".join(sorted(map(str, values)))

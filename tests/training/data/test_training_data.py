@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampleset.backends.replay import ReplayBackend
-from sampleset.errors import InvalidArgumentError, MalformedRecordError
+from sampleset.errors import DataError, InvalidArgumentError, MalformedRecordError
 from sampleset.prompts import AGGREGATION_PROMPT, Shown, aggregation_messages
 from sampleset.storage.files import write_rows
 from sampleset.storage.rows import read_rows
@@ -31,6 +31,7 @@ from sampleset.training.data.rows import (
 from sampleset.training.data.targets import TargetOptions, Teacher
 from sampleset.training.data.verl_reward import compute_score
 from sampleset.training.grpo.rewards import reward
+from sampleset.training.loop import record_for
 from sampleset.types import Question
 from support.command_line import Run
 from support.training_builders import SILENT, make_row, write_sets
@@ -254,6 +255,20 @@ async def test_equal_answers_are_shown_once_on_request(tmp_path: Path):
     text = row.prompt[0]["content"]
     assert "(given 2 times):" in text
     assert text.count("Step") == 2
+
+
+async def test_samples_end_with_what_they_calculate_on_request(tmp_path: Path):
+    path = tmp_path / "sets.jsonl"
+    samples = ["So 3 + 4 = 8.\n<answer>8</answer>", "<answer>8</answer>", "<answer>9</answer>"]
+    write_rows(path, [{"id": "a", "question": "How many?", "answer": "7", "samples": samples}])
+    (stated,), _ = await made(tmp_path, path)
+    (put_right,), _ = await made(tmp_path, path, replace(ALL, calculator=True))
+    assert (stated.right_samples, stated.calculator) == (0, False)
+    assert (put_right.right_samples, put_right.calculator) == (1, True)
+    assert "This comes to < answer>7" in put_right.prompt[0]["content"]
+    assert row_from_json(row_to_json(put_right)) == put_right
+    with pytest.raises(DataError, match="mixes rows of calculator False, True"):
+        record_for([stated, put_right], "rows")
 
 
 async def test_selecting_needs_a_choice_with_a_right_answer(tmp_path: Path):

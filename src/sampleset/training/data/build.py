@@ -23,6 +23,7 @@ from statistics import fmean
 from typing import Any, get_args
 
 from sampleset.aggregators.base import decide, prompt_budget, tally
+from sampleset.aggregators.calculator import calculated
 from sampleset.answers import choices_of
 from sampleset.backends.base import Backend
 from sampleset.chat import Message
@@ -63,6 +64,7 @@ class DataOptions:
         max_prompt_tokens: Token budget of a prompt; by default the model's context less the reply.
         keep_end_tokens: Show only this many tokens of each sample, its last ones.
         fold: Show samples of equal answers once, with their count. Samples without an answer are left out.
+        calculator: Samples that miscalculate end with what they calculate, as in the aggregator of that name.
         keep_thinking: Show the text before `</think>`, too.
         drawn_order: Show samples in the order in which they were drawn, as in the paper, not permuted.
         held_back: Share of questions whose rows go to a separate file, for measuring progress.
@@ -78,6 +80,7 @@ class DataOptions:
     max_prompt_tokens: int | None = None
     keep_end_tokens: int | None = None
     fold: bool = False
+    calculator: bool = False
     keep_thinking: bool = False
     drawn_order: bool = False
     held_back: float = 0.0
@@ -303,6 +306,8 @@ async def _draw_from_files(
                 count.dropped_sets[unfit] += 1
                 continue
             sample_set = stored.sample_set if options.keep_thinking else stored.sample_set.without_thinking()
+            if options.calculator:
+                sample_set = calculated(sample_set)
             usable = [index for index, sample in enumerate(sample_set.samples) if not sample.failed]
             key = f"{file.name}/{stored.problem.id}"
             subsets = draw_subsets(usable, options.ks, options.subsets, options.seed, key)
@@ -359,6 +364,7 @@ async def _grade_subset(
         right_samples=sum(right),
         keep_end_tokens=options.keep_end_tokens,
         fold=options.fold,
+        calculator=options.calculator,
         max_prompt_tokens=options.max_prompt_tokens,
         extra=dict(problem.extra) if scorer_for(problem) else {},
         answer_kind=problem.question.answer_kind,

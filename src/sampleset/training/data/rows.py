@@ -62,6 +62,7 @@ class TrainingRow:
         right_samples: Number of samples that give the gold answer.
         keep_end_tokens: Tokens shown of each sample, its last ones; `None` for all.
         fold: Whether samples of equal answers are shown once.
+        calculator: Whether samples that miscalculate end with what they calculate.
         max_prompt_tokens: Requested token budget of the prompt.
         extra: Data for the dataset's scorer, if it has one.
         answer_kind: Kind by which answers are read and compared.
@@ -86,6 +87,7 @@ class TrainingRow:
     right_samples: int
     keep_end_tokens: int | None = None
     fold: bool = False
+    calculator: bool = False
     max_prompt_tokens: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     answer_kind: str = DEFAULT_KIND
@@ -166,7 +168,7 @@ def row_to_json(row: TrainingRow) -> dict[str, Any]:
     """A row as JSON values. Empty optional fields are left out."""
     plain = {"schema": ROW_SCHEMA} | asdict(replace(row, kinds=None))
     del plain["kinds"]
-    for name in ("keep_end_tokens", "fold", "max_prompt_tokens", "extra", "completion", "target"):
+    for name in ("keep_end_tokens", "fold", "calculator", "max_prompt_tokens", "extra", "completion", "target"):
         if not plain[name]:
             del plain[name]
     if row.answer_kind == DEFAULT_KIND:
@@ -201,6 +203,7 @@ def row_from_json(values: Mapping[str, Any]) -> TrainingRow:
         right_samples=values["right_samples"],
         keep_end_tokens=values.get("keep_end_tokens"),
         fold=values.get("fold", False),
+        calculator=values.get("calculator", False),
         max_prompt_tokens=values.get("max_prompt_tokens"),
         extra=values.get("extra", {}),
         answer_kind=values.get("answer_kind", DEFAULT_KIND),

@@ -76,6 +76,8 @@ def _reading(record: Mapping[str, Any]) -> str:
     parts = [f"the last {end_tokens} tokens of each sample"] if end_tokens else []
     if record.get("fold"):
         parts.append("equal answers shown once")
+    if record.get("calculator"):
+        parts.append("which end with what they calculate where that is another number than they state")
     return "".join(f", {part}" for part in parts)
 
 
