@@ -22,6 +22,7 @@ from fractions import Fraction
 from math import isclose
 from typing import Literal
 
+from sampleset.answers.maths.brackets import split_top
 from sampleset.answers.maths.counts import rank_of
 from sampleset.answers.maths.dates import dates_agree, times_agree
 from sampleset.answers.maths.forms import read, read_as_list
@@ -30,7 +31,7 @@ from sampleset.answers.maths.members import ratio_text
 from sampleset.answers.maths.numerals import Numeral, is_endless, with_units
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.simple_forms import Form, number_form
-from sampleset.answers.maths.spelling import respell, split_top
+from sampleset.answers.maths.spelling import respell
 from sampleset.answers.maths.two_ways import estimate, near_of_two
 from sampleset.answers.maths.units import UNIT_LETTERS, converted, units_agree
 from sampleset.answers.maths.verdict_store import store_verdict, stored_verdict

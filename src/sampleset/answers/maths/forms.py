@@ -14,6 +14,7 @@ from itertools import pairwise, product
 from math import isclose
 from typing import Any
 
+from sampleset.answers.maths.brackets import balanced, closing, split_top, too_deep
 from sampleset.answers.maths.dates import read_date, read_time
 from sampleset.answers.maths.intervals import (
     INFINITE,
@@ -47,7 +48,8 @@ from sampleset.answers.maths.members import (
 from sampleset.answers.maths.numerals import Numeral, read_numeral, read_plain, strip_unit
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.simple_forms import Form, Kind, notation_of, number_form
-from sampleset.answers.maths.spelling import balanced, closing, respell, split_top, squeeze, too_deep
+from sampleset.answers.maths.spelling import respell
+from sampleset.answers.maths.tokens import squeeze
 from sampleset.answers.maths.two_ways import CONSTANT, estimate, exact_of_two
 from sampleset.answers.maths.words import FUNCTIONS, WORD, folded_words, in_notation, is_word
 

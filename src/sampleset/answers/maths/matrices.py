@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sampleset.answers.maths.brackets import split_top
 from sampleset.answers.maths.patterns import lazy_pattern
-from sampleset.answers.maths.spelling import split_top
 
 _MATRIX = lazy_pattern(
     r"(?P<factor>-?(?:\d{1,6}(?:[./]\d{1,6})?|\\frac ?\{[^&]{1,40}\} ?\{[^&]{1,40}\}"

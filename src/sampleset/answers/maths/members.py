@@ -7,8 +7,9 @@ from fractions import Fraction
 from itertools import product
 from math import gcd, lcm
 
+from sampleset.answers.maths.brackets import balanced, split_top
 from sampleset.answers.maths.patterns import lazy_pattern
-from sampleset.answers.maths.spelling import balanced, split_top, squeeze
+from sampleset.answers.maths.tokens import squeeze
 
 MAX_SIGNS = 3
 PLUS_MINUS = lazy_pattern(r"\\pm(?![A-Za-z])|^\\mp(?![A-Za-z])|^\+/?- ?(?=[\d\\])")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from sampleset.answers.maths.brackets import balanced
 from sampleset.answers.maths.counts import SPELT
 from sampleset.answers.maths.forms import read
 from sampleset.answers.maths.members import letters_of
@@ -20,7 +21,6 @@ from sampleset.answers.maths.sentences import (
     main_clause,
     without_working,
 )
-from sampleset.answers.maths.spelling import balanced
 from sampleset.answers.maths.stated_shares import amount_in_words
 from sampleset.answers.maths.stated_times import stated_time
 from sampleset.answers.maths.words import FUNCTIONS
