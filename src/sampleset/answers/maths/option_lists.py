@@ -1,13 +1,19 @@
-"""Options that a text goes through: `A. Rome: This is incorrect.`, `| B | yes |`, `- [x] C`."""
+"""Lists of options: at the end of a question, in an answer (`A, C`), and those that a text goes through.
+
+Of the last, each may have a verdict: `A. Rome: This is incorrect.`, `| B | yes |`, `- [x] C`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from string import ascii_uppercase
 
 from sampleset.answers.maths.patterns import lazy_pattern
 
+MAX_TEXT = 100_000
+"""Characters; of a longer text, the end is read."""
 _LONGEST_BODY = 400
 _FEW_OPTIONS = 3
 
@@ -42,6 +48,40 @@ _VERDICT = lazy_pattern(
     r"|because|since|as|if|but|unless|although)\b)))",
     re.IGNORECASE | re.MULTILINE,
 )
+_OPTION_LINE = lazy_pattern(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
+_SEVERAL = lazy_pattern(
+    r"[^\w\n]*(?:options? |choices? )?[A-Z](?![\w'’])(?:[^\w\n.:]{1,6}(?:(?:and|or|und|oder|et|ou|y|o|e|и|или"
+    r"|或|和)[^\w\n]{1,3})?"
+    r"(?:option |choice )?[A-Z](?!\w)(?=\s*(?:$|[^\w\s]|and\b|or\b|are\b|both\b))){1,25}"
+)
+_ARE_WRONG = lazy_pattern(
+    r"\)?\s(?:are|were) (?:all |both |clearly )?(?:wrong|incorrect|false|not|invalid|too)\b"
+)
+CAPITAL = lazy_pattern(r"(?<!\w)[A-Z](?!\w)")
+
+
+def count_choices(question: str) -> int | None:
+    """How many lettered options stand at the end of a question, one a line (`A. ...`), or `None`.
+
+    The letters run from A without a gap; the text of an option may go on over several lines.
+    """
+    letters = [match[1] for line in question[-MAX_TEXT:].split("\n") if (match := _OPTION_LINE.match(line))]
+    starts = [index for index, letter in enumerate(letters) if letter == "A"]
+    for start in reversed(starts):
+        run = 0
+        while start + run < len(letters) and letters[start + run] == chr(ord("A") + run):
+            run += 1
+        if run >= 2:
+            return run
+    return None
+
+
+def several_options(content: str, letters: Collection[str] = ascii_uppercase) -> re.Match[str] | None:
+    """The list of options that an answer begins with: `A, C`, `(B) or (D)`."""
+    several = _SEVERAL.match(content)
+    if several is None or _ARE_WRONG.match(content, several.end()):
+        return None  # "A, C and D are wrong" follows one
+    return several if len({*letters} & {*CAPITAL.findall(several[0])}) > 1 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Running text: its numbers, its first and last sentence, and what of a sentence states something."""
+"""Running text: its numbers, its first and last sentence, and the number that a sentence states."""
 
 from __future__ import annotations
 
@@ -38,6 +38,25 @@ _OPENING = lazy_pattern(
     re.IGNORECASE,
 )
 _SO = lazy_pattern(r"[,;] (?:and )?so (?!that\b)|, (?:and )?(?:therefore|thus|hence) ", re.IGNORECASE)
+_STANDING = r"(?:approximately |about |around |only |exactly |at least |at most )?"
+_EQUALS = lazy_pattern(rf"\b(?:equals|(?:is|are) equal to) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
+_IS = lazy_pattern(rf"\b(?:is|are|was|were|be|it['’]s|that['’]s) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
+_TOTAL = lazy_pattern(rf"\b(?:for|making|giving|makes) (?:a )?(?:grand )?total of {_STANDING}({NUMBER_TEXT})")
+SIDE = lazy_pattern(
+    r"\b(?:after|before|because|since|when|if|with|in|for|from|by|to|as|than|while|at|where|who|that|each"
+    r"|of|on|using|assuming|so that|per|equal|out)\b"
+)
+"""What follows it explains a number, or belongs to it."""
+CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|assuming)\b")
+_PART_OF_A_WORD = lazy_pattern(r"(?:st|nd|rd|th)\b|-[A-Za-z]|:\d")
+_CONTRAST = lazy_pattern(
+    r"(?:, (?:and |but )?not|,? not(?= -?[$\d\\])(?<=\d not)"
+    r"|,? (?:(?:and |but )not|rather than|instead of|unlike|as opposed to|contrary to)"
+    r"|, so the answer is not)"
+    r" (?:-?[$\d]|\\)[^,;\n]{0,40}$"
+)
+_HOUR = lazy_pattern(r"\d:$")
+_DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}|\d{4}-\d\d-\d\d")
 
 
 def main_clause(sentence: str) -> str:
@@ -79,3 +98,46 @@ def last_sentence(text: str) -> str:
 def _last_sentence(text: str) -> str:
     ends = [match.end() for match in SENTENCE_END.finditer(text) if match.end() < len(text)]
     return text[ends[-1] if ends else 0 :]
+
+
+def without_contrast(sentence: str) -> str:
+    """A sentence without the number that it ends in and denies: of "15, not 12", "15"."""
+    denied = _CONTRAST.search(sentence, max(0, len(sentence) - MAX_SENTENCE))
+    before = sentence[: denied.start()] if denied else ""
+    return before if NUMBER.search(last_sentence(before)) or "\\" in last_sentence(before) else sentence
+
+
+def number_of_sentence(sentence: str) -> str | None:
+    """The one number a sentence states; of several the one that the others explain, or `None`.
+
+    It stands after "is" ("8 of them is 16"), or first with the others in side clauses
+    ("$12 for 5 apples"); "4 cows and 3 hens" state two.
+    """
+    sentence = without_working(sentence[:MAX_SENTENCE])
+    for _ in range(2):
+        sentence = main_clause(sentence)
+    numbers = [
+        match
+        for match in NUMBER.finditer(sentence)
+        if not _PART_OF_A_WORD.match(sentence, match.end()) and not _HOUR.search(sentence, 0, match.start())
+    ]
+    if len(numbers) < 2:
+        return numbers[0][0] if numbers else None
+    dates = [match[0] for match in numbers if _DATE.fullmatch(match[0])]
+    if dates:
+        return dates[0] if len(set(dates)) == 1 else None
+    clause = CLAUSE.search(sentence, numbers[0].end())
+    if clause:
+        sentence = sentence[: clause.start()]
+        numbers = [match for match in numbers if match.end() <= clause.start()]
+        if len(numbers) == 1:
+            return numbers[0][0]
+    for pattern in (_TOTAL, _EQUALS):
+        stated = [match[1] for match in pattern.finditer(sentence)]
+        if stated:
+            return stated[-1]
+    stated = [match[1] for match in _IS.finditer(sentence)]
+    if len(stated) == 1:
+        return stated[0]
+    between = sentence[numbers[0].end() : numbers[1].start()]
+    return numbers[0][0] if SIDE.search(between) and between.strip() != "to" else None

@@ -14,11 +14,15 @@ from sampleset.answers.maths.forms import read
 from sampleset.answers.maths.members import letters_of
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.sentences import (
+    CLAUSE,
     MAX_SENTENCE,
     NUMBER,
     NUMBER_TEXT,
+    SIDE,
     last_sentence,
     main_clause,
+    number_of_sentence,
+    without_contrast,
     without_working,
 )
 from sampleset.answers.maths.stated_shares import amount_in_words
@@ -46,16 +50,6 @@ _TURNS_AROUND = lazy_pattern(
 )
 """What a text that states its answer first does not hold behind it."""
 _CONCLUSION = lazy_pattern(r"\b(?:therefore|thus|hence|so|round(?:ed)? (?:up|down))\b", re.IGNORECASE)
-_STANDING = r"(?:approximately |about |around |only |exactly |at least |at most )?"
-_EQUALS = lazy_pattern(rf"\b(?:equals|(?:is|are) equal to) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
-_IS = lazy_pattern(rf"\b(?:is|are|was|were|be|it['’]s|that['’]s) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
-_TOTAL = lazy_pattern(rf"\b(?:for|making|giving|makes) (?:a )?(?:grand )?total of {_STANDING}({NUMBER_TEXT})")
-_SIDE = lazy_pattern(
-    r"\b(?:after|before|because|since|when|if|with|in|for|from|by|to|as|than|while|at|where|who|that|each"
-    r"|of|on|using|assuming|so that|per|equal|out)\b"
-)
-_CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|assuming)\b")
-_PART_OF_A_WORD = lazy_pattern(r"(?:st|nd|rd|th)\b|-[A-Za-z]|:\d")
 _VERB = lazy_pattern(
     r"(?:^|\b(?:is|are|was|equals?|equal to|gives?(?: us)?|given by|gets?|obtain|yields?|find|have|be|becomes"
     r"|(?:up|left) with|that['’]s"
@@ -63,12 +57,6 @@ _VERB = lazy_pattern(
     r"|equation|slope|coordinates|point|vertex|center|centre)"
     r"(?: exactly| approximately| about| simply| therefore| thus)?|[=:为是為])\s*[*_]*$",
     re.IGNORECASE,
-)
-_CONTRAST = lazy_pattern(
-    r"(?:, (?:and |but )?not|,? not(?= -?[$\d\\])(?<=\d not)"
-    r"|,? (?:(?:and |but )not|rather than|instead of|unlike|as opposed to|contrary to)"
-    r"|, so the answer is not)"
-    r" (?:-?[$\d]|\\)[^,;\n]{0,40}$"
 )
 _VERB_OF_RESULT = (
     r"(?:is|are|be|equals|gives(?: us)?|becomes|(?:rounds|simplifies|comes|amounts|rounded(?: up| down)?) to)"
@@ -102,8 +90,6 @@ _NO_FORMULA = lazy_pattern(
     r"|^[-+]?[\d.,]+ ?[A-Z]$|(?<![A-Za-z])(?:[aAI](?= [A-Za-z\d])"
     r"|[A-Z](?= [A-Z])|x(?= \d))"
 )
-_HOUR = lazy_pattern(r"\d:$")
-_DATE = lazy_pattern(r"\d{1,2}/\d{1,2}/\d{4}|\d{4}-\d\d-\d\d")
 _MATH = lazy_pattern(
     r"\$\$(.+?)\$\$|(?<![\\$])\$(?=\S)([^$\n]{1,200}?)(?<=[^\s=+*(-])(?<! x)\$(?![\d$])|\\\((.+?)\\\)"
     r"|\\\[(.+?)\\\]",
@@ -171,13 +157,6 @@ def _without_place(text: str) -> str:
     if not where or not (NUMBER.search(last, 0, where.start()) or "\\" in last[: where.start()]):
         return text
     return text.rstrip()[: -len(last) + where.start()]
-
-
-def without_contrast(sentence: str) -> str:
-    """A sentence without the number that it ends in and denies: of "15, not 12", "15"."""
-    denied = _CONTRAST.search(sentence, max(0, len(sentence) - MAX_SENTENCE))
-    before = sentence[: denied.start()] if denied else ""
-    return before if NUMBER.search(last_sentence(before)) or "\\" in last_sentence(before) else sentence
 
 
 def answer_of_unmarked(text: str) -> tuple[str, str] | None:
@@ -329,42 +308,6 @@ def _stated(sentence: str, spans: list[tuple[int, int, str]]) -> str | None:
     return content if _VERB.search(sentence[:begin]) and len(sentence[end:].split()) <= 3 else None
 
 
-def number_of_sentence(sentence: str) -> str | None:
-    """The one number a sentence states; of several the one that the others explain, or `None`.
-
-    It stands after "is" ("8 of them is 16"), or first with the others in side clauses
-    ("$12 for 5 apples"); "4 cows and 3 hens" state two.
-    """
-    sentence = without_working(sentence[:MAX_SENTENCE])
-    for _ in range(2):
-        sentence = main_clause(sentence)
-    numbers = [
-        match
-        for match in NUMBER.finditer(sentence)
-        if not _PART_OF_A_WORD.match(sentence, match.end()) and not _HOUR.search(sentence, 0, match.start())
-    ]
-    if len(numbers) < 2:
-        return numbers[0][0] if numbers else None
-    dates = [match[0] for match in numbers if _DATE.fullmatch(match[0])]
-    if dates:
-        return dates[0] if len(set(dates)) == 1 else None
-    clause = _CLAUSE.search(sentence, numbers[0].end())
-    if clause:
-        sentence = sentence[: clause.start()]
-        numbers = [match for match in numbers if match.end() <= clause.start()]
-        if len(numbers) == 1:
-            return numbers[0][0]
-    for pattern in (_TOTAL, _EQUALS):
-        stated = [match[1] for match in pattern.finditer(sentence)]
-        if stated:
-            return stated[-1]
-    stated = [match[1] for match in _IS.finditer(sentence)]
-    if len(stated) == 1:
-        return stated[0]
-    between = sentence[numbers[0].end() : numbers[1].start()]
-    return numbers[0][0] if _SIDE.search(between) and between.strip() != "to" else None
-
-
 def _without_check(text: str) -> str:
     """The text up to a check or an explanation of its result, which stands in the sentence before."""
     aside = _ASIDE_AT_END.search(text)
@@ -397,7 +340,7 @@ def _last_result(text: str) -> tuple[str, str] | None:
     last = last_sentence(near)
     sentence = without_working(last)
     at_end = _RESULT_AT_END.search(sentence)
-    if at_end and not _CLAUSE.search(sentence, 0, at_end.start()):
+    if at_end and not CLAUSE.search(sentence, 0, at_end.start()):
         is_formula = sentence[at_end.end(1) :].startswith("$")
         return at_end[1].strip().removeprefix("$" if is_formula else " "), "last_result"
     if _GIVES_REASON.match(sentence):  # "if she sells $5000, both are the same" may state the answer first
@@ -427,5 +370,5 @@ def _last_number(text: str) -> tuple[str, str] | None:
     if not words:
         return None
     near = [match for match in words if match.start() >= len(text) - len(last_sentence(text))]
-    explained = len(near) > 1 and _SIDE.search(text[near[0].end() : near[1].start()])
+    explained = len(near) > 1 and SIDE.search(text[near[0].end() : near[1].start()])
     return (near[0] if explained else words[-1])[0], "last_number"
