@@ -23,16 +23,17 @@ from math import isclose
 from typing import Literal
 
 from sampleset.answers.maths.brackets import split_top
+from sampleset.answers.maths.constants import estimate
 from sampleset.answers.maths.counts import rank_of
 from sampleset.answers.maths.dates import dates_agree, times_agree
 from sampleset.answers.maths.forms import read, read_as_list
 from sampleset.answers.maths.linear import linear_verdict
-from sampleset.answers.maths.members import ratio_text
 from sampleset.answers.maths.numerals import Numeral, is_endless, with_units
 from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.ratios import ratio_text
 from sampleset.answers.maths.simple_forms import Form, number_form
 from sampleset.answers.maths.spelling import respell
-from sampleset.answers.maths.two_ways import estimate, near_of_two
+from sampleset.answers.maths.two_ways import near_of_two
 from sampleset.answers.maths.units import UNIT_LETTERS, converted, units_agree
 from sampleset.answers.maths.verdict_store import store_verdict, stored_verdict
 from sampleset.answers.maths.workers import TIME_LIMIT, Budget, compare_expressions, compare_regions

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from itertools import product
-from math import gcd, lcm
 
 from sampleset.answers.maths.brackets import balanced, split_top
 from sampleset.answers.maths.patterns import lazy_pattern
@@ -25,8 +23,11 @@ NAME = (
     r"|\\frac\{ ?[A-Za-z]{1,3} ?\}\{ ?[A-Za-z]{1,3} ?\}|[A-Z]{2} ?/ ?[A-Z]{2}"
     r"|\|? ?\\overline\{[A-Z]{2}\} ?\|?|\|[A-Z]{2}\||\\(?:vec|overrightarrow) ?\{ ?[A-Za-z]{1,2} ?\})"
 )
+_VARIABLE = r"\\?[A-Za-z]+(?:_\{\w+\})?"
+VARIABLE = lazy_pattern(rf"{_VARIABLE}(?:\([A-Za-z]\))?")
+TUPLE_NAME = lazy_pattern(rf"\( ?({_VARIABLE}(?: ?, ?{_VARIABLE})+) ?\) ?(?:=|\\in(?![A-Za-z])) ?")
+"""`(x, y) = ` before a tuple."""
 ASSIGNMENT = lazy_pattern(rf"({NAME}) ?(?:=|\\approx(?![A-Za-z])|:=) ?(?=[^=])")
-_ONE_NAME = lazy_pattern(NAME)
 _NUMBERED = lazy_pattern(r"([A-Za-z])_\{?(\d)\}?")
 NOT_A_NAME = lazy_pattern(
     r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)(?![a-z]).*|(?!no|is)[a-z]{2}|[bcdfghj-np-tv-z]{3}"
@@ -150,23 +151,6 @@ def with_group(text: str) -> str:
     return _RESULT_IN_GROUPS.sub(lambda match: match[0].replace(",", ""), text)
 
 
-def ratio_name(text: str) -> str:
-    """The opening `a:b = ` of a text that says what a ratio is; empty where it has none."""
-    left, sign, right = text.partition("=")
-    names = [name.strip() for name in left.split(":")]
-    if not sign or not 1 < len(names) <= 6 or "=" in right or not all(map(_ONE_NAME.fullmatch, names)):
-        return ""
-    return left + sign
-
-
 def letters_of(text: str) -> set[str]:
     """The names of variables in a text; `e` is a number."""
     return set(re.findall(r"(?<![\\A-Za-z])[A-Za-z]+", text)) - {"e"}
-
-
-def ratio_text(values: list[Fraction]) -> str:
-    """A ratio in least whole numbers: of 1/2 and 1/3, `3:2`."""
-    scale = lcm(*(value.denominator for value in values))
-    integers = [int(value * scale) for value in values]
-    common = gcd(*integers) or 1
-    return ":".join(str(value // common) for value in integers)

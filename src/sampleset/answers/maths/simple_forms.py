@@ -1,14 +1,18 @@
-"""The form of an answer that is read, and the kinds without parts: numbers, bases, residues, remainders."""
+"""The form of an answer, and the kinds without parts to read: numbers, letters, dates, bases, residues."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
-from sampleset.answers.maths.numerals import Numeral, decimal_places, is_endless
+from sampleset.answers.maths.dates import read_date, read_time
+from sampleset.answers.maths.numerals import Numeral, decimal_places, is_endless, read_numeral
 from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.tokens import squeeze
+from sampleset.answers.maths.words import FUNCTIONS
 
 Kind = Literal[
     "number", "letter", "words", "date", "time", "list", "parens", "vector", "brackets", "interval", "union",
@@ -43,6 +47,23 @@ class Form:
     is_set: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PartReader:
+    """Reads the parts of an answer: beyond a depth, a part has no parts."""
+
+    form: Callable[[str, int], Form]
+    depth: int
+
+    def __call__(self, text: str) -> Form:
+        """The form of a part."""
+        return self.form(text, self.depth + 1)
+
+    @property
+    def deeper(self) -> PartReader:
+        """Reads the parts of a part."""
+        return replace(self, depth=self.depth + 1)
+
+
 _BASED = lazy_pattern(
     r"\(? ?([0-9A-Fa-f]{1,64}) ?\)?(?:_\{ ?\(? ?(\d{1,2}|[a-z]{2,8}) ?\)? ?\}"
     r"| ?\(? ?(?:in )?base[- ](\d{1,2}|[a-z]{2,8}) ?\)?)"
@@ -67,6 +88,30 @@ _REMAINDER = lazy_pattern(
     re.IGNORECASE,
 )
 _CIRCLED = lazy_pattern(r"(?:\\textcircled\{\d{1,2}\} ?,? ?)+")
+_LETTER = lazy_pattern(r"\(? ?([A-Za-z]) ?\)?[.:)]?")
+_OPTIONS = "ABCDEFGHJ"
+_HOUR_AND_MINUTE = lazy_pattern(r"\d{1,2}[:h][1-9]\d")
+_MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]|\\approx")
+_LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
+
+
+def plain_form(text: str) -> Form | None:
+    """The form of a date, a time, a letter or a number."""
+    date = read_date(text)
+    if date:
+        return Form("date", date)
+    time = read_time(text)
+    if time:
+        # `15:24` may be a ratio as well.
+        sides = re.split("[:h]", text) if _HOUR_AND_MINUTE.fullmatch(text) else []
+        return Form("time", time, parts=tuple(number_form(Numeral(Fraction(side))) for side in sides))
+    letter = _LETTER.fullmatch(text)
+    if letter:
+        # An option may be written small; other letters are variables, R is not r, and i is no option.
+        shown = letter[1].upper() if letter[1].upper() in _OPTIONS else letter[1]
+        return Form("letter", shown, letter[1])
+    number = read_numeral(text)
+    return number_form(number) if number else None
 
 
 def _both(sign: str, digits: str) -> list[int]:
@@ -122,3 +167,26 @@ def notation_of(text: str) -> Form | None:
         text = "".join(rf"\textcircled{{{mark}}}" for mark in marks)
         return Form("list", text, parts=parts, is_set=True)
     return None
+
+
+def expression_form(text: str) -> Form:
+    """The form of what the algebra may look into."""
+    return Form("expression", squeeze(text), _engineers(text) if is_algebraic(text) else "")
+
+
+def _engineers(text: str) -> str:
+    """The imaginary unit as `i` in `2+3j`, where j is the only letter."""
+    letters = re.findall(r"\\?[A-Za-z]+", text)
+    return text.replace("j", "i") if letters == ["j"] and ("+" in text or "-" in text[1:]) else text
+
+
+def is_algebraic(text: str) -> bool:
+    """Whether the LaTeX grammar reads a text as it is meant.
+
+    It takes `118 000` for a product, drops the base of `25_{6}`, adds `1 2` up and skips words.
+    """
+    if not text.isascii() or _MISREAD.search(text):
+        return False
+    return all(
+        word in FUNCTIONS for word in _LONG_WORD.findall(text.replace(r"\begin", "").replace(r"\end", ""))
+    )

@@ -2,9 +2,9 @@ r"""A value that is written twice, exactly and as a decimal or a share: `12\pi \
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 
+from sampleset.answers.maths.constants import CONSTANT, estimate
 from sampleset.answers.maths.members import ASSIGNMENT
 from sampleset.answers.maths.numerals import read_numeral
 from sampleset.answers.maths.patterns import lazy_pattern
@@ -12,14 +12,7 @@ from sampleset.answers.maths.patterns import lazy_pattern
 _MAX_TWICE = 120
 _NEAR = 0.01
 """Relative: how far a decimal may be from the value it stands for."""
-_MOST_LEVELS = 12
 _UNITS_AT_END = lazy_pattern(r"(?<=[\d}i)]) (?:[a-z]{1,12}(?:\^\{[23]\})? ?){1,2}$")
-
-CONSTANT = lazy_pattern(
-    r"(?:[\d .+*/^(){}-]|\\(?:frac|sqrt|pi|cdot|times|ln|log|sin|cos|tan)(?![A-Za-z])"
-    r"|(?<![A-Za-z])e(?![A-Za-z]))+"
-)
-"""Mathematics without a variable."""
 _PLAIN = lazy_pattern(r"-?[\d ]*\.?\d*")
 _APPROXIMATED = lazy_pattern(
     r"(?P<exact>.+?),? ?(?:\\approx(?![A-Za-z])|\(? ?(?:or )?(?:about|approximately|approx\.?|roughly) "
@@ -27,7 +20,6 @@ _APPROXIMATED = lazy_pattern(
     r" ?(?P<near>-?[$]?[\d,]*\.?\d+(?:\.\.\.)?)(?P<sign> ?%?)(?: [A-Za-z][A-Za-z ^{}/23.]{0,24})? ?\)?"
 )
 _TWO_WAYS = lazy_pattern(r"(?P<exact>[^,;]+?),? ?(?:\(? ?or |= |\() ?(?P<near>[^,;()]+?) ?\)?")
-_TOKEN = lazy_pattern(r" *(?:(\d+(?:\.\d+)?)|(\\(?:frac|sqrt|pi|cdot|times|ln))(?![A-Za-z])|([-+*/^(){}e]))")
 
 
 def exact_of_two(text: str) -> str | None:
@@ -88,72 +80,3 @@ def _says_the_same(exact: str, near: str) -> bool:
     return (
         exact_number.value.denominator != 1 or exact_number.decimal or exact_number.value == near_number.value
     )
-
-
-def estimate(latex: str) -> float | None:
-    r"""A constant such as `\frac{\sqrt{3}}{2} + \pi` as a float; `None` where it cannot be read."""
-    tokens: list[str] = []
-    position = 0
-    while position < len(latex):
-        match = _TOKEN.match(latex, position)
-        if not match:
-            return None
-        tokens.append(match[1] or match[2] or match[3])
-        position = match.end()
-    try:
-        value, end = _sum(tokens, 0, 0)
-    except (ValueError, ArithmeticError, IndexError):
-        return None
-    return value if end == len(tokens) and isinstance(value, float) and math.isfinite(value) else None
-
-
-def _sum(tokens: list[str], position: int, level: int) -> tuple[float, int]:
-    if level > _MOST_LEVELS:
-        raise ValueError("nested too deeply")
-    total, sign = 0.0, 1.0
-    if tokens[position : position + 1] in (["-"], ["+"]):
-        sign, position = -1.0 if tokens[position] == "-" else 1.0, position + 1
-    while True:
-        value, position = _product(tokens, position, level)
-        total += sign * value
-        if tokens[position : position + 1] not in (["-"], ["+"]):
-            return total, position
-        sign, position = -1.0 if tokens[position] == "-" else 1.0, position + 1
-
-
-def _product(tokens: list[str], position: int, level: int) -> tuple[float, int]:
-    value, position = _power(tokens, position, level)
-    while position < len(tokens) and tokens[position] not in ("-", "+", ")", "}"):
-        divided = tokens[position] == "/"
-        if tokens[position] in ("*", "/", r"\cdot", r"\times"):
-            position += 1
-        factor, position = _power(tokens, position, level)
-        value = value / factor if divided else value * factor
-    return value, position
-
-
-def _power(tokens: list[str], position: int, level: int) -> tuple[float, int]:
-    base, position = _atom(tokens, position, level)
-    if tokens[position : position + 1] == ["^"]:
-        exponent, position = _atom(tokens, position + 1, level)
-        return math.pow(base, exponent), position
-    return base, position
-
-
-def _atom(tokens: list[str], position: int, level: int) -> tuple[float, int]:
-    token, position = tokens[position], position + 1
-    if token in ("(", "{"):
-        value, position = _sum(tokens, position, level + 1)
-        if tokens[position] != {"(": ")", "{": "}"}[token]:
-            raise ValueError("a bracket does not close")
-        return value, position + 1
-    if token == r"\frac":
-        over, position = _atom(tokens, position, level + 1)
-        under, position = _atom(tokens, position, level + 1)
-        return over / under, position
-    if token in (r"\sqrt", r"\ln"):
-        value, position = _atom(tokens, position, level + 1)
-        return (math.sqrt(value) if token == r"\sqrt" else math.log(value)), position
-    if token in (r"\pi", "e"):
-        return (math.pi if token == r"\pi" else math.e), position
-    return float(token), position
