@@ -37,7 +37,7 @@ from sampleset.answers.maths.members import (
     without_groups,
     without_thousands,
 )
-from sampleset.answers.maths.numerals import read_plain, strip_unit
+from sampleset.answers.maths.numerals import read_plain
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.ratios import ratio_form, ratio_name
 from sampleset.answers.maths.regions import (
@@ -62,6 +62,7 @@ from sampleset.answers.maths.simple_forms import (
 from sampleset.answers.maths.spelling import respell
 from sampleset.answers.maths.tokens import squeeze
 from sampleset.answers.maths.two_ways import exact_of_two
+from sampleset.answers.maths.unit_words import without_unit
 from sampleset.answers.maths.words import WORD, folded_words, in_notation, is_word
 
 MAX_LENGTH = 1000
@@ -162,7 +163,7 @@ def _form(text: str, nesting: int) -> Form:
         return Form("expression", words[0])
     if words:
         return Form("expression", text, text) if words[1] and not is_word(text) else Form("words", *words)
-    bare = strip_unit(_WORD_FOR_CONSTANT.sub(" C", text))
+    bare = without_unit(_WORD_FOR_CONSTANT.sub(" C", text))
     if bare != text and "C" not in bare and nesting < _MAX_NESTING:
         return _form(bare, nesting + 1)
     return expression_form(bare)
