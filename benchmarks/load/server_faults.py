@@ -30,7 +30,7 @@ import aiohttp  # noqa: TID253
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from sampleset.answers import kinds
-from sampleset.answers.maths import equivalence
+from sampleset.answers.maths import verdicts
 from sampleset.serve.config import serve_config
 from sampleset.serve.server import GracefulServer, serve
 from support.stub_server import StubServer
@@ -179,7 +179,7 @@ async def settled(running: Running, stub: StubServer) -> tuple[int, int, float, 
 
 def cached() -> float:
     """MB in the caches of this process, as they count them."""
-    caches = (kinds._groupings, kinds._read_answers, equivalence._cache)
+    caches = (kinds._groupings, kinds._read_answers, verdicts._cache)
     return sum(cache.weight for cache in caches) / 2**20
 
 

@@ -20,12 +20,13 @@ from sampleset.answers.kinds import (
     kinds_of,
     with_answer_kind,
 )
-from sampleset.answers.maths.equivalence import Verdict, matches_gold, same_answer
+from sampleset.answers.maths.equivalence import matches_gold, same_answer
 from sampleset.answers.maths.extraction import Extracted, extract_answer
 from sampleset.answers.maths.forms import canonical
 from sampleset.answers.maths.gold import gold_is_readable
 from sampleset.answers.maths.option_lists import count_choices
 from sampleset.answers.maths.verdict_store import VerdictStoreWarning, default_verdict_path, use_verdict_store
+from sampleset.answers.maths.verdicts import Verdict
 from sampleset.answers.maths.workers import Budget
 
 __all__ = [

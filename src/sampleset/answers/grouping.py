@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from sampleset.answers.maths.equivalence import compare_forms
+from sampleset.answers.maths.comparison import compare_forms
 from sampleset.answers.maths.forms import read
 from sampleset.answers.maths.simple_forms import Form
 from sampleset.answers.maths.units import units_agree

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from sampleset.answers.grouping import Grouping
 from sampleset.answers.keyed import Text, grouped_by, plain_text
-from sampleset.answers.maths.equivalence import Verdict
 from sampleset.answers.maths.extraction import Extracted
+from sampleset.answers.maths.verdicts import Verdict
 from sampleset.errors import InvalidArgumentError
 from sampleset.types import Question
 

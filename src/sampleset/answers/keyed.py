@@ -12,9 +12,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from sampleset.answers.grouping import AnswerGroup, Grouping
-from sampleset.answers.maths.equivalence import Verdict
 from sampleset.answers.maths.extraction import Extracted, extract_answer
 from sampleset.answers.maths.reasoning import after_reasoning
+from sampleset.answers.maths.verdicts import Verdict
 from sampleset.answers.maths.workers import Budget
 
 MAX_TEXT = 100_000

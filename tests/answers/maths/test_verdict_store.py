@@ -22,7 +22,10 @@ from sampleset.answers import (
     same_answer,
     use_verdict_store,
 )
-from sampleset.answers.maths import equivalence, verdict_store
+from sampleset.answers.maths import verdict_store, verdicts
+from sampleset.answers.maths.comparison import compare_forms
+from sampleset.answers.maths.forms import read
+from sampleset.answers.maths.simple_forms import Form
 from sampleset.answers.maths.workers import Budget
 from sampleset.caches import BoundedCache
 
@@ -44,14 +47,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         requests.append((gold, answer))
         return (None, answer) if answer in ("timeout", "memory", "crash", "no_worker") else (True, "numeric")
 
-    monkeypatch.setattr(equivalence, "compare_expressions", compare)
+    monkeypatch.setattr(verdicts, "compare_expressions", compare)
     forget(monkeypatch)
     return requests
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a new process would: with nothing in memory."""
-    monkeypatch.setattr(equivalence, "_cache", BoundedCache(10**6))
+    monkeypatch.setattr(verdicts, "_cache", BoundedCache(10**6))
 
 
 def rows(path: Path) -> list[tuple[int, str]]:
@@ -95,11 +98,11 @@ def test_votes_and_grades_have_verdicts_of_their_own(
 @pytest.mark.parametrize("reason", ["timeout", "memory", "crash", "no_worker"])
 def test_what_was_not_decided_is_not_kept(path: Path, asked: list[tuple[str, str]], reason: str) -> None:
     use_verdict_store(path)
-    one, other = (equivalence.read(text) for text in ROOTS)
-    stuck = equivalence.Form("expression", "stuck", reason)
-    equivalence.compare_forms(stuck, one, "gold")
+    one, other = (read(text) for text in ROOTS)
+    stuck = Form("expression", "stuck", reason)
+    compare_forms(stuck, one, "gold")
     assert rows(path) == []
-    equivalence.compare_forms(one, other, "gold")
+    compare_forms(one, other, "gold")
     assert len(rows(path)) == 1
 
 

@@ -16,9 +16,9 @@ from sampleset.answers.code.sandbox import MAX_BYTES, RunCode, refuse_unless_all
 from sampleset.answers.grouping import Grouping
 from sampleset.answers.json_values import fenced_blocks
 from sampleset.answers.keyed import grouped_by, tagged_text
-from sampleset.answers.maths.equivalence import Verdict
 from sampleset.answers.maths.extraction import Extracted
 from sampleset.answers.maths.reasoning import after_reasoning
+from sampleset.answers.maths.verdicts import Verdict
 from sampleset.answers.maths.workers import Budget
 from sampleset.errors import InvalidArgumentError
 

@@ -17,9 +17,9 @@ from itertools import accumulate
 
 from sampleset.answers.grouping import Grouping
 from sampleset.answers.keyed import grouped_by
-from sampleset.answers.maths.equivalence import Verdict
 from sampleset.answers.maths.extraction import Extracted, extract_answer
 from sampleset.answers.maths.forms import read
+from sampleset.answers.maths.verdicts import Verdict
 from sampleset.answers.maths.workers import Budget
 from sampleset.errors import InvalidArgumentError
 
