@@ -16,13 +16,12 @@ from sampleset.answers.maths.languages import (
     FOREIGN_ANSWERS,
     FOREIGN_BUT,
     FOREIGN_IS,
-    FOREIGN_NOT,
     FOREIGN_OPTIONS,
     FOREIGN_RIGHT,
     FOREIGN_THE,
-    FOREIGN_WRONG,
 )
 from sampleset.answers.maths.option_lists import (
+    NOUN,
     Entry,
     listed_options,
     option_of_list,
@@ -30,6 +29,7 @@ from sampleset.answers.maths.option_lists import (
     without_headings,
 )
 from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.unchosen_options import is_open, is_ruled_out
 
 _FEW_CHARACTERS = 100
 
@@ -81,14 +81,13 @@ _BARE = (
     r"|是))"
 )
 _OPTION = r"(?<!\w)(?-i:[A-Z])(?!\w)"
-_NOUN = r"(?:options?|choices?|letters?|answers?|statements?|alternatives?)"
 _STATED = lazy_pattern(
-    rf"(?:\b{_NOUN}\b|\b(?:the|my|right|correct|best|only) one\b"
+    rf"(?:\b{NOUN}\b|\b(?:the|my|right|correct|best|only) one\b"
     rf"|\bthe (?:closest|nearest|likeliest|most \w+)\b|\b(?:pick|selection|conclusion|result"
     rf"|response|guess|ans|solution|verdict|decision|winner|match|fit|correction)\b\.?)"
     rf"[^\n]{{0,60}}?(?:\b(?:is|are|be|was|as)\b|[:=→]|\s[–—-]|\bbut\b)\s*(?:therefore|thus|then|simply"
     rf"|also|indeed|still|clearly|probably|most likely|likely|I think(?: it(?: is|'s))?)?\s*"
-    rf"(?:{_NOUN} )?{_LETTER}{_AFTER}"
+    rf"(?:{NOUN} )?{_LETTER}{_AFTER}"
     rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b\.?\s{{0,3}}(?:=\s{{0,3}})?{_LETTER}{_BARE}"
     rf"|(?:^|\s)(?:final|correct|result|verdict|decision|solution)(?:\s?[:→]|\s)\s{{0,2}}{_LETTER}{_CLOSED}"
     rf"|^{_LETTER},? (?:because|since|I (?:think|believe|guess|would say)"
@@ -98,15 +97,15 @@ _STATED = lazy_pattern(
     rf"|\bi(?:['’]d| would)? (?:think|guess|vote|bet|suppose|believe)\s{_LETTER}{_CLOSED}"
     rf"|^(?:mark|tick|circle|its)\s{_LETTER}{_CLOSED}|\b(?:all|everything|every option"
     rf"|none)(?: of the)?(?: other)?"
-    rf"(?: {_NOUN})? (?:but|except(?: for)?|other than) (?:{_NOUN} )?{_LETTER}\s"
+    rf"(?: {NOUN})? (?:but|except(?: for)?|other than) (?:{NOUN} )?{_LETTER}\s"
     rf"(?:is|are|can be|fails?)(?= (?:wrong|incorrect|false|ruled|excluded|eliminated|fit)|\s*$)"
-    rf"|\bleaving (?:us with )?(?:only )?(?:{_NOUN} )?{_LETTER} as (?:the|our|my|its)\b"
-    rf"|\bonly (?:{_NOUN} )?{_LETTER} (?:meets|satisfies|makes|gives|agrees|has|does"
+    rf"|\bleaving (?:us with )?(?:only )?(?:{NOUN} )?{_LETTER} as (?:the|our|my|its)\b"
+    rf"|\bonly (?:{NOUN} )?{_LETTER} (?:meets|satisfies|makes|gives|agrees|has|does"
     rf"|can be (?:right|true|correct))\b"
     rf"|^(?:probably|definitely|clearly|obviously|surely|certainly|likely|most likely),?"
     rf"\s{_LETTER}{_CLOSED}"
     rf"|\b(?:chang|switch|revis|updat)(?:e|ed|ing)?(?: (?:it|this|that"
-    rf"|my (?:final )?answer))? to (?:{_NOUN} )?"
+    rf"|my (?:final )?answer))? to (?:{NOUN} )?"
     rf"{_LETTER}{_CLOSED}"
     rf"|\bmakes?\s{_LETTER}\s(?:the\s)?(?:right |correct |best |only |final )?(?:answer|choice|option)"
     rf"|\b(?:go(?:ing)? (?:with|for)|pick(?:ed|ing)?|choos(?:e|ing)|chose|select(?:ed)?|say"
@@ -115,17 +114,17 @@ _STATED = lazy_pattern(
     rf"|remain(?:s|ing)?(?: is)?|corresponds? to|match(?:es)?|settle on|points? to|must be|has to be"
     rf"|should be|would be|could only be|can only be"
     rf"|it is|it's|that is,?|that's|this is|which is|i\.e\.,?|but|likely|namely|argue for|supports?"
-    rf"|favou?rs?|lean(?:ing)? (?:towards?|to))\s+(?:the )?(?:{_NOUN} )?{_LETTER}{_CLOSED}"
+    rf"|favou?rs?|lean(?:ing)? (?:towards?|to))\s+(?:the )?(?:{NOUN} )?{_LETTER}{_CLOSED}"
     rf"|(?:^\W{{0,3}}|,\s*)(?:so|thus|hence|therefore|only|finally"
-    rf"|consequently)[,:]?\s+(?:the )?(?:{_NOUN} )?(?:only )?{_LETTER}{_CLOSED}"
-    rf"|(?:{_NOUN},? )?{_LETTER},?\s+(?:alone )?(?:is|seems|looks|appears|must be|would be"
+    rf"|consequently)[,:]?\s+(?:the )?(?:{NOUN} )?(?:only )?{_LETTER}{_CLOSED}"
+    rf"|(?:{NOUN},? )?{_LETTER},?\s+(?:alone )?(?:is|seems|looks|appears|must be|would be"
     rf"|has to be)\s+(?:to be )?"
     r"(?:(?:the|our|my|clearly|definitely|indeed|only|therefore|thus|hence|then|also|probably),? )*"
     r"(?:correct|right|true|best|better|most|valid|answer|choice|one\b|option|closest|nearest|likeliest"
     r"|winner"
     r"|what we (?:want|need)|consistent with|supported by"
     r"|what (?:remains|is left))"
-    rf"|(?:^|\s)(?:{_NOUN} )?{_LETTER}\s+(?:best )?(?:fits|holds|works|matches|follows|applies|remains"
+    rf"|(?:^|\s)(?:{NOUN} )?{_LETTER}\s+(?:best )?(?:fits|holds|works|matches|follows|applies|remains"
     rf"|survives|describes|explains|it is\b)"
     rf"|(?:故选|应选|选择?|正确(?:选项|答案)?的?[是为]|答案(?:应该?)?[是为為选]?|選ぶ?のは|正解は|答えは"
     rf"|정답은?)"
@@ -171,33 +170,33 @@ _LEADS_TO = (
 )
 _HINTS = (
     # what is said of an option
-    rf"(?:{_NOUN} )?{_LETTER} {_LINK} (?:{_DEGREE} ){{0,4}}{_GOOD}",
-    rf"\bonly (?:{_NOUN} )?{_LETTER} (?:is|could|can|would|seems|makes|meets|matches|fits|states|describes"
+    rf"(?:{NOUN} )?{_LETTER} {_LINK} (?:{_DEGREE} ){{0,4}}{_GOOD}",
+    rf"\bonly (?:{NOUN} )?{_LETTER} (?:is|could|can|would|seems|makes|meets|matches|fits|states|describes"
     r"|addresses|explains|mentions|reflects|captures|includes|provides|contains|shows|allows|accounts|follows"
     r"|stands|aligns|corresponds)\b",
     rf"{_LETTER} (?:best|most (?:[a-z]{{2,15}}ly)|correctly|accurately|precisely|perfectly) [a-z]{{3,15}}s\b",
     rf"{_LETTER} (?:makes (?:[a-z]{{3,8}} ){{0,3}}sense|stands out|wins|prevails|answers the question"
     r"|[a-z]{3,15}s (?:(?:this|it|that|the [a-z]{3,15}) )?best)\b",
     rf"{_LETTER} is [^.,;\n]{{1,60}}, (?:so|and) (?:it|that|this) is (?:the|our|my)\b",
-    rf"\b{_NOUN} {_LETTER} [^.,;\n]{{1,80}}, (?:which|and (?:that|this)) is (?:the )?(?:correct|right"
+    rf"\b{NOUN} {_LETTER} [^.,;\n]{{1,80}}, (?:which|and (?:that|this)) is (?:the )?(?:correct|right"
     rf"|true)\b",
     # what is done with it
-    rf"\bmak(?:es?|ing) (?:{_NOUN} )?{_LETTER} (?:the |our )?{_POOR}(?:[a-z-]{{2,14}} )?(?:correct|right|true"
+    rf"\bmak(?:es?|ing) (?:{NOUN} )?{_LETTER} (?:the |our )?{_POOR}(?:[a-z-]{{2,14}} )?(?:correct|right|true"
     r"|answer|choice|option)\b",
-    rf"\b(?:mark|choose|pick|select|take|keep|give|go with) (?:{_NOUN} )?{_LETTER} as (?:the|my|our)\b",
+    rf"\b(?:mark|choose|pick|select|take|keep|give|go with) (?:{NOUN} )?{_LETTER} as (?:the|my|our)\b",
     # what it is, and what leads to it
     r"\bthe (?:exception|odd one(?: out)?|best|least [a-z]+|most [a-z]+|[a-z]{3,10}est|remaining [a-z]+"
     r"|only [a-z]+)\b"
     r"[^\n.,;]{0,60}? (?:is|was|would be|should be|must be|seems to be)(?: (?:given by|likely|probably"
     r"|therefore|thus))?"
-    rf" (?:{_NOUN} )?{_LETTER}{_CLOSED}",
-    rf"\bwhat (?:{_NOUN} )?{_LETTER} (?:states|says|describes|claims|asserts|suggests|means)\b",
-    rf"\b{_LEADS_TO} (?:{_NOUN} )?{_LETTER}{_CLOSED}",
+    rf" (?:{NOUN} )?{_LETTER}{_CLOSED}",
+    rf"\bwhat (?:{NOUN} )?{_LETTER} (?:states|says|describes|claims|asserts|suggests|means)\b",
+    rf"\b{_LEADS_TO} (?:{NOUN} )?{_LETTER}{_CLOSED}",
     # a reply of few words, or the end of a calculation
-    rf"^{_SURELY},? (?:it is |it['’]s )?(?:{_NOUN} )?{_LETTER}{_CLOSED}",
+    rf"^{_SURELY},? (?:it is |it['’]s )?(?:{NOUN} )?{_LETTER}{_CLOSED}",
     rf"^{_LETTER},? (?:{_SURELY}\s*(?:$|[.,;!])|(?:as|due to|not (?:option )?\(?[A-Z]\b))",
-    rf"[\d)}}%°],? (?:or|so|thus|hence|meaning|i\.e\.,?|→) (?:{_NOUN} )?{_LETTER}\s*$",
-    rf"(?:→|=>|->|⇒)\s?(?:{_NOUN} )?{_LETTER}\s*$",
+    rf"[\d)}}%°],? (?:or|so|thus|hence|meaning|i\.e\.,?|→) (?:{NOUN} )?{_LETTER}\s*$",
+    rf"(?:→|=>|->|⇒)\s?(?:{NOUN} )?{_LETTER}\s*$",
     rf"\b(?:ans|answer|correct|right|final|verdict)\s?:?(?:[-–—=>:]|\s[-–—])\s?{_LETTER}{_CLOSED}",
     rf"\bA: {_LETTER}\s*$",
     # other languages
@@ -211,71 +210,12 @@ _HINTS = (
 )
 _HINTED = lazy_pattern("|".join(_HINTS), re.IGNORECASE)
 """Speaks well of an option, or names it in few words: counts in a text that does not say which is right."""
-_WEIGHED = (
-    r"(?:be|been|is|are|was|it|it is|it['’]s|that|this|the|to|as|for|with|on|my|our|correct answer"
-    r"|right answer|best answer|answer|options?|choices?|either|of|any|say|think|thinking|believe|guess"
-    r"|expect|suspect|vote|bet|go|going|pick\w*|choos\w+|chose|chosen|select\w*|opt\w*|prefer|mark|recommend"
-    r"|suggest\w*|indicate\w*|imply|support\w*|favou?r|point|lead|match|fit|agree)"
-)
-_RULED_OUT = lazy_pattern(
-    r"(?:\bnot|n['’]t|\bnever|\bcannot|\brules? out|\bruling out|\beliminat\w+|\bexclud\w+|\brejec\w+"
-    r"|\bneither|\bnor|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|\bwhether|\bif"
-    r"|\banything (?:but|except)|(?<!no )\bdoubt|\bavoid\w*|不选|不是|不應選|不应选|不能选)"
-    rf"\s*(?:{_WEIGHED}\s){{0,7}}[(\[]?$"
-    rf"|(?<!\w)(?:{FOREIGN_NOT})\s(?:(?:{FOREIGN_THE}) )?\(?$|\b(?:whether|if) (?:(?:option "
-    rf"|choice )?\(?[A-Z]\)?,? )+or (?:option |choice )?\(?$|\b(?:(?:none of|neither|both"
-    rf"|either)(?: (?:the )?{_NOUN}:?)?|between|among)\s"
-    r"(?:(?:option |choice )?\(?[A-Z]\)?(?:\s?[,–-]|,?\s(?:and|or|nor))\s?){0,9}(?:option |choice )?\(?$",
-    re.IGNORECASE,
-)
-"""What stands before an option that is not chosen: "I would not go with"."""
-_SUPPOSED = lazy_pattern(
-    r"(?:^|[,;:—] |\b(?:and|but|so|now|let us|let['’]?s|let me|we|can|should|I) )"
-    r"(?:(?:suppos\w+|assum\w+|consider\w*)(?: that)?|examin\w+|check\w*|test\w*|evaluat\w+|analy[sz]\w+"
-    r"|inspect\w*|verify|look(?:ing)? at|start(?:ing)? with|begin(?:ning)? with|mov(?:e|ing)(?: on)? to"
-    rf"|turn(?:ing)? to|try|as for|what about|regarding|were)\s(?:(?:the|we|out|now|next|first|second|third"
-    rf"|last|pick|choose|{_NOUN})\s){{0,4}}[(\[]?$|(?:^|[,;:—] |\b(?:and|but|so|even|only) )(?:if|when|unless"
-    r"|in case)\b(?:(?! then | so | the answer )[^,;:]){0,40}[(\[]?$"
-    r"|^(?:now|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|fourth(?:ly)?),? (?:we have |comes )?(?:the )?"
-    r"(?:option |choice |statement )?[(\[]?$",
-    re.IGNORECASE,
-)
-"""What stands before an option that the text looks at, or what would follow if it were right."""
 _CONDITION = lazy_pattern(
     r"(?:now |so |but |and |even )?(?:if|suppose|assume|assuming|supposing|were)\b"
     r"[^,;]{0,40}?(?<![\w'’])(?-i:[A-Z])\)? (?:is|are|was|were|holds?|true|correct)\b",
     re.IGNORECASE,
 )
 """How a sentence begins that only says what would follow if an option were right."""
-_WRONG_AFTER = lazy_pattern(
-    r"[)\]]{0,2}\s+(?:is|are|was|seems|looks|must be|would be|cannot be|can['’]t be|can be|could be)\s*"
-    r"(?:(?:also|clearly|definitely|therefore|thus|obviously|simply|the|an?)\s){0,2}"
-    r"(?:n['’]t|not\b|never\b|wrong|incorrect|false|invalid|out\b|impossible|ruled|eliminated|excluded"
-    r"|discarded|dismissed|rejected|unlikely|implausible|too\b|(?:common )?(?:distractor|trap))"
-    r"(?![^.,;\n]{0,40}, (?:so|and) (?:it|that|this) is (?:the|our|my)\b)"
-    rf"|[)\]]{{0,2}}\s(?:{FOREIGN_IS})\s(?:{FOREIGN_WRONG})(?!\w)|\s(?:{FOREIGN_NOT})\s|\s?(?:错误|不正确"
-    rf"|不对|は(?:誤り|間違い|正しくない)|[은는] (?:틀|오답))",
-    re.IGNORECASE,
-)
-_EXCEPTED = lazy_pattern(
-    r"\b(?:all|every\w*|any\w*)\b[^,;]{0,30} (?:but|except(?: for)?|other than) (?:option |choice )?\(?$",
-    re.IGNORECASE,
-)
-_JOINER = r"(?:or|and|and/or|nor|as well as|along with|together with|oder|ou|und|et|y|o|e|или|и|或|和|&|/|\+)"
-_OPEN = lazy_pattern(
-    rf"[)\]]{{0,2}},?\s+{_JOINER}\s+(?:(?:maybe|perhaps|possibly|it (?:might|may|could|can) be|even) )?"
-    r"(?:option |choice |answer )?[(\[]?(?-i:[A-Z])(?![\w'’])"
-    r"|[)\]]{0,2}\s?[/&+]\s?\(?(?-i:[A-Z])(?![\w'’])|[)\]]{0,2}(?:\s+(?:is|seems|looks))?\s*,\s*(?:(?:maybe"
-    r"|perhaps|possibly) )?[(\[]?(?-i:[A-Z])[)\]]?\s*(?:$|[.,;!]|and\b|or\b|are\b|both\b)",
-    re.IGNORECASE,
-)
-_OPENED = lazy_pattern(
-    r"(?<![\w'’.])(?-i:[A-Z])\)?\s(?:and/or|or|and|as well as|oder|ou|und)\s(?:option |choice )?\(?$"
-    r"|(?<![\w'’])(?-i:[A-Z])\)?\s?[/&+]\s?\(?$|\((?-i:[A-Z])\),? \(?$"
-    r"|(?<![\w'’])(?-i:[A-Z])\)?, \(?(?-i:[A-Z])\)?,? (?:and|or) (?:option |choice )?\(?$",
-    re.IGNORECASE,
-)
-"""Another option before it, or one after it, that the text leaves open beside it."""
 _OVERRULED = lazy_pattern(
     r"[^.;\n]{0,80}\b(?:but|however|yet|although|though)\b[^.;\n]{0,40}?(?:\bnot\b|n['’]t\b|\bfails?\b"
     r"|\bwrong\b|\bincorrect|\bmiss\w+|\bignor\w+|\boverlook\w*|\bomit\w*|\blacks?\b|\bless\b|\bincomplete"
@@ -349,11 +289,11 @@ def _unstated(plain: str, entries: Sequence[Entry], letters: Collection[str]) ->
     if dashed and (letter := dashed[1].upper()) in letters and letter not in wrong:
         return letter, "choice"
     for mark in reversed(list(_IN_PARENTHESES.finditer(plain))):
-        if mark[1] not in letters or _is_ruled_out(plain, mark.start(), mark.end() - 1) or mark[1] in wrong:
+        if mark[1] not in letters or is_ruled_out(plain, mark.start(), mark.end() - 1) or mark[1] in wrong:
             continue
         if _CONTRAST.search(plain[max(0, mark.start() - 80) : mark.start()]):
             continue
-        return None if _is_open(plain, mark.start(), mark.end()) else (mark[1], "last_choice")
+        return None if is_open(plain, mark.start(), mark.end()) else (mark[1], "last_choice")
     return None
 
 
@@ -393,32 +333,17 @@ def _named_in(sentence: str, letters: Collection[str], pattern: re.Pattern[str])
     while position < len(sentence) and (match := pattern.search(sentence, position)):
         group = next(number for number, value in enumerate(match.groups(), start=1) if value)
         begin, end = match.span(group)
-        is_open = _is_ruled_out(sentence, begin, end) or _is_open(sentence, begin, end)
-        if is_weak and not is_open:
-            is_open = bool(_THING.search(sentence[:begin]) or _OVERRULED.match(sentence, end))
-        if match[group] in letters and not is_open:
+        leaves_open = is_ruled_out(sentence, begin, end) or is_open(sentence, begin, end)
+        if is_weak and not leaves_open:
+            leaves_open = bool(_THING.search(sentence[:begin]) or _OVERRULED.match(sentence, end))
+        if match[group] in letters and not leaves_open:
             letter = match[group]
         position = end
     if letter or is_weak:
         return letter
     last = _LAST_WORD.search(sentence)
-    if last and last[1] in letters and not _is_ruled_out(sentence, *last.span(1)):
+    if last and last[1] in letters and not is_ruled_out(sentence, *last.span(1)):
         # "After checking, B": the one option that the sentence names, or does not rule out.
-        others = [
-            mark for mark in _ANY_LETTER.finditer(sentence) if not _is_ruled_out(sentence, *mark.span())
-        ]
+        others = [mark for mark in _ANY_LETTER.finditer(sentence) if not is_ruled_out(sentence, *mark.span())]
         return last[1] if len(others) == 1 else ""
     return ""
-
-
-def _is_ruled_out(text: str, begin: int, end: int) -> bool:
-    """Whether a text names an option, between these places, as wrong, or only supposes or examines it."""
-    before = text[max(0, begin - 80) : begin]
-    if _RULED_OUT.search(before) or _SUPPOSED.search(before):
-        return True
-    return bool(_WRONG_AFTER.match(text, end)) and not _EXCEPTED.search(before)
-
-
-def _is_open(text: str, begin: int, end: int) -> bool:
-    """Whether a text names another option beside the one between these places."""
-    return bool(_OPEN.match(text, end) or _OPENED.search(text[max(0, begin - 40) : begin]))

@@ -14,6 +14,8 @@ from sampleset.answers.maths.patterns import lazy_pattern
 
 MAX_TEXT = 100_000
 """Characters; of a longer text, the end is read."""
+NOUN = r"(?:options?|choices?|letters?|answers?|statements?|alternatives?)"
+"""What an option is called."""
 _LONGEST_BODY = 400
 _FEW_OPTIONS = 3
 
