@@ -81,7 +81,6 @@ _FRENCH = lazy_pattern(r"\](.+[,;].+)\[|\](.+[,;].+)\]|\[(.+[,;].+)\[")
 _ALIGNED = lazy_pattern(r"\\begin ?\{(?:aligned|align\*?|gathered|cases)\}(.*?)\\end ?\{\w+\*?\}", re.DOTALL)
 _LINES = lazy_pattern(r"[^{}\\&]+=[^{}\\&]+(?:\\\\[^{}\\&]+=[^{}\\&]+){1,5}")
 _NAMED_SIDE_BY_SIDE = lazy_pattern(r"[A-Za-z] ?= ?-?[\d./]{1,20}(?: [A-Za-z] ?= ?-?[\d./]{1,20}){1,7}")
-_GROUPED = lazy_pattern(r"-?\d{1,3}(?: \d{3})+")
 _WORD_FOR_CONSTANT = lazy_pattern(r"(?<=\+) ?(?:an? )?(?:arbitrary )?(?:constant|const\.?)(?![A-Za-z])")
 _WORKING = lazy_pattern(
     r"^\\approx ?(?=[\d\\])|(?i:either) (?=.+ or )|(?i:both) (?=.+ and )|,? ?(?:only|\(only\)"
@@ -227,7 +226,7 @@ def _listed(text: str, read_part: PartReader) -> Form | None:
     r"""A bare list: `1, -2`, `1 and 2`, `x = 1, y = 2`, `1 \pm \sqrt{2}`, `1 2 3`."""
     if _NAMED_SIDE_BY_SIDE.fullmatch(text):
         text = re.sub(r"(?<=[\d}]) (?=[A-Za-z\\])", ", ", text)
-    if NUMBERS_SIDE_BY_SIDE.fullmatch(text) and not _GROUPED.fullmatch(text):
+    if NUMBERS_SIDE_BY_SIDE.fullmatch(text):
         return container("list", text.split(" "), read_part)
     name_match = TUPLE_NAME.match(text)
     outside = text[name_match.end() if name_match else len(ratio_name(text)) :]

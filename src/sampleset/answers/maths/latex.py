@@ -81,7 +81,6 @@ _SUBSTITUTIONS = tuple(
          r"\\begin{\1}\2\\end{\1}"),
         ("NiceMatrix", r"\{([pbB])NiceMatrix\}", r"{\1matrix}"),
         ("matrix{", r"\\([pbvBV]?matrix)\{([^{}]*)\}(?![\w}])", r"\\begin{\1}\2\\end{\1}"),
-        ("\\math", r"\\math(?:open|close) ?\{\}", ""),
         ("{,}", r"(?<![\d}])([1-9]\d{0,2})((?:\{,\}\d{3})+)(?![\d{])",
          _run_together),
         ("{,}", r"(?<![\d}.])(\d{1,30})\{,\}(\d{1,30})(?![\d{.])", r"\1.\2"),

@@ -11,7 +11,7 @@ from sampleset.answers.maths.tokens import squeeze
 
 MAX_SIGNS = 3
 PLUS_MINUS = lazy_pattern(r"\\pm(?![A-Za-z])|^\\mp(?![A-Za-z])|^\+/?- ?(?=[\d\\])")
-AND = lazy_pattern(
+_AND = lazy_pattern(
     r",? ?(?<![A-Za-z\\])(?:and also|and|or else|or|as well as|und|oder|et|ou)(?![A-Za-z]) ?| ?(?<!\\)& ?"
 )
 NAME = (
@@ -81,7 +81,7 @@ def _cut_at_words(text: str) -> list[str]:
         return [text]
     pieces: list[str] = []
     start = 0
-    for match in AND.finditer(text):
+    for match in _AND.finditer(text):
         if balanced(text[start : match.start()].translate(TURNED)):
             pieces.append(text[start : match.start()])
             start = match.end()

@@ -14,7 +14,7 @@ from sampleset.answers.maths.simple_forms import Form
 from sampleset.answers.maths.units import converted, units_agree
 from sampleset.answers.maths.verdicts import Mode, Verdict
 
-TOLERANCE = Fraction(1, 10**6)
+_TOLERANCE = Fraction(1, 10**6)
 """Relative, between a decimal and an exact form without a finite expansion."""
 _IN_DOZENS = lazy_pattern(r"dozens?\b")
 
@@ -29,7 +29,7 @@ def compare_numbers(first: Numeral, second: Numeral, mode: Mode) -> Verdict:
             if value is not None and value == second.value:
                 return Verdict(True, "unit_converted")
         return Verdict(False, "unit")
-    if numbers_equal(first, second):
+    if _numbers_equal(first, second):
         return Verdict(True, "number")
     if first.percent == second.percent:
         sides = ((first, second), (second, first)) if mode == "gold" else ()
@@ -41,7 +41,7 @@ def compare_numbers(first: Numeral, second: Numeral, mode: Mode) -> Verdict:
     return Verdict(False, "number")
 
 
-def numbers_equal(first: Numeral, second: Numeral) -> bool:
+def _numbers_equal(first: Numeral, second: Numeral) -> bool:
     """Equality by value, within the tolerance where only one side can be written as a decimal."""
     if first.value == second.value:
         return True
@@ -51,7 +51,7 @@ def numbers_equal(first: Numeral, second: Numeral) -> bool:
     return (
         other.decimal
         and is_endless(endless.value)
-        and abs(first.value - second.value) <= TOLERANCE * max(abs(first.value), abs(second.value))
+        and abs(first.value - second.value) <= _TOLERANCE * max(abs(first.value), abs(second.value))
     )
 
 

@@ -24,7 +24,7 @@ NUMBER_TEXT = (
 NUMBER = lazy_pattern(NUMBER_TEXT)
 MAX_SENTENCE = 1_000
 _ABBREVIATIONS = r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)"
-SENTENCE_END = lazy_pattern(
+_SENTENCE_END = lazy_pattern(
     _ABBREVIATIONS + r"(?<![A-Z])[.!?](?=\s+[A-Z\"(*\\$]|\s*$)|(?<=\d)\.(?=\s)|[\n。！？]"
 )
 """Where a sentence ends; of a question, the match is its mark."""
@@ -83,7 +83,7 @@ def without_working(sentence: str) -> str:
 
 def first_sentence(text: str) -> str:
     """The first sentence; a question keeps its mark."""
-    match = SENTENCE_END.search(text)
+    match = _SENTENCE_END.search(text)
     if match and match[0] == "?":
         return text[: match.end()]
     return (text[: match.start()] if match else text).strip()
@@ -96,7 +96,7 @@ def last_sentence(text: str) -> str:
 
 @lru_cache(64)
 def _last_sentence(text: str) -> str:
-    ends = [match.end() for match in SENTENCE_END.finditer(text) if match.end() < len(text)]
+    ends = [match.end() for match in _SENTENCE_END.finditer(text) if match.end() < len(text)]
     return text[ends[-1] if ends else 0 :]
 
 
