@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from sampleset.answers import canonical, count_choices, extract_answer, matches_gold, same_answer
-from sampleset.answers.maths.forms import read
+from sampleset.answers.maths.forms.canonical import read
 
 COLUMNS = [
     ("samples", "samples"),

@@ -30,7 +30,7 @@ import aiohttp  # noqa: TID253
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from sampleset.answers import kinds
-from sampleset.answers.maths import verdicts
+from sampleset.answers.maths.equality import verdicts
 from sampleset.serve.config import serve_config
 from sampleset.serve.server import GracefulServer, serve
 from support.stub_server import StubServer

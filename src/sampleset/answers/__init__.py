@@ -20,14 +20,18 @@ from sampleset.answers.kinds import (
     kinds_of,
     with_answer_kind,
 )
-from sampleset.answers.maths.equivalence import matches_gold, same_answer
-from sampleset.answers.maths.extraction import Extracted, extract_answer
-from sampleset.answers.maths.forms import canonical
-from sampleset.answers.maths.gold import gold_is_readable
-from sampleset.answers.maths.option_lists import count_choices
-from sampleset.answers.maths.verdict_store import VerdictStoreWarning, default_verdict_path, use_verdict_store
-from sampleset.answers.maths.verdicts import Verdict
-from sampleset.answers.maths.workers import Budget
+from sampleset.answers.maths.equality.equivalence import matches_gold, same_answer
+from sampleset.answers.maths.equality.gold import gold_is_readable
+from sampleset.answers.maths.equality.verdict_store import (
+    VerdictStoreWarning,
+    default_verdict_path,
+    use_verdict_store,
+)
+from sampleset.answers.maths.equality.verdicts import Verdict
+from sampleset.answers.maths.equality.workers import Budget
+from sampleset.answers.maths.forms.canonical import canonical
+from sampleset.answers.maths.reading.extraction import Extracted, extract_answer
+from sampleset.answers.maths.reading.option_lists import count_choices
 
 __all__ = [
     "ANSWER_KINDS",

@@ -7,11 +7,11 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from sampleset.answers.maths.comparison import compare_forms
-from sampleset.answers.maths.forms import read
-from sampleset.answers.maths.simple_forms import Form
-from sampleset.answers.maths.units import units_agree
-from sampleset.answers.maths.workers import TIME_LIMIT, Budget
+from sampleset.answers.maths.equality.comparison import compare_forms
+from sampleset.answers.maths.equality.workers import TIME_LIMIT, Budget
+from sampleset.answers.maths.forms.canonical import read
+from sampleset.answers.maths.forms.simple_forms import Form
+from sampleset.answers.maths.numbers.units import units_agree
 
 _MAX_COMPARISONS = 4096
 _PATIENCE = 2

@@ -14,8 +14,8 @@ from decimal import Decimal
 from typing import Any, cast
 
 from sampleset.answers.keyed import MAX_TEXT, Keyed, tagged_text
-from sampleset.answers.maths.extraction import Extracted
-from sampleset.answers.maths.reasoning import after_reasoning
+from sampleset.answers.maths.reading.extraction import Extracted
+from sampleset.answers.maths.reading.reasoning import after_reasoning
 
 MAX_DEPTH = 100
 """Levels of arrays and objects in one another."""

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from sampleset.answers.grouping import Grouping
 from sampleset.answers.keyed import Text, grouped_by, plain_text
-from sampleset.answers.maths.extraction import Extracted
-from sampleset.answers.maths.verdicts import Verdict
+from sampleset.answers.maths.equality.verdicts import Verdict
+from sampleset.answers.maths.reading.extraction import Extracted
 from sampleset.errors import InvalidArgumentError
 from sampleset.types import Question
 

@@ -12,10 +12,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from sampleset.answers.grouping import AnswerGroup, Grouping
-from sampleset.answers.maths.extraction import Extracted, extract_answer
-from sampleset.answers.maths.reasoning import after_reasoning
-from sampleset.answers.maths.verdicts import Verdict
-from sampleset.answers.maths.workers import Budget
+from sampleset.answers.maths.equality.verdicts import Verdict
+from sampleset.answers.maths.equality.workers import Budget
+from sampleset.answers.maths.reading.extraction import Extracted, extract_answer
+from sampleset.answers.maths.reading.reasoning import after_reasoning
 
 MAX_TEXT = 100_000
 """Characters of an answer that is not mathematics; a longer text is no answer."""

@@ -19,13 +19,13 @@ from sampleset.answers.grouping import Grouping, group_answers, groups_restrict
 from sampleset.answers.json_values import Json
 from sampleset.answers.judged import Judge, Judged, Recorded
 from sampleset.answers.keyed import Choice, Text
-from sampleset.answers.maths.equivalence import matches_gold, same_answer
-from sampleset.answers.maths.extraction import Extracted, extract_answer
-from sampleset.answers.maths.gold import gold_is_readable
+from sampleset.answers.maths.equality.equivalence import matches_gold, same_answer
+from sampleset.answers.maths.equality.gold import gold_is_readable
+from sampleset.answers.maths.equality.verdicts import Verdict
+from sampleset.answers.maths.equality.workers import Budget
 from sampleset.answers.maths.near_numbers import number_kind
-from sampleset.answers.maths.option_lists import count_choices
-from sampleset.answers.maths.verdicts import Verdict
-from sampleset.answers.maths.workers import Budget
+from sampleset.answers.maths.reading.extraction import Extracted, extract_answer
+from sampleset.answers.maths.reading.option_lists import count_choices
 from sampleset.caches import BoundedCache
 from sampleset.errors import InvalidArgumentError, UnknownNameError
 from sampleset.types import DEFAULT_KIND, Problem, Question

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sampleset.answers.maths.brackets import closing
+from sampleset.answers.maths.spelling.brackets import closing
 from sampleset.errors import DataError
 from sampleset.types import Problem, Question
 

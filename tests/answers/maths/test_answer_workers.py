@@ -22,7 +22,7 @@ from sampleset.answers import (
     matches_gold,
     same_answer,
 )
-from sampleset.answers.maths import workers
+from sampleset.answers.maths.equality import workers
 from support.hostile_texts import HOSTILE
 
 # Processor time of this process: the workers' own is limited by the kernel, however busy the machine is.
@@ -86,7 +86,7 @@ def test_a_worker_takes_no_more_memory_than_its_limit() -> None:
         """
         import resource
         from sampleset.answers import same_answer
-        from sampleset.answers.maths import workers
+        from sampleset.answers.maths.equality import workers
 
         print(same_answer(r"10^{10^{9}}", r"\\sqrt{2}").equal)
         print(same_answer(r"7^{2000000000}+1", r"\\sqrt{2}").equal)
@@ -151,7 +151,7 @@ def test_a_forked_process_starts_workers_of_its_own_and_leaves_its_parents_alone
         r"""
         import multiprocessing
         from sampleset.answers import same_answer
-        from sampleset.answers.maths import workers
+        from sampleset.answers.maths.equality import workers
 
         def child(queue):
             queue.put((same_answer(r"\sqrt{12}", r"2\sqrt{3}").equal, workers.worker_process_ids()))
@@ -176,7 +176,7 @@ def test_workers_end_with_the_process_that_started_them() -> None:
         run_python(
             r"""
             from sampleset.answers import same_answer
-            from sampleset.answers.maths import workers
+            from sampleset.answers.maths.equality import workers
             same_answer(r"\sqrt{8}", r"2\sqrt{2}")
             print(*workers.worker_process_ids())
             """
@@ -202,7 +202,7 @@ def test_plain_answers_need_no_worker() -> None:
     output = run_python(
         """
         from sampleset.answers import group_answers, matches_gold
-        from sampleset.answers.maths import workers
+        from sampleset.answers.maths.equality import workers
         group_answers(["5", "yes", "B", "1/2", "(1,2)", "05/01/2021", "5 eggs", "1, 2"])
         matches_gold("six", "7")
         print(workers.worker_process_ids())

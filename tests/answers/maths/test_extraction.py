@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampleset.answers import Extracted, count_choices, extract_answer, matches_gold
-from sampleset.answers.maths.reasoning import after_reasoning
+from sampleset.answers.maths.reading.reasoning import after_reasoning
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampleset.answers import matches_gold
-from sampleset.answers.maths.linear import linear_verdict
-from sampleset.answers.maths.workers import close_workers, compare_expressions, worker_process_ids
+from sampleset.answers.maths.equality.linear import linear_verdict
+from sampleset.answers.maths.equality.workers import close_workers, compare_expressions, worker_process_ids
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ from sampleset.answers import (
     same_answer,
     use_verdict_store,
 )
-from sampleset.answers.maths import verdict_store, verdicts
-from sampleset.answers.maths.comparison import compare_forms
-from sampleset.answers.maths.forms import read
-from sampleset.answers.maths.simple_forms import Form
-from sampleset.answers.maths.workers import Budget
+from sampleset.answers.maths.equality import verdict_store, verdicts
+from sampleset.answers.maths.equality.comparison import compare_forms
+from sampleset.answers.maths.equality.workers import Budget
+from sampleset.answers.maths.forms.canonical import read
+from sampleset.answers.maths.forms.simple_forms import Form
 from sampleset.caches import BoundedCache
 
 ROOTS = (r"\sqrt{8}", r"2\sqrt{2}")
@@ -132,10 +132,12 @@ def test_the_version_changes_with_the_packages_it_calls(monkeypatch: pytest.Monk
 
 
 def test_the_version_changes_with_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "worker.py").write_text("tolerance = 1")
-    monkeypatch.setattr(verdict_store, "__file__", str(tmp_path / "verdict_store.py"))
+    code = tmp_path / "maths" / "forms" / "constants.py"
+    code.parent.mkdir(parents=True)
+    code.write_text("tolerance = 1")
+    monkeypatch.setattr(verdict_store, "__file__", str(tmp_path / "maths" / "equality" / "verdict_store.py"))
     before = verdict_store.rules_version.__wrapped__()
-    (tmp_path / "worker.py").write_text("tolerance = 2")
+    code.write_text("tolerance = 2")
     assert verdict_store.rules_version.__wrapped__() != before
 
 
@@ -307,7 +309,7 @@ def test_what_was_written_before_a_kill_is_there(path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path\n"
         "from sampleset.answers import use_verdict_store\n"
-        "from sampleset.answers.maths import verdict_store\n"
+        "from sampleset.answers.maths.equality import verdict_store\n"
         "use_verdict_store(Path(sys.argv[1]))\n"
         "for number in range(30): verdict_store.store_verdict('gold', str(number), 'x', True, 'numeric')\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

@@ -9,9 +9,9 @@ from functools import lru_cache
 from sampleset.answers.code.arithmetic import program_value
 from sampleset.answers.code.sums import written_sums
 from sampleset.answers.json_values import fenced_blocks
-from sampleset.answers.maths.forms import read
-from sampleset.answers.maths.numerals import decimal_places
-from sampleset.answers.maths.reasoning import after_reasoning
+from sampleset.answers.maths.forms.canonical import read
+from sampleset.answers.maths.numbers.numerals import decimal_places
+from sampleset.answers.maths.reading.reasoning import after_reasoning
 
 NUMERIC_KINDS = ("maths", "number")
 """The kinds of answers that may be numbers."""

@@ -16,10 +16,10 @@ from sampleset.answers.code.sandbox import MAX_BYTES, RunCode, refuse_unless_all
 from sampleset.answers.grouping import Grouping
 from sampleset.answers.json_values import fenced_blocks
 from sampleset.answers.keyed import grouped_by, tagged_text
-from sampleset.answers.maths.extraction import Extracted
-from sampleset.answers.maths.reasoning import after_reasoning
-from sampleset.answers.maths.verdicts import Verdict
-from sampleset.answers.maths.workers import Budget
+from sampleset.answers.maths.equality.verdicts import Verdict
+from sampleset.answers.maths.equality.workers import Budget
+from sampleset.answers.maths.reading.extraction import Extracted
+from sampleset.answers.maths.reading.reasoning import after_reasoning
 from sampleset.errors import InvalidArgumentError
 
 MAX_INPUTS = 20

@@ -17,10 +17,10 @@ from itertools import accumulate
 
 from sampleset.answers.grouping import Grouping
 from sampleset.answers.keyed import grouped_by
-from sampleset.answers.maths.extraction import Extracted, extract_answer
-from sampleset.answers.maths.forms import read
-from sampleset.answers.maths.verdicts import Verdict
-from sampleset.answers.maths.workers import Budget
+from sampleset.answers.maths.equality.verdicts import Verdict
+from sampleset.answers.maths.equality.workers import Budget
+from sampleset.answers.maths.forms.canonical import read
+from sampleset.answers.maths.reading.extraction import Extracted, extract_answer
 from sampleset.errors import InvalidArgumentError
 
 _TOLERANCE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?|\.\d{1,30})(?:[eE]([+-]?\d{1,2}))?(%?)")

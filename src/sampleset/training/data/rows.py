@@ -168,7 +168,15 @@ def row_to_json(row: TrainingRow) -> dict[str, Any]:
     """A row as JSON values. Empty optional fields are left out."""
     plain = {"schema": ROW_SCHEMA} | asdict(replace(row, kinds=None))
     del plain["kinds"]
-    for name in ("keep_end_tokens", "fold", "calculator", "max_prompt_tokens", "extra", "completion", "target"):
+    for name in (
+        "keep_end_tokens",
+        "fold",
+        "calculator",
+        "max_prompt_tokens",
+        "extra",
+        "completion",
+        "target",
+    ):
         if not plain[name]:
             del plain[name]
     if row.answer_kind == DEFAULT_KIND:

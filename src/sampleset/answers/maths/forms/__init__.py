@@ -1,0 +1,1 @@
+"""What kind of thing an answer is, and its value."""

@@ -1,0 +1,1 @@
+"""Numbers, units of measure, dates and times."""

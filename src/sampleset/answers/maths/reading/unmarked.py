@@ -1,0 +1,374 @@
+"""The answer of a text that marks none: an opening "Yes,", a repeated result, a number of its last sentence.
+
+A guess by rule. It leaves out working in parentheses and a check that follows the conclusion, and
+reads of "She needs 6 more to have 25" the 6.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sampleset.answers.maths.forms.canonical import read
+from sampleset.answers.maths.forms.members import letters_of
+from sampleset.answers.maths.forms.words import FUNCTIONS
+from sampleset.answers.maths.numbers.counts import SPELT
+from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.reading.sentences import (
+    CLAUSE,
+    MAX_SENTENCE,
+    NUMBER,
+    NUMBER_TEXT,
+    SIDE,
+    last_sentence,
+    main_clause,
+    number_of_sentence,
+    without_contrast,
+    without_working,
+)
+from sampleset.answers.maths.reading.stated_shares import amount_in_words
+from sampleset.answers.maths.reading.stated_times import stated_time
+from sampleset.answers.maths.spelling.brackets import balanced
+
+_RESULT = lazy_pattern(rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*({NUMBER_TEXT})")
+_ASIDE_AT_END = lazy_pattern(r"(?<=[.!])\s*\([^()\n]{1,200}\)[\s.]*$")
+_OPENING_YES_NO = lazy_pattern(r"\W{0,4}(yes|no)\b(?=[,.;:!]|\W*$)", re.IGNORECASE)
+_START = r"(?:^|(?<=[.!:]))[ \t]*(?:(?:now|and|then|finally|also),? )?"
+_CHECK = lazy_pattern(
+    rf"{_START}(?:to (?:double[- ]?check|check|verify|confirm)\b|and indeed\b"
+    r"|(?:check|verification)\W{0,3}:|(?:we|you) can (?:also )?(?:double[- ]?check|check|verify|confirm)\b"
+    r"|let'?s (?:check|verify)\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_EXPLANATION = lazy_pattern(
+    rf"{_START}(?:to (?:get|find|calculate) (?:this|that)\b|to see (?:this|why)\b|explanation\W{{0,3}}:"
+    r"|another way to\b|(?:we|you) can find this\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_TURNS_AROUND = lazy_pattern(
+    r"[=?]|\b(?:therefore|thus|hence|so|total|altogether|wait|actually|but|then|leaves|left|answer)\b",
+    re.IGNORECASE,
+)
+"""What a text that states its answer first does not hold behind it."""
+_CONCLUSION = lazy_pattern(r"\b(?:therefore|thus|hence|so|round(?:ed)? (?:up|down))\b", re.IGNORECASE)
+_VERB = lazy_pattern(
+    r"(?:^|\b(?:is|are|was|equals?|equal to|gives?(?: us)?|given by|gets?|obtain|yields?|find|have|be|becomes"
+    r"|(?:up|left) with|that['’]s"
+    r"|as|leaves|at|(?:simplifies|reduces|evaluates|comes|amounts) to|length|area|radius|volume"
+    r"|equation|slope|coordinates|point|vertex|center|centre)"
+    r"(?: exactly| approximately| about| simply| therefore| thus)?|[=:为是為])\s*[*_]*$",
+    re.IGNORECASE,
+)
+_VERB_OF_RESULT = (
+    r"(?:is|are|be|equals|gives(?: us)?|becomes|(?:rounds|simplifies|comes|amounts|rounded(?: up| down)?) to)"
+)
+_RESULT_AT_END = lazy_pattern(
+    rf"\b{_VERB_OF_RESULT} (?:therefore |thus |then |simply )?[$*\\(]{{0,4}}?({NUMBER_TEXT})"
+    r"(?:\\?[$*)]){0,3}[\s.!]*$"
+)
+"""A number that a sentence ends in, behind its verb: `4.8 rounds to 5`."""
+_DECIMAL_COMMA = lazy_pattern(r"(\b(?:ist|est|es|beträgt|vale|sind|sont|son) )(-?\d{1,9}),(\d{1,2})(?![\d,])")
+_WHERE = lazy_pattern(
+    r", (?:which (?:is|are) )?(?:attained|achieved|reached|obtained|occurring|which occurs)"
+    r" (?:at|when|if|for)\b[^.\n]*"
+)
+_LONE_LINE = lazy_pattern(rf"\s*[*_$]{{0,4}}({NUMBER_TEXT})[*_$.]{{0,4}} ?\n\s*(?=[A-Za-z]{{2,}} ?[A-Za-z:])")
+_MAX_FORMULA = 200
+_MAX_PLAIN = 80
+_PLAIN_START = lazy_pattern(
+    r".*(?:\b(?:is|are|be|at|equals|equal to|get|gives?|giving|have|obtain|as|becomes|so|hence|thus"
+    r"|therefore|then"
+    r"|(?:out|simplifies|factors|reduces) (?:to|as))\b,?|:)\s+",
+    re.IGNORECASE,
+)
+_UNIT_AT_END = lazy_pattern(
+    r" (?:(?:square|cubic|sq\.?|cu\.?) [a-z]{1,12}|units?|radians|(?<!\d )[cmk]?m[²³]?)$"
+)
+_TWO_LETTERS = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+_HAS_LETTER = lazy_pattern(r"(?<![A-Za-z])(?:[A-Za-zπθ]|pi|ln|log)(?![A-Za-z])|[√!{∞∪]|\\[a-z]")
+_NO_FORMULA = lazy_pattern(
+    r"[$%€]|\\[()\[]|boxed|^[A-Za-z][.):] |[-+*/=^]$"
+    r"|^[-+]?[\d.,]+ ?[A-Z]$|(?<![A-Za-z])(?:[aAI](?= [A-Za-z\d])"
+    r"|[A-Z](?= [A-Z])|x(?= \d))"
+)
+_MATH = lazy_pattern(
+    r"\$\$(.+?)\$\$|(?<![\\$])\$(?=\S)([^$\n]{1,200}?)(?<=[^\s=+*(-])(?<! x)\$(?![\d$])|\\\((.+?)\\\)"
+    r"|\\\[(.+?)\\\]",
+    re.DOTALL,
+)
+_COMMAND = lazy_pattern(r"\\(?:[dt]?frac|sqrt|pi|binom)(?![A-Za-z])")
+_IS_MATHS = lazy_pattern(r"[\\^=<>!(\[{]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
+_PROSE = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*\()|[\u0400-\u1fff\u3040-\ud7ff]{2}")
+_MARKUP = lazy_pattern(r"[*`]{1,2}|\$|\\[()]")
+_TUPLE_AT_END = lazy_pattern(
+    r"(?:\b(?:is|are|at|be|equals)|[=:]) ?([(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])[.\s]*$"
+)
+_AND_OR = lazy_pattern(r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])")
+_SO_AT_START = lazy_pattern(r"^(?:so|thus|hence|therefore|finally),?\s+", re.IGNORECASE)
+_RELATED = lazy_pattern(r"[<>]|\\(?:leq?|geq?|leqslant|geqslant|in|neq?|lt|gt)(?![A-Za-z])")
+_CONCLUDES = lazy_pattern(
+    r"(?:^|\b(?:so|hence|thus|therefore|that|get|have|obtain|conclude|find|implies|means))\W{0,3}$",
+    re.IGNORECASE,
+)
+_GIVES_REASON = lazy_pattern(r"(?:since|because|as)\b", re.IGNORECASE)
+_JOINED = lazy_pattern(r"[\s,;]{0,9}(?:and|or|,|;|[或和及])?[\s,;]{0,9}")
+_SUPPOSES = lazy_pattern(r"\b(?:since|for|when|if|where|because|as|with|let)\s*$", re.IGNORECASE)
+_PLURAL = lazy_pattern(
+    r"\b(?:(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)|(?:solution )?set is"
+    r"|(?<![A-Za-z])[a-z]\$? (?:is|can be|could be|must be|equals)(?: either)?(?=[^\n]{1,60} or ))\s*:?\s*"
+    r"([^\n]{1,120}?)[.\s]*$",
+    re.IGNORECASE,
+)
+_ALSO = r"(?:,? ?(?:(?:and|or|und|oder|et|ou|y|o|e|u|и|или) |[或和及] ?)|, ?)"
+_VALUE = r"(?:[^\s,;=<>。]| [-+*/±] ){1,40}"
+_ITEM = rf"(?:{NUMBER_TEXT}|\([^()\n]{{1,40}}\))"
+_SAME_LETTER = lazy_pattern(
+    rf"(?<![\w^*/+-])(?P<letter>[A-Za-z]) ?= ?(?P<first>{_VALUE})"
+    rf"(?P<rest>(?:{_ALSO}(?P=letter) ?= ?{_VALUE}){{1,5}})[\s.!。]*$"
+)
+"""`x = 2 or x = 3` at the end of a sentence."""
+_SEVERAL = lazy_pattern(
+    r"(?:\b(?:numbers|[a-z-]{2,20}(?:s|ices)) (?:are|sind|sont|son|são|sono):? "
+    r"|\b(?:solutions|roots|zeros|zeroes|x-intercepts|[A-Za-zö]{2,20}en sind|soluciones)(?: of)?:? )"
+    rf"({_ITEM}(?:{_ALSO}{_ITEM}){{1,7}})[\s.!]*$"
+)
+"""Two numbers and more that a plural noun has, with nothing behind them: `The numbers are 2 and 3.`"""
+_WHOLE_KINDS = frozenset((
+    "parens", "brackets", "list", "interval", "union", "inequality", "matrix", "ratio", "region", "residue",
+))  # fmt: skip
+_COLLECTIONS = frozenset(("matrix", "parens", "brackets", "list", "interval", "union"))
+_NAMES_EQUATION = lazy_pattern(
+    r"\b(?:equation|circle|line|curve|parabola|ellipse|hyperbola|plane|locus|sphere|graph|asymptote)s?\b[^.\n]{0,60}?"
+    r"\b(?:is|are|becomes):? (?:therefore |given by |simply )?[$\\(\[]{0,3}$"
+)
+_DOMAIN = lazy_pattern(r"\b(?:in|on|over|within|between|where|with|interval)(?: the interval)? [$\\(]{0,2}$")
+_ALL_OF = lazy_pattern(r",? for (?:all|any|every|each) [^.\n]{1,40}$")
+_SPLIT_UNIT = lazy_pattern(r"(?<=[$\d]) ?(?:[ckm]?m|in|ft|units?) ?\$\^\{?[23]\}?\$")
+
+
+def _with_decimal_points(text: str) -> str:
+    """The text with a decimal point in the amount that a European sentence states: `ist 0,75`."""
+    return _DECIMAL_COMMA.sub(r"\1\2.\3", text)
+
+
+def _without_place(text: str) -> str:
+    """The text without the place of an extreme at its end: "The minimum is 5, attained at x = 2"."""
+    last = last_sentence(text)
+    where = _WHERE.search(last)
+    if not where or not (NUMBER.search(last, 0, where.start()) or "\\" in last[: where.start()]):
+        return text
+    return text.rstrip()[: -len(last) + where.start()]
+
+
+def answer_of_unmarked(text: str) -> tuple[str, str] | None:
+    """The answer and the rule that found it: `yes_no`, `formula`, `last_result` or `last_number`."""
+    answer = _yes_or_no(text)
+    if answer:
+        return answer
+    lone = _LONE_LINE.match(text)
+    if lone and len(text) - lone.end() <= MAX_SENTENCE and not _TURNS_AROUND.search(text, lone.end()):
+        return lone[1].strip(), "last_number"
+    text = _with_decimal_points(text)
+    text = _without_place(without_contrast(_without_check(text)))
+    formula = _formula(text)
+    return (formula, "formula") if formula else _last_result(text) or _last_number(text)
+
+
+def _formula(text: str) -> str | None:
+    """A text that is nothing but mathematics, or the formula that its last sentence states.
+
+    Formulas side by side (`$x = 2$ or $x = 9$`) are a list. A plain number is left to the rules for numbers.
+    """
+    formula = text.strip().strip("*`")
+    formula = _SO_AT_START.sub("", formula)
+    words = _AND_OR.sub("", _MATH.sub("", formula))
+    if _SAME_LETTER.search(_MARKUP.sub("", formula[-_MAX_FORMULA:])):
+        pass
+    elif len(formula) <= _MAX_FORMULA and "\n" not in formula and not _PROSE.search(words):
+        form = read(formula)
+        written = form.kind in ("expression", "number") and "\\" in formula and form.latex
+        of_words = any(part.kind == "words" for part in form.parts)
+        if (form.kind in _WHOLE_KINDS and not of_words) or written or _is_plain_formula(formula):
+            return formula.rstrip(".")
+    sentence = last_sentence(text)
+    several = _several(sentence)
+    if several:
+        return several
+    time = stated_time(sentence)
+    if time:
+        return time
+    point = _TUPLE_AT_END.search(sentence)
+    if point and "$" not in sentence and read(point[1]).kind in _WHOLE_KINDS:
+        return point[1]
+    return _formula_of_sentence(sentence) or _plain_formula(sentence)
+
+
+def _several(sentence: str) -> str | None:
+    """The solutions that a sentence lists at its end, by a letter or a plural noun before them."""
+    plain = _MARKUP.sub("", sentence)
+    by_letter = _SAME_LETTER.search(plain)
+    if by_letter:
+        letter = by_letter["letter"]
+        values = [by_letter["first"], *re.split(rf"{_ALSO}{letter} ?= ?", by_letter["rest"])[1:]]
+        return ", ".join(value.rstrip(".") for value in values)
+    several = _SEVERAL.search(plain)
+    if several:
+        return re.sub(rf"{_ALSO}(?=[-$\d.(√½])", ", ", several[1]) if "(" not in several[1] else several[1]
+    plural = _PLURAL.search(sentence)
+    if plural and read(plural[1]).kind == "list" and not _PROSE.search(_AND_OR.sub("", plural[1])):
+        return plural[1]
+    return None
+
+
+def _plain_formula(sentence: str) -> str | None:
+    """A formula without marks around it that a sentence ends in: `The area is 36π square units`."""
+    start = _PLAIN_START.match(sentence)
+    if not start or any(sign in sentence for sign in ("$", "%", "€", "\\(")):
+        return None
+    tail = _UNIT_AT_END.sub("", sentence[start.end() :].rstrip(" .!"))
+    tail = re.sub(r"(?<=[√π]\d) [ckm]?m$|(?<=π) [ckm]?m$", "", tail)
+    if not _is_plain_formula(tail):
+        return None
+    if _NAMES_EQUATION.search(sentence, 0, start.end()):
+        return tail
+    _, sign, right = tail.rpartition("=")
+    return right.strip() if sign and read(right).number and not read(tail).equation else tail
+
+
+def _is_plain_formula(text: str) -> bool:
+    """Whether a text is one formula with a letter or a root in it, and neither a sentence nor an amount."""
+    if len(text) > _MAX_PLAIN or not _HAS_LETTER.search(text) or _NO_FORMULA.search(text):
+        return False
+    if not balanced(text) or text.count("|") % 2:
+        return False
+    if any(word.lower() not in FUNCTIONS and word != "pi" for word in _TWO_LETTERS.findall(text)):
+        return text.startswith("{") and read(text).kind == "list"
+    form = read(text)
+    if form.kind == "expression":
+        return bool(form.latex) and ("=" not in text or bool(form.equation) or len(letters_of(text)) > 1)
+    return form.kind in _WHOLE_KINDS and form.kind != "list"
+
+
+def _formula_of_sentence(sentence: str) -> str | None:
+    sentence = _SPLIT_UNIT.sub("", sentence.rstrip(" .!。！"))
+    if "$" in (shorter := _ALL_OF.sub("", sentence)):
+        sentence = shorter
+    spans = [
+        (match.start(), match.end(), content.strip().rstrip("."))
+        for match in _MATH.finditer(sentence)
+        if (content := next(filter(None, match.groups()))).strip() and not _PROSE.search(content)
+    ]
+    if not spans:
+        return None
+    begin, _, content = spans[-1]
+    contents = [content]
+    for start, end, earlier in reversed(spans[:-1]):
+        if not _JOINED.fullmatch(sentence, end, begin) or end == begin:
+            break
+        if sentence[end:begin].strip() == "," and _SUPPOSES.search(sentence, 0, start):
+            break  # "since $x > 0$, $x = 3$"
+        begin = start
+        contents.insert(0, earlier)
+    if len(contents) > 1:
+        return (
+            ", ".join(contents)
+            if all(read(content).kind not in ("words", "opaque") for content in contents)
+            else None
+        )
+    form = read(content)
+    if form.kind == "letter" and NUMBER.search(sentence):
+        return None
+    if _DOMAIN.search(sentence, 0, begin) and NUMBER.search(sentence[:begin]):
+        return None  # "12 solutions in $[0, 2\pi)$"
+    ends = not sentence[spans[-1][1] :].strip(" .!")
+    # The last number of `\frac{7}{9}` is part of it.
+    is_last = len(spans) == 1 and ends and _COMMAND.search(content)
+    if len(spans) == 1 and ends and _RELATED.search(content) and _CONCLUDES.search(sentence[:begin]):
+        return content
+    if (
+        len(spans) > 1
+        or not _IS_MATHS.search(content)
+        or not ("=" in content or is_last or _VERB.search(sentence[:begin]))
+    ):
+        return _stated(sentence, spans)
+    _, sign, right = content.rpartition("=")
+    if sign and _NAMES_EQUATION.search(sentence, 0, begin):
+        return content
+    if content.count("=") == 1 and read(right).kind in _COLLECTIONS and not form.equation:
+        return right.strip()
+    if sign and read(right).number and not form.equation and not form.number:
+        return right.strip()
+    return None if form.number and not form.equation and "\\" not in content else content
+
+
+def _stated(sentence: str, spans: list[tuple[int, int, str]]) -> str | None:
+    """Of several formulas, the one that follows a verb and ends the sentence."""
+    begin, end, content = spans[-1]
+    if not _IS_MATHS.search(content) or (read(content).number and "\\" not in content):
+        return None
+    return content if _VERB.search(sentence[:begin]) and len(sentence[end:].split()) <= 3 else None
+
+
+def _without_check(text: str) -> str:
+    """The text up to a check or an explanation of its result, which stands in the sentence before."""
+    aside = _ASIDE_AT_END.search(text)
+    if aside and NUMBER.search(last_sentence(text[: aside.start()])):
+        text = text[: aside.start()]
+    for pattern in (_CHECK, _EXPLANATION):
+        for match in pattern.finditer(text):
+            before = text[: match.start()].rstrip(" \n:")
+            if pattern is _EXPLANATION and _CONCLUSION.search(text, match.end()):
+                break
+            if NUMBER.search(last_sentence(before)):
+                text = before
+                break
+    return text
+
+
+def _yes_or_no(text: str) -> tuple[str, str] | None:
+    """A last line, or a text of one paragraph, that opens with "Yes," or "No,"."""
+    lines = text.strip().splitlines()
+    match = _OPENING_YES_NO.match(lines[-1]) if lines else None
+    return (match[1], "yes_no") if match else None
+
+
+def _last_result(text: str) -> tuple[str, str] | None:
+    """The last number that a calculation ends in (`x = 6258`) and the last sentence repeats.
+
+    "Therefore, she invested $6258 at 8%" closes with a number that is not the answer.
+    """
+    near = text.rstrip()
+    last = last_sentence(near)
+    sentence = without_working(last)
+    at_end = _RESULT_AT_END.search(sentence)
+    if at_end and not CLAUSE.search(sentence, 0, at_end.start()):
+        is_formula = sentence[at_end.end(1) :].startswith("$")
+        return at_end[1].strip().removeprefix("$" if is_formula else " "), "last_result"
+    if _GIVES_REASON.match(sentence):  # "if she sells $5000, both are the same" may state the answer first
+        sentence = main_clause(sentence)
+    spellings = {_value(number): number for number in NUMBER.findall(sentence)}
+    for match in reversed(list(_RESULT.finditer(near[: len(near) - len(last)] + sentence))):
+        if _value(match[1]) in spellings:
+            return spellings[_value(match[1])].strip(), "last_result"
+    return None
+
+
+def _value(number: str) -> str:
+    return read(number).text.split(" ")[0]
+
+
+def _last_number(text: str) -> tuple[str, str] | None:
+    """The number of the last sentence, else the last one, in digits or else in words."""
+    sentence = without_working(last_sentence(text))
+    worded = amount_in_words(sentence)
+    if worded:
+        return worded, "last_number"
+    stated = number_of_sentence(sentence)
+    for numbers in ([stated] if stated else [], NUMBER.findall(sentence), NUMBER.findall(text)):
+        if numbers:
+            return numbers[-1].strip(), "last_number"
+    words = list(SPELT.finditer(text.lower()))
+    if not words:
+        return None
+    near = [match for match in words if match.start() >= len(text) - len(last_sentence(text))]
+    explained = len(near) > 1 and SIDE.search(text[near[0].end() : near[1].start()])
+    return (near[0] if explained else words[-1])[0], "last_number"

@@ -1,0 +1,1 @@
+"""One spelling for the many ways to write the same thing."""
