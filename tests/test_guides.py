@@ -16,7 +16,7 @@ from support.pages import ROOT, matches, run_commands
 from support.tiny_gguf import TinyModel
 
 GUIDES = ROOT / "docs" / "guides"
-TRAIN_DRAWS = "data/draws/gsm8k_train_qwen15b.jsonl.gz"
+TRAIN_DRAWS = "data/draws/gsm8k_train_qwen05b_reseeded.jsonl.gz"
 
 
 def blocks(name: str) -> list[tuple[str, str]]:
@@ -55,10 +55,9 @@ def test_the_commands_of_the_guide_on_training_run(tmp_path: Path):
     TinyModel().write(tmp_path / "tiny.gguf", context_size=8192)
     tiny = {
         TRAIN_DRAWS: "few.jsonl",
-        "-k 4-8 --subsets 3": "-k 4 --subsets 1",
-        "--held-back 0.2": "--held-back 0.7",
+        "--held-back 0.3": "--held-back 0.7",
         "select.yaml": "select.yaml --set model=tiny.gguf --set steps=2 --set lora.last_layers=1",
-        "--limit 100": "--limit 3",
+        "-k 5 --aggregator": "-k 5 --limit 3 --aggregator",
     }
     for command, shown, printed in run_commands(commands("train"), tmp_path, tiny):
         assert printed or not shown, command

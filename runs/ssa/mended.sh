@@ -3,7 +3,7 @@
 # one core. It learns from the first 400 questions of the 0.5B's draws and from those of the 1.5B; the other questions of the
 # 0.5B that neither training has seen calibrate it. Goes on where it stopped. Results: docs/results/ablations.md
 #   START folder of the export of the aggregator that is trained further, its base beside it
-#   STEPS of four rows each
+#   STEPS of four rows each, at learning rate RATE
 DEVICE=cpu
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
@@ -23,7 +23,7 @@ $PYTHON "$HERE/unseen.py" "$WORK/last.jsonl.gz" "$sets/next.jsonl.gz" "${older[@
   --output "$rows/mended.jsonl"
 [ -d "$WORK/start" ] || $SAMPLESET export "$START" --format peft --output "$WORK/start"
 $SAMPLESET train select "$HERE/recipe.yaml" --set model="$WORK/start" --set rows="$rows/mended.jsonl" \
-  --set output_dir="$WORK/train/mended" --set steps="${STEPS:-90}" --set rows_per_step=4 --set rows_per_pass=1 --set learning_rate=2.0e-4 \
+  --set output_dir="$WORK/train/mended" --set steps="${STEPS:-90}" --set rows_per_step=4 --set rows_per_pass=1 --set learning_rate="${RATE:-2.0e-4}" \
   --set vote_prior=1.0 --set confidence_prior=4.0 --set save_every=10 --set dtype=bfloat16 --set threads=1 --set device=cpu
 [ -d "$WORK/export/mended" ] || $SAMPLESET export "$WORK/train/mended/checkpoint" --output "$WORK/export/mended"
 $SAMPLESET calibrate "$WORK/export/mended" "$sets/next.jsonl.gz" -k 5
