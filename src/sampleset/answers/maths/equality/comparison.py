@@ -20,8 +20,9 @@ from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.spelling.brackets import split_top
 
 _LETTERS = lazy_pattern(r"[A-J]{2,10}")
-_INSIDE = lazy_pattern(r"(?<=[A-Za-z)])\([^()]*\)|[\^_]\{[^{}]*\}")
+_INSIDE = lazy_pattern(r"(?<=[A-Za-z)])\([^()]*\)|[\^_]\{[^{}]*\}|\\(?:sum|prod|int)_.*")
 _COEFFICIENT = lazy_pattern(r"(?<![\^_{])(?<![\^_]\{)\d")
+_NEGATED = lazy_pattern(r"-\\?[A-Za-z]+")
 _RELATION = lazy_pattern(r"[=<>]|\\(?:le|ge|ne)(?![A-Za-z])")
 _CALLED = lazy_pattern(r"([A-Za-z])\(([a-z])\) ?=")
 _AXES = frozenset("xyz")
@@ -48,16 +49,9 @@ def compare_forms(first: Form, second: Form, mode: Mode, budget: Budget | None =
     verdict = _compare_structures(first, second, mode, budget)
     if verdict.equal is False:
         verdict = _compare_equations(first, second, mode, budget) or verdict
-    if (
-        mode == "gold"
-        and second.region
-        and first.kind == "parens"
-        and len(first.parts) == 2
-        and not second.parts
-    ):
-        # Beside a gold condition, `(-1,5)` is an interval.
-        low, high = (part.latex or part.text for part in first.parts)
-        first = replace(first, region=("tex", f"({low},{high})"))
+    if mode == "gold":
+        # Beside a condition, `(-1,5)` is an interval.
+        first, second = _as_interval(first, second), _as_interval(second, first)
     if verdict.equal is False and first.region and second.region and not _are_plain(first, second):
         return verdict_on_regions(first, second, budget)
     return verdict
@@ -70,6 +64,13 @@ def _as_written_like(form: Form, other: Form) -> Form:
     if other.kind == "brackets":
         return replace(form, kind="brackets", text=f"[{form.text[1:-1]}]")
     return replace(form, kind="parens")
+
+
+def _as_interval(form: Form, other: Form) -> Form:
+    if form.kind != "parens" or len(form.parts) != 2 or not other.region or other.parts:
+        return form
+    low, high = (part.latex or part.text for part in form.parts)
+    return replace(form, region=("tex", f"({low},{high})"))
 
 
 def _same_braces(first: Form, second: Form, mode: Mode) -> bool:
@@ -141,12 +142,19 @@ def _compare_equations(first: Form, second: Form, mode: Mode, budget: Budget) ->
 
 
 def _asked_for(first: Form, second: Form, mode: Mode) -> Form:
-    r"""Of `m+n=14` or `\sin\theta=\frac{3}{5}`, beside a gold number, the right side: what was asked for."""
-    if mode == "gold" and first.kind == "expression" and (second.number or second.kind == "expression"):
-        sides = split_top(first.text, "=")
-        if len(sides) == 2 and "=" not in second.text and not _COEFFICIENT.search(_INSIDE.sub("", sides[0])):
-            return read(sides[1])
-    return first
+    r"""Of `m+n=14` or `\sin\theta=\frac{3}{5}`, beside a gold number, the value: what was asked for.
+
+    Where the gold has a name (`x=2`), `x^2=2` is an equation.
+    """
+    if mode != "gold" or first.kind != "expression" or second.equation or "=" in second.text:
+        return first
+    sides = split_top(first.text, "=")
+    if len(sides) != 2 or not (second.number or second.kind == "expression"):
+        return first
+    if second.number and read(sides[0]).number:  # `14=m+n`
+        sides.reverse()
+    is_multiple = _NEGATED.fullmatch(sides[0]) or _COEFFICIENT.search(_INSIDE.sub("", sides[0]))
+    return first if is_multiple else read(sides[1])
 
 
 def _compare_options(first: Form, second: Form) -> Verdict | None:
@@ -167,8 +175,8 @@ def _compare_inequality(first: Form, second: Form, mode: Mode, budget: Budget) -
     if other.kind != "parens":
         return Verdict(False, "kind")
     verdict = _compare_containers(interval.parts[0], other, mode, budget)
-    # Only a gold written as an inequality settles how the parentheses are meant.
-    if verdict.equal and not (mode == "gold" and second.kind == "inequality"):
+    # An answer that is right beside an inequality settles how the parentheses are meant.
+    if verdict.equal and mode != "gold":
         return Verdict(None, "ambiguous")
     return verdict
 

@@ -53,7 +53,8 @@ def matches_gold(answer: str, gold: str) -> Verdict:
 
     Against a list, `1,234` is two numbers; against a number, `60g` is one with a unit and not a product;
     against a date, its time of day may be added; against `25`, `25%` is right, and against `25%` both
-    `25` and `0.25` are; against `1<x<2`, `(1,2)` is an interval; a base (`25_6`) may be left out.
+    `25` and `0.25` are; against `1<x<2`, `(1,2)` is an interval, and the other way
+    round; a base (`25_6`) may be left out.
     """
     reference, form = read(gold), read(answer)
     rank, reached = rank_of(gold.strip()), rank_of(answer.strip())

@@ -73,18 +73,12 @@ def compare_times(first: Form, second: Form, mode: Mode) -> Verdict:
         if other.kind == "time":
             if number.number.unit and mode == "gold" and _ratio_of(other):
                 return Verdict(_as_duration(other, number.number), "time")
+            if mode == "gold" and other.parts and _is_quotient(other, number.number):
+                return Verdict(True, "ratio")
             hour, _, rest = other.text.partition(":")
             exact = rest.startswith("00") and not number.number.unit and number.number.value == int(hour)
             return Verdict(exact, "time")
-        values = _ratio_of(other)
-        return Verdict(
-            mode == "gold"
-            and len(values) == 2
-            and bool(values[1])
-            and not number.number.percent
-            and number.number.value == values[0] / values[1],
-            "ratio",
-        )
+        return Verdict(mode == "gold" and _is_quotient(other, number.number), "ratio")
     sizes = _sizes(first), _sizes(second)
     if all(sizes) and len(sizes[0]) == len(sizes[1]):
         return Verdict(all(isclose(a, b, rel_tol=1e-12) for a, b in zip(*sizes, strict=True)), "ratio")
@@ -92,6 +86,14 @@ def compare_times(first: Form, second: Form, mode: Mode) -> Verdict:
     if len(left) != max(len(first.parts), 2) or len(right) != max(len(second.parts), 2):
         return Verdict(False, "ratio")  # members that are no numbers
     return Verdict(bool(left and right) and ratio_text(left) == ratio_text(right), "ratio")
+
+
+def _is_quotient(ratio: Form, number: Numeral) -> bool:
+    """Whether a number is the first member of a ratio as a share of the second."""
+    values = _ratio_of(ratio)
+    if len(values) != 2 or not values[1] or number.percent:
+        return False
+    return number.value == values[0] / values[1]
 
 
 def _as_duration(time: Form, number: Numeral) -> bool:

@@ -7,7 +7,7 @@ import math
 from sampleset.answers.maths.patterns import lazy_pattern
 
 CONSTANT = lazy_pattern(
-    r"(?:[\d .+*/^(){}-]|\\(?:frac|sqrt|pi|cdot|times|ln|log|sin|cos|tan)(?![A-Za-z])"
+    r"(?:[\d .+*/^(){}-]|\\log_\{\d{1,9}\}|\\(?:frac|sqrt|pi|cdot|times|ln|log|sin|cos|tan)(?![A-Za-z])"
     r"|(?<![A-Za-z])e(?![A-Za-z]))+"
 )
 """Mathematics without a variable."""
