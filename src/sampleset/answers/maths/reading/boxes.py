@@ -42,6 +42,12 @@ _NAME_IN_BOX = lazy_pattern(
     r"|\\?(?:gcd|lcm|max|min)\([\w, ]{1,12}\)"
     r"|[A-Za-z](?:[\s_{}+\-'A-Za-z]|(?<=_)\d|(?<=_\{)\d{1,2}|\\[a-z]+){0,30})\s*"
 )
+_DENIED = lazy_pattern(
+    r"(?:\bnot|n['’]t|\brather than|\binstead of)(?: (?:be|is|equal to))?[\s$\\(*]{0,4}$", re.IGNORECASE
+)
+_MINUS = lazy_pattern(r"(?:^[-−]|(?:[=$]|\\[(\[])\s?[-−]\s?)$")
+_FACTOR = lazy_pattern(r"\\sqrt\s?\{[^{}]{1,20}\}|\\pi(?![A-Za-z])")
+_REMARK_IN_BOX = lazy_pattern(r"(?<=\S)[\s,]*\\text\w{0,2}\s?\{[\s,]*\(?(?:since|because|as)\b.*", re.DOTALL)
 _ANSWER_IN_BOX = lazy_pattern(r"\s*(?:the )?(?:final )?answer(?: is)?\s*[:=]\s*", re.IGNORECASE)
 
 
@@ -81,6 +87,8 @@ def _boxes(text: str, truncated: bool, of_options: bool) -> Iterator[tuple[int, 
         if start < 0:
             return
         end, is_last = start, end == len(text)
+        if _DENIED.search(text, max(0, start - 40), start):
+            continue
         opening = start + (len(r"\boxed") if text[start + 1] == "b" else len(r"\fbox"))
         rest = text[opening : opening + 4 * MAX_ANSWER]
         body = rest.lstrip()
@@ -92,7 +100,7 @@ def _boxes(text: str, truncated: bool, of_options: bool) -> Iterator[tuple[int, 
                 behind = _BEHIND_OPEN_BOX.match(text, opening + close + 1)
                 if behind and _OPEN_BOX.fullmatch(content):
                     content = behind[1]
-                content = _ANSWER_IN_BOX.sub("", content, count=1)
+                content = _REMARK_IN_BOX.sub("", _ANSWER_IN_BOX.sub("", content, count=1))
                 is_name = _NAME_IN_BOX.fullmatch(content) and not (of_options and len(content.strip()) == 1)
                 right = _RIGHT_OF_BOX.match(text, opening + close + 1)
                 if right and is_name:
@@ -100,6 +108,8 @@ def _boxes(text: str, truncated: bool, of_options: bool) -> Iterator[tuple[int, 
                     content = first_sentence(right[1]).rstrip("., ")
                 elif is_name and (left := _LEFT_OF_BOX.search(text[max(0, start - 40) : start])):
                     content = left[1]
+                elif not of_options:
+                    start, content = _with_surroundings(text, start, opening + close + 1, content)
                 yield start, opening + close + 1, content
             elif is_last and _closing_brace(text[opening:].lstrip()) < 0:
                 content, ended, _ = _FORMULA_END.sub("\n", body[1:].lstrip("$ "), 1).partition("\n")
@@ -109,6 +119,15 @@ def _boxes(text: str, truncated: bool, of_options: bool) -> Iterator[tuple[int, 
         elif rest[:1] == " " and body:
             content = re.split(r"[\s$]", body, maxsplit=1)[0].rstrip(".,")
             yield start, opening + len(content), content
+
+
+def _with_surroundings(text: str, start: int, end: int, content: str) -> tuple[int, str]:
+    r"""The content with the sign before the box and the factor behind it: `-\boxed{8}`, `\boxed{8}\sqrt{2}`."""
+    minus, factor = _MINUS.search(text, max(0, start - 4), start), _FACTOR.match(text, end)
+    if not (minus or factor):
+        return start, content
+    content = f"({content})" if re.search(r"[+-]", content) else content
+    return minus.start() if minus else start, f"{'-' if minus else ''}{content}{factor[0] if factor else ''}"
 
 
 def _closing_brace(text: str) -> int:

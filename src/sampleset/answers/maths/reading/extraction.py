@@ -32,6 +32,7 @@ _LEAST_MARK = len("\n#### 1")
 _HASHES = lazy_pattern(r"^[ \t]*####[ \t]*:?[ \t]*([^\n#]{1,500})$", re.MULTILINE)
 _JSON_BLANK = lazy_pattern(r"\"answer\" ?: ?(?:\"[\s_.]*\"|null\b)")
 _CALCULATOR = lazy_pattern(r"<<[^<>\n]{1,200}>>")
+_DENIAL = lazy_pattern(r"\\text\w{0,2}\s?\{\s?not\b", re.IGNORECASE)
 _ALTERNATIVE = lazy_pattern(r"\((?:or|and|maybe|perhaps|oder|ou|o)\s", re.IGNORECASE)
 _LETTER = r"[\[(]{0,2} ?\*{0,2}([A-Z])\*{0,2}"
 _LEADING_LETTER = lazy_pattern(
@@ -195,7 +196,7 @@ def _accept(content: str, rule: str) -> Extracted | None:
     if rule in ("boxed", "answer_tag") and len(content.split()) >= MIN_PROSE:
         content = calculated(content)
         # "7 (or 8)" leaves the answer open.
-        if is_prose(content) and not _ALTERNATIVE.search(content):
+        if is_prose(content) and not _ALTERNATIVE.search(content) and not _DENIAL.match(content):
             # "The house cost $90,000."
             content = number_of_sentence(last_sentence(content)) or content
     if not may_be_answer(content):

@@ -9,6 +9,8 @@ from sampleset.answers.maths.patterns import lazy_pattern
 
 _POWER = r"(?:(?: ?(?:×|\\times|\*|x) ?10)?(?:\^(?:\{-?\d{1,4}\}|-?\d{1,4}(?!\d|\.\d))|⁻?[⁰¹²³⁴-⁹]{1,4}))?"
 """`^6`, `²³`, and `× 10^6` before it."""
+_COMMA = r"(?:,|\{,\}|,?\\[,!])"
+"""Between thousands: `2,500`, `2{,}500`, `2\\,500`."""
 _FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
 NUMBER_TEXT = (
     r"(?<![A-Za-z0-9_.,/])(?:(?<![)\]}])[-−–](?=[\d$€£₹.\\]))?"
@@ -16,7 +18,8 @@ NUMBER_TEXT = (
     r"|\d{4}-\d\d-\d\d(?!\d)|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)|\d{1,3}(?:\.\d{3}){2,6}(?![.,]?\d)"
     r"|(?<!\d )\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,6}(?! ?\d)(?:[.,]\d+)?"
     rf"|\d+ \d{{1,3}}/\d{{1,3}}(?![\d/])|\d* ?[{_FRACTIONS}]"
-    r"|(?:\d{1,3}(?:,\d{3})+(?![\d,]\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?"
+    rf"|(?:\d{{1,3}}(?:{_COMMA}\d{{3}})+(?![\d,]\d)|\d+)"
+    r"(?:\.\d+|\{,\}\d{1,2}(?!\d))?(?:[eE][+-]?\d{1,3})?"
     rf"{_POWER}|\.\d+))"
     r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%|[万萬亿億만억]| (?:thousand|[mb]illion|trillion)(?![A-Za-z]))?"
 )
@@ -38,6 +41,12 @@ _OPENING = lazy_pattern(
     re.IGNORECASE,
 )
 _SO = lazy_pattern(r"[,;] (?:and )?so (?!that\b)|, (?:and )?(?:therefore|thus|hence) ", re.IGNORECASE)
+_COMPARISON = lazy_pattern(
+    rf",(?: which| that)?(?: is| are| was| were)? (?:just |only |about |exactly )?{NUMBER_TEXT}"
+    r"(?: [a-z-]{1,20}){0,2} (?:more|fewer|less|[a-z]{2,8}er) (?:[a-z-]{1,20} ){0,2}than\b"
+    r"(?:(?! (?:is|are|equals|gives|makes) )[^\d=])*$"
+)
+"""What a number stands beside, behind it: `18 apples, 6 more than Jerry`."""
 _STANDING = r"(?:approximately |about |around |only |exactly |at least |at most )?"
 _EQUALS = lazy_pattern(rf"\b(?:equals|(?:is|are) equal to) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
 _IS = lazy_pattern(rf"\b(?:is|are|was|were|be|it['’]s|that['’]s) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
@@ -67,6 +76,9 @@ def main_clause(sentence: str) -> str:
     opening = _OPENING.match(sentence)
     if opening and NUMBER.search(sentence, opening.end()):
         sentence = sentence[opening.end() :]
+    comparison = _COMPARISON.search(sentence)
+    if comparison and NUMBER.search(sentence, 0, comparison.start()):
+        sentence = sentence[: comparison.start()]
     main, _, which = sentence.partition(", which ")
     if NUMBER.search(main):
         return which if len(NUMBER.findall(which)) == 1 and _RESULTING.match(which) else main

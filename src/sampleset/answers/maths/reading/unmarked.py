@@ -170,7 +170,9 @@ def answer_of_unmarked(text: str) -> tuple[str, str] | None:
     text = _with_decimal_points(text)
     text = _without_place(without_contrast(_without_check(text)))
     formula = _formula(text)
-    return (formula, "formula") if formula else _last_result(text) or _last_number(text)
+    if formula and r"\boxed" not in formula:  # such a box is empty
+        return formula, "formula"
+    return _last_result(text) or _last_number(text)
 
 
 def _formula(text: str) -> str | None:
