@@ -174,7 +174,7 @@ def _bracketed(text: str, read_part: PartReader) -> Form | None:
     if len(common) > 1 and all(balanced(piece.translate(TURNED)) for piece in common) and all(common):
         return intersection([read_part(piece) for piece in common], read_part)
     union = _CUP.split(text)
-    if not all(balanced(piece.translate(TURNED)) for piece in union):
+    if ASSIGNMENT.match(text) or not all(balanced(piece.translate(TURNED)) for piece in union):
         union = [text]
     if len(union) > 1 and all(piece.startswith(r"\{") and piece.endswith(r"\}") for piece in union):
         text = rf"\{{{', '.join(piece[2:-2] for piece in union)}\}}"

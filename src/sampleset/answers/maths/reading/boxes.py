@@ -122,7 +122,7 @@ def _boxes(text: str, truncated: bool, of_options: bool) -> Iterator[tuple[int, 
 
 
 def _with_surroundings(text: str, start: int, end: int, content: str) -> tuple[int, str]:
-    r"""The content with the sign before the box and the factor behind it: `-\boxed{8}`, `\boxed{8}\sqrt{2}`."""
+    r"""Where it begins, and the content, with a sign before and a factor behind: `-\boxed{8}\sqrt{2}`."""
     minus, factor = _MINUS.search(text, max(0, start - 4), start), _FACTOR.match(text, end)
     if not (minus or factor):
         return start, content

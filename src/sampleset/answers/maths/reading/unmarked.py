@@ -26,6 +26,12 @@ from sampleset.answers.maths.reading.sentences import (
     without_working,
 )
 from sampleset.answers.maths.reading.stated_shares import amount_in_words
+from sampleset.answers.maths.reading.stated_solutions import (
+    AND_OR,
+    PROSE,
+    ends_in_solutions,
+    stated_solutions,
+)
 from sampleset.answers.maths.reading.stated_times import stated_time
 from sampleset.answers.maths.spelling.brackets import balanced
 
@@ -53,9 +59,10 @@ _CONCLUSION = lazy_pattern(r"\b(?:therefore|thus|hence|so|round(?:ed)? (?:up|dow
 _VERB = lazy_pattern(
     r"(?:^|\b(?:is|are|was|equals?|equal to|gives?(?: us)?|given by|gets?|obtain|yields?|find|have|be|becomes"
     r"|(?:up|left) with|that['’]s"
-    r"|as|leaves|at|(?:simplifies|reduces|evaluates|comes|amounts) to|length|area|radius|volume"
+    r"|as|leaves|at|needs?|takes?|requires?|(?:simplifies|reduces|evaluates|comes|amounts) to"
+    r"|length|area|radius|volume"
     r"|equation|slope|coordinates|point|vertex|center|centre)"
-    r"(?: exactly| approximately| about| simply| therefore| thus)?|[=:为是為])\s*[*_]*$",
+    r"(?: (?:exactly|approximately|about|simply|therefore|thus|only|at least|at most))?|[=:为是為])\s*[*_]*$",
     re.IGNORECASE,
 )
 _VERB_OF_RESULT = (
@@ -75,7 +82,8 @@ _LONE_LINE = lazy_pattern(rf"\s*[*_$]{{0,4}}({NUMBER_TEXT})[*_$.]{{0,4}} ?\n\s*(
 _MAX_FORMULA = 200
 _MAX_PLAIN = 80
 _PLAIN_START = lazy_pattern(
-    r".*(?:\b(?:is|are|be|at|equals|equal to|get|gives?|giving|have|obtain|as|becomes|so|hence|thus"
+    r".*(?:\b(?:is|are|be|at|(?:needs?|takes?|requires?)(?: at (?:least|most))?"
+    r"|equals|equal to|get|gives?|giving|have|obtain|as|becomes|so|hence|thus"
     r"|therefore|then"
     r"|(?:out|simplifies|factors|reduces) (?:to|as))\b,?|:)\s+",
     re.IGNORECASE,
@@ -83,8 +91,12 @@ _PLAIN_START = lazy_pattern(
 _UNIT_AT_END = lazy_pattern(
     r" (?:(?:square|cubic|sq\.?|cu\.?) [a-z]{1,12}|units?|radians|(?<!\d )[cmk]?m[²³]?)$"
 )
+_NOUN_AT_END = lazy_pattern(r"(?<=[\w)!]) [a-z]{3,15}$")
+_OPERATOR = lazy_pattern(r"[-+*/^!(√]")
+_BEFORE_RELATION = lazy_pattern(r".*, (?=[A-Za-z] ?[<>≤≥]=? ?-?[\d.,/]+[\s.]*$)")
+_ARITHMETIC = lazy_pattern(r"[\d.\s(*/^×÷+-]*\d[\s)]*[*/^×÷+-][\d.\s()*/^×÷+-]*")
 _TWO_LETTERS = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
-_HAS_LETTER = lazy_pattern(r"(?<![A-Za-z])(?:[A-Za-zπθ]|pi|ln|log)(?![A-Za-z])|[√!{∞∪]|\\[a-z]")
+_HAS_LETTER = lazy_pattern(r"(?<![A-Za-z])(?:[A-Za-zπθ]|pi|ln|log|sqrt)(?![A-Za-z])|[√!{∞∪]|\\[a-z]")
 _NO_FORMULA = lazy_pattern(
     r"[$%€]|\\[()\[]|boxed|^[A-Za-z][.):] |[-+*/=^]$"
     r"|^[-+]?[\d.,]+ ?[A-Z]$|(?<![A-Za-z])(?:[aAI](?= [A-Za-z\d])"
@@ -97,12 +109,10 @@ _MATH = lazy_pattern(
 )
 _COMMAND = lazy_pattern(r"\\(?:[dt]?frac|sqrt|pi|binom)(?![A-Za-z])")
 _IS_MATHS = lazy_pattern(r"[\\^=<>!(\[{]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
-_PROSE = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*\()|[\u0400-\u1fff\u3040-\ud7ff]{2}")
-_MARKUP = lazy_pattern(r"[*`]{1,2}|\$|\\[()]")
 _TUPLE_AT_END = lazy_pattern(
-    r"(?:\b(?:is|are|at|be|equals)|[=:]) ?([(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])[.\s]*$"
+    r"(?:\b(?:is|are|at|be|equals|points?|coordinates|vertex|pair)|[=:])"
+    r" ?([(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])[.\s]*$"
 )
-_AND_OR = lazy_pattern(r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])")
 _SO_AT_START = lazy_pattern(r"^(?:so|thus|hence|therefore|finally),?\s+", re.IGNORECASE)
 _RELATED = lazy_pattern(r"[<>]|\\(?:leq?|geq?|leqslant|geqslant|in|neq?|lt|gt)(?![A-Za-z])")
 _CONCLUDES = lazy_pattern(
@@ -112,26 +122,6 @@ _CONCLUDES = lazy_pattern(
 _GIVES_REASON = lazy_pattern(r"(?:since|because|as)\b", re.IGNORECASE)
 _JOINED = lazy_pattern(r"[\s,;]{0,9}(?:and|or|,|;|[或和及])?[\s,;]{0,9}")
 _SUPPOSES = lazy_pattern(r"\b(?:since|for|when|if|where|because|as|with|let)\s*$", re.IGNORECASE)
-_PLURAL = lazy_pattern(
-    r"\b(?:(?:solutions|roots|zeros|zeroes|answers|values)\b[^.\n]{0,40}?(?:are|:)|(?:solution )?set is"
-    r"|(?<![A-Za-z])[a-z]\$? (?:is|can be|could be|must be|equals)(?: either)?(?=[^\n]{1,60} or ))\s*:?\s*"
-    r"([^\n]{1,120}?)[.\s]*$",
-    re.IGNORECASE,
-)
-_ALSO = r"(?:,? ?(?:(?:and|or|und|oder|et|ou|y|o|e|u|и|или) |[或和及] ?)|, ?)"
-_VALUE = r"(?:[^\s,;=<>。]| [-+*/±] ){1,40}"
-_ITEM = rf"(?:{NUMBER_TEXT}|\([^()\n]{{1,40}}\))"
-_SAME_LETTER = lazy_pattern(
-    rf"(?<![\w^*/+-])(?P<letter>[A-Za-z]) ?= ?(?P<first>{_VALUE})"
-    rf"(?P<rest>(?:{_ALSO}(?P=letter) ?= ?{_VALUE}){{1,5}})[\s.!。]*$"
-)
-"""`x = 2 or x = 3` at the end of a sentence."""
-_SEVERAL = lazy_pattern(
-    r"(?:\b(?:numbers|[a-z-]{2,20}(?:s|ices)) (?:are|sind|sont|son|são|sono):? "
-    r"|\b(?:solutions|roots|zeros|zeroes|x-intercepts|[A-Za-zö]{2,20}en sind|soluciones)(?: of)?:? )"
-    rf"({_ITEM}(?:{_ALSO}{_ITEM}){{1,7}})[\s.!]*$"
-)
-"""Two numbers and more that a plural noun has, with nothing behind them: `The numbers are 2 and 3.`"""
 _WHOLE_KINDS = frozenset((
     "parens", "brackets", "list", "interval", "union", "inequality", "matrix", "ratio", "region", "residue",
 ))  # fmt: skip
@@ -182,19 +172,20 @@ def _formula(text: str) -> str | None:
     """
     formula = text.strip().strip("*`")
     formula = _SO_AT_START.sub("", formula)
-    words = _AND_OR.sub("", _MATH.sub("", formula))
-    if _SAME_LETTER.search(_MARKUP.sub("", formula[-_MAX_FORMULA:])):
+    words = AND_OR.sub("", _MATH.sub("", formula))
+    if ends_in_solutions(formula[-_MAX_FORMULA:]):
         pass
-    elif len(formula) <= _MAX_FORMULA and "\n" not in formula and not _PROSE.search(words):
+    elif len(formula) <= _MAX_FORMULA and "\n" not in formula and not PROSE.search(words):
         form = read(formula)
         written = form.kind in ("expression", "number") and "\\" in formula and form.latex
         of_words = any(part.kind == "words" for part in form.parts)
+        written = written or (form.kind == "expression" and form.latex and _ARITHMETIC.fullmatch(formula))
         if (form.kind in _WHOLE_KINDS and not of_words) or written or _is_plain_formula(formula):
             return formula.rstrip(".")
-    sentence = last_sentence(text)
-    several = _several(sentence)
+    several = stated_solutions(text)
     if several:
         return several
+    sentence = last_sentence(text)
     time = stated_time(sentence)
     if time:
         return time
@@ -204,35 +195,21 @@ def _formula(text: str) -> str | None:
     return _formula_of_sentence(sentence) or _plain_formula(sentence)
 
 
-def _several(sentence: str) -> str | None:
-    """The solutions that a sentence lists at its end, by a letter or a plural noun before them."""
-    plain = _MARKUP.sub("", sentence)
-    by_letter = _SAME_LETTER.search(plain)
-    if by_letter:
-        letter = by_letter["letter"]
-        values = [by_letter["first"], *re.split(rf"{_ALSO}{letter} ?= ?", by_letter["rest"])[1:]]
-        return ", ".join(value.rstrip(".") for value in values)
-    several = _SEVERAL.search(plain)
-    if several:
-        return re.sub(rf"{_ALSO}(?=[-$\d.(√½])", ", ", several[1]) if "(" not in several[1] else several[1]
-    plural = _PLURAL.search(sentence)
-    if plural and read(plural[1]).kind == "list" and not _PROSE.search(_AND_OR.sub("", plural[1])):
-        return plural[1]
-    return None
-
-
 def _plain_formula(sentence: str) -> str | None:
     """A formula without marks around it that a sentence ends in: `The area is 36π square units`."""
-    start = _PLAIN_START.match(sentence)
+    start = _BEFORE_RELATION.match(sentence) or _PLAIN_START.match(sentence)
     if not start or any(sign in sentence for sign in ("$", "%", "€", "\\(")):
         return None
     tail = _UNIT_AT_END.sub("", sentence[start.end() :].rstrip(" .!"))
     tail = re.sub(r"(?<=[√π]\d) [ckm]?m$|(?<=π) [ckm]?m$", "", tail)
+    counted = _NOUN_AT_END.sub("", tail)  # "2^n subsets"
+    tail = counted if _OPERATOR.search(counted) else tail
+    left, sign, right = tail.rpartition("=")
     if not _is_plain_formula(tail):
-        return None
+        is_identity = sign and letters_of(left) == letters_of(right) and _is_plain_formula(left.strip())
+        return right.strip() if is_identity and _is_plain_formula(right.strip()) else None
     if _NAMES_EQUATION.search(sentence, 0, start.end()):
         return tail
-    _, sign, right = tail.rpartition("=")
     return right.strip() if sign and read(right).number and not read(tail).equation else tail
 
 
@@ -257,7 +234,7 @@ def _formula_of_sentence(sentence: str) -> str | None:
     spans = [
         (match.start(), match.end(), content.strip().rstrip("."))
         for match in _MATH.finditer(sentence)
-        if (content := next(filter(None, match.groups()))).strip() and not _PROSE.search(content)
+        if (content := next(filter(None, match.groups()))).strip() and not PROSE.search(content)
     ]
     if not spans:
         return None
@@ -284,6 +261,10 @@ def _formula_of_sentence(sentence: str) -> str | None:
     ends = not sentence[spans[-1][1] :].strip(" .!")
     # The last number of `\frac{7}{9}` is part of it.
     is_last = len(spans) == 1 and ends and _COMMAND.search(content)
+    outside = f"{sentence[:begin]} {sentence[spans[-1][1] :]}"
+    is_alone = len(spans) == 1 and form.kind == "expression" and not NUMBER.search(outside)
+    if is_alone and "=" not in content and form.latex and NUMBER.search(content):
+        return content  # of "we need at least $2^n - 1$ moves", not 1
     if len(spans) == 1 and ends and _RELATED.search(content) and _CONCLUDES.search(sentence[:begin]):
         return content
     if (
