@@ -27,6 +27,7 @@ from sampleset.answers.maths.reading.option_lists import (
     listed_options,
     option_of_list,
     ticked_option,
+    with_verdicts_apart,
     without_headings,
 )
 from sampleset.answers.maths.reading.unchosen_options import is_open, is_ruled_out
@@ -60,7 +61,8 @@ _STYLED = lazy_pattern(
     r"|rm)\s?\{\s*\(?\s*([A-Z])\s*\)?\s*[.)]?\s*\}"
 )
 _END = lazy_pattern(
-    r"(?<![A-Z])[.!?;](?=\s|$)|(?<=[ (][A-Z])[.!?;](?=\s|$)|(?<=^[A-Z])\?(?=\s|$)|(?<=\([A-Z]\))[.!?;]"
+    r"(?<![A-Z])(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bProf)"
+    r"[.!?;](?=\s|$)|(?<=[ (][A-Z])[.!?;](?=\s|$)|(?<=^[A-Z])\?(?=\s|$)|(?<=\([A-Z]\))[.!?;]"
     r"|[\n。！？；]",
     re.MULTILINE,
 )
@@ -84,11 +86,11 @@ _OPTION = r"(?<!\w)(?-i:[A-Z])(?!\w)"
 _STATED = lazy_pattern(
     rf"(?:\b{NOUN}\b|\b(?:the|my|right|correct|best|only) one\b"
     rf"|\bthe (?:closest|nearest|likeliest|most \w+)\b|\b(?:pick|selection|conclusion|result"
-    rf"|response|guess|ans|solution|verdict|decision|winner|match|fit|correction)\b\.?)"
+    rf"|response|guess|vote|ans|solution|verdict|decision|winner|match|fit|correction)\b\.?)"
     rf"[^\n]{{0,60}}?(?:\b(?:is|are|be|was|as)\b|[:=→]|\s[–—-]|\bbut\b)\s*(?:therefore|thus|then|simply"
     rf"|also|indeed|still|clearly|probably|most likely|likely|I think(?: it(?: is|'s))?)?\s*"
     rf"(?:{NOUN} )?{_LETTER}{_AFTER}"
-    rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b\.?\s{{0,3}}(?:=\s{{0,3}})?{_LETTER}{_BARE}"
+    rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b[.,]?\s{{0,3}}(?:=\s{{0,3}})?{_LETTER}{_BARE}"
     rf"|(?:^|\s)(?:final|correct|result|verdict|decision|solution)(?:\s?[:→]|\s)\s{{0,2}}{_LETTER}{_CLOSED}"
     rf"|^{_LETTER},? (?:because|since|I (?:think|believe|guess|would say)"
     rf"|(?:rather than|over|instead of) {_OPTION}|only\s*$|(?:obviously|clearly|of course|definitely)\s*$)"
@@ -99,7 +101,7 @@ _STATED = lazy_pattern(
     rf"|none)(?: of the)?(?: other)?"
     rf"(?: {NOUN})? (?:but|except(?: for)?|other than) (?:{NOUN} )?{_LETTER}\s"
     rf"(?:is|are|can be|fails?)(?= (?:wrong|incorrect|false|ruled|excluded|eliminated|fit)|\s*$)"
-    rf"|\bleaving (?:us with )?(?:only )?(?:{NOUN} )?{_LETTER} as (?:the|our|my|its)\b"
+    rf"|\bleav(?:ing|es?) (?:us with )?(?:only )?(?:{NOUN} )?{_LETTER} as (?:the|our|my|its)\b"
     rf"|\bonly (?:{NOUN} )?{_LETTER} (?:meets|satisfies|makes|gives|agrees|has|does"
     rf"|can be (?:right|true|correct))\b"
     rf"|^(?:probably|definitely|clearly|obviously|surely|certainly|likely|most likely),?"
@@ -109,7 +111,8 @@ _STATED = lazy_pattern(
     rf"{_LETTER}{_CLOSED}"
     rf"|\bmakes?\s{_LETTER}\s(?:the\s)?(?:right |correct |best |only |final )?(?:answer|choice|option)"
     rf"|\b(?:go(?:ing)? (?:with|for)|pick(?:ed|ing)?|choos(?:e|ing)|chose|select(?:ed)?|say"
-    rf"|opt(?:ed)? for|vote for|prefer|leav(?:e|es|ing)(?: (?:only|just|us|us with|us only))?"
+    rf"|opt(?:ed)? for|vote (?:goes to|is for|for)|prefer"
+    rf"|leav(?:e|es|ing)(?: (?:only|just|us|us with|us only))?"
     rf"|left with(?: only)?"
     rf"|remain(?:s|ing)?(?: is)?|corresponds? to|match(?:es)?|settle on|points? to|must be|has to be"
     rf"|should be|would be|could only be|can only be"
@@ -119,14 +122,15 @@ _STATED = lazy_pattern(
     rf"|consequently)[,:]?\s+(?:the )?(?:{NOUN} )?(?:only )?{_LETTER}{_CLOSED}"
     rf"|(?:{NOUN},? )?{_LETTER},?\s+(?:alone )?(?:is|seems|looks|appears|must be|would be"
     rf"|has to be)\s+(?:to be )?"
-    r"(?:(?:the|our|my|clearly|definitely|indeed|only|therefore|thus|hence|then|also|probably),? )*"
+    r"(?:(?:the|our|my|just|exactly|clearly|definitely|indeed|only|therefore|thus|hence|then|also"
+    r"|probably),? )*"
     r"(?:correct|right|true|best|better|most|valid|answer|choice|one\b|option|closest|nearest|likeliest"
     r"|winner"
     r"|what we (?:want|need)|consistent with|supported by"
     r"|what (?:remains|is left))"
     rf"|(?:^|\s)(?:{NOUN} )?{_LETTER}\s+(?:best )?(?:fits|holds|works|matches|follows|applies|remains"
     rf"|survives|describes|explains|it is\b)"
-    rf"|(?:故选|应选|选择?|正确(?:选项|答案)?的?[是为]|答案(?:应该?)?[是为為选]?|選ぶ?のは|正解は|答えは"
+    rf"|(?:故选|应选|选择?|正确的?(?:选项|答案)?的?[是为]|答案(?:应该?)?[是为為选]?|選ぶ?のは|正解は|答えは"
     rf"|정답은?)"
     rf"\s*[:：]?\s*(?:项|項|选项)?\s*{_LETTER}"
     rf"|(?<!\w)(?:{FOREIGN_ANSWERS})(?!\w)(?:(?!{_OPTION})[^\n.:]){{0,30}}?(?:\s?[:：=—–-]\s?"
@@ -155,6 +159,11 @@ _GOOD = (
     rf"|what\b|it\s*$|left\b|{_POOR}(?:[a-z-]{{2,14}} )?(?:answer|choice|option|pick"
     r"|explanation|description|statement|match|fit|candidate|solution|exception)\b)"
 )
+_NO_NAME = (
+    r"(?!(?:(?:wrong|incorrect|false|first|second|third|last|next|other) "
+    r"|[^.,;:\n]{0,60}?\b(?:letters?|types?|points?|names?|grades?|groups?|vitamins?|labels?|variables?|symbols?|keys?|notes?|vert(?:ex|ices))\b))"
+)
+"""What "is B" as a name, and no option: the vitamin, the point."""
 _SURELY = (
     r"(?:possibly|maybe|perhaps|most probably|most likely|probably|likely|presumably|apparently|evidently"
     r"|undoubtedly|for sure|certainly|surely|definitely|without (?:a )?doubt|by elimination"
@@ -190,9 +199,12 @@ _HINTS = (
     r"[^\n.,;]{0,60}? (?:is|was|would be|should be|must be|seems to be)(?: (?:given by|likely|probably"
     r"|therefore|thus))?"
     rf" (?:{NOUN} )?{_LETTER}{_CLOSED}",
+    rf"^(?:(?:so|thus|hence|therefore),? )?the {_NO_NAME}[a-z][^.,;:\n]{{1,60}} is (?:{NOUN} )?{_LETTER}\s*$",
     rf"\bwhat (?:{NOUN} )?{_LETTER} (?:states|says|describes|claims|asserts|suggests|means)\b",
     rf"\b{_LEADS_TO} (?:{NOUN} )?{_LETTER}{_CLOSED}",
     # a reply of few words, or the end of a calculation
+    rf"^(?:(?:it|this|that) )?(?:looks|sounds|seems|feels) (?:like|to be) (?:{NOUN} )?{_LETTER}"
+    rf"(?:{_CLOSED}|(?= to me\b))",
     rf"^{_SURELY},? (?:it is |it['’]s )?(?:{NOUN} )?{_LETTER}{_CLOSED}",
     rf"^{_LETTER},? (?:{_SURELY}\s*(?:$|[.,;!])|(?:as|due to|not (?:option )?\(?[A-Z]\b))",
     rf"[\d)}}%°],? (?:or|so|thus|hence|meaning|i\.e\.,?|→) (?:{NOUN} )?{_LETTER}\s*$",
@@ -236,19 +248,24 @@ _THING = lazy_pattern(
 _LAST_WORD = lazy_pattern(r"[,:]\s*\(?([A-Z])\)?$")
 _ANY_LETTER = lazy_pattern(r"(?<![A-Za-z'’])[A-Z](?![A-Za-z'’])")
 _LISTED = lazy_pattern(r"(?<![A-Za-z])[A-Z][).:]\s*(?=\S)")
-_DASHED = lazy_pattern(r"\(?([A-Za-z])\)?(?: (?:[-–—|/→]|->|=>) |; |, (?=[A-Z\d]))(?:\w{2}|\d)[^\n]{0,200}")
+_DASHED = lazy_pattern(
+    r"\(?([A-Za-z])\)?(?: (?:[-–—|/→]|->|=>) |; |, (?=[A-Z\d]|(?:the|an?) (?!.*\b(?:is|are|was|were)\b)))"
+    r"(?:\w{2}|\d)[^\n]{0,200}"
+)
 _WHOLE = lazy_pattern(
     r"\W*(?:(?:option|choice|letter|answer|it is|it['’]?s)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE
 )
 _LEADING = lazy_pattern(
     r"\s*(?:\(([A-Z])\)[.:]?\s{0,3}(?=\w)|([A-Z])(?:\.(?=[A-Za-z]{2}|\d)|[.:)]\s{1,3}|[):：、．。](?=\w))"
-    r"|\(?([a-z])[).]\s{1,3}(?=[^\n]{1,80}$))(?![A-Z]\.|(?:or|and|is)\b)\S"
+    r"|\(?([a-z])[).:]\s{1,3}(?=[^\n]{1,80}$))(?![A-Z]\.|(?:or|and|is)\b)\S"
 )
 _HEADING = lazy_pattern(
     r"^[#\s]{0,8}(?:the |my )?(?:final |correct |best )?(?:answer|choice|option)(?: is)?\s?:?\n\s*",
     re.IGNORECASE | re.MULTILINE,
 )
-_LETTERED = lazy_pattern(r"^\s*\(?(?:[A-Z][).:]|[a-z]\))\s", re.MULTILINE)
+_LETTERED = lazy_pattern(
+    r"^\s*\(?(?:[A-Z][).:]|[a-z]\))\s(?!(?:is|are|was|would|can|could|has)\b)", re.MULTILINE
+)
 _CONTRAST = lazy_pattern(r"\b(?:not|rather than|instead of|unlike) (?:[\w-]{1,20} ){1,3}$")
 _IN_PARENTHESES = lazy_pattern(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
 
@@ -265,6 +282,7 @@ def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tup
     match = _WHOLE.fullmatch(plain)
     if match and match[1].upper() in letters:
         return match[1].upper(), "choice"
+    plain = with_verdicts_apart(plain, len(letters))
     entries = listed_options(plain, len(letters))
     sentences = _sentences(without_headings(plain, entries))
     if letter := _last_named(sentences, letters, _STATED):

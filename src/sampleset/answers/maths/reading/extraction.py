@@ -37,7 +37,7 @@ _ALTERNATIVE = lazy_pattern(r"\((?:or|and|maybe|perhaps|oder|ou|o)\s", re.IGNORE
 _LETTER = r"[\[(]{0,2} ?\*{0,2}([A-Z])\*{0,2}"
 _LEADING_LETTER = lazy_pattern(
     rf"(?:option|choice|letter)?\s*(?:\\text\{{)?{_LETTER}"
-    r"(?:[)\].:,]|\s*$|\s*[*}$\"]| [-–—] | \(|!|\s+(?:because|since|as|is)\b)",
+    r"(?:[)\].:,]|\s*$|\s*[*}$\"]| [-–—/] | \(|!|\s+(?:because|since|as|is)\b)",
     re.IGNORECASE,
 )
 _NAMED_OPTION = lazy_pattern(

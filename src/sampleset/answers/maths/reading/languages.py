@@ -10,7 +10,7 @@ from sampleset.answers.maths.patterns import lazy_pattern
 _LATIN = (
     "Antwort|Endergebnis|Ergebnis|Lösung|Réponse|La réponse|Résultat|Respuesta|La respuesta|Resultado"
     "|Solución|Resposta|A resposta|Risposta|La risposta|Soluzione|Antwoord|Svar|Svaret|Vastaus|Odpowiedź"
-    "|Odpověď|Răspuns|Válasz|Cevap|Yanıt|Đáp án|Đáp số|Jawaban|Jibu|Sagot"
+    "|Odpověď|Răspuns|Válasz|Cevap|Yanıt|Đáp án|Đáp số|Câu trả lời|Jawaban|Jibu|Sagot"
 )
 _OTHER = (
     "最终答案|最終答案|答案|答|结果|結果|答え|解答|正解|정답|답|Ответ|Відповідь|Απάντηση|תשובה|الجواب|الإجابة"
@@ -29,7 +29,8 @@ ANNOUNCED = lazy_pattern(
 """What stands before an answer: `答案是`, `La respuesta es`, `Antwort:`."""
 FOREIGN_ANSWERS = (
     r"Antwort|Lösung|Réponse|L['’]option|Respuesta|Opción|Resposta|Alternativa|Risposta|Opzione|Antwoord|Svar"
-    "|Odpowiedź|Odpověď|Răspunsul?|Vastaus|válasz|Cevap|Yanıt|Đáp án|Jawaban|Ответ|Відповідь|Απάντηση"
+    "|Odpowiedź|Odpověď|Răspunsul?|Vastaus|válasz|Cevap|Yanıt|Đáp án|Câu trả lời|Jawaban"
+    "|Ответ|Відповідь|Απάντηση"
     "|الجواب|الإجابة|उत्तर|คำตอบ|התשובה|Jibu|Letra|Chọn|Elijo|Escojo|Je choisis|Ich wähle|Wybieram"
     "|Richtig|Correct[ao]"
 )

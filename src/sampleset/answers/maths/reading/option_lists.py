@@ -50,6 +50,15 @@ _VERDICT = lazy_pattern(
     r"|because|since|as|if|but|unless|although)\b)))",
     re.IGNORECASE | re.MULTILINE,
 )
+_JUDGED = r"(?:not )?(?:correct|right|true|incorrect|wrong|false|yes|no)"
+_VERDICTS = lazy_pattern(
+    r"(?:^\W{0,4}|(?<=[:.] ))"
+    rf"(?:(?:option )?(?-i:\(?[A-Z][).:]{{1,2}})[ \t](?:is )?{_JUDGED}\b[.,;!]?[ \t]*){{2,26}}",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""`(A) wrong (B) right`, `A. False. B. True.`"""
+_JUDGED_OPTION = lazy_pattern(r"(?<=[ \t])(?:[Oo]ption )?\(?[A-Z][).:]")
+_TRUTH = lazy_pattern(r"\b(?:true|false|yes|no)\b", re.IGNORECASE)
 _OPTION_LINE = lazy_pattern(r"[ \t]*(?:\*\*)?\(?([A-Z])[.):](?:\*\*)?[ \t]+\S")
 _SEVERAL = lazy_pattern(
     r"[^\w\n]*(?:options? |choices? )?[A-Z](?![\w'’])(?:[^\w\n.:]{1,6}(?:(?:and|or|und|oder|et|ou|y|o|e|и|или"
@@ -104,6 +113,18 @@ def ticked_option(text: str) -> str:
         return marked[0]
     letters = {mark[1] or mark[2] for mark in _TICKED.finditer(text)} if _CROSSED.search(text) else set[str]()
     return letters.pop() if len(letters) == 1 else ""
+
+
+def with_verdicts_apart(text: str, choices: int) -> str:
+    """The text with verdicts in one line on lines of their own; of few options, `(A) True` may be one."""
+    return _VERDICTS.sub(
+        lambda run: (
+            run[0]
+            if choices <= _FEW_OPTIONS and _TRUTH.search(run[0])
+            else _JUDGED_OPTION.sub(r"\n\g<0>", run[0])
+        ),
+        text,
+    )
 
 
 def listed_options(text: str, choices: int) -> list[Entry]:

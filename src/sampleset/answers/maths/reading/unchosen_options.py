@@ -16,13 +16,16 @@ _WEIGHED = (
 )
 _RULED_OUT = lazy_pattern(
     r"(?:\bnot|n['’]t|\bnever|\bcannot|\brules? out|\bruling out|\beliminat\w+|\bexclud\w+|\brejec\w+"
-    r"|\bneither|\bnor|\bunlike|\brather than|\binstead of|\bincorrect|\bwrong|\bwhether|\bif"
+    r"|\bneither|\bnor|\bunlike|\brather than|\binstead of"
+    # "The incorrect option is B" answers what was asked.
+    r"|\b(?:incorrect|wrong)(?! (?:option|choice) is )|\bwhether|\bif"
     r"|\banything (?:but|except)|(?<!no )\bdoubt|\bavoid\w*|不选|不是|不應選|不应选|不能选)"
     rf"\s*(?:{_WEIGHED}\s){{0,7}}[(\[]?$"
     rf"|(?<!\w)(?:{FOREIGN_NOT})\s(?:(?:{FOREIGN_THE}) )?\(?$|\b(?:whether|if) (?:(?:option "
     rf"|choice )?\(?[A-Z]\)?,? )+or (?:option |choice )?\(?$|\b(?:(?:none of|neither|both"
     rf"|either)(?: (?:the )?{NOUN}:?)?|between|among)\s"
-    r"(?:(?:option |choice )?\(?[A-Z]\)?(?:\s?[,–-]|,?\s(?:and|or|nor))\s?){0,9}(?:option |choice )?\(?$",
+    r"(?:(?:option |choice )?\(?[A-Z]\)?(?:\s?[,–-]|,?\s(?:or|nor))\s?){0,9}"
+    r"(?:(?:option |choice )?\(?[A-Z]\)?,?\sand\s?)?(?:option |choice )?\(?$",
     re.IGNORECASE,
 )
 """What stands before an option that is not chosen: "I would not go with"."""
@@ -33,6 +36,7 @@ _SUPPOSED = lazy_pattern(
     rf"|turn(?:ing)? to|try|as for|what about|regarding|were)\s(?:(?:the|we|out|now|next|first|second|third"
     rf"|last|pick|choose|{NOUN})\s){{0,4}}[(\[]?$|(?:^|[,;:—] |\b(?:and|but|so|even|only) )(?:if|when|unless"
     r"|in case)\b(?:(?! then | so | the answer )[^,;:]){0,40}[(\[]?$"
+    r"|\bneed[^.;\n]{1,40} to (?:pick|choose|select|say|decide on|justify)\s(?:option )?[(\[]?$"
     r"|^(?:now|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|fourth(?:ly)?),? (?:we have |comes )?(?:the )?"
     r"(?:option |choice |statement )?[(\[]?$",
     re.IGNORECASE,
