@@ -15,6 +15,7 @@ from sampleset.answers.maths.equality.verdicts import (
 from sampleset.answers.maths.equality.workers import TIME_LIMIT, Budget
 from sampleset.answers.maths.forms.canonical import read
 from sampleset.answers.maths.forms.simple_forms import Form
+from sampleset.answers.maths.forms.two_ways import are_one_angle
 from sampleset.answers.maths.numbers.dates import dates_agree
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.spelling.brackets import split_top
@@ -67,7 +68,8 @@ def _as_written_like(form: Form, other: Form) -> Form:
 
 
 def _as_interval(form: Form, other: Form) -> Form:
-    if form.kind != "parens" or len(form.parts) != 2 or not other.region or other.parts:
+    is_union = other.kind == "union"
+    if form.kind != "parens" or len(form.parts) != 2 or not other.region or (other.parts and not is_union):
         return form
     low, high = (part.latex or part.text for part in form.parts)
     return replace(form, region=("tex", f"({low},{high})"))
@@ -104,12 +106,21 @@ def _compare_structures(first: Form, second: Form, mode: Mode, budget: Budget) -
         return _compare_inequality(first, second, mode, budget)
     if kinds & _CONTAINERS:
         return _compare_containers(first, second, mode, budget)
+    if mode == "gold" and _are_one_angle(first, second):
+        return Verdict(True, "unit_converted")
     first = _asked_for(first, second, mode)
     if first.number and second.number:
         return compare_numbers(first.number, second.number, mode)
     if not _worth_algebra(first, second):
         return Verdict(False, "text" if first.kind == second.kind else "kind")
     return verdict_on_expressions(*_sides(first, second, mode), mode, budget)
+
+
+def _are_one_angle(first: Form, second: Form) -> bool:
+    r"""`\frac{\pi}{4}` and `45^\circ`."""
+    degrees, other = (first, second) if first.number else (second, first)
+    is_angle = degrees.number is not None and degrees.number.unit == "degrees"
+    return is_angle and degrees.number is not None and are_one_angle(other.latex, degrees.number)
 
 
 def _sides(first: Form, second: Form, mode: Mode) -> tuple[str, str]:

@@ -84,11 +84,12 @@ _NAMED_SIDE_BY_SIDE = lazy_pattern(r"[A-Za-z] ?= ?-?[\d./]{1,20}(?: [A-Za-z] ?= 
 _WORD_FOR_CONSTANT = lazy_pattern(r"(?<=\+) ?(?:an? )?(?:arbitrary )?(?:constant|const\.?)(?![A-Za-z])")
 _WORKING = lazy_pattern(
     r"^\\approx ?(?=[\d\\])|(?i:either) (?=.+ or )|(?i:both) (?=.+ and )|,? ?(?:only|\(only\)"
-    r"|respectively)\.?$"
-    r"|,? ?\(? ?(?:where |with )?[CcK] ?(?:\\in ?(?:\\mathbb\{R\}|R)"
-    r"|(?:is |being )?(?:an? |any |the )?(?:arbitrary |real )?constant(?: of integration)?) ?\)?$"
+    r"|respectively)\.?$|(?<=[\w)}]) ?:$"
+    r"|(?<=[\w)}])(?:, ?| ?\(| ) ?(?:where |with )?[A-Za-z] ?(?:\\in ?(?:\\mathbb\{R\}|R)"
+    r"|(?:is |being )?(?:an? |any |the |some )?(?:arbitrary |real )?constant(?: of integration)?) ?\)?$"
+    r"|,? ?\(? ?for (?:some|any|every|an) (?:arbitrary |real )?constant [A-Za-z] ?\)?$"
     r"|,? ?(?:for (?:all|any|every) "
-    r"|\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{R\}|R))?$"
+    r"|\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{[RN]\}|R))?$"
 )
 
 

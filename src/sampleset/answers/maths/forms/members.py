@@ -10,9 +10,12 @@ from sampleset.answers.maths.spelling.brackets import balanced, split_top
 from sampleset.answers.maths.spelling.tokens import squeeze
 
 MAX_SIGNS = 3
+_MOST_MEMBERS = 64
+_WHOLE = lazy_pattern(r" ?-?\d{1,9} ?")
 PLUS_MINUS = lazy_pattern(r"\\pm(?![A-Za-z])|^\\mp(?![A-Za-z])|^\+/?- ?(?=[\d\\])")
 _AND = lazy_pattern(
-    r",? ?(?<![A-Za-z\\])(?:and also|and|or else|or|as well as|und|oder|et|ou)(?![A-Za-z]) ?| ?(?<!\\)& ?"
+    r",? ?(?<![A-Za-z\\])(?:and also|and|or else|or|as well as|und|oder|et|ou|или|또는"
+    r"|(?<=\d )y(?= -?\d))(?![A-Za-z]) ?| ?(?<!\\)& ?"
 )
 NAME = (
     r"(?:\\?[A-Za-z]+ ?(?:_ ?\{? ?(?:\\triangle ?)?[A-Za-z0-9]+ ?\}?)? ?'{0,2} ?"
@@ -73,8 +76,23 @@ def both_signs(text: str) -> list[str]:
 
 def members_of(text: str) -> list[str]:
     """The members of a list: cut at commas, semicolons and words, both signs written out."""
-    members = [piece for part in split_top(text, ",;") for piece in _cut_at_words(part)]
+    members = _without_dots([piece for part in split_top(text, ",;") for piece in _cut_at_words(part)])
     return [signed for member in members if member.strip() for signed in both_signs(member.strip())]
+
+
+def _without_dots(members: list[str]) -> list[str]:
+    """The members with those that the dots stand for: of `1, 2, ..., 5`, five."""
+    if (
+        len(members) < 4
+        or members[-2].strip() != "..."
+        or not all(map(_WHOLE.fullmatch, members[:-2] + members[-1:]))
+    ):
+        return members
+    first, second, *rest = [int(member) for member in members[:-2]]
+    last, step = int(members[-1]), second - first
+    whole = range(first, last + (1 if step > 0 else -1), step or 1)
+    is_run = len(whole) <= _MOST_MEMBERS and [first, second, *rest] == list(whole[: len(members) - 2])
+    return [str(member) for member in whole] if is_run and whole[-1] == last else members
 
 
 def _cut_at_words(text: str) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from itertools import pairwise
+from math import ceil, floor
 
-from sampleset.answers.maths.forms.containers import container, in_braces, in_brackets
+from sampleset.answers.maths.forms.containers import MAX_PARTS, container, in_braces, in_brackets
 from sampleset.answers.maths.forms.intervals import (
     INFINITE,
     Stretch,
@@ -36,7 +37,7 @@ _RAYS = lazy_pattern(
 )
 _WITHOUT = lazy_pattern(
     r"\\mathbb\{R\} ?(?:\\setminus|\\backslash|-|\\) ?\\\{(.+)\\\}"
-    r"|(?:[Aa]ll |[Ee]very |[Aa]ny )?(?:[Rr]eal numbers?|[Rr]eals|x)"
+    r"|(?:[Aa]ll |[Ee]very |[Aa]ny )?(?:[Rr]eal numbers?|[Rr]eals|(?:[Rr]eal )?x)"
     r" (?:except|but|other than|excluding|not equal to) (?:for )?(?:x ?(?:=|\\ne) ?)?"
     r"((?:[^a-z]|and (?:x ?=)?|or|\\pm)+)"
 )
@@ -49,6 +50,9 @@ _BUILDER = lazy_pattern(
     re.DOTALL,
 )
 _SET_OF = lazy_pattern(r"\\\{ ?(.+?) ?(?:\||:|\\mid(?![A-Za-z])) ?(.+?) ?\\\}", re.DOTALL)
+_OF_INTEGERS = lazy_pattern(
+    r"\\\{ ?[A-Za-z] ?\\in ?\\mathbb\{([NZ])\} ?(?:\||:|\\mid(?![A-Za-z])) ?(.+?) ?\\\}", re.DOTALL
+)
 _IN_INTEGERS = lazy_pattern(r"[a-z] ?\\in ?(?:\\mathbb\{Z\}|Z)")
 _AND = lazy_pattern(r"(?<![A-Za-z\\])and(?![A-Za-z])")
 _OR = lazy_pattern(r"(?<![A-Za-z\\])or(?![A-Za-z])")
@@ -101,15 +105,21 @@ def set_by_condition(text: str, read_part: PartReader) -> Form | None:
             return read_part(f"{inside[1].strip()}, {inside[2].strip()}")
         if inside and r"\in" in inside[2]:
             return Form("expression", squeeze(rf"\{{{inside[1]}|{inside[2]}\}}"))
-        points = re.fullmatch(rf"{re.escape(name)} ?= ?([^=|]+)", condition)
-        if points:
-            return in_braces(container("list", members_of(points[1]), read_part))
+        points = re.sub(rf"(?:(?<=^)|(?<=or )){re.escape(name)} ?= ?", "", condition)
+        if points != condition and "=" not in points and "|" not in points:
+            return in_braces(container("list", members_of(points), read_part))
         if name in condition and (
-            "<" in condition or ">" in condition or re.search(r"\\(?:le|ge|ne)(?![A-Za-z])", condition)
+            "<" in condition
+            or ">" in condition
+            or ELEMENT_OF.match(condition)
+            or re.search(r"\\(?:le|ge|ne)(?![A-Za-z])", condition)
         ):
             inner = read_part(condition)
             return inner if inner.region else None
         return None
+    whole = _OF_INTEGERS.fullmatch(text)
+    if whole and (members := _integers_in(read_part(whole[2]), whole[1])):
+        return in_braces(container("list", members, read_part))
     match = _SET_OF.fullmatch(text)
     if not match or "|" in match[1]:
         return None
@@ -120,6 +130,17 @@ def set_by_condition(text: str, read_part: PartReader) -> Form | None:
     if bound and "k" not in set_of.replace(bound[1], ""):
         set_of = re.sub(rf"(?<![A-Za-z\\]){bound[1]}(?![A-Za-z])", "k", set_of)
     return Form("expression", squeeze(set_of))
+
+
+def _integers_in(condition: Form, kind: str) -> list[str]:
+    """The whole numbers of a bounded stretch; none where it is a matter of taste whether 0 is one."""
+    stretches = stretches_of(condition)
+    ends = (stretches[0].low, stretches[0].high) if len(stretches) == 1 else (None, None)
+    if ends[0] is None or ends[1] is None or ends[1] - ends[0] > MAX_PARTS:
+        return []
+    low = floor(ends[0]) + 1 if not stretches[0].has_low else ceil(ends[0])
+    high = ceil(ends[1]) - 1 if not stretches[0].has_high else floor(ends[1])
+    return [] if kind == "N" and low <= 0 else [str(value) for value in range(low, high + 1)]
 
 
 def inequality_form(text: str, read_part: PartReader) -> Form | None:

@@ -65,13 +65,15 @@ class PartReader:
 
 
 _BASED = lazy_pattern(
-    r"\(? ?([0-9A-Fa-f]{1,64}) ?\)?(?:_\{ ?\(? ?(\d{1,2}|[a-z]{2,8}) ?\)? ?\}"
-    r"| ?\(? ?(?:in )?base[- ](\d{1,2}|[a-z]{2,8}) ?\)?)"
+    r"\(? ?(?:\\overline ?\{ ?(?=[^{}]*\}_))?([0-9A-Fa-f]{1,64}) ?[)}]?"
+    r"(?:_\{ ?\(? ?(?:base ?)?(\d{1,2}|[a-z]{2,11}) ?\)? ?\}"
+    r"| ?\(? ?(?:in )?(?:base[- ])?(?:(?<=base.)(\d{1,2})|([a-z]{2,11})) ?\)?)"
 )
+_NAMED_BASES = {"binary": "2", "octal": "8", "hex": "16", "hexadecimal": "16"}
 _BASES = {
     "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
     "ten": "10", "twelve": "12", "sixteen": "16",
-}  # fmt: skip
+} | _NAMED_BASES  # fmt: skip
 _RESIDUE = lazy_pattern(
     r"(?:(?:\\?[A-Za-z]+ ?)?(?:\\equiv|=) ?)?(-?\d{1,18}) ?,? ?"
     r"(?:\\pmod ?\{? ?(\d{1,18}) ?\}?|\\b?mod ?\{? ?(\d{1,18}) ?\}?"
@@ -111,7 +113,8 @@ def plain_form(text: str) -> Form | None:
         shown = letter[1].upper() if letter[1].upper() in _OPTIONS else letter[1]
         return Form("letter", shown, letter[1])
     number = read_numeral(text)
-    return number_form(number) if number else None
+    # `347 (hex)` is not 347.
+    return number_form(number) if number and number.label.rpartition(" ")[2] not in _NAMED_BASES else None
 
 
 def _both(sign: str, digits: str) -> list[int]:
@@ -143,7 +146,7 @@ def _decimal_text(number: Numeral) -> str:
 def notation_of(text: str) -> Form | None:
     """Notations that the algebra has no place for: bases, residues, remainders, circled numbers."""
     based = _BASED.fullmatch(text)
-    base = based and (based[2] or based[3])
+    base = based and (based[2] or based[3] or based[4])
     base = _BASES.get(base, base) if base else ""
     if based and base and base.isdigit() and (based[1].isdigit() or base == "16"):
         return Form("expression", f"{based[1].upper().lstrip('0') or '0'}_{{{base}}}")
@@ -177,7 +180,8 @@ def expression_form(text: str) -> Form:
 def _engineers(text: str) -> str:
     """The imaginary unit as `i` in `2+3j`, where j is the only letter."""
     letters = re.findall(r"\\?[A-Za-z]+", text)
-    return text.replace("j", "i") if letters == ["j"] and ("+" in text or "-" in text[1:]) else text
+    is_one = letters == ["j"] and ("+" in text or "-" in text[1:] or text.lstrip("-") == "1j")
+    return text.replace("j", "i") if is_one else text
 
 
 def is_algebraic(text: str) -> bool:

@@ -3,21 +3,26 @@ r"""A value that is written twice, exactly and as a decimal or a share: `12\pi \
 from __future__ import annotations
 
 from fractions import Fraction
+from math import isclose
+from math import radians as in_radians
 
 from sampleset.answers.maths.forms.constants import CONSTANT, estimate
 from sampleset.answers.maths.forms.members import ASSIGNMENT
-from sampleset.answers.maths.numbers.numerals import read_numeral
+from sampleset.answers.maths.numbers.numerals import Numeral, read_numeral
 from sampleset.answers.maths.patterns import lazy_pattern
 
 _MAX_TWICE = 120
 _NEAR = 0.01
 """Relative: how far a decimal may be from the value it stands for."""
 _UNITS_AT_END = lazy_pattern(r"(?<=[\d}i)]) (?:[a-z]{1,12}(?:\^\{[23]\})? ?){1,2}$")
+_RADIANS = lazy_pattern(r" ?rad(?:ians?)?\.?$")
 _PLAIN = lazy_pattern(r"-?[\d ]*\.?\d*")
 _APPROXIMATED = lazy_pattern(
     r"(?P<exact>.+?),? ?(?:\\approx(?![A-Za-z])|\(? ?(?:or )?(?:about|approximately|approx\.?|roughly) "
     r"|\( ?\\approx|= ?(?=-?[$]?\d*\.\d))"
-    r" ?(?P<near>-?[$]?[\d,]*\.?\d+(?:\.\.\.)?)(?P<sign> ?%?)(?: [A-Za-z][A-Za-z ^{}/23.]{0,24})? ?\)?"
+    r" ?(?P<near>-?[$]?[\d,]*\.?\d+(?:\.\.\.)?)(?P<sign> ?%?)"
+    r"(?:(?: or|,| =| \\approx) (?P<again>-?[\d,]*\.?\d+)(?P<again_sign> ?%?))?"
+    r"(?: [A-Za-z][A-Za-z ^{}/23.]{0,24})? ?\)?"
 )
 _TWO_WAYS = lazy_pattern(r"(?P<exact>[^,;]+?),? ?(?:\(? ?or |= |\() ?(?P<near>[^,;()]+?) ?\)?")
 
@@ -38,7 +43,8 @@ def exact_of_two(text: str) -> str | None:
         value = _UNITS_AT_END.sub("", value)
         if not calculated:
             is_exact = CONSTANT.fullmatch(value) and not _PLAIN.fullmatch(value)
-            return exact if is_exact and _is_near(value, match["near"], match["sign"]) else None
+            sizes = ((match["near"], match["sign"]), (match["again"], match["again_sign"]))
+            return exact if is_exact and all(_is_near(value, *size) for size in sizes if size[0]) else None
     match = _TWO_WAYS.fullmatch(text)
     if not match:
         return None
@@ -65,8 +71,16 @@ def _is_near(value: str, near: str, sign: str) -> bool:
     return abs(shown - size) <= max(0.02 * abs(size), last_place)
 
 
+def are_one_angle(radians: str, degrees: Numeral) -> bool:
+    r"""Whether a multiple of $\pi$ is an angle in degrees."""
+    size = estimate(radians) if r"\pi" in radians and CONSTANT.fullmatch(radians) else None
+    return size is not None and isclose(size, in_radians(float(degrees.value)), rel_tol=1e-9)
+
+
 def _says_the_same(exact: str, near: str) -> bool:
     exact_number, near_number = read_numeral(exact), read_numeral(near)
+    if near_number and near_number.unit == "degrees":
+        return are_one_angle(_RADIANS.sub("", exact), near_number)
     if not near_number or not (near_number.decimal or near_number.percent) or near_number.unit:
         return False
     if not exact_number:

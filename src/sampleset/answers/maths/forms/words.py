@@ -21,7 +21,7 @@ _WORDS = lazy_pattern(r"[\w '\".,:;!?&()/$%#@-]*")
 _PRODUCT = lazy_pattern(r"[A-Za-z]{1,4}")
 _NOTHING = lazy_pattern(
     r"(?:(?:the|this)(?:equation|system|inequality))?(?:thereis|thereare|has|have|ithas|wehave)?no((?:real|integer|positive|negative|complex|such)?)"
-    r"(solution|root|value|number)s?(?:exists?)?"
+    r"(?:(solution|value|number)|root|(?<=such)(?:integer|function|pair|point|polynomial|triangle|prime))s?(?:exists?)?"
 )
 _MISSING = lazy_pattern(r"(?:thelimit|limit|it)?(?:doesnotexist|doesn'texist|dne|d\.n\.e)")
 _ENDLESS = lazy_pattern(
@@ -29,7 +29,8 @@ _ENDLESS = lazy_pattern(
 )
 _LIMITLESS = lazy_pattern(r"(?:the)?(?:series|integral|sequence|limit|it)?(?:is)?(di|con)verge(?:s|nt)")
 _OPENING = lazy_pattern(
-    r"(?:it is|it's|is|on)(?: a)? (?=[A-Za-z]{3,})|(?:in |the month of |a )"
+    r"(?:it is|it's|is|on|(?:this|the (?:expression|limit|value|slope|function|quantity"
+    r"|statement|result)) is)(?: a)? (?=[A-Za-z]{3,})|(?:in |the month of |a )"
     rf"(?=(?:{'|'.join((*MONTHS, *DAYS))})$)",
     re.IGNORECASE,
 )
@@ -42,6 +43,8 @@ _SHORT_NAMES = (
         "sept.": "september",
         "notdefined": "undefined",
         "undef": "undefined",
+        "notpossible": "impossible",
+        "noneofthem": "none",
         "itcannotbedetermined": "cannotbedetermined",
     }
 )
@@ -49,10 +52,11 @@ _EMPTY = frozenset(("emptyset", "theemptyset", "nullset", "thenullset"))
 
 
 _SPOKEN = lazy_pattern(
-    r" (?:is|equals|or minus|root of|to be|must be) |^(?:negative|minus|exactly) | BCE$| B\.C|integers$"
+    r" (?:is|equals|or minus|root of|to be|must be) |^(?:negative|minus|exactly) | BCE$| B\.C|^d\. ?n\."
+    r"|(?:integers|numbers)$"
     r"|(?:0s|ratio)$|^(?:a |all |real )|^(?:the )?(?:final )?answer"
     r"|^(?:the )?(?:vertex|cent(?:er|re)|focus|domain|range|midpoint)"
-    r"|^(?:the )?(?:point|ratio|pair|ordered|vector|sol|root|set|interval)",
+    r"|^(?:the )?(?:point|ratio|pair|ordered|vector|sol|root|set|interval|numbers|values)",
     re.IGNORECASE,
 )
 _NOTATIONS = tuple(
@@ -69,8 +73,18 @@ _NOTATIONS = tuple(
         (r"^(\d{1,5}) ?(?:BCE|B\.C(?:\.E)?\.?)$", r"\1 BC"),
         (r"^the (\d{4}s)$", r"\1"),
         (r"^(?:the )?(?:set of )?(?:all )?(?:the )?integers$", r"\\mathbb{Z}"),
+        (r"^(?:the )?(?:set of )?(?:all )?(?:the )?natural numbers$", r"\\mathbb{N}"),
+        (r"^(?:the )?(?:set of )?(?:all )?(?:the )?rational numbers$", r"\\mathbb{Q}"),
+        (r"^(?:the )?(?:set of )?(?:all )?(?:the )?positive integers$", r"\\mathbb{Z}^{+}"),
+        (r"^(?:the )?(?:set of )?(?:all )(?:the )?(?=[a-z]{3,10} (?:integers|numbers)$)", ""),
+        (r"^d\. ?n\. ?e\.?$", "dne"),
+        (r"^([a-z]) is non-?negative$", r"\1 \\ge 0"),
+        (r"^([a-z]) is non-?positive$", r"\1 \\le 0"),
+        (r"^([a-z]) is (?:strictly )?positive$", r"\1 > 0"),
+        (r"^([a-z]) is (?:strictly )?negative$", r"\1 < 0"),
         (r"^exactly (?=\d*\\)", ""),
-        (r"^(?:the )?(?:(?:ordered )?pair|point|ratio|vector|interval|solution set|set|roots|solutions)"
+        (r"^(?:the )?(?:(?:ordered )?pair|point|ratio|vector|interval|solution set|set|roots|solutions"
+         r"|numbers|values)"
          r"(?: is| are)?:? (?=[(\[{\\\d<-])", ""),
         (r"^(?:the )?square root of (\d{1,30})$", r"\\sqrt{\1}"),
         (r"^(?:the )?cube root of (\d{1,30})$", r"\\sqrt[3]{\1}"),
@@ -114,7 +128,7 @@ def _one_text(text: str) -> str:
     folded = text.lower().strip(" .,:;!?\"'()").replace(" ", "")
     nothing = _NOTHING.fullmatch(folded)
     if nothing:
-        return "none" if nothing[1] == "such" else f"no{nothing[1]}{nothing[2]}"
+        return "none" if nothing[1] == "such" else f"no{nothing[1]}{nothing[2] or 'solution'}"
     if _MISSING.fullmatch(folded):
         return "dne"
     if _ENDLESS.fullmatch(folded):

@@ -78,7 +78,7 @@ _RANKS = {
 _RANK = lazy_pattern(
     rf"(?:the )?(?:(?P<tens>{'|'.join(_TENS)})[ -])?(?P<name>{'|'.join(_RANKS)})(?: place)?", re.IGNORECASE
 )
-_RANK_IN_DIGITS = lazy_pattern(r"(?:the )?(\d{1,6})(?: ?\^?\{? ?(?:st|nd|rd|th) ?\}?)(?: place)?")
+_RANK_IN_DIGITS = lazy_pattern(r"(?:the )?(\d{1,6})(?:[ -]?\^?\{? ?(?:st|nd|rd|th) ?\}?)(?: place)?")
 
 
 def worded_amount(text: str) -> tuple[Fraction, str] | None:

@@ -78,9 +78,7 @@ _DECIMAL_COMMA = lazy_pattern(
 _LAKHS = lazy_pattern(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
 _BARE_POINT = lazy_pattern(r"(?<=\d)\.(?=[/eE])")
 _OUT_OF = lazy_pattern(r"(\d{1,12}) (?:out of|in|of) (?:every )?(\d{1,12})")
-_THE_ORDINAL = lazy_pattern(
-    r"(?:the )?(\d{1,6})(?: ?\^\{ ?(?:st|nd|rd|th) ?\}| (?:st|nd|rd|th)|(?:st|nd|rd|th))"
-)
+_THE_ORDINAL = lazy_pattern(r"(?:the )?(\d{1,6})(?: ?\^\{ ?(?:st|nd|rd|th) ?\}|[ -]?(?:st|nd|rd|th))")
 _ORDINAL_WORDS = {"first": 1, "second": 2}
 _MINUS = lazy_pattern(r"(?:(?:negative|minus) |[负負])(?=[$\d\\])", re.IGNORECASE)
 _SPOKEN_MINUS = lazy_pattern(r"(?:negative|minus) (?!negative|minus)(?=[a-z])", re.IGNORECASE)

@@ -41,7 +41,7 @@ CHARACTERS = str.maketrans(
         "⋅": r"\cdot ", "÷": "/", "⁄": "/", "∕": "/", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
         "≈": r"\approx ", "±": r"\pm ", "∓": r"\mp ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
         "∖": r"\setminus ", "°": r"^\circ ", "℃": r"^\circ C", "℉": r"^\circ F", "Å": " angstrom",
-        "′": "'", "″": '"', "⟨": r"\langle ", "⟩": r"\rangle ", "≡": r"\equiv ",
+        "′": "'", "″": '"', "∣": "|", "⟨": r"\langle ", "⟩": r"\rangle ", "≡": r"\equiv ",
         **dict(zip("٫٬∶", ".,:", strict=True)),
         **dict(zip(
             "ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ", ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"], strict=True,
