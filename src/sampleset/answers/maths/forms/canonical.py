@@ -20,7 +20,12 @@ from sampleset.answers.maths.forms.containers import (
     matrix_form,
     named_values,
 )
-from sampleset.answers.maths.forms.matrices import array_of_one_row, scaled_entries, vector_entries
+from sampleset.answers.maths.forms.matrices import (
+    array_of_one_row,
+    grid_as_rows,
+    scaled_entries,
+    vector_entries,
+)
 from sampleset.answers.maths.forms.members import (
     ASSIGNMENT,
     NOT_A_NAME,
@@ -110,7 +115,7 @@ def _read(answer: str) -> Form:
     plain = read_plain(answer)
     if plain:
         return number_form(plain)
-    text = respell(answer)
+    text = respell(grid_as_rows(answer) if "\n" in answer else answer)
     if len(text) > 2 * MAX_LENGTH or too_deep(text):
         return Form("opaque", answer)
     form = _form(text, 0)

@@ -16,6 +16,9 @@ _MATRIX = lazy_pattern(
     re.DOTALL,
 )
 _ROW_END = lazy_pattern(r"\\\\(?: ?\[[^\]]*\])?")
+_GRID_LINE = lazy_pattern(
+    r"[ \t]*\[{0,2}[ \t]*-?\d+(?:\.\d*)?(?:[ \t]+-?\d+(?:\.\d*)?){1,31}[ \t]*\]{0,2}[ \t]*"
+)
 _TRANSPOSED = lazy_pattern(r"(.+[)\]}]) ?\^\{ ?(?:T|t|\\top|\\intercal|\\mathsf\{T\}) ?\}", re.DOTALL)
 _CALL = lazy_pattern(r"(?:(?:np|numpy|sympy|sp)\.)?(?:array|Matrix)\((.+)\)", re.DOTALL)
 _ANGLES = lazy_pattern(r"\\langle ?(.+?) ?\\rangle|<([^<>]+,[^<>]+)>")
@@ -53,6 +56,16 @@ def matrix_rows(text: str) -> list[list[str]] | None:
         # `[0;1]` is an interval.
         return rows if all(len(row) > 1 for row in rows) else None
     return None
+
+
+def grid_as_rows(text: str) -> str:
+    """Rows of numbers on lines of their own, in brackets: of `1 2` above `3 4`, `[[1, 2], [3, 4]]`."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    rows = [re.findall(r"-?[\d.]+", line) for line in lines if _GRID_LINE.fullmatch(line)]
+    if len(rows) < 2 or len(rows) < len(lines) or len({len(row) for row in rows}) > 1:
+        return text
+    inner = ", ".join(f"[{', '.join(row)}]" for row in rows)
+    return f"[{inner}]"
 
 
 def array_of_one_row(text: str) -> str | None:

@@ -92,6 +92,7 @@ _ADDED = lazy_pattern(
     r"|as (?:required|needed|desired|expected|claimed))$"
 )
 _YES_NO = lazy_pattern(r"(yes|no)\b(?=[.,;:!]|\s*$| (?:because|since|as)\b)", re.IGNORECASE)
+_CITED = lazy_pattern(r"(?<=[\w.)$]) ?(?:\[\d{1,2}\]){1,4}\.?$")
 _NEXT_KEY = lazy_pattern(r",\s*\"\w{1,40}\"\s*:.*", re.DOTALL)
 _BRACES_AT_END = lazy_pattern(r"(?<=\w)[}\]]+$")
 _NOT_BUT = lazy_pattern(r"not (?:equal to )?[^,;]{1,40},? but (?:rather )?(.+)")
@@ -159,7 +160,7 @@ def _answer_of_sentence(sentence: str) -> str:
     sentence = sentence.removesuffix("_")
     if sentence.endswith((r"\)", r"\]")) or sentence.count("$") % 2 == 0:
         sentence = sentence.rstrip(".")
-    sentence = _IN_ANGLES.sub(r"\1", _ADDED.sub("", sentence))
+    sentence = _IN_ANGLES.sub(r"\1", _ADDED.sub("", _CITED.sub("", sentence)))
     head, joined, rest = sentence.partition("; ")
     if joined and len(rest.split()) > 2 and read(head).number:
         sentence = head

@@ -80,7 +80,10 @@ _NEXT_TURN = lazy_pattern(
 )
 _NEXT_QUESTION = lazy_pattern(
     r"(?<=\n)[ \t]{0,8}(?:\*\*|(?P<heading>#{1,6} ))?[<\[]?(?:(?:Next |New "
-    r"|Follow-up )?(?P<noun>Question|Problem|Exercise"
+    r"|Follow-up |(?:(?:Now|Please),? |Let['’]s |Let us )?(?:solve|answer|consider|try|do) (?:the next"
+    r"|the following|this|another|one more) |(?:Here['’]s|Here is|Now for|And) (?:another|one more|the next"
+    r"|a new) )?"
+    r"(?:(?:math|word|similar|related) )?(?P<noun>Question|Problem|Exercise"
     r"|Example|Instruction|Follow-up|Task|Pregunta|Pergunta|Frage|Domanda"
     r"|Вопрос|问题|問題|题目|題目|问|問|Q)(?P<number> ?#?\d+)?)"
     r"(?:(?:\*\*)?[:：](?:\*\*)?(?<![:](?=[^ \n]))|[>\])]|(?(number)(?:\. (?=[A-Z])|\*\*[ \t]*\n)|(?!))"

@@ -21,7 +21,8 @@ NUMBER_TEXT = (
     rf"|(?:\d{{1,3}}(?:{_COMMA}\d{{3}})+(?![\d,]\d)|\d+)"
     r"(?:\.\d+|\{,\}\d{1,2}(?!\d))?(?:[eE][+-]?\d{1,3})?"
     rf"{_POWER}|\.\d+))"
-    r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%|[万萬亿億만억]| (?:thousand|[mb]illion|trillion)(?![A-Za-z]))?"
+    r"(?: ?/ ?\d+(?![\d/]))?(?: ?\\?%|[万萬亿億만억]|千(?![克米瓦卡])"
+    r"| (?:thousand|[mb]illion|trillion)(?![A-Za-z]))?"
 )
 """A number in running text."""
 NUMBER = lazy_pattern(NUMBER_TEXT)

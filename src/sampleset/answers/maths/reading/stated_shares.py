@@ -30,6 +30,11 @@ _AND_PARTS = lazy_pattern(
 )
 _DASHED = lazy_pattern(r"(?<![\w./-])(?P<count>\d{1,4})-(?P<share>\d{1,2}/\d{1,2})(?![\w/-])")
 _PARTS = lazy_pattern(rf"\b(?P<share>half|{_SHARE}){_AFTER_SHARE}", re.IGNORECASE)
+_A_HUNDRED = lazy_pattern(
+    r"(?<![\w-])(?P<count>(?:half )?an? (?:hundred|thousand|million|billion))"
+    r"(?! (?:and|times|thousand|million))\b",
+    re.IGNORECASE,
+)
 _NUMERATORS = {
     "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
     "nine": 9,
@@ -47,12 +52,16 @@ _NAMES_OF_PARTS = (
 
 def _share(text: str) -> Fraction | None:
     """`half`, `three-fourths`, `1/2`."""
-    if text[0].isdigit():
+    if text[:1].isdigit():
         over, under = text.split("/")
         return Fraction(int(over), int(under)) if int(under) else None
-    words = text.lower().replace("-", " ").split(" ")
-    return Fraction(
-        _NUMERATORS[words[0]] if len(words) > 1 else 1, _DENOMINATORS[words[-1].removesuffix("s")]
+    words = text.lower().replace("-", " ").split()
+    return (
+        None
+        if not words
+        else Fraction(
+            _NUMERATORS[words[0]] if len(words) > 1 else 1, _DENOMINATORS[words[-1].removesuffix("s")]
+        )
     )
 
 
@@ -62,13 +71,18 @@ def amount_in_words(sentence: str) -> str | None:
     for pattern, words in (
         (_DOZENS, ("dozen",)),
         (_AND_PARTS, (" and ",)),
+        (_A_HUNDRED, ("hundred", "thousand", "illion")),
         (_DASHED, ("-",)),
         (_PARTS, _NAMES_OF_PARTS),
     ):
         match = pattern.search(sentence) if any(word in lowered for word in words) else None
         if not match or NUMBER.search(sentence[: match.start()] + sentence[match.end() :]):
             continue
-        amount = _dozens(match) if pattern is _DOZENS else _count(match) + (_share(match["share"]) or 0)
+        amount = (
+            _dozens(match)
+            if pattern is _DOZENS
+            else _count(match) + (_share(match.groupdict().get("share", "")) or 0)
+        )
         return str(amount)
     return None
 

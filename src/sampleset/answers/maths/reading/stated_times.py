@@ -19,7 +19,7 @@ _DAY_AT_END = lazy_pattern(
     rf"|(?<=in ){_MONTH} \d{{4}})[\s.!]*$"
 )
 _WORD_FOR_TIME = lazy_pattern(
-    r"\b(?:is|be|was|falls on|lands on|[Aa]t|month is|be in|is in) (?:a )?"
+    r"\b(?:is|be|was|falls on|lands on|[Aa]t|month is|[Ii]n) (?:a )?"
     rf"({_WEEKDAY}|noon|midnight|(?:half|quarter) (?:past|to) [a-z]{{3,6}}|{_MONTH})[\s.!]*$"
 )
 _COMPOUND = lazy_pattern(

@@ -38,7 +38,19 @@ from sampleset.answers.maths.spelling.brackets import balanced
 _RESULT = lazy_pattern(rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*({NUMBER_TEXT})")
 _ASIDE_AT_END = lazy_pattern(r"(?<=[.!])\s*\([^()\n]{1,200}\)[\s.]*$")
 _OPENING_YES_NO = lazy_pattern(r"\W{0,4}(yes|no)\b(?=[,.;:!]|\W*$)", re.IGNORECASE)
+_TRUTH = lazy_pattern(
+    r"(?:^|\b(?:statement|claim|proposition|conjecture|assertion|sentence|equation|inequality) is )"
+    r"(?:therefore )?(true|false)[\s.!]*$"
+    r"|\b(?:function|number|integer|sum|product|result) is (?:therefore )?(even|odd)[\s.!]*$",
+    re.IGNORECASE,
+)
 _START = r"(?:^|(?<=[.!:]))[ \t]*(?:(?:now|and|then|finally|also),? )?"
+_FAREWELL = lazy_pattern(
+    r"(?:^|(?<=[.!?]))\s*(?:(?:please )?let me know|(?:please )?feel free|I hope"
+    r"|if you (?:have|need|want|would like)\b(?=[^.\n]{0,60}(?:questions?|help|steps?|explanation)))"
+    r"\b[^.!\n]{0,160}[.!]?\s*\Z",
+    re.IGNORECASE | re.MULTILINE,
+)
 _CHECK = lazy_pattern(
     rf"{_START}(?:to (?:double[- ]?check|check|verify|confirm)\b|and indeed\b"
     r"|(?:check|verification)\W{0,3}:|(?:we|you) can (?:also )?(?:double[- ]?check|check|verify|confirm)\b"
@@ -292,10 +304,13 @@ def _stated(sentence: str, spans: list[tuple[int, int, str]]) -> str | None:
 
 
 def _without_check(text: str) -> str:
-    """The text up to a check or an explanation of its result, which stands in the sentence before."""
+    """The text up to a farewell, a check or an explanation, where the result is in the sentence before."""
     aside = _ASIDE_AT_END.search(text)
     if aside and NUMBER.search(last_sentence(text[: aside.start()])):
         text = text[: aside.start()]
+    farewell = _FAREWELL.search(text, max(0, len(text) - MAX_SENTENCE))
+    if farewell and NUMBER.search(last_sentence(text[: farewell.start()])):
+        text = text[: farewell.start()]
     for pattern in (_CHECK, _EXPLANATION):
         for match in pattern.finditer(text):
             before = text[: match.start()].rstrip(" \n:")
@@ -308,10 +323,13 @@ def _without_check(text: str) -> str:
 
 
 def _yes_or_no(text: str) -> tuple[str, str] | None:
-    """A last line, or a text of one paragraph, that opens with "Yes," or "No,"."""
+    """A last line that opens with "Yes," or "No,", or says "The statement is false"."""
     lines = text.strip().splitlines()
     match = _OPENING_YES_NO.match(lines[-1]) if lines else None
-    return (match[1], "yes_no") if match else None
+    if match:
+        return match[1], "yes_no"
+    word = _TRUTH.search(last_sentence(lines[-1].strip(" *`"))) if lines else None
+    return (word[1] or word[2], "yes_no") if word else None
 
 
 def _last_result(text: str) -> tuple[str, str] | None:
