@@ -94,7 +94,7 @@ _WORKING = lazy_pattern(
     r"|(?:is |being )?(?:an? |any |the |some )?(?:arbitrary |real )?constant(?: of integration)?) ?\)?$"
     r"|,? ?\(? ?for (?:some|any|every|an) (?:arbitrary |real )?constant [A-Za-z] ?\)?$"
     r"|,? ?(?:for (?:all|any|every) "
-    r"|\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{[RN]\}|R))?$"
+    r"|\\forall ?)(?:real )?[a-z]{1}(?: ?\\in ?(?:\\mathbb\{(?:[RN]\}|Z\}\^\{\+\})|R))?$"
 )
 
 

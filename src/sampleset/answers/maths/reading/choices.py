@@ -111,7 +111,7 @@ _STATED = lazy_pattern(
     rf"{_LETTER}{_CLOSED}"
     rf"|\bmakes?\s{_LETTER}\s(?:the\s)?(?:right |correct |best |only |final )?(?:answer|choice|option)"
     rf"|\b(?:go(?:ing)? (?:with|for)|pick(?:ed|ing)?|choos(?:e|ing)|chose|select(?:ed)?|say"
-    rf"|opt(?:ed)? for|vote (?:goes to|is for|for)|prefer"
+    rf"|opt(?:ed)? for|(?:vote|pick|choice) goes to|vote (?:is for|for)|prefer"
     rf"|leav(?:e|es|ing)(?: (?:only|just|us|us with|us only))?"
     rf"|left with(?: only)?"
     rf"|remain(?:s|ing)?(?: is)?|corresponds? to|match(?:es)?|settle on|points? to|must be|has to be"

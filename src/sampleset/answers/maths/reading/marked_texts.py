@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from math import isclose
 
 from sampleset.answers.maths.forms.canonical import read
+from sampleset.answers.maths.forms.constants import estimate
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.reading.boxes import MAX_ANSWER
 from sampleset.answers.maths.reading.sentences import NUMBER
@@ -66,8 +68,10 @@ def without_aside(content: str) -> str:
 
 
 def same_number(a: str, b: str) -> bool:
-    """Whether two texts are numbers of one value."""
+    """Whether two texts are numbers of one value, or a calculation and the number it comes to."""
     first, second = read(a).number, read(b).number
+    if first is None and second is not None and (value := estimate(a.strip())) is not None:
+        return isclose(value, float(second.value), rel_tol=1e-9)
     return first is not None and second is not None and first.value == second.value
 
 

@@ -43,7 +43,8 @@ _OPENING = lazy_pattern(
 )
 _SO = lazy_pattern(r"[,;] (?:and )?so (?!that\b)|, (?:and )?(?:therefore|thus|hence) ", re.IGNORECASE)
 _COMPARISON = lazy_pattern(
-    rf",(?: which| that)?(?: is| are| was| were)? (?:just |only |about |exactly )?{NUMBER_TEXT}"
+    rf"(?:,(?: which| that| i\.e\.,?)?(?: is| are| was| were)?|;| [–—-])"
+    rf" (?:just |only |about |exactly )?{NUMBER_TEXT}"
     r"(?: [a-z-]{1,20}){0,2} (?:more|fewer|less|[a-z]{2,8}er) (?:[a-z-]{1,20} ){0,2}than\b"
     r"(?:(?! (?:is|are|equals|gives|makes) )[^\d=])*$"
 )

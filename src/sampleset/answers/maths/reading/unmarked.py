@@ -216,7 +216,7 @@ def _plain_formula(sentence: str) -> str | None:
     tail = re.sub(r"(?<=[√π]\d) [ckm]?m$|(?<=π) [ckm]?m$", "", tail)
     counted = _NOUN_AT_END.sub("", tail)  # "2^n subsets"
     tail = counted if _OPERATOR.search(counted) else tail
-    left, sign, right = tail.rpartition("=")
+    left, sign, right = tail.rpartition("=") if not _RELATED.search(tail) else ("", "", "")
     if not _is_plain_formula(tail):
         is_identity = sign and letters_of(left) == letters_of(right) and _is_plain_formula(left.strip())
         return right.strip() if is_identity and _is_plain_formula(right.strip()) else None
