@@ -40,6 +40,6 @@ def test_the_figures_of_the_readme_stand_on_the_pages_of_results():
     pages = "\n".join(path.read_text() for path in (ROOT / "docs" / "results").rglob("*.md"))
     results = re.sub(r" to |–(?=[+−])|…", "…", pages.replace("(-", "(−").replace(" to -", " to −"))
     figures = re.findall(r"[+−][\d.]+ \([+−][\d.]+ to [+−][\d.]+\)", README.read_text())
-    assert len(figures) == 17
+    assert len(figures) == 19
     for figure in figures:
         assert figure.replace(" to ", "…") in results, figure

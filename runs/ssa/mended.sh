@@ -2,7 +2,7 @@
 # An aggregator trained further on samples of both answer models that a calculator has mended, about an hour of
 # one core. It learns from the first 400 questions of the 0.5B's draws and from those of the 1.5B; the other questions of the
 # 0.5B that neither training has seen calibrate it. Goes on where it stopped. Results: docs/results/ablations.md
-#   START folder of the export of the aggregator that is trained further, its base beside it
+#   START folder of the export of the aggregator that is trained further, its base beside it; or embedded-ssa
 #   STEPS of four rows each, at learning rate RATE
 DEVICE=cpu
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
