@@ -19,7 +19,7 @@ from sampleset.storage.sample_sets import SampleFile
 from sampleset.training.calibration import Calibration
 from sampleset.training.calibration import calibrate as fitted
 from sampleset.training.data.build import DataOptions, write_training_rows
-from sampleset.training.data.rows import holds_training_rows
+from sampleset.training.data.rows import SHOWN_AS, holds_training_rows
 from sampleset.wording import plural
 
 EXAMPLE = "sampleset calibrate runs/select/checkpoint rows.held_back.jsonl"
@@ -104,13 +104,7 @@ async def _rows_of_sets(
     if record is None:
         raise InvalidArgumentError(f"{str(checkpoint)!r} holds no trained aggregator. Name a checkpoint.")
     path = checkpoint / f"{labelled.name}.rows.jsonl"
-    as_trained = replace(
-        options,
-        keep_end_tokens=record.keep_end_tokens,
-        fold=record.fold,
-        calculator=record.calculator,
-        max_prompt_tokens=record.max_prompt_tokens,
-    )
+    as_trained = replace(options, **{name: getattr(record, name) for name in SHOWN_AS})
     count = await write_training_rows(path, [labelled], backend, as_trained)
     if not count.rows:
         raise DataError(

@@ -25,6 +25,7 @@ from sampleset.engines.huggingface.model import (
 )
 from sampleset.errors import BackendError, DataError, InvalidArgumentError
 from sampleset.training.data.rows import (
+    SHOWN_AS,
     TrainingRow,
     prompt_version_of,
     read_training_rows,
@@ -461,7 +462,7 @@ def record_for(rows: Sequence[TrainingRow], source: str) -> CheckpointRecord:
         DataError: The rows are of several kinds, or have another version of the prompt.
     """
     kinds: dict[str, Any] = {}
-    for name in ("mode", "prompt_version", "keep_end_tokens", "fold", "calculator", "max_prompt_tokens"):
+    for name in ("mode", "prompt_version", *SHOWN_AS):
         values = {getattr(row, name) for row in rows}
         if len(values) > 1:
             listed = ", ".join(sorted(map(str, values)))

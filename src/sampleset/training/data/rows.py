@@ -120,6 +120,9 @@ class TrainingRow:
         return Problem(question, self.answer, extra=self.extra)
 
 
+SHOWN_AS = ("keep_end_tokens", "fold", "calculator", "max_prompt_tokens")
+"""How samples are shown, under the same names in rows, in their options and in a trained model's record."""
+
 ONLY_METHOD = {"select": "select", "verify": "sft"}
 """The one training method of a mode; rows of the other modes are trained by `sft` and `grpo`."""
 
@@ -168,15 +171,7 @@ def row_to_json(row: TrainingRow) -> dict[str, Any]:
     """A row as JSON values. Empty optional fields are left out."""
     plain = {"schema": ROW_SCHEMA} | asdict(replace(row, kinds=None))
     del plain["kinds"]
-    for name in (
-        "keep_end_tokens",
-        "fold",
-        "calculator",
-        "max_prompt_tokens",
-        "extra",
-        "completion",
-        "target",
-    ):
+    for name in (*SHOWN_AS, "extra", "completion", "target"):
         if not plain[name]:
             del plain[name]
     if row.answer_kind == DEFAULT_KIND:
