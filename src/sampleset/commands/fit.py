@@ -8,6 +8,7 @@ from typing import Annotated
 
 from sampleset.answers import default_verdict_path, use_verdict_store
 from sampleset.commands.fit_options import DrawOptions, SizeOptions
+from sampleset.commands.fit_questions import FitQuestions
 from sampleset.commands.fit_stages import Fit
 from sampleset.commands.opening import CallOptions
 from sampleset.commands.options import (
@@ -56,7 +57,8 @@ def fit(
     settings = saved_settings(
         "fit", size, draws, dataset, calls, questions=questions, base=base, output_dir=output_dir
     )
-    work = Fit(questions, base, output_dir, size, draws, dataset, calls, run, settings)
+    asked = FitQuestions(questions, size, dataset, draws.model is None, run)
+    work = Fit(asked, base, output_dir, size, draws, dataset, calls, run, settings)
     pipeline = work.pipeline()
     work.require_possible(pipeline)
     if dry_run:

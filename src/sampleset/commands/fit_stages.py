@@ -16,8 +16,6 @@ drop_end    the aggregator on test samples without their last tokens, if asked f
 from __future__ import annotations
 
 import hashlib
-import random
-import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +28,7 @@ from sampleset.aggregators.base import prompt_budget
 from sampleset.commands.calibrate import calibrated
 from sampleset.commands.evaluate import MethodOptions, evaluate_files
 from sampleset.commands.fit_options import DrawOptions, SizeOptions
+from sampleset.commands.fit_questions import FitQuestions
 from sampleset.commands.fit_vote import FitOptions, fit_vote_file
 from sampleset.commands.opening import CallOptions, ModelRef, opened
 from sampleset.commands.options import SetOptions, saved_settings
@@ -37,7 +36,7 @@ from sampleset.commands.run import Run, run_async
 from sampleset.commands.sample import DatasetOptions, sample_dataset
 from sampleset.commands.train import trained
 from sampleset.commands.train_data import make_rows
-from sampleset.datasets.base import GOLD_REMEDY, has_readable_gold, question_key, shared_questions
+from sampleset.datasets.base import question_key
 from sampleset.engines.checkpoint import read_record, read_trained_on, write_record
 from sampleset.engines.huggingface.model import ADAPTER_CONFIG, find_model, import_extra
 from sampleset.errors import (
@@ -66,10 +65,7 @@ from sampleset.training.export.model_card import model_card
 from sampleset.training.pipeline import Pipeline, Stage, Summary
 from sampleset.training.recipe import Method, Recipe, recipe_of
 from sampleset.training.scales import WAYS, Scale, recipe_settings
-from sampleset.types import Mode, Problem
-
-LEAST_TRAIN, LEAST_TEST = 40, 20
-"""Fewest questions of each kind; far more are needed to show anything."""
+from sampleset.types import Mode
 
 DROP_END, MENTIONS = "report_drop_end", "mentions.json"
 """Files of the stage `drop_end`: its report, and how many samples still mention their answer."""
@@ -86,7 +82,7 @@ _BYTES_OF_TOKEN = 8
 class Fit:
     """The stages of one fit. Their files are in `output`."""
 
-    questions: str
+    questions: FitQuestions
     base: str
     output: Path
     size: SizeOptions
@@ -123,57 +119,19 @@ class Fit:
         """The sizes."""
         return self.size.resolved
 
-    @cached_property
-    def split(self) -> dict[str, list[Problem]]:
-        """Train and test questions, each with a gold answer; no question is in both.
-
-        Raises:
-            DataError: There are too few, or --test shares questions with QUESTIONS.
-        """
-        problems = self._labelled(self.questions, self.dataset.limit)
-        if self.size.test is None:
-            parts: dict[str, list[Problem]] = {"train": [], "test": []}
-            for problem in problems:
-                draw = random.Random(f"test:{self.size.seed}:{question_key(problem.question.text)}").random()
-                parts["test" if draw < self.size.test_share else "train"].append(problem)
-        else:
-            parts = {"train": problems, "test": self._labelled(self.size.test, self.size.test_limit)}
-        for name, ref in self._also.items():
-            parts[name] = self._labelled(ref, self.size.test_limit)
-        for name in parts:
-            if name != "train" and (shared := shared_questions(parts["train"], parts[name])):
-                raise DataError(
-                    f"{len(shared)} questions of {self._refs[name]} are among those of {self.questions}, "
-                    f"{shared[0][1]!r} for one. Take them out of one of the two."
-                )
-        excluded = excluded_keys(self.size.exclude or [], self.dataset.data_dir)
-        train = [problem for problem in parts["train"] if question_key(problem.question.text) not in excluded]
-        if len(train) < len(parts["train"]):
-            self.run.note(f"note: {len(parts['train']) - len(train)} questions of --exclude are left out")
-        parts["train"] = train
-        for name, least in (("train", LEAST_TRAIN), ("test", LEAST_TEST)):
-            if len(parts[name]) < least:
-                raise DataError(
-                    f"{len(parts[name])} {name} questions with a gold answer; {least} are needed, and "
-                    "hundreds to show anything. Give more questions, or another --test-share."
-                )
-        return parts
-
     def pipeline(self) -> Pipeline:
         """The stages, with what is done of them.
 
         Raises:
             InvalidArgumentError: The folder holds another fit.
         """
-        settings, size, scale = self.settings, self.size, self.scale
-        asked = [
-            [(problem.question.text, problem.answer) for problem in part] for part in self.split.values()
-        ]
+        settings, size, scale, parts = self.settings, self.size, self.scale, self.questions.parts
+        asked = [[(problem.question.text, problem.answer) for problem in part] for part in parts.values()]
         questions = {"questions": digest(asked), "answer_kind": settings["answer_kind"], "seed": size.seed}
         drawn = {name: settings[name] for name in _OF_DRAWS}
-        drawn |= {"k": scale.k, "samples": {part: self._n(part) for part in self.split}}
+        drawn |= {"k": scale.k, "samples": {part: self._n(part) for part in parts}}
         if self.draws.model is None:
-            drawn["sets"] = {name: _content(Path(ref)) for name, ref in self._refs.items()}
+            drawn["sets"] = {name: _content(Path(ref)) for name, ref in self.questions.sources.items()}
         rows = {"base": self.base, "method": size.method, "think": size.think, "end": scale.keep_end_tokens}
         # Only where it is set, so that folders of older versions go on.
         aided = {"calculator": True} if size.calculator else {}
@@ -181,8 +139,8 @@ class Fit:
         dropped = {"drop_end_tokens": list(size.dropped)}
         reply = {"max_reply_tokens": size.max_reply_tokens} if size.max_reply_tokens else {}
         stages = [
-            Stage("questions", [f"questions_{part}.jsonl" for part in self.split], self._split, questions),
-            Stage("draws", [f"sets_{part}.jsonl.gz" for part in self.split], self._draw, drawn),
+            Stage("questions", [f"questions_{part}.jsonl" for part in parts], self._split, questions),
+            Stage("draws", [f"sets_{part}.jsonl.gz" for part in parts], self._draw, drawn),
             Stage("vote", ("vote.json",), self._fit_vote, aided),
             Stage("rows", ("rows.jsonl", "rows.held_back.jsonl"), self._make_rows, rows | aided),
             *(
@@ -232,7 +190,8 @@ class Fit:
             import_extra("gguf")
         before = read_trained_on(files.path) or frozenset()
         # What is calibrated on must be new to the base, too.
-        clear = [*self.split["test"], *(self.split["train"] if WAYS[self.size.method].selects else ())]
+        parts = self.questions.parts
+        clear = [*parts["test"], *(parts["train"] if WAYS[self.size.method].selects else ())]
         if known := [problem.id for problem in clear if question_digest(problem.question.text) in before]:
             raise DataError(
                 f"The base {self.base!r} was trained on {len(known)} of the questions, {known[0]!r} for one. "
@@ -268,47 +227,33 @@ class Fit:
 
     def plan(self) -> dict[str, Any]:
         """How much is drawn, trained and read."""
-        train, test = len(self.split["train"]), len(self.split["test"])
-        draws = sum(len(problems) * self._n(part) for part, problems in self.split.items())
+        counts = self.questions.counts
+        draws = sum(count * self._n(part) for part, count in counts.items())
         draws *= self.draws.model is not None
         ks = range(self.scale.k, self.scale.samples + 1)
         subsets = min(self.scale.subsets, sum(comb(self.scale.samples, k) for k in ks))
-        most_rows = round(train * (1 - self.scale.held_back)) * subsets
+        most_rows = round(counts["train"] * (1 - self.scale.held_back)) * subsets
+        readings = counts["test"] * (1 + len(self.size.dropped))
+        if self._reads_more:
+            readings += len(self.size.test_ks) * sum(counts[part] for part in self.questions.tests)
         return {
-            "train_questions": train,
-            "test_questions": test,
+            "train_questions": counts["train"],
+            "test_questions": counts["test"],
             "draws": draws,
             "most_tokens": draws * self.draws.max_tokens,
             "most_rows": most_rows,
             "steps": {name: self._recipe(name, most_rows).steps for name in self._runs},
-            "readings": test * (1 + len(self.size.dropped))
-            + (len(self.size.test_ks) * self._tested if self._reads_more else 0),
+            "readings": counts["test"] * (1 + len(self.size.dropped))
+            + (
+                len(self.size.test_ks) * sum(counts[part] for part in self.questions.tests)
+                if self._reads_more
+                else 0
+            ),
         }
-
-    @cached_property
-    def _also(self) -> dict[str, str]:
-        """The other questions to test on, by a name for their files."""
-        names = {name_of(ref): ref for ref in self.size.also or ()}
-        if len(names) < len(self.size.also or ()) or names.keys() & {"train", "test"}:
-            raise InvalidArgumentError(
-                f"--also {', '.join(self.size.also or ())}: their names must differ, and be neither train "
-                "nor test. Rename a file."
-            )
-        return names
-
-    @property
-    def _refs(self) -> dict[str, str]:
-        """What was named as the source of each part."""
-        return {"train": self.questions, "test": self.size.test or self.questions, **self._also}
 
     @property
     def _reads_more(self) -> bool:
-        return bool(self._also) or len(self.size.test_ks) > 1
-
-    @property
-    def _tested(self) -> int:
-        """Number of all questions that are tested on."""
-        return sum(len(problems) for part, problems in self.split.items() if part != "train")
+        return len(self.questions.tests) > 1 or len(self.size.test_ks) > 1
 
     def _n(self, part: str) -> int:
         """Samples drawn for each question of a part."""
@@ -322,52 +267,19 @@ class Fit:
     def _mode(self) -> Mode:
         return WAYS[self.size.method].mode(self.size.think)
 
-    def _labelled(self, ref: str, limit: int | None) -> list[Problem]:
-        """The problems with a gold answer, each question once."""
-        if self.draws.model is not None:
-            problems = list(replace(self.dataset, limit=limit).read(ref).problems)
-        else:
-            stored_sets = self._recorded(ref, limit)
-            problems = [stored.problem for stored in stored_sets if stored.sample_set.n >= self.scale.k]
-        labelled = {
-            question_key(problem.question.text): problem
-            for problem in reversed(problems)
-            if has_readable_gold(problem)
-        }
-        if not labelled:
-            raise DataError(
-                f"{ref}: no question has a gold answer, and {self.scale.k} samples. {GOLD_REMEDY}"
-            )
-        if len(labelled) < len(problems):
-            self.run.note(
-                f"note: {ref}: {len(problems) - len(labelled)} questions without gold, or a second time"
-            )
-        return list(reversed(labelled.values()))
-
-    def _recorded(self, ref: str, limit: int | None) -> SampleFile:
-        if not Path(ref).exists():
-            raise InvalidArgumentError(
-                f"{ref!r} is no file of sample sets. If it names questions, say who draws: --model NAME."
-            )
-        sets = SetOptions(columns=self.dataset.columns, limit=limit)
-        return sets.sample_file(Path(ref), self.dataset, self.run.note)
-
     def _sets(self, part: str) -> SampleFile:
         return SetOptions().sample_file(self.output / f"sets_{part}.jsonl.gz", self.dataset, self.run.note)
 
-    def _keys(self, part: str) -> frozenset[str]:
-        return frozenset(question_key(problem.question.text) for problem in self.split[part])
-
     def _split(self) -> Summary:
-        for part, problems in self.split.items():
+        for part, problems in self.questions.parts.items():
             write_rows(self.output / f"questions_{part}.jsonl", map(problem_to_row, problems))
-        return {part: len(problems) for part, problems in self.split.items()}
+        return self.questions.counts
 
     def _draw(self) -> Summary:
         counts: dict[str, Any] = {}
-        for part, ref in self._refs.items():
-            sets = self._recorded(ref, None) if self.draws.model is None else self._drawn(part)
-            wanted = self._keys(part)
+        for part, ref in self.questions.sources.items():
+            sets = self.questions.recorded(ref) if self.draws.model is None else self._drawn(part)
+            wanted = self.questions.keys(part)
             rows = (
                 stored.to_row() for stored in sets if question_key(stored.problem.question.text) in wanted
             )
@@ -380,18 +292,19 @@ class Fit:
         Raises:
             SamplingError: Too many draws failed.
         """
-        n, store = self._n(part), self.output / f"draws_{part}"
+        n, count = self._n(part), self.questions.counts[part]
+        store = self.output / f"draws_{part}"
         questions = self.output / f"questions_{part}.jsonl"
         drawing = self.draws.drawing(n, self.size.seed, self.calls)
         dataset = DatasetOptions(answer_kind=self.dataset.answer_kind, run_code=self.dataset.run_code)
         settings = saved_settings(
             "sample", drawing, dataset, dataset=questions, output_dir=store, engine="local"
         )
-        self.run.note(f"drawing {n} samples for each of {len(self.split[part])} {part} questions")
+        self.run.note(f"drawing {n} samples for each of {count} {part} questions")
         summary = run_async(
             sample_dataset(str(questions), store, drawing.drawing(), dataset, None, settings, self.run)
         )
-        if summary["failed"] > _MOST_FAILED * n * len(self.split[part]):
+        if summary["failed"] > _MOST_FAILED * n * count:
             raise SamplingError(
                 f"{summary['failed']} draws of the {part} questions failed ({summary['reasons']}). Run the "
                 "same command again to draw them."
@@ -442,7 +355,7 @@ class Fit:
                 [self._sets("train")],
                 options,
                 targets,
-                self._keys("test") | excluded_keys(self.size.exclude or [], self.dataset.data_dir),
+                self.questions.keys("test") | excluded_keys(self.size.exclude or [], self.dataset.data_dir),
                 ModelRef(self.base),
                 None,
                 self.calls,
@@ -518,8 +431,7 @@ class Fit:
 
     def _evaluate_also(self) -> Summary:
         """All methods on all test questions, at every k."""
-        parts = ["test", *self._also]
-        return self._measure("report_also", parts, self.size.test_ks, self.specs.values())
+        return self._measure("report_also", self.questions.tests, self.size.test_ks, self.specs.values())
 
     def _evaluate_dropped(self) -> Summary:
         """The aggregator on the test sets without the last tokens of their samples."""
@@ -586,11 +498,6 @@ class Fit:
         write_record(self.aggregator, changed)
         write_whole(self.aggregator / "README.md", model_card(changed.to_json()))
         return {"is_recommended": verdict.is_recommended, "recommended": verdict.recommended}
-
-
-def name_of(ref: str) -> str:
-    """The name in the files of a source of test questions: `math_500` for `data/math-500.jsonl`."""
-    return re.sub(r"\W+", "_", Path(ref).name.partition(".")[0]).removeprefix("sets_")
 
 
 def _content(path: Path) -> str | int:

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 from sampleset.commands.fit import go_on
 from sampleset.commands.fit_options import DrawOptions, SizeOptions
-from sampleset.commands.fit_stages import DROP_END, MENTIONS, Fit, name_of
+from sampleset.commands.fit_questions import FitQuestions, name_of
+from sampleset.commands.fit_stages import DROP_END, MENTIONS, Fit
 from sampleset.commands.opening import CallOptions
 from sampleset.commands.options import MODEL, ApiKey, BaseUrl, DataDir, argument, option, saved_settings
 from sampleset.commands.run import Run, print_json
@@ -147,7 +148,8 @@ class _Work:
             base=variant.base,
             output_dir=folder,
         )
-        return Fit(questions, variant.base, folder, size, drawing, dataset, self._calls, self._run, settings)
+        asked = FitQuestions(questions, size, dataset, drawing.model is None, self._run)
+        return Fit(asked, variant.base, folder, size, drawing, dataset, self._calls, self._run, settings)
 
     def plan(self) -> list[dict[str, Any]]:
         """What each variant takes."""
