@@ -184,6 +184,29 @@ async def test_a_limited_server_is_given_its_time_and_then_given_up():
     assert tries >= 2
 
 
+async def test_calls_after_a_limited_server_had_its_time_fail_at_once(monkeypatch: pytest.MonkeyPatch):
+    patience, limiter, tries = Patience(max_retries=4, limited=0.3), Limiter(1), 0
+    monkeypatch.setattr(retries, "_FORGOTTEN", 0.5)
+
+    async def call() -> None:
+        nonlocal tries
+        tries += 1
+        raise limited(0.1)
+
+    async def fails() -> int:
+        before = tries
+        with pytest.raises(TransientBackendError, match="limited"):
+            await patiently(call, patience, limiter)
+        return tries - before
+
+    assert await fails() == 5
+    started = asyncio.get_running_loop().time()
+    assert [await fails() for _ in range(8)] == [1] * 8
+    assert asyncio.get_running_loop().time() - started < 0.4
+    await asyncio.sleep(0.6)
+    assert await fails() == 5
+
+
 async def test_a_server_that_takes_ten_requests_a_window_gives_every_draw(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(retries, "_LONGEST_BACKOFF", 0.4)
     window, taken = 0.0, 0

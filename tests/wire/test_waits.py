@@ -46,6 +46,11 @@ from sampleset.wire.waits import duration_of, wait_of
         pytest.param({"ratelimit": '"default";r=0;t=45'}, "", 45.0, id="the IETF's header, newer"),
         pytest.param({}, '{"headers": {"X-RateLimit-Reset": "12"}}', 12.0, id="a header in a body"),
         pytest.param({}, "Try again later.", None, id="no time"),
+        pytest.param({"retry-after": "inf"}, "", 1e9, id="for ever"),
+        pytest.param({"retry-after": "9" * 400}, "", 1e9, id="a number without end"),
+        pytest.param({}, f'{{"retry_after": {"9" * 400}}}', 1e9, id="the same in a body"),
+        pytest.param({}, f"Try again in {'9' * 400}s.", 1e9, id="the same in words"),
+        pytest.param({"retry-after": "nan"}, "", None, id="not a number"),
         pytest.param({}, "You sent 20 seconds of audio.", None, id="another time"),
     ],
 )
@@ -57,6 +62,9 @@ def test_a_wait_is_read(headers: dict[str, str], text: str, seconds: float | Non
 def test_a_time_on_the_clock_counts_from_now(scale: int):
     reset = str(round((time.time() + 30) * scale))
     found = wait_of({"x-ratelimit-reset": reset}, "", limited=True)
+    assert found is not None
+    assert 28 < found < 31
+    found = wait_of({"retry-after": reset}, "", limited=True)
     assert found is not None
     assert 28 < found < 31
     found = wait_of({}, f'{{"metadata": {{"headers": {{"X-RateLimit-Reset": "{reset}"}}}}}}', limited=True)

@@ -24,6 +24,8 @@ _LONGEST_BACKOFF = 60.0
 _SERVERS_TIMEOUT = 600.0
 _LONGEST_ASKED = 600.0
 """A server that asks to wait longer, for the next day's quota say, is not asked again."""
+_FORGOTTEN = 60.0
+"""Seconds after the end of a wait in which a limit still counts as the one that was waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class Patience:
         max_retries: Further tries of a call after a transient error.
         timeout: Seconds one try may take, `math.inf` for no limit. By default 600, and no limit for a model
             in this process, where another try would repeat the same work.
-        limited: Seconds after which a call fails if the server limits requests and takes none.
+        limited: Seconds after which a call fails if the server limits requests and takes none. A call that
+            begins later fails at the first limit that it meets, and nobody waits for it.
         loading: Seconds after which a call fails if the server is still loading its model.
     """
 
@@ -84,7 +87,8 @@ class Clock:
         An error of a call that began before the current wait counts only if it asks for a longer wait.
         """
         now = _now()
-        self._waits_since = now if self._waits_since is None else self._waits_since
+        if self._waits_since is None or now > self._until + _FORGOTTEN:
+            self._waits_since, self._rounds = now, 0
         is_new = started >= self._held_at
         if is_new:
             self._rounds += 1
@@ -97,9 +101,11 @@ class Clock:
             if self.on_wait is not None:
                 self.on_wait(until - now, str(error))
 
-    def has_passed(self, seconds: float) -> bool:
-        """Whether the server has taken no call for this many seconds."""
-        return self._waits_since is not None and _now() - self._waits_since >= seconds
+    def has_passed(self, seconds: float, at: float | None = None) -> bool:
+        """Whether the server, now or at this time, had taken no call for this many seconds."""
+        if self._waits_since is None or _now() > self._until + _FORGOTTEN:
+            return False
+        return (_now() if at is None else at) - self._waits_since >= seconds
 
     def clear(self) -> None:
         """Note that the server has taken a call."""
@@ -134,6 +140,7 @@ async def patiently(
     """
     clock = limiter.clock if isinstance(limiter, Limiter) else Clock()
     failures = tries = 0
+    begun = _now()
     while True:
         await clock.pass_by()
         async with limiter:
@@ -154,9 +161,13 @@ async def patiently(
             failures += 1
             is_last = failures > patience.max_retries
         else:
-            clock.hold(failure, started)
             limit = patience.limited if failure.waits_for == "limit" else patience.loading
-            is_last = patience.max_retries == 0 or (tries > patience.max_retries and clock.has_passed(limit))
+            had_its_time = clock.has_passed(limit) and (
+                tries > patience.max_retries or clock.has_passed(limit, begun)
+            )
+            if not had_its_time:
+                clock.hold(failure, started)
+            is_last = had_its_time or patience.max_retries == 0
         if is_last:
             raise TransientBackendError(
                 f"{failure} (after {plural(tries, 'try', 'tries')}{wait})",

@@ -56,8 +56,8 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = float(headers.get(name, "")) * scale
         except ValueError:
             continue
-        if math.isfinite(seconds) and seconds >= 0:
-            return seconds
+        if seconds >= 0:
+            return _from_number(seconds)
     written = headers.get("retry-after", "")
     if re.fullmatch(_DURATION, written.strip(), re.IGNORECASE):
         return duration_of(written)
@@ -78,6 +78,11 @@ def wait_of(headers: Mapping[str, str], text: str, *, limited: bool) -> float | 
         limited: Whether the reply says that requests are limited. Only then are headers with the end of a
             limit read.
     """
+    seconds = _wait_of(headers, text, limited=limited)
+    return None if seconds is None else min(seconds, _EPOCH)
+
+
+def _wait_of(headers: Mapping[str, str], text: str, *, limited: bool) -> float | None:
     seconds = parse_retry_after(headers)
     if seconds:
         return seconds
@@ -132,8 +137,11 @@ def _seconds_until(value: str) -> float | None:
         except ValueError:
             return None
         return max(0.0, date.timestamp() - time.time()) if date.tzinfo else None
-    if not math.isfinite(number) or number < 0:
-        return None
-    if number < _EPOCH:
-        return number
+    return _from_number(number) if number >= 0 else None
+
+
+def _from_number(number: float) -> float:
+    """Seconds to wait, from a number of seconds or a time on the clock."""
+    if number < _EPOCH or math.isinf(number):
+        return min(number, _EPOCH)
     return max(0.0, (number / 1000 if number > 1000 * _EPOCH else number) - time.time())
