@@ -13,7 +13,9 @@ import os
 import re
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -192,6 +194,8 @@ class Client:
             if isinstance(error, aiohttp.ClientHttpProxyError) and meaning_of(error.status) == "proxy":
                 return Response(error.status, error.headers or {}, b"")
             reason = self.hidden(str(error).replace(" ssl:default", "")) or type(error).__name__
+            if self._proxy is not None:
+                reason += f", by the proxy of {_variable_of(self._parts.scheme)}"
             raise ConnectionFailedError(self.where, reason) from self.cause(error)
 
     async def _read(self, reply: aiohttp.ClientResponse) -> bytearray:
@@ -261,12 +265,11 @@ def _proxy_for(parts: SplitResult) -> str | None:
     host = parts.hostname or ""
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(host):
+    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]) or _is_in_network(host):
         return None
     if "://" not in proxy:
         proxy = f"http://{proxy}"
-    names = (f"{parts.scheme}_proxy", "all_proxy")
-    variable = next((name for name in os.environ if name.lower() in names and os.environ[name]), "ALL_PROXY")
+    variable = _variable_of(parts.scheme)
     try:
         scheme = urlsplit(proxy).scheme
         is_address = is_http(proxy) or scheme not in ("http", "https")
@@ -284,6 +287,23 @@ def _proxy_for(parts: SplitResult) -> str | None:
             f"{shown_url(parts)} without one."
         )
     return proxy
+
+
+def _variable_of(scheme: str) -> str:
+    """The variable of the environment that names the proxy for a scheme."""
+    names = (f"{scheme}_proxy", "all_proxy")
+    return next((name for name in os.environ if name.lower() in names and os.environ[name]), "ALL_PROXY")
+
+
+def _is_in_network(host: str) -> bool:
+    """Whether `NO_PROXY` names a network that an address is in, such as 10.0.0.0/8."""
+    with suppress(ValueError):
+        address = ip_address(host)
+        for entry in getproxies().get("no", "").split(","):
+            with suppress(ValueError):
+                if "/" in entry and address in ip_network(entry.strip(), strict=False):
+                    return True
+    return False
 
 
 def _tls() -> ssl.SSLContext:
