@@ -262,10 +262,10 @@ def test_tokens_of_a_request_are_limited():
 
 def test_a_key_is_asked_for_where_there_are_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     keys = tmp_path / "keys"
-    keys.write_text("# of ann\nkey-ann\n")
+    keys.write_text("\ufeffkey-jim\n# of ann\nkey-ann\n", "utf-8")  # as editors of Windows begin a file
     monkeypatch.setenv("SAMPLESET_API_KEYS", "key-bob, key-eve")
     with Upstream() as upstream, running({"careful": alias(upstream)}, api_keys_file=str(keys)) as server:
-        for key, status in (("key-ann", 200), ("key-eve", 200), ("key", 401), ("-", 401)):
+        for key, status in (("key-jim", 200), ("key-ann", 200), ("key-eve", 200), ("key", 401), ("-", 401)):
             assert ask(server, {"Authorization": f"Bearer {key}"}).status_code == status
         assert ask(server).json()["error"]["code"] == "invalid_api_key"
         assert httpx.get(f"{server.url}/metrics").status_code == 401

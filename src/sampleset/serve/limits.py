@@ -235,7 +235,10 @@ def read_keys(config: ServeConfig) -> Keys:
         path = Path(config.api_keys_file)
         if not path.is_file():
             raise InputNotFoundError(f"No file of API keys {str(path)!r}. Write one key a line.")
-        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+        try:
+            lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+        except UnicodeDecodeError as error:
+            raise InvalidArgumentError(f"{str(path)!r} is no text in UTF-8. Save it as such.") from error
         listed = [line for line in lines if line and not line.startswith("#")]
         if not listed:
             raise InvalidArgumentError(f"{str(path)!r} holds no key. Write one a line.")
