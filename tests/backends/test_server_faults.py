@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -252,6 +254,8 @@ def message_of(**message: Any) -> Reply:
                 "reasoning_text": "Hm.",
                 "thoughts": "Hm.",
                 "reasoning_summary": [{"text": "Hm."}],
+                "analysis": "Hm.",
+                "provider_specific_fields": {"thinking_blocks": [{"type": "thinking"}]},
             }.items()
         ),
         pytest.param(message_of(content=[{"type": "thinking", "thinking": "Hm."}]), "", id="thinking parts"),
@@ -260,6 +264,7 @@ def message_of(**message: Any) -> Reply:
         ),
         pytest.param(message_of(content=[{"type": "output_text", "text": "4"}]), "4", id="output_text"),
         pytest.param(message_of(content=["So ", "4"]), "So 4", id="a list of strings"),
+        pytest.param(message_of(content=[{"type": "text", "content": "4"}]), "4", id="a part's content"),
         pytest.param(message_of(content={"type": "text", "text": "4"}), "4", id="one part"),
     ],
 )
@@ -310,6 +315,7 @@ WHOLE = {
         pytest.param("data: ping\n" + EVENTS, "text/event-stream", id="a word in the first event"),
         pytest.param(EVENTS + "data: [done]\n\n", "text/event-stream", id="an end in small letters"),
         pytest.param(EVENTS + "data: END\n\n", "text/event-stream", id="an end in another word"),
+        pytest.param(EVENTS + "data: [DO", "text/event-stream", id="a torn end"),
         pytest.param(
             EVENTS.replace("data: ", "") + "[DONE]\n", "application/x-ndjson", id="lines of JSON, and the end"
         ),
@@ -533,6 +539,51 @@ def test_an_address_of_a_proxy_that_is_none_is_named(address: str, monkeypatch: 
     monkeypatch.setenv("ALL_PROXY", address)
     with pytest.raises(InvalidArgumentError, match="ALL_PROXY is no address of a proxy"):
         OpenAIBackend("stub-model", "https://example.com/v1")
+
+
+@pytest.mark.parametrize("exempt", ["10.0.0.5:8000", "10.0.0.0/8", "bad/net, 10.0.0.0/8", "fd00::/8"])
+def test_no_proxy_names_an_address_with_its_port_or_a_network(exempt: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ALL_PROXY", "socks5://localhost:1080")
+    monkeypatch.setenv("NO_PROXY", exempt)
+    OpenAIBackend(
+        "stub-model", "http://[fd00::5]:8000/v1" if ":" in exempt[:5] else "http://10.0.0.5:8000/v1"
+    )
+    with pytest.raises(InvalidArgumentError, match="socks5"):
+        OpenAIBackend("stub-model", "http://11.0.0.5:8001/v1")
+
+
+async def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    backend = OpenAIBackend("stub-model", "http://example.com/v1")
+    with pytest.raises(BackendError, match="by the proxy of HTTP_PROXY"):
+        await backend.check()
+    await backend.aclose()
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 300 + ".com"])
+def test_a_host_that_cannot_be_looked_up_is_no_address(host: str):
+    with pytest.raises(InvalidArgumentError, match="is no HTTP address"):
+        OpenAIBackend("stub-model", f"http://{host}/v1")
+
+
+async def test_a_draw_under_way_goes_without_the_field_that_another_left_out():
+    refusal = error_reply(400, "Der Wert ist hier nicht vorgesehen: seed")
+
+    class Slow(Upstream):
+        async def _answer(
+            self, method: str, path: str, headers: Mapping[str, str], body: bytes, reader: Any
+        ) -> Any:
+            reply = await super()._answer(method, path, headers, body, reader)
+            await asyncio.sleep(0.3 if b"seed" in body and b"slow" in body else 0)
+            return reply
+
+    with Slow(says=lambda request: refusal if "seed" in request else said("4", "stop")) as server:
+        backend = OpenAIBackend("stub-model", server.base_url)
+        chats: list[list[Message]] = [[{"role": "user", "content": text}] for text in ("quick", "slow")]
+        draws = await asyncio.gather(*(backend.generate(chat, SamplingParams(), [0]) for chat in chats))
+        await backend.aclose()
+    assert [draw[0].text for draw in draws] == ["4", "4"]
+    assert len(server.requests) == 4
 
 
 def test_a_proxy_that_is_not_supported_is_named(monkeypatch: pytest.MonkeyPatch):

@@ -112,6 +112,8 @@ FAULTS: tuple[ServerFault, ...] = (
             "SAFETY": said("", "SAFETY"),
             "RECITATION": said(_PARTIAL, "RECITATION"),
             "part of a text": said(_PARTIAL, "content_filter"),
+            "Vertex, Model Armor": said(_PARTIAL, "MODEL_ARMOR"),
+            "content risk": said(_PARTIAL, "risk"),
             "sensitive": said(_PARTIAL, "sensitive"),
         }.items()
     ),
@@ -138,6 +140,23 @@ FAULTS: tuple[ServerFault, ...] = (
     ),
     ServerFault("broken off, an error in the choice", "passing", said(_PARTIAL, "stop", error={"code": 502})),
     ServerFault(
+        "broken off behind a router", "passing", said(_PARTIAL, "stop", native_finish_reason="ABORTED")
+    ),
+    ServerFault("broken off, by a stop reason", "passing", said(_PARTIAL, None, stop_reason="abort")),
+    ServerFault(
+        "broken off, an error in the message",
+        "passing",
+        Reply(
+            200,
+            {"choices": [{"message": {"content": _PARTIAL, "error": "Hung up."}, "finish_reason": "stop"}]},
+        ),
+    ),
+    ServerFault(
+        "broken off, by the status of the reply",
+        "passing",
+        Reply(200, {"choices": [{"message": {"content": _PARTIAL}}], "status": "failed"}),
+    ),
+    ServerFault(
         "broken off, an error beside the choice",
         "passing",
         Reply(
@@ -152,12 +171,20 @@ FAULTS: tuple[ServerFault, ...] = (
         ServerFault(f"status {status}", "passing", error_reply(status, "Come back."))
         for status in (408, 409, 420, 421, 424, 425, 429, 498, 499, 500, 502, 503, 520, 529)
     ),
+    ServerFault("AWS, a limit", "passing", error_reply(400, "Slow down.", code="ThrottlingException")),
+    ServerFault("a limit by 403", "passing", error_reply(403, "Rate limit exceeded.")),
+    ServerFault("Gemini, overloaded", "passing", error_reply(503, "The model is overloaded.")),
     ServerFault("an error in a success", "passing", Reply(200, {"error": {"message": "Died", "code": 502}})),
     ServerFault("cut off", "passing", Reply(200, '{"choices": [{"message": {"content": "4')),
     ServerFault("credit", "credit", error_reply(429, "You exceeded your quota.", code="insufficient_quota")),
     ServerFault("spend", "credit", error_reply(429, "Monthly spend limit exceeded, upgrade your plan.")),
     ServerFault("LiteLLM's budget", "credit", error_reply(400, "Budget has been exceeded! Spend=10.0")),
     ServerFault("credits of a month", "credit", error_reply(429, "You have exceeded your monthly credits.")),
+    ServerFault("Moonshot", "credit", error_reply(429, "Your account is suspended, please check your plan.")),
+    ServerFault("Zhipu's credit", "credit", error_reply(429, "\u60a8\u7684\u8d26\u6237\u5df2\u6b20\u8d39")),
+    ServerFault(
+        "Alibaba", "credit", error_reply(400, "Your account is not in good standing.", code="Arrearage")
+    ),
     ServerFault("no balance", "credit", Reply(402, {"error": {"message": "Insufficient Balance"}})),
     ServerFault("key", "key", error_reply(401, "Incorrect API key provided.")),
     ServerFault(
@@ -243,6 +270,32 @@ MANNERS: tuple[Manner, ...] = (
         "a success that is none",
         _with("seed"),
         Reply(200, {"error": {"message": "got an unexpected keyword argument 'seed'", "code": 500}}),
+    ),
+    Manner(
+        "a title beside the description",
+        _with("seed"),
+        Reply(400, {"error": "invalid_request", "error_description": "Unknown field 'seed'"}),
+    ),
+    Manner(
+        "a validator of JSON schemas",
+        _with("seed"),
+        Reply(
+            400,
+            {
+                "errors": [
+                    {
+                        "instancePath": "",
+                        "params": {"additionalProperty": "seed"},
+                        "message": "must NOT have additional properties",
+                    }
+                ]
+            },
+        ),
+    ),
+    Manner(
+        "OpenRouter, no provider",
+        _with("logprobs"),
+        error_reply(404, "No endpoints found that support the requested parameters: logprobs"),
     ),
     Manner("Groq", _with("logprobs"), error_reply(400, "property 'logprobs' is unsupported")),
     Manner(

@@ -58,6 +58,8 @@ def test_a_finish_reason_says_how_a_reply_ended(reason: object, end: str, told: 
         {"finish_reason": "length"},
         {"finishReason": "length"},
         {"finish_reason": None, "finish_details": {"type": "length"}},
+        {"finish_reason": "stop", "native_finish_reason": "length"},
+        {"finish_reason": None, "stop_reason": "length"},
         {"native_finish_reason": "length"},
     ],
 )

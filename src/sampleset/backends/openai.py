@@ -230,9 +230,12 @@ class OpenAIBackend:
             name = refused_field(reply, fields, optional)
             if name is None and not self._answered:
                 name = suspected_field(reply, fields, optional, is_request=extra is not None)
-            if name is None or name in refused:
+            if name is not None and name not in refused:
+                refused |= {name}
+            elif reply.meaning == "refused" and not self._refused <= refused:
+                refused |= self._refused  # what another draw has learned while this one was on its way
+            else:
                 raise await self._error(reply)
-            refused |= {name}
         for name in sorted(refused - self._refused):
             if name == ONLY_STREAMS:
                 _log.warning(

@@ -46,11 +46,15 @@ _WRAPPERS = (
     "failure",
     "meta",
 )
-_WORDS = ("message", "msg", "detail", "error_message", "error_msg", "status_msg", "faultstring", "Message")
+_WORDS = (
+    *("message", "msg", "detail", "error_message", "error_msg", "error_description", "status_msg"),
+    *("faultstring", "Message"),
+)
 # The fields of an entry of a list of errors: what it speaks of, and its text.
 _NAMES_OF_ENTRY = (
     *("loc", "field", "path", "property", "propertyPath", "propertyName", "attribute"),
     *("parameter", "param", "pointer", "target", "key", "name"),
+    *("additionalProperty", "unevaluatedProperty"),
 )
 _WORDS_OF_ENTRY = ("msg", "message", "issue", "description", "reason", "detail")
 _DETAILS = ("details", "fieldViolations", "violations", "invalid_params", "invalid-params", "invalidParams")
@@ -58,7 +62,6 @@ _WORDS_LAST = (
     "reason",
     "title",
     "description",
-    "error_description",
     "blockReason",
     "details",
     "info",
@@ -149,6 +152,8 @@ _CREDIT_CODES = frozenset(
         "billing_not_active",
         "payment_required",
         "quota_exceeded_error",
+        "exceeded_current_quota_error",
+        "arrearage",
         "budget_exceeded",
     }
 )
@@ -158,7 +163,9 @@ _CREDIT_TEXT = re.compile(
     r"exceeded your current quota|billing hard limit|out of credits|no credits|payment required|"
     r"check your plan and billing|spend(?:ing)? (?:limit|cap)|budget (?:has been |was |is )?exceeded|"
     r"top up|recharge|add (?:more )?(?:credits|funds)|"
-    r"balance (?:is |has been )?(?:exhausted|empty|not enough)|in arrears|overdue",
+    r"balance (?:is |has been )?(?:exhausted|empty|not enough)|in arrears|arrearage|overdue|"
+    r"account (?:is |has been |was )?suspended|"
+    r"\u6b20\u8d39|\u5145\u503c|\u4f59\u989d\u4e0d\u8db3",  # in arrears, top up, balance too low
     re.IGNORECASE,
 )
 _KEY_CODES = frozenset({"invalid_api_key", "api_key_invalid", "authentication_error", "unauthenticated"})
@@ -172,8 +179,18 @@ _MODEL_TEXT = re.compile(
     r"is not a valid model|model [^.]{0,80}(?:does not exist|not found|is not available)|no such model",
     re.IGNORECASE,
 )
+_LIMIT_CODES = frozenset(
+    {"rate_limit_exceeded", "rate_limit_error", "throttlingexception", "throttling", "overloaded_error"}
+)
+_LIMIT_TEXT = re.compile(
+    r"rate[ -]?limit|too many (?:concurrent )?requests|throttl|overload|(?:over|at|out of) capacity|"
+    r"(?:server|service|engine|model) is (?:too |currently |very )*busy",
+    re.IGNORECASE,
+)
 _LOADING_TEXT = re.compile(
-    r"\bloading\b|is starting|starting up|warming up|not ready|still being loaded", re.IGNORECASE
+    r"\bloading\b|is starting|starting up|warming up|not ready|still being loaded|cold start|scaling up|"
+    r"scaled to zero|initiali[sz]ing|waking up|booting|no (?:ready |healthy |available )?replicas",
+    re.IGNORECASE,
 )
 _LOADING_MODEL = re.compile(r"\bmodel\b[^.\n]{0,80}\bis (?:currently |still )?(?:being loaded|loading)", re.I)
 _ACCESS = r"\bkey\b|permission|scope|authori[sz]|credential|access|region|country|subscription|\bplan\b|token"
@@ -254,6 +271,8 @@ def _meaning(status: int, text: str, codes: frozenset[str], wait: float | None) 
     # Messages about a limit of tokens per minute often mention the context length.
     if may_be_overflow and _OVERFLOW_TEXT.search(text) and (status != 429 or "too large" in text.lower()):
         return "overflow"
+    if status in (200, 400, 403, 422, 500, 502, 503) and (codes & _LIMIT_CODES or _LIMIT_TEXT.search(text)):
+        return "limited"
     if status in (200, 400, 403, 422):
         if codes & _FILTER_CODES or _FILTER_TEXT.search(text):
             return "filtered"
@@ -299,7 +318,8 @@ class _Reading:
         inner = inner or "; ".join(
             filter(None, (self._details(fields.get(name), depth + 1) for name in _DETAILS))
         )
-        for name in (*_WORDS, *(() if inner else _WORDS_LAST)):
+        is_title = not parts and any(texts.values())
+        for name in (*_WORDS, *(_WORDS_LAST if is_title or not inner else ())):
             if isinstance(fields.get(name), str) and (text := self._text(fields[name], depth)):
                 return text if not inner or inner == text else f"{text}: {inner}"
         return inner
@@ -326,6 +346,7 @@ class _Reading:
 
     def _of_field(self, fields: Mapping[str, Any]) -> str:
         """An entry's text with the field that it names; empty if it names none."""
+        fields = {**mapping_of(fields.get("params")), **fields}  # of validators of JSON schemas
         texts = (fields.get(name) for name in _WORDS_OF_ENTRY)
         text = next((text for text in texts if isinstance(text, str) and text), None)
         where = next((fields[name] for name in _NAMES_OF_ENTRY if fields.get(name)), None)

@@ -42,6 +42,7 @@ _REFUSAL = re.compile(
     r"may only be|(?:is|are) only allowed|cannot both|n[o']t an? (?:valid|known|permitted)|"
     r"invalid (?:parameter|argument|field|key)|n[o']t (?:adjustable|include the)|"
     r"forbidden|prohibited|illegal|\b(?:omit|remove|drop)\b|no such|"
+    r"\bno (?:[\w-]+ ){1,4}(?:supports?|accepts?|(?:can )?handle)\b|"
     # not supported, not allowed, unknown
     rf"\u4e0d\u652f\u6301|\u4e0d\u5141\u8bb8|\u672a\u77e5|{_ONE_VALUE}",
     re.IGNORECASE,

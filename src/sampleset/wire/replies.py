@@ -35,7 +35,7 @@ _THOUGHT = (
     "thinking",
     "thinking_blocks",
 )
-_THOUGHT_NAME = re.compile("reasoning|think|thought")
+_THOUGHT_NAME = re.compile("reasoning|think|thought|analysis")
 _THOUGHT_PARTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_text", "thought")
 _NEXT_VALUE = re.compile(r"[\s,]*(?=\{)")
 
@@ -76,11 +76,12 @@ def completion_of(body: Mapping[str, Any], *, may_be_empty: bool = False) -> Gen
     if not choices:
         return _without_choices(body)
     choice = mapping_of(choices[0])
-    finish = finish_of(choice)
+    finish = finish_of(choice) or body.get("status")
     if error := choice.get("error"):
         return _broken(fault_in(error), "answered with an error in its choice")
-    if fault := _fault_beside(body.get("error")):
-        return _broken(fault, "answered with an error beside its choice")
+    for error in (body.get("error"), mapping_of(choice.get("message")).get("error")):
+        if fault := _fault_beside(error):
+            return _broken(fault, "answered with an error beside its choice")
     end = end_of(finish)
     if end == "broken":
         return damaged(f"broke its reply off (finish reason {finish!r})", "broken reply")
@@ -229,7 +230,8 @@ def _detail(usage: Mapping[str, Any], details: str, name: str) -> int:
 
 def _thinks(message: Mapping[str, Any]) -> bool:
     """Whether a message holds hidden thought, by whatever name."""
-    return any(value and _THOUGHT_NAME.search(name) for name, value in message.items())
+    fields = {**mapping_of(message.get("provider_specific_fields")), **message}
+    return any(value and _THOUGHT_NAME.search(name) for name, value in fields.items())
 
 
 def _repaired(message: Mapping[str, Any], *, check_calls: bool) -> dict[str, Any] | None:

@@ -162,7 +162,7 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], End], ...] = (
     (
         re.compile(
             "filter|safety|moderat|sensitiv|prohibit|polic|guardrail|blocked|flagged|recit|unsafe|harm|toxic"
-            "|jailbreak|violat|censor|copyright"
+            "|jailbreak|violat|censor|copyright|armor|risk"
         ),
         "filter",
     ),
@@ -189,14 +189,20 @@ def meaning_of(status: int) -> Meaning:
 
 
 def finish_of(choice: Mapping[str, Any]) -> object:
-    """The finish reason of a choice, by whatever name; nothing where there is none."""
+    """The finish reason of a choice, by whatever name; nothing where there is none.
+
+    A router's natural end counts less than another end of the server behind it.
+    """
     details = choice.get("finish_details")  # of Azure's older deployments
-    return (
+    native = choice.get("native_finish_reason")
+    reason = (
         choice.get("finish_reason")
         or choice.get("finishReason")
         or (cast("Mapping[str, Any]", details).get("type") if isinstance(details, dict) else None)
-        or choice.get("native_finish_reason")
+        or native
+        or choice.get("stop_reason")
     )
+    return native if native and end_of(reason) == "natural" and end_of(native) != "natural" else reason
 
 
 def end_of(finish_reason: object) -> End:

@@ -85,6 +85,8 @@ class StreamedCompletion:
             ValueError: It is an event that is not JSON.
         """
         line, self._rest = b"".join(self._rest), []
+        if b"data: [DONE]".startswith(line.rstrip()):
+            line = b""  # torn, but nothing is lost
         return self._take(line.removesuffix(b"\r")) + self._take(b"")
 
     def _ends_a_line(self, part: bytes | bytearray) -> bool:

@@ -79,7 +79,8 @@ def is_http(url: str) -> bool:
     """Whether this is an HTTP address with a host."""
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_host = bool(parts.hostname and parts.hostname.encode("idna"))
+        return parts.scheme in ("http", "https") and is_host and parts.port != 0
     except ValueError:
         return False
 
@@ -88,7 +89,7 @@ def _text_of_part(part: object) -> str:
     if isinstance(part, str):
         return part
     fields = mapping_of(part)
-    text = fields.get("text") if fields.get("type") in _TEXT_PARTS else None
+    text = fields.get("text", fields.get("content")) if fields.get("type") in _TEXT_PARTS else None
     if "value" in mapping_of(text):
         text = mapping_of(text)["value"]
     return text if isinstance(text, str) else ""
