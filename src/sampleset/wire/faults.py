@@ -183,7 +183,7 @@ _LIMIT_CODES = frozenset(
     {"rate_limit_exceeded", "rate_limit_error", "throttlingexception", "throttling", "overloaded_error"}
 )
 _LIMIT_TEXT = re.compile(
-    r"rate[ -]?limit|too many (?:concurrent )?requests|throttl|overload|(?:over|at|out of) capacity|"
+    r"rate[ -]?limit|too many (?:concurrent )?requests|throttl|\boverload(?:ed)?\b|(?:over|at|out of) capacity|"
     r"(?:server|service|engine|model) is (?:too |currently |very )*busy",
     re.IGNORECASE,
 )
