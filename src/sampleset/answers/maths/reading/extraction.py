@@ -19,6 +19,7 @@ from sampleset.answers.maths.reading.marked_texts import (
     without_aside,
     without_markup,
 )
+from sampleset.answers.maths.reading.no_answers import states_no_answer
 from sampleset.answers.maths.reading.option_lists import CAPITAL, MAX_TEXT, several_options
 from sampleset.answers.maths.reading.phrases import NEAR_END, phrased_answers
 from sampleset.answers.maths.reading.reasoning import after_reasoning, own_turn
@@ -30,7 +31,12 @@ _MAX_PHRASE_WORDS = 12
 _FEW_WORDS = 4
 _LEAST_MARK = len("\n#### 1")
 _HASHES = lazy_pattern(r"^[ \t]*####[ \t]*:?[ \t]*([^\n#]{1,500})$", re.MULTILINE)
-_JSON_BLANK = lazy_pattern(r"\"answer\" ?: ?(?:\"[\s_.]*\"|null\b)")
+_BLANK = lazy_pattern(
+    r"\"answer\" ?: ?(?:\"[\s_.]*\"|null\b)|\A\s*\{\s*\"error\"|<answer>\s*</answer>[\s`.]*\Z", re.IGNORECASE
+)
+"""Where an answer belongs and none stands."""
+_SIGNS = lazy_pattern(r"(?!['\"]?[.…_?*$]+['\"]?$)[^\w\s]{1,20}")
+"""An answer of signs only, in tags: `[]`, `''`, `&`."""
 _CALCULATOR = lazy_pattern(r"<<[^<>\n]{1,200}>>")
 _DENIAL = lazy_pattern(r"\\text\w{0,2}\s?\{\s?not\b", re.IGNORECASE)
 _ALTERNATIVE = lazy_pattern(r"\((?:or|and|maybe|perhaps|oder|ou|o)\s", re.IGNORECASE)
@@ -46,10 +52,12 @@ _NAMED_OPTION = lazy_pattern(
 _IN_TEXT = lazy_pattern(r"\\(?:text|math)[a-z]{0,6}\s?\{|[{}]|\\(?=\s)|~")
 _TAG_NAME = r"(?:answer|final(?:[_-]?answer)?|ans|result|choice|option)"
 _TAG = lazy_pattern(rf"<{_TAG_NAME}(?:\s[^<>]{{0,80}})?>|\[(?:FINAL_)?ANSWER\]", re.IGNORECASE)
-_END_TAG = lazy_pattern(rf"</{_TAG_NAME}\s*>?|\[/(?:FINAL_)?ANSWER\]", re.IGNORECASE)
+_END_TAG = lazy_pattern(rf"</{_TAG_NAME}\s*>?|\[/(?:FINAL_)?ANSWER\]|\\end\{{answer[}}>]", re.IGNORECASE)
 _STATES = lazy_pattern(
     r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|^[ \t]*A: ?\S|</answer>"
-    r"|\A\W{0,4}[A-Z]\W{0,3}$|答案?[是为為:：]",
+    r"|\A\W{0,4}[A-Z]\W{0,3}$|\A\W{0,4}\d[\d.,/%]{0,20}\W{0,3}$|\A\W{0,3}[A-Z]\. \w[^\n]{1,80}\n\n|答案?[是为為:：]"
+    r"|\b(?:Antwort|réponse|respuesta|risposta|resposta)(?: finale?| correct[ae]?)?(?: (?:lautet|ist|est|es|è|é)\b| ?:)"
+    r"|\bОтвет ?[:—]",
     re.IGNORECASE | re.MULTILINE,
 )
 _CAPITAL_BOX = lazy_pattern(r"\\(?:Boxed|BOXED)\{")
@@ -104,12 +112,12 @@ def extract_answer(text: str, *, choices: int | None = None, truncated: bool = F
     text = _STRUCK.sub("", _CALCULATOR.sub("", text).replace(r"\"", '"'))
     marked = _marked(text, letters if choices is not None else None, truncated)
     if marked is not None:
-        return marked if marked.text else None  # several options are no answer
+        return marked if marked.text else None  # several options, or a statement that there is no answer
     if choices is not None:
         near = text[-NEAR_END:]
         letter_and_rule = letter_of_reply(near, letters, truncated)
         return Extracted(*letter_and_rule) if letter_and_rule else None
-    if truncated or _JSON_BLANK.search(text[-NEAR_END:]):
+    if truncated or _BLANK.search(text[-NEAR_END:]):
         return None
     unmarked = answer_of_unmarked(text[-NEAR_END:])
     return Extracted(*unmarked) if unmarked else None
@@ -147,6 +155,8 @@ def _first_of(
 ) -> tuple[Extracted, int] | None:
     """The first content that is an answer, and where its marker ends."""
     for content, end in contents:
+        if letters is None and states_no_answer(content):
+            return Extracted("", rule), end
         answer = _accept(content, rule)
         if answer is None:
             continue
@@ -186,12 +196,16 @@ def _hashed(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
     """Contents of `#### 72` lines, last first, and where each ends; headings are left out."""
     for match in reversed(list(_HASHES.finditer(text, max(begin, len(text) - NEAR_END)))):
         content = match[1].strip()
+        if "nswer" in content:
+            continue  # a phrase of its own
         form = read(content)
         if form.kind not in ("words", "opaque") or form.text in ("yes", "no", "true", "false"):
             yield content, match.end()
 
 
 def _accept(content: str, rule: str) -> Extracted | None:
+    if rule == "answer_tag" and _SIGNS.fullmatch(content):
+        return Extracted(content, rule)
     content = without_aside(without_markup(content))
     if rule in ("boxed", "answer_tag") and len(content.split()) >= MIN_PROSE:
         content = calculated(content)

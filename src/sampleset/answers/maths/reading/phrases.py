@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from sampleset.answers.maths.forms.canonical import read
+from sampleset.answers.maths.numbers.counts import SPELT
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.reading.boxes import MAX_ANSWER
 from sampleset.answers.maths.reading.languages import ANNOUNCED, announced, may_announce
@@ -22,6 +23,7 @@ from sampleset.answers.maths.reading.sentences import (
 NEAR_END = 8_000
 """Characters at the end of a text, where an answer is looked for."""
 _MOST_PHRASES = 40
+_FEW_WORDS = 2
 _DENIAL = 60
 _BETWEEN_IS_AND_ANSWER = (
     r"(?:,? (?:therefore|thus|then|hence|simply|also|indeed|still|definitely|clearly|obviously|actually"
@@ -37,13 +39,13 @@ _BETWEEN_IS_AND_ANSWER = (
 _PHRASE = lazy_pattern(
     # "each incorrect answer is worth 5 points" announces nothing.
     r"(?<!e\.g\.,`\")(?<!e\.g\., \")"
-    r"(?<!['’]s )(?<!incorrect )(?<!wrong )(?<!each )(?<!each correct )(?<!every )(?<!every correct )"
+    r"(?<!['’]s )(?<!incorrect )(?<!wrong )(?<!long )(?<!each )(?<!each correct )(?<!every )(?<!every correct )"
     r"\b(?:answer|answers(?= are)|(?:correct|best|right) (?:option|choice))\b[\"*_`]{0,4}"
     r"(?: to the question [\"'“][^\n]{1,200}?[\"'”](?= (?:is|would)\b)"
     r"|(?: (?:to|for|of|in) [^.:\n]{1,120}?(?= (?:is|are|would|should|must|will|was|equals)\b|:)))?"
     r"(?:[\"*_`]{0,4} (?:is|are|would be|should be|must be|will be|was|equals)\b"
     # "so our answer is correct" judges one.
-    r"(?! (?:indeed |also )?(?:correct|right|reasonable|verified|valid|the same|rounded|not a whole)\b)"
+    r"(?! (?:indeed |also )?(?:correct|right|reasonable|verified|valid|accurate|consistent|plausible|the same|rounded|not a whole)\b)"
     rf"{_BETWEEN_IS_AND_ANSWER}"
     r"|\W{0,4}?(?:[:=]>?|[-=]>|→))[\"*_` \t:]{0,8}"
     r"|^[ \t]*(?:\*\*)?A:(?:\*\*)?[ \t]*",
@@ -51,7 +53,10 @@ _PHRASE = lazy_pattern(
 )
 _DENIED = lazy_pattern(
     r"(?:\bnot|n['’]t|\bnever) (?:think|believe|say|claim|mean|agree|sure)(?: that)?(?: (?:the|my|our|this"
-    r"|correct|right|best|final)){0,3} $",
+    r"|correct|right|best|final)){0,3} $"
+    # "There is no right answer to this".
+    r"|\bno (?:(?:right|wrong|correct|clear|single|definitive|definite|known|specific|simple|real|exact|unique"
+    r"|good|other|numerical)(?: or |, | )){0,3}$",
     re.IGNORECASE,
 )
 _HEADING = lazy_pattern(
@@ -88,7 +93,7 @@ _NEGATED = lazy_pattern(r"not (?:equal to )?-?[$\\\d]\S{0,40}(?: [a-z]{1,12})?$"
 _JSON_TAIL = lazy_pattern(r"[\"`][\"`,.}\s]*$")
 _IN_ANGLES = lazy_pattern(r"^<([^<>,]{1,60})>$")
 _ADDED = lazy_pattern(
-    r",? (?:I (?:think|believe|guess|hope|am \d{1,3}% (?:sure|certain|confident))"
+    r",? (?:with (?:an? |about |over )?\d{1,3}\\?% (?:confidence|certainty)|I (?:think|believe|guess|hope|am \d{1,3}% (?:sure|certain|confident))"
     r"|as (?:required|needed|desired|expected|claimed))$"
 )
 _YES_NO = lazy_pattern(r"(yes|no)\b(?=[.,;:!]|\s*$| (?:because|since|as)\b)", re.IGNORECASE)
@@ -125,7 +130,11 @@ def phrased_answers(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
             for match in _PHRASE.finditer(text, begin_near)
             if not _DENIED.search(text, max(0, match.start() - _DENIAL), match.start())
         ]
-        marks += [(match.end(), "") for match in _HEADING.finditer(text, begin_near)]
+        marks += [
+            (match.end(), "")
+            for match in _HEADING.finditer(text, begin_near)
+            if text.count("```", 0, match.start()) % 2 == 0  # a comment in code
+        ]
     marks += [(match.end(), "") for match in _CORRECTION.finditer(text, begin_near)] if marks else []
     if may_announce(near):
         marks += [(match.end(), match[0]) for match in ANNOUNCED.finditer(text, begin_near)]
@@ -204,9 +213,11 @@ def _answer_of_sentence(sentence: str) -> str:
         return tail
     if form.kind == "expression" and "\\" in sentence:
         math = re.findall(r"\$([^$]+)\$|\\\((.+?)\\\)", sentence)
-        if len(math) == 1:
-            return math[0][0] or math[0][1]
-        return sentence
+        formula = math[0][0] or math[0][1] if len(math) == 1 else sentence
+        if read(formula).kind != "letter":
+            return formula
+        words = [match[0] for match in SPELT.finditer(sentence.lower())]
+        return words[0] if len(words) == 1 and not NUMBER.search(sentence) else sentence  # "two values of $x$"
     stated = number_of_sentence(sentence) if prose and len(sentence.split()) > 3 else None
     if stated:
         return stated
@@ -214,7 +225,7 @@ def _answer_of_sentence(sentence: str) -> str:
     if leading:
         return leading[1]
     numbers = NUMBER.findall(sentence)
-    if len(numbers) == 1 and len(sentence.split()) > 3:
+    if len(numbers) == 1 and len(sentence.split()) > _FEW_WORDS:
         return numbers[0]
     return sentence
 

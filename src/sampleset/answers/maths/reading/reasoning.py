@@ -43,7 +43,8 @@ _CLOSING = lazy_pattern(
     rf"{_FIRST}(?:(?<![^`]`)(?<!^`){_LESS}\s{{0,4}}[/\\]{{1,2}}\s{{0,4}}(?:{_TAGS})\s{{0,4}}{_GREATER}"
     rf"|\[\s{{0,4}}/\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]"
     rf"|<[|｜]\s?(?:end_of_thought|end_?of_?think(?:ing)?|END_THINKING|/thinking|/reasoning|/think|inner_suffix)\s?[|｜]>"
-    rf"|◁/think▷|{_CHANNEL}final\s*<\|message\|>|<channel\|>|<unused95>|\\end\{{think(?:ing)?[}}>])",
+    rf"|◁/think▷|{_CHANNEL}final\s*<\|message\|>|<channel\|>|<unused95>"
+    r"|\\end\{(?:think(?:ing)?|reasoning|thought)[}>])",
     re.IGNORECASE,
 )
 _BLOCK = lazy_pattern(
@@ -54,7 +55,7 @@ _BLOCK = lazy_pattern(
 _NO_THOUGHT = frozenset((
     "final", "result", "output", "response", "code", "math", "latex", "html", "body", "span", "strong",
     "center", "table", "details", "summary", "choice", "option", "boxed", "inst", "json", "python", "article",
-    "section",
+    "section", "turn",
     "blockquote", "mark", "reply", "conclusion", "value", "number",
 ))  # fmt: skip
 _MAY_STATE = lazy_pattern(r"\d|\\boxed|\b(?:answer|yes|no)\b", re.IGNORECASE)
@@ -66,8 +67,8 @@ _STRIPPED_CHANNELS = lazy_pattern(r"\s*(?:assistant)?analysis(?:.*assistantfinal
 _FENCE = lazy_pattern(
     r"\s*```(?:think|thinking|thoughts?|reasoning)[ \t]*\n(?:.*?\n[ \t]*```[ \t]*(?:\n|$)|.*)", re.DOTALL
 )
-_ANSWERED = lazy_pattern(r"(?:(?<=\n)|(?<=>))[ \t]*<answer>[^<]{1,1000}</answer>\s*$")
-"""Answer tags on a separate line at the very end close a thought that was left open."""
+_ANSWERED = lazy_pattern(r"(?<=[\n>.!?}$\])])[ \t]*<answer>[^<]{1,1000}</answer>\s*$")
+"""Answer tags behind a sentence or a line, at the very end, close a thought that was left open."""
 _HEADER = lazy_pattern(
     r"(?:<\|(?:im_start|start_header_id)\|>\s{0,4})?(?:assistant)?\s{0,4}(?:<\|end_header_id\|>)?\s{0,4}"
 )
@@ -87,12 +88,14 @@ _NEXT_QUESTION = lazy_pattern(
     r"|Example|Instruction|Follow-up|Task|Pregunta|Pergunta|Frage|Domanda"
     r"|Вопрос|问题|問題|题目|題目|问|問|Q)(?P<number> ?#?\d+)?)"
     r"(?:(?:\*\*)?[:：](?:\*\*)?(?<![:](?=[^ \n]))|[>\])]|(?(number)(?:\. (?=[A-Z])|\*\*[ \t]*\n)|(?!))"
-    r"|(?(heading)[ \t]*\n|(?!)))",
+    r"|(?(heading)[ \t]*\n|(?!)))"
+    r"|(?<=\n)[ \t]{0,8}(?:Now,? (?:solve|answer|try|do) (?:this|another|the next)(?: one| question| problem)?[:.]"
+    r"|The following (?:is|are) (?:an? )?multiple[- ]choice questions?\b)",
     re.IGNORECASE,
 )
 
 
-_MARKS = ("<", "&lt;", "[", "◁", r"\end{think", "&#", r"\u003c", "\uff1c")
+_MARKS = ("<", "&lt;", "[", "◁", r"\end{", "&#", r"\u003c", "\uff1c")
 """In a text without any of these no thought is marked."""
 _MOST_TURNS = 50
 _NOUNS = (
@@ -102,6 +105,11 @@ _NOUNS = (
     "example",
     "instruction",
     "follow-up",
+    "now solve",
+    "now, solve",
+    "now answer",
+    "now try",
+    "now do",
     "问题",
     "問題",
     "题目",

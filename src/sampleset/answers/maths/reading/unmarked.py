@@ -13,6 +13,7 @@ from sampleset.answers.maths.forms.members import letters_of
 from sampleset.answers.maths.forms.words import FUNCTIONS
 from sampleset.answers.maths.numbers.counts import SPELT
 from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.reading.no_answers import states_no_answer
 from sampleset.answers.maths.reading.sentences import (
     CLAUSE,
     MAX_SENTENCE,
@@ -169,6 +170,8 @@ def answer_of_unmarked(text: str) -> tuple[str, str] | None:
     lone = _LONE_LINE.match(text)
     if lone and len(text) - lone.end() <= MAX_SENTENCE and not _TURNS_AROUND.search(text, lone.end()):
         return lone[1].strip(), "last_number"
+    if states_no_answer(last_sentence(text).strip()):
+        return None
     text = _with_decimal_points(text)
     text = _without_place(without_contrast(_without_check(text)))
     formula = _formula(text)
