@@ -36,12 +36,13 @@ _FEW_CHARACTERS = 100
 
 _MARKUP = lazy_pattern(
     r"</?(?:b|strong|i|em|u|p|span|mark)>|\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]"
-    r"|[「」『』【】✅✓☑➡]|^\s*[>→]|^#{1,6} ",
+    r"|[「」『』【】✅✓☑➡]|^\s*[>→]|^#{1,6} |\[(?:END|DONE|EOS)\]|(?<=\b[A-Z])['’][dt][iıuü]r\b",
     re.MULTILINE,
 )
 _WIDE = {
     first + place: ord("A") + place
-    for first in (0xFF21, 0x24B6, 0x1F150, 0x1F170)  # wide, in a circle, in a disc, in a square
+    # wide, in a circle, in a disc, in a square; bold, italic, both, without serifs
+    for first in (0xFF21, 0x24B6, 0x1F150, 0x1F170, 0x1D400, 0x1D434, 0x1D468, 0x1D5A0, 0x1D5D4)
     for place in range(26)
 }
 _QUOTED = lazy_pattern(r"[\"“'‘]([A-Z])[\"”'’]")
@@ -129,7 +130,7 @@ _STATED = lazy_pattern(
     r"|what we (?:want|need)|consistent with|supported by"
     r"|what (?:remains|is left))"
     rf"|(?:^|\s)(?:{NOUN} )?{_LETTER}\s+(?:best )?(?:fits|holds|works|matches|follows|applies|remains"
-    rf"|survives|describes|explains|it is\b)"
+    rf"|survives|it is\b|(?:describes|explains)(?= (?:it|this|that|these|the|best|what|how|why)\b|\s*$))"
     rf"|(?:故选|应选|选择?|正确的?(?:选项|答案)?的?[是为]|答案(?:应该?)?[是为為选]?|選ぶ?のは|正解は|答えは"
     rf"|정답은?)"
     rf"\s*[:：]?\s*(?:项|項|选项)?\s*{_LETTER}"
@@ -180,6 +181,8 @@ _LEADS_TO = (
 _HINTS = (
     # what is said of an option
     rf"(?:{NOUN} )?{_LETTER} {_LINK} (?:{_DEGREE} ){{0,4}}{_GOOD}",
+    rf"(?:{NOUN} )?{_LETTER} {_LINK} an? (?:much |far |slightly )?(?:better|stronger|closer|safer)"
+    r" (?:answer|choice|option|fit|match|explanation|description|bet)\b",
     rf"\bonly (?:{NOUN} )?{_LETTER} (?:is|could|can|would|seems|makes|meets|matches|fits|states|describes"
     r"|addresses|explains|mentions|reflects|captures|includes|provides|contains|shows|allows|accounts|follows"
     r"|stands|aligns|corresponds)\b",
@@ -216,7 +219,7 @@ _HINTS = (
     rf"(?:(?:{FOREIGN_THE}) )?{_LETTER}(?=\s*(?:$|[.,;!)।。]|(?:{FOREIGN_IS}|{FOREIGN_RIGHT})(?!\w)|şık))",
     rf"{_LETTER} (?:{FOREIGN_IS}) (?:(?:{FOREIGN_THE}) )?(?:{FOREIGN_RIGHT}|{FOREIGN_ANSWERS})(?!\w)",
     rf"(?<!\w)(?:{FOREIGN_IS}) (?:(?:{FOREIGN_ANSWERS}"
-    rf"|{FOREIGN_OPTIONS}) )?{_LETTER} (?:(?:{FOREIGN_THE}) )?(?:{FOREIGN_RIGHT})(?!\w)",
+    rf"|{FOREIGN_OPTIONS}|{FOREIGN_THE}) )?{_LETTER} (?:(?:{FOREIGN_THE}) )?(?:{FOREIGN_RIGHT})(?!\w)",
     rf"(?<!\w)(?:ist|est|es|é|è) (?:die|la|le|el|il|a) {_LETTER}{_CLOSED}",
     rf"(?<!\w)(?:{FOREIGN_BUT}) (?:(?:{FOREIGN_IS}|{FOREIGN_THE}) ){{0,2}}{_LETTER}{_CLOSED}",
 )
@@ -250,13 +253,15 @@ _ANY_LETTER = lazy_pattern(r"(?<![A-Za-z'’])[A-Z](?![A-Za-z'’])")
 _LISTED = lazy_pattern(r"(?<![A-Za-z])[A-Z][).:]\s*(?=\S)")
 _DASHED = lazy_pattern(
     r"\(?([A-Za-z])\)?(?: (?:[-–—|/→]|->|=>) |; |, (?=[A-Z\d]|(?:the|an?) (?!.*\b(?:is|are|was|were)\b)))"
-    r"(?:\w{2}|\d)[^\n]{0,200}"
+    r"(?:\w{2}|\d|I['’ ]|[Aa] )[^\n]{0,200}"
 )
 _WHOLE = lazy_pattern(
     r"\W*(?:(?:option|choice|letter|answer|it is|it['’]?s)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE
 )
+_REPEATED = lazy_pattern(r"\W*([A-Z])(?:[\s,.;]{1,4}\1){1,50}\W*|[^\n.:;]{1,60} [–—] \(?([A-Z])\)?[.\s]*")
+"""`D D D`, or the option's text before its letter: `marble — C`."""
 _LEADING = lazy_pattern(
-    r"\s*(?:\(([A-Z])\)[.:]?\s{0,3}(?=\w)|([A-Z])(?:\.(?=[A-Za-z]{2}|\d)|[.:)]\s{1,3}|[):：、．。](?=\w))"
+    r"\s*(?:[\[(]([A-Z])[\])][.:]?\s{0,3}(?=\w)|([A-Z])(?:\.(?=[A-Za-z]{2}|\d)|[.:)]\s{1,3}|[):：、．。](?=\w))"
     r"|\(?([a-z])[).:]\s{1,3}(?=[^\n]{1,80}$))(?![A-Z]\.|(?:or|and|is)\b)\S"
 )
 _HEADING = lazy_pattern(
@@ -282,6 +287,9 @@ def letter_of_reply(text: str, letters: Collection[str], truncated: bool) -> tup
     match = _WHOLE.fullmatch(plain)
     if match and match[1].upper() in letters:
         return match[1].upper(), "choice"
+    repeated = _REPEATED.fullmatch(plain)
+    if repeated and (letter := repeated[1] or repeated[2]) in letters:
+        return letter, "choice"
     plain = with_verdicts_apart(plain, len(letters))
     entries = listed_options(plain, len(letters))
     sentences = _sentences(without_headings(plain, entries))

@@ -30,7 +30,7 @@ _PLACE = (
     r"(?:^[^\w\n(]{0,8}(?:\d{1,2}[.)] )?(?:(?:option|choice|answer|statement) )?"
     r"|(?<=[.;,!] )(?:(?:option|choice|statement) |(?=\(?[A-Z]\)?(?::|\s[–—→-]))))"
 )
-_DELIMITER = r"(?:[.)](?=[ \t])|:(?=\s)|\s?[|→–—]|\s?->|\s-(?=\s))"
+_DELIMITER = r"(?:[.)](?=[ \t])|[、．：]|:(?=\s)|\s?[|→–—]|\s?->|\s-(?=\s))"
 _HEADING = lazy_pattern(
     rf"{_PLACE}(?:\((?P<bracketed>(?-i:[A-Z]))\)(?::(?=\s)|\s?[→–—]|\s-(?=\s)|(?=[ \t]))"
     r"(?!\s{0,2}(?:is|are|was|would|can|could|seems|looks|fits|and|or|nor)\b)"
@@ -47,7 +47,7 @@ _VERDICT = lazy_pattern(
     r"(?:(?:(?P<right>correct|right|true)|incorrect|wrong|false|untrue|invalid)"
     r"(?=\s*(?:$|[.;:!)|–—-])|,(?! ?(?:true|false)\b)|,? (?:because|since|as)\b"
     r"| (?:answer|choice|option|statement)\b)|(?:(?P<yes>yes)|no)(?=\s*(?:$|[.;:!)|–—-])|,(?! ?(?:yes|no"
-    r"|because|since|as|if|but|unless|although)\b)))",
+    r"|because|since|as|if|but|unless|although)\b)))|^\W{0,4}(?:(?P<zh>正确|正確|正解|正しい)|错误|錯誤|不正确|誤り)",
     re.IGNORECASE | re.MULTILINE,
 )
 _JUDGED = r"(?:not )?(?:correct|right|true|incorrect|wrong|false|yes|no)"
@@ -65,6 +65,8 @@ _SEVERAL = lazy_pattern(
     r"|或|和)[^\w\n]{1,3})?"
     r"(?:option |choice )?[A-Z](?!\w)(?=\s*(?:$|[^\w\s]|and\b|or\b|are\b|both\b))){1,25}"
 )
+_SEVERAL_TEXTS = lazy_pattern(r"\W*\([A-Z]\) (?!(?:because|since|as)\b)[a-z][^.;()\n]{1,80},? or \([A-Z]\)")
+"""`(C) decrease the supply or (G) increase taxes`."""
 _ARE_WRONG = lazy_pattern(
     r"\)?\s(?:are|were) (?:all |both |clearly )?(?:wrong|incorrect|false|not|invalid|too)\b"
 )
@@ -89,7 +91,7 @@ def count_choices(question: str) -> int | None:
 
 def several_options(content: str, letters: Collection[str] = ascii_uppercase) -> re.Match[str] | None:
     """The list of options that an answer begins with: `A, C`, `(B) or (D)`."""
-    several = _SEVERAL.match(content)
+    several = _SEVERAL.match(content) or _SEVERAL_TEXTS.match(content)
     if several is None or _ARE_WRONG.match(content, several.end()):
         return None  # "A, C and D are wrong" follows one
     return several if len({*letters} & {*CAPITAL.findall(several[0])}) > 1 else None
@@ -144,7 +146,7 @@ def _entry(text: str, heading: re.Match[str], end: int) -> Entry:
     verdict = _VERDICT.search(text[heading.end() : min(end, heading.end() + _LONGEST_BODY)])
     is_right = None
     if verdict:
-        is_right = bool(verdict["right"] or verdict["yes"]) != bool(verdict["not"])
+        is_right = bool(verdict["right"] or verdict["yes"] or verdict["zh"]) != bool(verdict["not"])
     return Entry(heading["bracketed"] or heading["bare"], heading.start(), heading.end(), is_right)
 
 

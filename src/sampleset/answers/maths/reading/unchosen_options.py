@@ -21,6 +21,7 @@ _RULED_OUT = lazy_pattern(
     r"|\b(?:incorrect|wrong)(?! (?:option|choice) is )|\bwhether|\bif"
     r"|\banything (?:but|except)|(?<!no )\bdoubt|\bavoid\w*|不选|不是|不應選|不应选|不能选)"
     rf"\s*(?:{_WEIGHED}\s){{0,7}}[(\[]?$"
+    r"|(?<!correct )(?<!right )(?<!best )\b(?:options|choices) are:?\s[(\[]?$"
     rf"|(?<!\w)(?:{FOREIGN_NOT})\s(?:(?:{FOREIGN_THE}) )?\(?$|\b(?:whether|if) (?:(?:option "
     rf"|choice )?\(?[A-Z]\)?,? )+or (?:option |choice )?\(?$|\b(?:(?:none of|neither|both"
     rf"|either)(?: (?:the )?{NOUN}:?)?|between|among)\s"
@@ -67,7 +68,9 @@ _OPEN = lazy_pattern(
 _OPENED = lazy_pattern(
     r"(?<![\w'’.])(?-i:[A-Z])\)?\s(?:and/or|or|and|as well as|oder|ou|und)\s(?:option |choice )?\(?$"
     r"|(?<![\w'’])(?-i:[A-Z])\)?\s?[/&+]\s?\(?$|\((?-i:[A-Z])\),? \(?$"
-    r"|(?<![\w'’])(?-i:[A-Z])\)?, \(?(?-i:[A-Z])\)?,? (?:and|or) (?:option |choice )?\(?$",
+    r"|(?<![\w'’])(?-i:[A-Z])\)?, \(?(?-i:[A-Z])\)?,? (?:and|or) (?:option |choice )?\(?$"
+    r"|\((?-i:[A-Z])\) [a-z][^.;()\n]{1,80},? or \(?$"
+    r"|(?<![\w'’])(?-i:[A-Z])\)?,? or (?:it )?(?:might|may|could|can) (?:also )?be (?:option |choice )?\(?$",
     re.IGNORECASE,
 )
 """Another option before it, or one after it, that the text leaves open beside it."""
@@ -83,4 +86,4 @@ def is_ruled_out(text: str, begin: int, end: int) -> bool:
 
 def is_open(text: str, begin: int, end: int) -> bool:
     """Whether a text names another option beside the one between these places."""
-    return bool(_OPEN.match(text, end) or _OPENED.search(text[max(0, begin - 40) : begin]))
+    return bool(_OPEN.match(text, end) or _OPENED.search(text[max(0, begin - 120) : begin]))
