@@ -55,8 +55,10 @@ _TAG = lazy_pattern(rf"<{_TAG_NAME}(?:\s[^<>]{{0,80}})?>|\[(?:FINAL_)?ANSWER\]",
 _END_TAG = lazy_pattern(rf"</{_TAG_NAME}\s*>?|\[/(?:FINAL_)?ANSWER\]|\\end\{{answer[}}>]", re.IGNORECASE)
 _STATES = lazy_pattern(
     r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|^[ \t]*A: ?\S|</answer>"
-    r"|\A\W{0,4}[A-Z]\W{0,3}$|\A\W{0,4}\d[\d.,/%]{0,20}\W{0,3}$|\A\W{0,3}[A-Z]\. \w[^\n]{1,80}\n\n|答案?[是为為:：]"
-    r"|\b(?:Antwort|réponse|respuesta|risposta|resposta)(?: finale?| correct[ae]?)?(?: (?:lautet|ist|est|es|è|é)\b| ?:)"
+    r"|\A\W{0,4}[A-Z]\W{0,3}$|\A\W{0,4}\d[\d.,/%]{0,20}\W{0,3}$|\A\W{0,3}[A-Z]\. \w[^\n]{1,80}\n\n"
+    r"|答案?[是为為:：]"
+    r"|\b(?:Antwort|réponse|respuesta|risposta|resposta)(?: finale?| correct[ae]?)?"
+    r"(?: (?:lautet|ist|est|es|è|é)\b| ?:)"
     r"|\bОтвет ?[:—]",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -186,6 +188,8 @@ def _tagged(text: str) -> Iterator[str]:
     for match in tags[::-1][:_MAX_TRIES]:
         content = _END_TAG.split(text[match.end() : end], maxsplit=1)[0]
         content = content.strip().strip("`").removeprefix("####").strip(": \n\t")
+        if content.startswith("$\\") and content.count("$") == 1:
+            content = content[1:]
         box = next(boxed_answers(content), None)
         phrase = next(phrased_answers(content), None)
         yield box[0] if box is not None else phrase[0] if phrase is not None else content

@@ -21,7 +21,8 @@ _KEYS = (
 )  # fmt: skip
 _ANSWER_KEY = lazy_pattern(r"(?:^|_)(?:answer|option|choice|prediction)$")
 _KEY_OF_TEXT = lazy_pattern(
-    r"['\"](?P<key>[A-Za-z_ ]{3,14})['\"]\s*:\s*(?P<value>'[^'\n]{0,500}'|\"(?:[^\"\\\n]|\\.){0,500}\""
+    r"(?:['\"]|[{,\n]\s{0,9}(?=\w))(?P<key>[A-Za-z_ ]{3,14})['\"]?\s*:\s*"
+    r"(?P<value>'[^'\n]{0,500}'|\"(?:[^\"\\\n]|\\.){0,500}\""
     r"|-?\d[\d.eE+-]{0,40})"
 )
 _LOST_COMMAND = lazy_pattern("[\f\b](?=[a-z])|\t(?=ext|imes|heta|an|frac)|\r(?=ight|ho)")

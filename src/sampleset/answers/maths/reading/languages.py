@@ -62,6 +62,11 @@ FOREIGN_WRONG = (
     r"|неверн\w{1,2}|неправильн\w{1,2}|salah|yanlış|sai"
 )
 _CJK = lazy_pattern(r"[\u3040-\ud7a3]")
+_SO = lazy_pattern(
+    r"^(?:dus|also|daher|somit|donc|alors|ainsi|entonces|pues|então|portanto|quindi|alltså|więc|значит"
+    r"|итак),? ",
+    re.IGNORECASE,
+)
 _IN_ALL = lazy_pattern(
     r"^(?:一共|总共|總共|共|合计|合計|总计|大约|约|約|是|有|为|為|需要|全部で|総計|모두|총)+\s*(?=[$\d\\-])"
 )
@@ -99,7 +104,7 @@ def announced(sentence: str, announcer: str) -> str:
     sentence = "".join(
         str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in sentence.strip()
     )
-    answer = _IN_ALL.sub("", _TRAILING.sub("", sentence))
+    answer = _IN_ALL.sub("", _TRAILING.sub("", _SO.sub("", sentence)))
     amounts = _AMOUNT.findall(answer)
     if len(amounts) == 1 and _CJK.search(_AMOUNT.sub("", answer)):
         return amounts[0]  # `小明有12个苹果`

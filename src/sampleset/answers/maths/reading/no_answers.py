@@ -8,19 +8,19 @@ from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.reading.sentences import NUMBER
 
 _TO_KNOW = (
-    r"(?:(?:accurately|really|directly|definitively|possibly) )?(?:answer|determine|solve|calculate|compute|find"
-    r"|say|tell|know|conclude|give|provide|help)\b"
+    r"(?:(?:accurately|really|directly|definitively|possibly) )?"
+    r"(?:answer|determine|solve|calculate|compute|find|say|tell|know|conclude|give|provide|help)\b"
 )
 _NONE = lazy_pattern(
     r"\W*(?:(?:so|thus|hence|therefore|unfortunately|sorry|however|based on [^,.]{1,60}),? ){0,2}"
-    r"(?:(?:that )?(?:I|we|you|one)(?: am| are|['’]m|['’]re)? (?:(?:cannot|can['’]?t|can not|could not|couldn['’]t"
-    rf"|unable to|not able to) {_TO_KNOW}|(?:don['’]t|do not) (?:know\b|have (?:enough|sufficient) (?:information|data)))"
-    rf"|unable to {_TO_KNOW}|(?:it|this) (?:is|['’]s) (?:not possible|impossible) to {_TO_KNOW}"
-    rf"|it['’]s (?:not possible|impossible) to {_TO_KNOW}"
-    r"|(?:the (?:given |provided )?)?(?:question|problem|information)[^.,;]{0,40}? (?:is|are) (?:incomplete|insufficient"
-    r"|not (?:enough|sufficient))\b"
-    r"|there (?:is|are|was)(?:n['’]t| not| no)? (?:enough|sufficient|insufficient|no way|not enough) ?"
-    rf"(?:information|data|details|to {_TO_KNOW})"
+    r"(?:(?:that )?(?:I|we|you|one)(?: am| are|['’]m|['’]re)? (?:"
+    rf"(?:cannot|can['’]?t|can not|could not|couldn['’]t|unable to|not able to) {_TO_KNOW}"
+    r"|(?:don['’]t|do not) (?:know\b|have (?:enough|sufficient) (?:information|data)))"
+    rf"|unable to {_TO_KNOW}|(?:it|this)(?: is|['’]s) (?:not possible|impossible) to {_TO_KNOW}"
+    r"|(?:the (?:given |provided )?)?(?:question|problem|information)[^.,;]{0,40}? (?:is|are) "
+    r"(?:incomplete|insufficient|not (?:enough|sufficient))\b"
+    rf"|there (?:is|are|was) no way to {_TO_KNOW}"
+    r"|there (?:is|are|was)(?:n['’]t| not)? (?:enough|sufficient|insufficient) (?:information|data|details)"
     r"|there is no (?:definitive|right|clear|single|correct) (?:or wrong )?answer\b"
     r"|(?:not enough|insufficient) (?:information|data)\b)"
     r"(?![^.]*\b(?:but|so|if|unless)\b)",

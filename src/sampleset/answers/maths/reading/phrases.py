@@ -13,6 +13,7 @@ from sampleset.answers.maths.reading.languages import ANNOUNCED, announced, may_
 from sampleset.answers.maths.reading.marked_texts import EQUALS, is_prose, same_number, without_aside
 from sampleset.answers.maths.reading.option_lists import several_options
 from sampleset.answers.maths.reading.sentences import (
+    GRID,
     NUMBER,
     NUMBER_TEXT,
     first_sentence,
@@ -39,13 +40,15 @@ _BETWEEN_IS_AND_ANSWER = (
 _PHRASE = lazy_pattern(
     # "each incorrect answer is worth 5 points" announces nothing.
     r"(?<!e\.g\.,`\")(?<!e\.g\., \")"
-    r"(?<!['’]s )(?<!incorrect )(?<!wrong )(?<!long )(?<!each )(?<!each correct )(?<!every )(?<!every correct )"
+    r"(?<!['’]s )(?<!incorrect )(?<!wrong )(?<!long )(?<!each )(?<!each correct )"
+    r"(?<!every )(?<!every correct )"
     r"\b(?:answer|answers(?= are)|(?:correct|best|right) (?:option|choice))\b[\"*_`]{0,4}"
     r"(?: to the question [\"'“][^\n]{1,200}?[\"'”](?= (?:is|would)\b)"
     r"|(?: (?:to|for|of|in) [^.:\n]{1,120}?(?= (?:is|are|would|should|must|will|was|equals)\b|:)))?"
     r"(?:[\"*_`]{0,4} (?:is|are|would be|should be|must be|will be|was|equals)\b"
     # "so our answer is correct" judges one.
-    r"(?! (?:indeed |also )?(?:correct|right|reasonable|verified|valid|accurate|consistent|plausible|the same|rounded|not a whole)\b)"
+    r"(?! (?:indeed |also )?(?:correct|right|reasonable|verified|valid|accurate|consistent|plausible"
+    r"|the same|rounded|not a whole)\b)"
     rf"{_BETWEEN_IS_AND_ANSWER}"
     r"|\W{0,4}?(?:[:=]>?|[-=]>|→))[\"*_` \t:]{0,8}"
     r"|^[ \t]*(?:\*\*)?A:(?:\*\*)?[ \t]*",
@@ -55,8 +58,8 @@ _DENIED = lazy_pattern(
     r"(?:\bnot|n['’]t|\bnever) (?:think|believe|say|claim|mean|agree|sure)(?: that)?(?: (?:the|my|our|this"
     r"|correct|right|best|final)){0,3} $"
     # "There is no right answer to this".
-    r"|\bno (?:(?:right|wrong|correct|clear|single|definitive|definite|known|specific|simple|real|exact|unique"
-    r"|good|other|numerical)(?: or |, | )){0,3}$",
+    r"|\bno (?:(?:right|wrong|correct|clear|single|definitive|definite|known|specific|simple|real|exact"
+    r"|unique|good|other|numerical)(?: or |, | )){0,3}$",
     re.IGNORECASE,
 )
 _HEADING = lazy_pattern(
@@ -93,7 +96,8 @@ _NEGATED = lazy_pattern(r"not (?:equal to )?-?[$\\\d]\S{0,40}(?: [a-z]{1,12})?$"
 _JSON_TAIL = lazy_pattern(r"[\"`][\"`,.}\s]*$")
 _IN_ANGLES = lazy_pattern(r"^<([^<>,]{1,60})>$")
 _ADDED = lazy_pattern(
-    r",? (?:with (?:an? |about |over )?\d{1,3}\\?% (?:confidence|certainty)|I (?:think|believe|guess|hope|am \d{1,3}% (?:sure|certain|confident))"
+    r",? (?:with (?:an? |about |over )?\d{1,3}\\?% (?:confidence|certainty)"
+    r"|I (?:think|believe|guess|hope|am \d{1,3}% (?:sure|certain|confident))"
     r"|as (?:required|needed|desired|expected|claimed))$"
 )
 _YES_NO = lazy_pattern(r"(yes|no)\b(?=[.,;:!]|\s*$| (?:because|since|as)\b)", re.IGNORECASE)
@@ -150,7 +154,8 @@ def phrased_answers(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
             for opening, ending in (("$$", "$$"), (r"\[", r"\]")):
                 if rest.startswith(opening) and ending in rest[2:]:
                     rest = rest[2 : rest.index(ending, 2)].replace("\n", " ").strip()
-        sentence = first_sentence(rest)
+        grid = GRID.match(rest)
+        sentence = grid[0] if grid else first_sentence(rest)
         if sentence.endswith(("?", ":")) or (
             begin and _SUPPOSED.search(text, max(begin, start - 200), start)
         ):
@@ -217,7 +222,9 @@ def _answer_of_sentence(sentence: str) -> str:
         if read(formula).kind != "letter":
             return formula
         words = [match[0] for match in SPELT.finditer(sentence.lower())]
-        return words[0] if len(words) == 1 and not NUMBER.search(sentence) else sentence  # "two values of $x$"
+        return (
+            words[0] if len(words) == 1 and not NUMBER.search(sentence) else sentence
+        )  # "two values of $x$"
     stated = number_of_sentence(sentence) if prose and len(sentence.split()) > 3 else None
     if stated:
         return stated

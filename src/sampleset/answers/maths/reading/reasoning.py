@@ -87,9 +87,10 @@ _NEXT_QUESTION = lazy_pattern(
     r"(?:(?:math|word|similar|related) )?(?P<noun>Question|Problem|Exercise"
     r"|Example|Instruction|Follow-up|Task|Pregunta|Pergunta|Frage|Domanda"
     r"|Вопрос|问题|問題|题目|題目|问|問|Q)(?P<number> ?#?\d+)?)"
-    r"(?:(?:\*\*)?[:：](?:\*\*)?(?<![:](?=[^ \n]))|[>\])]|(?(number)(?:\. (?=[A-Z])|\*\*[ \t]*\n)|(?!))"
+    r"(?:(?:\*\*)? ?[:：](?:\*\*)?(?<![:](?=[^ \n]))|[>\])]|(?(number)(?:\. (?=[A-Z(])|\*\*[ \t]*\n)|(?!))"
     r"|(?(heading)[ \t]*\n|(?!)))"
-    r"|(?<=\n)[ \t]{0,8}(?:Now,? (?:solve|answer|try|do) (?:this|another|the next)(?: one| question| problem)?[:.]"
+    r"|(?<=\n)[ \t]{0,8}(?:Now,? (?:solve|answer|try|do) (?:this|another|the next)"
+    r"(?: one| question| problem)?[:.]"
     r"|The following (?:is|are) (?:an? )?multiple[- ]choice questions?\b)",
     re.IGNORECASE,
 )

@@ -50,12 +50,31 @@ _COMPARISON = lazy_pattern(
 )
 """What a number stands beside, behind it: `18 apples, 6 more than Jerry`."""
 _STANDING = r"(?:approximately |about |around |only |exactly |at least |at most )?"
-_EQUALS = lazy_pattern(rf"\b(?:equals|(?:is|are) equal to) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
-_IS = lazy_pattern(rf"\b(?:is|are|was|were|be|it['’]s|that['’]s) {_STANDING}({NUMBER_TEXT})", re.IGNORECASE)
+_OPENED = r"(?:\$(?=\d[\d,.]*\$)|\\\()?"
+_EQUALS = lazy_pattern(
+    rf"\b(?:equals|(?:is|are) equal to) {_STANDING}{_OPENED}({NUMBER_TEXT})", re.IGNORECASE
+)
+_IS = lazy_pattern(
+    rf"\b(?:is|are|was|were|be|it['’]s|that['’]s) {_STANDING}{_OPENED}({NUMBER_TEXT})", re.IGNORECASE
+)
 _TOTAL = lazy_pattern(rf"\b(?:for|making|giving|makes) (?:a )?(?:grand )?total of {_STANDING}({NUMBER_TEXT})")
+_PURPOSE = lazy_pattern(
+    r" (?:in order )?to (?:make|earn|reach|raise|afford|cover|break even|get to|save up)\b[^,;]*$"
+    r"|(?<=\d) [^\d,;]{1,40} for (?:the |his |her |their |its |it|him|them)[^\d,;]{0,40}"
+    r" to (?:be|have|reach|grow)\b[^,;]*$"
+)
+"""What an amount is for: `7 candles to make a profit of $85`, `5 years for the tree to be 29 feet tall`."""
+_PART_OF_THEM = lazy_pattern(
+    rf", (?:and |with |of which )?(?:only |just )?{NUMBER_TEXT} (?:of (?:them|these|those|which)\b"
+    r"|(?:[^\W\d_]+ )?(?:per|each|pro|par|por|je|en cada|in jede[rsmn]?|за|в)\b)[^,;]*$"
+)
+"""What is said of a part, or of one: `15 work, and 14 of them are odd`, `75 Karten, 25 pro Tag`."""
+GRID = lazy_pattern(r"(?:-?\d{1,6}(?: -?\d{1,6}){1,60}[ ]?\n){1,60}-?\d{1,6}(?: -?\d{1,6}){1,60}")
+"""Rows of numbers."""
 SIDE = lazy_pattern(
     r"\b(?:after|before|because|since|when|if|with|in|for|from|by|to|as|than|while|at|where|who|that|each"
-    r"|of|on|using|assuming|so that|per|equal|out)\b"
+    r"|of|on|using|assuming|so that|per|equal|out"
+    r"|für|mit|von|aus|pour|avec|après|dans|para|con|después|для|после|на|из|за)\b"
 )
 """What follows it explains a number, or belongs to it."""
 CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|assuming)\b")
@@ -78,19 +97,32 @@ def main_clause(sentence: str) -> str:
     opening = _OPENING.match(sentence)
     if opening and NUMBER.search(sentence, opening.end()):
         sentence = sentence[opening.end() :]
-    comparison = _COMPARISON.search(sentence)
-    if comparison and NUMBER.search(sentence, 0, comparison.start()):
-        sentence = sentence[: comparison.start()]
+    for pattern in (_COMPARISON, _PART_OF_THEM):
+        beside = pattern.search(sentence)
+        if beside and NUMBER.search(sentence, 0, beside.start()):
+            sentence = sentence[: beside.start()]
+    sentence = without_purpose(sentence)
     main, _, which = sentence.partition(", which ")
     if NUMBER.search(main):
         return which if len(NUMBER.findall(which)) == 1 and _RESULTING.match(which) else main
     return sentence
 
 
+def without_purpose(sentence: str) -> str:
+    """Without what the amount that it states is needed for."""
+    purpose = _PURPOSE.search(sentence)
+    if not purpose or not NUMBER.search(sentence, 0, purpose.start()):
+        return sentence
+    return sentence[: purpose.start()]
+
+
 def without_working(sentence: str) -> str:
     """Without parentheses that only show how: "17 sodas (9 + 8)", but not "the others (6)"."""
     result = _ASIDE.sub(
-        lambda match: match[0] if _BARE.fullmatch(match[1]) and "%" not in match[1] else "", sentence
+        lambda match: (
+            match[0] if _BARE.fullmatch(match[1].removesuffix("\\")) and "%" not in match[1] else ""
+        ),
+        sentence,
     )
     return result if NUMBER.search(result) else sentence
 

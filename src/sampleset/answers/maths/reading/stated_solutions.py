@@ -12,8 +12,14 @@ _SHOWN = lazy_pattern(r"(?<=\\\[)\s*\n\s*|\s*\n\s*(?=\\\])")
 _MARKUP = lazy_pattern(r"[*`]{1,2}|\$|\\[()\[\]]")
 _JOINER = lazy_pattern(r"\\(?:text|mathrm)\s?\{\s?(and|or|,)\s?\}|\\(?:q?quad(?![a-z])|[,;: ])")
 _NAMED_ITEM = lazy_pattern(
-    r"[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]+(?=[$\\(*]{0,4}([A-Za-z]) ?= ?[^\s=]{1,40}\s*$)"
+    r"[ \t]*(?:[-*•]|\d{1,2}[.)]|(?:Solution|Root) \d:)[ \t]+(?=[$\\(*]{0,4}([A-Za-z]) ?= ?[^\s=]{1,40}\s*$)"
 )
+_SO = lazy_pattern(r"\W*(?:therefore|so|thus|hence)\b[^=\d]{0,40}:\W*", re.IGNORECASE)
+_NAMED_VALUES = lazy_pattern(
+    r"\b(?:the )?solution is:? \$?"
+    r"((?:[a-z] ?= ?[^\s,=]{1,20},? (?:and )?){1,4}[a-z] ?= ?[^\s,=]{1,20}?)\$?[.\s]*$"
+)
+"""One solution in several letters: `The solution is x = 1, y = 5.`"""
 _SOLUTIONS = lazy_pattern(r"\b(?:solutions|roots|zeros|zeroes|values|answers)\b", re.IGNORECASE)
 PROSE = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?![A-Za-z]*\()|[\u0400-\u1fff\u3040-\ud7ff]{2}")
 """A word of a sentence."""
@@ -52,6 +58,9 @@ def stated_solutions(text: str) -> str | None:
         letter = by_letter["letter"]
         values = [by_letter["first"], *re.split(rf"{_ALSO}{letter} ?= ?", by_letter["rest"])[1:]]
         return ", ".join(value.rstrip(".") for value in values)
+    named = _NAMED_VALUES.search(plain)
+    if named:
+        return named[1].replace(" and ", ", ").replace(",,", ",")
     several = _SEVERAL.search(plain)
     if several:
         return re.sub(rf"{_ALSO}(?=[-$\d.(√½])", ", ", several[1]) if "(" not in several[1] else several[1]
@@ -83,4 +92,9 @@ def _items_at_end(text: str) -> str:
         elif line.strip():
             heading = line
             break
-    return ", ".join(items) if len(items) > 1 and (not heading or _SOLUTIONS.search(heading)) else ""
+    return ", ".join(items) if len(items) > 1 and _announces(heading) else ""
+
+
+def _announces(heading: str) -> bool:
+    """Whether the line before a list of values says that they are solutions, or nothing."""
+    return not heading or bool(_SOLUTIONS.search(heading) or _SO.fullmatch(heading))

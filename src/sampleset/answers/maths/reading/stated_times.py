@@ -19,7 +19,7 @@ _DAY_AT_END = lazy_pattern(
     rf"|(?<=in ){_MONTH} \d{{4}})[\s.!]*$"
 )
 _WORD_FOR_TIME = lazy_pattern(
-    r"\b(?:is|be|was|falls on|lands on|[Aa]t|month is|[Ii]n) (?:a )?"
+    r"\b(?:is|be|was|comes|gives|falls on|lands on|[Aa]t|month is|[Ii]n) (?:a )?"
     rf"({_WEEKDAY}|noon|midnight|(?:half|quarter) (?:past|to) [a-z]{{3,6}}|{_MONTH})[\s.!]*$"
 )
 _COMPOUND = lazy_pattern(
@@ -41,7 +41,9 @@ _IS_TIME = lazy_pattern(
 )
 _AT_TIME = lazy_pattern(r"(?:\b(?:at|until|by) |在 ?)$")
 _AFTER_TIME = lazy_pattern(r"[\s.!。]*$|,? (?:which is )?[\w.]+ [a-z]+ (?:after|before|later|from)\b")
-_BEFORE_DATE = lazy_pattern(r"\b(?:is|be|was|falls on|lands on|(?:brings|takes|leads|comes) (?:us )?to) $")
+_BEFORE_DATE = lazy_pattern(
+    r"\b(?:is|be|was|falls on|lands on|(?:brings|takes|leads|comes) (?:us )?to|gives|is on) $"
+)
 _BEFORE_COMPOUND = lazy_pattern(r"(?:\b(?:is|or|equals|takes|to)|=) $")
 _MONTH_AND_DAY = lazy_pattern(rf"\b{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?(?=[\s.!]*$)")
 

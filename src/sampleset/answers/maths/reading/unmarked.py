@@ -13,9 +13,11 @@ from sampleset.answers.maths.forms.members import letters_of
 from sampleset.answers.maths.forms.words import FUNCTIONS
 from sampleset.answers.maths.numbers.counts import SPELT
 from sampleset.answers.maths.patterns import lazy_pattern
+from sampleset.answers.maths.reading.closings import CONCLUSION, without_closing, without_place
 from sampleset.answers.maths.reading.no_answers import states_no_answer
 from sampleset.answers.maths.reading.sentences import (
     CLAUSE,
+    GRID,
     MAX_SENTENCE,
     NUMBER,
     NUMBER_TEXT,
@@ -24,6 +26,7 @@ from sampleset.answers.maths.reading.sentences import (
     main_clause,
     number_of_sentence,
     without_contrast,
+    without_purpose,
     without_working,
 )
 from sampleset.answers.maths.reading.stated_shares import amount_in_words
@@ -36,8 +39,10 @@ from sampleset.answers.maths.reading.stated_solutions import (
 from sampleset.answers.maths.reading.stated_times import stated_time
 from sampleset.answers.maths.spelling.brackets import balanced
 
-_RESULT = lazy_pattern(rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*({NUMBER_TEXT})")
-_ASIDE_AT_END = lazy_pattern(r"(?<=[.!])\s*\([^()\n]{1,200}\)[\s.]*$")
+_RESULT = lazy_pattern(
+    rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*(?:\*\*)?({NUMBER_TEXT})(?!\s?(?:[-−+*/×÷·]|\\(?:times|cdot|div))\s?[\d$(])"
+)
+"""A number that a calculation ends in, and none that it goes on with: of `= 85 / 17 = 5`, 5."""
 _OPENING_YES_NO = lazy_pattern(r"\W{0,4}(yes|no)\b(?=[,.;:!]|\W*$)", re.IGNORECASE)
 _TRUTH = lazy_pattern(
     r"(?:^|\b(?:statement|claim|proposition|conjecture|assertion|sentence|equation|inequality) is )"
@@ -45,30 +50,11 @@ _TRUTH = lazy_pattern(
     r"|\b(?:function|number|integer|sum|product|result) is (?:therefore )?(even|odd)[\s.!]*$",
     re.IGNORECASE,
 )
-_START = r"(?:^|(?<=[.!:]))[ \t]*(?:(?:now|and|then|finally|also),? )?"
-_FAREWELL = lazy_pattern(
-    r"(?:^|(?<=[.!?]))\s*(?:(?:please )?let me know|(?:please )?feel free|I hope"
-    r"|if you (?:have|need|want|would like)\b(?=[^.\n]{0,60}(?:questions?|help|steps?|explanation)))"
-    r"\b[^.!\n]{0,160}[.!]?\s*\Z",
-    re.IGNORECASE | re.MULTILINE,
-)
-_CHECK = lazy_pattern(
-    rf"{_START}(?:to (?:double[- ]?check|check|verify|confirm)\b|and indeed\b"
-    r"|(?:check|verification)\W{0,3}:|(?:we|you) can (?:also )?(?:double[- ]?check|check|verify|confirm)\b"
-    r"|let'?s (?:check|verify)\b)",
-    re.IGNORECASE | re.MULTILINE,
-)
-_EXPLANATION = lazy_pattern(
-    rf"{_START}(?:to (?:get|find|calculate) (?:this|that)\b|to see (?:this|why)\b|explanation\W{{0,3}}:"
-    r"|another way to\b|(?:we|you) can find this\b)",
-    re.IGNORECASE | re.MULTILINE,
-)
 _TURNS_AROUND = lazy_pattern(
     r"[=?]|\b(?:therefore|thus|hence|so|total|altogether|wait|actually|but|then|leaves|left|answer)\b",
     re.IGNORECASE,
 )
 """What a text that states its answer first does not hold behind it."""
-_CONCLUSION = lazy_pattern(r"\b(?:therefore|thus|hence|so|round(?:ed)? (?:up|down))\b", re.IGNORECASE)
 _VERB = lazy_pattern(
     r"(?:^|\b(?:is|are|was|equals?|equal to|gives?(?: us)?|given by|gets?|obtain|yields?|find|have|be|becomes"
     r"|(?:up|left) with|that['’]s"
@@ -86,10 +72,11 @@ _RESULT_AT_END = lazy_pattern(
     r"(?:\\?[$*)]){0,3}[\s.!]*$"
 )
 """A number that a sentence ends in, behind its verb: `4.8 rounds to 5`."""
-_DECIMAL_COMMA = lazy_pattern(r"(\b(?:ist|est|es|beträgt|vale|sind|sont|son) )(-?\d{1,9}),(\d{1,2})(?![\d,])")
-_WHERE = lazy_pattern(
-    r", (?:which (?:is|are) )?(?:attained|achieved|reached|obtained|occurring|which occurs)"
-    r" (?:at|when|if|for)\b[^.\n]*"
+_DECIMAL_COMMA = lazy_pattern(
+    r"(\b(?:ist|est|es|beträgt|vale|sind|sont|son|reste(?:nt)?|bleibt|bleiben|braucht|benötigt|kostet|wiegt"
+    r"|coûte|mesure|pèse|faut|quedan|cuesta|necesita|mide|pesa)"
+    r" (?:(?:donc|also|daher|somit|dann|alors|encore|noch|nur|entonces|quindi) ){0,2})"
+    r"(-?\d{1,9}),(\d{1,2})(?![\d,])"
 )
 _LONE_LINE = lazy_pattern(rf"\s*[*_$]{{0,4}}({NUMBER_TEXT})[*_$.]{{0,4}} ?\n\s*(?=[A-Za-z]{{2,}} ?[A-Za-z:])")
 _MAX_FORMULA = 200
@@ -121,7 +108,7 @@ _MATH = lazy_pattern(
     re.DOTALL,
 )
 _COMMAND = lazy_pattern(r"\\(?:[dt]?frac|sqrt|pi|binom)(?![A-Za-z])")
-_IS_MATHS = lazy_pattern(r"[\\^=<>!(\[{]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
+_IS_MATHS = lazy_pattern(r"[\\^=<>!(\[{]|(?<=\d)_|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 _TUPLE_AT_END = lazy_pattern(
     r"(?:\b(?:is|are|at|be|equals|points?|coordinates|vertex|pair)|[=:])"
     r" ?([(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])[.\s]*$"
@@ -143,8 +130,12 @@ _NAMES_EQUATION = lazy_pattern(
     r"\b(?:equation|circle|line|curve|parabola|ellipse|hyperbola|plane|locus|sphere|graph|asymptote)s?\b[^.\n]{0,60}?"
     r"\b(?:is|are|becomes):? (?:therefore |given by |simply )?[$\\(\[]{0,3}$"
 )
+_SUMMED = lazy_pattern(r"\\(?:int|sum|prod|lim)(?![a-z])")
+_IN_BASE = lazy_pattern(r"[\dA-F]+_\{?\d{1,2}\}?")
+_SOLVED = lazy_pattern(r"[A-Za-z] ?=")
 _DOMAIN = lazy_pattern(r"\b(?:in|on|over|within|between|where|with|interval)(?: the interval)? [$\\(]{0,2}$")
 _ALL_OF = lazy_pattern(r",? for (?:all|any|every|each) [^.\n]{1,40}$")
+_OR_ASIDE = lazy_pattern(r" \((?:or|i\.e\.,?|about|approximately|which is) [^()\n]{1,80}\)")
 _SPLIT_UNIT = lazy_pattern(r"(?<=[$\d]) ?(?:[ckm]?m|in|ft|units?) ?\$\^\{?[23]\}?\$")
 
 
@@ -153,27 +144,20 @@ def _with_decimal_points(text: str) -> str:
     return _DECIMAL_COMMA.sub(r"\1\2.\3", text)
 
 
-def _without_place(text: str) -> str:
-    """The text without the place of an extreme at its end: "The minimum is 5, attained at x = 2"."""
-    last = last_sentence(text)
-    where = _WHERE.search(last)
-    if not where or not (NUMBER.search(last, 0, where.start()) or "\\" in last[: where.start()]):
-        return text
-    return text.rstrip()[: -len(last) + where.start()]
-
-
 def answer_of_unmarked(text: str) -> tuple[str, str] | None:
     """The answer and the rule that found it: `yes_no`, `formula`, `last_result` or `last_number`."""
     answer = _yes_or_no(text)
     if answer:
         return answer
+    if GRID.fullmatch(text.strip()):
+        return text.strip(), "formula"
     lone = _LONE_LINE.match(text)
     if lone and len(text) - lone.end() <= MAX_SENTENCE and not _TURNS_AROUND.search(text, lone.end()):
         return lone[1].strip(), "last_number"
     if states_no_answer(last_sentence(text).strip()):
         return None
     text = _with_decimal_points(text)
-    text = _without_place(without_contrast(_without_check(text)))
+    text = without_place(without_contrast(without_closing(text)))
     formula = _formula(text)
     if formula and r"\boxed" not in formula:  # such a box is empty
         return formula, "formula"
@@ -196,7 +180,7 @@ def _formula(text: str) -> str | None:
         of_words = any(part.kind == "words" for part in form.parts)
         written = written or (form.kind == "expression" and form.latex and _ARITHMETIC.fullmatch(formula))
         if (form.kind in _WHOLE_KINDS and not of_words) or written or _is_plain_formula(formula):
-            return formula.rstrip(".")
+            return _end_of_chain(formula.rstrip("."))
     several = stated_solutions(text)
     if several:
         return several
@@ -208,6 +192,14 @@ def _formula(text: str) -> str | None:
     if point and "$" not in sentence and read(point[1]).kind in _WHOLE_KINDS:
         return point[1]
     return _formula_of_sentence(sentence) or _plain_formula(sentence)
+
+
+def _end_of_chain(formula: str) -> str:
+    r"""Of `\int x\,dx = a - b = c` the last member, where the first is no name."""
+    plain = formula.strip("$ .").removeprefix(r"\[").removesuffix(r"\]").strip(" .")
+    first, last = plain.partition("=")[0], plain.rpartition("=")[2]
+    is_chain = plain.count("=") > 1 and "," not in last and _SUMMED.search(first)
+    return last.strip() if is_chain and read(last).kind in ("number", "expression") else formula
 
 
 def _plain_formula(sentence: str) -> str | None:
@@ -243,7 +235,7 @@ def _is_plain_formula(text: str) -> bool:
 
 
 def _formula_of_sentence(sentence: str) -> str | None:
-    sentence = _SPLIT_UNIT.sub("", sentence.rstrip(" .!。！"))
+    sentence = _OR_ASIDE.sub("", _SPLIT_UNIT.sub("", sentence.rstrip(" .!。！")))
     if "$" in (shorter := _ALL_OF.sub("", sentence)):
         sentence = shorter
     spans = [
@@ -262,6 +254,10 @@ def _formula_of_sentence(sentence: str) -> str | None:
             break  # "since $x > 0$, $x = 3$"
         begin = start
         contents.insert(0, earlier)
+    if CONCLUSION.search(sentence, spans[-1][1]) and NUMBER.search(sentence, spans[-1][1]):
+        return None  # "$f(0) = 0$; therefore there are 3 of them"
+    if len(contents) > 1 and _SOLVED.match(content) and not all(map(_SOLVED.match, contents)):
+        return content  # of "$2x = 7$, $x = 3.5$" the last
     if len(contents) > 1:
         return (
             ", ".join(contents)
@@ -295,34 +291,21 @@ def _formula_of_sentence(sentence: str) -> str | None:
         return right.strip()
     if sign and read(right).number and not form.equation and not form.number:
         return right.strip()
-    return None if form.number and not form.equation and "\\" not in content else content
+    return (
+        None
+        if form.number and not form.equation and not ("\\" in content or _IN_BASE.fullmatch(content))
+        else content
+    )
 
 
 def _stated(sentence: str, spans: list[tuple[int, int, str]]) -> str | None:
     """Of several formulas, the one that follows a verb and ends the sentence."""
     begin, end, content = spans[-1]
+    if r"\pm" in content and _SOLVED.match(content) and not sentence[end:].strip():
+        return content
     if not _IS_MATHS.search(content) or (read(content).number and "\\" not in content):
         return None
     return content if _VERB.search(sentence[:begin]) and len(sentence[end:].split()) <= 3 else None
-
-
-def _without_check(text: str) -> str:
-    """The text up to a farewell, a check or an explanation, where the result is in the sentence before."""
-    aside = _ASIDE_AT_END.search(text)
-    if aside and NUMBER.search(last_sentence(text[: aside.start()])):
-        text = text[: aside.start()]
-    farewell = _FAREWELL.search(text, max(0, len(text) - MAX_SENTENCE))
-    if farewell and NUMBER.search(last_sentence(text[: farewell.start()])):
-        text = text[: farewell.start()]
-    for pattern in (_CHECK, _EXPLANATION):
-        for match in pattern.finditer(text):
-            before = text[: match.start()].rstrip(" \n:")
-            if pattern is _EXPLANATION and _CONCLUSION.search(text, match.end()):
-                break
-            if NUMBER.search(last_sentence(before)):
-                text = before
-                break
-    return text
 
 
 def _yes_or_no(text: str) -> tuple[str, str] | None:
@@ -347,6 +330,7 @@ def _last_result(text: str) -> tuple[str, str] | None:
     if at_end and not CLAUSE.search(sentence, 0, at_end.start()):
         is_formula = sentence[at_end.end(1) :].startswith("$")
         return at_end[1].strip().removeprefix("$" if is_formula else " "), "last_result"
+    sentence = without_purpose(sentence)
     if _GIVES_REASON.match(sentence):  # "if she sells $5000, both are the same" may state the answer first
         sentence = main_clause(sentence)
     spellings = {_value(number): number for number in NUMBER.findall(sentence)}
