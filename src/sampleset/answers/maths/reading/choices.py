@@ -232,7 +232,7 @@ _CONDITION = lazy_pattern(
 )
 """How a sentence begins that only says what would follow if an option were right."""
 _OVERRULED = lazy_pattern(
-    r"[^.;\n]{0,80}\b(?:but|however|yet|although|though)\b[^.;\n]{0,40}?(?:\bnot\b|n['’]t\b|\bfails?\b"
+    r"[^.;\n]{0,80}\b(?:but|however|yet|although|though)\b[^.;\n]{0,40}?(?:\bnot\b|n['’]t\b|\bneither\b|\bnone\b|\bfails?\b"
     r"|\bwrong\b|\bincorrect|\bmiss\w+|\bignor\w+|\boverlook\w*|\bomit\w*|\blacks?\b|\bless\b|\bincomplete"
     r"|\btoo\b|\binaccura\w+)",
     re.IGNORECASE,

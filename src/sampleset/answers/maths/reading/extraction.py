@@ -54,7 +54,8 @@ _TAG_NAME = r"(?:answer|final(?:[_-]?answer)?|ans|result|choice|option)"
 _TAG = lazy_pattern(rf"<{_TAG_NAME}(?:\s[^<>]{{0,80}})?>|\[(?:FINAL_)?ANSWER\]", re.IGNORECASE)
 _END_TAG = lazy_pattern(rf"</{_TAG_NAME}\s*>?|\[/(?:FINAL_)?ANSWER\]|\\end\{{answer[}}>]", re.IGNORECASE)
 _STATES = lazy_pattern(
-    r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\banswer\W{0,4}:|^[ \t]*A: ?\S|</answer>"
+    r"\\boxed|\\fbox|^[ \t]*####|\banswers? (?:is|are)\b|\d is the answer\b"
+    r"|\banswer\W{0,4}:|^[ \t]*A: ?\S|</answer>"
     r"|\A\W{0,4}[A-Z]\W{0,3}$|\A\W{0,4}\d[\d.,/%]{0,20}\W{0,3}$|\A\W{0,3}[A-Z]\. \w[^\n]{1,80}\n\n"
     r"|答案?[是为為:：]"
     r"|\b(?:Antwort|réponse|respuesta|risposta|resposta)(?: finale?| correct[ae]?)?"

@@ -71,6 +71,11 @@ _PART_OF_THEM = lazy_pattern(
 """What is said of a part, or of one: `15 work, and 14 of them are odd`, `75 Karten, 25 pro Tag`."""
 GRID = lazy_pattern(r"(?:-?\d{1,6}(?: -?\d{1,6}){1,60}[ ]?\n){1,60}-?\d{1,6}(?: -?\d{1,6}){1,60}")
 """Rows of numbers."""
+_EACH = lazy_pattern(
+    r"\beach (?!(?:for|of|at|with|in|on|to|and|or|is|are)\b)(?:(?:will|would|must|should) )?"
+    rf"[a-z]{{3,10}}(?<!ing) (?:up )?{_STANDING}{_OPENED}({NUMBER_TEXT})"
+)
+"""What each has: `The 4 friends each pay $25`."""
 SIDE = lazy_pattern(
     r"\b(?:after|before|because|since|when|if|with|in|for|from|by|to|as|than|while|at|where|who|that|each"
     r"|of|on|using|assuming|so that|per|equal|out"
@@ -178,7 +183,7 @@ def number_of_sentence(sentence: str) -> str | None:
         numbers = [match for match in numbers if match.end() <= clause.start()]
         if len(numbers) == 1:
             return numbers[0][0]
-    for pattern in (_TOTAL, _EQUALS):
+    for pattern in (_TOTAL, _EQUALS, _EACH):
         stated = [match[1] for match in pattern.finditer(sentence)]
         if stated:
             return stated[-1]
