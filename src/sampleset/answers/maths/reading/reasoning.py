@@ -23,6 +23,7 @@ _TAGS = (
 _LESS = r"(?:<|&lt;|&#60;|&#x3c;|\\u003c|\\<|\uff1c)"
 _GREATER = r"(?:>|&gt;|&#62;|&#x3e;|\\u003e|\\>|\uff1e)"
 _ATTRIBUTES = r"""(?:\s{1,8}[\w:-]{1,40}=(?:"[^"<>]{0,100}"|'[^'<>]{0,100}'|[^\s<>"']{1,100})){0,6}\s{0,8}"""
+_THOUGHT, _OF = r"(?:think(?:ing)?|thought|reasoning)", r"[_▁]?(?:of[_▁]?)?"
 _BRACKETED = "THINK|THINKING|THOUGHTS?|REASONING"
 _CHANNEL = r"<\|?channel\|?>\s*"
 _FOLD = (
@@ -34,15 +35,16 @@ _FIRST = r"(?=[<&\[\\◁\uff1c])"
 _OPENING = lazy_pattern(
     # A tag behind a single backtick is one that the text speaks of.
     rf"{_FIRST}(?:(?<![^`]`)(?<!^`){_LESS}\s{{0,4}}(?:{_TAGS}){_ATTRIBUTES}{_GREATER}|{_FOLD}"
-    rf"|\[\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]|<[|｜]\s?(?:begin_of_thought|start_?of_?think(?:ing)?|START_THINKING"
-    rf"|thinking|reasoning|think|inner_prefix)\s?[|｜]>|{_CHANNEL}(?:(?:analysis|commentary)\s*<\|message\|>|thought\b)"
+    rf"|\[\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]"
+    rf"|<[|｜]\s?(?:(?:(?:begin|start){_OF})?{_THOUGHT}|inner_prefix)\s?[|｜]>"
+    rf"|{_CHANNEL}(?:(?:analysis|commentary)\s*<\|message\|>|thought\b)"
     r"|◁think▷|<unused94>)",
     re.IGNORECASE,
 )
 _CLOSING = lazy_pattern(
     rf"{_FIRST}(?:(?<![^`]`)(?<!^`){_LESS}\s{{0,4}}[/\\]{{1,2}}\s{{0,4}}(?:{_TAGS})\s{{0,4}}{_GREATER}"
     rf"|\[\s{{0,4}}/\s{{0,4}}(?:{_BRACKETED})\s{{0,4}}\]"
-    rf"|<[|｜]\s?(?:end_of_thought|end_?of_?think(?:ing)?|END_THINKING|/thinking|/reasoning|/think|inner_suffix)\s?[|｜]>"
+    rf"|<[|｜]\s?(?:(?:end{_OF}|/){_THOUGHT}|inner_suffix)\s?[|｜]>"
     rf"|◁/think▷|{_CHANNEL}final\s*<\|message\|>|<channel\|>|<unused95>"
     r"|\\end\{(?:think(?:ing)?|reasoning|thought)[}>])",
     re.IGNORECASE,
