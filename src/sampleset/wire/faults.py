@@ -183,8 +183,8 @@ _LIMIT_CODES = frozenset(
     {"rate_limit_exceeded", "rate_limit_error", "throttlingexception", "throttling", "overloaded_error"}
 )
 _LIMIT_TEXT = re.compile(
-    r"rate[ -]?limit|too many (?:concurrent )?requests|throttl|\boverload(?:ed)?\b|(?:over|at|out of) capacity|"
-    r"(?:server|service|engine|model) is (?:too |currently |very )*busy",
+    r"rate[ -]?limit|too many (?:concurrent )?requests|throttl|\boverload(?:ed)?\b|"
+    r"(?:over|at|out of) capacity|(?:server|service|engine|model) is (?:too |currently |very )*busy",
     re.IGNORECASE,
 )
 _LOADING_TEXT = re.compile(
