@@ -158,7 +158,8 @@ def _first_of(
 ) -> tuple[Extracted, int] | None:
     """The first content that is an answer, and where its marker ends."""
     for content, end in contents:
-        if letters is None and states_no_answer(content):
+        is_label = len(content.split()) <= _FEW_WORDS  # "not enough information"
+        if letters is None and not is_label and states_no_answer(content):
             return Extracted("", rule), end
         answer = _accept(content, rule)
         if answer is None:
