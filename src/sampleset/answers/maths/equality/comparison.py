@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 
 from sampleset.answers.maths.equality.quantities import compare_numbers, compare_times
 from sampleset.answers.maths.equality.verdicts import (
@@ -14,11 +15,14 @@ from sampleset.answers.maths.equality.verdicts import (
 )
 from sampleset.answers.maths.equality.workers import TIME_LIMIT, Budget
 from sampleset.answers.maths.forms.canonical import read
+from sampleset.answers.maths.forms.members import are_reversed
 from sampleset.answers.maths.forms.simple_forms import Form
 from sampleset.answers.maths.forms.two_ways import are_one_angle
 from sampleset.answers.maths.numbers.dates import dates_agree
+from sampleset.answers.maths.numbers.units import converted, units_agree
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.spelling.brackets import split_top
+from sampleset.answers.maths.spelling.tokens import squeeze
 
 _LETTERS = lazy_pattern(r"[A-J]{2,10}")
 _INSIDE = lazy_pattern(r"(?<=[A-Za-z)])\([^()]*\)|[\^_]\{[^{}]*\}|\\(?:sum|prod|int)_.*")
@@ -41,9 +45,16 @@ def compare_forms(first: Form, second: Form, mode: Mode, budget: Budget | None =
         # Nothing that long is a short answer; two long texts are another matter.
         both = first.kind == second.kind
         return Verdict(None, "too_long") if both or mode != "gold" else Verdict(False, "too_long")
+    if first.equation and second.equation and are_reversed(first.equation, second.equation):
+        return Verdict(False, "names")
     if first.number and second.number:
         return compare_numbers(first.number, second.number, mode)
     first, second = _as_written_like(first, second), _as_written_like(second, first)
+    if mode != "vote" and (first.unit or second.unit):
+        measured = _in_unit_of(first, second, mode)
+        if not measured:
+            return Verdict(False, "unit")
+        first = measured
     if first.text == second.text and first.names == second.names:
         return Verdict(_same_braces(first, second, mode), "text")
     budget = budget or Budget(TIME_LIMIT)
@@ -65,6 +76,27 @@ def _as_written_like(form: Form, other: Form) -> Form:
     if other.kind == "brackets":
         return replace(form, kind="brackets", text=f"[{form.text[1:-1]}]")
     return replace(form, kind="parens")
+
+
+def _in_unit_of(form: Form, other: Form, mode: Mode) -> Form | None:
+    r"""An expression in the unit of another: of `3\pi m` beside centimetres, `100 \cdot (3\pi)`.
+
+    `None` where the two do not measure the same; a unit may be left out.
+    """
+    unit, other_unit = (side.number.unit if side.number else side.unit for side in (form, other))
+    if (
+        not unit
+        or not other_unit
+        or units_agree(unit, other_unit)
+        or {unit, other_unit} == {"degrees", "radians"}
+    ):
+        return form
+    factor = converted(Fraction(1), unit, other_unit) if mode == "gold" else None
+    if factor is None or not form.latex:
+        return None
+    latex = rf"\frac{{{factor.numerator}}}{{{factor.denominator}}} \cdot ({form.latex})"
+    scaled = replace(form, kind="expression", text=squeeze(latex), latex=latex, number=None)
+    return form if factor == 1 else scaled
 
 
 def _as_interval(form: Form, other: Form) -> Form:
@@ -140,6 +172,9 @@ def _compare_equations(first: Form, second: Form, mode: Mode, budget: Budget) ->
     sides = (first.equation or first.latex, second.equation or second.latex)
     if mode == "vote" or not (first.equation or second.equation) or not all(map(_RELATION.search, sides)):
         return None
+    if len({side.partition("=")[0].replace(" ", "") for side in sides}) == 1:
+        # Of `\frac{dy}{dx}=ky`, the value is compared.
+        return None
     called = [_CALLED.match(side) for side in sides]
     if called[0] and called[1] and called[0][1] == called[1][1]:
         # `f(t) = 2t` is `f(x) = 2x`.
@@ -162,7 +197,9 @@ def _asked_for(first: Form, second: Form, mode: Mode) -> Form:
     sides = split_top(first.text, "=")
     if len(sides) != 2 or not (second.number or second.kind == "expression"):
         return first
-    if second.number and read(sides[0]).number:  # `14=m+n`
+    if read(sides[0]).number:  # `14=m+n`; `1=\sin x` is an equation
+        if not second.number:
+            return first
         sides.reverse()
     is_multiple = _NEGATED.fullmatch(sides[0]) or _COEFFICIENT.search(_INSIDE.sub("", sides[0]))
     return first if is_multiple else read(sides[1])
@@ -232,6 +269,9 @@ def _compare_containers(first: Form, second: Form, mode: Mode, budget: Budget) -
             return _compare_column(first, second, mode, budget)
         # A gold tuple may be answered by a bare list in its order, and the other way round; a set may not.
         bracketed = kinds == {"list", "brackets"}
+        if bracketed and first.is_set and second.region:
+            # The gold `[-1,1]` is an interval beside `\{-1,1\}`.
+            return Verdict(False, "kind")
         like = (kinds == {"list", "parens"} and not (first.is_set or second.is_set)) or bracketed
         if mode != "gold" or not like:
             return Verdict(False, "kind")

@@ -64,7 +64,7 @@ from sampleset.answers.maths.forms.simple_forms import (
 from sampleset.answers.maths.forms.two_ways import exact_of_two
 from sampleset.answers.maths.forms.words import WORD, folded_words, in_notation, is_word
 from sampleset.answers.maths.numbers.numerals import read_plain
-from sampleset.answers.maths.numbers.unit_words import without_unit
+from sampleset.answers.maths.numbers.unit_words import unit_apart
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.spelling.brackets import balanced, split_top, too_deep
 from sampleset.answers.maths.spelling.respelling import respell
@@ -168,10 +168,10 @@ def _form(text: str, nesting: int) -> Form:
         return Form("expression", words[0])
     if words:
         return Form("expression", text, text) if words[1] and not is_word(text) else Form("words", *words)
-    bare = without_unit(_WORD_FOR_CONSTANT.sub(" C", text))
-    if bare != text and "C" not in bare and nesting < _MAX_NESTING:
-        return _form(bare, nesting + 1)
-    return expression_form(bare)
+    bare, unit = unit_apart(_WORD_FOR_CONSTANT.sub(" C", text))
+    is_apart = bare != text and "C" not in bare and nesting < _MAX_NESTING
+    form = _form(bare, nesting + 1) if is_apart else expression_form(bare)
+    return replace(form, unit=unit) if unit and form.kind == "expression" else form
 
 
 def _bracketed(text: str, read_part: PartReader) -> Form | None:

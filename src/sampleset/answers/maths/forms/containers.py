@@ -66,7 +66,9 @@ def named_values(names: tuple[str, ...], parts: tuple[Form, ...]) -> Form:
 
 
 def in_braces(form: Form | None) -> Form | None:
-    """A list as a set."""
+    """A list as a set; the set of one set is not that set."""
+    if form and (form.is_set or form.text == r"\emptyset"):
+        return Form("list", rf"\{{{form.text}\}}", parts=(form,), is_set=True)
     return replace(form, is_set=True) if form and form.kind == "list" else form
 
 

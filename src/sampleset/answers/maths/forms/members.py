@@ -32,7 +32,11 @@ VARIABLE = lazy_pattern(rf"{_VARIABLE}(?:\([A-Za-z]\))?")
 TUPLE_NAME = lazy_pattern(rf"\( ?({_VARIABLE}(?: ?, ?{_VARIABLE})+) ?\) ?(?:=|\\in(?![A-Za-z])) ?")
 """`(x, y) = ` before a tuple."""
 ASSIGNMENT = lazy_pattern(rf"({NAME}) ?(?:=|\\approx(?![A-Za-z])|:=) ?(?=[^=])")
-_NUMBERED = lazy_pattern(r"([A-Za-z])_\{?(\d)\}?")
+_NUMBERED = lazy_pattern(r"([A-Za-z]|\\[a-z]+)_\{?(\d)\}?")
+_OF_TWO = lazy_pattern(
+    r"(?:\\frac ?\{ ?([A-Za-z]{1,3}) ?\} ?\{ ?([A-Za-z]{1,3}) ?\}|([A-Za-z]{1,2}) ?/ ?([A-Za-z]{1,2})) ?="
+)
+"""A quotient of two names, before its value."""
 NOT_A_NAME = lazy_pattern(
     r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)(?![a-z]).*|(?!no|is)[a-z]{2}|[bcdfghj-np-tv-z]{3}"
 )
@@ -147,6 +151,13 @@ def without_groups(text: str) -> str:
         return text
     outside = without_thousands(text)
     return outside if len(split_top(outside, ",")) == 1 else text
+
+
+def are_reversed(first: str, second: str) -> bool:
+    r"""Whether two equations name the same the other way round: `\frac{AE}{EC} = 2`, `\frac{EC}{AE} = 2`."""
+    names = [_OF_TWO.match(side) for side in (first, second)]
+    pairs = [[part for part in name.groups() if part] for name in names if name]
+    return len(pairs) == 2 and pairs[0] != pairs[1] and pairs[0] == pairs[1][::-1]
 
 
 def names_of(members: list[str]) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class Form:
         equation: Of a value that a name is set equal to, all of it: `y=2x+3`.
         region: The real numbers that an interval or a condition describes, as `algebra.Region`.
         is_set: The list stands in braces.
+        unit: Of an expression, the unit that stands behind it.
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class Form:
     equation: str = ""
     region: tuple[Any, ...] = ()
     is_set: bool = False
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,10 @@ _CIRCLED = lazy_pattern(r"(?:\\textcircled\{\d{1,2}\} ?,? ?)+")
 _LETTER = lazy_pattern(r"\(? ?([A-Za-z]) ?\)?[.:)]?")
 _OPTIONS = "ABCDEFGHJ"
 _HOUR_AND_MINUTE = lazy_pattern(r"\d{1,2}[:h][1-9]\d")
-_MISREAD = lazy_pattern(r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]|\\approx")
+_MISREAD = lazy_pattern(
+    r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]|\\approx|\\to(?![A-Za-z])"
+    r"|\^\{\d?[+-]\}"
+)
 _LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
 
 

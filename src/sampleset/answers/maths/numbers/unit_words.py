@@ -93,16 +93,22 @@ def _is_rate(words: list[str]) -> bool:
     return len(words) > 1 and words[0].lower() in ("per", "a", "an")
 
 
-def without_unit(text: str) -> str:
-    r"""An expression without the words of a unit after it: of `12\pi cm^{2}`, `12\pi`."""
+def unit_apart(text: str) -> tuple[str, str]:
+    r"""An expression and the unit after it, empty of one not known: of `12\pi cm^{2}`, `12\pi` and `cm^2`."""
     pieces = text.split(" ")
     for start in range(max(1, len(pieces) - 3), len(pieces)):
-        if read_unit(" ".join(pieces[start:])) and not _ENDS_OPEN.search(number := " ".join(pieces[:start])):
-            return number
+        unit = read_unit(" ".join(pieces[start:]))
+        if (
+            unit
+            and pieces[start - 1].rstrip(".") not in _POWERS
+            and not _ENDS_OPEN.search(number := " ".join(pieces[:start]))
+        ):
+            return number, unit
     start = len(pieces)
     while start > 1 and _UNIT_PIECE.fullmatch(pieces[start - 1]):
         start -= 1
-    if start == len(pieces) or not unit_behind(" " + " ".join(pieces[start:]))[2]:
-        return text
+    _, unit, is_unit = (
+        unit_behind(" " + " ".join(pieces[start:])) if start < len(pieces) else (0, None, False)
+    )
     number = " ".join(pieces[:start])
-    return text if _ENDS_OPEN.search(number) else number
+    return (number, unit or "") if is_unit and not _ENDS_OPEN.search(number) else (text, "")

@@ -23,7 +23,9 @@ _PLAIN = lazy_pattern(r"[A-Za-z0-9 ,.+%$/:'-]*")
 _GROUPED = lazy_pattern(
     r"(?<![\w.^])\d{1,3}(?:_\d{3})+(?![\w.])|(?<![\w.,^])\d{1,3}(?:\.\d{3}){2,}(?![\w.]|,\d)"
 )
-_POINT_BEFORE_A_SIGN = lazy_pattern(r"(?<=\d)\.(?=[*+)}\]^]|i(?![A-Za-z])|[,;-] ?[\d.-])")
+_POINT_BEFORE_A_SIGN = lazy_pattern(
+    r"(?<=\d)\.(?=[*+)}\]^]|\\(?:pi|sqrt|frac|cdot|times)(?![A-Za-z])|i(?![A-Za-z])|[,;-] ?[\d.-])"
+)
 _PLAIN_LOGARITHM = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math|numpy)\.)?log(2|10)(?= ?\()")
 _PLAIN_ABSOLUTE = lazy_pattern(r"(?<![\\A-Za-z])(?:(?:np|math)\.)?f?abs\(([^()|]{1,80})\)")
 _CALLS = tuple(
