@@ -57,7 +57,9 @@ def matches_gold(answer: str, gold: str) -> Verdict:
     round; a base (`25_6`) may be left out.
     """
     reference, form = read(gold), read(answer)
-    rank, reached = rank_of(gold.strip()), rank_of(answer.strip())
+    rank, reached = (
+        rank_of(respell(text) if "^" in text and len(text) < 30 else text.strip()) for text in (gold, answer)
+    )
     if rank and reached:
         return Verdict(rank == reached, "ordinal")
     if reference.kind == "list" and form.kind == "number" and "," in answer:

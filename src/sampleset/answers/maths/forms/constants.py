@@ -8,7 +8,7 @@ from sampleset.answers.maths.patterns import lazy_pattern
 
 CONSTANT = lazy_pattern(
     r"(?:[\d .+*/^(){}-]|\\log_\{\d{1,9}\}|\\(?:frac|sqrt|pi|cdot|times|ln|log|sin|cos|tan)(?![A-Za-z])"
-    r"|(?<![A-Za-z])e(?![A-Za-z]))+"
+    r"|\\sqrt ?\[\d{1,2}\]|(?<![A-Za-z])e(?![A-Za-z]))+"
 )
 """Mathematics without a variable."""
 _ARITHMETIC = lazy_pattern(r"[\d .+*/^(){}$%-]+(?:\\(?:times|cdot|frac) ?[\d .+*/^(){}$%-]+)*")

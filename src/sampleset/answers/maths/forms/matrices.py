@@ -11,7 +11,8 @@ _MATRIX = lazy_pattern(
     r"(?P<factor>-?(?:\d{1,6}(?:[./]\d{1,6})?|\\frac ?\{[^&]{1,40}\} ?\{[^&]{1,40}\}"
     r"|\\sqrt ?\{[^{}&]{1,20}\}|[a-z])?)"
     r" ?(?:\\cdot )?"
-    r"[(\[]? ?\\begin ?\{(?P<name>[pbB]?matrix|smallmatrix|array)\}(?: ?\{[lcr| ]*\})?(?P<rows>.*?)"
+    r"[(\[]? ?\\begin ?\{(?P<name>[pbB]?matrix|smallmatrix|array)\}(?: ?\{[lcr| ]*\})?"
+    r"(?P<rows>(?:(?!\\(?:begin|end) ?\{).)*)"
     r"\\end ?\{(?P=name)\} ?[)\]]?",
     re.DOTALL,
 )

@@ -42,7 +42,8 @@ _WITHOUT = lazy_pattern(
     r"((?:[^a-z]|and (?:x ?=)?|or|\\pm)+)"
 )
 _LESS = lazy_pattern(
-    r"(\\mathbb\{R\}|[(\[][^()\[\]]+[)\]]) ?\\(?:setminus|backslash) ?(\\\{[^{}]+\\\}|[(\[][^()\[\]]+[)\]])"
+    r"(\\mathbb\{R\}|[(\[][^()\[\]]+[)\]]) ?(?:\\(?:setminus|backslash)|-(?= ?\\\{)) ?"
+    r"(\\\{[^{}]+\\\}|[(\[][^()\[\]]+[)\]])"
 )
 _BUILDER = lazy_pattern(
     r"\\?\{ ?(\\?[A-Za-z]+)(?: ?\\in ?(?:\\mathbb\{R\}|R))? ?(?:\||:|\\mid(?![A-Za-z])|\\vert) ?"

@@ -31,7 +31,8 @@ _LIMITLESS = lazy_pattern(r"(?:the)?(?:series|integral|sequence|limit|it)?(?:is)
 _OPENING = lazy_pattern(
     r"(?:it is|it's|is|on|(?:this|the (?:expression|limit|value|slope|function|quantity"
     r"|statement|result)) is)(?: a)? (?=[A-Za-z]{3,})|(?:in |the month of |a )"
-    rf"(?=(?:{'|'.join((*MONTHS, *DAYS))})$)",
+    rf"(?=(?:{'|'.join((*MONTHS, *DAYS))})$)"
+    r"|(?:an? |the )(?=[A-Za-z-]{3,}(?: [A-Za-z-]{3,})?$)",
     re.IGNORECASE,
 )
 _SHORT_NAMES = (
