@@ -15,6 +15,7 @@ from sampleset.answers.maths.equality.verdicts import (
 )
 from sampleset.answers.maths.equality.workers import TIME_LIMIT, Budget
 from sampleset.answers.maths.forms.canonical import read
+from sampleset.answers.maths.forms.constants import CONSTANT
 from sampleset.answers.maths.forms.members import are_reversed
 from sampleset.answers.maths.forms.simple_forms import Form
 from sampleset.answers.maths.forms.two_ways import are_one_angle
@@ -25,6 +26,7 @@ from sampleset.answers.maths.spelling.brackets import split_top
 from sampleset.answers.maths.spelling.tokens import squeeze
 
 _LETTERS = lazy_pattern(r"[A-J]{2,10}")
+_RATIO = lazy_pattern(r"\\(?:sin|cos|tan|cot|sec|csc) ?\(?\\?[A-Za-z]+\)?=")
 _INSIDE = lazy_pattern(r"(?<=[A-Za-z)])\([^()]*\)|[\^_]\{[^{}]*\}|\\(?:sum|prod|int)_.*")
 _COEFFICIENT = lazy_pattern(r"(?<![\^_{])(?<![\^_]\{)\d")
 _NEGATED = lazy_pattern(r"-\\?[A-Za-z]+")
@@ -140,7 +142,7 @@ def _compare_structures(first: Form, second: Form, mode: Mode, budget: Budget) -
         return _compare_containers(first, second, mode, budget)
     if mode == "gold" and _are_one_angle(first, second):
         return Verdict(True, "unit_converted")
-    first = _asked_for(first, second, mode)
+    first, second = _asked_for(first, second, mode), _value_of_ratio(second, first, mode)
     if first.number and second.number:
         return compare_numbers(first.number, second.number, mode)
     if not _worth_algebra(first, second):
@@ -203,6 +205,13 @@ def _asked_for(first: Form, second: Form, mode: Mode) -> Form:
         sides.reverse()
     is_multiple = _NEGATED.fullmatch(sides[0]) or _COEFFICIENT.search(_INSIDE.sub("", sides[0]))
     return first if is_multiple else read(sides[1])
+
+
+def _value_of_ratio(gold: Form, answer: Form, mode: Mode) -> Form:
+    r"""Of the gold `\cos A=\frac{3}{5}`, beside an answer without a name, the value."""
+    ratio = _RATIO.match(gold.text) if mode == "gold" and "=" not in answer.text else None
+    value = gold.text[ratio.end() :] if ratio else ""
+    return read(value) if CONSTANT.fullmatch(value) else gold
 
 
 def _compare_options(first: Form, second: Form) -> Verdict | None:

@@ -14,7 +14,7 @@ _MOST_MEMBERS = 64
 _WHOLE = lazy_pattern(r" ?-?\d{1,9} ?")
 PLUS_MINUS = lazy_pattern(r"\\pm(?![A-Za-z])|^\\mp(?![A-Za-z])|^\+/?- ?(?=[\d\\])")
 _AND = lazy_pattern(
-    r",? ?(?<![A-Za-z\\])(?:and also|and|or else|or|as well as|und|oder|et|ou|или|또는"
+    r",? ?(?<![A-Za-z\\])(?:and also|and|or else|or|as well as|und|oder|et|ou|или|и|또는"
     r"|(?<=\d )y(?= -?\d))(?![A-Za-z]) ?| ?(?<!\\)& ?"
 )
 NAME = (

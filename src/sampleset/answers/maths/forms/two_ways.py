@@ -22,7 +22,7 @@ _APPROXIMATED = lazy_pattern(
     r"|\( ?\\approx|= ?(?=-?[$]?\d*\.\d))"
     r" ?(?P<near>-?[$]?[\d,]*\.?\d+(?:\.\.\.)?)(?P<sign> ?%?)"
     r"(?:(?: or|,| =| \\approx) (?P<again>-?[\d,]*\.?\d+)(?P<again_sign> ?%?))?"
-    r"(?: [A-Za-z][A-Za-z ^{}/23.]{0,24})? ?\)?"
+    r"(?P<unit> [A-Za-z][A-Za-z ^{}/23.]{0,24})? ?\)?"
 )
 _TWO_WAYS = lazy_pattern(r"(?P<exact>[^,;]+?),? ?(?:\(? ?or |= |\() ?(?P<near>[^,;()]+?) ?\)?")
 
@@ -41,6 +41,8 @@ def exact_of_two(text: str) -> str | None:
         value = last.strip() if all(map(CONSTANT.fullmatch, before)) else value
         calculated = "=" in text[match.end("exact") : match.start("near")] and "\\" not in value
         value = _UNITS_AT_END.sub("", value)
+        if (measured := _UNITS_AT_END.search(exact)) and match["unit"]:
+            exact = exact[: measured.start()] + match["unit"]  # spelt in full
         if not calculated:
             is_exact = CONSTANT.fullmatch(value) and not _PLAIN.fullmatch(value)
             sizes = ((match["near"], match["sign"]), (match["again"], match["again_sign"]))

@@ -19,6 +19,8 @@ _SHORT_WORDS = frozenset([
 ])  # fmt: skip
 _WORDS = lazy_pattern(r"[\w '\".,:;!?&()/$%#@-]*")
 _PRODUCT = lazy_pattern(r"[A-Za-z]{1,4}")
+_UNSAID = lazy_pattern(r"(?<=determined)(?:from|with|by|without)[a-z]{1,60}$")
+"""What a text adds to "cannot be determined"."""
 _NOTHING = lazy_pattern(
     r"(?:(?:the|this)(?:equation|system|inequality))?(?:thereis|thereare|has|have|ithas|wehave)?no((?:real|integer|positive|negative|complex|such)?)"
     r"(?:(solution|value|number)|root|(?<=such)(?:integer|function|pair|point|polynomial|triangle|prime))s?(?:exists?)?"
@@ -126,7 +128,7 @@ def folded_words(text: str) -> tuple[str, str] | None:
 
 
 def _one_text(text: str) -> str:
-    folded = text.lower().strip(" .,:;!?\"'()").replace(" ", "")
+    folded = _UNSAID.sub("", text.lower().strip(" .,:;!?\"'()").replace(" ", "").replace("can't", "cannot"))
     nothing = _NOTHING.fullmatch(folded)
     if nothing:
         return "none" if nothing[1] == "such" else f"no{nothing[1]}{nothing[2] or 'solution'}"
