@@ -128,6 +128,7 @@ def phrased_answers(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
     begin_near = max(begin, len(text) - NEAR_END)
     near = text[begin_near:]
     marks: list[tuple[int, str]] = []
+    fences = text.count("```", 0, begin_near)
     if any(word in near for word in ("nswer", "NSWER", "ption", "hoice", "A:", "a:")):
         marks += [
             (match.end(), "")
@@ -137,7 +138,7 @@ def phrased_answers(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
         marks += [
             (match.end(), "")
             for match in _HEADING.finditer(text, begin_near)
-            if text.count("```", 0, match.start()) % 2 == 0  # a comment in code
+            if (fences + text.count("```", begin_near, match.start())) % 2 == 0  # no comment in code
         ]
     marks += [(match.end(), "") for match in _CORRECTION.finditer(text, begin_near)] if marks else []
     if may_announce(near):
