@@ -138,7 +138,9 @@ def phrased_answers(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
         marks += [
             (match.end(), "")
             for match in _HEADING.finditer(text, begin_near)
-            if (fences + text.count("```", begin_near, match.start())) % 2 == 0  # no comment in code
+            # A single sharp within a fence begins a comment.
+            if not match[0].startswith("# ")
+            or (fences + text.count("```", begin_near, match.start())) % 2 == 0
         ]
     marks += [(match.end(), "") for match in _CORRECTION.finditer(text, begin_near)] if marks else []
     if may_announce(near):
