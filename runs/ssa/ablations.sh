@@ -33,7 +33,7 @@ SEED=${SEED:-0}
 BASE=${BASE:-embedded} size=(--set learning_rate=6.0e-4 --set lora.last_layers=15)
 [ "$BASE" = embedded ] || WORK=$WORK/$BASE size=(--set lora.last_layers=12)
 mkdir -p "$WORK"
-export MODELS DATA WORK DEVICE PYTHON SAMPLESET_DTYPE=bfloat16 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
+export MODELS DATA WORK DEVICE PYTHON SAMPLESET_DTYPE="$DTYPE" OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
 export LIMIT=${LIMIT:-$([ -n "${OWN:-}" ] && echo 400 || echo 200)} PERMUTATIONS=0 CONCURRENCY=8 WORKERS=1
 STEPS=${STEPS:-240}
 beside=() # further methods of the reports
@@ -57,7 +57,7 @@ rows() { # NAME [options of train-data]
 }
 
 train() { # METHOD NAME ROWS [--set KEY=VALUE ...]
-  "$HERE/train.sh" "$2" "$1" "$BASE" "$3" "${size[@]}" --set dtype=bfloat16 --set threads=1 --set steps="$STEPS" --set seed="$SEED" \
+  "$HERE/train.sh" "$2" "$1" "$BASE" "$3" "${size[@]}" --set dtype="$DTYPE" --set threads=1 --set steps="$STEPS" --set seed="$SEED" \
     --set rows_per_step=1 --set rows_per_pass=1 --set save_every=60 "${@:4}"
 }
 

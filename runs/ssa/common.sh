@@ -3,6 +3,7 @@
 #   DATA    local copies of the datasets (docs/reference/datasets.md); empty: the Hub
 #   WORK    where stores, rows, runs and reports go
 #   DEVICE  cpu or cuda
+#   DTYPE   of weights on a CPU: float32 where it does not multiply in bfloat16
 set -euo pipefail
 export LC_ALL=C  # files are read in the same order everywhere
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -10,6 +11,7 @@ ROOT=$(cd "$HERE/../.." && pwd)
 MODELS=${MODELS:?folder with the GGUF files}
 WORK=${WORK:-$HERE/out}
 DEVICE=${DEVICE:-cuda}
+DTYPE=${DTYPE:-bfloat16}
 PYTHON=${PYTHON:-python}
 SAMPLESET="$PYTHON -m sampleset"
 mkdir -p "$WORK"

@@ -9,7 +9,7 @@
 #            takes half an hour more
 DEVICE=cpu
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-export MODELS DATA WORK DEVICE PYTHON OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive SAMPLESET_DTYPE=bfloat16
+export MODELS DATA WORK DEVICE PYTHON OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive SAMPLESET_DTYPE="$DTYPE"
 name=$1
 draws=$ROOT/data/draws
 test=("${name}_openvino" "$draws/gsm8k_test_qwen15b.jsonl.gz") calibrated=true
@@ -34,7 +34,7 @@ case $name in
 esac
 [ -s "$WORK/rows/$rows.jsonl" ] || "$HERE/rows.sh" $rows "$name" "$(train_sets "$draws")" \
   "${row_options[@]}" "${BALANCE[@]}" --keep-end-tokens 90
-"$HERE/train.sh" "$name" select $model $rows --set dtype=bfloat16 --set threads=1 --set rows_per_pass=1 \
+"$HERE/train.sh" "$name" select $model $rows --set dtype="$DTYPE" --set threads=1 --set rows_per_pass=1 \
   --set save_every=5 "${settings[@]}"
 if "$calibrated"; then
   $SAMPLESET calibrate "$WORK/train/$name/checkpoint" "$WORK/rows/$rows.held_back.jsonl"

@@ -24,6 +24,6 @@ $PYTHON "$HERE/unseen.py" "$WORK/last.jsonl.gz" "$sets/next.jsonl.gz" "${older[@
 [ -d "$WORK/start" ] || $SAMPLESET export "$START" --format peft --output "$WORK/start"
 $SAMPLESET train select "$HERE/recipe.yaml" --set model="$WORK/start" --set rows="$rows/mended.jsonl" \
   --set output_dir="$WORK/train/mended" --set steps="${STEPS:-90}" --set rows_per_step=4 --set rows_per_pass=1 --set learning_rate="${RATE:-2.0e-4}" \
-  --set vote_prior=1.0 --set confidence_prior=4.0 --set save_every=10 --set dtype=bfloat16 --set threads=1 --set device=cpu
+  --set vote_prior=1.0 --set confidence_prior=4.0 --set save_every=10 --set dtype="$DTYPE" --set threads=1 --set device=cpu
 [ -d "$WORK/export/mended" ] || $SAMPLESET export "$WORK/train/mended/checkpoint" --output "$WORK/export/mended"
 $SAMPLESET calibrate "$WORK/export/mended" "$sets/next.jsonl.gz" -k 5

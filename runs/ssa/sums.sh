@@ -25,9 +25,9 @@ further() { # ROUND START SUBSETS ROWS OF_GSM8K STEPS RATE
   [ -d "$WORK/start$1" ] || $SAMPLESET export "$2" --format peft --output "$WORK/start$1"
   $SAMPLESET train select "$HERE/recipe.yaml" --set model="$WORK/start$1" --set rows="$rows/mix$1.jsonl" \
     --set output_dir="$WORK/train/sums$1" --set steps="$6" --set rows_per_step=4 --set rows_per_pass=1 --set learning_rate="$7" \
-    --set vote_prior=1.0 --set confidence_prior=4.0 --set save_every=10 --set dtype=bfloat16 --set threads=1 --set device=cpu
+    --set vote_prior=1.0 --set confidence_prior=4.0 --set save_every=10 --set dtype="$DTYPE" --set threads=1 --set device=cpu
   [ -d "$WORK/export/sums$1" ] || $SAMPLESET export "$WORK/train/sums$1/checkpoint" --output "$WORK/export/sums$1"
 }
 
 further 0 "$START" 2 1000 120 120 4.0e-4
-further 1 "$WORK/export/sums0" 4 550 150 160 3.0e-4
+further 1 "$WORK/export/sums0" 4 350 50 100 3.0e-4

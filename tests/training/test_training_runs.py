@@ -17,6 +17,7 @@ from sampleset.backends.transformers import TransformersBackend  # noqa: E402
 from sampleset.chat import SamplingParams  # noqa: E402
 from sampleset.engines.checkpoint import read_trained_on  # noqa: E402
 from sampleset.engines.gguf import resolve_embedded_model  # noqa: E402
+from sampleset.engines.huggingface import precision  # noqa: E402
 from sampleset.engines.huggingface.model import find_model  # noqa: E402
 from sampleset.engines.huggingface.text import Texts  # noqa: E402
 from sampleset.errors import (  # noqa: E402
@@ -247,6 +248,7 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path: Path, tiny: Path
     assert logs[0] == logs[1]
 
 
+@pytest.mark.filterwarnings("ignore::sampleset.engines.huggingface.precision.SlowTypeWarning")
 def test_products_in_bfloat16_train_nearly_the_same_weights_in_float32(tmp_path: Path, tiny: Path):
     found: list[dict[str, Any]] = []
     for products in (None, "bfloat16"):
@@ -267,6 +269,20 @@ def test_products_in_bfloat16_train_nearly_the_same_weights_in_float32(tmp_path:
     assert any(not torch.equal(whole[name], mixed[name]) for name in whole)
     for name in whole:
         torch.testing.assert_close(mixed[name], whole[name], rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("option", ["dtype", "matmul_dtype"])
+def test_a_type_in_which_the_processor_is_slow_is_warned_of(
+    tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch, option: str
+):
+    made = recipe(tmp_path, tiny, even_is_right(4, 0), device="cpu", **{option: "bfloat16"})
+    monkeypatch.setattr(precision, "slowness", lambda *_: 16.2)
+    with pytest.warns(
+        precision.SlowTypeWarning, match=rf"16 times as long in bfloat16 .* Leave out {option}=bfloat16"
+    ):
+        start_policy(made)
+    monkeypatch.setattr(precision, "slowness", lambda *_: 0.6)
+    start_policy(made)  # a warning would be an error
 
 
 def test_a_checkpoint_says_how_it_is_to_be_asked(tmp_path: Path, tiny: Path):

@@ -21,6 +21,7 @@ from sampleset.engines.huggingface.model import (
     open_weights,
     without_progress_bars,
 )
+from sampleset.engines.huggingface.precision import warn_if_slow
 from sampleset.engines.huggingface.text import Texts
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.training.export.model_card import model_card
@@ -69,6 +70,8 @@ def start_policy(recipe: Recipe) -> Policy:
     base = find_model(recipe.model)
     loaded = load_model(base, recipe.device, recipe.dtype, merge_adapter=recipe.lora is None)
     model = loaded.model
+    if recipe.matmul_dtype:
+        warn_if_slow(torch, recipe.matmul_dtype, loaded.device.type, "matmul_dtype")
     if recipe.lora is None:
         model.requires_grad_(True)  # peft froze the weights when it merged the adapter
     elif base.base is not None:

@@ -20,6 +20,7 @@ from typing import Any, cast
 
 from sampleset.engines.checkpoint import read_record
 from sampleset.engines.gguf import EMBEDDED, resolve_embedded_model, weights_digest
+from sampleset.engines.huggingface.precision import warn_if_slow
 from sampleset.engines.openmp import short_waits
 from sampleset.errors import (
     BackendError,
@@ -301,6 +302,8 @@ def _device_and_type(device: str | None, dtype: str | None) -> tuple[Any, Any]:
     kind = getattr(torch, dtype or ("bfloat16" if torch_device.type == "cuda" else "float32"), None)
     if not isinstance(kind, torch.dtype):
         raise InvalidArgumentError(f"dtype={dtype!r} is unknown. Use bfloat16, float16 or float32.")
+    if dtype:
+        warn_if_slow(torch, dtype, torch_device.type, "dtype")
     return torch_device, kind
 
 
