@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from sampleset.aggregators.base import tally
 from sampleset.aggregators.learned_vote import LearnedVote
 from sampleset.cli.main import app
 from sampleset.errors import DataError, InvalidArgumentError
@@ -20,7 +21,7 @@ from sampleset.training.fit_vote import Gain as VoteGain
 from sampleset.training.fit_vote import VoteFit, fit_vote, folds_of, used_on, verdict_of
 from sampleset.training.labelled_sets import LabelOptions, Labels, read_labels
 from sampleset.training.listwise import Choice, fitted, losses, shares, stacked
-from sampleset.types import LogprobSummary, Problem, Question, Sample, SampleSet
+from sampleset.types import Answer, LogprobSummary, Problem, Question, Sample, SampleSet
 
 
 def labelled(
@@ -288,6 +289,28 @@ async def test_other_gold_answers_change_what_is_right_and_no_feature():
     assert [one.columns for one in first.sets] == [one.columns for one in second.sets]
     assert [one.right for one in first.sets] != [one.right for one in second.sets]
     assert first.digest != second.digest
+
+
+async def test_a_reader_reads_several_sets_at_once_and_learns_the_same():
+    class Reader:
+        name = "reader"
+        at_work = most = 0
+
+        async def aggregate(self, sample_set: SampleSet) -> Answer:
+            self.at_work += 1
+            self.most = max(self.most, self.at_work)
+            await asyncio.sleep(0)
+            self.at_work -= 1
+            told = (await tally(sample_set)).candidates
+            shares = [1 / len(told)] * len(told) if len(told) != 2 else [0.25, 0.75]
+            told = [replace(one, probability=share) for one, share in zip(told, shares, strict=True)]
+            return Answer(sample_set.id, self.name, told[0].answer, candidates=tuple(told))
+
+    sets, options = labelled(80), LabelOptions()
+    together, alone = Reader(), Reader()
+    labels = await read_labels([sets], options, together, max_concurrency=4)
+    assert labels == await read_labels([sets], options, alone, max_concurrency=1)
+    assert (together.most, alone.most) == (4, 1)
 
 
 def test_fewer_than_two_folds_are_refused():

@@ -163,6 +163,7 @@ async def fit_vote_file(
             options,
             logged_reader,
             scorer,
+            calls.max_concurrency,
             lambda read: show(f"{plural(read, 'set')} read"),
         )
         show(f"fitting on {plural(len(labels.sets), 'set')}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from sampleset.errors import (
     PromptError,
     TransientBackendError,
 )
+from sampleset.models.together import in_order
 from sampleset.risk.escalation import STEP_FAILED
 from sampleset.specs import models_asked, options_of
 from sampleset.storage.files import JsonlLog
@@ -122,23 +122,13 @@ async def answer_all(
     Raises:
         BackendError: The method failed on every set, or its model cannot be asked at all.
     """
-    waiting = iter(sample_sets)
-    running: list[asyncio.Task[Answer]] = []
     failures: list[str] = []
     done = 0
-    try:
-        while True:
-            while len(running) < max_concurrency and (sample_set := next(waiting, None)) is not None:
-                running.append(asyncio.create_task(log.answer(aggregator, sample_set)))
-            if not running:
-                break
-            answer = await running.pop(0)
-            done += 1
-            failures += [answer.text] if "failed" in answer.flags else []
-            yield answer
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+    async for answer in in_order(
+        sample_sets, lambda sample_set: log.answer(aggregator, sample_set), max_concurrency
+    ):
+        done += 1
+        failures += [answer.text] if "failed" in answer.flags else []
+        yield answer
     if failures and len(failures) == done:
         raise BackendError(f"{aggregator.name} failed on all {done} sample sets. First: {failures[0]}")

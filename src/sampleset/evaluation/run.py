@@ -27,6 +27,7 @@ from sampleset.evaluation.scoring import REFERENCE, MethodAnswers, Plan, Problem
 from sampleset.evaluation.summary import RESAMPLES, FileSummary, Survey, macro_points
 from sampleset.evaluation.totals import FileTotals
 from sampleset.models.prices import Prices
+from sampleset.models.together import in_order
 from sampleset.specs import models_asked
 from sampleset.storage.records import StoredSet
 from sampleset.types import Answer, Problem, SampleSet, Usage
@@ -279,23 +280,12 @@ class _Run:
         self, source: str, sets: Iterable[StoredSet], plan: Plan, progress: EvaluationProgress
     ) -> AsyncIterator[Work]:
         """The problems to score, in order. Methods that call a model work on several at once."""
-        running: deque[asyncio.Task[Work]] = deque()
-        window = self.options.max_concurrency
-        try:
-            for stored in sets:
-                asks = bool(self._asking) or kind_of(stored.problem.question).asks_model
-                if not asks and not running:
-                    yield await self._work(source, stored, plan, progress)
-                    continue
-                running.append(asyncio.create_task(self._work(source, stored, plan, progress)))
-                if len(running) >= window:
-                    yield await running.popleft()
-            while running:
-                yield await running.popleft()
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+        async for work in in_order(
+            sets,
+            lambda stored: self._work(source, stored, plan, progress),
+            self.options.max_concurrency,
+        ):
+            yield work
 
     async def _work(self, source: str, stored: StoredSet, plan: Plan, progress: EvaluationProgress) -> Work:
         stored_set = stored.sample_set

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from sampleset.datasets.base import GOLD_REMEDY, has_readable_gold, question_key
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.evaluation.subsets import subsets_of
 from sampleset.grading.grade import grade
+from sampleset.models.together import in_order
 from sampleset.reward_models.base import Reduction, RewardModel
 from sampleset.storage.records import StoredSet
 from sampleset.training.listwise import Choice, Floats, Stack, stacked
@@ -165,6 +167,7 @@ async def read_labels(
     options: LabelOptions,
     reader: Aggregator | None = None,
     reward_model: RewardModel | None = None,
+    max_concurrency: int = 8,
     on_progress: Callable[[int], None] | None = None,
 ) -> Labels:
     """The labelled sets of some files.
@@ -174,6 +177,7 @@ async def read_labels(
         options: How they are read.
         reader: Aggregator whose score of each candidate is a feature.
         reward_model: Reward model whose score of each sample is a feature.
+        max_concurrency: Sets in work at once.
         on_progress: Called with the number of sets read.
 
     Raises:
@@ -183,10 +187,13 @@ async def read_labels(
     reading, digest = _Reading(), hashlib.sha256()
     sets: list[LabelledSet] = []
     read = 0
-    for stored in (stored for file in files for stored in file):
+
+    async def work(stored: StoredSet) -> tuple[StoredSet, list[LabelledSet]]:
+        return stored, [one async for one in _labelled(stored, options, reader, reward_model, reading)]
+
+    async for stored, labelled in in_order(chain.from_iterable(files), work, max_concurrency):
         read += 1
-        async for labelled_set in _labelled(stored, options, reader, reward_model, reading):
-            sets.append(labelled_set)
+        sets += labelled
         texts = [sample.text for sample in stored.sample_set.samples]
         content = (stored.problem.question.text, stored.problem.answer, texts)
         digest.update(repr(content).encode("utf-8", "replace"))
@@ -324,7 +331,8 @@ def _notes(reading: _Reading) -> tuple[str, ...]:
             "each sample's row, as `sampleset sample --pool` writes it"
         )
     notes += [
-        f"{plural(count, 'set')} with a sample flagged {flag}" for flag, count in reading.failed.items()
+        f"{plural(count, 'set')} with a sample flagged {flag}"
+        for flag, count in sorted(reading.failed.items())
     ]
     return tuple(notes)
 

@@ -11,9 +11,7 @@ and the question's id. Which rows the balance keeps also depends on the rows bef
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
@@ -30,6 +28,7 @@ from sampleset.chat import Message
 from sampleset.datasets.base import has_readable_gold, question_key, read_dataset, scorer_for
 from sampleset.errors import ContextOverflowError, InvalidArgumentError
 from sampleset.grading.grade import grade
+from sampleset.models.together import in_order
 from sampleset.prompts import Shown, aggregation_messages, defuse, with_ending_only
 from sampleset.reward_models.generative_verifier import VERDICTS, verdict_messages
 from sampleset.storage.files import new_jsonl, read_problems
@@ -200,7 +199,7 @@ async def write_training_rows(
         write_held_back = (
             stack.enter_context(new_jsonl(beside(output, HELD_BACK))) if options.held_back else write
         )
-        async for result in _in_order(subsets, work, max_concurrency):
+        async for result in in_order(subsets, work, max_concurrency):
             for finished in result:
                 if isinstance(finished, str):
                     count.dropped_rows[finished] += 1
@@ -479,21 +478,3 @@ def _shown_samples(subset: DrawnSubset, fold: bool) -> list[Shown]:
     return [
         Shown(subset.sample_set.samples[candidate.indices[0]].text, candidate.votes) for candidate in firsts
     ]
-
-
-async def _in_order(
-    items: AsyncIterator[DrawnSubset], work: Callable[[DrawnSubset], Any], window: int
-) -> AsyncIterator[list[FinishedRow | str]]:
-    """Results in the order of the items. Up to `window` items are worked on at once."""
-    pending: deque[asyncio.Task[Any]] = deque()
-    try:
-        async for item in items:
-            pending.append(asyncio.create_task(work(item)))
-            if len(pending) >= window:
-                yield await pending.popleft()
-        while pending:
-            yield await pending.popleft()
-    finally:
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
