@@ -29,15 +29,9 @@ from sampleset.aggregators.learned_vote import (
 )
 from sampleset.errors import DataError, InvalidArgumentError
 from sampleset.metrics import MOST_WANTED, paired_bootstrap, questions_to_show, rounded_up
-from sampleset.training.labelled_sets import (
-    Labels,
-    Table,
-    design_of,
-    kinds_and_sizes,
-    set_means,
-    table_of,
-)
+from sampleset.training.labelled_sets import Labels
 from sampleset.training.listwise import Choice, Floats, Stack, fitted, losses, part_of, shares, stacked
+from sampleset.training.vote_design import Table, design_of, kinds_and_sizes, set_means, table_of
 from sampleset.vote_features.base import MEMBER, RECORDED
 
 CURVE = (50, 100, 200, 400, 800)
