@@ -15,7 +15,8 @@ import pytest
 
 from sampleset.errors import DataError, MissingExtraError
 from sampleset.storage.pipes import stdin_file
-from sampleset.storage.rows import read_rows, rows_in
+from sampleset.storage.row_folders import rows_in
+from sampleset.storage.rows import read_rows
 
 
 def _zstandard(data: bytes) -> bytes:

@@ -43,7 +43,8 @@ from sampleset.storage.records import (
     problem_from_row,
     stored_set_from_row,
 )
-from sampleset.storage.rows import located, parse_line, plain_row, rows_in
+from sampleset.storage.row_folders import rows_in
+from sampleset.storage.rows import located, parse_line, plain_row
 from sampleset.types import Problem
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".csv")

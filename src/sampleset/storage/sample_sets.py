@@ -15,7 +15,8 @@ from sampleset.storage.files import sets_of
 from sampleset.storage.foreign.base import Source, recognised
 from sampleset.storage.pipes import regular_file
 from sampleset.storage.records import StoredSet
-from sampleset.storage.rows import READABLE, row_files
+from sampleset.storage.row_folders import row_files
+from sampleset.storage.rows import READABLE
 from sampleset.storage.store import SampleStore, is_store
 from sampleset.types import Problem
 

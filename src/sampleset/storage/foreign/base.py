@@ -28,7 +28,8 @@ from sampleset.storage.records import (
     number_text,
     problem_to_row,
 )
-from sampleset.storage.rows import Located, located, read_rows, row_files, rows_in
+from sampleset.storage.row_folders import row_files, rows_in
+from sampleset.storage.rows import Located, located, read_rows
 from sampleset.types import Problem
 
 
