@@ -36,7 +36,7 @@ _FEW_CHARACTERS = 100
 
 _MARKUP = lazy_pattern(
     r"</?(?:b|strong|i|em|u|p|span|mark)>|\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`|\$|\\[()\[\]]"
-    r"|[「」『』【】✅✓☑➡]|^\s*[>→]|^#{1,6} |\[(?:END|DONE|EOS)\]|(?<=\b[A-Z])['’][dt][iıuü]r\b",
+    r"|[「」『』【】✅✓☑➡]|^[ \t]*[>→]|^#{1,6} |\[(?:END|DONE|EOS)\]|(?<=\b[A-Z])['’][dt][iıuü]r\b",
     re.MULTILINE,
 )
 _WIDE = {
@@ -90,7 +90,7 @@ _STATED = lazy_pattern(
     rf"|response|guess|vote|ans|solution|verdict|decision|winner|match|fit|correction)\b\.?)"
     rf"[^\n]{{0,60}}?(?:\b(?:is|are|be|was|as)\b|[:=→]|\s[–—-]|\bbut\b)\s*(?:therefore|thus|then|simply"
     rf"|also|indeed|still|clearly|probably|most likely|likely|I think(?: it(?: is|'s))?)?\s*"
-    rf"(?:{NOUN} )?{_LETTER}{_AFTER}"
+    rf"(?:(?:the )?{NOUN} )?{_LETTER}{_AFTER}"
     rf"|\b(?:ans|answer|choice|conclusion|option|final answer)\b[.,]?\s{{0,3}}(?:=\s{{0,3}})?{_LETTER}{_BARE}"
     rf"|(?:^|\s)(?:final|correct|result|verdict|decision|solution)(?:\s?[:→]|\s)\s{{0,2}}{_LETTER}{_CLOSED}"
     rf"|^{_LETTER},? (?:because|since|I (?:think|believe|guess|would say)"
@@ -171,12 +171,13 @@ _SURELY = (
     r"|by process of elimination)"
 )
 _LEADS_TO = (
-    r"(?:suggest(?:s|ed)?|indicates?|implies|conclude[sd]?|agrees? with|align(?:s|ed)? with|(?:consistent"
+    r"(?:(?<![A-Z] )(?:suggests|indicates|implies)"
+    r"|suggest(?:ed)?|indicate|conclude[sd]?|agrees? with|align(?:s|ed)? with|(?:consistent"
     r"|in line|in agreement|compatible) with|fits? with|yields?|gives?(?: us)?|(?:leads?|brings?|takes|gets"
     r"|points?) (?:us|me) to|corresponds with|arrives? at|bet(?:ting)? on|mark(?:ed|ing)?|chosen|picked"
-    r"|answer with|recommend|settled? (?:on|for)|decided? on|stick(?:ing)? with|stay(?:ing)? with|given by"
-    r"|stated (?:in|by)|captured (?:in|by)|expressed (?:in|by)|equivalent to|none other than|better is"
-    r"|left is|remaining is)"
+    r"|answer with|recommend|settled? (?:on|for)|decided? on|stick(?:ing)? with|stay(?:ing)? with"
+    r"|(?:given|shown|stated) (?:in|by)|captured (?:in|by)|expressed (?:in|by)|equivalent to"
+    r"|none other than|better is|left is|remaining is)"
 )
 _HINTS = (
     # what is said of an option
@@ -269,8 +270,9 @@ _HEADING = lazy_pattern(
     re.IGNORECASE | re.MULTILINE,
 )
 _LETTERED = lazy_pattern(
-    r"^\s*\(?(?:[A-Z][).:]|[a-z]\))\s(?!(?:is|are|was|would|can|could|has)\b)", re.MULTILINE
+    r"^[ \t]*\(?(?:[A-Z][).:]|[a-z]\))\s(?!(?:is|are|was|would|can|could|has)\b)", re.MULTILINE
 )
+_OPTIONS_IN_LINE = lazy_pattern(r"\W{0,3}A[).:] [^\n]{1,80}?[\s(]B[).:] [^\n]{1,80}?[\s(]C[).:] ")
 _CONTRAST = lazy_pattern(r"\b(?:not|rather than|instead of|unlike) (?:[\w-]{1,20} ){1,3}$")
 _IN_PARENTHESES = lazy_pattern(r"(?<![\w\\])\(([A-Z])\)(?!\w)")
 
@@ -309,7 +311,7 @@ def _unstated(plain: str, entries: Sequence[Entry], letters: Collection[str]) ->
     headed = plain[headings[-1].end() :] if headings else plain
     leading = _LEADING.match(headed)
     letter = (leading[1] or leading[2] or leading[3]).upper() if leading else ""
-    if letter in letters and letter not in wrong and len(_LETTERED.findall(headed)) <= 1:
+    if letter in letters and letter not in wrong and not _lists_options(headed):
         return letter, "choice"
     dashed = _DASHED.fullmatch(plain.strip())
     if dashed and (letter := dashed[1].upper()) in letters and letter not in wrong:
@@ -321,6 +323,11 @@ def _unstated(plain: str, entries: Sequence[Entry], letters: Collection[str]) ->
             continue
         return None if is_open(plain, mark.start(), mark.end()) else (mark[1], "last_choice")
     return None
+
+
+def _lists_options(text: str) -> bool:
+    """Whether a text begins with several options: one a line, or `A) 1 B) 2 C) 3`."""
+    return len(_LETTERED.findall(text)) > 1 or bool(_OPTIONS_IN_LINE.match(text))
 
 
 def _last_named(sentences: Sequence[str], letters: Collection[str], pattern: re.Pattern[str]) -> str:

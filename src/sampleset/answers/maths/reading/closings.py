@@ -30,6 +30,12 @@ _EXPLANATION = lazy_pattern(
 _WHERE = lazy_pattern(
     r", (?:which (?:is|are) )?(?:attained|achieved|reached|obtained|occurring|which occurs)"
     r" (?:at|when|if|for)\b[^.\n]*"
+    r"|(?<=[\d$}]) (?:at|when|if|for) [$\\(]{0,2}[A-Za-z] ?= ?[^\s=.,;]{1,20}(?: and [^.\n]{1,30})?[\s.!]*$"
+)
+_EXTREME = lazy_pattern(
+    r"\b(?:minimum|maximum|greatest|least|largest|smallest|highest|lowest)\b"
+    r"[^.\n]{0,80}? (?:is|of|be|equals) \S{1,30}$",
+    re.IGNORECASE,
 )
 
 
@@ -39,6 +45,8 @@ def without_place(text: str) -> str:
     where = _WHERE.search(last)
     if not where or not (NUMBER.search(last, 0, where.start()) or "\\" in last[: where.start()]):
         return text
+    if where[0][0] == " " and not _EXTREME.search(last[: where.start()]):
+        return text  # "2x = 6 holds when x = 3"
     return text.rstrip()[: -len(last) + where.start()]
 
 

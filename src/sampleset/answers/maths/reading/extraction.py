@@ -158,7 +158,8 @@ def _first_of(
 ) -> tuple[Extracted, int] | None:
     """The first content that is an answer, and where its marker ends."""
     for content, end in contents:
-        is_label = len(content.split()) <= _FEW_WORDS  # "not enough information"
+        # "not enough information" may be an answer, "I don't know" is none.
+        is_label = len(content.split()) <= _FEW_WORDS and not content.startswith(("I ", "We "))
         if letters is None and not is_label and states_no_answer(content):
             return Extracted("", rule), end
         answer = _accept(content, rule)

@@ -9,6 +9,7 @@ from typing import Any, cast
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.reading.boxes import boxed_answers
 from sampleset.answers.maths.reading.marked_texts import is_prose, may_be_answer, without_aside
+from sampleset.answers.maths.reading.no_answers import states_no_answer
 from sampleset.answers.maths.reading.phrases import phrased_answers
 from sampleset.answers.maths.reading.sentences import last_sentence, number_of_sentence
 
@@ -98,7 +99,7 @@ def _answer_in(value: object, depth: int) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = _LOST_COMMAND.sub(_restored, value).strip() if isinstance(value, str) else ""
-    if not may_be_answer(text):
+    if not may_be_answer(text) or (text.startswith(("I ", "We ")) and states_no_answer(text)):
         return None
     marked = next(boxed_answers(text), None) or next(phrased_answers(text), None)
     if marked:

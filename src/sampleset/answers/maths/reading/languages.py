@@ -20,7 +20,7 @@ _OTHER = (
 ANNOUNCED = lazy_pattern(
     rf"(?:(?<![^\W\d_])(?:{_LATIN})(?: (?:finale?|correcta?|correcte|final|correta))?(?:\s*[:：]"
     rf"|\s+(?:lautet|ist|est|es|é|è|is|är|er|jest|je|este|ni|là|adalah|to)(?![^\W\d_])\s*[:：]?)"
-    rf"|(?:{_OTHER})(?:\s*(?:应该|應該)?\s*(?:[:：]|是|为|為|は|은|는|คือ|है|-|—)\s*[:：]?|\s+(?=[\d\\$-]))"
+    rf"|(?:{_OTHER})(?:\s*(?:应该|應該)?\s*(?:[:：】]|是|为|為|は|은|는|คือ|है|-|—)\s*[:：]?|\s+(?=[\d\\$-]))"
     rf"|(?:故选"
     rf"|应选|故选择)(?=\s*[A-Z]))"
     r"[\"*_`\s]{0,6}",

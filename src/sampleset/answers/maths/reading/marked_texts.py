@@ -15,7 +15,7 @@ MIN_PROSE = 3
 """Words; of fewer, no formula is prose."""
 _MARKUP = ("*", "`", "$", '"', "\\")
 _PLACEHOLDER = lazy_pattern(
-    r"[.…\s_*?-]*|null|(?:your|the|final|my|insert|put|write|answer|number|letter|value|result|here|x|option"
+    r"[.…\s_*?-]*|\\[lc]?dots|null|(?:your|the|final|my|insert|put|write|answer|number|letter|value|result|here|x|option"
     r"|choice|\\(?:(?:text|textbf|mathrm|boxed)(?=\W)|q?quad(?![a-z]))|\W)+"
     r"|\W*(?:your|insert|put|write)\b[^0-9]*",
     re.IGNORECASE,

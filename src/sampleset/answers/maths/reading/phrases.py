@@ -72,14 +72,19 @@ _CORRECTION = lazy_pattern(
     r"(?:\b(?:it is|it's|(?:it|that|this) should be|I meant)\s(?=[-$\d\\])"
     r"|: ?(?=[-$\d\\]\S{0,40}\s{0,4}$))"
     # "I made a mistake. It should be 15."
-    r"|\b(?:I (?:\w{1,12} ){0,3}(?:mistake|error|miscalculated|misread)|my (?:mistake|error)"
-    r"|(?:that|this)(?: is| was|['’]s) (?:wrong|incorrect|an? (?:error|mistake)))\b"
+    r"|(?:\b(?:I (?:\w{1,12} ){0,3}(?:mistake|error|miscalculated|misread)|my (?:mistake|error))"
+    r"|(?:\b(?:that|this)|(?<=\})\$?)(?: is| was|['’]s)"
+    r" (?:wrong|incorrect|not right|an? (?:error|mistake)))\b"
     r"[^.\n?:]{0,40}[.!;,:] {0,2}"
     r"(?:it|that|this|the [a-z]{3,10}(?: [a-z]{3,10})?) (?:should (?:be|have been)|must be)\s(?=[-$\d\\])",
     re.IGNORECASE,
 )
-_SUPPOSED = lazy_pattern(r"\b[Ii]f\b[^.\n]{1,160}\banswer would be\W{0,4}$")
-"""What a question that was not asked would come to is no later answer than the box."""
+_SUPPOSED = lazy_pattern(
+    r"\b(?:if|had (?:we|you|I|he|she|it|they|the)|otherwise|without)\b"
+    r"[^.\n]{1,160}\banswer would (?:have been|be)\W{0,4}$",
+    re.IGNORECASE,
+)
+"""What a question that was not asked would come to is no later answer than a box or another phrase."""
 _NOT_IT_IS = lazy_pattern(
     r"not (?:equal to )?-?[$\\\d][^,;\n]{0,40}?[.,;] (?:rather|instead|actually)?,? ?"
     r"(?:it is|it['’]s|it must be|it should be|rather|instead) (?=[-$\\\d])",
@@ -104,9 +109,11 @@ _YES_NO = lazy_pattern(r"(yes|no)\b(?=[.,;:!]|\s*$| (?:because|since|as)\b)", re
 _CITED = lazy_pattern(r"(?<=[\w.)$]) ?(?:\[\d{1,2}\]){1,4}\.?$")
 _NEXT_KEY = lazy_pattern(r",\s*\"\w{1,40}\"\s*:.*", re.DOTALL)
 _BRACES_AT_END = lazy_pattern(r"(?<=\w)[}\]]+$")
-_NOT_BUT = lazy_pattern(r"not (?:equal to )?[^,;]{1,40},? but (?:rather )?(.+)")
+_NOT_BUT = lazy_pattern(
+    r"(?:not|nicht|non?|não|не) (?:equal to )?[^,;]{1,40},? (?:but|sondern|sino|mas|ma|а) (?:rather )?(.+)"
+)
 _REASON = lazy_pattern(
-    r"(?P<head>[^,;:]{1,60}?)"
+    r"(?P<head>(?:[^,;:]|:(?=\d\d)){1,60}?)"
     r"(?:,? \(?(?:because|since|which is|as(?= [^,;]{0,60}=))\s|: (?=[^,;:]{1,60}=))(?P<reason>.+)",
     re.DOTALL,
 )
@@ -142,10 +149,10 @@ def phrased_answers(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
             if not match[0].startswith("# ")
             or (fences + text.count("```", begin_near, match.start())) % 2 == 0
         ]
-    marks += [(match.end(), "") for match in _CORRECTION.finditer(text, begin_near)] if marks else []
+    marks += [(match.end(), "") for match in _CORRECTION.finditer(text, begin_near)] if marks or begin else []
     if may_announce(near):
         marks += [(match.end(), match[0]) for match in ANNOUNCED.finditer(text, begin_near)]
-    negated: list[tuple[str, int]] = []
+    doubtful: list[tuple[str, int]] = []
     for start, announcer in sorted(marks, reverse=True)[:_MOST_PHRASES]:
         rest = text[start : start + 2 * MAX_ANSWER].lstrip(' \t*:"`')
         taken_back = _NOT_IT_IS.match(rest) or _CORRECTED.match(rest)
@@ -159,16 +166,15 @@ def phrased_answers(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
                     rest = rest[2 : rest.index(ending, 2)].replace("\n", " ").strip()
         grid = GRID.match(rest)
         sentence = grid[0] if grid else first_sentence(rest)
-        if sentence.endswith(("?", ":")) or (
-            begin and _SUPPOSED.search(text, max(begin, start - 200), start)
-        ):
+        is_supposed = bool(_SUPPOSED.search(text, max(begin, start - 200), start))
+        if sentence.endswith(("?", ":")) or (begin and is_supposed):
             continue
         answer = _answer_of_sentence(announced(sentence, announcer) if announcer else sentence)
-        if _NEGATED.match(answer):
-            negated.append((answer, start))
+        if is_supposed or _NEGATED.match(answer):
+            doubtful.append((answer, start))
         elif not begin or sentence.lstrip("$*\\([ ").startswith(answer.lstrip("$*\\([ ")[:MAX_ANSWER]):
             yield answer, start
-    yield from negated
+    yield from doubtful
 
 
 def _answer_of_sentence(sentence: str) -> str:
@@ -243,7 +249,7 @@ def _answer_of_sentence(sentence: str) -> str:
 def _is_explained(head: str, reason: str) -> bool:
     """Whether a statement is a number, or states the one that the calculation behind it comes to."""
     if not re.search("[a-z]", head):
-        return read(head).kind == "number"
+        return read(head).kind in ("number", "time", "date")
     stated = read(number_of_sentence(head) or "").number
     result = read(EQUALS.split(reason)[-1]).number if EQUALS.search(reason) else None
     return stated is not None and result is not None and stated.value == result.value

@@ -91,7 +91,7 @@ _NEXT_QUESTION = lazy_pattern(
     r"|Вопрос|问题|問題|题目|題目|问|問|Q)(?P<number> ?#?\d+)?)"
     r"(?:(?:\*\*)? ?[:：](?:\*\*)?(?<![:](?=[^ \n]))|[>\])]|(?(number)(?:\. (?=[A-Z(])|\*\*[ \t]*\n)|(?!))"
     r"|(?(heading)[ \t]*\n|(?!)))"
-    r"|(?<=\n)[ \t]{0,8}(?:Now,? (?:solve|answer|try|do) (?:this|another|the next)"
+    r"|(?<=\n)[ \t]{0,8}(?:Now,? (?:let['’]s |let us )?(?:solve|answer|try|do) (?:this|another|the next)"
     r"(?: one| question| problem)?[:.]"
     r"|The following (?:is|are) (?:an? )?multiple[- ]choice questions?\b)",
     re.IGNORECASE,
@@ -113,6 +113,8 @@ _NOUNS = (
     "now answer",
     "now try",
     "now do",
+    "now let",
+    "now, let",
     "问题",
     "問題",
     "题目",

@@ -14,7 +14,8 @@ _COMMA = r"(?:,|\{,\}|,?\\[,!])"
 _FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
 NUMBER_TEXT = (
     r"(?<![A-Za-z0-9_.,/])(?:(?<![)\]}])[-−–](?=[\d$€£₹.\\]))?"
-    r"(?:\d{0,9} ?\\[dt]?frac ?\{\d{1,9}\} ?\{\d{1,9}\}|[$€£₹]?(?:\d{1,2}/\d{1,2}/\d{4}"
+    r"(?:\d{0,9} ?\\[dt]?frac ?(?:\{\d{1,9}\} ?\{\d{1,9}\}|\d\d(?!\d))"
+    r"|(?!\$\d{0,9} ?\\[dt]?frac)[$€£₹]?(?:\d{1,2}/\d{1,2}/\d{4}"
     r"|\d{4}-\d\d-\d\d(?!\d)|\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)|\d{1,3}(?:\.\d{3}){2,6}(?![.,]?\d)"
     r"|(?<!\d )\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,6}(?! ?\d)(?:[.,]\d+)?"
     rf"|\d+ \d{{1,3}}/\d{{1,3}}(?![\d/])|\d* ?[{_FRACTIONS}]"
@@ -52,7 +53,9 @@ _COMPARISON = lazy_pattern(
 _STANDING = r"(?:approximately |about |around |only |exactly |at least |at most )?"
 _OPENED = r"(?:\$(?=\d[\d,.]*\$)|\\\()?"
 _EQUALS = lazy_pattern(
-    rf"\b(?:equals|(?:is|are) equal to) {_STANDING}{_OPENED}({NUMBER_TEXT})", re.IGNORECASE
+    rf"\b(?:equals|(?:is|are) equal to|we (?:get|obtain)(?=\D{{1,20}}{NUMBER_TEXT}\D*$))"
+    rf" {_STANDING}{_OPENED}({NUMBER_TEXT})",
+    re.IGNORECASE,
 )
 _IS = lazy_pattern(
     rf"\b(?:is|are|was|were|be|it['’]s|that['’]s) {_STANDING}{_OPENED}({NUMBER_TEXT})", re.IGNORECASE
@@ -82,7 +85,7 @@ SIDE = lazy_pattern(
     r"|für|mit|von|aus|pour|avec|après|dans|para|con|después|для|после|на|из|за)\b"
 )
 """What follows it explains a number, or belongs to it."""
-CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|assuming)\b")
+CLAUSE = lazy_pattern(r"\b(?:if|when|because|since|where|while|whereas|although|assuming)\b")
 _PART_OF_A_WORD = lazy_pattern(r"(?:st|nd|rd|th)\b|-[A-Za-z]|:\d")
 _CONTRAST = lazy_pattern(
     r"(?:, (?:and |but )?not|,? not(?= -?[$\d\\])(?<=\d not)"

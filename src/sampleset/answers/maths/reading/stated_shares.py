@@ -16,7 +16,10 @@ _SHARE = (
     r"(?:half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?"
     r"|twelfths?|hundredths?)"
 )
-_AFTER_SHARE = r"(?= (?:an?|of|the|is|are|remains?|left|full)\b|[.!]|\s*$)"
+_AFTER_SHARE = (
+    r"(?=(?: (?:an?|of|the|is|are|remains?|left|full)\b|[.!]|\s*$)"
+    r"|(?:(?<=-half)|(?<=-third)|(?<=-thirds)|(?<=-quarter)|(?<=-quarters)|(?<=-fourths)) [a-z]{3})"
+)
 _DOZENS = lazy_pattern(
     rf"(?<!\w)(?:(?P<mixed>{_COUNTS}) and a half|(?P<count>{_COUNTS}|half an?|(?:a )?half|an?))"
     r"[ -]dozens?\b(?P<half> and a half)?",

@@ -8,7 +8,7 @@ from sampleset.answers.maths.forms.canonical import read
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.reading.sentences import MAX_SENTENCE, NUMBER_TEXT, last_sentence
 
-_SHOWN = lazy_pattern(r"(?<=\\\[)\s*\n\s*|\s*\n\s*(?=\\\])")
+_SHOWN = lazy_pattern(r"(?<=\\\[)\s+|(?<!\s)\s+(?=\\\])")
 _MARKUP = lazy_pattern(r"[*`]{1,2}|\$|\\[()\[\]]")
 _JOINER = lazy_pattern(r"\\(?:text|mathrm)\s?\{\s?(and|or|,)\s?\}|\\(?:q?quad(?![a-z])|[,;: ])")
 _NAMED_ITEM = lazy_pattern(

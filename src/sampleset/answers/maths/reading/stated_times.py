@@ -8,7 +8,8 @@ from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.reading.sentences import NUMBER, main_clause, without_working
 
 _RATIO_IN_WORDS = lazy_pattern(
-    r"\b(?:ratio|proportion)\b[^.\n]*?\b(\d+(?:\.\d+)? to \d+(?:\.\d+)?)(?=[\s.!]*$)"
+    r"\b(?:ratio|proportion|odds|probability|chances?)\b[^.\n]*?"
+    r"\b(\d+(?:\.\d+)? (?:to|in|out of) \d+(?:\.\d+)?)(?=[\s.!]*$)"
 )
 _MONTH = rf"(?:{'|'.join(month.title() for month in MONTHS)})"
 _WEEKDAY = rf"(?:{'|'.join(day.title() for day in DAYS)})"

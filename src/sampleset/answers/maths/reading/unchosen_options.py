@@ -31,13 +31,15 @@ _RULED_OUT = lazy_pattern(
 )
 """What stands before an option that is not chosen: "I would not go with"."""
 _SUPPOSED = lazy_pattern(
-    r"(?:^|[,;:—] |\b(?:and|but|so|now|let us|let['’]?s|let me|we|can|should|I) )"
+    r"(?:^|[,;:—] |\b(?:and|but|so|now|to|let us|let['’]?s|let me|we|can|should|I) )"
     r"(?:(?:suppos\w+|assum\w+|consider\w*)(?: that)?|examin\w+|check\w*|test\w*|evaluat\w+|analy[sz]\w+"
     r"|inspect\w*|verify|look(?:ing)? at|start(?:ing)? with|begin(?:ning)? with|mov(?:e|ing)(?: on)? to"
     rf"|turn(?:ing)? to|try|as for|what about|regarding|were)\s(?:(?:the|we|out|now|next|first|second|third"
     rf"|last|pick|choose|{NOUN})\s){{0,4}}[(\[]?$|(?:^|[,;:—] |\b(?:and|but|so|even|only) )(?:if|when|unless"
     r"|in case)\b(?:(?! then | so | the answer )[^,;:]){0,40}[(\[]?$"
     r"|\bneed[^.;\n]{1,40} to (?:pick|choose|select|say|decide on|justify)\s(?:option )?[(\[]?$"
+    r"|\b(?:check|consider|examine|evaluate|analy[sz]e|test|look at|go through)\b[^.;\n]{1,70}"
+    r",? (?:and )?(?:then|finally|next|lastly),? (?:option |choice )?[(\[]?$"
     r"|^(?:now|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|fourth(?:ly)?),? (?:we have |comes )?(?:the )?"
     r"(?:option |choice |statement )?[(\[]?$",
     re.IGNORECASE,

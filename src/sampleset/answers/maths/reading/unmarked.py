@@ -58,7 +58,7 @@ _TURNS_AROUND = lazy_pattern(
 _VERB = lazy_pattern(
     r"(?:^|\b(?:is|are|was|equals?|equal to|gives?(?: us)?|given by|gets?|obtain|yields?|find|have|be|becomes"
     r"|(?:up|left) with|that['’]s"
-    r"|as|leaves|at|needs?|takes?|requires?|(?:simplifies|reduces|evaluates|comes|amounts) to"
+    r"|as|leaves|at|needs?|takes?|requires?|(?:simplifies|reduces|evaluates|comes|amounts|converges|tends) to"
     r"|length|area|radius|volume"
     r"|equation|slope|coordinates|point|vertex|center|centre)"
     r"(?: (?:exactly|approximately|about|simply|therefore|thus|only|at least|at most))?|[=:为是為])\s*[*_]*$",
@@ -113,6 +113,11 @@ _TUPLE_AT_END = lazy_pattern(
     r"(?:\b(?:is|are|at|be|equals|points?|coordinates|vertex|pair)|[=:])"
     r" ?([(\[][^()\[\]\n]{1,60},[^()\[\]\n]{1,60}[)\]])[.\s]*$"
 )
+_ROWS_AT_END = lazy_pattern(
+    r"\\\\\s*((?:[^\\\n]|\\(?!\\|end)){1,200})(?:\\\\)?\s*"
+    r"\\end\{(?:align\*?|aligned|gather\*?|gathered|eqnarray\*?|split)\}(?:\s|\$\$|\\\]|\.){0,9}$"
+)
+"""The last row of a calculation that a text ends in."""
 _SO_AT_START = lazy_pattern(r"^(?:so|thus|hence|therefore|finally),?\s+", re.IGNORECASE)
 _RELATED = lazy_pattern(r"[<>]|\\(?:leq?|geq?|leqslant|geqslant|in|neq?|lt|gt)(?![A-Za-z])")
 _CONCLUDES = lazy_pattern(
@@ -185,6 +190,8 @@ def _formula(text: str) -> str | None:
     if several:
         return several
     sentence = last_sentence(text)
+    if rows := _ROWS_AT_END.search(text[-MAX_SENTENCE:]):
+        sentence = f"${rows[1].replace('&', '').strip(' ,.=')}$"
     time = stated_time(sentence)
     if time:
         return time
