@@ -36,7 +36,7 @@ def compare_numbers(first: Numeral, second: Numeral, mode: Mode) -> Verdict:
         is_dozens = any(_IN_DOZENS.match(a.label) and a.value * 12 == b.value for a, b in sides)
         return Verdict(is_dozens, "number")
     percent, bare = (first, second) if first.percent else (second, first)
-    if percent.value * 100 == bare.value and bare.unit != "degrees":
+    if percent.value * 100 == bare.value and not bare.unit:
         return Verdict(True, "percent_read_as_number")
     return Verdict(False, "number")
 

@@ -10,6 +10,9 @@ from sampleset.answers.maths.patterns import lazy_pattern
 SCALES = {
     "hundred": 2, "thousand": 3, "million": 6, "mil": 6, "mln": 6, "mn": 6, "billion": 9, "bn": 9,
     "trillion": 12, "lakh": 5, "lakhs": 5, "crore": 7, "crores": 7,
+    "thousands": 3, "millions": 6, "billions": 9, "tausend": 3, "millionen": 6, "milliarde": 9,
+    "milliarden": 9, "milliard": 9, "milliards": 9, "millón": 6, "millones": 6, "milhão": 6, "milhões": 6,
+    "milione": 6, "milioni": 6, "miliardi": 9,
 }  # fmt: skip
 _ONES = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",

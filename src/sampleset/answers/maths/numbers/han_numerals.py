@@ -15,11 +15,17 @@ _HAN_SHARE = lazy_pattern(
     r"([零一二两三四五六七八九十百]{1,6}|[0-9]{1,6})分之([零一二两三四五六七八九十百]{1,6}|[0-9]{1,6})"
 )
 _COUNTER = lazy_pattern(
-    r"[ /]?(?!千(?![米克瓦])|[十百万亿億만억])"
+    r"[ /]?(?!千(?![米克瓦])|[十百万亿億만억]|余\d)"
     r"(?:(?!\d)[\u0400-\u052f\u0e00-\u0e7f\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]){1,12}"
 )
-_HAN_SCALE = lazy_pattern(r"(\d[\d,.]*) ?([百千万亿億만억])(?![十百千万亿億만억米克瓦])")
-_HAN_SCALES = {"百": 2, "千": 3, "万": 4, "만": 4, "亿": 8, "億": 8, "억": 8}
+_SCALE = lazy_pattern(
+    r"(\d[\d,.]*) ?(?:([百千万亿億만억])(?![十百千万亿億만억米克瓦])"
+    r"|(тыс(?=\W|$|яч)|млн|миллион|млрд|миллиард)[а-я]{0,3}\.?(?!\w))"
+)
+_SCALES = {
+    "百": 2, "千": 3, "万": 4, "만": 4, "亿": 8, "億": 8, "억": 8,
+    "тыс": 3, "млн": 6, "миллион": 6, "млрд": 9, "миллиард": 9,
+}  # fmt: skip
 
 
 def han_amount(text: str) -> tuple[Fraction, str | None] | None:
@@ -52,13 +58,13 @@ def _value(number: str) -> int:
 
 def in_ascii(text: str) -> str:
     """A number with its scale as a power of ten, and its unit by its name here: of `12万米`, `12e4 m`."""
-    text = _HAN_SCALE.sub(_with_zeros, text, count=1)
+    text = _SCALE.sub(_with_zeros, text, count=1)
     return _COUNTER.sub(_named_here, text) if text[0].isascii() else text
 
 
 def _with_zeros(match: re.Match[str]) -> str:
     """`12万` as 12e4."""
-    return f"{match[1].replace(',', '')}e{_HAN_SCALES[match[2]]}"
+    return f"{match[1].replace(',', '')}e{_SCALES[match[2] or match[3]]}"
 
 
 def _named_here(match: re.Match[str]) -> str:

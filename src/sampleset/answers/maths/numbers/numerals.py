@@ -36,6 +36,7 @@ _NUMBER = lazy_pattern(
     rf"|(?P<over2>{_DECIMAL}) ?/ ?(?P<under2>{_DECIMAL})"
     rf"|(?P<base>{_DECIMAL}) ?(?:[eE](?P<exponent>[+-]?\d{{1,4}})"
     rf"|(?:\\times|\\cdot|\*|x) ?10 ?\^ ?\{{ ?(?P<power>[+-]?\d{{1,4}}) ?\}})"
+    rf"|10 ?\^ ?\{{ ?(?P<alone>[+-]?\d{{1,4}}) ?\}}(?= [A-Za-z])"
     rf"|(?P<decimal>{_DECIMAL})"
     rf")(?P<rest>(?![\d.])(?:[^0-9]|(?<=\^\{{)\d(?=\}})|(?<=\^\{{-)\d(?=\}})){{0,80}})"
 )
@@ -60,12 +61,12 @@ _PER = lazy_pattern(r"(?: ?/ ?| (?:per|an?) )(?=[A-Za-z])")
 _CURRENCIES = {
     "$": "dollar", "€": "euro", "£": "sterling", "¥": "yen", "₹": "rupee", "₩": "krw", "₽": "ruble",
     "¢": "cent", "₺": "lira", "₱": "peso", "฿": "baht", "₫": "dong", "₪": "shekel", "₴": "hryvnia",
-    "₦": "naira", "₣": "franc", "₢": "real",
+    "₦": "naira", "₣": "franc", "₢": "reais",
 }  # fmt: skip
 _CODES = {
     "US$": "$", "US $": "$", "USD": "$", "A$": "$", "C$": "$", "AUD": "$", "CAD": "$",
     "HK$": "$", "NT$": "$", "S$": "$", "NZ$": "$",
-    "US dollars": "$", "CHF": "₣", "R$": "₢", "BRL": "₢", "EUR": "€", "GBP": "£",
+    "US dollars": "$", "CHF": "₣", "R$": "₢", "BRL": "₢", "PHP": "₱", "Php": "₱", "EUR": "€", "GBP": "£",
     "JPY": "¥", "RMB": "¥", "CNY": "¥", "INR": "₹", "Rs": "₹", "Rs.": "₹",
 }  # fmt: skip
 _CODE = lazy_pattern(
@@ -81,7 +82,9 @@ _OUT_OF = lazy_pattern(r"(\d{1,12}) (?:out of|in|of) (?:every )?(\d{1,12})")
 _THE_ORDINAL = lazy_pattern(r"(?:the )?(\d{1,6})(?: ?\^\{ ?(?:st|nd|rd|th) ?\}|[ -]?(?:st|nd|rd|th))")
 _ORDINAL_WORDS = {"first": 1, "second": 2}
 _MINUS = lazy_pattern(r"(?:(?:negative|minus) |[负負])(?=[$\d\\])", re.IGNORECASE)
-_SPOKEN_MINUS = lazy_pattern(r"(?:negative|minus) (?!negative|minus)(?=[a-z])", re.IGNORECASE)
+_SPOKEN_MINUS = lazy_pattern(
+    r"(?:negative|minus) (?!negative|minus)(?=[a-z])|[负負](?=[一二两三四五六七八九十百])", re.IGNORECASE
+)
 _HALF_A = lazy_pattern(r"half an? (?=[a-z]+$)(?!dozen)", re.IGNORECASE)
 _RECURRING = lazy_pattern(r"(\d{0,20}\.\d{0,20}?)(\d) \(?(?:repeating|recurring)\)?")
 _ERA = lazy_pattern(r"(\d{1,4}) (?:AD|CE|A\.D\.|C\.E\.)")
@@ -175,7 +178,7 @@ def read_numeral(text: str) -> Numeral | None:
         return special
     in_unit = compound_measure(text) or han_amount(text)
     if in_unit:
-        return Numeral(in_unit[0], unit=in_unit[1])
+        return Numeral(in_unit[0], percent=text.startswith("百分之"), unit=in_unit[1])
     if not text.isascii():
         text = re.sub(r" ?¢$", " cents", in_ascii(text))
     era = _ERA.fullmatch(text)
@@ -293,6 +296,9 @@ def _amount(match: re.Match[str]) -> tuple[Fraction, bool] | None:
         if abs(exponent) > MAX_EXPONENT:
             return None
         return _decimal(group["base"]) * Fraction(10) ** exponent, "." in group["base"]
+    if group["alone"]:
+        exponent = int(group["alone"])
+        return (Fraction(10) ** exponent, False) if abs(exponent) <= MAX_EXPONENT else None
     over, under = group["over"] or group["over2"], group["under"] or group["under2"]
     if over:
         divisor = _decimal(under)

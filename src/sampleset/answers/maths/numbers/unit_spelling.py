@@ -16,6 +16,10 @@ _UNIT_FRACTION = lazy_pattern(
     r"(?<=[\d}\s~,;])\\frac ?\{ ?\\(?:text|textrm|mbox|mathrm) ?\{([^{}]{1,30})\}(\^\{?\d\}?)? ?\} ?"
     r"\{ ?\\(?:text|textrm|mbox|mathrm) ?\{([^{}]{1,30})\}(\^\{?\d\}?)? ?\}"
 )
+_PLAIN_UNIT_FRACTION = lazy_pattern(
+    r"(?<=\d)(?: |~)\\frac ?\{ ?([ck]?m|mi|ft|k?g|k?J|N|mol) ?\} ?"
+    r"\{ ?(s(?: ?\^ ?\{?2\}?)?|h|min|mol|k?g|[ck]?m ?\^ ?\{?[23]\}?|L) ?\}$"
+)
 _UNITS_APART = lazy_pattern(
     r"(?<=[A-Za-z]) ?\} ?\\cdot ?\\(?:mathrm|text|textrm|mbox) ?\{ ?(?=[A-Za-z]{1,3} ?\})"
 )
@@ -36,6 +40,7 @@ _TELLING_UNIT = lazy_pattern(r"[A-Za-z]{2}|[NJKWVT]")
 def with_plain_units(text: str) -> tuple[str, bool]:
     """The text with its fractions of units in a line, and whether it holds units in a text command."""
     text = _UNITS_APART.sub(" ", _UNIT_FRACTION.sub(_unit_in_a_line, text))
+    text = _PLAIN_UNIT_FRACTION.sub(r" \\text{\1/\2}", text)
     text = _UNIT_LETTER.sub(lambda match: f" {UNIT_LETTERS[match[1]]} ", text)
     return text, bool(_ROMAN_UNIT.search(text))
 

@@ -14,14 +14,14 @@ _NOT_UNITS = frozenset([
 ])  # fmt: skip
 _MAX_UNIT_WORDS = 6
 _POWER = lazy_pattern(r"\^\{([23])\}$")
-LABEL_WORD = lazy_pattern(r"[A-Za-z][A-Za-z'.-]*")
+LABEL_WORD = lazy_pattern(r"[A-Za-zÀ-ſ][A-Za-zÀ-ſ'.-]*")
 _UNIT_PIECE = lazy_pattern(r"[A-Za-z]{2,}\.?(?:\^\{[23]\})?")
 _ENDS_OPEN = lazy_pattern(
     r"[-+=<>^_,\s]$|\\(?:triangle|angle|measuredangle|parallel|perp|sim|cong|odot|bigcirc|times|cdot|pm|le|ge|in|ne)$"
 )
 """What no number ends in: a sign, or a command before a name as in `\\triangle ABC`."""
 _SLASH = lazy_pattern(r"(?<=[A-Za-z]) ?/ ?(?=[A-Za-z])")
-_UNIT_TEXT = lazy_pattern(r"[A-Za-z './()-]*")
+_UNIT_TEXT = lazy_pattern(r"[A-Za-zÀ-ſ './()-]*")
 _TEMPERATURES = {"c": "celsius", "celsius": "celsius", "f": "fahrenheit", "fahrenheit": "fahrenheit"}
 _TWO_WORDS = lazy_pattern(r"\b(light|nautical) (years?|miles?)\b")
 _PER_UNIT = lazy_pattern(r"( ?)(?:per|an?|/) ?([A-Za-z]+)$")

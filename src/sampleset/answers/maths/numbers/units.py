@@ -109,7 +109,11 @@ UNITS = {
         "krw": "krw won",
         "peso": "peso pesos mxn",
         "franc": "franc francs",
-        "real": "reais brl",
+        "reais": "reais brl",
+        "dong": "dong vnd",
+        "shekel": "shekel shekels ils",
+        "naira": "naira nairas ngn",
+        "hryvnia": "hryvnia hryvnias uah",
         "lira": "lira liras",
         "baht": "baht",
         "krona": "kr sek nok dkk kronor kronen kroner",
@@ -311,6 +315,18 @@ def spelt_out(name: str) -> str | None:
     )
 
 
+def _size_of(name: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
+    """The dimensions of one unit without a power, and its size."""
+    if name in _DERIVED:
+        return measure(_DERIVED[name])
+    known_measure = _MEASURES.get(name) or _prefixed(name)
+    if known_measure is None:
+        return None
+    kind, size = known_measure
+    derived = measure(_DERIVED[kind]) if kind in _DERIVED else None
+    return (derived[0], derived[1] * size) if derived else (((kind, 1),), size)
+
+
 def _prefixed(name: str) -> tuple[str, Fraction] | None:
     """What a unit behind a prefix measures: `nm`, `kJ`; and units that are converted by their prefix only."""
     if name in _BY_PREFIX:
@@ -322,6 +338,11 @@ def _prefixed(name: str) -> tuple[str, Fraction] | None:
     return kind, factor * Fraction(10) ** _PREFIXES[name[0]]
 
 
+_DERIVED = {
+    "newton": "kg m/s^2", "joule": "newton m", "watt": "joule/s", "Pa": "newton/m^2", "Hz": "per s",
+    "coulomb": "ampere s", "volt": "joule/coulomb", "ohm": "volt/ampere", "farad": "coulomb/volt",
+    "tesla": "newton/ampere/m", "weber": "tesla m^2", "henry": "weber/ampere",
+}  # fmt: skip
 _BY_PREFIX = frozenset((*UNIT_LETTERS.values(), "coulomb", "farad", "ohm", "Hz", "Pa", "eV", "mol"))
 
 
@@ -334,13 +355,14 @@ def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
         name, _, exponent = part.partition("^")
         if name == "1":
             continue
-        known_measure = _MEASURES.get(name) or _prefixed(name)
-        if known_measure is None or not (exponent or "1").isdigit():
+        size = _size_of(name)
+        if size is None or not (exponent or "1").isdigit():
             return None
         power = sign * int(exponent or 1)
-        dimensions[known_measure[0]] = dimensions.get(known_measure[0], 0) + power
-        factor *= known_measure[1] ** power
-    return tuple(sorted(dimensions.items())), factor
+        for kind, count in size[0]:
+            dimensions[kind] = dimensions.get(kind, 0) + power * count
+        factor *= size[1] ** power
+    return tuple(sorted((kind, count) for kind, count in dimensions.items() if count)), factor
 
 
 _ALIKE = (
@@ -352,8 +374,8 @@ _ALIKE = (
 )
 """`£5` and `5 pounds`; `¥5`, which is money of two countries; degrees of which scale is not said."""
 _MONEY = frozenset((
-    "dollar", "cent", "euro", "rupee", "sterling", "yen", "krw", "peso", "franc", "real", "lira", "baht",
-    "yuan", "krona", "zloty", "ruble",
+    "dollar", "cent", "euro", "rupee", "sterling", "yen", "krw", "peso", "franc", "reais", "lira", "baht",
+    "yuan", "krona", "zloty", "ruble", "dong", "shekel", "naira", "hryvnia",
 ))  # fmt: skip
 _PERIODS = frozenset(("day", "week", "month", "year"))
 
