@@ -31,8 +31,10 @@ _DATE_AND_TIME = lazy_pattern(r"(\d{1,2}/\d{1,2}/\d{4}),? (?:at )?\d{1,2}(?::\d{
 _SHORT_UNIT = lazy_pattern(r"([+-]?[\d.,]+)(?:([gmlLsh])| ([NJKWVAT]))")
 _SCALED = lazy_pattern(r"([+-]?[$]?[\d.,]+) ?([kKMB]|bn|BN|mn)")
 _PAIR = lazy_pattern(r"\\binom ?\{([^{}]{1,40})\} ?\{([^{}]{1,40})\}")
-_TELLING_UNIT = lazy_pattern(r"\d (?:.*[A-Za-zμΩ]{2}|.*[NJKWVT])")
+_TELLING_UNIT = lazy_pattern(r"[\d}] (?:.*[A-Za-zμΩ]{2}|.*[NJKWVTC])")
 _CHOSEN = lazy_pattern(r"C ?\( ?(\d{1,6}|[a-z]) ?, ?(\d{1,6}|[a-z]) ?\)")
+_OPTION = lazy_pattern(r"\([A-J]\) (.+)", re.DOTALL)
+"""An option written out before its value: `\\\\textbf{(B)}\\\\ 12`."""
 _ALL_EQUAL = lazy_pattern(r"((?:[a-z] ?= ?){2,6})([^=,;<>]{1,60})")
 _BASE = lazy_pattern(r"([0-9A-F]+)_\{\d+\}")
 
@@ -66,6 +68,8 @@ def matches_gold(answer: str, gold: str) -> Verdict:
         form = read_as_list(answer)
     if reference.kind == "letter" and form.kind != "letter":
         form = _leading_letter(answer) or form
+    elif form.kind == "expression" and (option := _OPTION.match(respell(answer))):
+        form = read(option[1])
     if reference.kind == "date" and form.kind != "date":
         match = _DATE_AND_TIME.fullmatch(answer.strip())
         form = read(match[1]) if match else form
@@ -85,9 +89,15 @@ def matches_gold(answer: str, gold: str) -> Verdict:
         reference = amount if amount.number and amount.number.value == form.number.value else reference
     if reference.kind in ("parens", "vector", "matrix") and (pair := _PAIR.fullmatch(answer.strip())):
         form = read(rf"\begin{{pmatrix}}{pair[1]}\\{pair[2]}\end{{pmatrix}}")
-    if form.number and reference.kind == "expression" and _TELLING_UNIT.search(gold):
-        in_units = with_units(respell(gold))
-        reference = number_form(in_units) if in_units else reference
+    if (
+        form.kind in ("number", "expression")
+        and reference.kind == "expression"
+        and _TELLING_UNIT.search(gold)
+    ):
+        in_units, ours = with_units(respell(gold)), form.number or with_units(respell(answer))
+        form, reference = (
+            (number_form(ours), number_form(in_units)) if in_units and ours else (form, reference)
+        )
     if (
         reference.kind in ("number", "expression")
         and form.kind == "parens"

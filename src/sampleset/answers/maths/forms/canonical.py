@@ -144,6 +144,8 @@ def _form(text: str, nesting: int) -> Form:
     form = plain_form(text)
     if form:
         return form
+    if '":' in text:
+        text = text.replace('"', "'")  # keys of JSON and of Python
     if "," in text:
         text = without_groups(text)
     form = notation_of(text)

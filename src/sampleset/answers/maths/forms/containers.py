@@ -104,6 +104,8 @@ def in_brackets(text: str, read_part: PartReader) -> Form | None:
         )
     if "{" in opening or "}" in ending:
         return None
+    if len(members) == 1 and opening + ending == "[]" and _QUOTED.fullmatch(members[0]):
+        return container("brackets", [members[0][1:-1]], read_part)
     if len(members) == 1 or _IN_GROUPS.fullmatch(text):
         return read_part(text[1:-1]) if opening + ending == "()" else None
     if 0 < len(PLUS_MINUS.findall(text)) <= MAX_SIGNS and opening + ending == "()":

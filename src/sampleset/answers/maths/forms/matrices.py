@@ -21,7 +21,7 @@ _GRID_LINE = lazy_pattern(
     r"[ \t]*\[{0,2}[ \t]*-?\d+(?:\.\d*)?(?:[ \t]+-?\d+(?:\.\d*)?){1,31}[ \t]*\]{0,2}[ \t]*"
 )
 _TRANSPOSED = lazy_pattern(r"(.+[)\]}]) ?\^\{ ?(?:T|t|\\top|\\intercal|\\mathsf\{T\}) ?\}", re.DOTALL)
-_CALL = lazy_pattern(r"(?:(?:np|numpy|sympy|sp)\.)?(?:array|Matrix)\((.+)\)", re.DOTALL)
+_CALL = lazy_pattern(r"(?:(?:np|numpy|sympy|sp)\.)?(?:array|[Mm]atrix)\((.+)\)", re.DOTALL)
 _ANGLES = lazy_pattern(r"\\langle ?(.+?) ?\\rangle|<([^<>]+,[^<>]+)>")
 _SCALED = lazy_pattern(
     r"(-?(?:\d{1,6}|\\frac ?\{[^{}()]{1,20}(?:\{[^{}()]{1,20}\})?\} ?\{[^{}()]{1,20}(?:\{[^{}()]{1,20}\})?\}"

@@ -19,7 +19,8 @@ _AND = lazy_pattern(
 )
 NAME = (
     r"(?:\\?[A-Za-z]+ ?(?:_ ?\{? ?(?:\\triangle ?)?[A-Za-z0-9]+ ?\}?)? ?'{0,2} ?"
-    r"(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?|[A-Za-z][A-Za-z ]{0,40}|\\[a-z]+ [A-Z][A-Z_{}0-9 ]{0,12}"
+    r"(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?|[A-Za-z][A-Za-z ]{0,40}"
+    r"|(?:m ?(?=\\a))?\\[a-z]+ [A-Z][A-Z_{}0-9 ]{0,12}"
     r"|[fghnFGHP](?:\^\{-?\d\})?'{0,2} ?\([^=<>,;]{1,40}\)(?= ?=)"
     r"|\\lim_\{[^{}=<>]{1,40}\} ?[^=<>,;]{1,40}(?= ?=)"
     r"|[A-Z] ?\\(?:cap|cup|setminus|times) ?[A-Z](?= ?=)"
@@ -49,6 +50,10 @@ _INTEGER_AFTER = lazy_pattern(
 )
 _THOUSANDS_ALONE = lazy_pattern(r"(?<![\d.])(?:0\d*|\d{4,}),\d{3}(?!\d)|\.\d+,\d{3}(?!\d)")
 _THOUSANDS = lazy_pattern(r"(?<=\d),(?=\d{3}(?!\d))")
+_GROUP_OF_ZEROS = lazy_pattern(
+    r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3}){0,8},0\d\d(?:,\d{3})*(?!,?\d)(?=.{0,80}[)\]}])"
+)
+"""`2,000` in `(2,000, 3,000)`: no member of a tuple begins with a nought."""
 _RESULT_IN_GROUPS = lazy_pattern(r"(?<=\d)\}? ?= ?\d{1,3}(?:,\d{3})+$|= ?-?\d{1,3}(?:,\d{3})*,000$")
 TURNED = {ord("]"): ")", ord("["): "("}
 
@@ -146,6 +151,7 @@ def with_integer(text: str) -> str:
 
 def without_groups(text: str) -> str:
     """`x = 1,200` without the comma: where every comma outside brackets stands between thousands."""
+    text = _GROUP_OF_ZEROS.sub(lambda match: match[0].replace(",", ""), text)
     pieces = split_top(text, ",")
     if len(pieces) == 1 or _THOUSANDS_ALONE.search(text):
         return text

@@ -79,7 +79,7 @@ _BASES = {
 _RESIDUE = lazy_pattern(
     r"(?:(?:\\?[A-Za-z]+ ?)?(?:\\equiv|=) ?)?(-?\d{1,18}) ?,? ?"
     r"(?:\\pmod ?\{? ?(\d{1,18}) ?\}?|\\b?mod ?\{? ?(\d{1,18}) ?\}?"
-    r"|\(? ?\\?mod(?:ulo)? ?\{? ?(\d{1,18}) ?\}? ?\)?)"
+    r"|\(? ?\\?b?mod(?:ulo)? ?\{? ?(\d{1,18}) ?\}? ?\)?)"
 )
 _RESIDUES = lazy_pattern(
     r"(?:\\?[A-Za-z]+ ?\\equiv ?)?((?:\\pm ?\d{1,18}"
@@ -97,7 +97,7 @@ _OPTIONS = "ABCDEFGHJ"
 _HOUR_AND_MINUTE = lazy_pattern(r"\d{1,2}[:h][1-9]\d")
 _MISREAD = lazy_pattern(
     r"\d \d|\d ?_|\d\.\d*\.|\d[eE][+-]?\d|[:;$%#@?\"]|\.\.\.|\\hat[ijk]|\\approx|\\to(?![A-Za-z])"
-    r"|\^\{\d?[+-]\}"
+    r"|\^\{\d?[+-]\}|\[ ?\]"
 )
 _LONG_WORD = lazy_pattern(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
 

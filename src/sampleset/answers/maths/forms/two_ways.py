@@ -83,7 +83,11 @@ def _says_the_same(exact: str, near: str) -> bool:
     exact_number, near_number = read_numeral(exact), read_numeral(near)
     if near_number and near_number.unit == "degrees":
         return are_one_angle(_RADIANS.sub("", exact), near_number)
-    if not near_number or not (near_number.decimal or near_number.percent) or near_number.unit:
+    if not near_number or near_number.unit:
+        return False
+    if exact_number and exact_number.value == near_number.value and not exact_number.unit:
+        return True
+    if not (near_number.decimal or near_number.percent):
         return False
     if not exact_number:
         value = estimate(exact) if "\\" in exact and CONSTANT.fullmatch(exact) else None

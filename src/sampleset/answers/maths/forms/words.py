@@ -15,7 +15,7 @@ FUNCTIONS = frozenset([
 WORD = lazy_pattern(r"(?<![\w\\])[^\W\d_]{2,}(?![\w(^_])")
 _SHORT_WORDS = frozenset([
     "no", "am", "pm", "na", "ok", "an", "as", "at", "by", "he", "in", "is", "it", "of", "on", "or", "to",
-    "up", "us", "we",
+    "up", "us", "we", "无解", "無解",
 ])  # fmt: skip
 _WORDS = lazy_pattern(r"[\w '\".,:;!?&()/$%#@-]*")
 _PRODUCT = lazy_pattern(r"[A-Za-z]{1,4}")
@@ -49,16 +49,25 @@ _SHORT_NAMES = (
         "notpossible": "impossible",
         "noneofthem": "none",
         "itcannotbedetermined": "cannotbedetermined",
+        "无解": "nosolution",
+        "無解": "nosolution",
+        "不存在": "dne",
     }
 )
 _EMPTY = frozenset(("emptyset", "theemptyset", "nullset", "thenullset"))
 
 
+_IT_IS = (
+    "(?:it|they|he|she|we|you|I|there|this|that)"
+    " (?:is|are|was|were|does|do|did|has|have|can|could|will|would)"
+)
 _SPOKEN = lazy_pattern(
-    r" (?:is|equals|or minus|root of|to be|must be) |^(?:negative|minus|exactly) | BCE$| B\.C|^d\. ?n\."
+    r"^(?:yes|no), | (?:is|equals|or minus|root of|to be|must be) |^(?:negative|minus|exactly) "
+    r"| BCE$| B\.C|^d\. ?n\."
     r"|(?:integers|numbers)$"
     r"|(?:0s|ratio)$|^(?:a |all |real )|^(?:the )?(?:final )?answer"
     r"|^(?:the )?(?:vertex|cent(?:er|re)|focus|domain|range|midpoint)"
+    r"| any real number|quadrant"
     r"|^(?:the )?(?:point|ratio|pair|ordered|vector|sol|root|set|interval|numbers|values)",
     re.IGNORECASE,
 )
@@ -66,6 +75,13 @@ _NOTATIONS = tuple(
     (lazy_pattern(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
         (r"^(?:the )?(?:final )?answer(?: is|:)? (?=[-$\\\d(\[])", ""),
+        (rf"^(yes), {_IT_IS}\.?$", r"\1"),
+        (rf"^(no), {_IT_IS}(?: ?not|n't)\.?$", r"\1"),
+        (r"^([a-z]) (?:is|can be|may be) any real number$", r"\\mathbb{R}"),
+        (r"^(?:in )?(?:the )?(?:1st quadrant|quadrant (?:I|1|one))$", "first quadrant"),
+        (r"^(?:in )?(?:the )?(?:2nd quadrant|quadrant (?:II|2|two))$", "second quadrant"),
+        (r"^(?:in )?(?:the )?(?:3rd quadrant|quadrant (?:III|3|three))$", "third quadrant"),
+        (r"^(?:in )?(?:the )?(?:4th quadrant|quadrant (?:IV|4|four))$", "fourth quadrant"),
         (r"^(?:the )?(?:vertex|cent(?:er|re)|focus|domain|range|midpoint)(?: is)?(?: at)?:? "
          r"(?=[(\[{\\])", ""),
         (r"^(?:a |the )?ratio (?:is |of )*(?=\d+ to \d+$)", ""),

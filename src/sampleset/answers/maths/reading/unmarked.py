@@ -40,7 +40,8 @@ from sampleset.answers.maths.reading.stated_times import stated_time
 from sampleset.answers.maths.spelling.brackets import balanced
 
 _RESULT = lazy_pattern(
-    rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*(?:\*\*)?({NUMBER_TEXT})(?!\s?(?:[-−+*/×÷·]|\\(?:times|cdot|div))\s?[\d$(])"
+    rf"(?:[=≈≥≤]|\\(?:approx|geq?|leq?))\s*(?:\*\*|\$(?=\d{{0,9}} ?\\[dt]?frac))?({NUMBER_TEXT})"
+    r"(?!\s?(?:[-−+*/×÷·]|\\(?:times|cdot|div))\s?[\d$(])"
 )
 """A number that a calculation ends in, and none that it goes on with: of `= 85 / 17 = 5`, 5."""
 _OPENING_YES_NO = lazy_pattern(r"\W{0,4}(yes|no)\b(?=[,.;:!]|\W*$)", re.IGNORECASE)

@@ -46,7 +46,7 @@ CHARACTERS = str.maketrans(
         **dict(zip(
             "ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ", ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"], strict=True,
         )),
-        "和": " and ", "且": " and ", "∠": r"\angle ", "及": " and ", "或": " or ",
+        "和": " and ", "且": " and ", "∠": r"\angle ", "△": r"\triangle ", "及": " and ", "或": " or ",
         "∨": r"\lor ", "∅": r"\emptyset ", "“": '"', "”": '"', "‘": "'", "’": "'", "，": ", ", "、": ", ",
     }
 )  # fmt: skip

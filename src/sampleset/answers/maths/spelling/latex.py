@@ -70,6 +70,7 @@ _SUBSTITUTIONS = tuple(
         ("backslash", r"\\backslash(?![A-Za-z])", r"\\setminus "),
         ("mathbb", r"(?<=\}) ?- ?(?=\\mathbb ?\{)", r" \\setminus "),
         ("\\", r"\\(vec|bar|tilde|overline|widehat) ([A-Za-z])(?![A-Za-z])", r"\\\1{\2}"),
+        ("overrightarrow", r"\\overrightarrow(?![A-Za-z])", r"\\vec"),
         ("surd", r"\\surd(?![A-Za-z])", r"\\sqrt "),
         ("AA", r"\\AA(?![A-Za-z])", " angstrom"),
         ("ring", r"\\mathring ?\{ ?A ?\}", " angstrom"),
@@ -100,6 +101,7 @@ _SUBSTITUTIONS = tuple(
         ("\\", r"\{ ?\\(?:overline|bar) ?(\d) ?\}|\\(?:overline|bar) ?(\d)(?!\d)",
          r"\\overline{\1\2}"),
         ("{}", r"\{\}[_^] ?\{? ?(\d{1,3}) ?\}? ?C ?_ ?\{? ?(\d{1,3}) ?\}?", r"\\binom{\1}{\2}"),
+        ("{C}", r"\\(?:mathrm|text|rm) ?\{C\}(?= ?[_^])", "C"),
         ("C", r"^[_^] ?\{? ?(\d{1,3}) ?\}? ?C ?_ ?\{? ?(\d{1,3}) ?\}?$", r"\\binom{\1}{\2}"),
         ("C", r"(?<![\\A-Za-z])C_ ?\{? ?(\d{1,3}) ?\}? ?\^ ?\{? ?(\d{1,3}) ?\}?(?![\w}])"
          r"|(?<![\\A-Za-z])C\^ ?\{? ?(\d{1,3}) ?\}? ?_ ?\{? ?(\d{1,3}) ?\}?(?![\w}])", _combinations),
@@ -157,7 +159,7 @@ _DOT_ABOVE = lazy_pattern(
     r"(\d)\u0307|\\(?:overset|stackrel) ?\{ ?(?:\\cdot|\\bullet|\.) ?\} ?\{?(\d)\}?|\\mathring ?\{(\d)\}"
 )
 _DOTTED = lazy_pattern(r"(?<=[\d.])\\dot ?\{?(\d)\}?(?: ?([\d ]{0,40})\\dot ?\{?(\d)\}?)?")
-_DOUBLED = lazy_pattern(r"\\\\(?=[A-Za-z,;!{}%$])")
+_DOUBLED = lazy_pattern(r"\\\\(?=[A-Za-z,;!{}%$]| \\\\[A-Za-z])")
 _DOUBLED_BEGIN = lazy_pattern(r"(?<!\\)\\\\begin")
 _LOOSE_HAT = lazy_pattern(r"\\(?:hat|vec|mathbf|bm|boldsymbol)(?: ?\\| )([ijk])(?:math)?(?![A-Za-z])")
 _KILOHM = lazy_pattern(r"\\(?:mathrm|text|rm) ?\{ ?([kMGm]) ?\}(?: |~|\\[,;! ])*\\Omega(?![A-Za-z])")

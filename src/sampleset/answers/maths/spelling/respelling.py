@@ -32,6 +32,10 @@ _CALLS = tuple(
     (lazy_pattern(pattern), replacement)
     for pattern, replacement in (
         (r"(?<![\\A-Za-z.])(?:[Mm]ath\.)?pow\(([^(),]{1,40}), ?([^(),]{1,40})\)", r"(\1)^{\2}"),
+        (
+            r"(?<![\\A-Za-z.])(?:[a-z]{2,9}\.)?(?:Rational|Fraction)\((-?\d{1,30}), ?(\d{1,30})\)",
+            r"\\frac{\1}{\2}",
+        ),
         (r"(?<![\\A-Za-z.])(?:[a-z]{2,5}\.)?factorial\((\d{1,6}|[a-z])\)", r"\1!"),
         (
             r"(?<![\\A-Za-z.])(?:[a-z]{2,5}\.)?(?:comb|binom(?:ial)?|nCr)"
@@ -125,6 +129,11 @@ def _fraction(match: re.Match[str]) -> str:
     r"""`2/3x` is two thirds of x, not two over 3x; `2/3 m` may be a length and stays."""
     after = match.string[match.end() : match.end() + 2]
     is_unit = match[3] and read_unit(match[3], in_text_command=True)
-    if (after.startswith(" ") and after != " \\") or not after.isascii() or is_unit:
+    may_be_unit = (
+        after.startswith(" ")
+        and after != " \\"
+        and (after[1:] in "aAI" or read_unit(after[1:], in_text_command=True))
+    )
+    if may_be_unit or not after.isascii() or is_unit:
         return match[0]
     return rf"\frac{{{match[1]}}}{{{match[2]}}}"
