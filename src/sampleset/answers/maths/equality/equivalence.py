@@ -31,7 +31,7 @@ _DATE_AND_TIME = lazy_pattern(r"(\d{1,2}/\d{1,2}/\d{4}),? (?:at )?\d{1,2}(?::\d{
 _SHORT_UNIT = lazy_pattern(r"([+-]?[\d.,]+)(?:([gmlLsh])| ([NJKWVAT]))")
 _SCALED = lazy_pattern(r"([+-]?[$]?[\d.,]+) ?([kKMB]|bn|BN|mn)")
 _PAIR = lazy_pattern(r"\\binom ?\{([^{}]{1,40})\} ?\{([^{}]{1,40})\}")
-_TELLING_UNIT = lazy_pattern(r"[\d}] (?:.*[A-Za-zμΩ]{2}|.*[NJKWVTC])")
+_TELLING_UNIT = lazy_pattern(r"[\d}] (?:.*[A-Za-zμΩ]{2}|.*[NJKWVTCA])")
 _CHOSEN = lazy_pattern(r"C ?\( ?(\d{1,6}|[a-z]) ?, ?(\d{1,6}|[a-z]) ?\)")
 _OPTION = lazy_pattern(r"\([A-J]\) (.+)", re.DOTALL)
 """An option written out before its value: `\\\\textbf{(B)}\\\\ 12`."""

@@ -339,9 +339,9 @@ def _prefixed(name: str) -> tuple[str, Fraction] | None:
 
 
 _DERIVED = {
-    "newton": "kg m/s^2", "joule": "newton m", "watt": "joule/s", "Pa": "newton/m^2", "Hz": "per s",
-    "coulomb": "ampere s", "volt": "joule/coulomb", "ohm": "volt/ampere", "farad": "coulomb/volt",
-    "tesla": "newton/ampere/m", "weber": "tesla m^2", "henry": "weber/ampere",
+    "volume": "dm^3", "newton": "kg m/s^2", "joule": "newton m", "watt": "joule/s", "Pa": "newton/m^2",
+    "Hz": "per s", "coulomb": "ampere s", "volt": "joule/coulomb", "ohm": "volt/ampere",
+    "farad": "coulomb/volt", "tesla": "newton/ampere/m", "weber": "tesla m^2", "henry": "weber/ampere",
 }  # fmt: skip
 _BY_PREFIX = frozenset((*UNIT_LETTERS.values(), "coulomb", "farad", "ohm", "Hz", "Pa", "eV", "mol"))
 

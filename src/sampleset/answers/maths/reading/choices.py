@@ -47,7 +47,7 @@ _WIDE = {
 }
 _QUOTED = lazy_pattern(r"[\"“'‘]([A-Z])[\"”'’]")
 _SMALL = lazy_pattern(
-    r"(\b(?i:option|choice|ans) \(?|^(?i:(?:so|hence|thus"
+    r"(\b(?i:option|choice|ans:?) \(?|^(?i:(?:so|hence|thus"
     r"|therefore),? )?(?=[a-z] is (?:the (?:[a-z]+ )?(?:answer|one"
     r"|option|choice)|correct|right|true|best)\b|[b-z],? because\b))([a-hj-z])(?=\)?\s*[.!]?$|[.,;)]| (?:is"
     r"|because|since|seems)\b)",
@@ -110,6 +110,7 @@ _STATED = lazy_pattern(
     rf"|\b(?:chang|switch|revis|updat)(?:e|ed|ing)?(?: (?:it|this|that"
     rf"|my (?:final )?answer))? to (?:{NOUN} )?"
     rf"{_LETTER}{_CLOSED}"
+    rf"|\bmakes? it\s{_LETTER}{_CLOSED}"
     rf"|\bmakes?\s{_LETTER}\s(?:the\s)?(?:right |correct |best |only |final )?(?:answer|choice|option)"
     rf"|\b(?:go(?:ing)? (?:with|for)|pick(?:ed|ing)?|choos(?:e|ing)|chose|select(?:ed)?|say"
     rf"|opt(?:ed)? for|(?:vote|pick|choice) goes to|vote (?:is for|for)|prefer"
@@ -191,8 +192,9 @@ _HINTS = (
     rf"{_LETTER} (?:makes (?:[a-z]{{3,8}} ){{0,3}}sense|stands out|wins|prevails|answers the question"
     r"|[a-z]{3,15}s (?:(?:this|it|that|the [a-z]{3,15}) )?best)\b",
     rf"{_LETTER} is [^.,;\n]{{1,60}}, (?:so|and) (?:it|that|this) is (?:the|our|my)\b",
-    rf"\b{NOUN} {_LETTER} [^.,;\n]{{1,80}}, (?:which|and (?:that|this)) is (?:the )?(?:correct|right"
-    rf"|true)\b",
+    rf"\b{NOUN} {_LETTER} [^.,;\n]{{1,80}}, (?:which|and (?:that|this)) (?:is (?:the )?(?:correct|right"
+    rf"|true)|matches|fits|agrees)\b",
+    rf"(?:{NOUN} )?{_LETTER} (?:satisfies|meets|fulfil+s) (?:all|both|each|every|the)\b",
     # what is done with it
     rf"\bmak(?:es?|ing) (?:{NOUN} )?{_LETTER} (?:the |our )?{_POOR}(?:[a-z-]{{2,14}} )?(?:correct|right|true"
     r"|answer|choice|option)\b",
@@ -257,7 +259,9 @@ _DASHED = lazy_pattern(
     r"(?:\w{2}|\d|I['’ ]|[Aa] )[^\n]{0,200}"
 )
 _WHOLE = lazy_pattern(
-    r"\W*(?:(?:option|choice|letter|answer|it is|it['’]?s)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*", re.IGNORECASE
+    r"\W*(?:(?:q(?:uestion)? ?)?\d{1,3}[.):]\s)?"
+    r"(?:(?:option|choice|letter|answer|it is|it['’]?s)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*",
+    re.IGNORECASE,
 )
 _REPEATED = lazy_pattern(r"\W*([A-Z])(?:[\s,.;]{1,4}\1){1,50}\W*|[^\n.:;]{1,60} [–—] \(?([A-Z])\)?[.\s]*")
 """`D D D`, or the option's text before its letter: `marble — C`."""

@@ -214,10 +214,11 @@ def _accept(content: str, rule: str) -> Extracted | None:
     if rule == "answer_tag" and _SIGNS.fullmatch(content):
         return Extracted(content, rule)
     content = without_aside(without_markup(content))
-    if rule in ("boxed", "answer_tag") and len(content.split()) >= MIN_PROSE:
-        content = calculated(content)
+    if rule != "hash" and len(content.split()) >= MIN_PROSE:
+        content = content if rule == "phrase" and read(content).number else calculated(content)
+        is_sentence = rule != "phrase" and is_prose(content)
         # "7 (or 8)" leaves the answer open.
-        if is_prose(content) and not _ALTERNATIVE.search(content) and not _DENIAL.match(content):
+        if is_sentence and not _ALTERNATIVE.search(content) and not _DENIAL.match(content):
             # "The house cost $90,000."
             content = number_of_sentence(last_sentence(content)) or content
     if not may_be_answer(content):

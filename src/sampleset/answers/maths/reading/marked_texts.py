@@ -10,6 +10,7 @@ from sampleset.answers.maths.forms.constants import estimate
 from sampleset.answers.maths.patterns import lazy_pattern
 from sampleset.answers.maths.reading.boxes import MAX_ANSWER
 from sampleset.answers.maths.reading.sentences import NUMBER
+from sampleset.answers.maths.spelling.respelling import respell
 
 MIN_PROSE = 3
 """Words; of fewer, no formula is prose."""
@@ -23,6 +24,7 @@ _PLACEHOLDER = lazy_pattern(
 _VARIABLE = lazy_pattern(r"\W*x\W*", re.IGNORECASE)
 _PROSE_WORD = lazy_pattern(r"(?<![A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}")
 _MATHS = lazy_pattern(r"[\\^_={}<>]|\d[A-Za-z]|(?<![A-Za-z'’])[B-HJ-Zb-z](?![A-Za-z'’])")
+_TIMES = lazy_pattern(r"(?<=\d) x (?=\d)")
 EQUALS = lazy_pattern(r"(?:[=≈]|\\approx)\s*")
 _ASIDE_AT_END = lazy_pattern(r"(\s*)\(((?:[^()\n]|\([^()\n]*\))*)\)[\s.]*$")
 _STYLED = lazy_pattern(
@@ -70,9 +72,11 @@ def without_aside(content: str) -> str:
 def same_number(a: str, b: str) -> bool:
     """Whether two texts are numbers of one value, or a calculation and the number it comes to."""
     first, second = read(a).number, read(b).number
-    if first is None and second is not None and (value := estimate(a.strip())) is not None:
-        return isclose(value, float(second.value), rel_tol=1e-9)
-    return first is not None and second is not None and first.value == second.value
+    if first and second:
+        return first.value == second.value
+    number = first or second
+    value = estimate(respell(b if first else a)) if number else None
+    return number is not None and value is not None and isclose(value, float(number.value), rel_tol=1e-9)
 
 
 def may_be_answer(text: str) -> bool:
@@ -92,6 +96,7 @@ def is_prose(text: str) -> bool:
 
 def calculated(content: str) -> str:
     """What a calculation in words comes to: of "3 days * 2 miles/day = 6 miles", "6 miles"."""
-    *sides, last = content.split("=")
+    *sides, last = _TIMES.sub("*", content).split("=")
+    last = last.strip(" *")
     worked = sides and all(NUMBER.search(side) and not _MATHS.search(side) for side in sides)
-    return last.strip() if worked and read(last).kind == "number" else content
+    return last if worked and read(last).kind == "number" else content

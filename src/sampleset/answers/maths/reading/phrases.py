@@ -67,8 +67,8 @@ _HEADING = lazy_pattern(
     re.IGNORECASE | re.MULTILINE,
 )
 _CORRECTION = lazy_pattern(
-    r"(?<=[.!?…\n])\s{0,4}(?:no, )?(?:wait|actually|correction|edit|sorry|apologies|hmm|oops)\b"
-    r"[^.\n?:]{0,30}?"
+    r"(?<=[.!?…\n])\s{0,4}(?:no, |but )?(?:wait|actually|correction|edit|sorry|apologies|hmm|oops)\b"
+    r"[^.\n?:]{0,60}?"
     r"(?:\b(?:it is|it's|(?:it|that|this) should be|I meant)\s(?=[-$\d\\])"
     r"|: ?(?=[-$\d\\]\S{0,40}\s{0,4}$))"
     # "I made a mistake. It should be 15."
@@ -103,8 +103,14 @@ _IN_ANGLES = lazy_pattern(r"^<([^<>,]{1,60})>$")
 _ADDED = lazy_pattern(
     r",? (?:with (?:an? |about |over )?\d{1,3}\\?% (?:confidence|certainty)"
     r"|I (?:think|believe|guess|hope|am \d{1,3}% (?:sure|certain|confident))"
+    r"|I (?:mis\w+|forgot|made|had|was)\b[^;]*"
     r"|as (?:required|needed|desired|expected|claimed))$"
 )
+_NOISE_AT_END = lazy_pattern(r"(?:\\n){1,9}$|!{2,9}$|_{1,9}$")
+_BOUND = lazy_pattern(
+    r"(?:(?:much|slightly|just) )?(?:more|less|greater|fewer|larger|smaller|higher|lower) than\b|between\b"
+)
+"""What an answer is compared with: "more than 36"."""
 _YES_NO = lazy_pattern(r"(yes|no)\b(?=[.,;:!]|\s*$| (?:because|since|as)\b)", re.IGNORECASE)
 _CITED = lazy_pattern(r"(?<=[\w.)$]) ?(?:\[\d{1,2}\]){1,4}\.?$")
 _NEXT_KEY = lazy_pattern(r",\s*\"\w{1,40}\"\s*:.*", re.DOTALL)
@@ -119,7 +125,7 @@ _REASON = lazy_pattern(
 )
 _SAME_AGAIN = lazy_pattern(
     r"([^,;]{1,80}), (?:or(?: simply| just)?|i\.e\.,?|that is,?|namely"
-    r"|which (?:simplifies|reduces|is equal|comes) to) "
+    r"|which (?:equals|is|(?:simplifies|reduces|is equal|comes) to)) "
     r"([^,;]{1,40})"
 )
 _LEADING_NUMBER = lazy_pattern(
@@ -180,7 +186,9 @@ def phrased_answers(text: str, begin: int = 0) -> Iterator[tuple[str, int]]:
 def _answer_of_sentence(sentence: str) -> str:
     """The answer within "12 apples because ...", "x = 3 + 4 = 7", "(B), the second"."""
     sentence = without_aside(_JSON_TAIL.sub("", sentence.strip()).strip().strip('*"`').strip())
-    sentence = sentence.removesuffix("_")
+    sentence = _NOISE_AT_END.sub("", sentence)
+    if _BOUND.match(sentence):
+        return sentence
     if sentence.endswith((r"\)", r"\]")) or sentence.count("$") % 2 == 0:
         sentence = sentence.rstrip(".")
     sentence = _IN_ANGLES.sub(r"\1", _ADDED.sub("", _CITED.sub("", sentence)))

@@ -83,7 +83,7 @@ _LONE_LINE = lazy_pattern(rf"\s*[*_$]{{0,4}}({NUMBER_TEXT})[*_$.]{{0,4}} ?\n\s*(
 _MAX_FORMULA = 200
 _MAX_PLAIN = 80
 _PLAIN_START = lazy_pattern(
-    r".*(?:\b(?:is|are|be|at|(?:needs?|takes?|requires?)(?: at (?:least|most))?"
+    r".*(?:\b(?:is|are|be|at|has (?:the )?equation|(?:needs?|takes?|requires?)(?: at (?:least|most))?"
     r"|equals|equal to|get|gives?|giving|have|obtain|as|becomes|so|hence|thus"
     r"|therefore|then"
     r"|(?:out|simplifies|factors|reduces) (?:to|as))\b,?|:)\s+",
@@ -119,6 +119,7 @@ _ROWS_AT_END = lazy_pattern(
     r"\\end\{(?:align\*?|aligned|gather\*?|gathered|eqnarray\*?|split)\}(?:\s|\$\$|\\\]|\.){0,9}$"
 )
 """The last row of a calculation that a text ends in."""
+_STEP = lazy_pattern(r"^[ \t#*]{0,9}Step \d{1,2}\b", re.IGNORECASE | re.MULTILINE)
 _SO_AT_START = lazy_pattern(r"^(?:so|thus|hence|therefore|finally),?\s+", re.IGNORECASE)
 _RELATED = lazy_pattern(r"[<>]|\\(?:leq?|geq?|leqslant|geqslant|in|neq?|lt|gt)(?![A-Za-z])")
 _CONCLUDES = lazy_pattern(
@@ -134,7 +135,7 @@ _WHOLE_KINDS = frozenset((
 _COLLECTIONS = frozenset(("matrix", "parens", "brackets", "list", "interval", "union"))
 _NAMES_EQUATION = lazy_pattern(
     r"\b(?:equation|circle|line|curve|parabola|ellipse|hyperbola|plane|locus|sphere|graph|asymptote)s?\b[^.\n]{0,60}?"
-    r"\b(?:is|are|becomes):? (?:therefore |given by |simply )?[$\\(\[]{0,3}$"
+    r"\b(?:is|are|becomes|has (?:the )?equation):? (?:therefore |given by |simply )?[$\\(\[]{0,3}$"
 )
 _SUMMED = lazy_pattern(r"\\(?:int|sum|prod|lim)(?![a-z])")
 _IN_BASE = lazy_pattern(r"[\dA-F]+_\{?\d{1,2}\}?")
@@ -354,6 +355,7 @@ def _value(number: str) -> str:
 
 def _last_number(text: str) -> tuple[str, str] | None:
     """The number of the last sentence, else the last one, in digits or else in words."""
+    text = _STEP.sub("", text)
     sentence = without_working(last_sentence(text))
     worded = amount_in_words(sentence)
     if worded:
