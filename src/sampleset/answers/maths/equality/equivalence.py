@@ -67,7 +67,7 @@ def matches_gold(answer: str, gold: str) -> Verdict:
     if reference.kind == "list" and form.kind == "number" and "," in answer:
         form = read_as_list(answer)
     if reference.kind == "letter" and form.kind != "letter":
-        form = _leading_letter(answer) or form
+        form = _leading_letter(answer) or _leading_letter(respell(answer)) or form
     elif form.kind == "expression" and (option := _OPTION.match(respell(answer))):
         form = read(option[1])
     if reference.kind == "date" and form.kind != "date":

@@ -40,7 +40,7 @@ _BETWEEN_IS_AND_ANSWER = (
 _PHRASE = lazy_pattern(
     # "each incorrect answer is worth 5 points" announces nothing.
     r"(?<!e\.g\.,`\")(?<!e\.g\., \")"
-    r"(?<!['’]s )(?<!incorrect )(?<!wrong )(?<!long )(?<!each )(?<!each correct )"
+    r"(?<!['’]s )(?<!incorrect )(?<!wrong )(?<!other )(?<!long )(?<!each )(?<!each correct )"
     r"(?<!every )(?<!every correct )"
     r"\b(?:answer|answers(?= are)|(?:correct|best|right) (?:option|choice))\b[\"*_`]{0,4}"
     r"(?: to the question [\"'“][^\n]{1,200}?[\"'”](?= (?:is|would)\b)"
@@ -103,6 +103,7 @@ _IN_ANGLES = lazy_pattern(r"^<([^<>,]{1,60})>$")
 _ADDED = lazy_pattern(
     r",? (?:with (?:an? |about |over )?\d{1,3}\\?% (?:confidence|certainty)"
     r"|I (?:think|believe|guess|hope|am \d{1,3}% (?:sure|certain|confident))"
+    r"|(?:i\.e\.,? |that is,? |(?<=, ))\$?[\d.,]{1,12} (?:[a-z-]{1,20} ){0,2}(?:more|less|fewer) than\b[^;]*"
     r"|I (?:mis\w+|forgot|made|had|was)\b[^;]*"
     r"|as (?:required|needed|desired|expected|claimed))$"
 )

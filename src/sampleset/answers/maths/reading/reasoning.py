@@ -91,7 +91,8 @@ _NEXT_QUESTION = lazy_pattern(
     r"|Вопрос|问题|問題|题目|題目|问|問|Q)(?P<number> ?#?\d+)?)"
     r"(?:(?:\*\*)? ?[:：](?:\*\*)?(?<![:](?=[^ \n]))|[>\])]|(?(number)(?:\. (?=[A-Z(])|\*\*[ \t]*\n)|(?!))"
     r"|(?(heading)[ \t]*\n|(?!)))"
-    r"|(?<=\n)[ \t]{0,8}(?:Now,? (?:let['’]s |let us )?(?:solve|answer|try|do) (?:this|another|the next)"
+    r"|(?<=\n)[ \t]{0,8}(?:Now,? (?:let['’]s |let us )?"
+    r"(?:solve|answer|try|do|consider) (?:this|another|the next|a similar)"
     r"(?: one| question| problem)?[:.]"
     r"|The following (?:is|are) (?:an? )?multiple[- ]choice questions?\b)",
     re.IGNORECASE,
