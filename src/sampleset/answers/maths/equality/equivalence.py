@@ -34,7 +34,7 @@ _PAIR = lazy_pattern(r"\\binom ?\{([^{}]{1,40})\} ?\{([^{}]{1,40})\}")
 _TELLING_UNIT = lazy_pattern(r"[\d}] (?:.*[A-Za-zμΩ]{2}|.*[NJKWVTCA])")
 _CHOSEN = lazy_pattern(r"C ?\( ?(\d{1,6}|[a-z]) ?, ?(\d{1,6}|[a-z]) ?\)")
 _OPTION = lazy_pattern(r"\([A-J]\) (.+)", re.DOTALL)
-"""An option written out before its value: `\\\\textbf{(B)}\\\\ 12`."""
+r"""An option written out before its value: `\textbf{(B)}\ 12`."""
 _ALL_EQUAL = lazy_pattern(r"((?:[a-z] ?= ?){2,6})([^=,;<>]{1,60})")
 _BASE = lazy_pattern(r"([0-9A-F]+)_\{\d+\}")
 
