@@ -259,7 +259,7 @@ _DASHED = lazy_pattern(
     r"(?:\w{2}|\d|I['’ ]|[Aa] )[^\n]{0,200}"
 )
 _WHOLE = lazy_pattern(
-    r"\W*(?:(?:q(?:uestion)? ?)?\d{1,3}[.):]\s)?"
+    r"\W*(?:(?:(?:question|q) ?)?\d{1,3}[.):]\s)?"
     r"(?:(?:option|choice|letter|answer|it is|it['’]?s)\W+)?\(?\[?\{?([A-Za-z])\)?\]?\}?\W*",
     re.IGNORECASE,
 )

@@ -104,7 +104,7 @@ _ADDED = lazy_pattern(
     r",? (?:with (?:an? |about |over )?\d{1,3}\\?% (?:confidence|certainty)"
     r"|I (?:think|believe|guess|hope|am \d{1,3}% (?:sure|certain|confident))"
     r"|(?:i\.e\.,? |that is,? |(?<=, ))\$?[\d.,]{1,12} (?:[a-z-]{1,20} ){0,2}(?:more|less|fewer) than\b[^;]*"
-    r"|I (?:mis\w+|forgot|made|had|was)\b[^;]*"
+    r"|I (?:misread|misc\w+|misunder\w+|mistook|forgot|made|had|was)\b[^;]*"
     r"|as (?:required|needed|desired|expected|claimed))$"
 )
 _NOISE_AT_END = lazy_pattern(r"(?:\\n){1,9}$|!{2,9}$|_{1,9}$")
