@@ -13,6 +13,7 @@ HOSTILE = {
     "long_number": r"\boxed{" + "9" * 490 + "}",
     "fraction_tower": r"\boxed{" + r"\frac{1}{" * 60 + "2" + "}" * 60 + "}",
     "bare_fractions": r"\boxed{" + r"\frac" * 90 + "}",
+    "letters_and_commands": r"\boxed{rac" + r"\frac" * 90 + "!}",
     "null_bytes": "\\boxed{\x005\x00}" + "\x00" * 1000,
     "unbalanced": r"\boxed{\frac{1}{\sqrt{2}",
     "lone_surrogates": "\\boxed{\ud800\udfff 5\ud800}",

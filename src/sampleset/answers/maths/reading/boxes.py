@@ -40,7 +40,7 @@ _NAME_IN_BOX = lazy_pattern(
     r"|\\angle ?[A-Z]{1,3}|\|[A-Za-z]{1,2}\||\\(?:overline|mathbf|vec|mathrm|bar|hat)\s?\{[A-Za-z]{1,3}\}"
     r"|\\[dt]?frac\{[A-Za-z]\}\{[A-Za-z]\}|[A-Za-z]/[A-Za-z]|[A-Za-z]'{1,2}\([\w,]{1,12}\)"
     r"|\\?(?:gcd|lcm|max|min)\([\w, ]{1,12}\)"
-    r"|[A-Za-z](?:[\s_{}+\-'A-Za-z]|(?<=_)\d|(?<=_\{)\d{1,2}|\\[a-z]+){0,30})\s*"
+    r"|[A-Za-z](?:[\s_{}+\-'A-Za-z]|(?<=_)\d|(?<=_\{)\d{1,2}|\\[a-z]+(?![a-z])){0,30})\s*"
 )
 _DENIED = lazy_pattern(
     r"(?:\bnot|n['’]t|\brather than|\binstead of)(?: (?:be|is|equal to))?[\s$\\(*]{0,4}$", re.IGNORECASE
